@@ -1,0 +1,32 @@
+# The commands of the project. `make demo` and `make test` need Python 3.11 to 3.13 (with venv) and make, nothing else.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test test-slow check bench install clean up down
+
+demo: install     ## from real audio to a trained, evaluated, queryable model
+	@$(BIN)/uniaudio demo
+
+test: install     ## the fast tests, at most 8 minutes on 2 cores
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+test-slow: install
+	@$(BIN)/python -m pytest -m "slow and not bench"
+
+bench: install
+	@$(BIN)/python -m pytest -m bench tests/bench -s
+
+check: install    ## ruff, mypy, import rules
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
+
+install:
+	@$(PYTHON) infra/install.py dev
+
+up: install       ## Prefect server and worker, Ray head, all on loopback
+	@$(BIN)/uniaudio up
+
+down:
+	@$(BIN)/uniaudio down
+
+clean:            ## what can be made again; never the data
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -1,0 +1,86 @@
+"""Make the project's environment in `.venv`: fast with uv, pinned by `infra/constraints.txt`, with pip's own wheel folders respected.
+
+    python3 infra/install.py [EXTRA]         # EXTRA: dev (default), all, or any extra of pyproject.toml
+
+pip may be configured with a folder of wheels (`find-links`), for instance with torch's CPU build; uv does not read pip's configuration,
+so the folder is asked of pip and handed on. PESQ has no wheel: it is installed where a C compiler is, and scores name its absence where none is.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import venv
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+VENV = ROOT / ".venv"
+PYTHON = VENV / "bin" / "python"
+STAMP = VENV / "installed"
+UV = "uv==0.13.9"
+PESQ = "pesq==0.0.4"
+OLDEST, TOO_NEW = (3, 11), (3, 14)
+
+
+def main() -> int:
+    extra = sys.argv[1] if len(sys.argv) > 1 else "dev"
+    if not OLDEST <= sys.version_info[:2] < TOO_NEW:
+        print(f"uniaudio needs Python 3.11 to 3.13, but this is {sys.version.split()[0]}.", file=sys.stderr)
+        return 2
+    wanted = f"{extra} {_fingerprint()}"
+    if STAMP.exists() and STAMP.read_text() == wanted:
+        return 0
+    print(f"making the environment in {VENV} (about 30 s once the wheels are cached)", flush=True)
+    if not PYTHON.exists():
+        try:
+            venv.create(VENV, with_pip=True)
+        except (OSError, subprocess.CalledProcessError) as error:
+            print(f"no virtual environment could be made ({error}); on Debian: apt-get install python3-venv", file=sys.stderr)
+            return 2
+    constraints = ["-c", str(ROOT / "infra" / "constraints.txt")]
+    installer = _installer(constraints)
+    subprocess.run([*installer, *constraints, "-e", f"{ROOT}[{extra}]"], check=True)
+    if _can_compile():
+        subprocess.run([*installer, *constraints, PESQ], check=True)
+    else:
+        print("no C compiler or no Python headers: PESQ is left out, and scores will say so", flush=True)
+    STAMP.write_text(wanted)
+    return 0
+
+
+def _installer(constraints: list[str]) -> list[str]:
+    """uv's pip, or plain pip where uv cannot be had."""
+    pip = [str(PYTHON), "-m", "pip"]
+    if subprocess.run([*pip, "install", "-q", UV], check=False).returncode:
+        return [*pip, "install", "-q"]
+    command = [str(VENV / "bin" / "uv"), "pip", "install", "-q", "--python", str(PYTHON)]
+    for folder in _find_links(pip):
+        command += ["--find-links", folder]
+    return command
+
+
+def _find_links(pip: list[str]) -> list[str]:
+    asked = subprocess.run([*pip, "config", "get", "global.find-links"], capture_output=True, text=True, check=False)
+    folders = f"{os.environ.get('PIP_FIND_LINKS', '')} {asked.stdout}".split()
+    return sorted({folder for folder in folders if Path(folder).is_dir()})
+
+
+def _can_compile() -> bool:
+    headers = Path(sysconfig.get_paths()["include"]) / "Python.h"
+    return shutil.which("gcc") is not None and headers.exists()
+
+
+def _fingerprint() -> str:
+    import hashlib
+
+    files = (ROOT / "pyproject.toml", ROOT / "infra" / "constraints.txt", Path(__file__))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except subprocess.CalledProcessError as error:
+        print(f"the environment could not be made: `{' '.join(map(str, error.cmd[:4]))} …` exited with {error.returncode}", file=sys.stderr)
+        sys.exit(2)
