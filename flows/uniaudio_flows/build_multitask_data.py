@@ -1,0 +1,15 @@
+"""`build-multitask-data`: the annotated clips become training examples of every task."""
+
+from prefect import flow, get_run_logger
+from uniaudio_pipelines.annotated_to_instructions.job import AnnotatedToInstructions
+
+from uniaudio_flows.annotate_corpus import annotate_corpus
+from uniaudio_flows.jobs import bring_up_to_date
+
+
+@flow(name="build-multitask-data")
+def build_multitask_data(parents: bool = True) -> str:
+    """Returns the content id. `parents`: bring `annotated` up to date first."""
+    if parents:
+        annotate_corpus()
+    return bring_up_to_date(AnnotatedToInstructions(), get_run_logger()).content_id

@@ -1,0 +1,15 @@
+"""`build-sequences`: instructions joined with codes and text ids become training-ready sequences."""
+
+from prefect import flow, get_run_logger
+from uniaudio_pipelines.tokens_to_sequences.job import TokensToSequences
+
+from uniaudio_flows.jobs import bring_up_to_date
+from uniaudio_flows.tokenize_corpus import tokenize_corpus
+
+
+@flow(name="build-sequences")
+def build_sequences(parents: bool = True) -> str:
+    """Returns the content id. `parents`: bring `tokens` up to date first."""
+    if parents:
+        tokenize_corpus()
+    return bring_up_to_date(TokensToSequences(), get_run_logger()).content_id

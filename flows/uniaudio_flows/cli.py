@@ -1,0 +1,96 @@
+"""Commands that make and show datasets: `up`, `down`, `demo`, `make`, `show`, `report`, `gc`. Light to import: Prefect is loaded by the command that needs it."""
+
+import argparse
+import sys
+from typing import Any
+
+KINDS_IN_ORDER = ("raw", "annotated", "codec", "instructions", "tokens", "sequences", "checkpoint", "scores")
+
+
+def add_commands(commands: Any) -> None:
+    """Add this layer's commands to `uniaudio`."""
+    _add(commands, "up", _up, "start a Prefect server, a worker and a Ray head on loopback, and deploy the flows")
+    _add(commands, "down", _down, "stop exactly what `up` started")
+    demo = _add(commands, "demo", _demo, "from real audio to a trained, evaluated, queryable model")
+    demo.add_argument("--stop", action="store_true", help="stop the services at the end")
+    make = _add(commands, "make", _make, "bring one dataset kind up to date, with its parents")
+    make.add_argument("kind", choices=KINDS_IN_ORDER)
+    _add(commands, "show", _show, "the datasets, their versions, rows and dropped rows")
+    report = _add(commands, "report", _report, "write report.html")
+    report.add_argument("--out", default="report.html", help="file to write (default report.html)")
+    collect = _add(commands, "gc", _gc, "list old versions and leftovers; --delete removes them")
+    collect.add_argument("--delete", action="store_true")
+
+
+def _add(commands: Any, name: str, run: Any, text: str) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=text, description=text)
+    parser.set_defaults(run=run)
+    return parser  # type: ignore[no-any-return]
+
+
+def _up(_: argparse.Namespace) -> int:
+    from uniaudio_flows.services import start_services
+    from uniaudio_flows.settings import load_settings
+
+    start_services(load_settings(), print)
+    return 0
+
+
+def _down(_: argparse.Namespace) -> int:
+    from uniaudio_flows.services import stop_services
+    from uniaudio_flows.settings import load_settings
+
+    stop_services(load_settings(), print)
+    return 0
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from uniaudio_flows.demo.run import run_demo
+    from uniaudio_flows.settings import load_settings
+
+    return run_demo(load_settings(), stop=options.stop)
+
+
+def _make(options: argparse.Namespace) -> int:
+    from uniaudio_flows.make import make_kind
+    from uniaudio_flows.settings import load_settings
+
+    return make_kind(options.kind, load_settings())
+
+
+def _show(_: argparse.Namespace) -> int:
+    from uniaudio_flows.settings import load_settings
+    from uniaudio_schemas.store import Store
+
+    settings = load_settings()
+    store = Store(settings.store)
+    print(f"{'kind':<14}{'ref':<14}{'rows':>8}  {'version':<10}dropped")
+    for kind in KINDS_IN_ORDER:
+        for ref, manifest in sorted(store.refs(kind).items()):
+            dropped = ", ".join(f"{reason} {count}" for reason, count in sorted(manifest.dropped.items()))
+            print(f"{kind:<14}{ref:<14}{manifest.num_rows:>8}  {manifest.plan_id[:8]:<10}{dropped}")
+    return 0
+
+
+def _report(options: argparse.Namespace) -> int:
+    from pathlib import Path
+
+    from uniaudio_flows.report import write_report
+    from uniaudio_flows.settings import load_settings
+    from uniaudio_schemas.store import Store
+
+    path = write_report(Store(load_settings().store), Path(options.out))
+    print(path.resolve())
+    return 0
+
+
+def _gc(options: argparse.Namespace) -> int:
+    from uniaudio_flows.settings import load_settings
+    from uniaudio_schemas.store import Store
+
+    paths = Store(load_settings().store).collect(dry_run=not options.delete)
+    for path in paths:
+        print(path)
+    verb = "removed" if options.delete else "would be removed (`--delete` does it)"
+    print(f"{len(paths)} files {verb}", file=sys.stderr)
+    return 0

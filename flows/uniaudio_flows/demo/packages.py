@@ -1,0 +1,127 @@
+"""Fetch packages with the system's own clients into a cache, each file pinned by its sha256.
+
+Debian packages come through `apt-get download` with package lists in the cache's own folder, so no root is needed; wheels through
+`pip download --no-deps`. A file that is in the cache with the right hash is not fetched again: the second time works offline.
+"""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from uniaudio_schemas.errors import DataError, UsageError
+
+POINT_AT_A_FOLDER = "put audio into a folder and point to it: `UNIAUDIO_SOURCE=/path/to/audio make demo`"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Package:
+    name: str
+    version: str
+    client: str
+    """`apt` or `pip`."""
+    sha256: str
+
+
+def cache_folder() -> Path:
+    """`UNIAUDIO_CACHE`, else `uniaudio` in the user's cache folder."""
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(os.environ.get("UNIAUDIO_CACHE") or Path(base) / "uniaudio")
+
+
+def fetch(package: Package, cache: Path) -> Path:
+    """The package's file in the cache, fetched if it is not there. UsageError where the client is missing or the file is not to be had."""
+    folder = cache / "packages" / package.sha256[:16]
+    for candidate in folder.glob("*"):
+        if _sha256(candidate) == package.sha256:
+            return candidate
+        candidate.unlink()
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=cache) as work:
+        if package.client == "apt":
+            _apt_download(package, cache, Path(work))
+        else:
+            _pip_download(package, Path(work))
+        files = [path for path in Path(work).iterdir() if path.suffix in (".deb", ".whl")]
+        if len(files) != 1:
+            raise UsageError(f"{package.name} {package.version}: {package.client} brought {len(files)} files instead of one.")
+        if _sha256(files[0]) != package.sha256:
+            raise DataError(f"{files[0].name}: the sha256 must be {package.sha256}, but is {_sha256(files[0])}.")
+        target = folder / files[0].name
+        files[0].replace(target)
+    return target
+
+
+def unpack_deb(deb: Path, cache: Path) -> Path:
+    """The unpacked tree of a Debian package (only unpacked: none of its scripts is run)."""
+    target = cache / "unpacked" / deb.parent.name
+    if target.is_dir():
+        return target
+    _client("dpkg-deb")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(dir=target.parent))
+    _run(["dpkg-deb", "--extract", str(deb), str(work)], what=f"unpacking {deb.name}")
+    try:
+        work.rename(target)
+    except OSError:  # another demo unpacked the same package meanwhile
+        shutil.rmtree(work)
+        if not target.is_dir():
+            raise
+    return target
+
+
+def _apt_download(package: Package, cache: Path, work: Path) -> None:
+    _client("apt-get")
+    options = _apt_options(cache)
+    wanted = f"{package.name}={package.version}"
+    command = ["apt-get", *options, "download", "-qq", wanted]
+    if _lists_are_there(cache) and subprocess.run(command, cwd=work, capture_output=True, check=False).returncode == 0:
+        return
+    _run(["apt-get", *options, "update", "-qq"], what="reading the package lists")
+    _run(command, what=f"downloading {wanted}", cwd=work)
+
+
+def _apt_options(cache: Path) -> list[str]:
+    state, archives = cache / "apt" / "state", cache / "apt" / "cache"
+    for folder in (state / "lists" / "partial", archives / "archives" / "partial"):
+        folder.mkdir(parents=True, exist_ok=True)
+    values = {
+        "Dir::State": f"{state}/",
+        "Dir::State::lists": f"{state}/lists/",
+        "Dir::State::status": "/var/lib/dpkg/status",
+        "Dir::Cache": f"{archives}/",
+        "Debug::NoLocking": "1",
+        "APT::Sandbox::User": "",
+        "Acquire::Languages": "none",
+    }
+    return [part for key, value in values.items() for part in ("-o", f"{key}={value}")]
+
+
+def _lists_are_there(cache: Path) -> bool:
+    return any((cache / "apt" / "state" / "lists").glob("*Packages*"))
+
+
+def _pip_download(package: Package, work: Path) -> None:
+    command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", str(work), f"{package.name}=={package.version}"]
+    _run(command, what=f"downloading {package.name} {package.version}")
+
+
+def _client(name: str) -> None:
+    if shutil.which(name) is None:
+        raise UsageError(f"`{name}` is not on this system, so the demo's corpus cannot be fetched: {POINT_AT_A_FOLDER}.")
+
+
+def _run(command: list[str], *, what: str, cwd: Path | None = None) -> None:
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+    if done.returncode:
+        lines = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
+        raise UsageError(f"{what} failed: {lines[-1] if lines else f'{command[0]} exited with {done.returncode}'}")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

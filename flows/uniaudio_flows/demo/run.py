@@ -1,0 +1,71 @@
+"""`make demo`: corpus, models, services, the flow `everything`, the report. Each step is skipped where it is done already."""
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from uniaudio_flows.demo.corpus import lay_out_demo
+from uniaudio_flows.demo.models import fetch_models
+from uniaudio_flows.demo.packages import cache_folder
+from uniaudio_flows.deployments import run_deployment
+from uniaudio_flows.services import start_services, stop_services
+from uniaudio_flows.settings import Settings
+from uniaudio_schemas.errors import StoreError, UsageError
+
+
+def run_demo(settings: Settings, *, stop: bool) -> int:
+    """Returns the exit code: 0, or 1 where the flow did not complete."""
+    settings.data.mkdir(parents=True, exist_ok=True)
+    with _only_one(settings.data / "demo.lock"):
+        begin = time.monotonic()
+        _prepare(settings)
+        start_services(settings, _say)
+        try:
+            completed = run_deployment("everything/local", settings, _say)
+            if completed:
+                _report(settings)
+        finally:
+            if stop:
+                stop_services(settings, _say)
+        _say(f"{'done' if completed else 'not done'} after {time.monotonic() - begin:.0f} s")
+        if not stop:
+            _say(f"  Prefect        {settings.prefect_url}\n  Ray dashboard  {settings.dashboard_url}\n  report         {settings.data / 'report.html'}")
+            _say("  stop the services with `make down`")
+        return 0 if completed else 1
+
+
+def _prepare(settings: Settings) -> None:
+    cache = cache_folder()
+    cache.mkdir(parents=True, exist_ok=True)
+    if "UNIAUDIO_SOURCE" in os.environ:
+        if not settings.source.is_dir():
+            raise UsageError(f"`UNIAUDIO_SOURCE` must be a folder of audio, but {settings.source} is not a folder.")
+        _say(f"corpus: {settings.source}")
+    else:
+        lay_out_demo(settings.source, cache, _say)
+    fetch_models(settings.models, cache, _say)
+
+
+def _report(settings: Settings) -> None:
+    from uniaudio_flows.report import write_report
+    from uniaudio_schemas.store import Store
+
+    write_report(Store(settings.store), settings.data / "report.html")
+
+
+@contextmanager
+def _only_one(lock: Path) -> Iterator[None]:
+    """Two demos in one data folder would start the same services twice."""
+    with lock.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise StoreError(f"another `make demo` is at work in {lock.parent}: wait for it, or give this one a folder of its own (UNIAUDIO_DATA).") from error
+        yield
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)

@@ -1,0 +1,14 @@
+"""`ingest-corpus`: a folder of audio and text becomes a version of `raw`."""
+
+from prefect import flow, get_run_logger
+from uniaudio_pipelines.source_to_raw.job import SourceToRaw
+
+from uniaudio_flows.jobs import bring_up_to_date
+from uniaudio_flows.settings import load_settings
+
+
+@flow(name="ingest-corpus")
+def ingest_corpus(source: str | None = None) -> str:
+    """Returns the content id. `source`: the folder, by default `UNIAUDIO_SOURCE`."""
+    job = SourceToRaw(source=source or str(load_settings().source))
+    return bring_up_to_date(job, get_run_logger()).content_id

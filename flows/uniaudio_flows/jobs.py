@@ -1,0 +1,160 @@
+"""Run one edge as a Ray job from a flow: submit, follow, show, cancel.
+
+The submission id is `<plan id>-<attempt>`, so a flow that was killed and started again finds its job and follows on. What is shown: the job's
+log lines in the flow run's log, a progress artifact, and at the end a table artifact with rows, hours, dropped rows by reason, and cost.
+"""
+
+import json
+import logging
+import os
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+from prefect.artifacts import create_progress_artifact, create_table_artifact, update_progress_artifact
+from ray.dashboard.modules.job.sdk import JobSubmissionClient
+from ray.job_submission import JobStatus
+
+from uniaudio_flows.settings import Settings, load_settings
+from uniaudio_schemas.errors import StoreError, UniaudioError, UsageError
+from uniaudio_schemas.manifest import Manifest
+from uniaudio_schemas.store import Store
+
+POLL_S = 0.5
+PASSED_ON = ("UNIAUDIO_DATA", "UNIAUDIO_STORE", "UNIAUDIO_SOURCE", "UNIAUDIO_MODELS", "RAY_AUTH_MODE")
+
+
+class JobFailedError(UniaudioError):
+    """The Ray job ended without its dataset version."""
+
+
+def bring_up_to_date(job: Any, log: logging.Logger | logging.LoggerAdapter[Any]) -> Manifest:
+    """Make the version that `job` plans, unless it is there. Returns its manifest."""
+    settings = load_settings()
+    store = Store(settings.store)
+    plan = job.plan(store)
+    found = store.version(plan.kind, plan.plan_id)
+    if found is not None:
+        head = store.head(plan.kind, job.ref)
+        if head is None or head.plan_id != found.plan_id:
+            store.point(plan.kind, job.ref, found)
+        log.info("%s is up to date: %d rows (%s), nothing to do", plan.kind, found.num_rows, plan.plan_id[:8])
+        return found
+    log.info("%s: %d units to make (%s)", plan.kind, len(plan.units), plan.plan_id[:8])
+    client = _client(settings)
+    submission_id = _submit(client, settings, job, plan.plan_id)
+    summary = _follow(client, submission_id, plan.kind, log)
+    made = store.version(plan.kind, plan.plan_id)
+    if made is None:
+        raise JobFailedError(f"{job.EDGE} ended, but {plan.kind} {plan.plan_id[:8]} is not in the store.")
+    create_table_artifact(table=_table(made, summary), key=f"{plan.kind}-result", description=f"{job.EDGE}, {made.plan_id}")
+    return made
+
+
+def _client(settings: Settings) -> JobSubmissionClient:
+    address = os.environ.get("RAY_ADDRESS") or settings.dashboard_url
+    try:
+        return JobSubmissionClient(address)
+    except (ConnectionError, RuntimeError) as error:
+        raise UsageError(f"no Ray head answers at {address}: start it with `uniaudio up`.") from error
+
+
+def _submit(client: JobSubmissionClient, settings: Settings, job: Any, plan_id: str) -> str:
+    """The id of a running job for this plan, or of a new one."""
+    attempts = [details for details in client.list_jobs() if (details.submission_id or "").startswith(f"{plan_id}-")]
+    for details in attempts:
+        if details.status in (JobStatus.PENDING, JobStatus.RUNNING):
+            return str(details.submission_id)
+    submission_id = f"{plan_id}-{len(attempts) + 1}"
+    command = [sys.executable, "-m", f"uniaudio_pipelines.{job.EDGE}", "--store", str(settings.store)]
+    command += ["--job", json.dumps(asdict(job), sort_keys=True), "--run-id", submission_id]
+    environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    client.submit_job(
+        entrypoint=_quote(command),
+        submission_id=submission_id,
+        runtime_env={"env_vars": {**environment, "PYTHONUNBUFFERED": "1"}},
+        metadata={"edge": job.EDGE, "plan_id": plan_id},
+    )
+    return submission_id
+
+
+def _follow(client: JobSubmissionClient, submission_id: str, kind: str, log: Any) -> dict[str, Any]:
+    """Follow the job to its end; returns its summary. Whatever ends the flow before that, short of SIGKILL, stops the job."""
+    progress = create_progress_artifact(progress=0.0, key=f"{kind}-progress", description=f"making {kind}")
+    summary: dict[str, Any] = {}
+    errors: list[str] = []
+    try:
+        for line in _lines(client, submission_id):
+            if line.startswith("PROGRESS "):
+                state = json.loads(line.removeprefix("PROGRESS "))
+                update_progress_artifact(progress, progress=100.0 * state["done"] / max(1, state["total"]))
+            elif line.startswith("SUMMARY "):
+                summary = json.loads(line.removeprefix("SUMMARY "))
+            elif line.startswith("ERROR: "):
+                errors.append(line.removeprefix("ERROR: "))
+            elif line.strip():
+                log.info("%s", line)
+        status = client.get_job_status(submission_id)
+    except BaseException:
+        # Also for Prefect's TerminationSignal: cancelling the flow run cancels the job.
+        _stop(client, submission_id, log)
+        raise
+    if status is not JobStatus.SUCCEEDED:
+        info = client.get_job_info(submission_id)
+        reason = errors[-1] if errors else _last_line(info.message or "") or f"it ended as {status}"
+        raise JobFailedError(f"{info.metadata['edge'] if info.metadata else kind}: {reason}")
+    update_progress_artifact(progress, progress=100.0)
+    return summary
+
+
+def _lines(client: JobSubmissionClient, submission_id: str) -> Iterator[str]:
+    """The job's log lines as they come, until it ends. An unreachable head is tried for a minute."""
+    num_read = 0
+    lost_since: float | None = None
+    while True:
+        try:
+            ended = client.get_job_status(submission_id).is_terminal()
+            text = client.get_job_logs(submission_id)
+            lost_since = None
+        except (ConnectionError, RuntimeError, OSError) as error:
+            lost_since = lost_since or time.monotonic()
+            if time.monotonic() - lost_since > 20:
+                raise StoreError(
+                    "the Ray head does not answer any more; start it with `uniaudio up` and run this flow again: finished shards are kept."
+                ) from error
+            time.sleep(2 * POLL_S)
+            continue
+        complete = text if ended else text[: text.rfind("\n") + 1]
+        yield from complete[num_read:].splitlines()
+        num_read = len(complete)
+        if ended:
+            return
+        time.sleep(POLL_S)
+
+
+def _stop(client: JobSubmissionClient, submission_id: str, log: Any) -> None:
+    try:
+        client.stop_job(submission_id)
+    except (ConnectionError, RuntimeError, OSError) as error:
+        log.warning("the Ray job %s could not be stopped: %s", submission_id, error)
+    else:
+        log.warning("stopped the Ray job %s", submission_id)
+
+
+def _table(manifest: Manifest, summary: dict[str, Any]) -> list[dict[str, Any]]:
+    dropped = ", ".join(f"{reason}: {count}" for reason, count in sorted(manifest.dropped.items())) or "none"
+    measured = {name: summary[name] for name in ("hours", "seconds", "cpu_seconds", "peak_memory_bytes") if name in summary}
+    return [{"kind": manifest.kind, "rows": manifest.num_rows, "dropped": dropped, "content id": manifest.content_id, **measured}]
+
+
+def _last_line(message: str) -> str:
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    return lines[-1] if lines else ""
+
+
+def _quote(command: list[str]) -> str:
+    import shlex
+
+    return " ".join(shlex.quote(part) for part in command)

@@ -1,0 +1,192 @@
+"""Start and stop the local services: a Prefect server (SQLite), a process worker, and a Ray head with its dashboard, all on loopback.
+
+Each process is recorded with its pid and its start time, so that `stop_services` ends exactly those that `start_services` started:
+never `ray stop`, which would end every Ray process of the machine.
+"""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import psutil
+
+from uniaudio_flows.settings import LOOPBACK, Settings, service_environment
+from uniaudio_schemas.errors import UsageError
+
+START_TIMEOUT_S = 90
+STOP_TIMEOUT_S = 15
+POOL = "local"
+DEPLOYMENTS = Path(__file__).resolve().parents[1] / "prefect.yaml"
+# Half a gigabyte holds far more than one shard in flight; Ray's default is a third of the machine's memory.
+OBJECT_STORE_BYTES = 512 * 1024**2
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Service:
+    name: str
+    pid: int
+    started: float
+    """The kernel's start time of the process: a reused pid is not ours."""
+
+    @property
+    def process(self) -> psutil.Process | None:
+        try:
+            process = psutil.Process(self.pid)
+            is_ours = abs(process.create_time() - self.started) < 1.0 and process.status() != psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return None
+        return process if is_ours else None
+
+
+def start_services(settings: Settings, log: Callable[[str], None]) -> None:
+    """Bring up what is not running and deploy the flows. UsageError where a port is taken by somebody else or a service does not answer."""
+    settings.services.mkdir(parents=True, exist_ok=True)
+    running = running_services(settings)
+    begin = time.monotonic()
+    if "ray" not in running:
+        _require_free(settings.ray_port, "UNIAUDIO_RAY_PORT")
+        _require_free(settings.dashboard_port, "UNIAUDIO_DASHBOARD_PORT")
+        _start("ray", _ray_command(settings), settings)
+    if "prefect-server" not in running:
+        _require_free(settings.prefect_port, "UNIAUDIO_PREFECT_PORT")
+        _start("prefect-server", [*_prefect(), "server", "start", "--host", LOOPBACK, "--port", str(settings.prefect_port)], settings)
+    _await("prefect-server", f"{settings.prefect_url}/api/health", settings)
+    if "prefect-worker" not in running or "prefect-server" not in running:
+        _deploy(settings)
+    if "prefect-worker" not in running:
+        worker = [*_prefect(), "worker", "start", "--pool", POOL, "--type", "process", "--name", "local-worker"]
+        _start("prefect-worker", worker, settings)
+    _await("ray", f"{settings.dashboard_url}/api/version", settings)
+    log(f"services are up ({time.monotonic() - begin:.0f} s)")
+    log(f"  Prefect        {settings.prefect_url}")
+    log(f"  Ray dashboard  {settings.dashboard_url}")
+
+
+def stop_services(settings: Settings, log: Callable[[str], None]) -> None:
+    """End the recorded processes and their children: politely, then after 15 s by SIGKILL."""
+    running = running_services(settings)
+    if not running:
+        log("no services of this folder are running")
+    family = [process for service in running.values() for process in _family(service)]
+    for service in running.values():
+        if service.process is not None:
+            service.process.send_signal(signal.SIGTERM)
+    _, alive = psutil.wait_procs(family, timeout=STOP_TIMEOUT_S)
+    for process in alive:
+        process.kill()
+    psutil.wait_procs(alive, timeout=STOP_TIMEOUT_S)
+    for name in running:
+        _record(settings, name).unlink(missing_ok=True)
+        log(f"stopped {name}")
+    shutil.rmtree(settings.ray_temp, ignore_errors=True)
+
+
+def running_services(settings: Settings) -> dict[str, Service]:
+    """Name -> the recorded services that are alive."""
+    services = {}
+    for record in sorted(settings.services.glob("*.json")):
+        service = Service(**json.loads(record.read_text()))
+        if service.process is not None:
+            services[service.name] = service
+    return services
+
+
+def _family(service: Service) -> list[psutil.Process]:
+    process = service.process
+    return [] if process is None else [process, *process.children(recursive=True)]
+
+
+def _start(name: str, command: list[str], settings: Settings) -> None:
+    with (settings.services / f"{name}.log").open("ab") as log:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd=settings.services,
+            env=service_environment(settings),
+            start_new_session=True,
+        )
+    service = Service(name=name, pid=process.pid, started=psutil.Process(process.pid).create_time())
+    record = _record(settings, name)
+    unfinished = record.with_suffix(".part")
+    unfinished.write_text(json.dumps(asdict(service)))
+    unfinished.replace(record)
+
+
+def _ray_command(settings: Settings) -> list[str]:
+    settings.ray_temp.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return [
+        str(Path(sys.executable).with_name("ray")),
+        "start",
+        "--head",
+        "--block",
+        f"--node-ip-address={LOOPBACK}",
+        f"--port={settings.ray_port}",
+        f"--dashboard-host={LOOPBACK}",
+        f"--dashboard-port={settings.dashboard_port}",
+        f"--object-store-memory={OBJECT_STORE_BYTES}",
+        f"--temp-dir={settings.ray_temp}",
+        "--disable-usage-stats",
+    ]
+
+
+def _prefect() -> list[str]:
+    return [str(Path(sys.executable).with_name("prefect"))]
+
+
+def _deploy(settings: Settings) -> None:
+    command = [*_prefect(), "--no-prompt", "deploy", "--all", "--prefect-file", str(DEPLOYMENTS)]
+    environment = service_environment(settings)
+    create = [*_prefect(), "work-pool", "create", POOL, "--type", "process", "--overwrite"]
+    for step in (create, command):
+        done = subprocess.run(step, cwd=DEPLOYMENTS.parent, env=environment, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise UsageError(f"the flows could not be deployed: {_last_line(done.stdout + done.stderr)}")
+
+
+def _await(name: str, url: str, settings: Settings) -> None:
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < deadline:
+        try:
+            with urllib.request.urlopen(url, timeout=5):
+                return
+        except (urllib.error.URLError, OSError):
+            pass
+        if name not in running_services(settings):
+            log = settings.services / f"{name}.log"
+            raise UsageError(f"{name} did not start: {_last_line(log.read_text(errors='replace'))} (see {log})")
+        time.sleep(0.2)
+    raise UsageError(f"{name} did not answer at {url} within {START_TIMEOUT_S} s (see {settings.services / f'{name}.log'})")
+
+
+def _require_free(port: int, variable: str) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError as error:
+            raise UsageError(f"port {port} is in use by another program: choose a free one with `{variable}=PORT`.") from error
+
+
+def _record(settings: Settings, name: str) -> Path:
+    return settings.services / f"{name}.json"
+
+
+def _last_line(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1] if lines else "it wrote no message"
+
+
+def is_up(settings: Settings) -> bool:
+    return {"ray", "prefect-server", "prefect-worker"} <= set(running_services(settings)) and os.path.exists(settings.services)

@@ -1,0 +1,97 @@
+"""Where data and services are: read from the environment, with one folder `data/` as the default for everything.
+
+UNIAUDIO_DATA     parent of the four below (default `./data`)
+UNIAUDIO_STORE    the dataset store
+UNIAUDIO_SOURCE   a folder of audio and text
+UNIAUDIO_MODELS   annotators' models
+UNIAUDIO_PREFECT_PORT, UNIAUDIO_RAY_PORT, UNIAUDIO_DASHBOARD_PORT   of the services that `uniaudio up` starts
+"""
+
+import hashlib
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from uniaudio_schemas.errors import UsageError
+
+LOOPBACK = "127.0.0.1"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    data: Path
+    store: Path
+    source: Path
+    models: Path
+    prefect_port: int
+    ray_port: int
+    dashboard_port: int
+
+    @property
+    def services(self) -> Path:
+        """Process records, logs and Prefect's database."""
+        return self.data / "services"
+
+    @property
+    def prefect_url(self) -> str:
+        return f"http://{LOOPBACK}:{self.prefect_port}"
+
+    @property
+    def dashboard_url(self) -> str:
+        return f"http://{LOOPBACK}:{self.dashboard_port}"
+
+    @property
+    def ray_temp(self) -> Path:
+        """Ray's session folder. Short and outside `data`: Unix sockets below it may not exceed 107 bytes."""
+        name = hashlib.sha256(str(self.data).encode()).hexdigest()[:10]
+        return Path(tempfile.gettempdir()) / f"uniaudio-ray-{name}"
+
+
+def load_settings() -> Settings:
+    """The settings of this process. UsageError where a port is not a number."""
+    data = Path(os.environ.get("UNIAUDIO_DATA") or "data").resolve()
+    return Settings(
+        data=data,
+        store=_folder("UNIAUDIO_STORE", data / "store"),
+        source=_folder("UNIAUDIO_SOURCE", data / "source"),
+        models=_folder("UNIAUDIO_MODELS", data / "models"),
+        prefect_port=_port("UNIAUDIO_PREFECT_PORT", 4200),
+        ray_port=_port("UNIAUDIO_RAY_PORT", 6380),
+        dashboard_port=_port("UNIAUDIO_DASHBOARD_PORT", 8265),
+    )
+
+
+def service_environment(settings: Settings) -> dict[str, str]:
+    """Environment of everything that `uniaudio up` starts, and of the clients that talk to it."""
+    return {
+        **os.environ,
+        "UNIAUDIO_DATA": str(settings.data),
+        "UNIAUDIO_STORE": str(settings.store),
+        "UNIAUDIO_SOURCE": str(settings.source),
+        "UNIAUDIO_MODELS": str(settings.models),
+        "UNIAUDIO_DASHBOARD_PORT": str(settings.dashboard_port),
+        "PREFECT_HOME": str(settings.services / "prefect"),
+        "PREFECT_API_URL": f"{settings.prefect_url}/api",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+        # The defaults (10 s, 10 s, 120 s) are too slow for a laptop, and for a cancel that cancels.
+        "PREFECT_WORKER_QUERY_SECONDS": "1",
+        "PREFECT_RUNNER_POLL_FREQUENCY": "1",
+        "PREFECT_WORKER_CANCELLATION_POLL_SECONDS": "1",
+        # Since 2.59 Ray's authentication depends on a file in the home folder; one box on loopback needs none.
+        "RAY_AUTH_MODE": os.environ.get("RAY_AUTH_MODE", "disabled"),
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+    }
+
+
+def _folder(variable: str, default: Path) -> Path:
+    return Path(os.environ.get(variable) or default).resolve()
+
+
+def _port(variable: str, default: int) -> int:
+    text = os.environ.get(variable) or str(default)
+    if not text.isdigit() or not 1024 <= int(text) <= 65535:
+        raise UsageError(f"`{variable}` must be a port from 1024 to 65535, but is {text}.")
+    return int(text)

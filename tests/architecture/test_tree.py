@@ -1,0 +1,53 @@
+"""The tree and the data flow are the same thing."""
+
+import ast
+import importlib
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+EDGES = sorted(path.parent.name for path in (ROOT / "pipelines/uniaudio_pipelines").glob("*/job.py"))
+KINDS = {"raw", "annotated", "instructions", "codec", "tokens", "sequences", "checkpoint", "scores"}
+SOURCES = [path for folder in ("schemas", "uniaudio", "pipelines", "flows") for path in (ROOT / folder).rglob("*.py")]
+HARD_LIMIT_LINES = 500
+
+
+def test_every_kind_is_written_by_exactly_one_edge() -> None:
+    assert sorted(edge.split("_to_")[1] for edge in EDGES) == sorted(KINDS)
+
+
+@pytest.mark.parametrize("edge", EDGES)
+def test_an_edge_reads_and_writes_what_its_name_says(edge: str) -> None:
+    reads, writes = edge.split("_to_")
+    assert reads in KINDS | {"source"}
+    job = importlib.import_module(f"uniaudio_pipelines.{edge}.job")
+    classes = [value for value in vars(job).values() if getattr(value, "EDGE", None) == edge]
+    assert [cls.WRITES for cls in classes] == [writes]
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_every_kind_has_one_module_in_schemas(kind: str) -> None:
+    assert (ROOT / f"schemas/uniaudio_schemas/{kind}.py").exists()
+
+
+def test_the_deployments_are_the_flows_of_the_tree() -> None:
+    entrypoints = re.findall(r"entrypoint: uniaudio_flows\.(\w+)\.(\w+)", (ROOT / "flows/prefect.yaml").read_text())
+    flows = {path.stem for path in (ROOT / "flows/uniaudio_flows").glob("*.py") if "@flow" in path.read_text()}
+    assert {module for module, _ in entrypoints} == flows
+    assert all(module == function for module, function in entrypoints)
+    assert len(flows) == 10
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_module_says_what_it_does_and_stays_readable(path: Path) -> None:
+    text = path.read_text()
+    assert ast.get_docstring(ast.parse(text)) or not text.strip(), "no module docstring"
+    assert len(text.splitlines()) <= HARD_LIMIT_LINES
+
+
+def test_no_module_takes_a_standard_library_name() -> None:
+    import sys
+
+    assert [path for path in SOURCES if path.stem in sys.stdlib_module_names - {"__init__", "__main__"}] == []
