@@ -1,58 +1,105 @@
-"""What may be removed from a store: versions that no ref needs, leftovers of writes that were killed, shards and blobs that no version names.
+"""Garbage: what no ref needs, directly or as an ancestor.
 
-A version behind a ref needs its ancestors (lineage), found by content id. Staged shards of unfinished versions are kept.
+Kept are versions behind a ref and their ancestors (by content id), the units that unfinished runs have finished, and every
+lease (its token must go on counting). While any run is alive no shard and no blob is garbage: it may be about to name one.
 """
 
-import json
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from uniaudio_schemas.files import TEMPORARY_PREFIX
-from uniaudio_schemas.manifest import Manifest, ShardInfo
+from uniaudio_schemas import layout
+from uniaudio_schemas.files import TEMPORARY_PREFIX, FileEntry
+from uniaudio_schemas.lease import STORE_LOCK, read_lease
+from uniaudio_schemas.manifest import Manifest, ShardInfo, build, json_object
+from uniaudio_schemas.record import SCHEMAS
 
 if TYPE_CHECKING:
     from uniaudio_schemas.store import Store
 
+ABANDONED_S = 30 * 24 * 3600
+"""Finished units that were not touched for so long, of a version that nobody published, are garbage."""
+
 
 def collect(store: "Store", *, dry_run: bool) -> list[Path]:
-    from uniaudio_schemas.store import KINDS
+    """Paths of all garbage, sorted. Nobody can add to the store meanwhile."""
+    with store.files.lock(STORE_LOCK, exclusive=True):
+        garbage = sorted(_garbage(store))
+        if not dry_run:
+            # Manifests first: a kill in between leaves files that nothing names, never a manifest that names nothing.
+            for path in sorted(garbage, key=lambda path: ("/versions/" not in path, path)):
+                store.files.delete(path)
+            for folder in sorted({path.rpartition("/")[0] for path in garbage if "/staging/" in path}):
+                store.files.delete(folder)
+    return [Path(store.root) / path for path in garbage]
 
-    versions = {kind: store.versions(kind) for kind in KINDS}
-    kept = _needed(store, versions)
-    shards, blobs = _named(store, [manifest for manifests in kept.values() for manifest in manifests])
-    garbage = [path for path in store.root.rglob(f"{TEMPORARY_PREFIX}*") if path.is_file()]
-    for kind in KINDS:
-        names = {manifest.plan_id for manifest in kept[kind]}
-        garbage += [path for path in _files(store, f"{kind}/versions") if path.stem not in names]
-        garbage += [path for path in _files(store, f"{kind}/shards") if path.stem not in shards]
-    garbage += [path for folder in sorted((store.root / "blobs").glob("*")) for path in sorted(folder.iterdir()) if path.name not in blobs]
-    garbage = sorted(set(garbage))
-    if not dry_run:
-        for path in garbage:
-            path.unlink(missing_ok=True)
+
+def _garbage(store: "Store") -> set[str]:
+    kinds = sorted({kind for kind, _ in SCHEMAS} & set(store.files.folders()))
+    entries = [entry for folder in (*kinds, layout.BLOBS, layout.RUNS) for entry in store.files.entries(folder)]
+    versions = [manifest for kind in kinds for manifest in store.versions(kind)]
+    needed = _needed([head for kind in kinds for head in store.refs(kind).values()], versions)
+    unneeded = [manifest for manifest in versions if manifest not in needed]
+    live = _live_plans(store, entries)
+    garbage = {layout.version_path(manifest.kind, manifest.plan_id) for manifest in unneeded}
+    staged: list[ShardInfo] = []
+    for entry in entries:
+        kind, _, rest = entry.path.partition("/staging/")
+        plan = (kind, rest.partition("/")[0])
+        is_temporary = entry.path.rpartition("/")[2].startswith(TEMPORARY_PREFIX)
+        if plan in live:
+            continue
+        if is_temporary or (rest and _is_over(entry, plan, versions)):
+            garbage.add(entry.path)
+        elif rest.endswith(".json"):
+            staged.append(_record(store, entry))
+    if not live:
+        garbage |= _unnamed(entries, [*staged, *(shard for manifest in needed for shard in manifest.shards)])
     return garbage
 
 
-def _needed(store: "Store", versions: dict[str, list[Manifest]]) -> dict[str, list[Manifest]]:
-    by_content = {manifest.content_id: manifest for manifests in versions.values() for manifest in manifests}
-    queue = [manifest for kind in versions for manifest in store.refs(kind).values()]
-    needed: dict[tuple[str, str], Manifest] = {}
+def _needed(heads: list[Manifest], versions: list[Manifest]) -> list[Manifest]:
+    """Heads and their ancestors."""
+    queue, needed = list(heads), list[Manifest]()
     while queue:
         manifest = queue.pop()
-        if (manifest.kind, manifest.plan_id) not in needed:
-            needed[(manifest.kind, manifest.plan_id)] = manifest
-            queue += [by_content[parent] for parent in manifest.parents.values() if parent in by_content]
-    return {kind: [manifest for (name, _), manifest in sorted(needed.items()) if name == kind] for kind in versions}
+        if manifest not in needed:
+            needed.append(manifest)
+            parents = set(manifest.parents.values())
+            queue += [version for version in versions if version.content_id in parents]
+    return needed
 
 
-def _named(store: "Store", manifests: list[Manifest]) -> tuple[set[str], set[str]]:
-    infos = [shard for manifest in manifests for shard in manifest.shards]
-    for record in store.root.glob("*/staging/*/*.json"):
-        infos.append(ShardInfo(**json.loads(record.read_text())))
-    shards = {shard.sha256 for shard in infos} | {shard.dropped_sha256 for shard in infos}
-    return shards, {blob for shard in infos for blob in shard.blobs}
+def _live_plans(store: "Store", entries: list[FileEntry]) -> set[tuple[str, str]]:
+    live = set()
+    for entry in entries:
+        kind, found, name = entry.path.partition("/leases/")
+        plan_id = name.removesuffix(".json")
+        if found and plan_id != name and not name.startswith(TEMPORARY_PREFIX):
+            lease = read_lease(store.files, kind, plan_id)
+            if lease is not None and lease.live:
+                live.add((kind, plan_id))
+    return live
 
 
-def _files(store: "Store", folder: str) -> list[Path]:
-    path = store.root / folder
-    return sorted(item for item in path.iterdir() if item.is_file()) if path.is_dir() else []
+def _is_over(entry: FileEntry, plan: tuple[str, str], versions: list[Manifest]) -> bool:
+    published = any((manifest.kind, manifest.plan_id) == plan for manifest in versions)
+    return published or entry.modified_at < time.time() - ABANDONED_S
+
+
+def _record(store: "Store", entry: FileEntry) -> ShardInfo:
+    where = f"{store.root}/{entry.path}"
+    record: ShardInfo = build(ShardInfo, json_object(store.files.read(entry.path) or b"", where), where)
+    return record
+
+
+def _unnamed(entries: list[FileEntry], shards: list[ShardInfo]) -> set[str]:
+    """Shards and blobs that none of `shards` names."""
+    names = {name for shard in shards for name in (shard.sha256, shard.dropped_sha256, *shard.blobs)}
+    found = set()
+    for entry in entries:
+        folder, _, name = entry.path.rpartition("/")
+        is_content = folder.endswith("/shards") or folder.startswith(f"{layout.BLOBS}/")
+        if is_content and name.removesuffix(".arrow") not in names:
+            found.add(entry.path)
+    return found

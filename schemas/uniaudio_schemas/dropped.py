@@ -1,42 +1,25 @@
-"""`dropped`: a row that did not make it, and why. Nothing disappears silently.
+"""`dropped`: a row that did not make it, and why. Written beside the shard it is missing from.
+
+Written by  every edge
+Read by     the report, `store.dropped(manifest)`
 
 One row:
-    {"drop_id": "…", "row_id": "queen/020006J1.mp3", "reason": "unreadable", "detail": "no frame could be decoded", "unit": "queen-00000"}
+    {"row_id": "queen/DALT0001.mp3", "reason": "too_short", "detail": "0.041 s, at least 0.1 s", "unit": "queen-00003"}
 """
 
 from dataclasses import dataclass
 
-from uniaudio_schemas.fingerprint import hash_json, short
 from uniaudio_schemas.record import schema
 
 
+@schema("dropped", version=1, id_field="row_id", unique=False)
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Dropped:
-    """As a worker reports it."""
-
     row_id: str
-    """Of what was dropped: an id, or a path."""
+    """Id or path of what was dropped; may be dropped twice, for two reasons."""
     reason: str
-    """A short snake_case word, counted in the manifest."""
+    """Short snake_case word: what is counted."""
     detail: str = ""
+    """For a person."""
     unit: str = ""
-
-
-@schema("dropped", version=1, id_field="drop_id")
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DroppedRow:
-    drop_id: str
-    row_id: str
-    reason: str
-    detail: str
-    unit: str
-
-
-def dropped_rows(dropped: list[Dropped], unit: str) -> list[DroppedRow]:
-    """With ids: equal reports of one row are one."""
-    found = {}
-    for item in dropped:
-        fields = {"row_id": item.row_id, "reason": item.reason, "detail": item.detail, "unit": unit}
-        drop_id = short(hash_json(fields))
-        found[drop_id] = DroppedRow(drop_id=drop_id, **fields)
-    return list(found.values())
+    """Filled in by the store."""

@@ -1,62 +1,103 @@
-"""Hashes of contents, and the numerics string: what besides a clip and a codec decides its codes."""
+"""Hashes of contents (sha256), and the numerics under which codes were computed."""
 
 import hashlib
 import json
-from importlib.metadata import PackageNotFoundError, version
+import os
+import platform
+import re
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-_LIBRARIES = ("torch", "transformers")
-# Widest first: the instruction set decides how float32 sums are ordered.
-_INSTRUCTION_SETS = ("amx_tile", "avx512f", "avx2", "asimd", "sse4_2")
+from uniaudio_schemas.errors import UsageError
+
+_BLOCK_BYTES = 1 << 20
 
 
-def hash_bytes(data: bytes) -> str:
-    """sha256 as 64 hex digits."""
+def hash_bytes(data: bytes | bytearray | memoryview) -> str:
+    """64 hex digits."""
     return hashlib.sha256(data).hexdigest()
 
 
 def hash_file(path: str | Path) -> str:
-    """sha256 of a file's bytes as 64 hex digits; memory flat in its size."""
+    """64 hex digits of the file's bytes, read in blocks."""
+    digest = hashlib.sha256()
     with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        while block := file.read(_BLOCK_BYTES):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def canonical_json(value: Any) -> str:
-    """JSON that is equal for equal values: sorted keys, no spaces, no NaN."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    """The one JSON text of `value`: sorted keys, no spaces, no NaN."""
+    try:
+        return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"`value` must be JSON with finite numbers, but {error}.") from error
 
 
 def hash_json(value: Any) -> str:
-    """sha256 of the canonical JSON as 64 hex digits."""
+    """64 hex digits of the canonical JSON."""
     return hash_bytes(canonical_json(value).encode())
 
 
 def short(digest: str) -> str:
-    """The first 32 hex digits: 128 bits, enough for an id."""
+    """First 32 hex digits: the length of every id in the store."""
     return digest[:32]
 
 
 def numerics(device: str = "cpu", dtype: str = "float32") -> str:
-    """Device kind, dtype, instruction set and library versions, such as `cpu-float32-avx512f-torch2.13.0-transformers5.23.0`.
+    """Name of the arithmetic here, such as `cpu-float32-avx512-torch2.13.0-transformers5.23.0`.
 
-    Read from package metadata and the kernel, without importing torch, so that a flow can plan with it.
+    Equal names give equal codes; of unequal ones it is measured. Reads package metadata and the processor's flags; loads
+    neither package.
     """
-    libraries = "-".join(f"{name}{_version(name)}" for name in _LIBRARIES)
-    instructions = _instruction_set() if device == "cpu" else "native"
-    return f"{device}-{dtype}-{instructions}-{libraries}"
+    kind = device.split(":", maxsplit=1)[0]
+    chip = _gpu_model() if kind == "cuda" else _instruction_set()
+    parts = [kind, dtype, chip]
+    for package in ("torch", "transformers"):
+        version = _version(package)
+        if version:
+            parts.append(f"{package}{version}")
+    return "-".join(parts)
 
 
-def _version(name: str) -> str:
+def _version(package: str) -> str:
+    """Without the local part: `2.13.0+cpu` and `2.13.0` are one release."""
     try:
-        return version(name).partition("+")[0]
-    except PackageNotFoundError:
-        return "none"
+        return metadata.version(package).split("+")[0]
+    except metadata.PackageNotFoundError:
+        return ""
 
 
 def _instruction_set() -> str:
+    """The widest vector set that torch's kernels choose from on this processor."""
+    forced = os.environ.get("ATEN_CPU_CAPABILITY", "")
+    if forced:
+        return forced.lower()
+    machine = platform.machine().lower()
+    if machine not in ("x86_64", "amd64"):
+        return machine or "unknown"
+    flags = _cpu_flags()
+    # torch takes its AVX-512 kernels only where all three are there (aten/src/ATen/native/DispatchStub.cpp).
+    if {"avx512f", "avx512bw", "avx512vl"} <= flags:
+        return "avx512"
+    return "avx2" if {"avx2", "fma"} <= flags else "x86_64"
+
+
+def _cpu_flags() -> set[str]:
     try:
-        words = set(Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").split())
+        text = Path("/proc/cpuinfo").read_text()
     except OSError:
-        return "unknown"
-    return next((name for name in _INSTRUCTION_SETS if name in words), "baseline")
+        return set()
+    found = re.search(r"^flags\s*:\s*(.*)$", text, flags=re.MULTILINE)
+    return set(found.group(1).split()) if found else set()
+
+
+def _gpu_model() -> str:
+    """From the driver's own files; `gpu` where they are not there."""
+    for path in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information")):
+        found = re.search(r"^Model:\s*(.*)$", path.read_text(), flags=re.MULTILINE)
+        if found:
+            return re.sub(r"[^a-z0-9]+", "_", found.group(1).lower()).strip("_")
+    return "gpu"

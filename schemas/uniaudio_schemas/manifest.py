@@ -1,138 +1,153 @@
-"""Plans, manifests, and the two ids of a version.
+"""Plans (what a version will be made from) and manifests (what it holds). Both are plain values with one canonical JSON.
 
-`plan_id`     hash of parents, parameters, code version and numerics: known beforehand, it decides that there is nothing to do.
-`content_id`  hash of the rows in id order: it proves equality, whatever the shards look like.
-
-A manifest holds no time, no host and no path of a machine, so that a disturbed run and an undisturbed one write the same bytes.
+A manifest holds no time, host, owner or attempt: a run that was killed nine times writes the same bytes as one that was not.
 """
 
-import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
+from functools import cached_property
 from typing import Any
-
-import pyarrow as pa
 
 from uniaudio_schemas.errors import DataError, UsageError
 from uniaudio_schemas.fingerprint import canonical_json, hash_json, short
-from uniaudio_schemas.names import check_name
+from uniaudio_schemas.names import check_kind, check_name
+
+FORMAT = 1
+"""Of the manifest file itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What a version will be made of, and in which units."""
+    """What decides a version, known before any work: equal plans make equal versions."""
 
     kind: str
     schema_version: int
     parents: dict[str, str]
-    """Name (usually the kind) -> content id."""
+    """Name of the parent -> its content id."""
     parameters: dict[str, Any]
     """JSON values."""
     code_version: str
     numerics: str = ""
     units: list[str] = field(default_factory=list)
-    """Units of commit and retry, each a shard."""
+    """Shards to make. How rows are cut into shards follows from the rest, so it is no part of the id."""
     reused: list["ShardInfo"] = field(default_factory=list)
-    """Shards of older versions that this one names again instead of making them."""
+    """Shards of older versions that this one names again; no part of the id either."""
 
     def __post_init__(self) -> None:
-        check_name("kind", self.kind)
+        check_kind(self.kind)
         for unit in self.units:
-            check_name("unit", unit)
-        if len(set(self.units)) != len(self.units):
-            raise UsageError(f"`units` of a plan of {self.kind} must be distinct, but some are there twice.")
+            check_name(unit, "unit")
+        twice = [unit for unit, count in Counter(self.units).items() if count > 1]
+        if twice:
+            raise UsageError(f"`units` must name each unit once, but {twice[0]!r} is there twice.")
+        canonical_json(self.parameters)
 
-    @property
+    @cached_property
     def plan_id(self) -> str:
-        named = (self.kind, self.schema_version, self.parents, self.parameters, self.code_version, self.numerics)
-        return short(hash_json(list(named)))
+        """32 hex digits."""
+        deciding = ("kind", "schema_version", "parents", "parameters", "code_version", "numerics")
+        return short(hash_json({name: getattr(self, name) for name in deciding}))
 
 
 @dataclass(frozen=True, kw_only=True)
 class ShardInfo:
+    """One shard of a version."""
+
     unit: str
     sha256: str
-    """Of the Arrow file, which is its name."""
     num_rows: int
     num_bytes: int
     dropped: dict[str, int] = field(default_factory=dict)
-    """Reason -> rows dropped while this shard was made."""
+    """Rows this unit dropped, by reason."""
     dropped_sha256: str = ""
-    """Shard of kind `dropped` with those rows; empty where there are none."""
+    """The shard of kind `dropped` with those rows; empty where there are none."""
     statistics: dict[str, float] = field(default_factory=dict)
     blobs: list[str] = field(default_factory=list)
+    """sha256 of each blob that the rows name."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """One immutable version of one kind."""
+    """One immutable version."""
 
     kind: str
     schema_version: int
     plan_id: str
     content_id: str
+    """Hash of the rows in id order: equal for equal rows, however they are cut into shards."""
     parents: dict[str, str]
     parameters: dict[str, Any]
     code_version: str
     numerics: str
     shards: list[ShardInfo]
-    """In unit order."""
+    """By unit."""
 
     @property
     def num_rows(self) -> int:
         return sum(shard.num_rows for shard in self.shards)
 
     @property
+    def num_bytes(self) -> int:
+        """Of the shards; blobs not counted."""
+        return sum(shard.num_bytes for shard in self.shards)
+
+    @property
     def dropped(self) -> dict[str, int]:
-        """Reason -> rows."""
+        """Dropped rows by reason."""
         total: Counter[str] = Counter()
         for shard in self.shards:
             total.update(shard.dropped)
         return dict(sorted(total.items()))
 
     @property
+    def dropped_shards(self) -> list[ShardInfo]:
+        """The shards whose unit dropped something."""
+        return [shard for shard in self.shards if shard.dropped_sha256]
+
+    @property
     def statistics(self) -> dict[str, float]:
-        """Sums over shards."""
-        total: Counter[str] = Counter()
-        for shard in self.shards:
-            total.update(shard.statistics)  # type: ignore[arg-type]
-        return dict(sorted(total.items()))
+        """Sums over the shards."""
+        names = sorted({name for shard in self.shards for name in shard.statistics})
+        return {name: sum(shard.statistics.get(name, 0.0) for shard in self.shards) for name in names}
+
+    @property
+    def blobs(self) -> list[str]:
+        return sorted({blob for shard in self.shards for blob in shard.blobs})
 
     def to_json(self) -> str:
-        return canonical_json(asdict(self)) + "\n"
+        totals = {"num_rows": self.num_rows, "dropped": self.dropped}
+        return canonical_json({**asdict(self), "format": FORMAT, "totals": totals}) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str | bytes, where: str = "manifest") -> "Manifest":
+        """The inverse of `to_json`; a text that is none is a `DataError` that names `where`."""
+        values = json_object(text, where)
+        found = values.pop("format", None)
+        if found != FORMAT:
+            raise DataError(f"{where}: `format` must be {FORMAT}, but is {found!r}.")
+        values.pop("totals", None)
+        values["shards"] = [build(ShardInfo, shard, where) for shard in values.get("shards", [])]
+        manifest: Manifest = build(cls, values, where)
+        return manifest
 
 
-def manifest_from_json(text: str, source: str) -> Manifest:
-    """The inverse of `to_json`. DataError that names `source` where the text is not a manifest."""
-
+def json_object(text: str | bytes, where: str) -> dict[str, Any]:
     try:
         values = json.loads(text)
-        shards = [ShardInfo(**shard) for shard in values.pop("shards")]
-        return Manifest(shards=shards, **values)
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise DataError(f"{source}: not a manifest ({error}).") from error
+    except ValueError as error:
+        raise DataError(f"{where}: not JSON ({error}).") from error
+    if not isinstance(values, dict):
+        raise DataError(f"{where}: must be a JSON object, but is {type(values).__name__}.")
+    return values
 
 
-def content_id(tables: Iterable[pa.Table], id_field: str) -> str:
-    """Hash over every row's hash in the order of ids: shard layout, batch sizes and compression do not enter.
-
-    Memory: 48 bytes a row. DataError where an id is there twice.
-    """
-    digests: list[tuple[str, bytes]] = []
-    for table in tables:
-        schema_hash = str([(item.name, str(item.type)) for item in table.schema]).encode()
-        for batch in table.to_batches(max_chunksize=256):
-            ids = batch.column(id_field).to_pylist()
-            for index, row_id in enumerate(ids):
-                row = batch.slice(index, 1).to_pylist()[0]
-                digests.append((row_id, hashlib.sha256(schema_hash + json.dumps(row, sort_keys=True, ensure_ascii=False).encode()).digest()[:16]))
-    digests.sort()
-    for (left, _), (right, _) in zip(digests, digests[1:], strict=False):
-        if left == right:
-            raise DataError(f"`{id_field}` must be unique in a version, but {left} is there twice.")
-    total = hashlib.sha256()
-    for _, digest in digests:
-        total.update(digest)
-    return short(total.hexdigest())
+def build(cls: type[Any], values: Any, where: str) -> Any:
+    """A dataclass from a JSON object; unknown or missing fields are a `DataError`."""
+    if not isinstance(values, dict):
+        raise DataError(f"{where}: must hold an object for {cls.__name__}, but holds {type(values).__name__}.")
+    names = {item.name for item in fields(cls)}
+    try:
+        return cls(**{name: value for name, value in values.items() if name in names})
+    except (TypeError, UsageError) as error:
+        raise DataError(f"{where}: {error}") from error

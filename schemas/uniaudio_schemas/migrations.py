@@ -1,43 +1,70 @@
-"""Pure functions from one released version of a kind to the next; readers chain them up to the newest."""
+"""From old schema versions to the newest: pure functions table -> table, one per version, applied in a chain by every reader.
+
+@migration("tokens", from_version=1)
+def add_language(table: pa.Table) -> pa.Table:
+    return table.append_column("language", pa.nulls(len(table), pa.string()))
+"""
 
 from collections.abc import Callable
 
 import pyarrow as pa
 
-from uniaudio_schemas.errors import DataError
-from uniaudio_schemas.record import SCHEMAS
+from uniaudio_schemas.errors import DataError, UsageError
+from uniaudio_schemas.record import SCHEMAS, Schema
 
 Migration = Callable[[pa.Table], pa.Table]
+
 MIGRATIONS: dict[tuple[str, int], Migration] = {}
+"""(kind, from version) -> to the next version."""
 
 
-def migration(kind: str, *, from_version: int) -> Callable[[Migration], Migration]:
-    """Register a function that turns a table of `kind` at `from_version` into one at `from_version + 1`."""
-
+def migration(kind: str, from_version: int) -> Callable[[Migration], Migration]:
     def register(function: Migration) -> Migration:
         if (kind, from_version) in MIGRATIONS:
-            raise TypeError(f"{kind} has two migrations from version {from_version}.")
+            raise UsageError(f"`from_version` must be new: {kind} v{from_version} has a migration already.")
         MIGRATIONS[(kind, from_version)] = function
         return function
 
     return register
 
 
-def newest_version(kind: str) -> int:
-    """DataError for a kind that is not registered."""
-    versions = [version for name, version in SCHEMAS if name == kind]
+def newest(kind: str) -> Schema:
+    versions = [version for known, version in SCHEMAS if known == kind]
     if not versions:
-        raise DataError(f"`kind` must be one of {sorted({name for name, _ in SCHEMAS})}, but is {kind}.")
-    return max(versions)
+        kinds = ", ".join(sorted({known for known, _ in SCHEMAS})) or "none; import its module"
+        raise UsageError(f"`kind` must be one of the known kinds ({kinds}), but is {kind!r}.")
+    return SCHEMAS[(kind, max(versions))]
 
 
-def migrate(table: pa.Table, kind: str, version: int) -> pa.Table:
-    """A table of `kind` at `version` -> at the newest version. DataError where a newer program wrote it, or a step is missing."""
-    newest = newest_version(kind)
-    if version > newest:
-        raise DataError(f"{kind} version {version} is newer than this program, which reads up to version {newest}.")
-    for step in range(version, newest):
+def schema_at(kind: str, version: int) -> Schema:
+    if (kind, version) not in SCHEMAS:
+        raise DataError(f"{kind} v{version} is not known here; the newest is v{newest(kind).version}. Update uniaudio.")
+    return SCHEMAS[(kind, version)]
+
+
+def migrate(table: pa.Table, kind: str, version: int, where: str = "table") -> pa.Table:
+    """`table` of `version` at the newest version; what else stands in its metadata is kept."""
+    target = newest(kind)
+    schema_at(kind, version)
+    metadata = dict(table.schema.metadata or {})
+    for step in range(version, target.version):
         if (kind, step) not in MIGRATIONS:
-            raise DataError(f"{kind} has no migration from version {step} to {step + 1}.")
+            raise DataError(f"{where}: {kind} v{step} has no migration to v{step + 1}.")
         table = MIGRATIONS[(kind, step)](table)
-    return table
+    return conform(table, target, where, metadata)
+
+
+def conform(table: pa.Table, target: Schema, where: str, metadata: dict[bytes, bytes] | None = None) -> pa.Table:
+    """`table` with exactly the schema of `target`; a missing or wrong column is a `DataError`. Copies nothing when it fits."""
+    names = table.schema.names
+    missing = [name for name in target.arrow.names if name not in names]
+    extra = [name for name in names if name not in target.arrow.names]
+    if missing or extra or len(set(names)) != len(names):
+        raise DataError(
+            f"{where}: must have the columns of {target.kind} v{target.version}, but lacks {missing}, has too much {extra}."
+        )
+    wanted = target.arrow.with_metadata({**(metadata or {}), **target.arrow.metadata})
+    try:
+        return table.select(target.arrow.names).cast(wanted)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError) as error:
+        raise DataError(f"{where}: does not fit {target.kind} v{target.version}: {error}") from error

@@ -1,12 +1,14 @@
-"""Versions as Polars frames: lazy, so that only the columns and rows a query needs are read.
+"""Versions as Polars frames: lazy, so that only the columns that a query needs are read.
 
-    from uniaudio_schemas.query import scan
-    scan(Store("data/store"), "tokens").select(pl.col("num_samples").sum() / 24_000).collect()
+from uniaudio_schemas.query import scan
+scan(Store("data/store"), "tokens").select(pl.col("num_samples").sum() / 24_000).collect()
 """
 
 from typing import TYPE_CHECKING
 
 from uniaudio_schemas.errors import UsageError
+from uniaudio_schemas.manifest import Manifest
+from uniaudio_schemas.migrations import newest
 from uniaudio_schemas.store import Store
 
 if TYPE_CHECKING:
@@ -14,14 +16,21 @@ if TYPE_CHECKING:
 
 
 def scan(store: Store, kind: str, ref: str = "latest") -> "pl.LazyFrame":
-    """The version behind `ref` as a lazy frame. UsageError where there is none."""
-    import polars as pl
-
+    """The version behind `ref`, at the newest schema version. `UsageError` where there is none."""
     manifest = store.head(kind, ref)
     if manifest is None:
         raise UsageError(f"`{kind}` has no version behind `{ref}` yet.")
-    paths = [store.shard_path(kind, shard) for shard in manifest.shards if shard.num_rows]
-    if not paths:
-        return pl.LazyFrame(pl.from_arrow(store.read(manifest)))
-    # One scan a shard: shards of older schema versions lack columns, which a diagonal union fills with nulls.
-    return pl.concat([pl.scan_ipc(path) for path in paths], how="diagonal")
+    return scan_version(store, manifest)
+
+
+def scan_version(store: Store, manifest: Manifest) -> "pl.LazyFrame":
+    import polars as pl
+
+    paths = [store.shard_path(manifest, shard) for shard in manifest.shards if shard.num_rows]
+    if paths and manifest.schema_version == newest(manifest.kind).version:
+        return pl.scan_ipc(paths)
+    # Older versions go through their migrations, which are Arrow's; the scan of files cannot do that.
+    frame = pl.from_arrow(store.read(manifest))
+    if not isinstance(frame, pl.DataFrame):
+        raise TypeError(f"a table gives a frame, but polars gave {type(frame).__name__}")
+    return frame.lazy()

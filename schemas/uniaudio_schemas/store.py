@@ -1,320 +1,225 @@
 """The dataset store: immutable versions of every kind, content-addressed shards, atomic publication. START HERE for layer 0.
 
-    <root>/<kind>/shards/<sha256>.arrow        rows sorted by id, record batches of 1,024, uncompressed Arrow IPC
-    <root>/<kind>/versions/<plan_id>.json      manifests
-    <root>/<kind>/refs/<ref>.json              pointers to versions, `latest` among them
-    <root>/<kind>/staging/<plan_id>/<unit>.json   finished shards of a version that is not published yet
-    <root>/<kind>/leases/<plan_id>.json        who works on it
-    <root>/blobs/<2 digits>/<sha256>           files that rows name: tars, weights, pictures
-    <root>/runs/…                              what jobs cost (`runs`)
+    <root>/<kind>/shards/<sha256>.arrow           rows sorted by id, record batches of 1024, uncompressed Arrow IPC
+    <root>/<kind>/versions/<plan id>.json         manifests
+    <root>/<kind>/refs/<ref>.json                 pointers to versions, `latest` among them
+    <root>/<kind>/staging/<plan id>/<unit>.json   finished units of a version that is not published yet
+    <root>/<kind>/leases/<plan id>.json           who works on it, and the fencing token
+    <root>/blobs/<2 digits>/<sha256>              files that rows name: tars, weights, pictures
+    <root>/runs/<start>-<id>.json                 what jobs cost (`runs`)
 
     store = Store("data/store")
     with store.writer(plan, owner="me") as writer:
         for unit in sorted(set(plan.units) - writer.done()):
             writer.put_shard(unit, rows)
         manifest = writer.publish()
+    table = store.read(store.head("tokens"))
+
+Kill a run anywhere: `store` reads as before or as after, and the next run writes the manifest that an undisturbed one writes.
 """
 
-import hashlib
-import json
-from collections import Counter
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict
-from importlib import import_module
+import heapq
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, TypeVar
 
 import pyarrow as pa
+from pyarrow import fs
 
-from uniaudio_schemas import migrations
-from uniaudio_schemas.dropped import Dropped, dropped_rows
+from uniaudio_schemas import layout, migrations
+from uniaudio_schemas.dropped import Dropped
 from uniaudio_schemas.errors import DataError, StoreError, UsageError
-from uniaudio_schemas.files import LocalFiles
-from uniaudio_schemas.fingerprint import hash_bytes
-from uniaudio_schemas.lease import LEASE_S, Lease, check_token
-from uniaudio_schemas.manifest import Manifest, Plan, ShardInfo, content_id, manifest_from_json
-from uniaudio_schemas.names import check_name
-from uniaudio_schemas.record import SCHEMAS, rows, to_table
+from uniaudio_schemas.files import Files, LocalFiles
+from uniaudio_schemas.fingerprint import canonical_json
+from uniaudio_schemas.kinds import ROWS
+from uniaudio_schemas.lease import LEASE_S, STORE_LOCK
+from uniaudio_schemas.manifest import Manifest, Plan, ShardInfo, json_object
+from uniaudio_schemas.names import check_hash, check_name
+from uniaudio_schemas.record import rows as table_rows
+from uniaudio_schemas.record import schema_of
+from uniaudio_schemas.shards import read_shard, version_of
+from uniaudio_schemas.writer import ShardWriter, Writer
 
-__all__ = ["Dropped", "ShardWriter", "Store", "Writer"]
+__all__ = ["KINDS", "Dropped", "ShardWriter", "Store", "Writer"]
 
-KINDS = ("raw", "annotated", "instructions", "codec", "tokens", "sequences", "checkpoint", "scores", "dropped")
-BATCH_ROWS = 1024
-_COPY_BYTES = 1 << 20
+KINDS = tuple(schema_of(row_class).kind for row_class in ROWS)
+"""Of the data flow, in its order, and `dropped`."""
 
 Row = TypeVar("Row")
+UnitFilter = str | Callable[[str], bool] | None
+"""One unit, or a predicate on unit names."""
 
 
 class Store:
-    """Versions below one root. Cheap to make; picklable; safe to use from many processes."""
+    """Versions below one root. Cheap to make, safe to use from many processes; `Store(str(store.root))` is the same store."""
 
-    def __init__(self, root: str | Path) -> None:
+    def __init__(self, root: str | Path, *, cache: Path | None = None) -> None:
         text = str(root)
-        if "://" in text and not text.startswith("file://"):
-            raise UsageError(f"`store` must be a folder that all machines see, but is {text}: object stores are not supported yet.")
-        self.root = Path(text.removeprefix("file://")).absolute()
-        self.files = LocalFiles(self.root)
+        scheme, separator, rest = text.partition("://")
+        if not text:
+            raise UsageError("`root` must be a folder or an address, but is empty.")
+        if not separator or scheme == "file":
+            self.files: Files = LocalFiles(Path(rest if separator else text))
+        else:
+            self.files = _remote_files(text, cache)
+        self.root = self.files.root
 
     @classmethod
     def from_uri(cls, uri: str) -> "Store":
-        """From a path or a `file://` address."""
+        """From a path, a `file://` address, or an address of an object store that `pyarrow.fs` knows."""
         return cls(uri)
 
     def version(self, kind: str, plan_id: str) -> Manifest | None:
-        """The published version of a plan, or None."""
-        path = f"{_kind(kind)}/versions/{check_name('plan_id', plan_id)}.json"
-        text = self.files.read_text(path)
-        return None if text is None else manifest_from_json(text, str(self.files.path(path)))
+        """The published version of a plan."""
+        path = layout.version_path(kind, plan_id)
+        data = self.files.read(path)
+        return None if data is None else Manifest.from_json(data, f"{self.root}/{path}")
 
     def versions(self, kind: str) -> list[Manifest]:
-        """All published versions of a kind, by plan id."""
-        found = (self.version(kind, name.removesuffix(".json")) for name in self.files.list(f"{_kind(kind)}/versions", ".json"))
+        """All published versions, by plan id."""
+        found = (self.version(kind, name) for name in self._names(kind, "versions"))
         return [manifest for manifest in found if manifest is not None]
 
     def head(self, kind: str, ref: str = "latest") -> Manifest | None:
-        """The version that a ref points to, or None."""
-        text = self.files.read_text(f"{_kind(kind)}/refs/{check_name('ref', ref)}.json")
-        return None if text is None else self.version(kind, json.loads(text)["plan_id"])
+        """The version behind a ref."""
+        path = layout.ref_path(kind, ref)
+        data = self.files.read(path)
+        if data is None:
+            return None
+        where = f"{self.root}/{path}"
+        plan_id = json_object(data, where).get("plan_id")
+        manifest = self.version(kind, plan_id) if isinstance(plan_id, str) else None
+        if manifest is None:
+            raise DataError(f"{where}: points to version {plan_id!r}, which is not there.")
+        return manifest
 
     def refs(self, kind: str) -> dict[str, Manifest]:
         """Ref -> version."""
-        names = [name.removesuffix(".json") for name in self.files.list(f"{_kind(kind)}/refs", ".json")]
-        heads = {name: self.head(kind, name) for name in names}
-        return {name: manifest for name, manifest in heads.items() if manifest is not None}
+        heads = ((name, self.head(kind, name)) for name in self._names(kind, "refs"))
+        return {name: manifest for name, manifest in heads if manifest is not None}
 
     def point(self, kind: str, ref: str, manifest: Manifest) -> None:
-        """Swap a ref to a version, atomically."""
-        text = json.dumps({"plan_id": manifest.plan_id, "content_id": manifest.content_id}, sort_keys=True)
-        self.files.write_bytes(f"{_kind(kind)}/refs/{check_name('ref', ref)}.json", text.encode())
+        """Swap a ref to a published version, atomically."""
+        if manifest.kind != kind:
+            raise UsageError(f"`manifest` must be of {kind}, but is of {manifest.kind}.")
+        # Held off: `collect`, which could take an unreferenced version for garbage.
+        with self.files.lock(STORE_LOCK, exclusive=False):
+            if self.version(kind, manifest.plan_id) is None:
+                raise StoreError(f"{kind} {manifest.plan_id[:8]} is not published here, so `{ref}` cannot point to it.")
+            self.write_ref(manifest, ref)
 
-    @contextmanager
-    def writer(self, plan: Plan, owner: str, ref: str = "latest", lease_s: float = LEASE_S) -> Iterator["Writer"]:
-        """Hold the lease of `plan` and write its shards. StoreError where another run is at it."""
-        check_name("ref", ref)
-        lease = Lease(self.files, _lease_path(plan), owner, lease_s)
-        lease.acquire()
-        try:
-            yield Writer(self, plan, lease.token, ref)
-        finally:
-            lease.release()
+    def write_ref(self, manifest: Manifest, ref: str) -> None:
+        """For a writer that holds the locks already; others call `point`."""
+        text = canonical_json({"content_id": manifest.content_id, "plan_id": manifest.plan_id}) + "\n"
+        self.files.write(layout.ref_path(manifest.kind, ref), text.encode())
 
-    def shard_writer(self, plan: Plan, token: int) -> "ShardWriter":
-        """What a worker process puts shards with, under its driver's lease."""
+    def writer(self, plan: Plan, owner: str, ref: str = "latest", lease_s: float = LEASE_S) -> Writer:
+        """A context manager that holds the plan's lease. `StoreError` where another owner is alive and at work."""
+        return Writer(self, plan, owner, check_name(ref, "ref"), lease_s)
+
+    def shard_writer(self, plan: Plan, token: int) -> ShardWriter:
+        """What a worker process puts shards with, under its driver's `writer.token`."""
         return ShardWriter(self, plan, token)
 
-    def tables(self, manifest: Manifest, columns: list[str] | None = None, unit: str | None = None) -> Iterator[pa.Table]:
-        """The version's shards one by one, memory-mapped, migrated to the newest schema version."""
+    def tables(
+        self, manifest: Manifest, columns: list[str] | None = None, filter_unit: UnitFilter = None
+    ) -> Iterator[pa.Table]:
+        """The shards one by one: memory-mapped, at the newest schema version, with their metadata."""
         for shard in manifest.shards:
-            if unit is None or shard.unit == unit:
-                table = self.shard_table(manifest.kind, shard)
-                table = migrations.migrate(table, manifest.kind, _version_of(table, manifest.schema_version))
+            if filter_unit is None or (
+                shard.unit == filter_unit if isinstance(filter_unit, str) else filter_unit(shard.unit)
+            ):
+                table = self.table_of_shard(manifest, shard)
                 yield table if columns is None else table.select(columns)
 
-    def read(self, manifest: Manifest, columns: list[str] | None = None, unit: str | None = None) -> pa.Table:
-        """All of a version as one table; nothing is copied."""
-        found = list(self.tables(manifest, columns, unit))
+    def read(self, manifest: Manifest, columns: list[str] | None = None, filter_unit: UnitFilter = None) -> pa.Table:
+        """One table over the shards in unit order, rows of each sorted by id; nothing is copied.
+
+        Metadata that differ between shards are left out; `shard_metadata` has them.
+        """
+        found = list(self.tables(manifest, columns, filter_unit))
         if not found:
-            newest = SCHEMAS[(manifest.kind, migrations.newest_version(manifest.kind))].arrow
-            empty = newest.empty_table()
+            empty = migrations.newest(manifest.kind).arrow.empty_table()
             return empty if columns is None else empty.select(columns)
-        return pa.concat_tables([table.replace_schema_metadata(None) for table in found])
+        shared = set.intersection(*(set((table.schema.metadata or {}).items()) for table in found))
+        joined: pa.Table = pa.concat_tables([table.replace_schema_metadata(dict(sorted(shared))) for table in found])
+        return joined
+
+    def batches(self, manifest: Manifest, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """Record batches of 1024 rows, shard by shard."""
+        for table in self.tables(manifest, columns):
+            yield from table.to_batches()
 
     def rows(self, manifest: Manifest, cls: type[Row]) -> Iterator[Row]:
-        """The rows of a version as instances of `cls`, shard by shard."""
-        for table in self.tables(manifest):
-            yield from rows(table, cls)
+        """All rows in id order, whatever the shards look like; one record batch of each shard is in memory."""
+        id_field = schema_of(cls).id_field
+        return heapq.merge(
+            *(table_rows(table, cls) for table in self.tables(manifest)), key=lambda row: getattr(row, id_field)
+        )
 
     def dropped(self, manifest: Manifest) -> pa.Table:
-        """The rows that were dropped while the version was made."""
-        digests = [shard.dropped_sha256 for shard in manifest.shards if shard.dropped_sha256]
-        tables = [self._open("dropped", digest).replace_schema_metadata(None) for digest in digests]
-        return pa.concat_tables(tables) if tables else SCHEMAS[("dropped", 1)].arrow.empty_table()
+        """The rows that were dropped while the version was made, with reasons."""
+        wanted = schema_of(Dropped)
+        tables = [wanted.arrow.empty_table()]
+        for shard in manifest.dropped_shards:
+            path = self.files.local_path(
+                layout.shard_path(wanted.kind, shard.dropped_sha256), None, shard.dropped_sha256
+            )
+            tables.append(self._migrated(path, wanted.kind).replace_schema_metadata(wanted.arrow.metadata))
+        joined: pa.Table = pa.concat_tables(tables)
+        return joined
 
-    def shard_path(self, kind: str, shard: ShardInfo) -> Path:
-        return self.files.path(_shard_path(kind, shard.sha256))
+    def shard_path(self, manifest: Manifest, shard: ShardInfo) -> Path:
+        """A local file: the shard itself, or its copy in the cache."""
+        return self.files.local_path(layout.shard_path(manifest.kind, shard.sha256), shard.num_bytes, shard.sha256)
 
-    def shard_table(self, kind: str, shard: ShardInfo) -> pa.Table:
-        """One shard as it was written, memory-mapped, schema metadata included."""
-        return self._open(kind, shard.sha256)
+    def table_of_shard(self, manifest: Manifest, shard: ShardInfo) -> pa.Table:
+        """One shard at the newest schema version, with its metadata; memory-mapped."""
+        return self._migrated(self.shard_path(manifest, shard), manifest.kind)
 
-    def shard_metadata(self, kind: str, shard: ShardInfo) -> dict[str, str]:
-        """The schema metadata of a shard: fingerprints, numerics."""
-        metadata = self._open(kind, shard.sha256).schema.metadata or {}
+    def shard_metadata(self, manifest: Manifest, shard: ShardInfo) -> dict[str, str]:
+        """What the shard's writer said of it, such as `codec_fingerprint`."""
+        metadata = read_shard(self.shard_path(manifest, shard)).schema.metadata or {}
         return {key.decode(): value.decode() for key, value in metadata.items()}
 
     def open_blob(self, sha256: str) -> Path:
-        """The local path of a blob. DataError where there is none."""
-        path = self.files.path(_blob_path(sha256))
-        if not path.exists():
-            raise DataError(f"{path}: this blob is not in the store.")
-        return path
+        """A local file with the blob's bytes."""
+        return self.files.local_path(layout.blob_path(check_hash(sha256, 64, "sha256")), None, sha256)
 
-    def collect(self, *, dry_run: bool = True) -> list[Path]:
-        """Files that no ref, and no ancestor of a version behind a ref, needs; removes them unless `dry_run`."""
+    def collect(self, dry_run: bool = True) -> list[Path]:
+        """What no ref needs any more; removed unless `dry_run`."""
         from uniaudio_schemas.collect import collect
 
         return collect(self, dry_run=dry_run)
 
-    def _open(self, kind: str, sha256: str) -> pa.Table:
-        path = self.files.path(_shard_path(kind, sha256))
-        try:
-            with pa.memory_map(str(path)) as source:
-                return pa.ipc.open_file(source).read_all()
-        except (OSError, pa.ArrowInvalid) as error:
-            raise DataError(f"{path}: not a readable shard ({error}).") from error
+    def verify(self, manifest: Manifest) -> None:
+        """Read every byte of a version again; one that changed is a `DataError` that names its file."""
+        from uniaudio_schemas.verify import verify
+
+        verify(self, manifest)
+
+    def _migrated(self, path: Path, kind: str) -> pa.Table:
+        table = read_shard(path)
+        return migrations.migrate(table, kind, version_of(table, kind, path), str(path))
+
+    def _names(self, kind: str, folder: str) -> list[str]:
+        prefix = f"{migrations.newest(kind).kind}/{folder}/"
+        names = [entry.path.removeprefix(prefix) for entry in self.files.entries(prefix.rstrip("/"))]
+        return [name.removesuffix(".json") for name in names if name.endswith(".json") and not name.startswith(".")]
 
 
-class ShardWriter:
-    """Puts blobs and shards under a driver's lease; every put checks the fencing token."""
+def _remote_files(uri: str, cache: Path | None) -> Files:
+    from uniaudio_schemas.remote import RemoteFiles
 
-    def __init__(self, store: Store, plan: Plan, token: int) -> None:
-        self.store, self.plan, self.token = store, plan, token
-        self._files = store.files
-
-    def put_blob(self, source: bytes | str | Path) -> str:
-        """Store bytes, or the file at a path; returns the sha256. A blob that is there is not written again."""
-        self._check()
-        digest = _digest(source)
-        path = _blob_path(digest)
-        if not self._files.exists(path):
-            self._files.write(path, lambda file: _copy(source, file))
-        return digest
-
-    def put_shard(
-        self,
-        unit: str,
-        rows: Iterable[Any] | pa.Table,
-        dropped: Iterable[Dropped] = (),
-        metadata: dict[str, str] | None = None,
-        statistics: dict[str, float] | None = None,
-        blobs: Iterable[str] = (),
-    ) -> ShardInfo:
-        """Commit one unit: the shard, its dropped rows, then the record that it is done. LeaseLostError where another run took over."""
-        if unit not in self.plan.units:
-            raise UsageError(f"`unit` must be one of the plan's, but is {unit!r}.")
-        self._check()
-        cls = row_class(self.plan.kind)
-        table = rows if isinstance(rows, pa.Table) else to_table(rows, cls)
-        num_bytes, digest = self._put_table(self.plan.kind, table, metadata or {})
-        reports = dropped_rows(list(dropped), unit)
-        dropped_digest = self._put_table("dropped", to_table(reports, row_class("dropped")), {})[1] if reports else ""
-        info = ShardInfo(
-            unit=unit,
-            sha256=digest,
-            num_rows=table.num_rows,
-            num_bytes=num_bytes,
-            dropped=dict(sorted(Counter(report.reason for report in reports).items())),
-            dropped_sha256=dropped_digest,
-            statistics=dict(sorted((statistics or {}).items())),
-            blobs=sorted(set(blobs)),
-        )
-        self._check()
-        self._files.write_bytes(f"{_staging(self.plan)}/{unit}.json", json.dumps(asdict(info), sort_keys=True).encode())
-        return info
-
-    def _check(self) -> None:
-        check_token(self._files, _lease_path(self.plan), self.token)
-
-    def _put_table(self, kind: str, table: pa.Table, metadata: dict[str, str]) -> tuple[int, str]:
-        base = {"kind": kind, "schema_version": str(self.plan.schema_version if kind != "dropped" else 1), **metadata}
-        table = table.replace_schema_metadata(dict(sorted(base.items())))
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_file(sink, table.schema) as file:
-            # Combined first: batch borders must not depend on how the table was put together.
-            file.write_table(table.combine_chunks(), max_chunksize=BATCH_ROWS)
-        data = sink.getvalue()
-        digest = hashlib.sha256(data).hexdigest()
-        path = _shard_path(kind, digest)
-        if not self._files.exists(path):
-            self._files.write(path, lambda file: file.write(data) and None)
-        return data.size, digest
+    try:
+        filesystem, base = fs.FileSystem.from_uri(uri)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
+        raise UsageError(
+            f"`root` must be a folder or an address that pyarrow.fs knows, but is {uri} ({error})."
+        ) from error
+    return RemoteFiles(filesystem, base, uri, cache)
 
 
-class Writer(ShardWriter):
-    """A driver's: also knows what is done, and publishes."""
-
-    def __init__(self, store: Store, plan: Plan, token: int, ref: str) -> None:
-        super().__init__(store, plan, token)
-        self._ref = ref
-
-    def done(self) -> set[str]:
-        """Units whose shards are committed, by this run or an earlier one."""
-        names = {name.removesuffix(".json") for name in self._files.list(_staging(self.plan), ".json")}
-        return names & set(self.plan.units)
-
-    def publish(self) -> Manifest:
-        """Write the manifest and point the ref at it. StoreError where units are missing, LeaseLostError where another run took over."""
-        missing = sorted(set(self.plan.units) - self.done())
-        if missing:
-            raise StoreError(f"{self.plan.kind} cannot be published: {len(missing)} units are missing, first {missing[0]}.")
-        texts = {unit: self._files.read_text(f"{_staging(self.plan)}/{unit}.json") for unit in sorted(self.plan.units)}
-        made = [ShardInfo(**json.loads(text)) for text in texts.values() if text is not None]
-        shards = sorted([*self.plan.reused, *made], key=lambda shard: (shard.unit, shard.sha256))
-        id_field = row_class(self.plan.kind).SCHEMA.id_field
-        tables = (self.store.shard_table(self.plan.kind, shard).replace_schema_metadata(None) for shard in shards)
-        manifest = Manifest(
-            kind=self.plan.kind,
-            schema_version=self.plan.schema_version,
-            plan_id=self.plan.plan_id,
-            content_id=content_id(tables, id_field),
-            parents=dict(sorted(self.plan.parents.items())),
-            parameters=self.plan.parameters,
-            code_version=self.plan.code_version,
-            numerics=self.plan.numerics,
-            shards=shards,
-        )
-        self._check()
-        self._files.write_bytes(f"{self.plan.kind}/versions/{manifest.plan_id}.json", manifest.to_json().encode())
-        self.store.point(self.plan.kind, self._ref, manifest)
-        self._files.remove_folder(_staging(self.plan))
-        return manifest
-
-
-def row_class(kind: str) -> Any:
+def row_class(kind: str) -> type[Any]:
     """The newest row class of a kind."""
-    module = import_module(f"uniaudio_schemas.{_kind(kind)}")
-    classes = [value for value in vars(module).values() if isinstance(value, type) and hasattr(value, "SCHEMA")]
-    return max((cls for cls in classes if cls.SCHEMA.kind == kind), key=lambda cls: cls.SCHEMA.version)  # type: ignore[attr-defined]
-
-
-def _kind(kind: str) -> str:
-    if kind not in KINDS:
-        raise UsageError(f"`kind` must be one of {', '.join(KINDS)}, but is {kind!r}.")
-    return kind
-
-
-def _version_of(table: pa.Table, default: int) -> int:
-    return int((table.schema.metadata or {}).get(b"schema_version", default))
-
-
-def _lease_path(plan: Plan) -> str:
-    return f"{_kind(plan.kind)}/leases/{plan.plan_id}.json"
-
-
-def _staging(plan: Plan) -> str:
-    return f"{_kind(plan.kind)}/staging/{plan.plan_id}"
-
-
-def _shard_path(kind: str, sha256: str) -> str:
-    return f"{_kind(kind)}/shards/{check_name('shard', sha256)}.arrow"
-
-
-def _blob_path(sha256: str) -> str:
-    return f"blobs/{check_name('blob', sha256)[:2]}/{sha256}"
-
-
-def _digest(source: bytes | str | Path) -> str:
-    if isinstance(source, bytes):
-        return hash_bytes(source)
-    with Path(source).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _copy(source: bytes | str | Path, target: BinaryIO) -> None:
-    if isinstance(source, bytes):
-        target.write(source)
-        return
-    with Path(source).open("rb") as file:
-        while piece := file.read(_COPY_BYTES):
-            target.write(piece)
+    return migrations.newest(kind).row_class

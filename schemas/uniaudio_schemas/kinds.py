@@ -1,0 +1,14 @@
+"""Registers the row of every kind; a store imports this, so that it can read all of them."""
+
+from uniaudio_schemas.annotated import Annotated
+from uniaudio_schemas.checkpoint import Checkpoint
+from uniaudio_schemas.codec import CodecRow
+from uniaudio_schemas.dropped import Dropped
+from uniaudio_schemas.instructions import Instruction
+from uniaudio_schemas.raw import Raw
+from uniaudio_schemas.scores import Score
+from uniaudio_schemas.sequences import Sequence
+from uniaudio_schemas.tokens import Tokens
+
+ROWS: tuple[type, ...] = (Raw, Annotated, Instruction, CodecRow, Tokens, Sequence, Checkpoint, Score, Dropped)
+"""In the order of the data flow."""
