@@ -36,7 +36,10 @@ def main() -> int:
         try:
             venv.create(VENV, with_pip=True)
         except (OSError, subprocess.CalledProcessError) as error:
-            print(f"no virtual environment could be made ({error}); on Debian: apt-get install python3-venv", file=sys.stderr)
+            print(
+                f"no virtual environment could be made ({error}); on Debian: apt-get install python3-venv",
+                file=sys.stderr,
+            )
             return 2
     constraints = ["-c", str(ROOT / "infra" / "constraints.txt")]
     installer = _installer(constraints)
@@ -82,5 +85,8 @@ if __name__ == "__main__":
     try:
         sys.exit(main())
     except subprocess.CalledProcessError as error:
-        print(f"the environment could not be made: `{' '.join(map(str, error.cmd[:4]))} …` exited with {error.returncode}", file=sys.stderr)
+        print(
+            f"the environment could not be made: `{' '.join(map(str, error.cmd[:4]))} …` exited with {error.returncode}",
+            file=sys.stderr,
+        )
         sys.exit(2)

@@ -15,7 +15,9 @@ COMMANDS_GROUP = "uniaudio.commands"
 
 def main(arguments: list[str] | None = None) -> int:
     """Entry point of `uniaudio` and of `python -m uniaudio`. Returns the exit code."""
-    parser = argparse.ArgumentParser(prog="uniaudio", description="An open UniAudio 2.0: from raw audio to a text-and-audio model.")
+    parser = argparse.ArgumentParser(
+        prog="uniaudio", description="An open UniAudio 2.0: from raw audio to a text-and-audio model."
+    )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     tasks = commands.add_parser("tasks", help="the tasks a model can be trained on")
     tasks.set_defaults(run=_tasks)

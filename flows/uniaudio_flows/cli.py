@@ -1,4 +1,4 @@
-"""Commands that make and show datasets: `up`, `down`, `demo`, `make`, `show`, `report`, `gc`. Light to import: Prefect is loaded by the command that needs it."""
+"""Commands that make and show datasets. Light to import: Prefect is loaded by the command that needs it."""
 
 import argparse
 import sys
@@ -59,8 +59,9 @@ def _make(options: argparse.Namespace) -> int:
 
 
 def _show(_: argparse.Namespace) -> int:
-    from uniaudio_flows.settings import load_settings
     from uniaudio_schemas.store import Store
+
+    from uniaudio_flows.settings import load_settings
 
     settings = load_settings()
     store = Store(settings.store)
@@ -75,9 +76,10 @@ def _show(_: argparse.Namespace) -> int:
 def _report(options: argparse.Namespace) -> int:
     from pathlib import Path
 
+    from uniaudio_schemas.store import Store
+
     from uniaudio_flows.report import write_report
     from uniaudio_flows.settings import load_settings
-    from uniaudio_schemas.store import Store
 
     path = write_report(Store(load_settings().store), Path(options.out))
     print(path.resolve())
@@ -85,8 +87,9 @@ def _report(options: argparse.Namespace) -> int:
 
 
 def _gc(options: argparse.Namespace) -> int:
-    from uniaudio_flows.settings import load_settings
     from uniaudio_schemas.store import Store
+
+    from uniaudio_flows.settings import load_settings
 
     paths = Store(load_settings().store).collect(dry_run=not options.delete)
     for path in paths:

@@ -14,7 +14,9 @@ POLL_S = 1.0
 RETRY_S = 60
 
 
-def run_deployment(name: str, settings: Settings, log: Callable[[str], None], parameters: dict[str, Any] | None = None) -> bool:
+def run_deployment(
+    name: str, settings: Settings, log: Callable[[str], None], parameters: dict[str, Any] | None = None
+) -> bool:
     """Run `name` (such as `everything/local`) to its end, printing the log of its run and of its subflows' runs. True if it completed."""
     os.environ.update(service_environment(settings))  # before prefect is imported: it reads its settings once
     return asyncio.run(_run(name, log, parameters or {}))
@@ -59,7 +61,9 @@ async def _print_new_lines(client: Any, since: datetime, seen: set[str], log: Ca
         for entry in entries:
             if str(entry.id) not in seen:
                 seen.add(str(entry.id))
-                if entry.name.startswith("prefect.flow_runs") and not entry.message.startswith(("Beginning", "Finished", "View at", "Created")):
+                if entry.name.startswith("prefect.flow_runs") and not entry.message.startswith(
+                    ("Beginning", "Finished", "View at", "Created")
+                ):
                     log(f"{entry.timestamp.astimezone():%H:%M:%S} {entry.message}")
         if len(entries) < 200:
             return

@@ -16,11 +16,11 @@ from typing import Any
 from prefect.artifacts import create_progress_artifact, create_table_artifact, update_progress_artifact
 from ray.dashboard.modules.job.sdk import JobSubmissionClient
 from ray.job_submission import JobStatus
-
-from uniaudio_flows.settings import Settings, load_settings
 from uniaudio_schemas.errors import StoreError, UniaudioError, UsageError
 from uniaudio_schemas.manifest import Manifest
 from uniaudio_schemas.store import Store
+
+from uniaudio_flows.settings import Settings, load_settings
 
 POLL_S = 0.5
 PASSED_ON = ("UNIAUDIO_DATA", "UNIAUDIO_STORE", "UNIAUDIO_SOURCE", "UNIAUDIO_MODELS", "RAY_AUTH_MODE")
@@ -49,7 +49,9 @@ def bring_up_to_date(job: Any, log: logging.Logger | logging.LoggerAdapter[Any])
     made = store.version(plan.kind, plan.plan_id)
     if made is None:
         raise JobFailedError(f"{job.EDGE} ended, but {plan.kind} {plan.plan_id[:8]} is not in the store.")
-    create_table_artifact(table=_table(made, summary), key=f"{plan.kind}-result", description=f"{job.EDGE}, {made.plan_id}")
+    create_table_artifact(
+        table=_table(made, summary), key=f"{plan.kind}-result", description=f"{job.EDGE}, {made.plan_id}"
+    )
     return made
 
 
@@ -62,20 +64,24 @@ def _client(settings: Settings) -> JobSubmissionClient:
 
 
 def _submit(client: JobSubmissionClient, settings: Settings, job: Any, plan_id: str) -> str:
-    """The id of a running job for this plan, or of a new one."""
-    attempts = [details for details in client.list_jobs() if (details.submission_id or "").startswith(f"{plan_id}-")]
-    for details in attempts:
-        if details.status in (JobStatus.PENDING, JobStatus.RUNNING):
+    """The id of a running job that does the same, or of a new one."""
+    fields = json.dumps(asdict(job), sort_keys=True)
+    jobs = client.list_jobs()
+    for details in jobs:
+        # By its fields and not by the plan: an edge of several stages is at a later plan by now.
+        is_same = (details.metadata or {}).get("fields") == fields and details.metadata["edge"] == job.EDGE
+        if is_same and details.status in (JobStatus.PENDING, JobStatus.RUNNING):
             return str(details.submission_id)
-    submission_id = f"{plan_id}-{len(attempts) + 1}"
+    num_attempts = sum((details.submission_id or "").startswith(f"{plan_id}-") for details in jobs)
+    submission_id = f"{plan_id}-{num_attempts + 1}"
     command = [sys.executable, "-m", f"uniaudio_pipelines.{job.EDGE}", "--store", str(settings.store)]
-    command += ["--job", json.dumps(asdict(job), sort_keys=True), "--run-id", submission_id]
+    command += ["--job", fields, "--run-id", submission_id]
     environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     client.submit_job(
         entrypoint=_quote(command),
         submission_id=submission_id,
         runtime_env={"env_vars": {**environment, "PYTHONUNBUFFERED": "1"}},
-        metadata={"edge": job.EDGE, "plan_id": plan_id},
+        metadata={"edge": job.EDGE, "plan_id": plan_id, "fields": fields},
     )
     return submission_id
 
@@ -145,8 +151,18 @@ def _stop(client: JobSubmissionClient, submission_id: str, log: Any) -> None:
 
 def _table(manifest: Manifest, summary: dict[str, Any]) -> list[dict[str, Any]]:
     dropped = ", ".join(f"{reason}: {count}" for reason, count in sorted(manifest.dropped.items())) or "none"
-    measured = {name: summary[name] for name in ("hours", "seconds", "cpu_seconds", "peak_memory_bytes") if name in summary}
-    return [{"kind": manifest.kind, "rows": manifest.num_rows, "dropped": dropped, "content id": manifest.content_id, **measured}]
+    measured = {
+        name: summary[name] for name in ("hours", "seconds", "cpu_seconds", "peak_memory_bytes") if name in summary
+    }
+    return [
+        {
+            "kind": manifest.kind,
+            "rows": manifest.num_rows,
+            "dropped": dropped,
+            "content id": manifest.content_id,
+            **measured,
+        }
+    ]
 
 
 def _last_line(message: str) -> str:

@@ -2,10 +2,11 @@
 
 import sys
 
+from uniaudio_schemas.errors import UsageError
+
 from uniaudio_flows.deployments import run_deployment
 from uniaudio_flows.services import running_services
 from uniaudio_flows.settings import Settings
-from uniaudio_schemas.errors import UsageError
 
 FLOW_OF_KIND = {
     "raw": "ingest-corpus",
@@ -23,4 +24,6 @@ def make_kind(kind: str, settings: Settings) -> int:
     """Run the kind's deployment; exit code 0 if it completed, else 1."""
     if "prefect-worker" not in running_services(settings):
         raise UsageError("no services are running: start them with `uniaudio up`.")
-    return 0 if run_deployment(f"{FLOW_OF_KIND[kind]}/local", settings, lambda line: print(line, file=sys.stderr)) else 1
+    return (
+        0 if run_deployment(f"{FLOW_OF_KIND[kind]}/local", settings, lambda line: print(line, file=sys.stderr)) else 1
+    )

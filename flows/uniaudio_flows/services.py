@@ -5,7 +5,6 @@ never `ray stop`, which would end every Ray process of the machine.
 """
 
 import json
-import os
 import shutil
 import signal
 import socket
@@ -19,9 +18,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import psutil
+from uniaudio_schemas.errors import UsageError
 
 from uniaudio_flows.settings import LOOPBACK, Settings, service_environment
-from uniaudio_schemas.errors import UsageError
 
 START_TIMEOUT_S = 90
 STOP_TIMEOUT_S = 15
@@ -59,7 +58,11 @@ def start_services(settings: Settings, log: Callable[[str], None]) -> None:
         _start("ray", _ray_command(settings), settings)
     if "prefect-server" not in running:
         _require_free(settings.prefect_port, "UNIAUDIO_PREFECT_PORT")
-        _start("prefect-server", [*_prefect(), "server", "start", "--host", LOOPBACK, "--port", str(settings.prefect_port)], settings)
+        _start(
+            "prefect-server",
+            [*_prefect(), "server", "start", "--host", LOOPBACK, "--port", str(settings.prefect_port)],
+            settings,
+        )
     _await("prefect-server", f"{settings.prefect_url}/api/health", settings)
     if "prefect-worker" not in running or "prefect-server" not in running:
         _deploy(settings)
@@ -150,7 +153,9 @@ def _deploy(settings: Settings) -> None:
     environment = service_environment(settings)
     create = [*_prefect(), "work-pool", "create", POOL, "--type", "process", "--overwrite"]
     for step in (create, command):
-        done = subprocess.run(step, cwd=DEPLOYMENTS.parent, env=environment, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            step, cwd=DEPLOYMENTS.parent, env=environment, capture_output=True, text=True, check=False
+        )
         if done.returncode:
             raise UsageError(f"the flows could not be deployed: {_last_line(done.stdout + done.stderr)}")
 
@@ -167,7 +172,9 @@ def _await(name: str, url: str, settings: Settings) -> None:
             log = settings.services / f"{name}.log"
             raise UsageError(f"{name} did not start: {_last_line(log.read_text(errors='replace'))} (see {log})")
         time.sleep(0.2)
-    raise UsageError(f"{name} did not answer at {url} within {START_TIMEOUT_S} s (see {settings.services / f'{name}.log'})")
+    raise UsageError(
+        f"{name} did not answer at {url} within {START_TIMEOUT_S} s (see {settings.services / f'{name}.log'})"
+    )
 
 
 def _require_free(port: int, variable: str) -> None:
@@ -176,7 +183,9 @@ def _require_free(port: int, variable: str) -> None:
         try:
             probe.bind((LOOPBACK, port))
         except OSError as error:
-            raise UsageError(f"port {port} is in use by another program: choose a free one with `{variable}=PORT`.") from error
+            raise UsageError(
+                f"port {port} is in use by another program: choose a free one with `{variable}=PORT`."
+            ) from error
 
 
 def _record(settings: Settings, name: str) -> Path:
@@ -187,6 +196,3 @@ def _last_line(text: str) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1] if lines else "it wrote no message"
 
-
-def is_up(settings: Settings) -> bool:
-    return {"ray", "prefect-server", "prefect-worker"} <= set(running_services(settings)) and os.path.exists(settings.services)

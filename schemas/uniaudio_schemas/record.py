@@ -10,7 +10,7 @@
     table = to_table(rows, Tokens)   # sorted by id, record batches of 1024 rows
     rows = from_table(table, Tokens)
 
-`X | None` is nullable, `list[X]` a list, a nested dataclass a struct. Values are checked, never converted in silence.
+`X | None` is nullable, `list[X]` a list, a nested dataclass a struct. Types, ranges and nulls are checked.
 """
 
 import dataclasses
@@ -63,7 +63,7 @@ class Schema:
 
     def describe(self) -> dict[str, Any]:
         """What `schema_lock.json` keeps of a released version."""
-        columns = {field.name: _describe(field) for field in self.arrow}
+        columns = [f"{field.name}: {_describe(field)}" for field in self.arrow]
         return {"kind": self.kind, "version": self.version, "id_field": self.id_field, "columns": columns}
 
 
@@ -115,6 +115,8 @@ def to_table(rows: Iterable[Any], schema_class: type[Any]) -> pa.Table:
     for row in rows:
         if not isinstance(row, schema_class):
             raise UsageError(f"`rows` must be of {schema_class.__name__}, but one is of {type(row).__name__}.")
+        if not isinstance(getattr(row, found.id_field), str):
+            raise DataError(f"{found.kind}: `{found.id_field}` must be a str, but is {getattr(row, found.id_field)!r}.")
     rows.sort(key=(lambda row: getattr(row, found.id_field)) if found.unique else dataclasses.astuple)
     batches = [_batch(rows[i : i + BATCH_ROWS], found) for i in range(0, len(rows), BATCH_ROWS)]
     check_ids((getattr(row, found.id_field) for row in rows), found)
@@ -204,10 +206,8 @@ def _first_bad(rows: list[Any], field: pa.Field, found: Schema) -> str:
 
 
 def _column(values: list[Any], field: pa.Field, hint: Any) -> pa.Array:
-    if _array_name(hint):
-        column = array_column(values, field.type)
-    else:
-        column = pa.array([_plain(value) for value in values], type=field.type)
+    is_array = bool(_array_name(hint))
+    column = array_column(values, field.type) if is_array else pa.array(_plain(values), type=field.type)
     check_nulls(column, field)
     return column
 

@@ -100,7 +100,6 @@ class ShardWriter:
 
     def _put_table(self, table: pa.Table, schema: Schema, metadata: dict[str, str]) -> Written:
         with self._files.temporary(layout.staging_folder(self.plan)) as temporary:
-            # pyarrow type: the temporary's file is a BufferedWriter, closed by commit.
             written = write_shard(temporary.file, table, schema, metadata)
             path = layout.shard_path(schema.kind, written.sha256)
             if self._files.num_bytes(path) != written.num_bytes:

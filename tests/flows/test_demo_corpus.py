@@ -19,7 +19,22 @@ def dialogue(talk_key: int, joe: list[tuple[int, str]], person: list[tuple[int, 
     joe_block = b"".join(sentence(*line) for line in joe)
     person_block = b"".join(sentence(*line) for line in person)
     person_offset = 32 + 96 + len(joe_block)
-    header = struct.pack(">13h", 1, 1, talk_key, len(joe) - 1, len(person) - 1, 0, 0, 0, 0, 0, 0, person_offset, person_offset + len(person_block))
+    header = struct.pack(
+        ">13h",
+        1,
+        1,
+        talk_key,
+        len(joe) - 1,
+        len(person) - 1,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+        person_offset,
+        person_offset + len(person_block),
+    )
     return bytes(20) + header + bytes(32 + 96 - len(header)) + joe_block + person_block
 
 

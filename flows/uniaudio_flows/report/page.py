@@ -6,8 +6,9 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from uniaudio_flows.report import sections
 from uniaudio_schemas.store import Store
+
+from uniaudio_flows.report import sections
 
 STYLE = Path(__file__).with_name("style.css")
 

@@ -4,13 +4,14 @@ import base64
 import html
 from collections import defaultdict
 
-from uniaudio_flows.report.svg import Curve, bar_chart, line_chart
 from uniaudio_schemas.checkpoint import Checkpoint
 from uniaudio_schemas.codec import CodecRow
 from uniaudio_schemas.query import scan
 from uniaudio_schemas.runs import scan_runs
 from uniaudio_schemas.scores import Score
 from uniaudio_schemas.store import Store
+
+from uniaudio_flows.report.svg import Curve, bar_chart, line_chart
 
 CODEC_RATE = 24_000
 STAGES = ("text_warmup", "stage1", "stage2", "stage3", "stage4")
@@ -19,8 +20,13 @@ MAX_LISTENING = 9
 
 def data_flow(store: Store) -> str:
     """The kinds as boxes, with rows, hours and version."""
-    boxes = {kind: _box(store, kind) for kind in ("raw", "annotated", "codec", "instructions", "tokens", "sequences", "checkpoint", "scores")}
-    upper = " <span class=arrow>→</span> ".join(boxes[kind] for kind in ("raw", "annotated", "instructions", "tokens", "sequences", "checkpoint", "scores"))
+    boxes = {
+        kind: _box(store, kind)
+        for kind in ("raw", "annotated", "codec", "instructions", "tokens", "sequences", "checkpoint", "scores")
+    }
+    upper = " <span class=arrow>→</span> ".join(
+        boxes[kind] for kind in ("raw", "annotated", "instructions", "tokens", "sequences", "checkpoint", "scores")
+    )
     note = "<p>The codec is trained on <em>annotated</em> and turns the clips of <em>instructions</em> into <em>tokens</em>.</p>"
     return f"<section><h2>Data flow</h2><div class=flow>{upper}</div>{note}<div class=flow>{boxes['codec']}</div>{_domains(store)}</section>"
 
@@ -42,8 +48,17 @@ def _domains(store: Store) -> str:
     if store.head("annotated") is None:
         return ""
     seconds = pl.col("num_samples") / pl.col("sample_rate").clip(lower_bound=1)
-    frame = scan(store, "annotated").group_by("domain", "split").agg(pl.len().alias("rows"), seconds.sum().alias("seconds")).sort("domain", "split").collect()
-    return _table(("domain", "split", "clips", "minutes"), [(r["domain"], r["split"], r["rows"], r["seconds"] / 60) for r in frame.to_dicts()])
+    frame = (
+        scan(store, "annotated")
+        .group_by("domain", "split")
+        .agg(pl.len().alias("rows"), seconds.sum().alias("seconds"))
+        .sort("domain", "split")
+        .collect()
+    )
+    return _table(
+        ("domain", "split", "clips", "minutes"),
+        [(r["domain"], r["split"], r["rows"], r["seconds"] / 60) for r in frame.to_dicts()],
+    )
 
 
 def dropped(store: Store) -> str:
@@ -76,17 +91,25 @@ def _charts(what: str, metrics: list) -> list[str]:  # type: ignore[type-arg]
     for metric in metrics:
         if "loss" in metric.name:
             by_phase[metric.phase][metric.name].append((metric.step, metric.value))
-    return [line_chart(f"{what}, {phase}", [Curve(name, sorted(points)) for name, points in names.items()][:6], "loss") for phase, names in by_phase.items()]
+    return [
+        line_chart(f"{what}, {phase}", [Curve(name, sorted(points)) for name, points in names.items()][:6], "loss")
+        for phase, names in by_phase.items()
+    ]
 
 
 def _held_out(store: Store) -> str:
     rows = []
     for stage in STAGES:
         row = _first(store, "checkpoint", Checkpoint, stage)
-        rows += [(stage, entry.task, entry.num_sequences, entry.before, entry.after, entry.after - entry.before) for entry in (row.held_out if row else [])]
+        rows += [
+            (stage, entry.task, entry.num_sequences, entry.before, entry.after, entry.after - entry.before)
+            for entry in (row.held_out if row else [])
+        ]
     if not rows:
         return ""
-    return "<h3>Held-out loss before and after each stage</h3>" + _table(("stage", "task", "sequences", "before", "after", "change"), rows)
+    return "<h3>Held-out loss before and after each stage</h3>" + _table(
+        ("stage", "task", "sequences", "before", "after", "change"), rows
+    )
 
 
 def listening(store: Store) -> str:
@@ -99,7 +122,11 @@ def listening(store: Store) -> str:
         for medium in score.media:
             data = base64.b64encode(store.open_blob(medium.blob).read_bytes()).decode()
             source = f"data:{medium.mime};base64,{data}"
-            element = f"<img src='{source}' alt=''>" if medium.mime.startswith("image/") else f"<audio controls preload=none src='{source}'></audio>"
+            element = (
+                f"<img src='{source}' alt=''>"
+                if medium.mime.startswith("image/")
+                else f"<audio controls preload=none src='{source}'></audio>"
+            )
             parts.append(f"<figure><figcaption>{html.escape(medium.title)}</figcaption>{element}</figure>")
     return f"<section><h2>Listen and look</h2><div class=media>{''.join(parts)}</div></section>" if parts else ""
 
@@ -118,7 +145,9 @@ def tokens(store: Store) -> str:
             counts = frames.select(pl.col(column).arr.get(codebook).alias("code"))["code"].value_counts()["count"]
             share = counts / counts.sum()
             perplexity = float((-(share * share.log()).sum()).__float__())
-            rows.append((column.removesuffix("_codes"), codebook, frames.height, counts.len(), 2.718281828459045**perplexity))
+            rows.append(
+                (column.removesuffix("_codes"), codebook, frames.height, counts.len(), 2.718281828459045**perplexity)
+            )
     seconds = float(frame["num_samples"].sum()) / CODEC_RATE
     head = f"<p>{frame.height:,} clips, {seconds / 60:.1f} minutes, {rows[0][2] * 8 + rows[8][2] * 8:,} codes.</p>"
     return f"<section><h2>Tokens</h2>{head}{_table(('tokens', 'codebook', 'frames', 'codes used', 'perplexity'), rows)}</section>"
@@ -134,7 +163,9 @@ def scores(store: Store) -> str:
         interval = f"{score.low:.4g} … {score.high:.4g}" if score.low is not None and score.high is not None else "–"
         baseline = f"{score.baseline_value:.4g} ({score.baseline})" if score.baseline_value is not None else "–"
         better = "higher" if score.higher_is_better else "lower"
-        rows.append((score.benchmark, score.domain, score.metric, score.value, interval, score.num_samples, baseline, better))
+        rows.append(
+            (score.benchmark, score.domain, score.metric, score.value, interval, score.num_samples, baseline, better)
+        )
     header = ("benchmark", "domain", "metric", "value", "95 % interval", "samples", "trivial baseline", "better is")
     return f"<section><h2>Scores</h2>{_table(header, rows)}</section>"
 
@@ -144,7 +175,18 @@ def cost(store: Store) -> str:
     frame = scan_runs(store).collect()
     if frame.is_empty():
         return ""
-    rows = [(r["edge"], r["rows"], r["seconds"], r["cpu_seconds"], r["peak_memory_bytes"] / 2**20, r["hours"], r["attempts"]) for r in frame.to_dicts()]
+    rows = [
+        (
+            r["edge"],
+            r["rows"],
+            r["seconds"],
+            r["cpu_seconds"],
+            r["peak_memory_bytes"] / 2**20,
+            r["hours"],
+            r["attempts"],
+        )
+        for r in frame.to_dicts()
+    ]
     header = ("job", "rows", "seconds", "CPU-seconds", "peak MiB", "hours of audio", "attempts")
     bars = bar_chart("Wall clock", [(row[0], float(row[2])) for row in rows], "s")
     return f"<section><h2>Cost</h2>{bars}{_table(header, rows)}</section>"

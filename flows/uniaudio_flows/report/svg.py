@@ -36,11 +36,15 @@ def line_chart(title: str, curves: Sequence[Curve], unit: str) -> str:
         parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - 10}" y1="{row}" y2="{row}"/>')
         parts.append(f'<text x="{LEFT - 6}" y="{row + 4}" text-anchor="end">{y:.3g}</text>')
     parts.append(f'<text x="{LEFT}" y="{HEIGHT - 8}">{low_x:.0f}</text>')
-    parts.append(f'<text x="{WIDTH - 10}" y="{HEIGHT - 8}" text-anchor="end">step {high_x:.0f} · {html.escape(unit)}</text>')
+    parts.append(
+        f'<text x="{WIDTH - 10}" y="{HEIGHT - 8}" text-anchor="end">step {high_x:.0f} · {html.escape(unit)}</text>'
+    )
     for index, curve in enumerate(finite):
         line = " ".join(place(x, y) for x, y in curve.points)
         parts.append(f'<polyline class="curve c{index % 6}" points="{line}"/>')
-    legend = "".join(f'<span class="key c{index % 6}">{html.escape(curve.name)}</span>' for index, curve in enumerate(finite))
+    legend = "".join(
+        f'<span class="key c{index % 6}">{html.escape(curve.name)}</span>' for index, curve in enumerate(finite)
+    )
     return "".join(parts) + f'</svg><div class="legend">{legend}</div></figure>'
 
 

@@ -1,0 +1,20 @@
+"""`train-stage`: train stages of the language model, each from the checkpoint of the one before; stages that are trained already are skipped."""
+
+from prefect import flow, get_run_logger
+from uniaudio.stages.table import STAGES
+from uniaudio_pipelines.sequences_to_checkpoint.job import SequencesToCheckpoint
+
+from uniaudio_flows.build_sequences import build_sequences
+from uniaudio_flows.jobs import bring_up_to_date
+
+
+@flow(name="train-stage")
+def train_stage(stages: list[str] | None = None, size: str = "debug", seed: int = 0, parents: bool = True) -> str:
+    """Returns the content id of the last checkpoint.
+
+    `stages`: names in order, by default all of them; `parents`: bring `sequences` up to date first.
+    """
+    if parents:
+        build_sequences()
+    job = SequencesToCheckpoint(stages=tuple(stages or STAGES), size=size, seed=seed)
+    return bring_up_to_date(job, get_run_logger()).content_id

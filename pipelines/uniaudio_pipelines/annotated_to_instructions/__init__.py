@@ -1,0 +1,12 @@
+"""Turn annotated clips into training examples of every task that their annotations allow.
+
+Reads    annotated
+Writes   instructions
+Runs on  a CPU
+Row in   {"clip_id": "5f1c…", "domain": "speech", "split": "train", "given_text": "Let's go.", "speaker": "joe", …}
+Row out  {"task": "asr", "split": "train", "segments": [{"kind": "prompt", "text": "Transcribe the following speech."},
+          {"kind": "reasoning", "clip_id": "5f1c…"}, {"kind": "reconstruction", "clip_id": "5f1c…"},
+          {"kind": "text", "wrapper": "transcription", "text": "Let's go.", "loss": True}], …}
+
+A clip that serves several tasks is named by several rows and tokenized once. Mixtures are recipes, rendered when they are tokenized.
+"""

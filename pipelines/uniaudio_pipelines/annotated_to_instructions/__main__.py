@@ -1,0 +1,11 @@
+"""Entry point of the Ray job: `python -m uniaudio_pipelines.annotated_to_instructions --store ROOT --job JSON`."""
+
+import sys
+
+from uniaudio_pipelines.annotated_to_instructions.job import AnnotatedToInstructions
+from uniaudio_pipelines.annotated_to_instructions.worker import InstructionWorker
+from uniaudio_pipelines.edge import edge_main
+
+if __name__ == "__main__":
+    # In the driver: pairing rows takes less time than starting an actor.
+    sys.exit(edge_main(AnnotatedToInstructions, InstructionWorker, num_workers=0))

@@ -1,0 +1,224 @@
+"""What the benchmarks share: the checkpoint's model, its codec, and the held-out rows; each is read when it is first
+asked for.
+"""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from uniaudio_schemas.annotated import Annotated
+from uniaudio_schemas.checkpoint import Checkpoint
+from uniaudio_schemas.codec import CodecRow
+from uniaudio_schemas.errors import DataError, FingerprintError, StoreError, UsageError
+from uniaudio_schemas.instructions import Instruction
+from uniaudio_schemas.manifest import Manifest, Plan
+from uniaudio_schemas.raw import Raw
+from uniaudio_schemas.record import rows
+from uniaudio_schemas.sequences import Sequence
+from uniaudio_schemas.store import Store
+
+from uniaudio.audio.render import render_clip
+from uniaudio.codec.codec import ReasoningCodec
+from uniaudio.lm.config import LMConfig
+from uniaudio.lm.model import UniAudioLM
+from uniaudio.sequence.layout import Grid, grid_of
+from uniaudio.sequence.vocabulary import Vocabulary
+from uniaudio.text.tokenizer import ByteTokenizer, HuggingFaceTokenizer, TextTokenizer
+from uniaudio.training.checkpoint import load_model
+from uniaudio.training.sequence_set import SequenceSet
+from uniaudio_pipelines.checkpoint_to_scores.job import CheckpointToScores, version_of
+
+HELD_OUT = ("val", "test")
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One held-out example, cut where its answer begins."""
+
+    sequence: Sequence
+    prompt: Grid
+
+
+class Evaluation:
+    """The versions of one plan, opened."""
+
+    def __init__(self, store_root: str, job: CheckpointToScores, plan: Plan) -> None:
+        self.store, self.job, self.plan = Store(store_root), job, plan
+
+    def manifest(self, kind: str) -> Manifest:
+        found = version_of(self.store, kind, self.plan.parents[kind])
+        if found is None:
+            raise StoreError(
+                f"The plan needs {kind} {self.plan.parents[kind]}, but the store does not hold it any more."
+            )
+        return found
+
+    @cached_property
+    def checkpoint(self) -> Checkpoint:
+        return self._only(Checkpoint, "checkpoint")
+
+    @cached_property
+    def stages(self) -> list[Checkpoint]:
+        """The checkpoint and those it was trained from, first stage first."""
+        known = {
+            row.checkpoint_id: row
+            for version in self.store.versions("checkpoint")
+            for row in self.store.rows(version, Checkpoint)
+        }
+        chain = [self.checkpoint]
+        while (parent := chain[-1].parent) is not None and parent in known and len(chain) <= len(known):
+            chain.append(known[parent])
+        return chain[::-1]
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        vocabulary = Vocabulary.from_json(_text_of(self._config, "vocabulary", self.checkpoint))
+        if vocabulary.fingerprint != self.checkpoint.vocabulary_fingerprint:
+            raise FingerprintError(
+                f"Checkpoint {self.checkpoint.checkpoint_id} must have vocabulary "
+                f"{self.checkpoint.vocabulary_fingerprint}, "
+                f"but its config gives {vocabulary.fingerprint}."
+            )
+        return vocabulary
+
+    @cached_property
+    def tokenizer(self) -> TextTokenizer:
+        """Bytes, or what the folder of the job's `tokenizer` holds; it must be the vocabulary's."""
+        found: TextTokenizer = (
+            HuggingFaceTokenizer.from_folder(self.job.tokenizer) if self.job.tokenizer else ByteTokenizer()
+        )
+        if found.fingerprint != self.vocabulary.tokenizer_fingerprint:
+            raise UsageError(
+                f"`tokenizer` must be the folder of text tokenizer {self.vocabulary.tokenizer_fingerprint}, "
+                f"but {self.job.tokenizer or 'the byte tokenizer'} is {found.fingerprint}."
+            )
+        return found
+
+    def code_range(self, kind: str) -> tuple[int, int]:
+        """First combined id and number of the codes of `reasoning` or `reconstruction`."""
+        vocabulary = self.vocabulary
+        if kind == "reasoning":
+            return 0, vocabulary.reasoning_codes
+        return vocabulary.reconstruction_offset, vocabulary.reconstruction_codes
+
+    @cached_property
+    def model(self) -> UniAudioLM:
+        model = UniAudioLM(LMConfig.from_json(_text_of(self._config, "model", self.checkpoint)))
+        load_model(self.store.open_blob(self.checkpoint.weights), model)
+        return model.to(self.job.device).eval()
+
+    @cached_property
+    def codec(self) -> ReasoningCodec:
+        row = self._only(CodecRow, "codec")
+        if row.codec_id != self.checkpoint.codec_fingerprint:
+            raise FingerprintError(
+                f"Checkpoint {self.checkpoint.checkpoint_id} was trained on tokens of codec "
+                f"{self.checkpoint.codec_fingerprint}, but the codec behind it is {row.codec_id}."
+            )
+        return ReasoningCodec.load_files(row.config, self.store.open_blob(row.weights)).to(self.job.device).eval()
+
+    @cached_property
+    def sequences(self) -> SequenceSet:
+        sequences = SequenceSet.open(self.store, self.manifest("sequences"))
+        stated = sequences.metadata.get("vocabulary_fingerprint", self.vocabulary.fingerprint)
+        if stated != self.vocabulary.fingerprint:
+            raise FingerprintError(
+                f"The sequences must have vocabulary {self.vocabulary.fingerprint}, but have {stated}."
+            )
+        return sequences
+
+    def held_out(self, task: str | None = None, count: int | None = None) -> list[Sequence]:
+        """Held-out sequences that carry loss, `task`'s or all, in id order (ids are hashes, so the first few are a
+        fair draw).
+        """
+        keep = np.isin(self.sequences.split, HELD_OUT) & (self.sequences.examples.num_loss > 0)
+        if task is not None:
+            keep &= self.sequences.task == task
+        chosen = self.sequences.examples.where(keep)
+        return [self.sequences.row(chosen, index) for index in range(min(len(chosen), count or len(chosen)))]
+
+    @property
+    def held_out_tasks(self) -> list[str]:
+        """Tasks with a held-out sequence, by name."""
+        return sorted(set(self.sequences.task[np.isin(self.sequences.split, HELD_OUT)].tolist()))
+
+    def examples(self, task: str, count: int) -> list[Example]:
+        """Held-out sequences of `task` and the positions before their first loss; those that are all answer are left
+        out.
+        """
+        found = []
+        for sequence in self.held_out(task):
+            grid = grid_of(sequence)
+            first = int(np.argmax(grid.loss))
+            if first > 0:
+                found.append(
+                    Example(
+                        sequence,
+                        replace(grid, ids=grid.ids[:first], is_audio=grid.is_audio[:first], loss=grid.loss[:first]),
+                    )
+                )
+            if len(found) == count:
+                break
+        return found
+
+    def instructions(self, ids: Iterable[str]) -> dict[str, Instruction]:
+        return self._by_id(Instruction, "instructions", ids)
+
+    def annotated(self, ids: Iterable[str]) -> dict[str, Annotated]:
+        return self._by_id(Annotated, "annotated", ids)
+
+    def training_instructions(self, task: str) -> list[Instruction]:
+        table = self.store.read(self.manifest("instructions"))
+        chosen = table.filter(pc.and_(pc.equal(table["task"], task), pc.equal(table["split"], "train")))
+        return list(rows(chosen, Instruction))
+
+    def held_out_clips(self, domain: str, count: int) -> list[Annotated]:
+        """The first held-out audio clips of `domain`, in id order."""
+        table = self.store.read(self.manifest("annotated"))
+        is_held_out = pc.is_in(table["split"], value_set=pa.array(HELD_OUT))
+        chosen = table.filter(
+            pc.and_(pc.and_(pc.equal(table["domain"], domain), is_held_out), pc.greater(table["num_samples"], 0))
+        )
+        return list(rows(chosen.sort_by("clip_id").slice(0, count), Annotated))
+
+    def audio(self, clip: Annotated) -> np.ndarray:
+        """`[N]` float32 at 24 kHz."""
+        raw = self._by_id(Raw, "raw", [clip.raw_clip_id])
+        if clip.raw_clip_id not in raw:
+            raise DataError(
+                f"Clip {clip.clip_id} ({clip.path}) is cut from {clip.raw_clip_id}, "
+                f"which the version of raw does not hold."
+            )
+        return render_clip(self.store, clip, raw[clip.raw_clip_id])
+
+    @cached_property
+    def _config(self) -> dict[str, Any]:
+        config: dict[str, Any] = json.loads(self.checkpoint.config)
+        return config
+
+    def _only(self, cls: type[Any], kind: str) -> Any:
+        found = list(self.store.rows(self.manifest(kind), cls))
+        if len(found) != 1:
+            raise DataError(f"A version of {kind} must hold one row, but {self.plan.parents[kind]} holds {len(found)}.")
+        return found[0]
+
+    def _by_id(self, cls: type[Any], kind: str, ids: Iterable[str]) -> dict[str, Any]:
+        field = cls.SCHEMA.id_field
+        table = self.store.read(self.manifest(kind))
+        wanted = pa.array(sorted(set(ids)), type=pa.string())
+        return {getattr(row, field): row for row in rows(table.filter(pc.is_in(table[field], value_set=wanted)), cls)}
+
+
+def _text_of(config: dict[str, Any], name: str, checkpoint: Checkpoint) -> str:
+    if name not in config:
+        raise DataError(
+            f"Checkpoint {checkpoint.checkpoint_id}: its config must hold `{name}`, "
+            f"but holds {', '.join(sorted(config))}."
+        )
+    value = config[name]
+    return value if isinstance(value, str) else json.dumps(value, sort_keys=True)

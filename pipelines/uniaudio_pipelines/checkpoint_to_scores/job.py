@@ -1,0 +1,130 @@
+"""The job of the edge `checkpoint_to_scores`: which checkpoint, which benchmarks, how many samples. Light: no torch."""
+
+from dataclasses import asdict, dataclass
+from typing import ClassVar
+
+from uniaudio_schemas.errors import UsageError
+from uniaudio_schemas.fingerprint import numerics
+from uniaudio_schemas.manifest import Manifest, Plan
+from uniaudio_schemas.store import KINDS, Store
+
+from uniaudio_pipelines.jobs import parent
+
+CODE_VERSION = "1"
+"""Goes up when the same checkpoint would get other scores."""
+BENCHMARKS = ("asr", "audio_caption", "music_caption", "codec", "perplexity", "tts", "held_out_loss")
+"""One unit each, long ones first. Modules of this package hold them."""
+_FLOWS = {
+    "checkpoint": "train-stage",
+    "sequences": "build-sequences",
+    "instructions": "build-multitask-data",
+    "codec": "train-codec",
+    "annotated": "annotate-corpus",
+    "raw": "ingest-corpus",
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CheckpointToScores:
+    """Score a checkpoint and its codec on held-out clips."""
+
+    EDGE: ClassVar[str] = "checkpoint_to_scores"
+    WRITES: ClassVar[str] = "scores"
+
+    checkpoint: str = "latest"
+    """Ref of the checkpoint, such as `stage4`."""
+    benchmarks: tuple[str, ...] = BENCHMARKS
+    num_answers: int = 8
+    """Most examples a task that the model answers."""
+    num_clips: int = 4
+    """Most clips a domain that the codec reconstructs."""
+    num_sequences: int = 8
+    """Most held-out sequences a task behind the perplexities."""
+    max_clip_samples: int = 96_000
+    """Longest stretch of a clip (24 kHz) that is reconstructed: its first 4 s."""
+    max_text: int = 160
+    """Longest answer in text tokens."""
+    max_frames: int = 50
+    """Longest spoken answer in reconstruction frames: 4 s."""
+    decode_steps: int = 10
+    """Solver steps of the codec's decoder."""
+    tokenizer: str = ""
+    """Folder with a `tokenizer.json`; empty for the debug size, which reads bytes."""
+    device: str = "cpu"
+    """`cpu` or `cuda`."""
+    ref: str = "latest"
+
+    def plan(self, store: Store) -> Plan:
+        self._check()
+        versions = self.versions(store)
+        parameters = {
+            name: value
+            for name, value in asdict(self).items()
+            if name not in ("checkpoint", "ref", "device", "tokenizer")
+        }
+        return Plan(
+            kind=self.WRITES,
+            schema_version=1,
+            parents={kind: manifest.content_id for kind, manifest in versions.items()},
+            parameters={**parameters, "benchmarks": list(self.benchmarks)},
+            code_version=f"{self.EDGE}-{CODE_VERSION}",
+            numerics=numerics(self.device),
+            units=list(self.benchmarks),
+        )
+
+    def versions(self, store: Store) -> dict[str, Manifest]:
+        """Kind -> the version behind the checkpoint: its own ancestors, whatever `latest` has become since."""
+        checkpoint = parent(store, "checkpoint", _FLOWS["checkpoint"], self.checkpoint)
+        found = {"checkpoint": checkpoint}
+        for kind, flow in _FLOWS.items():
+            if kind not in found:
+                found[kind] = _ancestor(store, checkpoint, kind) or parent(store, kind, flow)
+        return found
+
+    def resources(self) -> dict[str, float]:
+        return {"num_cpus": 1.0, "num_gpus": 0.0 if self.device == "cpu" else 1.0}
+
+    def _check(self) -> None:
+        unknown = [name for name in self.benchmarks if name not in BENCHMARKS]
+        if unknown or not self.benchmarks:
+            raise UsageError(
+                f"`benchmarks` must be some of {', '.join(BENCHMARKS)}, but is {', '.join(self.benchmarks) or 'empty'}."
+            )
+        for name in (
+            "num_answers",
+            "num_clips",
+            "num_sequences",
+            "max_clip_samples",
+            "max_text",
+            "max_frames",
+            "decode_steps",
+        ):
+            if getattr(self, name) < 1:
+                raise UsageError(f"`{name}` must be 1 or more, but is {getattr(self, name)}.")
+        if self.device not in ("cpu", "cuda"):
+            raise UsageError(f"`device` must be cpu or cuda, but is {self.device!r}.")
+
+
+def _ancestor(store: Store, manifest: Manifest, kind: str) -> Manifest | None:
+    """The nearest version of `kind` among the parents, their parents and so on."""
+    level, seen = [manifest], {manifest.content_id}
+    while level:
+        parents = [
+            version
+            for child in level
+            for name, content in child.parents.items()
+            if (version := version_of(store, name, content))
+        ]
+        for version in parents:
+            if version.kind == kind:
+                return version
+        level = [version for version in parents if version.content_id not in seen]
+        seen |= {version.content_id for version in level}
+    return None
+
+
+def version_of(store: Store, kind: str, content_id: str) -> Manifest | None:
+    """The version of `kind` with these contents; None where there is none, or no such kind."""
+    if kind not in KINDS:
+        return None
+    return next((manifest for manifest in store.versions(kind) if manifest.content_id == content_id), None)

@@ -1,0 +1,102 @@
+"""What a job is: a frozen dataclass of plain values that plans a version from manifests alone. Light: neither torch
+nor ray."""
+
+import dataclasses
+import json
+import os
+import tempfile
+import types
+import typing
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, TypeVar
+
+from uniaudio_schemas.errors import UsageError
+from uniaudio_schemas.fingerprint import hash_bytes
+from uniaudio_schemas.manifest import Manifest, Plan
+from uniaudio_schemas.store import Store
+
+
+class Job(Protocol):
+    """One run of an edge. Fields hold JSON values, tuples of them, or other such dataclasses."""
+
+    EDGE: ClassVar[str]
+    """Package of the edge, such as `raw_to_annotated`."""
+    WRITES: ClassVar[str]
+    """Kind of the version it makes."""
+
+    @property
+    def ref(self) -> str:
+        """Pointer to swap to the finished version; "latest" by default."""
+        ...
+
+    def plan(self, store: Store) -> Plan:
+        """From manifests alone (the source edge: from file names and hashes). A missing parent is a `UsageError`."""
+        ...
+
+    def resources(self) -> dict[str, float]:
+        """Of one worker: `num_cpus`, `num_gpus`."""
+        ...
+
+
+J = TypeVar("J")
+
+
+def job_to_json(job: Any) -> str:
+    """Canonical JSON of a job's fields."""
+    return json.dumps(dataclasses.asdict(job), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+
+
+def job_from_json(job_class: type[J], text: str) -> J:
+    """The inverse of `job_to_json`; fields that are left out take their defaults, unknown ones are a `UsageError`."""
+    try:
+        values = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise UsageError(f"`job` must be JSON, but {error.msg} at character {error.pos}.") from error
+    if not isinstance(values, dict):
+        raise UsageError(f"`job` must be a JSON object, but is {type(values).__name__}.")
+    return _build(job_class, values)
+
+
+def _build(cls: type[J], values: dict[str, Any]) -> J:
+    names = {field.name for field in dataclasses.fields(cls) if field.init}  # type: ignore[arg-type]
+    if unknown := sorted(set(values) - names):
+        raise UsageError(
+            f"`job` must have fields of {cls.__name__} ({', '.join(sorted(names))}), but has {', '.join(unknown)}."
+        )
+    hints = typing.get_type_hints(cls)
+    try:
+        return cls(**{name: _convert(hints[name], value) for name, value in values.items()})
+    except TypeError as error:
+        raise UsageError(f"`job` must be a {cls.__name__}: {error}.") from error
+
+
+def _convert(hint: Any, value: Any) -> Any:
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if value is None:
+        return None
+    if origin in (typing.Union, types.UnionType):
+        return _convert(next(argument for argument in arguments if argument is not type(None)), value)
+    if origin is tuple and isinstance(value, list):
+        inner = arguments[0] if arguments else Any
+        return tuple(_convert(inner, item) for item in value)
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type) and isinstance(value, dict):
+        return _build(hint, value)
+    return value
+
+
+def cache_folder(store: Store) -> Path:
+    """Where an edge may keep what it can compute again: below a local store, so that it goes when the store goes."""
+    root = str(store.root)
+    if "://" not in root:
+        return Path(root) / "cache"
+    return Path(tempfile.gettempdir()) / f"uniaudio-cache-{os.getuid()}" / hash_bytes(root.encode())[:16]
+
+
+def parent(store: Store, kind: str, flow: str, ref: str = "latest") -> Manifest:
+    """The version of `kind` behind `ref`; when there is none, a `UsageError` that says which flow makes it."""
+    manifest = store.head(kind, ref)
+    if manifest is None:
+        raise UsageError(
+            f"`{kind}` has no version behind `{ref}` yet: run `prefect deployment run {flow}/local` first."
+        )
+    return manifest

@@ -1,0 +1,10 @@
+"""Entry point of the Ray job: `python -m uniaudio_pipelines.raw_to_annotated --store ROOT --job JSON`."""
+
+import sys
+
+from uniaudio_pipelines.edge import edge_main
+from uniaudio_pipelines.raw_to_annotated.job import RawToAnnotated
+from uniaudio_pipelines.raw_to_annotated.worker import AnnotateWorker
+
+if __name__ == "__main__":
+    sys.exit(edge_main(RawToAnnotated, AnnotateWorker))

@@ -1,0 +1,73 @@
+"""What an annotator is given (a clip) and what it gives back (values of columns)."""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+from uniaudio_schemas.raw import Raw
+
+ANALYSIS_RATE = 16_000
+"""Hz; what every speech model here was trained at."""
+SPEECH, SOUND, MUSIC, TEXT = "speech", "sound", "music", "text"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Value:
+    """One value of one column."""
+
+    column: str
+    value: Any
+    confidence: float | None = None
+
+
+@dataclass(kw_only=True)
+class Clip:
+    """One cut of a raw clip, or a passage of a document, and what is known of it so far."""
+
+    raw: Raw
+    domain: str
+    first_sample: int = 0
+    samples: np.ndarray = field(default_factory=lambda: np.zeros((1, 0), np.float32))
+    """`[C, N]` float32 at the raw clip's rate; empty for text."""
+    analysis: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
+    """`[N]` float32, mono at 16 kHz."""
+    speech_probabilities: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
+    """One for each 32 ms of `analysis`."""
+    text: str | None = None
+    """The passage, for text."""
+    known: dict[str, Any] = field(default_factory=dict)
+    """Columns set by annotators that came before."""
+
+    @property
+    def sample_rate(self) -> int:
+        return self.raw.sample_rate
+
+    @property
+    def num_samples(self) -> int:
+        return int(self.samples.shape[1])
+
+    @cached_property
+    def is_whole(self) -> bool:
+        return self.first_sample == 0 and self.num_samples == self.raw.num_samples
+
+
+class Annotator(Protocol):
+    """Answers are a function of the clip alone: neither its neighbours nor what came before it matter.
+
+    Made once a worker from the folder of models; a package or a file that is missing is a `UsageError` then.
+    """
+
+    name: ClassVar[str]
+    domains: ClassVar[frozenset[str]]
+    """Kinds of clips it is asked about."""
+
+    def __init__(self, models: Path) -> None: ...
+
+    @classmethod
+    def version(cls) -> str:
+        """Changes when the answers may; cheap, because plans name it."""
+        ...
+
+    def annotate(self, clip: Clip) -> list[Value]: ...

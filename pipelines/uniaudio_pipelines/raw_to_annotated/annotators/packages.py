@@ -1,0 +1,43 @@
+"""Find files and versions of installed packages without importing them: some change torch's settings when imported,
+some need more packages."""
+
+from importlib import metadata, util
+from pathlib import Path
+
+from uniaudio_schemas.errors import UsageError
+
+
+def package_file(package: str, file: str, annotator: str) -> Path:
+    """A data file inside an installed package."""
+    found = util.find_spec(package)
+    path = Path(found.origin).parent / file if found and found.origin else None
+    if path is None or not path.is_file():
+        raise UsageError(
+            f"Annotator `{annotator}` needs the package {package} with {file}: install `uniaudio[annotate]`, "
+            f"or leave `{annotator}` out of `annotators`."
+        )
+    return path
+
+
+def require_package(package: str, annotator: str) -> None:
+    if util.find_spec(package) is None:
+        raise UsageError(
+            f"Annotator `{annotator}` needs the package {package}: install `uniaudio[annotate]`, "
+            f"or leave `{annotator}` out of `annotators`."
+        )
+
+
+def package_version(distribution: str) -> str:
+    try:
+        return metadata.version(distribution).split("+")[0]
+    except metadata.PackageNotFoundError:
+        return "0"
+
+
+def onnx_session(path: Path) -> "object":
+    """One thread: a worker has one core, and sums of several threads differ."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.inter_op_num_threads = options.intra_op_num_threads = 1
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])

@@ -1,0 +1,202 @@
+"""The driver: trains the stages that are due one after the other and publishes each; prints what the flow follows.
+
+Printed:
+    sequences_to_checkpoint stage1 40/60 steps, loss 3.21, …
+    PROGRESS {"done": 100, "total": 280, "unit": "steps"}
+    SUMMARY {"kind": "checkpoint", "plan_id": "…", "stages": ["stage1", …], …}
+"""
+
+import json
+import shutil
+import sys
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from uniaudio_schemas.checkpoint import Checkpoint, HeldOutLoss, LedgerEntry
+from uniaudio_schemas.codec import Metric
+from uniaudio_schemas.fingerprint import canonical_json
+from uniaudio_schemas.manifest import Manifest
+from uniaudio_schemas.store import Dropped, Store
+
+from uniaudio_pipelines.cost import log_cost
+from uniaudio_pipelines.metering import Meter, Usage
+from uniaudio_pipelines.sequences_to_checkpoint.job import DueStage, SequencesToCheckpoint
+from uniaudio_pipelines.sequences_to_checkpoint.training import (
+    PROGRESS_FILE,
+    RESULT_FILE,
+    final_folder,
+    run_folder,
+    train_due_stage,
+)
+
+_POLL_S = 1.0
+
+
+@dataclass
+class _Run:
+    """What a run has done so far."""
+
+    job: SequencesToCheckpoint
+    owner: str
+    meter: Meter = field(default_factory=Meter)
+    started: float = field(default_factory=time.monotonic)
+    trained: list[str] = field(default_factory=list)
+    dropped: Counter[str] = field(default_factory=Counter)
+    num_steps_done: int = 0
+
+    def say(self, line: str) -> None:
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+
+    def progress(self, step: int) -> None:
+        total = sum(self.job.stage(name).num_steps for name in self.job.stages)
+        self.say("PROGRESS " + json.dumps({"done": self.num_steps_done + step, "total": total, "unit": "steps"}))
+
+
+def run_stages(store: Store, job: SequencesToCheckpoint, *, owner: str) -> Manifest:
+    """Bring every stage of `job` up to date; returns the version of the last one, which `job.ref` then points to."""
+    run = _Run(job=job, owner=owner)
+    while True:
+        # Planned anew each time: the stage that was just published is the next one's parent.
+        *published, due = job.chain(store)
+        run.num_steps_done = sum(earlier.stage.num_steps for earlier in published)
+        manifest = store.version(job.WRITES, due.plan.plan_id) or _train_and_publish(store, run, due)
+        for earlier in published:
+            found = store.version(job.WRITES, earlier.plan.plan_id)
+            if found is not None:
+                store.point(job.WRITES, earlier.stage.name, found)
+        store.point(job.WRITES, due.stage.name, manifest)
+        if due.stage.name == job.stages[-1]:
+            break
+    store.point(job.WRITES, job.ref, manifest)
+    _summarize(store, run, manifest)
+    return manifest
+
+
+def _train_and_publish(store: Store, run: _Run, due: DueStage) -> Manifest:
+    plan_id, name = due.plan.plan_id, due.stage.name
+    with store.writer(due.plan, owner=run.owner, ref=name) as writer:
+        if name not in writer.done():
+            size = f"{due.stage.num_rows} x {due.stage.context} positions"
+            run.say(f"{run.job.EDGE} {name}: {due.stage.num_steps} steps of {size}")
+            run.progress(0)
+            with _ProgressLines(run, run_folder(store, plan_id) / PROGRESS_FILE):
+                train_due_stage(store, run.job, due)
+            result = json.loads((final_folder(store, plan_id) / RESULT_FILE).read_text(encoding="utf-8"))
+            run.meter.report(Usage(**result["usage"]))
+            weights = writer.put_blob(final_folder(store, plan_id) / "model.safetensors")
+            row = _row(due, run.job, result, weights, store.open_blob(weights))
+            dropped = [
+                Dropped(row_id=row_id, reason="longer_than_context", detail=f"{length} positions", unit=name)
+                for row_id, length in result["too_long"]
+            ]
+            run.dropped.update(drop.reason for drop in dropped)
+            metadata = {
+                "vocabulary_fingerprint": row.vocabulary_fingerprint,
+                "codec_fingerprint": row.codec_fingerprint,
+            }
+            writer.put_shard(name, [row], dropped, metadata, {"num_steps": float(row.step)}, blobs=[weights])
+            for line in _held_out_lines(row):
+                run.say(f"{run.job.EDGE} {line}")
+        manifest = writer.publish()
+    shutil.rmtree(run_folder(store, plan_id), ignore_errors=True)
+    run.trained.append(name)
+    run.progress(due.stage.num_steps)
+    return manifest
+
+
+def _row(due: DueStage, job: SequencesToCheckpoint, result: dict[str, Any], weights: str, path: Path) -> Checkpoint:
+    from uniaudio.training.checkpoint import checkpoint_id, read_tensors
+
+    name = due.stage.name
+    described = {"model": result["model"], "stage": due.plan.parameters["stage"], "vocabulary": result["vocabulary"]}
+    config = canonical_json(described)
+    return Checkpoint(
+        checkpoint_id=checkpoint_id(config, name, read_tensors(path)),
+        stage=name,
+        size=job.size,
+        step=result["step"],
+        parent=result["parent"],
+        weights=weights,
+        config=config,
+        vocabulary_fingerprint=result["vocabulary_fingerprint"],
+        codec_fingerprint=result["codec_fingerprint"],
+        sequences=due.sequences.content_id,
+        data_position=result["num_drawn"],
+        seed=job.seed,
+        ledger=[
+            LedgerEntry(mixture=group, num_examples=entry["num_examples"], num_loss_tokens=entry["num_loss_tokens"])
+            for group, entry in sorted(result["ledger"].items())
+        ],
+        held_out=[
+            HeldOutLoss(task=task, before=before, after=after, num_sequences=count)
+            for task, (before, after, count) in sorted(result["held_out"].items())
+        ],
+        metrics=[Metric(phase=name, **point) for point in result["metrics"]],
+    )
+
+
+def _held_out_lines(row: Checkpoint) -> list[str]:
+    return [
+        f"{row.stage} held-out {loss.task}: {loss.before:.3f} -> {loss.after:.3f} nats a token, "
+        f"{loss.num_sequences} sequences"
+        for loss in row.held_out
+    ]
+
+
+def _summarize(store: Store, run: _Run, manifest: Manifest) -> None:
+    seconds = time.monotonic() - run.started
+    summary = {
+        "edge": run.job.EDGE,
+        "kind": manifest.kind,
+        "plan_id": manifest.plan_id,
+        "content_id": manifest.content_id,
+        "rows": manifest.num_rows,
+        "hours": 0.0,
+        "dropped": dict(sorted(run.dropped.items())),
+        "shards": len(manifest.shards),
+        "stages": run.trained,
+        "attempts": len(run.trained),
+        "seconds": round(seconds, 2),
+        "cpu_seconds": round(run.meter.cpu_seconds, 2),
+        "peak_memory_bytes": run.meter.peak_memory_bytes,
+    }
+    log_cost(store, run.owner, summary, num_gpus=run.job.gpus_per_worker * run.job.num_workers, worked_s=0.0)
+    run.say("SUMMARY " + json.dumps(summary, sort_keys=True))
+
+
+class _ProgressLines:
+    """While the stage trains, prints each new state of the worker's progress file."""
+
+    def __init__(self, run: _Run, path: Path) -> None:
+        self._run, self._path = run, path
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._follow, daemon=True)
+        self._last = ""
+
+    def __enter__(self) -> None:
+        self._path.unlink(missing_ok=True)
+        self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._stopped.set()
+        self._thread.join()
+        self._print_new()
+
+    def _follow(self) -> None:
+        while not self._stopped.wait(_POLL_S):
+            self._print_new()
+
+    def _print_new(self) -> None:
+        if not self._path.exists():
+            return
+        text = self._path.read_text(encoding="utf-8")
+        if text != self._last:
+            self._last = text
+            state = json.loads(text)
+            self._run.say(f"{self._run.job.EDGE} {state['line']}")
+            self._run.progress(state["step"])

@@ -1,0 +1,11 @@
+"""Join instructions with the codes of their clips and with text ids: training-ready sequences.
+
+Reads    instructions, tokens, codec
+Writes   sequences
+Runs on  a CPU
+Row in   {"task": "asr", "segments": [{"kind": "prompt", "text": "Transcribe …"}, {"kind": "reasoning", "clip_id": "5f1c…"}, …]} and
+         {"clip_id": "5f1c…", "reasoning_codes": [[12, 3, …], …], "reconstruction_codes": [[99, 4, …], …]}
+Row out  {"task": "asr", "segments": [{"kind": "text", "start": 0, "length": 31, "loss": False}, …], "audio_ids": [[64, …], …], "text_ids": [256, …]}
+
+The vocabulary and its fingerprint, and the codec's, stand in each shard's schema metadata.
+"""

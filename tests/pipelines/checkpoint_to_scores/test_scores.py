@@ -1,0 +1,225 @@
+"""`checkpoint_to_scores` on a small store, in this process."""
+
+import io
+import json
+import subprocess
+import sys
+import zlib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from uniaudio_pipelines.checkpoint_to_scores.evaluation import Evaluation
+from uniaudio_pipelines.checkpoint_to_scores.job import BENCHMARKS, CheckpointToScores
+from uniaudio_pipelines.checkpoint_to_scores.likelihood import rate
+from uniaudio_pipelines.checkpoint_to_scores.outcome import Estimate, Metric, Outcome
+from uniaudio_pipelines.checkpoint_to_scores.picture import png_bytes, spectrogram_png
+from uniaudio_pipelines.checkpoint_to_scores.worker import BENCHMARKS as BENCHMARK_TABLE
+from uniaudio_pipelines.checkpoint_to_scores.worker import ScoreWorker
+from uniaudio_pipelines.edge import ShardResult, run_edge
+from uniaudio_schemas.errors import FingerprintError, UsageError
+from uniaudio_schemas.record import to_table
+from uniaudio_schemas.scores import Score
+from uniaudio_schemas.store import Store
+
+from uniaudio.testing import a_waveform
+
+pytest.importorskip("soundfile")
+pytest.importorskip("transformers")
+
+JOB = CheckpointToScores(max_text=12, max_frames=4, decode_steps=1, num_clips=1)
+
+
+def score(built: Any, benchmark: str, job: CheckpointToScores = JOB) -> ShardResult:
+    return ScoreWorker(str(built.store.root), job, job.plan(built.store)).process(benchmark)
+
+
+def by_name(result: ShardResult) -> dict[tuple[str, str], Score]:
+    return {(row.metric, row.domain): row for row in result.rows}
+
+
+def reasons(result: ShardResult) -> set[tuple[str, str]]:
+    return {(row.row_id, row.reason) for row in result.dropped}
+
+
+def test_every_benchmark_of_the_job_has_a_function() -> None:
+    assert set(BENCHMARK_TABLE) == set(BENCHMARKS)
+
+
+def test_planning_needs_neither_torch_nor_ray() -> None:
+    code = (
+        "import sys; sys.modules['torch'] = sys.modules['ray'] = None\n"
+        "from uniaudio_pipelines.checkpoint_to_scores.job import CheckpointToScores"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_recognition_is_scored_only_on_words_that_the_source_gives(built: Any) -> None:
+    result = score(built, "asr")
+    rows = by_name(result)
+    assert set(rows) == {("wer", "speech"), ("cer", "speech")}
+    wer = rows["wer", "speech"]
+    assert (wer.num_samples, wer.baseline_value, wer.low) == (1, 1.0, None)
+    assert reasons(result) == {("asr-speech-test", "no_given_text")}
+    (line,) = [json.loads(line) for line in blob_of(result, wer.predictions).splitlines()]
+    assert line["reference"] == "come here"
+    assert line["wer"][1] == 2
+
+
+def blob_of(result: ShardResult, digest: str | None) -> bytes:
+    from uniaudio_schemas.fingerprint import hash_bytes
+
+    return next(blob for blob in result.blobs if isinstance(blob, bytes) and hash_bytes(blob) == digest)
+
+
+def test_a_caption_is_compared_with_the_most_frequent_training_caption(built: Any) -> None:
+    row = by_name(score(built, "audio_caption"))["unigram_f1", "sound"]
+    assert row.baseline_value == 1.0  # the held-out caption is the training caption here
+    assert 0.0 <= row.value <= 1.0
+
+
+def test_what_nothing_is_held_out_for_is_dropped_by_name(built: Any) -> None:
+    result = score(built, "music_caption")
+    assert not result.rows
+    assert reasons(result) == {("music_caption", "no_samples")}
+
+
+def test_the_codec_is_scored_in_each_domain_and_shown(built: Any) -> None:
+    pytest.importorskip("pesq")
+    pytest.importorskip("pystoi")
+    result = score(built, "codec")
+    rows = by_name(result)
+    assert {("log_mel_distance", "speech"), ("log_mel_distance", "sound")} <= set(rows)
+    assert ("music", "no_samples") in reasons(result)
+    media = [medium for row in result.rows for medium in row.media]
+    assert [medium.mime for medium in media] == ["image/png", "audio/flac"] * 4
+    assert blob_of(result, media[0].blob).startswith(b"\x89PNG")
+    assert blob_of(result, media[1].blob).startswith(b"fLaC")
+
+
+def test_an_untrained_model_is_about_as_unsure_as_the_uniform_one(built: Any) -> None:
+    rows = by_name(score(built, "perplexity"))
+    text = rows["text_perplexity", "text"]
+    assert text.baseline_value == 269
+    assert 0.2 < text.value / text.baseline_value < 5
+    assert rows["reasoning_perplexity", "audio"].baseline_value == 64
+    streams = {name for name, _ in rows if name.startswith("reconstruction")}
+    assert streams == {f"reconstruction/{part}_perplexity" for part in ("phone", "music", "acoustic")}
+    assert text.low is not None
+    assert text.high is not None
+    assert text.low <= text.value <= text.high
+
+
+def test_the_rated_tokens_are_the_codes_that_carry_loss(built: Any) -> None:
+    evaluation = Evaluation(str(built.store.root), JOB, JOB.plan(built.store))
+    (sequence,) = evaluation.held_out("tts", 1)
+    losses = rate(evaluation, sequence)
+    assert {name: count for name, (_, count) in losses.items()} == {
+        "reasoning": 4 * 8,  # 0.8 s at 5 Hz
+        "reconstruction/phone": 10,
+        "reconstruction/music": 10,
+        "reconstruction/acoustic": 60,
+    }
+
+
+def test_speech_is_made_measured_and_kept(built: Any) -> None:
+    result = score(built, "tts")
+    length = by_name(result)["length_error", "speech"]
+    assert length.num_samples == 2
+    assert [medium.mime for medium in length.media] == ["image/png", "audio/flac"]
+    lines = [json.loads(line) for line in blob_of(result, length.predictions).splitlines()]
+    assert {line["recorded_frames"] for line in lines} == {10}
+    assert all(1 <= line["frames"] <= 4 for line in lines)
+
+
+def test_held_out_losses_come_from_every_stage(built: Any) -> None:
+    rows = by_name(score(built, "held_out_loss"))
+    found = {name: (row.value, row.baseline_value, row.baseline) for (name, _), row in rows.items()}
+    assert found == {"stage1/asr": (4.0, 5.0, "before stage1"), "stage2/asr": (3.0, 4.0, "before stage2")}
+
+
+def test_scoring_twice_gives_the_same_rows_and_blobs(built: Any) -> None:
+    for benchmark in ("asr", "tts"):
+        first, second = score(built, benchmark), score(built, benchmark)
+        assert to_table(first.rows, Score).equals(to_table(second.rows, Score))
+        assert first.blobs == second.blobs
+
+
+def test_the_edge_publishes_scores_once_and_then_has_nothing_to_do(
+    built: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = replace(JOB, benchmarks=("held_out_loss", "music_caption"), ref="quick")
+    manifest = run_edge(built.store, job, ScoreWorker, num_workers=0)
+    assert manifest.num_rows == 2
+    assert manifest.dropped == {"no_samples": 1}
+    assert run_edge(built.store, job, ScoreWorker, num_workers=0) == manifest
+    assert capsys.readouterr().out.count("SUMMARY") == 2
+    assert built.store.head("scores", "quick") == manifest
+
+
+def test_the_versions_are_the_checkpoints_own_ancestors(built: Any) -> None:
+    plan = JOB.plan(built.store)
+    assert set(plan.parents) == {"checkpoint", "sequences", "instructions", "codec", "annotated", "raw"}
+    assert all(plan.parents[kind] == built.manifests[kind].content_id for kind in plan.parents)
+    assert plan.plan_id == replace(JOB, ref="other").plan(built.store).plan_id
+    assert plan.plan_id != replace(JOB, num_clips=2).plan(built.store).plan_id
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"benchmarks": ("asr", "bleu")}, "must be some of asr"),
+        ({"benchmarks": ()}, "but is empty"),
+        ({"num_clips": 0}, "`num_clips` must be 1 or more"),
+        ({"device": "tpu"}, "but is 'tpu'"),
+    ],
+)
+def test_a_job_that_cannot_be_is_refused(built: Any, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        replace(JOB, **changes).plan(built.store)
+
+
+def test_a_store_without_a_checkpoint_says_which_flow_makes_one(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="prefect deployment run train-stage/local"):
+        JOB.plan(Store(tmp_path))
+
+
+def test_a_codec_of_other_tokens_is_refused(built: Any) -> None:
+    evaluation = Evaluation(str(built.store.root), JOB, JOB.plan(built.store))
+    evaluation.checkpoint = replace(evaluation.checkpoint, codec_fingerprint="another")
+    with pytest.raises(FingerprintError, match="tokens of codec another"):
+        _ = evaluation.codec
+
+
+def test_a_value_that_is_not_finite_is_dropped_and_not_written() -> None:
+    outcome = Outcome(benchmark="perplexity", checkpoint_id="c")
+    metric = Metric(name="text_perplexity", higher_is_better=False, baseline="uniform")
+    outcome.add(metric, "text", Estimate.of([1e9], [1.0], shape=lambda mean: float("inf")), baseline_value=2.0)
+    outcome.add(metric, "audio", Estimate.of([]), baseline_value=2.0)
+    assert not outcome.scores
+    assert [row.reason for row in outcome.dropped] == ["no_score", "no_score"]
+
+
+def read_png(data: bytes) -> np.ndarray:
+    width, height = (int.from_bytes(data[at : at + 4]) for at in (16, 20))
+    length = int.from_bytes(data[33:37])
+    lines = np.frombuffer(zlib.decompress(data[41 : 41 + length]), np.uint8).reshape(height, 1 + 3 * width)
+    return lines[:, 1:].reshape(height, width, 3)
+
+
+def test_a_png_holds_the_pixels_it_was_given() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
+    assert np.array_equal(read_png(png_bytes(image)), image)
+    pillow = pytest.importorskip("PIL.Image")
+    assert np.array_equal(np.asarray(pillow.open(io.BytesIO(png_bytes(image)))), image)
+
+
+def test_a_tone_is_a_bright_line_in_its_spectrogram() -> None:
+    tone = np.sin(2 * np.pi * 3_000 * np.arange(24_000) / 24_000).astype(np.float32)
+    image = read_png(spectrogram_png(tone, 24_000)).astype(int).sum(axis=2)
+    assert image.shape == (160, 94)
+    assert (image.max(axis=0) > 600).all()
+    assert (image > 600).mean() < 0.1
+    assert read_png(spectrogram_png(a_waveform(0.01), 24_000)).shape[0] == 160  # shorter than a window

@@ -1,0 +1,189 @@
+import json
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+from uniaudio_pipelines.edge import run_edge
+from uniaudio_pipelines.raw_to_annotated.annotators import table
+from uniaudio_pipelines.raw_to_annotated.annotators.annotator import Annotator, Clip, Value
+from uniaudio_pipelines.raw_to_annotated.annotators.caption import SourceCaption
+from uniaudio_pipelines.raw_to_annotated.duplicates import audio_cluster
+from uniaudio_pipelines.raw_to_annotated.job import RawToAnnotated
+from uniaudio_pipelines.raw_to_annotated.worker import AnnotateWorker
+from uniaudio_pipelines.source_to_raw.job import SourceToRaw
+from uniaudio_pipelines.source_to_raw.worker import RawWorker
+from uniaudio_schemas.annotated import Annotated
+from uniaudio_schemas.errors import UsageError
+from uniaudio_schemas.manifest import Manifest, Plan
+from uniaudio_schemas.store import Store
+
+soundfile = pytest.importorskip("soundfile")
+RATE = 4_000
+
+
+class Counter:
+    """Says how many samples it was given."""
+
+    name: ClassVar[str] = "counter"
+    domains: ClassVar[frozenset[str]] = frozenset({"speech"})
+
+    def __init__(self, models: Path) -> None:
+        del models
+
+    @classmethod
+    def version(cls) -> str:
+        return "7"
+
+    def annotate(self, clip: Clip) -> list[Value]:
+        return [Value(column="transcript", value=f"{clip.num_samples} {len(clip.analysis)}", confidence=0.5)]
+
+
+def noise(seconds: float, seed: int) -> np.ndarray:
+    return (0.1 * np.random.default_rng(seed).standard_normal(round(seconds * RATE))).astype(np.float32)
+
+
+def source(
+    tmp_path: Path, clips: dict[str, tuple[float, dict[str, Any]]], texts: dict[str, str] | None = None
+) -> Store:
+    """A store with `raw` of clips of noise, given as path -> (seconds, metadata)."""
+    lines: dict[str, list[str]] = {}
+    for seed, (path, (seconds, metadata)) in enumerate(sorted(clips.items())):
+        target = tmp_path / "source" / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(target, noise(seconds, seed), RATE, subtype="PCM_16")
+        corpus, _, rest = path.partition("/")
+        lines.setdefault(corpus, []).append(json.dumps({"path": rest, **metadata}))
+    for corpus, metadata_lines in lines.items():
+        (tmp_path / "source" / corpus / "metadata.jsonl").write_text("\n".join(metadata_lines))
+    for path, text in (texts or {}).items():
+        (tmp_path / "source" / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "source" / path).write_text(text)
+    store = Store(tmp_path / "store")
+    run_edge(store, SourceToRaw(source=str(tmp_path / "source")), RawWorker, num_workers=0)
+    return store
+
+
+def annotate(
+    store: Store, annotators: tuple[type[Annotator], ...] = (Counter,), **changes: Any
+) -> tuple[Manifest, list[Annotated]]:
+    def make(root: str, job: RawToAnnotated, plan: Plan) -> AnnotateWorker:
+        return AnnotateWorker.with_annotators(root, job, plan, [cls(Path()) for cls in annotators])
+
+    manifest = run_edge(store, RawToAnnotated(annotators=(), **changes), make, num_workers=0)
+    return manifest, list(store.rows(manifest, Annotated))
+
+
+def test_a_short_clip_stays_whole_and_keeps_its_given_text(tmp_path: Path) -> None:
+    store = source(
+        tmp_path, {"a/x.wav": (1.0, {"domain": "speech", "given_text": "hi", "speaker": "s", "language": "en"})}
+    )
+    (row,) = annotate(store)[1]
+    assert (row.clip_id, row.num_samples, row.given_text, row.speaker) == (row.raw_clip_id, RATE, "hi", "s")
+    assert row.language == "en"
+    assert row.duplicate_cluster
+
+
+def test_every_value_says_who_found_it(tmp_path: Path) -> None:
+    store = source(tmp_path, {"a/x.wav": (1.0, {"domain": "speech", "given_text": "hi"})})
+    (row,) = annotate(store)[1]
+    assert row.transcript == f"{RATE} 16000"
+    notes = {note.value: (note.annotator, note.version, note.confidence) for note in row.annotations}
+    assert notes["transcript"] == ("counter", "7", 0.5)
+    assert notes["given_text"] == ("source", "metadata", 1.0)
+    assert notes["domain"] == ("source", "metadata", 1.0)
+
+
+def test_long_speech_is_cut_and_no_cut_claims_the_given_text(tmp_path: Path) -> None:
+    store = source(tmp_path, {"a/x.wav": (5.0, {"domain": "speech", "given_text": "a long text"})})
+    rows = sorted(annotate(store, max_speech_clip_s=2.0)[1], key=lambda row: row.first_sample)
+    assert len(rows) >= 3
+    assert sum(row.num_samples for row in rows) == 5 * RATE
+    assert all(row.num_samples <= 2 * RATE and row.given_text is None for row in rows)
+    assert len({row.clip_id for row in rows}) == len(rows)
+    assert {row.raw_clip_id for row in rows}.isdisjoint(row.clip_id for row in rows)
+
+
+def test_a_limit_takes_clips_from_every_corpus_and_drops_the_rest(tmp_path: Path) -> None:
+    clips = {f"{corpus}/{n}.wav": (1.0, {"domain": "speech"}) for corpus in "ab" for n in range(6)}
+    manifest, rows = annotate(source(tmp_path, clips), max_speech_s=6.0)
+    assert sorted(row.corpus for row in rows) == ["a"] * 3 + ["b"] * 3
+    assert manifest.dropped == {"over_limit": 6}
+
+
+def test_parts_of_a_recording_are_chosen_cut_and_split_together(tmp_path: Path) -> None:
+    clips = {
+        f"m/{song}-{part}.wav": (seconds, {"domain": "music", "part_of": song, "part": part})
+        for song in "abcdef"
+        for part, seconds in (("drums", 5.0), ("voice", 5.2))
+    }
+    rows = annotate(source(tmp_path, clips), max_sound_clip_s=1.0, max_pieces_per_clip=2, max_music_s=8.0)[1]
+    assert len(rows) == 8
+    for song in {row.part_of for row in rows}:
+        drums, voice = ([row for row in rows if (row.part_of, row.part) == (song, part)] for part in ("drums", "voice"))
+        assert sorted(row.first_sample for row in drums) == sorted(row.first_sample for row in voice)
+        assert len({row.split for row in (*drums, *voice)}) == 1
+
+
+def test_silence_is_dropped(tmp_path: Path) -> None:
+    store = source(tmp_path, {"a/x.wav": (1.0, {"domain": "sound"})})
+    soundfile.write(tmp_path / "source/a/silent.wav", np.zeros(RATE, np.float32), RATE)
+    run_edge(store, SourceToRaw(source=str(tmp_path / "source")), RawWorker, num_workers=0)
+    manifest, rows = annotate(store)
+    assert manifest.dropped == {"silent": 1}
+    assert len(rows) == 1
+
+
+def test_a_document_becomes_passages_of_one_split(tmp_path: Path) -> None:
+    text = "\n\n".join(f"Paragraph number {number} says something." for number in range(12))
+    rows = annotate(source(tmp_path, {}, {"guide/a.txt": text, "guide/b.txt": "Short."}), max_passage_characters=100)[1]
+    parts = [row for row in rows if row.path == "guide/a.txt"]
+    assert len(parts) == 6
+    assert all(row.domain == "text" and row.text and len(row.text) <= 100 for row in parts)
+    assert len({row.split for row in parts}) == 1
+    (short,) = [row for row in rows if row.path == "guide/b.txt"]
+    assert short.clip_id == short.raw_clip_id
+
+
+def test_a_caption_holds_nothing_but_the_words_of_the_source(tmp_path: Path) -> None:
+    said = {"domain": "sound", "given_title": "a door", "given_tags": ["wood", "door"]}
+    store = source(tmp_path, {"a/x.wav": (1.0, said), "a/y.wav": (1.0, {"domain": "sound"})})
+    rows = {row.path: row for row in annotate(store, (SourceCaption,))[1]}
+    assert (rows["a/x.wav"].caption, rows["a/x.wav"].tags) == ("a door: wood", ["wood", "door"])
+    assert rows["a/y.wav"].caption is None
+
+
+def test_a_copy_at_another_level_and_rate_shares_the_duplicate_cluster() -> None:
+    from uniaudio.audio.resample import resample
+
+    sound = noise(3.0, 0) * np.linspace(0, 1, 3 * RATE, dtype=np.float32)
+    one, other = resample(sound, RATE, 16_000), resample(resample(sound, RATE, 22_050) * 0.5, 22_050, 16_000)
+    assert audio_cluster(np.asarray(one)) == audio_cluster(np.asarray(other))
+    assert audio_cluster(np.asarray(one)) != audio_cluster(np.asarray(one)[::-1])
+
+
+def test_the_units_are_those_of_raw_and_the_annotators_are_part_of_the_plan(tmp_path: Path) -> None:
+    store = source(tmp_path, {"a/x.wav": (1.0, {}), "b/x.wav": (1.1, {})})
+    plan = RawToAnnotated().plan(store)
+    assert plan.units == ["a-00000", "b-00000"]
+    assert plan.parameters["annotators"] == table.versions(tuple(table.ANNOTATORS))
+    assert RawToAnnotated(annotators=("loudness",)).plan(store).plan_id != plan.plan_id
+    assert RawToAnnotated(models="elsewhere", ref="other").plan(store) == plan
+
+
+def test_a_missing_parent_names_the_flow_that_makes_it(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"`raw` has no version .*`prefect deployment run ingest-corpus/local`"):
+        RawToAnnotated().plan(Store(tmp_path))
+
+
+@pytest.mark.parametrize("changes", [{"max_speech_clip_s": 0.0}, {"max_music_s": -1.0}, {"annotators": ("magic",)}])
+def test_a_senseless_job_is_refused(tmp_path: Path, changes: dict[str, Any]) -> None:
+    store = source(tmp_path, {"a/x.wav": (1.0, {})})
+    with pytest.raises(UsageError, match=r"must be"):
+        RawToAnnotated(**changes).plan(store)
+
+
+@pytest.mark.parametrize("name", ["transcript", "speaker_embedding"])
+def test_an_absent_model_says_what_to_install_and_how_to_do_without(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UsageError, match=r"is missing: download .* or leave its annotator out"):
+        table.load((name,), tmp_path)

@@ -1,0 +1,36 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from uniaudio_schemas.manifest import Manifest, Plan
+from uniaudio_schemas.store import Store
+
+from uniaudio.testing import tiny_sequences
+from uniaudio.training.doubles import tiny_vocabulary
+
+
+def put_sequences(root: Path, *, num_shards: int = 2) -> Manifest:
+    """A store at `root` with one version of synthetic sequences."""
+    store, vocabulary, rows = Store(root), tiny_vocabulary(), tiny_sequences()
+    units = [f"synthetic-{number:05d}" for number in range(num_shards)]
+    plan = Plan(kind="sequences", schema_version=1, parents={}, parameters={}, code_version="test", units=units)
+    metadata = {
+        "vocabulary": vocabulary.to_json(),
+        "vocabulary_fingerprint": vocabulary.fingerprint,
+        "codec_fingerprint": "c" * 32,
+    }
+    with store.writer(plan, owner="test") as writer:
+        for number, unit in enumerate(units):
+            writer.put_shard(unit, rows[number::num_shards], metadata=metadata)
+        return writer.publish()
+
+
+@pytest.fixture
+def store_with_sequences(tmp_path: Path) -> Callable[[str], Store]:
+    """`make(name)`: a fresh store below the test's folder, with the same sequences each time."""
+
+    def make(name: str = "store") -> Store:
+        put_sequences(tmp_path / name)
+        return Store(tmp_path / name)
+
+    return make

@@ -1,0 +1,115 @@
+"""What a training job plans, from manifests alone."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from uniaudio_pipelines.jobs import job_from_json, job_to_json
+from uniaudio_pipelines.sequences_to_checkpoint.job import DueStage, SequencesToCheckpoint
+from uniaudio_pipelines.sequences_to_checkpoint.training import stage_from_dict
+from uniaudio_schemas.checkpoint import Checkpoint
+from uniaudio_schemas.errors import UsageError
+from uniaudio_schemas.manifest import Manifest
+from uniaudio_schemas.store import Store
+
+MakeStore = Callable[[str], Store]
+JOB = SequencesToCheckpoint()
+
+
+def publish(store: Store, due: DueStage) -> Manifest:
+    """A version for `due` whose row holds no weights."""
+    name = due.stage.name
+    row = Checkpoint(
+        checkpoint_id=due.plan.plan_id,
+        stage=name,
+        size="debug",
+        step=1,
+        parent=None,
+        weights="",
+        config="{}",
+        vocabulary_fingerprint="v",
+        codec_fingerprint="c",
+        sequences=due.sequences.content_id,
+        data_position=1,
+        seed=0,
+    )
+    with store.writer(due.plan, owner="test", ref=name) as writer:
+        writer.put_shard(name, [row])
+        return writer.publish()
+
+
+def test_without_sequences_the_job_says_what_to_run(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"`sequences` has no version .* build-sequences/local"):
+        JOB.plan(Store(tmp_path))
+
+
+def test_the_plan_is_that_of_the_first_stage_that_is_due(store_with_sequences: MakeStore) -> None:
+    store = store_with_sequences("store")
+    names = []
+    for _ in JOB.stages:
+        *_, due = JOB.chain(store)
+        assert JOB.plan(store).plan_id == due.plan.plan_id
+        names.append(due.stage.name)
+        publish(store, due)
+    assert names == list(JOB.stages)
+    # Nothing is due: the plan is the last stage's, whose version is there.
+    assert store.version("checkpoint", JOB.plan(store).plan_id) is not None
+
+
+def test_a_stage_starts_from_the_version_this_job_made_and_not_from_a_later_one(
+    store_with_sequences: MakeStore,
+) -> None:
+    store = store_with_sequences("store")
+    (due,) = JOB.chain(store)
+    made = publish(store, due)
+    (other,) = replace(JOB, seed=1).chain(store)
+    publish(store, other)
+    *_, second = JOB.chain(store)
+    assert second.parent is not None and second.parent.plan_id == made.plan_id
+    assert second.plan.parents["checkpoint"] == made.content_id
+
+
+@pytest.mark.parametrize("change", [{"seed": 1}, {"num_workers": 2}, {"num_steps": 7}, {"size": "starter"}])
+def test_what_changes_the_weights_changes_the_plan(store_with_sequences: MakeStore, change: dict) -> None:
+    store = store_with_sequences("store")
+    assert replace(JOB, **change).plan(store).plan_id != JOB.plan(store).plan_id
+
+
+def test_the_ref_does_not_change_the_plan(store_with_sequences: MakeStore) -> None:
+    store = store_with_sequences("store")
+    assert replace(JOB, ref="candidate").plan(store).plan_id == JOB.plan(store).plan_id
+
+
+def test_a_later_stage_alone_needs_the_stage_before(store_with_sequences: MakeStore) -> None:
+    with pytest.raises(UsageError, match="behind `stage1` yet"):
+        replace(JOB, stages=("stage2",)).plan(store_with_sequences("store"))
+
+
+@pytest.mark.parametrize("stages", [(), ("stage2", "stage1"), ("stage5",)])
+def test_stages_out_of_order_are_refused(store_with_sequences: MakeStore, stages: tuple[str, ...]) -> None:
+    with pytest.raises(UsageError, match="in this order"):
+        replace(JOB, stages=stages).plan(store_with_sequences("store"))
+
+
+def test_a_job_survives_its_json() -> None:
+    job = replace(JOB, stages=("stage1", "stage2"), seed=3)
+    assert job_from_json(SequencesToCheckpoint, job_to_json(job)) == job
+
+
+def test_a_stage_survives_the_way_to_a_worker() -> None:
+    from dataclasses import asdict
+
+    for name in JOB.stages:
+        assert stage_from_dict(asdict(JOB.stage(name))) == JOB.stage(name)
+
+
+def test_planning_loads_neither_torch_nor_ray() -> None:
+    code = (
+        "import sys, uniaudio_pipelines.sequences_to_checkpoint.job as _;"
+        "sys.exit(bool({'torch', 'ray', 'prefect', 'polars'} & set(sys.modules)))"
+    )
+    environment = {"PYTHONPATH": ":".join(path for path in sys.path if path), "PATH": "/usr/bin:/bin"}
+    assert subprocess.run([sys.executable, "-c", code], env=environment, check=False).returncode == 0

@@ -1,0 +1,239 @@
+"""The edge runner on an edge that does nothing but count. Runs as a program too, so that a test can kill it."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+from uniaudio_pipelines.edge import ShardResult, edge_main, job_from_json, job_to_json, run_edge
+from uniaudio_schemas.errors import StoreError, UsageError
+from uniaudio_schemas.manifest import Plan
+from uniaudio_schemas.raw import Raw
+from uniaudio_schemas.runs import read_runs
+from uniaudio_schemas.store import Dropped, Store
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Count:
+    """Count to a number of units."""
+
+    EDGE: ClassVar[str] = "counting"
+    WRITES: ClassVar[str] = "raw"
+
+    num_units: int = 3
+    seconds_a_unit: float = 0.0
+    dies_in: tuple[str, ...] = ()
+    """Units whose first worker is killed."""
+    always: bool = False
+    """Kill every worker of these units."""
+    error: str = ""
+    marks: str = ""
+    """Folder where each piece of work leaves a file."""
+    ref: str = "latest"
+
+    def plan(self, store: Store) -> Plan:
+        if self.num_units == 0:
+            raise UsageError("`num_units` must be 1 or more,\nbut is 0.")
+        units = [f"n-{number:05d}" for number in range(self.num_units)]
+        parameters = {"num_units": self.num_units}
+        return Plan(kind="raw", schema_version=1, parents={}, parameters=parameters, code_version="1", units=units)
+
+    def resources(self) -> dict[str, float]:
+        return {"num_cpus": 1.0}
+
+
+class CountWorker:
+    def __init__(self, store_root: str, job: Count, plan: Plan) -> None:
+        self._job = job
+        if job.error:
+            raise UsageError(job.error)
+
+    def process(self, unit: str) -> ShardResult:
+        seen = len(list(Path(self._job.marks).glob(f"{unit}.*"))) if self._job.marks else 0
+        if self._job.marks:
+            (Path(self._job.marks) / f"{unit}.{os.getpid()}.{seen}").touch()
+        if unit in self._job.dies_in and (self._job.always or seen == 0):
+            os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(self._job.seconds_a_unit)
+        rows = [
+            Raw(
+                clip_id=f"{unit}-{n}",
+                medium="text",
+                corpus="n",
+                path=unit,
+                sha256="0",
+                domain="text",
+                licence="CC0-1.0",
+            )
+            for n in range(2)
+        ]
+        dropped = [Dropped(row_id=f"{unit}-2", reason="odd", detail="", unit=unit)]
+        return ShardResult(rows=rows, dropped=dropped, statistics={"audio_s": 1800.0}, blobs=(unit.encode(),))
+
+
+def lines_with(text: str, word: str) -> list[Any]:
+    return [json.loads(line.removeprefix(word)) for line in text.splitlines() if line.startswith(word)]
+
+
+def test_a_run_publishes_every_unit_once_and_says_what_it_cost(tmp_path: Path, capsys: Any) -> None:
+    store = Store(tmp_path)
+    manifest = run_edge(store, Count(), CountWorker, num_workers=0)
+    assert [shard.unit for shard in manifest.shards] == ["n-00000", "n-00001", "n-00002"]
+    assert (manifest.num_rows, manifest.dropped) == (6, {"odd": 3})
+    assert store.head("raw") == manifest
+    out = capsys.readouterr().out
+    assert "counting 2/3 shards, 4 rows, 1.00 h audio" in out
+    assert lines_with(out, "PROGRESS ")[-1] == {"done": 3, "total": 3, "unit": "shards"}
+    (summary,) = lines_with(out, "SUMMARY ")
+    assert (summary["rows"], summary["hours"], summary["dropped"]) == (6, 1.5, {"odd": 3})
+    assert summary["cpu_seconds"] > 0 < summary["peak_memory_bytes"]
+    assert [(row.edge, row.rows) for row in read_runs(store)] == [("counting", 6)]
+
+
+def test_a_version_that_is_there_is_not_made_again(tmp_path: Path, capsys: Any) -> None:
+    marks = tmp_path / "marks"
+    marks.mkdir()
+    store = Store(tmp_path / "store")
+    first = run_edge(store, Count(marks=str(marks)), CountWorker, num_workers=0)
+    again = run_edge(store, Count(marks=str(marks), ref="other"), CountWorker, num_workers=0)
+    assert again == first == store.head("raw", "other")
+    assert len(list(marks.iterdir())) == 3
+
+
+def test_a_run_that_failed_continues_from_its_finished_units(tmp_path: Path) -> None:
+    class FailsInTheLastUnit(CountWorker):
+        def process(self, unit: str) -> ShardResult:
+            if unit == "n-00002":
+                raise ZeroDivisionError
+            return super().process(unit)
+
+    marks = tmp_path / "marks"
+    marks.mkdir()
+    store = Store(tmp_path / "store")
+    with pytest.raises(ZeroDivisionError):
+        run_edge(store, Count(), FailsInTheLastUnit, num_workers=0)
+    assert store.head("raw") is None
+    resumed = run_edge(store, Count(marks=str(marks)), CountWorker, num_workers=0)
+    assert [path.name.split(".")[0] for path in marks.iterdir()] == ["n-00002"]
+    undisturbed = run_edge(Store(tmp_path / "other"), Count(), CountWorker, num_workers=0)
+    assert resumed.to_json() == undisturbed.to_json()
+
+
+def test_an_error_of_the_user_is_one_line_and_exit_status_2(tmp_path: Path, capsys: Any) -> None:
+    arguments = ["--store", str(tmp_path), "--job", '{"num_units": 0}']
+    assert edge_main(Count, CountWorker, num_workers=0, arguments=arguments) == 2
+    assert capsys.readouterr().out == "ERROR: `num_units` must be 1 or more, but is 0.\n"
+
+
+def test_a_job_comes_back_from_its_json() -> None:
+    job = Count(num_units=7, dies_in=("n-00001",), marks="é")
+    assert job_from_json(Count, job_to_json(job)) == job
+    assert job_from_json(Count, "{}") == Count()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("{", "must be JSON"), ("[]", "must be a JSON object, but is list"), ('{"colour": 1}', "but has colour")],
+)
+def test_a_job_that_is_none_is_refused_by_name(text: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        job_from_json(Count, text)
+
+
+@pytest.fixture(scope="module")
+def ray_cluster() -> Iterator[None]:
+    from uniaudio_pipelines import cluster
+
+    # Two processors by name: a worker of a test only sleeps.
+    cluster.connect(num_cpus=2)
+    yield
+    cluster.disconnect()
+
+
+def by_value(**changes: Any) -> tuple[Any, Any]:
+    """Job and worker as classes that Ray sends as code: its workers cannot import a test module."""
+    import ray.cloudpickle
+
+    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    return Count(**changes), CountWorker
+
+
+@pytest.mark.slow
+@pytest.mark.services
+def test_a_killed_worker_is_replaced_and_its_unit_is_there_once(ray_cluster: None, tmp_path: Path, capsys: Any) -> None:
+    (tmp_path / "marks").mkdir()
+    job, worker = by_value(num_units=4, dies_in=("n-00001",), marks=str(tmp_path / "marks"))
+    manifest = run_edge(Store(tmp_path / "store"), job, worker, num_workers=2)
+    undisturbed = run_edge(Store(tmp_path / "other"), Count(num_units=4), CountWorker, num_workers=0)
+    assert manifest.to_json() == undisturbed.to_json()
+    assert "lost the worker of n-00001" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+@pytest.mark.services
+def test_a_unit_that_kills_every_worker_is_named(ray_cluster: None, tmp_path: Path) -> None:
+    (tmp_path / "marks").mkdir()
+    job, worker = by_value(dies_in=("n-00001",), always=True, marks=str(tmp_path / "marks"))
+    with pytest.raises(StoreError, match="Unit n-00001 ended its worker 3 times"):
+        run_edge(Store(tmp_path / "store"), job, worker, num_workers=1)
+
+
+@pytest.mark.slow
+@pytest.mark.services
+def test_an_error_of_a_worker_reaches_the_driver_as_itself(ray_cluster: None, tmp_path: Path) -> None:
+    job, worker = by_value(error="`models` must be there.")
+    with pytest.raises(UsageError, match="`models` must be there"):
+        run_edge(Store(tmp_path / "store"), job, worker, num_workers=1)
+
+
+def start_program(store: Path, job: Count) -> subprocess.Popen[str]:
+    command = [sys.executable, __file__, "--store", str(store), "--job", job_to_json(job), "--run-id", "one"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+
+
+def wait_for_units(program: subprocess.Popen[str], count: int) -> None:
+    assert program.stdout is not None
+    for line in program.stdout:
+        if line.startswith("PROGRESS ") and json.loads(line.removeprefix("PROGRESS "))["done"] >= count:
+            return
+    raise AssertionError(f"the program ended before {count} units were done")
+
+
+@pytest.mark.slow
+@pytest.mark.services
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_a_killed_driver_that_starts_again_does_only_what_is_missing(tmp_path: Path, how: signal.Signals) -> None:
+    marks = tmp_path / "marks"
+    marks.mkdir()
+    job = Count(num_units=8, seconds_a_unit=0.3, marks=str(marks))
+    first = start_program(tmp_path / "store", job)
+    wait_for_units(first, 2)
+    first.send_signal(how)
+    rest, _ = first.communicate()
+    assert first.returncode == (128 + how if how == signal.SIGTERM else -how)
+    assert ("STOPPED counting" in rest) == (how == signal.SIGTERM)
+    second = start_program(tmp_path / "store", job)
+    out, _ = second.communicate()
+    assert second.returncode == 0
+    continued = re.search(r"continues: (\d)/8 shards", out)
+    assert continued is not None
+    assert int(continued[1]) >= 2
+    # Units in the hands of the two workers when the driver died may have been begun twice; no others.
+    assert len(list(marks.iterdir())) <= 8 + 2
+    undisturbed = run_edge(Store(tmp_path / "other"), Count(num_units=8), CountWorker, num_workers=0)
+    found = Store(tmp_path / "store").head("raw")
+    assert found is not None
+    assert found.to_json() == undisturbed.to_json()
+
+
+if __name__ == "__main__":
+    sys.exit(edge_main(Count, CountWorker))

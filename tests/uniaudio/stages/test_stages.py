@@ -1,0 +1,108 @@
+"""What each stage trains, and that it is the paper's."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from uniaudio_schemas.errors import UsageError
+from uniaudio_schemas.record import to_table
+from uniaudio_schemas.sequences import Sequence
+
+from uniaudio.stages.config import ALL_MODULES, StageConfig
+from uniaudio.stages.sizes import LENGTHS
+from uniaudio.stages.stage1_understanding import stage1_understanding
+from uniaudio.stages.stage2_generation import stage2_generation
+from uniaudio.stages.stage3_pretraining import stage3_pretraining
+from uniaudio.stages.stage4_sentences import stage4_sentences
+from uniaudio.stages.table import STAGES, stage_before, stage_config
+from uniaudio.tasks.table import TASKS
+from uniaudio.training.data import MixtureData
+from uniaudio.training.doubles import tiny_lm, tiny_sequences, tiny_vocabulary
+from uniaudio.training.loop import train_stage
+from uniaudio.training.sequence_set import SequenceSet
+
+TRAINED = {
+    "text_warmup": {"text_embedding", "backbone", "text_head"},
+    "stage1": {"audio_embedding", "understanding_expert"},
+    "stage2": {"generation_expert", "projection", "local_decoder", "audio_head"},
+    "stage3": set(ALL_MODULES),
+    "stage4": set(ALL_MODULES),
+}
+
+
+def short(stage: StageConfig, num_steps: int) -> StageConfig:
+    return replace(stage, num_steps=num_steps, context=128, num_rows=2, num_threads=1)
+
+
+@pytest.fixture(scope="module")
+def sequences() -> SequenceSet:
+    return SequenceSet([to_table(tiny_sequences(), Sequence)], "content")
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_exactly_the_named_modules_move(name: str, sequences: SequenceSet) -> None:
+    stage, model = short(stage_config(name), 2), tiny_lm()
+    before = {key: tensor.clone() for key, tensor in model.state_dict().items()}
+    train_stage(model, stage, MixtureData(sequences, tiny_vocabulary(), stage, 0))
+    moved = {key for key, tensor in model.state_dict().items() if not torch.equal(before[key], tensor)}
+    assert moved == {key for key in before if key.split(".")[0] in TRAINED[name]}
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_each_stage_lowers_its_held_out_loss(name: str, sequences: SequenceSet) -> None:
+    stage, model = short(stage_config(name), 15), tiny_lm()
+    result = train_stage(model, replace(stage, learning_rate=1e-2), MixtureData(sequences, tiny_vocabulary(), stage, 0))
+    assert result.held_out
+    for before, after, _ in result.held_out.values():
+        assert after < before
+
+
+def test_stage_two_weights_streams_as_the_paper_does() -> None:
+    weights = stage2_generation().stream_weights
+    assert [weight / len(weights) for weight in weights] == [2 / 8] * 3 + [1 / 8] * 5
+
+
+def test_joint_stages_protect_text_with_1_6() -> None:
+    assert [stage_config(name).text_weight for name in STAGES] == [1.0, 1.0, 1.0, 1.6, 1.6]
+
+
+@pytest.mark.parametrize("size", LENGTHS)
+def test_stage_four_has_twice_the_context(size: str) -> None:
+    assert stage4_sentences(size).context == 2 * stage3_pretraining(size).context
+
+
+@pytest.mark.parametrize(
+    ("name", "steps"), [("stage1", 50_000), ("stage2", 50_000), ("stage3", 500_000), ("stage4", 300_000)]
+)
+def test_paper_sizes_have_the_papers_lengths(name: str, steps: int) -> None:
+    assert stage_config(name, "paper_3b").num_steps == steps
+    assert stage_config(name, "paper_3b").context == (2048 if name == "stage4" else 1024)
+
+
+def test_only_stage_four_draws_auditory_sentences() -> None:
+    drawn = [name for name in STAGES if stage_config(name).mixture[0].weight_of("auditory_sentences") > 0]
+    assert drawn == ["stage4"]
+
+
+def test_each_stage_starts_from_the_one_before() -> None:
+    assert [stage_before(name) for name in STAGES] == [None, "text_warmup", "stage1", "stage2", "stage3"]
+
+
+def test_the_warm_up_stages_draw_tasks_that_exist() -> None:
+    groups = {
+        group for name in ("text_warmup", "stage1", "stage2") for group, _ in stage_config(name).mixture[0].weights
+    }
+    assert groups <= set(TASKS)
+
+
+def test_the_distillation_loss_is_refused_until_it_is_there() -> None:
+    with pytest.raises(UsageError, match="`distillation_weight` must be 0"):
+        replace(stage1_understanding(), distillation_weight=0.5)
+
+
+@pytest.mark.parametrize(
+    "call", [lambda: stage_config("stage5"), lambda: stage_config("stage1", "huge"), lambda: stage_before("sft")]
+)
+def test_unknown_names_are_refused(call) -> None:
+    with pytest.raises(UsageError, match="must be one of"):
+        call()

@@ -1,0 +1,78 @@
+"""Tokenizers: what text comes back, and which ids are special."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from uniaudio_schemas.errors import UsageError
+
+from uniaudio.sequence.vocabulary import Vocabulary
+from uniaudio.text.tokenizer import SPECIALS, ByteTokenizer, HuggingFaceTokenizer
+
+
+@given(st.text(alphabet=st.characters(exclude_categories=["Cs"])))
+def test_decoding_bytes_inverts_encoding(text: str) -> None:
+    tokenizer = ByteTokenizer()
+    assert tokenizer.decode(tokenizer.encode(text)) == text
+
+
+def test_bytes_have_every_special_once_outside_the_bytes() -> None:
+    ids = ByteTokenizer.specials
+    assert sorted(ids) == sorted(SPECIALS)
+    assert sorted(ids.values()) == list(range(256, ByteTokenizer.num_ids))
+
+
+def test_decoding_leaves_specials_out() -> None:
+    tokenizer = ByteTokenizer()
+    assert tokenizer.decode([tokenizer.specials["bos"], *b"hi", tokenizer.specials["eos"]]) == "hi"
+
+
+def write_tokenizer(folder: Path, *specials: str, config: str = "{}") -> Path:
+    tokenizers = pytest.importorskip("tokenizers")
+    words = {"[UNK]": 0, "hello": 1, "world": 2, "<": 3, ">": 4, "lyric": 5, "/": 6}
+    made = tokenizers.Tokenizer(tokenizers.models.WordLevel(words, unk_token="[UNK]"))
+    made.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    made.add_special_tokens(list(specials))
+    made.save(str(folder / "tokenizer.json"))
+    (folder / "tokenizer_config.json").write_text(config)
+    return folder
+
+
+def test_missing_specials_are_added_by_name(tmp_path: Path) -> None:
+    tokenizer = HuggingFaceTokenizer.from_folder(write_tokenizer(tmp_path, "<s>", "</s>"))
+    assert tokenizer.specials["bos"] == 7
+    assert tokenizer.specials["eos"] == 8
+    assert sorted(tokenizer.specials) == sorted(SPECIALS)
+    assert tokenizer.num_ids == 9 + len(SPECIALS) - 2
+    Vocabulary.build(tokenizer, 64, 128)
+
+
+def test_one_token_for_begin_and_end_becomes_two(tmp_path: Path) -> None:
+    config = '{"bos_token": "<|endoftext|>", "eos_token": {"content": "<|endoftext|>"}}'
+    tokenizer = HuggingFaceTokenizer.from_folder(write_tokenizer(tmp_path, "<|endoftext|>", config=config))
+    assert tokenizer.specials["eos"] == 7
+    assert tokenizer.specials["bos"] != 7
+
+
+def test_text_that_spells_a_special_token_stays_text(tmp_path: Path) -> None:
+    tokenizer = HuggingFaceTokenizer.from_folder(write_tokenizer(tmp_path, "<lyric>"))
+    ids = tokenizer.encode("hello <lyric> world")
+    assert tokenizer.specials["lyric_start"] not in ids
+    assert ids[0] == 1
+    assert ids[-1] == 2
+    assert len(ids) > 2, "the characters of the tag must not be lost"
+
+
+def test_the_fingerprint_knows_the_specials(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    a = HuggingFaceTokenizer.from_folder(write_tokenizer(tmp_path / "a", "<s>"))
+    b = HuggingFaceTokenizer.from_folder(write_tokenizer(tmp_path / "b", "<|begin_of_text|>"))
+    assert a.fingerprint != b.fingerprint
+
+
+def test_a_folder_without_a_tokenizer_is_named(tmp_path: Path) -> None:
+    pytest.importorskip("tokenizers")
+    with pytest.raises(UsageError, match=r"must hold a tokenizer\.json"):
+        HuggingFaceTokenizer.from_folder(tmp_path)

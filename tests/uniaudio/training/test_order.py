@@ -1,0 +1,115 @@
+import json
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from uniaudio_schemas.errors import UsageError
+
+from uniaudio.stages.config import MixturePhase
+from uniaudio.training.order import Draw, MixtureOrder, order_key, permuted
+
+LENGTHS = {
+    "asr": np.array([30, 45, 60, 25, 50]),
+    "tts": np.array([100, 20, 64]),
+    "text_only": np.array([5, 9, 13, 8, 7, 6, 11]),
+}
+EVEN = (MixturePhase(first_step=0, weights=(("*", 1.0),)),)
+
+
+def an_order(
+    mixture: tuple[MixturePhase, ...] = EVEN, *, seed: int = 0, context: int = 128, num_rows: int = 2
+) -> MixtureOrder:
+    return MixtureOrder(
+        lengths=LENGTHS,
+        loss_tokens={group: lengths // 2 for group, lengths in LENGTHS.items()},
+        mixture=mixture,
+        context=context,
+        num_rows=num_rows,
+        key=order_key(["content"], seed),
+    )
+
+
+def draws(order: MixtureOrder, num_steps: int) -> list[Draw]:
+    return [draw for _ in range(num_steps) for row in order.next_step().rows for draw in row]
+
+
+@given(size=st.integers(1, 300), epoch=st.integers(0, 5))
+def test_a_permutation_visits_every_index_once(size: int, epoch: int) -> None:
+    assert sorted(permuted(index, size, b"key", epoch) for index in range(size)) == list(range(size))
+
+
+def test_epochs_and_keys_permute_differently() -> None:
+    orders = {tuple(permuted(i, 50, key, epoch) for i in range(50)) for key in (b"a", b"b") for epoch in (0, 1)}
+    assert len(orders) == 4
+
+
+def test_an_epoch_of_a_group_holds_each_example_once() -> None:
+    seen = [draw.index for draw in draws(an_order(), 40) if draw.group == "asr" and draw.epoch == 0]
+    assert sorted(seen) == list(range(5))
+
+
+@pytest.mark.parametrize("at", [0, 1, 7, 30])
+def test_resuming_at_any_step_goes_on_with_the_same_rows(at: int) -> None:
+    undisturbed, resumed = an_order(), an_order()
+    for _ in range(at):
+        undisturbed.next_step()
+    resumed.restore(json.loads(json.dumps(undisturbed.state())))
+    assert [undisturbed.next_step() for _ in range(10)] == [resumed.next_step() for _ in range(10)]
+    assert undisturbed.ledger() == resumed.ledger()
+
+
+def test_no_row_is_longer_than_the_context() -> None:
+    order = an_order()
+    rows = [row for _ in range(50) for row in order.next_step().rows]
+    assert max(sum(int(LENGTHS[draw.group][draw.index]) for draw in row) for row in rows) <= 128
+    assert all(rows)
+
+
+def test_tokens_drawn_follow_the_weights() -> None:
+    weights = {"asr": 2.0, "tts": 1.0, "text_only": 1.0}
+    order = an_order((MixturePhase(first_step=0, weights=tuple(weights.items())),))
+    draws(order, 300)
+    tokens = {group: entry["num_tokens"] for group, entry in order.ledger().items()}
+    total = sum(tokens.values())
+    for group, weight in weights.items():
+        assert tokens[group] / total == pytest.approx(weight / 4, abs=0.02)
+
+
+def test_the_mixture_changes_at_the_step_the_schedule_names() -> None:
+    order = an_order(
+        (MixturePhase(first_step=0, weights=(("asr", 1.0),)), MixturePhase(first_step=5, weights=(("text_only", 1.0),)))
+    )
+    before, after = draws(order, 5), draws(order, 20)
+    assert {draw.group for draw in before} == {"asr"}
+    # What waited for room when the schedule changed still comes.
+    assert Counter(draw.group for draw in after)["asr"] <= 8 < Counter(draw.group for draw in after)["text_only"]
+
+
+def test_the_position_is_small_even_with_forty_groups_and_a_billion_draws() -> None:
+    lengths = {f"mixture_group_{number}": np.array([90, 80, 70]) for number in range(40)}
+    order = MixtureOrder(
+        lengths=lengths, loss_tokens=lengths, mixture=EVEN, context=100, num_rows=2, key=order_key(["c"], 0)
+    )
+    for group in order._groups.values():
+        group.drawn, group.credit, group.num_tokens, group.num_loss_tokens = 10**12, -1234.5678901234567, 10**15, 10**15
+    order.next_step()
+    assert len(json.dumps(order.state())) <= 16 * 1024
+
+
+def test_the_order_depends_on_seed_and_content_and_on_nothing_else() -> None:
+    assert draws(an_order(), 10) == draws(an_order(), 10)
+    assert draws(an_order(), 10) != draws(an_order(seed=1), 10)
+    assert order_key(["a"], 0) != order_key(["b"], 0)
+    assert order_key(["a", "b"], 0) == order_key(["b", "a"], 0)
+
+
+def test_a_mixture_without_examples_is_refused() -> None:
+    with pytest.raises(UsageError, match="must weight a group that has examples"):
+        an_order((MixturePhase(first_step=0, weights=(("speech_edit", 1.0),)),))
+
+
+def test_a_position_of_other_data_is_refused() -> None:
+    with pytest.raises(UsageError, match="same sequences, seed and mixture groups"):
+        an_order().restore(an_order(seed=1).state())

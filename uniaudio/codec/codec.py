@@ -1,0 +1,147 @@
+"""ReasoningCodec: audio to two streams of codes and back. START HERE.
+
+Reads    mono audio at 24 kHz, `[N]` float32 in -1..1, any length above zero, any loudness (it is taken as it is)
+Writes   per clip R = ceil(N / 4800) reasoning and T = ceil(N / 1920) reconstruction frames of eight codes each
+Row in   69,105 samples
+Row out  Codes(reasoning [15, 8] int16, reconstruction [36, 8] int16, num_samples=69105)
+
+The codes of a clip are a function of its audio, the codec and the numerics (device kind, instruction set, versions):
+never of what else is encoded, in which order or batch. `encoding.py` says how.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from uniaudio_schemas.errors import DataError, UsageError
+
+from uniaudio.audio.frames import num_reconstruction_frames
+from uniaudio.codec import decoding, encoding
+from uniaudio.codec.config import NUM_CODEBOOKS, CodecConfig
+from uniaudio.codec.encoders import EncoderFolders, empty_encoders, pretrained_encoders, random_encoders
+from uniaudio.codec.fingerprint import fingerprint
+from uniaudio.codec.flow import FlowTransformer
+from uniaudio.codec.flow_matching import RELEASED_GUIDANCE, FlowMatching
+from uniaudio.codec.reasoning import ReasoningBranch
+from uniaudio.codec.reconstruction import ReconstructionBranch
+from uniaudio.codec.scalar import ScalarAutoencoder
+
+CONFIG_FILE, WEIGHTS_FILE = "config.json", "codec.safetensors"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Codes:
+    """One clip in codes."""
+
+    reasoning: np.ndarray
+    """`[R, 8]` int16, R = ceil(num_samples / 4800)."""
+    reconstruction: np.ndarray
+    """`[T, 8]` int16, T = ceil(num_samples / 1920)."""
+    num_samples: int
+    """At 24 kHz; the length of what `decode` gives back."""
+
+
+class ReasoningCodec(nn.Module):
+    """Frozen encoders, two branches of codes, a flow and a waveform decoder."""
+
+    def __init__(self, config: CodecConfig, encoders: nn.Module) -> None:
+        super().__init__()
+        self.config = config
+        self.encoders = encoders
+        self.reasoning = ReasoningBranch(config)
+        self.reconstruction = ReconstructionBranch(config)
+        self.flow = FlowMatching(FlowTransformer(config.flow))
+        self.scalar = ScalarAutoencoder(config.scalar)
+
+    @classmethod
+    def create(
+        cls, config: CodecConfig, *, seed: int = 0, encoder_folders: EncoderFolders | None = None
+    ) -> "ReasoningCodec":
+        """A codec to be trained: its own parts from `seed`, its encoders as `config.encoders` says."""
+        if config.encoders == "random":
+            encoders = random_encoders(config)
+        elif encoder_folders is None:
+            raise UsageError(f"`encoder_folders` must be given at size {config.size}, whose encoders are pretrained.")
+        else:
+            encoders = pretrained_encoders(config, encoder_folders)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return cls(config, encoders).eval()
+
+    def encode(self, clips: Sequence[np.ndarray | Tensor]) -> list[Codes]:
+        """Codes of each clip `[N]` at 24 kHz. Audio that is empty, not finite or not mono is a `UsageError`."""
+        waveforms = [encoding.check_clip(clip, index) for index, clip in enumerate(clips)]
+        return [
+            Codes(_to_int16(hidden.reasoning_codes), _to_int16(hidden.reconstruction_codes), len(waveform))
+            for hidden, waveform in zip(encoding.encode_clips(self, waveforms), waveforms, strict=True)
+        ]
+
+    def decode(
+        self, codes: Sequence[Codes], *, steps: int = 10, guidance: float = RELEASED_GUIDANCE, seed: int = 0
+    ) -> list[np.ndarray]:
+        """Audio `[num_samples]` float32 at 24 kHz of each clip; reasoning codes are not needed.
+
+        A clip's noise depends on `seed` alone, not on its neighbors.
+        """
+        for index, clip in enumerate(codes):
+            self._check_codes(clip, index)
+        frames = [torch.from_numpy(clip.reconstruction.astype(np.int64)) for clip in codes]
+        waveforms = decoding.decode_clips(self, frames, steps=steps, guidance=guidance, seed=seed)
+        return [
+            np.ascontiguousarray(waveform_N[: clip.num_samples].numpy())
+            for waveform_N, clip in zip(waveforms, codes, strict=True)
+        ]
+
+    @property
+    def device(self) -> torch.device:
+        return self.reconstruction.padding_condition.device
+
+    @property
+    def fingerprint(self) -> str:
+        """32 hex digits over the config and every tensor; changes with any training step."""
+        return fingerprint(self.config.to_json(), self.state_dict())
+
+    def save(self, folder: str | Path) -> None:
+        """Write `config.json` and `codec.safetensors`, encoders included, so that a codec is one thing."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        tensors = {name: tensor.contiguous() for name, tensor in self.state_dict().items()}
+        save_file(tensors, folder / WEIGHTS_FILE)
+        (folder / CONFIG_FILE).write_text(self.config.to_json())
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "ReasoningCodec":
+        """The codec that `save` wrote; a missing, unknown or misshapen tensor is a `DataError`."""
+        config_path = Path(folder) / CONFIG_FILE
+        if not config_path.is_file():
+            raise UsageError(f"`folder` must hold a codec, but {config_path} is missing.")
+        return cls.load_files(config_path.read_text(), Path(folder) / WEIGHTS_FILE)
+
+    @classmethod
+    def load_files(cls, config_json: str, weights: str | Path) -> "ReasoningCodec":
+        """From the two columns `config` and `weights` (a blob's path) of a row of `codec`."""
+        config = CodecConfig.from_json(config_json)
+        with torch.random.fork_rng(devices=[]):
+            codec = cls(config, empty_encoders(config))
+        try:
+            codec.load_state_dict(load_file(weights))
+        except (OSError, RuntimeError, ValueError) as error:
+            raise DataError(f"{weights}: not the weights of a {config.size} codec: {error}") from error
+        return codec.eval()
+
+    def _check_codes(self, clip: Codes, index: int) -> None:
+        codes = np.asarray(clip.reconstruction)
+        size = self.config.reconstruction_codebook_size
+        expected = (num_reconstruction_frames(clip.num_samples), NUM_CODEBOOKS)
+        if clip.num_samples < 1 or codes.shape != expected:
+            raise UsageError(f"Clip {index}: `reconstruction` must be {expected} and not empty, but is {codes.shape}.")
+        if codes.min() < 0 or codes.max() >= size:
+            raise UsageError(f"Clip {index}: codes must be 0 to {size - 1}, but are {codes.min()} to {codes.max()}.")
+
+
+def _to_int16(codes: Tensor) -> np.ndarray:
+    return codes.cpu().numpy().astype(np.int16)

@@ -1,0 +1,131 @@
+"""Reconstruction branch: how it sounds, in eight codes 12.5 times a second, and the condition the codes stand for.
+
+Reads    all encoder states and the vectors of the reasoning codes `[B, R, D]`
+Writes   reconstruction codes `[B, T, 8]`: level 0 phone (WavLM), 1 music, 2 to 7 acoustic
+"""
+
+# Shapes: B batch, T frames (12.5 Hz), R reasoning frames (5 Hz), Q levels, D width
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from uniaudio.codec.config import CodecConfig
+from uniaudio.codec.encoders import Features
+from uniaudio.codec.film import TimeFiLM
+from uniaudio.codec.reasoning import build_quantizer
+from uniaudio.codec.semantic_decoder import SemanticDecoder
+
+GROUPS = ("phone", "music", "acoustic")
+# From 12.5 Hz to WavLM's 50 Hz.
+PHONE_STRIDES = (2, 2)
+
+
+class Reconstructed(NamedTuple):
+    modulated: dict[str, Tensor]
+    """Each group's frames `[B, T, D]`, before quantization."""
+    phone: Tensor
+    """Quantized phone group `[B, T, D]`."""
+    condition: Tensor
+    """`[B, T, D]`: what the decoder is told."""
+    codes: Tensor
+    """`[B, T, Q]` int64."""
+    commitment: Tensor
+    """Scalar: phone + music + the mean of the acoustic levels."""
+
+
+class ReconstructionBranch(nn.Module):
+    """Three groups of features, each fused, modulated by the reasoning codes and quantized on its own."""
+
+    def __init__(self, config: CodecConfig) -> None:
+        super().__init__()
+        whisper, wavlm, music, dim = config.whisper.dim, config.wavlm.dim, config.music.dim, config.dim
+        self.whisper_down = nn.Conv1d(whisper, whisper, 4, stride=4)
+        self.wavlm_down = nn.Conv1d(wavlm, wavlm, 4, stride=4)
+        self.music_semantic_down = nn.Conv1d(music, music, 2, stride=2)
+        self.music_acoustic_down = nn.Conv1d(music, music, 2, stride=2)
+        widths = {"phone": wavlm, "music": music, "acoustic": music + whisper}
+        self.fuse = nn.ModuleDict({group: nn.Linear(widths[group], dim) for group in GROUPS})
+        self.film = nn.ModuleDict({group: TimeFiLM(dim) for group in GROUPS})
+        self.reasoning_adaptor = nn.Linear(dim, dim)
+        quantizers = {"phone": config.phone, "music": config.music_group, "acoustic": config.acoustic}
+        self.quantizers = nn.ModuleDict({group: build_quantizer(dim, quantizers[group]) for group in GROUPS})
+        self.condition_out = nn.Linear(dim, dim)
+        self.padding_condition = nn.Parameter(torch.randn(dim) * dim**-0.5)
+        self.phone_decoder = SemanticDecoder(dim, dim, wavlm, PHONE_STRIDES)
+
+    def modulate(
+        self, features: Features, reasoning_BRD: Tensor, dropped: dict[str, Tensor] | None = None
+    ) -> dict[str, Tensor]:
+        """Each group's frames `[B, T, D]`, before quantization.
+
+        `dropped`: items `[B]` whose group is left unmodulated; never when encoding.
+        """
+        fused = {group: self.fuse[group](frames_BTD) for group, frames_BTD in self._group(features).items()}
+        condition_BTD = self._stretch(self.reasoning_adaptor(reasoning_BRD), fused["phone"].shape[1])
+        return {
+            group: self.film[group](fused[group], condition_BTD, None if dropped is None else dropped[group])
+            for group in GROUPS
+        }
+
+    def forward(
+        self,
+        features: Features,
+        reasoning_BRD: Tensor,
+        valid_BT: Tensor | None = None,
+        dropped: dict[str, Tensor] | None = None,
+    ) -> Reconstructed:
+        """Modulate and quantize; frames where `valid_BT` is False are left out of losses and codebook updates."""
+        modulated = self.modulate(features, reasoning_BRD, dropped)
+        results = {group: self.quantizers[group](modulated[group], valid_BT) for group in GROUPS}
+        quantized = {group: result[0] for group, result in results.items()}
+        codes_BTQ = torch.cat([results[group][1] for group in GROUPS], dim=-1)
+        commitment = torch.stack([results[group][2].mean() for group in GROUPS]).sum()
+        condition_BTD = self.condition_out(quantized["phone"] + quantized["music"] + quantized["acoustic"])
+        return Reconstructed(modulated, quantized["phone"], condition_BTD, codes_BTQ, commitment)
+
+    def unquantized(
+        self, features: Features, reasoning_BRD: Tensor, dropped: dict[str, Tensor] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Phone group and condition, `[B, T, D]` each, through all projections but no codebook: how training starts."""
+        modulated = self.modulate(features, reasoning_BRD, dropped)
+        passed = {}
+        for group in GROUPS:
+            quantizer = self.quantizers[group]
+            passed[group] = quantizer.project_out(quantizer.project_in(modulated[group]))  # type: ignore[operator, union-attr]
+        return passed["phone"], self.condition_out(passed["phone"] + passed["music"] + passed["acoustic"])
+
+    def encode(self, modulated: dict[str, Tensor]) -> Tensor:
+        """Codes `[B, T, Q]` int64 of what `modulate` gave; changes no buffer."""
+        return torch.cat([self.quantizers[group].encode_indices(modulated[group]) for group in GROUPS], dim=-1)  # type: ignore[operator]
+
+    def condition(self, codes_BTQ: Tensor) -> Tensor:
+        """`[B, T, Q]` int64 -> `[B, T, D]`, the inverse of the quantization; the reasoning codes are not needed."""
+        first = 0
+        parts: list[Tensor] = []
+        for group in GROUPS:
+            quantizer = self.quantizers[group]
+            parts.append(quantizer.decode(codes_BTQ[..., first : first + quantizer.num_levels]))  # type: ignore[operator]
+            first += quantizer.num_levels  # type: ignore[assignment, operator]
+        return self.condition_out(torch.stack(parts).sum(dim=0))
+
+    def _group(self, features: Features) -> dict[str, Tensor]:
+        """The inputs of the groups at 12.5 Hz; acoustic is music first, then Whisper, as in the released weights."""
+        whisper, wavlm = _down(self.whisper_down, features.whisper), _down(self.wavlm_down, features.wavlm)
+        acoustic = _down(self.music_acoustic_down, features.music_acoustic)
+        return {
+            "phone": wavlm,
+            "music": _down(self.music_semantic_down, features.music_semantic),
+            "acoustic": torch.cat([acoustic, whisper], dim=-1),
+        }
+
+    @staticmethod
+    def _stretch(reasoning_BRD: Tensor, num_frames: int) -> Tensor:
+        """5 Hz to 12.5 Hz: frame i takes reasoning frame floor(i / 2.5)."""
+        source_T = torch.arange(num_frames, device=reasoning_BRD.device) * 2 // 5
+        return reasoning_BRD[:, source_T]
+
+
+def _down(convolution: nn.Module, x_BTD: Tensor) -> Tensor:
+    return convolution(x_BTD.transpose(1, 2)).transpose(1, 2)

@@ -1,0 +1,120 @@
+"""Load the released codec: two files of the authors' weights become one of our codecs.
+
+Reads    the codec's checkpoint (1,735 tensors and a resampler's) and the scalar autoencoder's (`codec_model`)
+Writes   a `ReasoningCodec` in compat arithmetic, its sizes read from the tensors, so that both releases load
+Row in   {"audio_thinking.reasoning_vq.project_in.weight": [64, 768]}
+Row out  {"reasoning.quantizer.project_in.weight": [64, 768]}
+
+Every tensor is used, known to be unneeded, or an error; so is every tensor of ours that the files lack.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+from uniaudio_schemas.errors import DataError
+
+from uniaudio.codec.codec import ReasoningCodec
+from uniaudio.codec.encoders import empty_encoders
+from uniaudio.codec.released_config import QUANTIZERS, released_config
+from uniaudio.codec.released_encoders import encoders_state
+from uniaudio.codec.released_parts import (
+    State,
+    film_state,
+    flow_transformer_state,
+    query_transformer_state,
+    rename,
+    residual_vq_state,
+    semantic_decoder_state,
+)
+from uniaudio.codec.released_scalar import scalar_state
+
+# The released groups and our words for them.
+GROUPS = {"phone": "phone", "semantic": "music", "acoustic": "acoustic"}
+PLAIN = (
+    (r"zero_cond_embedding1", "reconstruction.padding_condition"),
+    (r"d_conv_(whisper|wavlm)\.(weight|bias)", r"reconstruction.\1_down.\2"),
+    (r"d_conv_embedding_(semantic|acoustic)\.(weight|bias)", r"reconstruction.music_\1_down.\2"),
+    (r"reason_adaptor\.(weight|bias)", r"reconstruction.reasoning_adaptor.\1"),
+    (r"cond_feature_emb\.(weight|bias)", r"reconstruction.condition_out.\1"),
+    *(
+        (rf"cond_fusion_layer_{theirs}\.(weight|bias)", rf"reconstruction.fuse.{ours}.\1")
+        for theirs, ours in GROUPS.items()
+    ),
+    (r"audio_thinking\.down_sampling_layer_whisper\.(weight|bias)", r"reasoning.whisper_down.\1"),
+    (r"audio_thinking\.semantic_merge_proj\.(weight|bias)", r"reasoning.merge.\1"),
+    # A decoder that no loss of the released trainer reaches, and tables of a resampler that we compute.
+    (r"structure_semantic_decoder\..*|\w+_transfer\.kernel", ""),
+)
+# Training only: a file without them still encodes and decodes.
+OPTIONAL_PREFIX = "reconstruction.phone_decoder."
+ENCODER_PREFIXES = ("whisper_encoder.", "wavlm_encoder.", "pretrained_model.model.model.")
+
+
+def load_released(codec_path: str | Path, scalar_path: str | Path, *, causal: bool) -> ReasoningCodec:
+    """The released codec; whether its scalar autoencoder is causal is not written in any file."""
+    released, scalar = read_released(codec_path, "model"), read_released(scalar_path, "codec_model")
+    config = released_config(released, scalar, causal=causal)
+    with torch.random.fork_rng(devices=[]):
+        codec = ReasoningCodec(config, empty_encoders(config))
+    fill_released(codec, released, scalar)
+    return codec.eval()
+
+
+def read_released(path: str | Path, key: str) -> State:
+    """Tensors of a `.safetensors` file, or of a pickle that holds nothing but tensors and plain values, under `key`."""
+    path = Path(path)
+    try:
+        if path.suffix == ".safetensors":
+            tensors = load_file(path)
+        else:
+            content = torch.load(path, map_location="cpu", weights_only=True)
+            tensors = content.get(key, content)
+    except Exception as error:  # unpickling damaged or foreign bytes may raise anything
+        raise DataError(f"{path}: not a file of tensors alone; convert it to safetensors first: {error}") from error
+    return {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
+
+
+def fill_released(codec: ReasoningCodec, released: Mapping[str, Tensor], scalar: Mapping[str, Tensor]) -> None:
+    """Load both files into a codec of their sizes; `DataError` lists what is missing, unknown or misshapen."""
+    state = codec_state(released)
+    state |= {f"scalar.{key}": tensor for key, tensor in scalar_state(scalar).items()}
+    own = codec.state_dict()
+    missing = sorted(key for key in own.keys() - state.keys() if not key.startswith(OPTIONAL_PREFIX))
+    unknown = sorted(state.keys() - own.keys())
+    misshapen = sorted(key for key in own.keys() & state.keys() if own[key].shape != state[key].shape)
+    problems = {"missing": missing, "unknown": unknown, "misshapen": misshapen}
+    if any(problems.values()):
+        listed = "; ".join(
+            f"{len(keys)} {problem}: {', '.join(keys[:8])}" for problem, keys in problems.items() if keys
+        )
+        raise DataError(f"released codec: {listed}.")
+    codec.load_state_dict({**own, **state})
+
+
+def codec_state(released: Mapping[str, Tensor]) -> State:
+    """The codec's tensors (or gradients of any of them) under our names, without the scalar autoencoder."""
+    rest = dict(released)
+    blocks = _take(rest, "audio_thinking.encoder_transformers.")
+    query = rest.pop("audio_thinking.cls_token", torch.empty(0))
+    parts = {
+        "reasoning.query_transformer": query_transformer_state(blocks, query) if blocks else {},
+        "reasoning.quantizer": residual_vq_state(_take(rest, "audio_thinking.reasoning_vq.")),
+        "reconstruction.phone_decoder": semantic_decoder_state(_take(rest, "pronunciation_decoder.")),
+        "flow.transformer": flow_transformer_state(_take(rest, "cfm_wrapper.estimator.")),
+        "encoders": encoders_state(*(_take(rest, prefix) for prefix in ENCODER_PREFIXES)),
+    }
+    for theirs, ours in GROUPS.items():
+        parts[f"reconstruction.film.{ours}"] = film_state(_take(rest, f"time_film_{theirs}."))
+    for theirs, ours in QUANTIZERS.items():
+        parts[f"reconstruction.quantizers.{ours}"] = residual_vq_state(_take(rest, f"vq_{theirs}."))
+    state = rename(rest, PLAIN, part="released codec")
+    return state | {f"{part}.{key}": tensor for part, found in parts.items() for key, tensor in found.items()}
+
+
+def _take(tensors: State, prefix: str) -> State:
+    """Move the tensors under a prefix out of the dict, without it."""
+    taken = {key: tensors.pop(key) for key in list(tensors) if key.startswith(prefix)}
+    return {key.removeprefix(prefix): tensor for key, tensor in taken.items()}

@@ -1,0 +1,214 @@
+"""Train a codec, phase after phase: one loop for all of them. START HERE: `train_codec`.
+
+A step is a function of the weights, the phase and its number alone: its batch and every random draw come from (seed,
+phase, step). So a checkpoint needs weights, optimizer and step, and a run that was killed goes on bit for bit on a CPU.
+Several processes (torch.distributed initialized) share a step's batch and average their gradients.
+"""
+
+import logging
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from uniaudio_schemas.codec import Metric
+
+from uniaudio.codec.codec import ReasoningCodec
+from uniaudio.codec.objectives import OBJECTIVES, Objective
+from uniaudio.codec.training_clips import ClipSet, TrainingClip, step_generator
+from uniaudio.codec.training_state import TrainingState, load_state, restore, save_state
+from uniaudio.stages.codec_phase import CodecPhase
+
+log = logging.getLogger(__name__)
+
+OnCheckpoint = Callable[[TrainingState, Callable[[Path], None]], None]
+"""Called with where training is and with a function that saves it to a folder; on every worker."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WorkerShare:
+    rank: int = 0
+    world_size: int = 1
+
+
+@dataclass(kw_only=True)
+class _Run:
+    """One phase under way."""
+
+    codec: ReasoningCodec
+    phase: CodecPhase
+    objective: Objective
+    state: TrainingState
+    share: WorkerShare
+    parameters: dict[str, nn.Parameter] = field(init=False)
+    optimizer: torch.optim.AdamW = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.parameters = _trainable(self.codec, self.phase, self.objective.teacher)
+        self.optimizer = _optimizer(self.parameters, self.phase)
+
+    def save(self, folder: Path) -> None:
+        save_state(folder, self.codec, self.objective.teacher, self.optimizer, self.parameters, self.state)
+
+
+def train_codec(
+    codec: ReasoningCodec,
+    phases: Sequence[CodecPhase],
+    clips: Sequence[TrainingClip],
+    held_out: Sequence[TrainingClip],
+    *,
+    resume_from: Path | None = None,
+    on_checkpoint: OnCheckpoint | None = None,
+) -> list[Metric]:
+    """Train `codec` in place through `phases`; returns the curves. `resume_from` is a folder that `on_checkpoint`
+    saved."""
+    state = load_state(resume_from, phases) if resume_from else TrainingState.start(phases)
+    train, test = ClipSet(codec, clips), ClipSet(codec, held_out)
+    for index in range(state.phase_index, len(phases)):
+        resumes = resume_from if index == state.phase_index and state.step > 0 else None
+        state.phase_index = index
+        with _reproducible(phases[index].num_threads):
+            _train_phase(codec, phases[index], train, test, state, resumes, on_checkpoint)
+        state.step = 0
+    codec.requires_grad_(False).eval()
+    return state.metrics
+
+
+def train_codec_phase(
+    codec: ReasoningCodec,
+    phase: CodecPhase,
+    clips: Sequence[TrainingClip],
+    held_out: Sequence[TrainingClip],
+    *,
+    resume_from: Path | None = None,
+    on_checkpoint: OnCheckpoint | None = None,
+) -> list[Metric]:
+    """Train one phase."""
+    return train_codec(codec, [phase], clips, held_out, resume_from=resume_from, on_checkpoint=on_checkpoint)
+
+
+def _train_phase(
+    codec: ReasoningCodec,
+    phase: CodecPhase,
+    train: ClipSet,
+    held_out: ClipSet,
+    state: TrainingState,
+    resume_from: Path | None,
+    on_checkpoint: OnCheckpoint | None,
+) -> None:
+    torch.manual_seed(phase.seed)
+    objective = OBJECTIVES[phase.name](codec, phase, train, held_out)
+    run = _Run(codec=codec, phase=phase, objective=objective, state=state, share=_worker_share())
+    if resume_from:
+        restore(resume_from, codec, objective.teacher, run.optimizer, run.parameters)
+    while state.step < phase.num_steps:
+        if state.step % phase.log_every == 0:
+            _log_held_out(run)
+        losses = _step(run)
+        state.step += 1
+        if state.step % phase.log_every == 0 or state.step == phase.num_steps:
+            state.metrics += [_metric(run, name, float(value.detach())) for name, value in losses.items()]
+        last = state.step == phase.num_steps
+        if last:
+            _log_held_out(run)
+        if on_checkpoint and (last or state.step % phase.checkpoint_every == 0):
+            on_checkpoint(state, run.save)
+
+
+def _step(run: _Run) -> dict[str, Tensor]:
+    """One optimizer step; a gradient that is not finite stops training, since a codec cannot be trusted after it."""
+    phase, step = run.phase, run.state.step
+    # For the draws inside the codebooks: k-means and the revival of dead codes.
+    torch.manual_seed(int(step_generator(phase.seed, phase.name, -2 - step).integers(2**31)))
+    for group in run.optimizer.param_groups:
+        group["lr"] = learning_rate(step, phase)
+    run.optimizer.zero_grad(set_to_none=True)
+    losses = run.objective.losses(step, run.share)
+    losses["loss"].backward()
+    gradients = [parameter.grad for parameter in run.parameters.values() if parameter.grad is not None]
+    _average(gradients, run.share)
+    norm = nn.utils.clip_grad_norm_(list(run.parameters.values()), phase.max_gradient_norm)
+    if not torch.isfinite(norm):
+        raise FloatingPointError(f"Phase {phase.name}, step {step}: the gradient is not finite.")
+    run.optimizer.step()
+    return losses
+
+
+def learning_rate(step: int, phase: CodecPhase) -> float:
+    """Of step `step` (from 0): linear over the first `warmup_share`, then cosine to 0."""
+    num_warmup = max(1, round(phase.warmup_share * phase.num_steps))
+    if step < num_warmup:
+        return phase.learning_rate * (step + 1) / num_warmup
+    progress = (step - num_warmup) / max(1, phase.num_steps - num_warmup)
+    return phase.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def _trainable(codec: ReasoningCodec, phase: CodecPhase, teacher: nn.Module) -> dict[str, nn.Parameter]:
+    """Put the phase's parts in train mode and freeze all others, moving averages and statistics included."""
+    codec.requires_grad_(False).eval()
+    for part in phase.trains:
+        codec.get_submodule(part).requires_grad_(True).train()
+    named = [(f"codec.{name}", parameter) for name, parameter in codec.named_parameters() if parameter.requires_grad]
+    named += [(f"teacher.{name}", parameter) for name, parameter in teacher.train().named_parameters()]
+    return dict(named)
+
+
+def _optimizer(parameters: dict[str, nn.Parameter], phase: CodecPhase) -> torch.optim.AdamW:
+    """AdamW; names with `norm` are not decayed, as in the released trainer."""
+    groups = [
+        {"params": [p for name, p in parameters.items() if "norm" not in name], "weight_decay": phase.weight_decay},
+        {"params": [p for name, p in parameters.items() if "norm" in name], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW([group for group in groups if group["params"]], lr=phase.learning_rate, betas=phase.betas)
+
+
+def _average(gradients: list[Tensor], share: WorkerShare) -> None:
+    """Mean over the workers, in one message."""
+    if share.world_size == 1 or not gradients:
+        return
+    flat = torch.cat([gradient.flatten() for gradient in gradients])
+    dist.all_reduce(flat)
+    flat /= share.world_size
+    pieces = flat.split([gradient.numel() for gradient in gradients])
+    for gradient, piece in zip(gradients, pieces, strict=True):
+        gradient.copy_(piece.view_as(gradient))
+
+
+def _log_held_out(run: _Run) -> None:
+    parts = [run.codec.get_submodule(part) for part in run.phase.trains] + [run.objective.teacher]
+    for part in parts:
+        part.eval()
+    # The codebooks are where the step before left them: not placed yet at the first step that uses them.
+    value = run.objective.held_out(max(run.state.step - 1, 0))
+    for part in parts:
+        part.train()
+    run.state.metrics.append(_metric(run, "held_out_loss", value))
+    log.info("%s step %d of %d: held-out loss %.4f", run.phase.name, run.state.step, run.phase.num_steps, value)
+
+
+def _metric(run: _Run, name: str, value: float) -> Metric:
+    return Metric(phase=run.phase.name, step=run.state.step, name=name, value=value)
+
+
+def _worker_share() -> WorkerShare:
+    if dist.is_available() and dist.is_initialized():
+        return WorkerShare(rank=dist.get_rank(), world_size=dist.get_world_size())
+    return WorkerShare()
+
+
+@contextmanager
+def _reproducible(num_threads: int) -> Iterator[None]:
+    """A fixed number of CPU threads, deterministic algorithms and a random state of its own."""
+    threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    torch.set_num_threads(num_threads)
+    torch.use_deterministic_algorithms(True)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            yield
+    finally:
+        torch.use_deterministic_algorithms(deterministic)
+        torch.set_num_threads(threads)

@@ -1,0 +1,118 @@
+"""The transformer body of all stacks: pre-norm blocks of grouped-query attention and a gated MLP, ended by a norm.
+
+Shapes: B batch, S positions, K keys, D width, H query heads, G key and value heads, E head size.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from uniaudio.lm.bare import Linear
+from uniaudio.lm.cache import KVCache
+from uniaudio.lm.config import StackConfig
+from uniaudio.lm.rope import Rotation, rotate
+
+
+@dataclass(frozen=True, slots=True)
+class Attend:
+    """What all layers of a forward pass share: rotations and who may look at whom."""
+
+    rotation: Rotation
+    mask_BSK: Tensor | None = None
+    """Boolean, True where position S may look at key K; None is plain causal attention among the new positions."""
+    slots: Tensor | int | None = None
+    """Cache slots of the new positions, `[B, S]` or the first one; None is slots 0..S-1, looking at these alone."""
+    num_keys: int = 0
+    """Slots to look at when `slots` is given."""
+
+
+class RMSNorm(nn.Module):
+    """Root-mean-square norm, computed in float32."""
+
+    def __init__(self, width: int, eps: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        x_float = x.to(torch.float32)
+        x_float = x_float * torch.rsqrt(x_float.square().mean(-1, keepdim=True) + self.eps)
+        return (x_float * self.weight.to(torch.float32)).to(x.dtype)
+
+
+class Attention(nn.Module):
+    """Grouped-query attention with rotary positions; rows of `qkv` are all queries, all keys, all values."""
+
+    def __init__(self, config: StackConfig) -> None:
+        super().__init__()
+        self.num_heads, self.num_kv_heads, self.head_size = config.num_heads, config.num_kv_heads, config.head_size
+        self.qkv = Linear(config.width, (config.num_heads + 2 * config.num_kv_heads) * config.head_size)
+        self.out = Linear(config.num_heads * config.head_size, config.width)
+
+    def forward(self, x_BSD: Tensor, attend: Attend, cache: KVCache | None, layer: int) -> Tensor:
+        heads = self.qkv(x_BSD).unflatten(-1, (-1, self.head_size)).transpose(1, 2)
+        query, key, value = heads.split([self.num_heads, self.num_kv_heads, self.num_kv_heads], dim=1)
+        query, key = rotate(query, attend.rotation), rotate(key, attend.rotation)
+        if cache is not None:
+            keys, values = cache.put(layer, key, value, attend.slots)
+            if attend.slots is not None:
+                key, value = keys[:, :, : attend.num_keys], values[:, :, : attend.num_keys]
+        mask = None if attend.mask_BSK is None else attend.mask_BSK[:, None]
+        # Fused kernels take grouped heads or a mask, not both; for one query the unfused path is cheaper anyway.
+        grouped = self.num_kv_heads != self.num_heads
+        if grouped and mask is not None and query.shape[2] > 1:
+            repeats = self.num_heads // self.num_kv_heads
+            key, value = key.repeat_interleave(repeats, dim=1), value.repeat_interleave(repeats, dim=1)
+            grouped = False
+        is_causal = mask is None and query.shape[2] > 1
+        mixed = F.scaled_dot_product_attention(query, key, value, mask, is_causal=is_causal, enable_gqa=grouped)
+        return self.out(mixed.transpose(1, 2).flatten(2))
+
+
+class MLP(nn.Module):
+    """`down(silu(gate x) * up x)`."""
+
+    def __init__(self, config: StackConfig) -> None:
+        super().__init__()
+        self.gate = Linear(config.width, config.mlp_width)
+        self.up = Linear(config.width, config.mlp_width)
+        self.down = Linear(config.mlp_width, config.width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.down(F.silu(self.gate(x)) * self.up(x))
+
+
+class Block(nn.Module):
+    """Attention, then MLP, each behind a norm and added to the residual stream."""
+
+    def __init__(self, config: StackConfig, norm_eps: float) -> None:
+        super().__init__()
+        self.attention_norm = RMSNorm(config.width, norm_eps)
+        self.attention = Attention(config)
+        self.mlp_norm = RMSNorm(config.width, norm_eps)
+        self.mlp = MLP(config)
+
+    def forward(self, x_BSD: Tensor, attend: Attend, cache: KVCache | None, layer: int) -> Tensor:
+        x_BSD = x_BSD + self.attention(self.attention_norm(x_BSD), attend, cache, layer)
+        return x_BSD + self.mlp(self.mlp_norm(x_BSD))
+
+
+class Stack(nn.Module):
+    """Blocks and a final norm."""
+
+    def __init__(self, config: StackConfig, norm_eps: float) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(Block(config, norm_eps) for _ in range(config.num_layers))
+        self.norm = RMSNorm(config.width, norm_eps)
+        self.gradient_checkpointing = False
+
+    def forward(self, x_BSD: Tensor, attend: Attend, cache: KVCache | None = None) -> Tensor:
+        for layer, block in enumerate(self.layers):
+            if self.gradient_checkpointing and torch.is_grad_enabled():
+                x_BSD = checkpoint(block, x_BSD, attend, cache, layer, use_reentrant=False)
+            else:
+                x_BSD = block(x_BSD, attend, cache, layer)
+        return self.norm(x_BSD)

@@ -1,0 +1,170 @@
+"""The language model: text tokens and audio frames in one causal sequence. START HERE.
+
+    audio ids -> audio_embedding (sum of 8) -> understanding_expert -+
+    text id   -> text_embedding -------------------------------------+-> backbone -+-> at text positions ---------> Z
+                                                                                   +-> generation_expert, at audio -> Z
+    Z -> text_head -> next text token     Z -> projection -> local_decoder -> audio_head -> next frame, 8 codes in turn
+
+`forward` gives Z and computes no head: losses and decoding ask for `text_logits` and `audio_logits` where they need
+them.
+
+Shapes: B batch, S positions, D width, N frames, Q codebooks (8), C depth width, V ids of one audio stream.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from uniaudio.lm import weights
+from uniaudio.lm.bare import Embedding, Linear
+from uniaudio.lm.blocks import Attend, Stack
+from uniaudio.lm.cache import ModelCache
+from uniaudio.lm.config import TEXT_COLUMN, LMConfig
+from uniaudio.lm.experts import Expert
+from uniaudio.lm.initialize import initialize
+from uniaudio.lm.local_decoder import AudioHead, LocalDecoder
+from uniaudio.lm.masks import packed_mask, packed_positions
+from uniaudio.lm.rope import rotation
+
+
+class UniAudioLM(nn.Module):
+    """Text and audio language model of the shape `config`, freshly drawn from `seed`."""
+
+    def __init__(self, config: LMConfig, *, seed: int = 0) -> None:
+        super().__init__()
+        self.config = config
+        self.text_embedding = Embedding(config.text_size, config.width)
+        self.audio_embedding = Embedding(config.num_codebooks * config.audio_size, config.width)
+        self.understanding_expert = Expert(config.understanding_expert, config.norm_eps)
+        self.backbone = Stack(config.backbone, config.norm_eps)
+        self.generation_expert = Expert(config.generation_expert, config.norm_eps)
+        self.projection = Linear(config.width, config.local_decoder.width)
+        self.local_decoder = LocalDecoder(config)
+        self.audio_head = AudioHead(config)
+        self.text_head = Linear(config.width, config.text_size)
+        if self.device.type != "meta":
+            initialize(self, seed)
+
+    @property
+    def device(self) -> torch.device:
+        return self.text_embedding.weight.device
+
+    def forward(
+        self,
+        ids_BS9: Tensor,
+        is_audio_BS: Tensor,
+        is_text_BS: Tensor,
+        document_ids_BS: Tensor | None = None,
+        *,
+        positions: Tensor | int | None = None,
+        cache: ModelCache | None = None,
+        has_audio: bool = True,
+    ) -> Tensor:
+        """Hidden states Z `[B, S, D]` of int64 ids `[B, S, 9]` (columns 0..7 audio, 8 text); zero at padding.
+
+        `is_audio_BS`, `is_text_BS`: bool, the modality of each position; neither is padding.
+        `document_ids_BS`: int, for packed rows: positions restart and attention stops where it changes.
+        `positions`: int64 `[B, S]`, or the first of consecutive ones; with a filled `cache`, the slots (required).
+        `has_audio=False` promises that no position is audio and none will follow: the experts are skipped.
+        """
+        attend = self._attend(ids_BS9, document_ids_BS, positions, cache)
+        caches = {} if cache is None else cache.stacks
+        is_text_BS1 = is_text_BS[..., None]
+        text_BSD = self.text_embedding(ids_BS9[..., TEXT_COLUMN].where(is_text_BS, 0)) * is_text_BS1
+        if not has_audio:
+            return self.backbone(text_BSD, attend, caches.get("backbone")) * is_text_BS1
+        is_audio_BS1 = is_audio_BS[..., None].to(text_BSD.dtype)
+        audio_BSD = self.embed_frames(ids_BS9[..., :TEXT_COLUMN].where(is_audio_BS[..., None], 0))
+        audio_BSD = self.understanding_expert(audio_BSD, is_audio_BS1, attend, caches.get("understanding_expert"))
+        hidden_BSD = self.backbone(audio_BSD + text_BSD, attend, caches.get("backbone"))
+        audio_BSD = self.generation_expert(hidden_BSD, is_audio_BS1, attend, caches.get("generation_expert"))
+        return audio_BSD + hidden_BSD * is_text_BS1
+
+    def embed_frames(self, codes_BSQ: Tensor) -> Tensor:
+        """`[..., Q]` int64 combined ids -> `[..., D]`, summed over the codebooks."""
+        rows = codes_BSQ + self._stream_offsets(codes_BSQ.device)
+        summed = F.embedding_bag(rows.flatten(0, -2), self.audio_embedding.weight, mode="sum")
+        return summed.unflatten(0, codes_BSQ.shape[:-1])
+
+    def embed_code(self, codes_N: Tensor, codebook: int) -> Tensor:
+        """`[N]` ids of one codebook -> `[N, D]`."""
+        return self.audio_embedding(codes_N + codebook * self.config.audio_size)
+
+    def text_logits(self, hidden: Tensor) -> Tensor:
+        """`[..., D]` -> `[..., text_size]`: the next text token."""
+        return self.text_head(hidden)
+
+    def audio_logits(self, hidden_ND: Tensor, target_codes_NQ: Tensor) -> Tensor:
+        """`[N, D]` and the next frames `[N, Q]` int64 -> `[N, Q, V]`: code q given hidden and the codes before q."""
+        previous_NQ = target_codes_NQ[:, :-1] + self._stream_offsets(target_codes_NQ.device)[:-1]
+        inputs_NQD = torch.cat([hidden_ND[:, None], self.audio_embedding(previous_NQ)], dim=1)
+        if not len(inputs_NQD):
+            return inputs_NQD.new_zeros(0, self.config.num_codebooks, self.config.audio_size)
+        return self.audio_head(self.local_decoder(self.projection(inputs_NQD)))
+
+    def allocate_cache(self, batch_size: int, num_slots: int) -> ModelCache:
+        """An empty cache of `num_slots` positions a row."""
+        stacks = {
+            "understanding_expert": self.config.understanding_expert,
+            "backbone": self.config.backbone,
+            "generation_expert": self.config.generation_expert,
+        }
+        return ModelCache(stacks, batch_size, num_slots, self.text_embedding.weight.detach())
+
+    def set_gradient_checkpointing(self, enabled: bool) -> None:
+        """Recompute each block in the backward pass instead of keeping its activations."""
+        for module in self.modules():
+            if isinstance(module, Stack):
+                module.gradient_checkpointing = enabled
+
+    def num_parameters(self, names: Iterable[str] = ("",)) -> int:
+        """Parameters whose name starts with one of `names`; all by default."""
+        prefixes = tuple(names)
+        return sum(p.numel() for name, p in self.named_parameters() if name.startswith(prefixes))
+
+    def save(self, folder: str | Path) -> None:
+        """Writes `config.json` and the weights as safetensors."""
+        weights.save(self.state_dict(), self.config, Path(folder))
+
+    @classmethod
+    def load(
+        cls, folder: str | Path, *, device: str | torch.device = "cpu", dtype: torch.dtype | None = None
+    ) -> "UniAudioLM":
+        """Reads what `save` wrote; `dtype` None keeps the stored one."""
+        config = weights.read_config(Path(folder))
+        with torch.device("meta"):
+            model = cls(config)
+        weights.load_into(model, Path(folder), device=torch.device(device), dtype=dtype)
+        return model
+
+    def _stream_offsets(self, device: torch.device) -> Tensor:
+        return torch.arange(self.config.num_codebooks, device=device) * self.config.audio_size
+
+    def _attend(
+        self,
+        ids_BS9: Tensor,
+        documents_BS: Tensor | None,
+        positions: Tensor | int | None,
+        cache: ModelCache | None,
+    ) -> Attend:
+        num_new, device = ids_BS9.shape[1], ids_BS9.device
+        is_filled = cache is not None and cache.num_used > 0
+        if positions is None and documents_BS is not None:
+            positions_BS = packed_positions(documents_BS)
+        elif isinstance(positions, Tensor):
+            positions_BS = positions
+        else:
+            positions_BS = torch.arange(num_new, device=device)[None] + (positions or 0)
+        turn = rotation(self.config.rope, positions_BS, self.config.backbone.head_size)
+        if cache is not None:
+            cache.num_used = min(cache.num_used + num_new, cache.num_slots)
+        if cache is None or not is_filled:
+            return Attend(turn, None if documents_BS is None else packed_mask(documents_BS))
+        assert positions is not None, "positions are the cache slots"
+        if isinstance(positions, int) and num_new == 1:
+            return Attend(turn, slots=positions, num_keys=positions + 1)
+        keys = torch.arange(cache.num_used, device=device)
+        return Attend(turn, keys <= positions_BS[..., None], slots=positions, num_keys=cache.num_used)

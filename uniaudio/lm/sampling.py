@@ -1,0 +1,88 @@
+"""Drawing ids from logits, one uniform number a draw.
+
+A row's numbers are a function of its own seed and step alone, so neighbours in a batch, finished rows and heads that
+did not run change nothing.
+
+Shapes: N rows, V ids, Q draws a step.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from uniaudio_schemas.errors import UsageError
+
+NUM_DRAWS = 9
+"""A step draws at most one id a column: 8 codes or 1 text id."""
+_STEPS_AHEAD = 64
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sampling:
+    """How the next id is chosen; the defaults are greedy."""
+
+    temperature: float = 0.0
+    """Divides the logits; 0 is greedy."""
+    top_k: int = 0
+    """Keeps the k most likely ids; 0 keeps all, 1 is greedy."""
+    top_p: float = 1.0
+    """Keeps the fewest most likely ids that hold this share of the probability."""
+    cfg_scale: float = 1.0
+    """Classifier-free guidance: how far from the answer to the blanked prompt; 1 is off and costs nothing."""
+    seed: int = 0
+    """Row i of a batch draws from `seed + i` unless seeds are given."""
+
+    def __post_init__(self) -> None:
+        if self.temperature < 0:
+            raise UsageError(f"`temperature` must be 0 or more, but is {self.temperature}.")
+        if self.top_k < 0:
+            raise UsageError(f"`top_k` must be 0 or more, but is {self.top_k}.")
+        if not 0 < self.top_p <= 1:
+            raise UsageError(f"`top_p` must be above 0 and at most 1, but is {self.top_p}.")
+
+    @property
+    def is_greedy(self) -> bool:
+        return self.temperature == 0 or self.top_k == 1
+
+    @property
+    def is_guided(self) -> bool:
+        return self.cfg_scale != 1.0
+
+
+def guide(logits_2NV: Tensor, cfg_scale: float) -> Tensor:
+    """Rows 0..N-1 with the prompt, rows N..2N-1 with the blanked one -> `[N, V]`."""
+    given_NV, blank_NV = logits_2NV.chunk(2)
+    return blank_NV + (given_NV - blank_NV) * cfg_scale
+
+
+def sample(logits_NV: Tensor, sampling: Sampling, uniform_N: Tensor) -> Tensor:
+    """One id a row, int64 `[N]`; ids with a logit of minus infinity are never drawn."""
+    if sampling.is_greedy:
+        return logits_NV.argmax(dim=-1)
+    logits_NV = logits_NV.float() / sampling.temperature
+    ids_NK: Tensor | None = None
+    if sampling.top_k or sampling.top_p < 1:
+        num_kept = min(sampling.top_k or logits_NV.shape[-1], logits_NV.shape[-1])
+        logits_NV, ids_NK = logits_NV.topk(num_kept, dim=-1)
+    shares_NK = logits_NV.double().softmax(dim=-1)
+    if sampling.top_p < 1:
+        before_NK = shares_NK.cumsum(dim=-1) - shares_NK
+        shares_NK = shares_NK.where(before_NK < sampling.top_p, 0.0)
+    upto_NK = shares_NK.cumsum(dim=-1)
+    threshold_N1 = uniform_N[:, None].to(upto_NK) * upto_NK[:, -1:]
+    index_N1 = (upto_NK > threshold_N1).int().argmax(dim=-1, keepdim=True)
+    return (index_N1 if ids_NK is None else ids_NK.gather(-1, index_N1))[:, 0]
+
+
+class Uniforms:
+    """The uniform numbers of one row, `[NUM_DRAWS]` float64 a step."""
+
+    def __init__(self, seed: int) -> None:
+        self._generator = torch.Generator().manual_seed(seed)
+        self._drawn = torch.empty(0, NUM_DRAWS, dtype=torch.float64)
+
+    def at(self, step: int) -> Tensor:
+        while step >= len(self._drawn):
+            more = torch.rand(_STEPS_AHEAD, NUM_DRAWS, dtype=torch.float64, generator=self._generator)
+            self._drawn = torch.cat([self._drawn, more])
+        return self._drawn[step]

@@ -1,0 +1,114 @@
+"""Weights on disk: safetensors files and a `config.json`, read without copying through pickle.
+
+Writes   config.json  model.safetensors   (above 4 GB: model-00001-of-00002.safetensors ... and an index)
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from uniaudio_schemas.errors import DataError
+
+from uniaudio.lm.config import LMConfig
+
+CONFIG_FILE = "config.json"
+WEIGHTS_FILE = "model.safetensors"
+INDEX_FILE = "model.safetensors.index.json"
+VOCABULARY_FILE = "vocabulary.json"
+MAX_FILE_BYTES = 4 << 30
+
+
+def save(
+    state: Mapping[str, Tensor],
+    config: LMConfig,
+    folder: Path,
+    *,
+    dtype: torch.dtype | None = None,
+    max_file_bytes: int = MAX_FILE_BYTES,
+) -> None:
+    """Writes `config` and `state` to `folder`, tensors in name order, as `dtype` or their own."""
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / CONFIG_FILE).write_text(config.to_json(), encoding="utf-8")
+    groups = _group(state, max_file_bytes)
+    if len(groups) == 1:
+        save_file(_ready(state, groups[0], dtype), folder / WEIGHTS_FILE)
+        return
+    weight_map: dict[str, str] = {}
+    for number, names in enumerate(groups, start=1):
+        file_name = f"model-{number:05d}-of-{len(groups):05d}.safetensors"
+        save_file(_ready(state, names, dtype), folder / file_name)
+        weight_map.update(dict.fromkeys(names, file_name))
+    (folder / INDEX_FILE).write_text(json.dumps({"weight_map": weight_map}, indent=2, sort_keys=True) + "\n")
+
+
+def read_config(folder: Path) -> LMConfig:
+    """The config that `save` wrote."""
+    path = folder / CONFIG_FILE
+    try:
+        return LMConfig.from_json(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such file.") from error
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise DataError(f"{path}: not the config of a language model ({error}).") from error
+
+
+def read_tensors(folder: Path, device: str = "cpu") -> Iterator[tuple[str, Tensor]]:
+    """Name and tensor, file by file, memory-mapped."""
+    from safetensors import safe_open
+
+    files = sorted(folder.glob("*.safetensors"))
+    if (folder / INDEX_FILE).exists():
+        index = json.loads((folder / INDEX_FILE).read_text(encoding="utf-8"))
+        files = [folder / name for name in sorted(set(index["weight_map"].values()))]
+    if not files:
+        raise DataError(f"{folder}: holds no *.safetensors file.")
+    for path in files:
+        if not path.is_file():
+            raise DataError(f"{path}: named by {INDEX_FILE}, but there is no such file.")
+        with safe_open(path, framework="pt", device=device) as tensors:
+            for name in tensors.keys():  # noqa: SIM118 (not a mapping)
+                yield name, tensors.get_tensor(name)
+
+
+def load_into(model: nn.Module, folder: Path, *, device: torch.device, dtype: torch.dtype | None) -> None:
+    """Fills a model on the meta device; every key must fit."""
+    state = {name: tensor.to(device=device, dtype=dtype) for name, tensor in read_tensors(folder)}
+    check_state(state, {name: tuple(p.shape) for name, p in model.state_dict().items()}, folder)
+    model.load_state_dict(state, assign=True)
+    for parameter in model.parameters():
+        parameter.requires_grad_(True)
+
+
+def check_state(state: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]], source: Path) -> None:
+    """Raises a `DataError` that names the first missing, left-over or misshapen keys."""
+    problems = [f"{name} is missing" for name in shapes if name not in state]
+    problems += [f"{name} is left over" for name in state if name not in shapes]
+    problems += [
+        f"{name} must be {list(shapes[name])}, but is {list(tensor.shape)}"
+        for name, tensor in state.items()
+        if name in shapes and tuple(tensor.shape) != shapes[name]
+    ]
+    if problems:
+        more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
+        raise DataError(f"{source}: {'; '.join(problems[:3])}{more}.")
+
+
+def _group(state: Mapping[str, Tensor], max_file_bytes: int) -> list[list[str]]:
+    groups: list[list[str]] = [[]]
+    used = 0
+    for name in sorted(state):
+        size = state[name].numel() * state[name].element_size()
+        if groups[-1] and used + size > max_file_bytes:
+            groups.append([])
+            used = 0
+        groups[-1].append(name)
+        used += size
+    return groups
+
+
+def _ready(state: Mapping[str, Tensor], names: list[str], dtype: torch.dtype | None) -> dict[str, Tensor]:
+    return {name: state[name].detach().to(dtype=dtype or state[name].dtype).contiguous() for name in names}

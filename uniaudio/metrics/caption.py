@@ -1,0 +1,39 @@
+"""Overlap of a caption with its reference, 0 to 1, after `text.normalize_text`: cheap, and honest only about wording.
+
+Unigram F1 counts common words whatever their order; ROUGE-L F1 (Lin 2004) the longest common subsequence. Two empty
+captions agree (1.0), an empty one and a full one do not (0.0).
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from uniaudio.metrics.text import normalize_text
+
+
+def unigram_f1(reference: str, hypothesis: str) -> float:
+    """Harmonic mean of precision and recall over words, each counted as often as it occurs."""
+    ours, theirs = normalize_text(hypothesis).split(), normalize_text(reference).split()
+    return _f1(sum((Counter(ours) & Counter(theirs)).values()), len(ours), len(theirs))
+
+
+def rouge_l(reference: str, hypothesis: str) -> float:
+    """ROUGE-L F1: harmonic mean of precision and recall of the longest common subsequence of words."""
+    ours, theirs = normalize_text(hypothesis).split(), normalize_text(reference).split()
+    return _f1(_common_subsequence(ours, theirs), len(ours), len(theirs))
+
+
+def _f1(common: int, num_ours: int, num_theirs: int) -> float:
+    if not num_ours and not num_theirs:
+        return 1.0
+    return 2 * common / (num_ours + num_theirs)
+
+
+def _common_subsequence(first: Sequence[str], second: Sequence[str]) -> int:
+    row = [0] * (len(second) + 1)
+    for word in first:
+        diagonal = 0
+        for column, other in enumerate(second, start=1):
+            above = row[column]
+            row[column] = diagonal + 1 if word == other else max(above, row[column - 1])
+            diagonal = above
+    return row[-1]

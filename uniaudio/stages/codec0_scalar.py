@@ -1,0 +1,36 @@
+"""Phase `scalar`: the waveform autoencoder whose latents the flow will draw.
+
+Loss: absolute error of the waveform plus spectral distances at several resolutions. Adversarial losses, which the last
+bit of naturalness needs, are not part of this phase.
+"""
+
+from uniaudio.stages.codec_phase import CodecPhase, check_size
+
+
+def scalar(size: str = "debug") -> CodecPhase:
+    check_size(size)
+    if size == "debug":
+        return CodecPhase(
+            name="scalar",
+            trains=("scalar",),
+            num_steps=160,
+            num_clips=8,
+            crop_samples=19_200,
+            learning_rate=3e-3,
+            weight_decay=0.0,
+            checkpoint_every=80,
+            log_every=40,
+            num_held_out=12,
+        )
+    return CodecPhase(
+        name="scalar",
+        trains=("scalar",),
+        num_steps=200_000,
+        num_clips=64,
+        crop_samples=48_000,
+        learning_rate=3e-4,
+        weight_decay=0.0,
+        checkpoint_every=5_000,
+        log_every=500,
+        num_held_out=256,
+    )

@@ -1,0 +1,38 @@
+"""Phase `reasoning`: supervised fine-tuning of the reasoning branch. A small causal text decoder reads the quantized
+frames as soft tokens and must write the transcript or caption; it starts without quantization, then the codebooks are
+placed by k-means and switched on.
+"""
+
+from uniaudio.stages.codec_phase import CodecPhase, check_size
+
+
+def reasoning(size: str = "debug") -> CodecPhase:
+    check_size(size)
+    if size == "debug":
+        return CodecPhase(
+            name="reasoning",
+            trains=("reasoning",),
+            num_steps=240,
+            num_unquantized_steps=80,
+            num_clips=8,
+            crop_samples=192_000,
+            learning_rate=2e-3,
+            commitment_weight=1.0,
+            checkpoint_every=120,
+            log_every=40,
+            num_held_out=12,
+        )
+    return CodecPhase(
+        name="reasoning",
+        trains=("reasoning",),
+        num_steps=50_000,
+        num_unquantized_steps=2_000,
+        num_clips=256,
+        crop_samples=720_000,
+        learning_rate=1e-4,
+        commitment_weight=1.0,
+        checkpoint_every=2_000,
+        log_every=200,
+        num_held_out=256,
+        num_teacher_layers=6,
+    )

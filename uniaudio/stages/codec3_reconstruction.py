@@ -1,0 +1,37 @@
+"""Phase `reconstruction`: the three reconstruction groups and the flow, over a reasoning branch that is frozen, moving
+averages included.
+
+Loss: flow + 0.1 phone + 0.5 commitment, the weights of the released trainer.
+"""
+
+from uniaudio.stages.codec_phase import CodecPhase, check_size
+
+
+def reconstruction(size: str = "debug") -> CodecPhase:
+    check_size(size)
+    if size == "debug":
+        return CodecPhase(
+            name="reconstruction",
+            trains=("reconstruction", "flow"),
+            num_steps=240,
+            num_unquantized_steps=40,
+            num_clips=8,
+            crop_samples=96_000,
+            learning_rate=2e-3,
+            max_gradient_norm=2.0,
+            checkpoint_every=120,
+            log_every=40,
+            num_held_out=12,
+        )
+    return CodecPhase(
+        name="reconstruction",
+        trains=("reconstruction", "flow"),
+        num_steps=200_000,
+        num_clips=64,
+        crop_samples=288_000,
+        learning_rate=1e-4,
+        max_gradient_norm=2.0,
+        checkpoint_every=5_000,
+        log_every=500,
+        num_held_out=256,
+    )

@@ -1,0 +1,28 @@
+"""The phases of codec training by name, in their order. Imports no torch."""
+
+from collections.abc import Callable
+
+from uniaudio_schemas.errors import UsageError
+
+from uniaudio.stages.codec0_scalar import scalar
+from uniaudio.stages.codec1_reasoning import reasoning
+from uniaudio.stages.codec2_grpo import grpo
+from uniaudio.stages.codec3_reconstruction import reconstruction
+from uniaudio.stages.codec_encoders import encoders
+from uniaudio.stages.codec_phase import CodecPhase
+
+PHASES: dict[str, Callable[[str], CodecPhase]] = {
+    "encoders": encoders,
+    "scalar": scalar,
+    "reasoning": reasoning,
+    "grpo": grpo,
+    "reconstruction": reconstruction,
+}
+DEFAULT_PHASES = ("scalar", "reasoning", "reconstruction")
+
+
+def codec_phase(name: str, size: str = "debug") -> CodecPhase:
+    """The phase `name` at `size`; one that this version lacks is a `UsageError`."""
+    if name not in PHASES:
+        raise UsageError(f"`name` must be one of {', '.join(PHASES)}, but is {name!r}.")
+    return PHASES[name](size)

@@ -1,0 +1,100 @@
+"""What a stage of the language model is: which modules learn, from which mixture, for how long, with which loss."""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from uniaudio_schemas.errors import UsageError
+
+Size = Literal["debug", "starter", "paper_1b", "paper_3b"]
+
+ALL_MODULES = (
+    "text_embedding",
+    "audio_embedding",
+    "understanding_expert",
+    "backbone",
+    "generation_expert",
+    "projection",
+    "local_decoder",
+    "audio_head",
+    "text_head",
+)
+"""Every module of `UniAudioLM` that holds parameters."""
+
+OTHERS = "*"
+"""The mixture group that stands for every group a phase does not name."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MixturePhase:
+    """The weights of the mixture groups from one step on."""
+
+    first_step: int
+    weights: tuple[tuple[str, float], ...]
+    """Share of each mixture group in the TOKENS drawn (normalized over the groups that have examples); `*` stands for
+    the others."""
+
+    def weight_of(self, group: str) -> float:
+        named = dict(self.weights)
+        return named.get(group, named.get(OTHERS, 0.0))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StageConfig:
+    name: str
+    trains: tuple[str, ...]
+    """Modules that receive gradients; the others are frozen and in eval mode."""
+    mixture: tuple[MixturePhase, ...]
+    """Schedule step -> weights, first phase at step 0."""
+    num_steps: int
+    """Optimizer steps."""
+    context: int
+    """Positions a packed row."""
+    num_rows: int
+    """Packed rows an optimizer step, over all workers."""
+    micro_rows: int
+    """Rows in one forward pass on one worker: memory, never arithmetic but for rounding."""
+    learning_rate: float
+    """Peak; linear warm-up, then cosine to 0."""
+    text_weight: float = 1.0
+    audio_weight: float = 1.0
+    stream_weights: tuple[float, ...] = (1.0,) * 8
+    """Divided by their number (8): (2, 2, 2, 1, 1, 1, 1, 1) is the paper's 2/8 and 1/8."""
+    normalization: Literal["loss_frames", "all_frames"] = "loss_frames"
+    """`all_frames` is the authors' way (lm.md 4.11)."""
+    warmup_share: float = 0.03
+    weight_decay: float = 0.05
+    betas: tuple[float, float] = (0.9, 0.95)
+    max_gradient_norm: float = 1.0
+    condition_dropout: float = 0.1
+    """Probability that a generation example loses its condition (classifier-free guidance)."""
+    distillation_weight: float = 0.0
+    """Weight of the paper's semantic distillation loss of stage 1; must be 0 until it is implemented."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of the forward pass; parameters and optimizer stay float32."""
+    num_threads: int = 2
+    """CPU threads: part of the identity, since sums differ between 1 and 2 threads."""
+    checkpoint_every: int = 1000
+    """Steps."""
+    log_every: int = 100
+    """Steps."""
+    num_held_out: int = 16
+    """Held-out sequences a task, scored before and after the stage."""
+
+    def __post_init__(self) -> None:
+        unknown = sorted(set(self.trains) - set(ALL_MODULES))
+        if unknown or not self.trains:
+            raise UsageError(f"`trains` must name modules out of {', '.join(ALL_MODULES)}, but is {self.trains}.")
+        first_steps = [phase.first_step for phase in self.mixture]
+        if first_steps[:1] != [0] or sorted(set(first_steps)) != first_steps:
+            raise UsageError(f"`mixture` must start at step 0 and ascend, but starts phases at {first_steps}.")
+        for name in ("num_steps", "context", "num_rows", "micro_rows", "num_threads", "checkpoint_every", "log_every"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"`{name}` must be 1 or more, but is {getattr(self, name)}.")
+        if self.distillation_weight != 0.0:
+            raise UsageError(
+                f"`distillation_weight` must be 0 (the loss is not implemented), but is {self.distillation_weight}."
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able: the stage's identity."""
+        return asdict(self)

@@ -1,0 +1,74 @@
+"""How long and how wide the stages are at each size; what a stage is does not depend on it."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from uniaudio_schemas.errors import UsageError
+
+from uniaudio.stages.config import Size
+
+StageName = Literal["text_warmup", "stage1", "stage2", "stage3", "stage4"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Lengths:
+    """Everything of a stage that a size decides."""
+
+    num_steps: dict[StageName, int]
+    """Optimizer steps of each stage."""
+    context: int
+    """Positions a row in stages 1 to 3; stage 4 has twice as many."""
+    num_rows: int
+    """Rows an optimizer step; half as many in stage 4."""
+    micro_rows: int
+    learning_rate: float
+    precision: Literal["float32", "bfloat16"]
+    checkpoint_every: int
+    log_every: int
+
+
+_PAPER = Lengths(
+    num_steps={"text_warmup": 10_000, "stage1": 50_000, "stage2": 50_000, "stage3": 500_000, "stage4": 300_000},
+    context=1024,
+    # 3B tokens in 50K steps of stages 1 and 2 are 60 rows of 1024.
+    num_rows=64,
+    micro_rows=1,
+    # The authors' argument defaults (lm.md 5.3): learning rate 2e-4, save each 10,000 steps, print each 100.
+    learning_rate=2e-4,
+    precision="bfloat16",
+    checkpoint_every=10_000,
+    log_every=100,
+)
+
+LENGTHS: dict[Size, Lengths] = {
+    # About 12 s a stage on two CPU threads.
+    "debug": Lengths(
+        num_steps={"text_warmup": 60, "stage1": 60, "stage2": 60, "stage3": 70, "stage4": 30},
+        context=768,
+        num_rows=2,
+        micro_rows=2,
+        learning_rate=2e-3,
+        precision="float32",
+        checkpoint_every=20,
+        log_every=10,
+    ),
+    "starter": Lengths(
+        num_steps={"text_warmup": 2_000, "stage1": 5_000, "stage2": 10_000, "stage3": 40_000, "stage4": 10_000},
+        context=1024,
+        num_rows=64,
+        micro_rows=8,
+        learning_rate=6e-4,
+        precision="bfloat16",
+        checkpoint_every=1_000,
+        log_every=50,
+    ),
+    "paper_1b": _PAPER,
+    "paper_3b": _PAPER,
+}
+
+
+def lengths_of(size: str) -> Lengths:
+    found = {str(name): lengths for name, lengths in LENGTHS.items()}
+    if size not in found:
+        raise UsageError(f"`size` must be one of {', '.join(found)}, but is {size!r}.")
+    return found[size]

@@ -1,0 +1,22 @@
+"""Stage 4, mid-training on auditory sentences: twice the context, and examples of 2 to 8 related segments, which
+few-shot use needs."""
+
+from dataclasses import replace
+
+from uniaudio.stages.config import OTHERS, MixturePhase, StageConfig
+from uniaudio.stages.sizes import lengths_of
+from uniaudio.stages.stage3_pretraining import SENTENCES_GROUP, stage3_pretraining
+
+
+def stage4_sentences(size: str = "debug") -> StageConfig:
+    stage3, lengths = stage3_pretraining(size), lengths_of(size)
+    return replace(
+        stage3,
+        name="stage4",
+        mixture=(MixturePhase(first_step=0, weights=(("text_only", 4.0), (SENTENCES_GROUP, 8.0), (OTHERS, 1.0))),),
+        num_steps=lengths.num_steps["stage4"],
+        context=2 * stage3.context,
+        num_rows=max(1, stage3.num_rows // 2),
+        micro_rows=max(1, stage3.micro_rows // 2),
+        learning_rate=stage3.learning_rate / 2,
+    )

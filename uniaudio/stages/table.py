@@ -1,0 +1,36 @@
+"""The stages of the language model, in order, by name."""
+
+from collections.abc import Callable
+
+from uniaudio_schemas.errors import UsageError
+
+from uniaudio.stages.config import StageConfig
+from uniaudio.stages.stage1_understanding import stage1_understanding
+from uniaudio.stages.stage2_generation import stage2_generation
+from uniaudio.stages.stage3_pretraining import stage3_pretraining
+from uniaudio.stages.stage4_sentences import stage4_sentences
+from uniaudio.stages.text_warmup import text_warmup
+
+STAGES: dict[str, Callable[[str], StageConfig]] = {
+    "text_warmup": text_warmup,
+    "stage1": stage1_understanding,
+    "stage2": stage2_generation,
+    "stage3": stage3_pretraining,
+    "stage4": stage4_sentences,
+}
+"""In the order in which they are trained; each starts from the checkpoint of the one before."""
+
+
+def stage_config(name: str, size: str = "debug") -> StageConfig:
+    """The stage `name` at `size`."""
+    if name not in STAGES:
+        raise UsageError(f"`stage` must be one of {', '.join(STAGES)}, but is {name!r}.")
+    return STAGES[name](size)
+
+
+def stage_before(name: str) -> str | None:
+    """The stage whose checkpoint `name` starts from; None for the first."""
+    names = list(STAGES)
+    if name not in names:
+        raise UsageError(f"`stage` must be one of {', '.join(names)}, but is {name!r}.")
+    return names[names.index(name) - 1] if names.index(name) else None

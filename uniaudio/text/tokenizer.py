@@ -1,0 +1,138 @@
+"""Text tokenizers behind one protocol: plain ids without specials, specials by name.
+
+`ByteTokenizer` needs nothing and serves the debug size: ids 0 … 255 are UTF-8 bytes, specials follow.
+`HuggingFaceTokenizer` loads any folder with a `tokenizer.json`; specials that it lacks are added by name.
+"""
+
+import json
+from pathlib import Path
+from typing import Protocol
+
+from uniaudio_schemas.errors import UsageError
+from uniaudio_schemas.fingerprint import hash_file, hash_json, short
+
+SPECIALS = (
+    "bos",
+    "eos",
+    "pad",
+    "transcription_start",
+    "transcription_end",
+    "lyric_start",
+    "lyric_end",
+    "caption_start",
+    "caption_end",
+    "think_start",
+    "think_end",
+    "answer_start",
+    "answer_end",
+)
+"""Names of the special text tokens of the released vocabulary (spec of the language model, 1.3)."""
+SPELLINGS = {
+    "bos": ("<|begin_of_text|>", "<s>", "<|im_start|>"),
+    "eos": ("<|end_of_text|>", "</s>", "<|im_end|>", "<|endoftext|>"),
+    "pad": ("<text_pad_token>",),
+    **{f"{name}_start": (f"<{name}>",) for name in ("transcription", "lyric", "caption", "think", "answer")},
+    **{f"{name}_end": (f"</{name}>",) for name in ("transcription", "lyric", "caption", "think", "answer")},
+}
+"""Name -> the ways tokenizers spell it; the first is the one that is added."""
+
+
+class TextTokenizer(Protocol):
+    @property
+    def num_ids(self) -> int:
+        """Ids are 0 … num_ids - 1, specials included."""
+        ...
+
+    @property
+    def specials(self) -> dict[str, int]:
+        """Name in `SPECIALS` -> id."""
+        ...
+
+    @property
+    def fingerprint(self) -> str: ...
+
+    def encode(self, text: str) -> list[int]:
+        """Plain ids, no special among them."""
+        ...
+
+    def decode(self, ids: list[int]) -> str:
+        """Text; specials and ids out of range are left out."""
+        ...
+
+
+class ByteTokenizer:
+    """UTF-8 bytes, then the specials in the order of `SPECIALS`."""
+
+    num_ids = 256 + len(SPECIALS)
+    specials = {name: 256 + index for index, name in enumerate(SPECIALS)}  # noqa: RUF012 - a constant of the class
+    fingerprint = short(hash_json(["bytes", *SPECIALS]))
+
+    def encode(self, text: str) -> list[int]:
+        return list(text.encode("utf-8", errors="replace"))
+
+    def decode(self, ids: list[int]) -> str:
+        return bytes(token for token in ids if 0 <= token < 256).decode("utf-8", errors="replace")
+
+
+class HuggingFaceTokenizer:
+    """A folder's `tokenizer.json` through the library `tokenizers`."""
+
+    def __init__(self, folder: str | Path) -> None:
+        try:
+            from tokenizers import Tokenizer
+        except ModuleNotFoundError as error:
+            raise UsageError(
+                "this text tokenizer needs the package `tokenizers`: pip install 'uniaudio[encoders]'."
+            ) from error
+        path = Path(folder) / "tokenizer.json"
+        if not path.is_file():
+            raise UsageError(f"`folder` must hold a tokenizer.json, but {folder} does not.")
+        self._tokenizer = Tokenizer.from_file(str(path))
+        # Text of a corpus may spell a special token; it must stay text.
+        self._tokenizer.encode_special_tokens = True
+        self.specials = self._find_specials(_named_specials(Path(folder)))
+        self.num_ids = max(self._tokenizer.get_vocab_size(), *(token + 1 for token in self.specials.values()))
+        self.fingerprint = short(hash_json([hash_file(path), self.specials]))
+
+    @classmethod
+    def from_folder(cls, folder: str | Path) -> "HuggingFaceTokenizer":
+        return cls(folder)
+
+    def _find_specials(self, named: dict[str, str]) -> dict[str, int]:
+        if named.get("bos") == named.get("eos"):
+            # One token for both ends (SmolLM2, GPT-2) cannot tell them apart: it stays the end.
+            named = {name: spelling for name, spelling in named.items() if name != "bos"}
+        taken = set(named.values())
+        found: dict[str, int] = {}
+        for name in SPECIALS:
+            spellings = [named[name]] if name in named else [text for text in SPELLINGS[name] if text not in taken]
+            known = [spelling for spelling in spellings if self._tokenizer.token_to_id(spelling) is not None]
+            chosen = known[0] if known else spellings[0]
+            if not known:
+                self._tokenizer.add_special_tokens([chosen])
+            taken.add(chosen)
+            token = self._tokenizer.token_to_id(chosen)
+            assert token is not None, f"{chosen} was just added"
+            found[name] = token
+        return found
+
+    def encode(self, text: str) -> list[int]:
+        special = set(self.specials.values())
+        ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
+        return [token for token in ids if token not in special]
+
+    def decode(self, ids: list[int]) -> str:
+        special = set(self.specials.values())
+        plain = [token for token in ids if 0 <= token < self.num_ids and token not in special]
+        return str(self._tokenizer.decode(plain, skip_special_tokens=True))
+
+
+def _named_specials(folder: Path) -> dict[str, str]:
+    """`bos` and `eos` as the folder's configuration names them."""
+    path = folder / "tokenizer_config.json"
+    if not path.is_file():
+        return {}
+    config = json.loads(path.read_text(encoding="utf-8"))
+    found = {name: config.get(f"{name}_token") for name in ("bos", "eos")}
+    contents = {name: value.get("content") if isinstance(value, dict) else value for name, value in found.items()}
+    return {name: value for name, value in contents.items() if isinstance(value, str)}

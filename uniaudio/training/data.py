@@ -1,0 +1,153 @@
+"""Batches of packed rows for the training loop, and held-out batches, read from memory-mapped sequence shards.
+
+Reads    sequences.v1
+Gives    `Batch`: ids [B, S, 9] and what each position is; several examples a row, told apart by `document_ids`
+
+Every rank plans the whole step (positions only) and reads the rows `rank, rank + world, …` of it, so the order
+knows of no rank.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from uniaudio_schemas.errors import UsageError
+
+from uniaudio.sequence.layout import Grid, grid_of
+from uniaudio.sequence.packing import PADDING_DOCUMENT, pack_row
+from uniaudio.sequence.vocabulary import Vocabulary
+from uniaudio.stages.config import StageConfig
+from uniaudio.training.order import Draw, MixtureOrder, StepPlan, order_key, random_unit
+from uniaudio.training.sequence_set import Examples, SequenceSet
+
+if TYPE_CHECKING:
+    from uniaudio_schemas.sequences import Sequence as SequenceRow
+
+# Shapes: B rows, S positions
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Batch:
+    ids_BS9: Tensor
+    """int64; columns 0..7 audio, 8 text."""
+    is_audio_BS: Tensor
+    is_text_BS: Tensor
+    """bool; padding is neither."""
+    loss_BS: Tensor
+    """bool: the position is a target."""
+    document_ids_BS: Tensor
+    """int64: which example of the row; `PADDING_DOCUMENT` for padding."""
+
+    def to(self, device: str) -> "Batch":
+        names = ("ids_BS9", "is_audio_BS", "is_text_BS", "loss_BS", "document_ids_BS")
+        return Batch(**{name: getattr(self, name).to(device) for name in names})
+
+    def rows(self, first: int, last: int) -> "Batch":
+        """Rows `first:last`, cut to the longest of them."""
+        is_used_BS = self.document_ids_BS[first:last] != PADDING_DOCUMENT
+        length = max(2, int(is_used_BS.sum(dim=1).max()))
+        names = ("ids_BS9", "is_audio_BS", "is_text_BS", "loss_BS", "document_ids_BS")
+        return Batch(**{name: getattr(self, name)[first:last, :length] for name in names})
+
+    def __len__(self) -> int:
+        return len(self.ids_BS9)
+
+
+def collate(rows: list[list[Grid]], context: int) -> Batch:
+    """Lay grids one behind the other in rows of `context` positions."""
+    packed = [pack_row(row, context) for row in rows]
+    document_ids_BS = torch.from_numpy(np.stack([row.document_ids for row in packed]))
+    is_audio_BS = torch.from_numpy(np.stack([row.is_audio for row in packed]))
+    return Batch(
+        ids_BS9=torch.from_numpy(np.stack([row.ids for row in packed])),
+        is_audio_BS=is_audio_BS,
+        is_text_BS=(document_ids_BS != PADDING_DOCUMENT) & ~is_audio_BS,
+        loss_BS=torch.from_numpy(np.stack([row.loss for row in packed])),
+        document_ids_BS=document_ids_BS,
+    )
+
+
+def without_condition(grid: Grid, vocabulary: Vocabulary) -> Grid:
+    """The grid with every position that carries no loss replaced by padding ids of its kind; length and masks stay."""
+    ids = grid.ids.copy()
+    is_condition = ~grid.loss
+    ids[is_condition & ~grid.is_audio, 8] = vocabulary.text_pad
+    return replace(grid, ids=ids)
+
+
+def has_text_condition_only(grid: Grid) -> bool:
+    """Whether text alone asks for audio (speech, sound, music or song from text): the examples that guidance is for."""
+    makes_audio = bool((grid.loss & grid.is_audio).any())
+    return makes_audio and bool((~grid.loss).any()) and not bool((~grid.loss & grid.is_audio).any())
+
+
+class MixtureData:
+    """The training stream of one stage: `next_step` plans a step, `read` makes the rows of one rank."""
+
+    def __init__(self, sequences: SequenceSet, vocabulary: Vocabulary, stage: StageConfig, seed: int) -> None:
+        stated = sequences.metadata.get("vocabulary_fingerprint", vocabulary.fingerprint)
+        if stated != vocabulary.fingerprint:
+            raise UsageError(
+                f"`vocabulary` must be that of the sequences ({stated[:12]}), but is {vocabulary.fingerprint[:12]}."
+            )
+        self.sequences, self.vocabulary, self.stage = sequences, vocabulary, stage
+        self.groups: Mapping[str, Examples] = sequences.groups(max_length=stage.context)
+        self._key = order_key([sequences.content_id], seed)
+        self.order = MixtureOrder(
+            lengths={group: examples.length for group, examples in self.groups.items()},
+            loss_tokens={group: examples.num_loss for group, examples in self.groups.items()},
+            mixture=stage.mixture,
+            context=stage.context,
+            num_rows=stage.num_rows,
+            key=self._key,
+        )
+
+    def next_step(self) -> StepPlan:
+        return self.order.next_step()
+
+    def read(self, plan: StepPlan, *, rank: int = 0, world_size: int = 1) -> Batch:
+        """The rows of `rank`: row `rank`, `rank + world_size`, … of the step."""
+        rows = plan.rows[rank::world_size]
+        return collate([[self._grid(draw) for draw in row] for row in rows], self.stage.context)
+
+    def _grid(self, draw: Draw) -> Grid:
+        row = self._row(draw)
+        grid = grid_of(row)
+        dropped = random_unit(self._key, draw.epoch, draw.number) < self.stage.condition_dropout
+        return without_condition(grid, self.vocabulary) if dropped and has_text_condition_only(grid) else grid
+
+    def _row(self, draw: Draw) -> "SequenceRow":
+        return self.sequences.row(self.groups[draw.group], draw.index)
+
+    def sequence_ids(self, plan: StepPlan) -> list[str]:
+        """The examples of a step, in the order of its rows: the way from a step back to its sources."""
+        return [self._row(draw).sequence_id for row in plan.rows for draw in row]
+
+    def held_out(self) -> dict[str, Batch]:
+        """The first held-out examples of each task that the mixture draws from, one a row."""
+        batches: dict[str, Batch] = {}
+        for task, examples in self.sequences.held_out(max_length=self.stage.context).items():
+            count = min(len(examples), self.stage.num_held_out)
+            rows = [self.sequences.row(examples, index) for index in range(count)]
+            if not any(self._is_drawn(row.mixture) for row in rows):
+                continue
+            grids = [[grid_of(row)] for row in rows]
+            batches[task] = collate(grids, max(len(grid.ids) for (grid,) in grids))
+        return batches
+
+    def too_long(self) -> list[tuple[str, int]]:
+        """(sequence id, positions) of the training examples of this stage's mixture that no row can hold."""
+        drawn = [group for group in self.sequences.group_names if self._is_drawn(group)]
+        return self.sequences.too_long(drawn, max_length=self.stage.context)
+
+    def _is_drawn(self, group: str) -> bool:
+        return any(phase.weight_of(group) > 0 for phase in self.stage.mixture)
+
+    def state(self) -> dict[str, Any]:
+        return self.order.state()
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self.order.restore(state)

@@ -1,0 +1,137 @@
+"""The sequences of one dataset version, memory-mapped: an index of lengths, and random access to single rows.
+
+Reads    sequences.v1 (any shard layout; rows are addressed in id order)
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from uniaudio_schemas.errors import DataError, FingerprintError
+from uniaudio_schemas.record import from_table
+from uniaudio_schemas.sequences import Sequence as SequenceRow
+
+if TYPE_CHECKING:
+    from uniaudio_schemas.manifest import Manifest
+    from uniaudio_schemas.store import Store
+
+TRAIN_SPLIT = "train"
+HELD_OUT_SPLITS = ("val", "test")
+
+
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """Where the examples of one group lie, in id order."""
+
+    table: np.ndarray
+    row: np.ndarray
+    length: np.ndarray
+    """Positions."""
+    num_loss: np.ndarray
+    """Positions that carry loss."""
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+    def where(self, keep: np.ndarray) -> "Examples":
+        return Examples(self.table[keep], self.row[keep], self.length[keep], self.num_loss[keep])
+
+
+def _sum_by_row(chunks: Iterable[pa.Array], *, loss_only: bool) -> np.ndarray:
+    """Segment lengths summed by row, for a column of lists of segments."""
+    sums = [np.zeros(0, dtype=np.int64)]
+    for chunk in chunks:
+        segments = chunk.flatten()
+        lengths = pc.struct_field(segments, "length").to_numpy(zero_copy_only=False)
+        if loss_only:
+            lengths = lengths * pc.struct_field(segments, "loss").to_numpy(zero_copy_only=False)
+        parents = pc.list_parent_indices(chunk).to_numpy(zero_copy_only=False)
+        sums.append(np.bincount(parents, weights=lengths, minlength=len(chunk)).astype(np.int64))
+    return np.concatenate(sums)
+
+
+class SequenceSet:
+    """Random access to the rows of Arrow tables; nothing but the index is held in memory."""
+
+    def __init__(self, tables: list[pa.Table], content_id: str) -> None:
+        self.tables = tables
+        self.content_id = content_id
+        self.metadata = self._common_metadata()
+        ids = self._column("sequence_id").astype(np.bytes_)
+        order = np.argsort(ids, kind="stable")
+        self.split, self.mixture, self.task = (self._column(name)[order] for name in ("split", "mixture", "task"))
+        sizes = [len(table) for table in tables]
+        self.examples = Examples(
+            table=np.repeat(np.arange(len(tables)), sizes),
+            row=np.concatenate([np.zeros(0, np.int64), *(np.arange(size) for size in sizes)]),
+            length=self._segment_sums(loss_only=False),
+            num_loss=self._segment_sums(loss_only=True),
+        ).where(order)
+
+    @classmethod
+    def open(cls, store: "Store", manifest: "Manifest") -> "SequenceSet":
+        return cls([store.table_of_shard(manifest, shard) for shard in manifest.shards], manifest.content_id)
+
+    def _column(self, name: str) -> np.ndarray:
+        """A text column of all tables."""
+        return np.asarray([value for table in self.tables for value in table[name].to_pylist()], dtype=np.str_)
+
+    def _segment_sums(self, *, loss_only: bool) -> np.ndarray:
+        chunks = [chunk for table in self.tables for chunk in table["segments"].chunks]
+        return _sum_by_row(chunks, loss_only=loss_only)
+
+    def _common_metadata(self) -> dict[str, str]:
+        """What all shards agree on; two vocabularies or codecs in one version stop the run."""
+        metadata: dict[str, str] = {}
+        for table in self.tables:
+            for key, value in (table.schema.metadata or {}).items():
+                name = key.decode()
+                if name not in ("vocabulary", "vocabulary_fingerprint", "codec_fingerprint"):
+                    continue
+                if metadata.setdefault(name, value.decode()) != value.decode():
+                    raise FingerprintError(
+                        f"Shards of sequences {self.content_id} must share one `{name}`, but differ."
+                    )
+        return metadata
+
+    def required_metadata(self, name: str) -> str:
+        if name not in self.metadata:
+            raise DataError(f"Sequences {self.content_id}: no shard has `{name}` in its schema metadata.")
+        return self.metadata[name]
+
+    def row(self, examples: Examples, index: int) -> SequenceRow:
+        table = self.tables[examples.table[index]]
+        row: Any = from_table(table.slice(int(examples.row[index]), 1), SequenceRow)[0]
+        return row
+
+    @property
+    def group_names(self) -> list[str]:
+        names: list[str] = np.unique(self.mixture).tolist()
+        return names
+
+    def groups(self, *, max_length: int) -> dict[str, Examples]:
+        """Training examples of each mixture group that fit into `max_length` positions and carry loss."""
+        usable = (self.examples.length <= max_length) & (self.examples.num_loss > 0) & (self.split == TRAIN_SPLIT)
+        return {group: self.examples.where(usable & (self.mixture == group)) for group in self.group_names}
+
+    def held_out(self, *, max_length: int) -> dict[str, Examples]:
+        """Held-out examples of each task that fit, in id order: those of `val`, or of `test` where a task has none in
+        `val`."""
+        usable = (self.examples.length <= max_length) & (self.examples.num_loss > 0)
+        found: dict[str, Examples] = {}
+        for task in np.unique(self.task).tolist():
+            for split in HELD_OUT_SPLITS:
+                examples = self.examples.where(usable & (self.task == task) & (self.split == split))
+                if len(examples):
+                    found[task] = examples
+                    break
+        return found
+
+    def too_long(self, groups: list[str], *, max_length: int) -> list[tuple[str, int]]:
+        """(sequence id, positions) of the training examples of `groups` that no row of `max_length` can hold."""
+        keep = (self.examples.length > max_length) & (self.split == TRAIN_SPLIT) & np.isin(self.mixture, groups)
+        examples = self.examples.where(keep)
+        return [(self.row(examples, index).sequence_id, int(examples.length[index])) for index in range(len(examples))]
