@@ -13,6 +13,7 @@ from uniaudio_schemas.instructions import Instruction, InstructionSegment, Recip
 from uniaudio_schemas.manifest import Plan
 from uniaudio_schemas.raw import Raw
 from uniaudio_schemas.record import schema_of
+from uniaudio_schemas.runs import RunRow
 from uniaudio_schemas.scores import Medium, Score
 from uniaudio_schemas.sequences import Sequence, SequenceSegment
 from uniaudio_schemas.tokens import Tokens
@@ -38,6 +39,24 @@ def clip_id(index: int = 0) -> str:
 def example_rows(kind: str, num_rows: int = 1, *, first: int = 0) -> list[Any]:
     """`num_rows` different rows of `kind`, the same on every call."""
     return [_EXAMPLES[kind](index) for index in range(first, first + num_rows)]
+
+
+def a_run() -> RunRow:
+    return RunRow(
+        run_id="job-1",
+        edge="raw_to_annotated",
+        kind="annotated",
+        plan_id="4f",
+        host="n1",
+        started=1_700_000_000.5,
+        seconds=1800.0,
+        cpu_seconds=3600.0,
+        gpu_seconds=0.0,
+        peak_memory_bytes=2**30,
+        hours=6.0,
+        rows=311,
+        attempts=7,
+    )
 
 
 def _sha256(index: int) -> str:

@@ -170,7 +170,9 @@ class Writer(ShardWriter):
 
     def publish(self) -> Manifest:
         """Write the manifest, then point the ref at it. `StoreError` where a unit is missing; one that was published stays."""
-        manifest = self.store.version(self.plan.kind, self.plan.plan_id) or self._manifest()
+        self._check()
+        with self._lost_lease_first():
+            manifest = self.store.version(self.plan.kind, self.plan.plan_id) or self._manifest()
         with self._fence(exclusive=True):
             for shard in manifest.shards:
                 self._require(shard)

@@ -209,7 +209,9 @@ def test_a_link_out_of_the_store_is_not_followed(folder: str, store: Store, publ
     assert not list((tmp_path / "outside").iterdir())
 
 
-def test_a_link_in_place_of_a_file_is_replaced_and_never_written_through(store: Store, publish: Any, tmp_path: Path) -> None:
+def test_a_link_in_place_of_a_file_is_replaced_and_never_written_through(
+    store: Store, publish: Any, tmp_path: Path
+) -> None:
     (tmp_path / "victim").write_text("mine")
     (store.root / "raw/refs").mkdir(parents=True)
     (store.root / "raw/refs/latest.json").symlink_to(tmp_path / "victim")
@@ -290,7 +292,7 @@ def test_a_plan_with_a_unit_twice_or_a_parameter_that_is_no_json_is_refused() ->
 
 def test_a_version_from_a_newer_program_is_refused_with_advice(store: Store) -> None:
     plan = Plan(kind="raw", schema_version=9, parents={}, parameters={}, code_version="1", units=["a"])
-    with pytest.raises(DataError, match="raw v9 is not known here; the newest is v1. Update uniaudio"):
+    with pytest.raises(DataError, match=r"raw v9 is not known here; the newest is v1. Update uniaudio"):
         store.writer(plan, owner="test")
 
 

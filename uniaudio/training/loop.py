@@ -51,14 +51,15 @@ def deterministic(num_threads: int) -> Iterator[None]:
     """Fixed thread count and deterministic kernels inside; the process' own settings come back after."""
     # cuBLAS reads it when its handle is made; without it deterministic mode refuses matrix products.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    threads, was_deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    threads, mode = torch.get_num_threads(), torch.get_deterministic_debug_mode()
     torch.set_num_threads(num_threads)
-    torch.use_deterministic_algorithms(True)
+    # As `use_deterministic_algorithms(True)`, which also imports the compiler: seconds in every worker.
+    torch.set_deterministic_debug_mode("error")
     try:
         yield
     finally:
         torch.set_num_threads(threads)
-        torch.use_deterministic_algorithms(was_deterministic)
+        torch.set_deterministic_debug_mode(mode)
 
 
 def _rank_and_world_size() -> tuple[int, int]:

@@ -21,7 +21,7 @@ from uniaudio.lm.model import UniAudioLM
 from uniaudio.training.checkpoint import load_model
 
 MakeStore = Callable[[str], Store]
-pytestmark = [pytest.mark.slow, pytest.mark.services]
+pytestmark = [pytest.mark.slow, pytest.mark.services, pytest.mark.timeout(900)]
 
 
 def start(store: Store, **fields: Any) -> subprocess.Popen[str]:
@@ -34,7 +34,7 @@ def start(store: Store, **fields: Any) -> subprocess.Popen[str]:
 
 
 def finish(process: subprocess.Popen[str]) -> list[str]:
-    output, _ = process.communicate(timeout=280)
+    output, _ = process.communicate(timeout=600)
     assert process.returncode == 0, output[-4000:]
     return output.splitlines()
 

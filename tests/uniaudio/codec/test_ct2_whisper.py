@@ -100,6 +100,9 @@ def test_the_packed_projections_come_apart_in_order() -> None:
 
 @pytest.mark.slow
 def test_both_libraries_load_the_weights_and_encode_alike() -> None:
+    from uniaudio.audio.torchaudio_cpu import import_torchaudio
+
+    import_torchaudio()  # transformers imports it, and its CUDA build fails without this
     transformers = pytest.importorskip("transformers")
     whisper = pytest.importorskip("whisper.model")
     variables = tiny_whisper()

@@ -1,0 +1,11 @@
+"""Entry point of the Ray job: `python -m uniaudio_pipelines.annotated_to_codec --store ROOT --job JSON`."""
+
+import sys
+
+from uniaudio_pipelines.annotated_to_codec.job import AnnotatedToCodec
+from uniaudio_pipelines.annotated_to_codec.worker import CodecWorker
+from uniaudio_pipelines.edge import edge_main
+
+if __name__ == "__main__":
+    # The one unit drives Ray Train, whose workers do the work.
+    sys.exit(edge_main(AnnotatedToCodec, CodecWorker, num_workers=0))

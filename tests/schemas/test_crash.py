@@ -1,0 +1,130 @@
+"""A run that is killed anywhere leaves the store as before or as after, and the next run ends as an undisturbed one."""
+
+import importlib.util
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from uniaudio_schemas.manifest import Manifest
+from uniaudio_schemas.store import Store
+from uniaudio_schemas.tokens import Tokens
+
+WORKER = Path(__file__).with_name("worker.py")
+_spec = importlib.util.spec_from_file_location("crash_worker", WORKER)
+assert _spec is not None and _spec.loader is not None
+worker = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(worker)
+
+STEPS = ((os, "open"), (os, "fsync"), (Path, "rename"), (Path, "unlink"), (Path, "rmdir"), (Path, "mkdir"))
+"""Whatever changes the disk."""
+
+
+def files(store: Store) -> dict[str, bytes]:
+    """All but leases (which count takers) and locks."""
+    paths = (path for path in store.root.rglob("*") if path.is_file() and "leases" not in path.parts)
+    return {str(path.relative_to(store.root)): path.read_bytes() for path in paths if path.name != ".lock"}
+
+
+def killed_at(step: int, root: Path) -> bool:
+    """Run `make` in a child that kills itself with SIGKILL before its `step`-th change of the disk; False if it ended first."""
+    child = os.fork()
+    if child:
+        return os.WIFSIGNALED(os.waitpid(child, 0)[1])
+    left = iter(range(step, -1, -1))
+    for owner, name in STEPS:
+        setattr(owner, name, counted(getattr(owner, name), left))
+    status = 1
+    try:
+        worker.make(root, "killed")
+        status = 0
+    finally:
+        os._exit(status)
+
+
+def counted(function: Callable[..., Any], left: Iterator[int]) -> Callable[..., Any]:
+    def call(*arguments: Any, **options: Any) -> Any:
+        if next(left, 0) == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return function(*arguments, **options)
+
+    return call
+
+
+def check_recovery(root: Path, expected: dict[str, bytes], manifest: Manifest, num_units: int) -> None:
+    store = Store(root)
+    found = store.head("tokens")
+    assert found in (None, manifest)
+    if found is not None:
+        store.verify(found)
+    assert worker.make(root, "next", num_units) == manifest
+    rows = [row.clip_id for row in store.rows(manifest, Tokens)]
+    assert len(rows) == len(set(rows)) == worker.ROWS * num_units
+    store.collect(dry_run=False)
+    assert files(store) == expected
+
+
+@pytest.fixture
+def memory_folder(tmp_path: Path) -> Iterator[Path]:
+    """fsync costs nothing there."""
+    shared = Path("/dev/shm")
+    if not os.access(shared, os.W_OK):
+        yield tmp_path
+        return
+    import tempfile
+
+    with tempfile.TemporaryDirectory(dir=shared) as folder:
+        yield Path(folder)
+
+
+def kill_at_every(stride: int, folder: Path) -> int:
+    """Number of runs that were killed."""
+    manifest = worker.make(folder / "whole", "undisturbed")
+    expected = files(Store(folder / "whole"))
+    step = 0
+    while killed_at(step, folder / str(step)):
+        check_recovery(folder / str(step), expected, manifest, 2)
+        step += stride
+    return step // stride
+
+
+def test_a_kill_at_every_tenth_change_of_the_disk_loses_and_doubles_nothing(memory_folder: Path) -> None:
+    assert kill_at_every(10, memory_folder) > 8
+
+
+@pytest.mark.slow
+def test_a_kill_at_any_change_of_the_disk_loses_and_doubles_nothing(memory_folder: Path) -> None:
+    assert kill_at_every(1, memory_folder) > 70
+
+
+@pytest.mark.slow
+def test_kill_9_at_twenty_random_moments_loses_and_doubles_nothing(tmp_path: Path) -> None:
+    manifest = worker.make(tmp_path / "whole", "undisturbed", 12)
+    expected = files(Store(tmp_path / "whole"))
+    moments = random.Random(0)
+    longest_s = kill_after(tmp_path / "timed", None)
+    num_killed = 0
+    for attempt in range(20):
+        root = tmp_path / str(attempt)
+        num_killed += kill_after(root, moments.uniform(0, longest_s)) >= 0
+        check_recovery(root, expected, manifest, 12)
+    assert num_killed > 10
+
+
+def kill_after(root: Path, delay_s: float | None) -> float:
+    """Start a run and kill it after `delay_s`; None lets it end. Seconds it ran, -1 if it ended before the kill."""
+    process = subprocess.Popen([sys.executable, str(WORKER), str(root), "killed"], stdout=subprocess.PIPE)
+    assert process.stdout is not None and process.stdout.readline() == b"ready\n"
+    started = time.monotonic()
+    if delay_s is not None:
+        time.sleep(delay_s)
+        process.kill()
+    status = process.wait()
+    assert status in (0, -signal.SIGKILL)
+    return time.monotonic() - started if delay_s is None or status else -1.0
