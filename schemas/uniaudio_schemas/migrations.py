@@ -56,6 +56,9 @@ def migrate(table: pa.Table, kind: str, version: int, where: str = "table") -> p
 
 def conform(table: pa.Table, target: Schema, where: str, metadata: dict[bytes, bytes] | None = None) -> pa.Table:
     """`table` with exactly the schema of `target`; a missing or wrong column is a `DataError`. Copies nothing when it fits."""
+    metadata = {**(metadata or {}), **target.arrow.metadata}
+    if table.schema.equals(target.arrow):
+        return table.replace_schema_metadata(metadata)
     names = table.schema.names
     missing = [name for name in target.arrow.names if name not in names]
     extra = [name for name in names if name not in target.arrow.names]
@@ -63,8 +66,7 @@ def conform(table: pa.Table, target: Schema, where: str, metadata: dict[bytes, b
         raise DataError(
             f"{where}: must have the columns of {target.kind} v{target.version}, but lacks {missing}, has too much {extra}."
         )
-    wanted = target.arrow.with_metadata({**(metadata or {}), **target.arrow.metadata})
     try:
-        return table.select(target.arrow.names).cast(wanted)
+        return table.select(target.arrow.names).cast(target.arrow.with_metadata(metadata))
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError) as error:
         raise DataError(f"{where}: does not fit {target.kind} v{target.version}: {error}") from error

@@ -4,8 +4,8 @@ import re
 
 from uniaudio_schemas.errors import UsageError
 
-RESERVED = frozenset({"blobs", "runs", "cache"})
-"""Top folders of a store that are not kinds."""
+RESERVED = frozenset({"blobs", "runs", "cache", "train"})
+"""Top folders of a store that are not kinds; `cache` and `train` are the pipelines' own."""
 
 _KIND = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _HEX = re.compile(r"[0-9a-f]+")

@@ -131,7 +131,7 @@ def from_table(table: pa.Table, cls: type[R]) -> list[R]:
 def rows(table: pa.Table, cls: type[R]) -> Iterator[R]:
     """Rows one after the other, a record batch at a time in memory."""
     found = schema_of(cls)
-    for field in found.arrow:
+    for field in () if table.schema.equals(found.arrow) else found.arrow:
         index = table.schema.get_field_index(field.name)
         if index < 0 or table.schema.field(index).type != field.type:
             has = "is not there" if index < 0 else f"is {table.schema.field(index).type}"

@@ -20,7 +20,7 @@ import pyarrow as pa
 from uniaudio_schemas import layout, lease
 from uniaudio_schemas.content import HASHES, content_id, row_hashes
 from uniaudio_schemas.dropped import Dropped
-from uniaudio_schemas.errors import DataError, StoreError, UsageError
+from uniaudio_schemas.errors import DataError, StoreError, UniaudioError, UsageError
 from uniaudio_schemas.fingerprint import canonical_json
 from uniaudio_schemas.manifest import Manifest, Plan, ShardInfo, build, json_object
 from uniaudio_schemas.migrations import schema_at
@@ -130,7 +130,7 @@ class ShardWriter:
         """A run that took over clears what this one is writing: then the lost lease is the error to tell."""
         try:
             yield
-        except StoreError:
+        except UniaudioError:
             self._check()
             raise
 

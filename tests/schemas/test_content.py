@@ -59,10 +59,18 @@ def test_neighbouring_texts_and_lists_do_not_run_into_each_other() -> None:
     pairs = [
         ({"speaker": "ab", "given_text": "c"}, {"speaker": "a", "given_text": "bc"}),
         ({"given_tags": ["ab"]}, {"given_tags": ["a", "b"]}),
+        ({"given_tags": ["ab", "c"]}, {"given_tags": ["a", "bc"]}),
         ({"text": None}, {"text": ""}),
     ]
     for left, right in pairs:
         assert id_of([replace(row, **left)]) != id_of([replace(row, **right)])
+    instruction = example_rows("instructions")[0]
+    recipe = instruction.recipes[0]
+
+    def mixed(*parents: str) -> Any:
+        return replace(instruction, recipes=[replace(recipe, parents=list(names)) for names in parents])
+
+    assert id_of([mixed("ab", "c")]) != id_of([mixed("a", "bc")])
 
 
 def test_an_id_in_two_shards_is_refused() -> None:

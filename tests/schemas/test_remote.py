@@ -1,4 +1,6 @@
 import logging
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +63,22 @@ def test_a_filesystem_without_conditional_put_says_that_it_needs_a_single_writer
         "mock:///bucket/store has no conditional put: let one writer at a time work on one plan."
     ]
     assert store.files.exclusive_locks and not remote.files.exclusive_locks
+
+
+def test_threads_of_one_process_are_kept_apart_there(remote: Store) -> None:
+    inside: list[int] = []
+
+    def work() -> None:
+        for _ in range(20):
+            with remote.files.lock("x", exclusive=True):
+                inside.append(1)
+                time.sleep(0.0005)
+                assert len(inside) == 1
+                inside.clear()
+
+    with ThreadPoolExecutor(4) as pool:
+        for future in [pool.submit(work) for _ in range(4)]:
+            future.result()
 
 
 def test_an_unknown_address_is_refused() -> None:

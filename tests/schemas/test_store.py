@@ -68,9 +68,13 @@ def test_rows_and_a_table_of_them_make_the_same_shard(store: Store) -> None:
     rows = example_rows("tokens", 5)
     table = to_table(rows, Tokens)
     shuffled = pa.concat_tables([table.slice(3), table.slice(0, 3)])
-    plan = a_plan("tokens", units=("a", "b", "c"))
+    rebatched = pa.concat_tables([table.slice(0, 3), table.slice(3)])
+    plan = a_plan("tokens", units=("a", "b", "c", "d"))
     with store.writer(plan, owner="test") as writer:
-        found = {writer.put_shard(unit, one).sha256 for unit, one in zip("abc", (rows, table, shuffled), strict=True)}
+        found = {
+            writer.put_shard(unit, one).sha256
+            for unit, one in zip("abcd", (rows, table, shuffled, rebatched), strict=True)
+        }
         with pytest.raises(DataError, match="is in two shards"):
             writer.publish()
     assert len(found) == 1
@@ -171,6 +175,33 @@ def test_a_blob_is_stored_once_under_its_hash(store: Store, tmp_path: Path) -> N
             writer.put_shard("queen-00000", [], blobs=["0" * 64])
     path = store.open_blob(hash_bytes(b"weights"))
     assert path.read_bytes() == b"weights" and path.parts[-3:-1] == ("blobs", hash_bytes(b"weights")[:2])
+
+
+def test_every_file_is_synced_before_it_gets_its_name_and_its_folder_after(
+    store: Store, publish: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the order of the calls; a power cut cannot be had in a test."""
+    calls: list[tuple[str, str]] = []
+    fsync, rename = os.fsync, Path.rename
+
+    def traced_fsync(descriptor: int) -> None:
+        calls.append(("sync", str(Path(f"/proc/self/fd/{descriptor}").readlink())))
+        fsync(descriptor)
+
+    def traced_rename(self: Path, target: Path) -> Path:
+        calls.append(("rename", f"{self} {target}"))
+        return rename(self, target)
+
+    monkeypatch.setattr(os, "fsync", traced_fsync)
+    monkeypatch.setattr(Path, "rename", traced_rename)
+    manifest = publish(a_plan(units=("a",)))
+    renames = [index for index, (call, _) in enumerate(calls) if call == "rename"]
+    for index in renames:
+        temporary, target = calls[index][1].split()
+        assert calls[index - 1] == ("sync", temporary)
+        assert calls[index + 1] == ("sync", str(Path(target).parent))
+    names = [Path(calls[index][1].split()[1]).parent.name for index in renames]
+    assert names == ["leases", "shards", manifest.plan_id, manifest.plan_id, "versions", "refs", "leases"]
 
 
 BAD_NAMES = ["", ".", "..", "../x", "a/b", "/etc/x", ".hidden", "a\0b", "a\nb", "a\\b", " a", "x" * 181, "\udcff"]

@@ -140,8 +140,12 @@ class CodecConfig:
             raise UsageError(f"`size` must be one of {', '.join(PRESETS)}, but is {size!r}.")
         return PRESETS[size]()
 
+    def to_dict(self) -> dict[str, Any]:
+        """The sizes as plain values."""
+        return asdict(self)
+
     def to_json(self) -> str:
-        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+        return json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str) -> "CodecConfig":

@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 
 OnCheckpoint = Callable[[TrainingState, Callable[[Path], None]], None]
 """Called with where training is and with a function that saves it to a folder; on every worker."""
+OnStep = Callable[[TrainingState], None]
+"""Called after every step."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,6 +46,8 @@ class _Run:
     objective: Objective
     state: TrainingState
     share: WorkerShare
+    on_checkpoint: OnCheckpoint | None
+    on_step: OnStep | None
     parameters: dict[str, nn.Parameter] = field(init=False)
     optimizer: torch.optim.AdamW = field(init=False)
 
@@ -63,6 +67,7 @@ def train_codec(
     *,
     resume_from: Path | None = None,
     on_checkpoint: OnCheckpoint | None = None,
+    on_step: OnStep | None = None,
 ) -> list[Metric]:
     """Train `codec` in place through `phases`; returns the curves. `resume_from` is a folder that `on_checkpoint`
     saved."""
@@ -72,7 +77,18 @@ def train_codec(
         resumes = resume_from if index == state.phase_index and state.step > 0 else None
         state.phase_index = index
         with _reproducible(phases[index].num_threads):
-            _train_phase(codec, phases[index], train, test, state, resumes, on_checkpoint)
+            torch.manual_seed(phases[index].seed)  # of the teacher's first weights
+            objective = OBJECTIVES[phases[index].name](codec, phases[index], train, test)
+            run = _Run(
+                codec=codec,
+                phase=phases[index],
+                objective=objective,
+                state=state,
+                share=_worker_share(),
+                on_checkpoint=on_checkpoint,
+                on_step=on_step,
+            )
+            _train_phase(run, resumes)
         state.step = 0
     codec.requires_grad_(False).eval()
     return state.metrics
@@ -91,32 +107,24 @@ def train_codec_phase(
     return train_codec(codec, [phase], clips, held_out, resume_from=resume_from, on_checkpoint=on_checkpoint)
 
 
-def _train_phase(
-    codec: ReasoningCodec,
-    phase: CodecPhase,
-    train: ClipSet,
-    held_out: ClipSet,
-    state: TrainingState,
-    resume_from: Path | None,
-    on_checkpoint: OnCheckpoint | None,
-) -> None:
-    torch.manual_seed(phase.seed)
-    objective = OBJECTIVES[phase.name](codec, phase, train, held_out)
-    run = _Run(codec=codec, phase=phase, objective=objective, state=state, share=_worker_share())
+def _train_phase(run: _Run, resume_from: Path | None) -> None:
+    state, phase = run.state, run.phase
     if resume_from:
-        restore(resume_from, codec, objective.teacher, run.optimizer, run.parameters)
+        restore(resume_from, run.codec, run.objective.teacher, run.optimizer, run.parameters)
     while state.step < phase.num_steps:
         if state.step % phase.log_every == 0:
             _log_held_out(run)
         losses = _step(run)
         state.step += 1
-        if state.step % phase.log_every == 0 or state.step == phase.num_steps:
-            state.metrics += [_metric(run, name, float(value.detach())) for name, value in losses.items()]
         last = state.step == phase.num_steps
+        if last or state.step % phase.log_every == 0:
+            state.metrics += [_metric(run, name, float(value.detach())) for name, value in losses.items()]
         if last:
             _log_held_out(run)
-        if on_checkpoint and (last or state.step % phase.checkpoint_every == 0):
-            on_checkpoint(state, run.save)
+        if run.on_step:
+            run.on_step(state)
+        if run.on_checkpoint and (last or state.step % phase.checkpoint_every == 0):
+            run.on_checkpoint(state, run.save)
 
 
 def _step(run: _Run) -> dict[str, Tensor]:

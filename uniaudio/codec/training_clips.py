@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from uniaudio.codec.codec import ReasoningCodec
 
 
+# Frozen features kept of one set; those of further clips are computed again each time.
+CACHE_BYTES = 2 * 2**30
+
+
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class TrainingClip:
     samples: np.ndarray
@@ -48,6 +52,7 @@ class ClipSet:
         self.clips = clips
         self._codec = codec
         self._features: dict[int, Features] = {}
+        self._room_bytes = CACHE_BYTES
         self.num_units = np.array([padded_length(len(clip.samples)) // UNIT for clip in clips])
         self._by_length = np.argsort(self.num_units, kind="stable")
         self._sorted_units = self.num_units[self._by_length]
@@ -62,10 +67,14 @@ class ClipSet:
 
     def features(self, index: int) -> Features:
         """Encoder states of a whole clip, `[1, T, D]` each, on the codec's device."""
-        if index not in self._features:
-            waveform_1N = self.waveform(index)[None].to(self._codec.device)
-            self._features[index] = self._codec.encoders(waveform_1N)
-        return self._features[index]
+        if index in self._features:
+            return self._features[index]
+        features = self._codec.encoders(self.waveform(index)[None].to(self._codec.device))
+        num_bytes = sum(state.nbytes for state in features)
+        if num_bytes <= self._room_bytes:
+            self._room_bytes -= num_bytes
+            self._features[index] = features
+        return features
 
     def draw_crops(self, generator: np.random.Generator, num_crops: int, max_units: int) -> list[Crop]:
         """Crops of one length: that of a random clip, at most `max_units`; the others are drawn among longer clips, so

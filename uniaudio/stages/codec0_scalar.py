@@ -13,13 +13,13 @@ def scalar(size: str = "debug") -> CodecPhase:
         return CodecPhase(
             name="scalar",
             trains=("scalar",),
-            num_steps=160,
+            num_steps=200,
             num_clips=8,
-            crop_samples=19_200,
-            learning_rate=3e-3,
+            crop_samples=9_600,
+            learning_rate=2e-3,
             weight_decay=0.0,
-            checkpoint_every=80,
-            log_every=40,
+            checkpoint_every=100,
+            log_every=50,
             num_held_out=12,
         )
     return CodecPhase(

@@ -25,6 +25,8 @@ class Lengths:
     precision: Literal["float32", "bfloat16"]
     checkpoint_every: int
     log_every: int
+    num_held_out: int
+    """Held-out sequences a task."""
 
 
 _PAPER = Lengths(
@@ -38,19 +40,21 @@ _PAPER = Lengths(
     precision="bfloat16",
     checkpoint_every=10_000,
     log_every=100,
+    num_held_out=256,
 )
 
 LENGTHS: dict[Size, Lengths] = {
     # About 12 s a stage on two CPU threads.
     "debug": Lengths(
-        num_steps={"text_warmup": 60, "stage1": 60, "stage2": 60, "stage3": 70, "stage4": 30},
+        num_steps={"text_warmup": 80, "stage1": 80, "stage2": 80, "stage3": 80, "stage4": 30},
         context=768,
-        num_rows=2,
-        micro_rows=2,
+        num_rows=1,
+        micro_rows=1,
         learning_rate=2e-3,
         precision="float32",
         checkpoint_every=20,
         log_every=10,
+        num_held_out=4,
     ),
     "starter": Lengths(
         num_steps={"text_warmup": 2_000, "stage1": 5_000, "stage2": 10_000, "stage3": 40_000, "stage4": 10_000},
@@ -61,6 +65,7 @@ LENGTHS: dict[Size, Lengths] = {
         precision="bfloat16",
         checkpoint_every=1_000,
         log_every=50,
+        num_held_out=64,
     ),
     "paper_1b": _PAPER,
     "paper_3b": _PAPER,

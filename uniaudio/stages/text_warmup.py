@@ -23,4 +23,5 @@ def text_warmup(size: str = "debug") -> StageConfig:
         precision=lengths.precision,
         checkpoint_every=lengths.checkpoint_every,
         log_every=lengths.log_every,
+        num_held_out=lengths.num_held_out,
     )

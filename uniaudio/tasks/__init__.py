@@ -1,6 +1,6 @@
-"""Tasks: what an example of each looks like. START HERE: `table`."""
+"""Every task the model can be trained on. START HERE: `task`; then `table`."""
 
 from uniaudio.tasks.table import TASKS
-from uniaudio.tasks.task import Task
+from uniaudio.tasks.task import Slot, Task
 
-__all__ = ["TASKS", "Task"]
+__all__ = ["TASKS", "Slot", "Task"]

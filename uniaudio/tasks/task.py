@@ -1,102 +1,200 @@
-"""What a task is: the order of its parts, which of them carry loss, and its prompts."""
+"""What a task is: which segments an example has, in which order, and which of them the model learns to write.
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
-from typing import Any
+    ASR = Task(name="asr", order=(*audio("audio"), text("transcript", "transcription", loss=True)), …)
+    ASR.instruction(texts={"transcript": "let's go"}, clips={"audio": "5f1c…"}, corpus="queen", split="train")   -> Instruction
+    ASR.prompt_segments(clips={"audio": "5f1c…"})       -> what a model is given, up to where its answer begins
+
+A task is one declaration in one module of this package, and one file of prompts.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from uniaudio_schemas.errors import UsageError
-from uniaudio_schemas.fingerprint import canonical_json, hash_json, short
+from uniaudio_schemas.fingerprint import hash_json, short
 from uniaudio_schemas.instructions import Instruction, InstructionSegment, Recipe
 
-AUDIO_PROMPT = "audio_prompt"
+from uniaudio.tasks.prompts import choose_prompt, prompts_of
+
+Kind = Literal["text", "reasoning", "reconstruction", "audio_prompt"]
+Clip = str | Recipe
+"""A clip id of `annotated`, or a recipe of a new clip."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Part:
-    kind: str
-    role: str
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One segment that an example fills with a text or a clip."""
+
+    kind: Kind
+    name: str
+    """Of the text or clip; the reasoning and the reconstruction part of one clip share it."""
     wrapper: str = ""
+    """For text: `transcription`, `lyric`, `caption`, `think`, `answer`, or empty."""
     loss: bool = False
+    repeats: bool = False
+    """Neighbours that repeat do so together, as `name_1`, `name_2`, …"""
 
 
-def text(role: str, wrapper: str = "", *, loss: bool = False) -> Part:
-    return Part(kind="text", role=role, wrapper=wrapper, loss=loss)
+def text(name: str, wrapper: str = "", *, loss: bool = False) -> Slot:
+    return Slot("text", name, wrapper, loss)
 
 
-def audio(role: str, *, loss: bool = False) -> tuple[Part, ...]:
-    return tuple(Part(kind=kind, role=role, loss=loss) for kind in ("reasoning", "reconstruction"))
+def audio(name: str, *, loss: bool = False) -> tuple[Slot, Slot]:
+    """Both parts of a clip: reasoning, then reconstruction."""
+    return Slot("reasoning", name, "", loss), Slot("reconstruction", name, "", loss)
+
+
+def repeated(*slots: Slot) -> tuple[Slot, ...]:
+    return tuple(replace(slot, repeats=True) for slot in slots)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Task:
     name: str
-    parts: tuple[Part, ...]
-    released_name: str | None = None
+    order: tuple[Slot, ...]
+    """Segments behind the prompt."""
+    authors_name: str = ""
+    """Of the same format in the authors' code; empty where it is ours."""
     has_prompt: bool = True
+    group: str = ""
+    """Mixture group; the name where empty."""
+    num_repeats: tuple[int, int] = (1, 1)
+    """Least and most times that the repeating slots stand there."""
     metrics: tuple[str, ...] = ()
-    condition_dropout: bool = False
+    """What an answer is judged by."""
+    drops_condition: bool = False
+    """Trained with a share of dropped conditions, for guidance at inference."""
+
+    def __post_init__(self) -> None:
+        least, most = self.num_repeats
+        if not 1 <= least <= most:
+            raise UsageError(f"`num_repeats` of task {self.name} must ascend from 1, but is {self.num_repeats}.")
+        if not any(slot.loss for slot in self.order):
+            raise UsageError(f"`order` of task {self.name} must hold a segment with loss, but holds none.")
+
+    @property
+    def mixture(self) -> str:
+        return self.group or self.name
+
+    @property
+    def prompts(self) -> dict[str, tuple[str, ...]]:
+        """Language -> wordings; empty where the task has no prompt."""
+        return prompts_of(self.name) if self.has_prompt else {}
 
     def describe(self) -> str:
-        def words(loss: bool) -> str:
-            return ", ".join(dict.fromkeys(part.role for part in self.parts if part.loss == loss))
+        """One line: what is given, and what is to be written."""
+        given = (["prompt"] if self.has_prompt else []) + _words(slot for slot in self.order if not slot.loss)
+        return f"{', '.join(given) or 'nothing'} -> {', '.join(_words(slot for slot in self.order if slot.loss))}"
 
-        return f"{words(False) or 'nothing'} -> {words(True)}"
+    def slots(self, num_repeats: int = 1) -> tuple[Slot, ...]:
+        """The order with its repeating part written out, names numbered from 1."""
+        least, most = self.num_repeats
+        if not least <= num_repeats <= most:
+            raise UsageError(f"`num_repeats` of task {self.name} must lie in {least} … {most}, but is {num_repeats}.")
+        unit = tuple(slot for slot in self.order if slot.repeats)
+        numbered = [replace(slot, name=f"{slot.name}_{n}") for n in range(1, num_repeats + 1) for slot in unit]
+        first = next((index for index, slot in enumerate(self.order) if slot.repeats), len(self.order))
+        return (*self.order[:first], *numbered, *self.order[first + len(unit) :])
 
     def instruction(
         self,
-        values: Mapping[str, str],
         *,
-        split: str,
+        texts: Mapping[str, str] | None = None,
+        clips: Mapping[str, Clip] | None = None,
         corpus: str,
-        mixture: str = "",
-        recipes: tuple[Recipe, ...] = (),
+        split: str,
         seed: int = 0,
+        language: str = "en",
+        sources: Sequence[str] = (),
     ) -> Instruction:
-        missing = [part.role for part in self.parts if part.role not in values]
-        if missing:
-            raise UsageError(f"`values` of task {self.name} must hold {missing[0]}, but holds {sorted(values)}.")
-        segments = [
-            InstructionSegment(kind="text", loss=part.loss, text=values[part.role], wrapper=part.wrapper)
-            if part.kind == "text"
-            else InstructionSegment(kind=part.kind, loss=part.loss, clip_id=values[part.role])
-            for part in self.parts
-        ]
-        key = hash_json([self.name, seed, sorted(values.items())])
-        if self.has_prompt:
-            wordings = prompts_of(self.name)
-            wording = wordings[int(key[:12], 16) % len(wordings)]
-            segments.insert(0, InstructionSegment(kind="prompt", loss=False, text=wording))
-        clip_ids = [segment.clip_id for segment in segments if segment.clip_id]
-        clip_ids += [parent for recipe in recipes for parent in recipe.parents]
+        """One row of `instructions`; equal arguments give equal rows. `sources`: clips it stems from besides `clips`."""
+        segments = self._segments(texts or {}, clips or {}, seed, language)
+        recipes = {clip.clip_id: clip for clip in (clips or {}).values() if isinstance(clip, Recipe)}
+        used = [segment.clip_id for segment in segments if segment.clip_id]
+        parents = [parent for clip_id in used if clip_id in recipes for parent in recipes[clip_id].parents]
+        clip_ids = list(dict.fromkeys([*used, *parents, *sources]))
+        content = [self.name, [_plain(segment) for segment in segments], sorted(recipes), clip_ids]
         return Instruction(
-            instruction_id=short(hash_json([key, split])),
+            instruction_id=short(hash_json(content)),
             task=self.name,
-            mixture=mixture or self.name,
+            mixture=self.mixture,
             split=split,
             corpus=corpus,
             segments=segments,
-            recipes=list(recipes),
-            clip_ids=list(dict.fromkeys(clip_ids)),
+            recipes=[recipes[clip_id] for clip_id in sorted(recipes)],
+            clip_ids=clip_ids,
         )
 
+    def prompt_segments(
+        self,
+        *,
+        texts: Mapping[str, str] | None = None,
+        clips: Mapping[str, Clip] | None = None,
+        seed: int = 0,
+        language: str = "en",
+    ) -> list[InstructionSegment]:
+        """The condition at inference: everything before the first segment that the model writes."""
+        return self._segments(texts or {}, clips or {}, seed, language, only_condition=True)
 
-@cache
-def prompts_of(task: str) -> tuple[str, ...]:
-    text = files(__package__).joinpath("prompts", f"{task}.txt").read_text(encoding="utf-8")
-    return tuple(line for line in text.splitlines() if line.strip())
+    def _segments(
+        self,
+        texts: Mapping[str, str],
+        clips: Mapping[str, Clip],
+        seed: int,
+        language: str,
+        *,
+        only_condition: bool = False,
+    ) -> list[InstructionSegment]:
+        slots = self.slots(self._count_repeats(texts, clips))
+        if only_condition:
+            slots = slots[: next(index for index, slot in enumerate(slots) if slot.loss)]
+        self._check_names(slots, texts, clips, allow_more=only_condition)
+        filled = [_fill(slot, texts, clips) for slot in slots]
+        if not self.has_prompt:
+            return filled
+        key = hash_json([seed, self.name, [_plain(segment) for segment in filled]])
+        wording = choose_prompt(self.prompts, language, key)
+        return [InstructionSegment(kind="prompt", loss=False, text=wording), *filled]
+
+    def _count_repeats(self, texts: Mapping[str, str], clips: Mapping[str, Clip]) -> int:
+        first = next((slot for slot in self.order if slot.repeats), None)
+        count = 1
+        while first is not None and (f"{first.name}_{count + 1}" in texts or f"{first.name}_{count + 1}" in clips):
+            count += 1
+        return count
+
+    def _check_names(
+        self, slots: Sequence[Slot], texts: Mapping[str, str], clips: Mapping[str, Clip], *, allow_more: bool
+    ) -> None:
+        for argument, given, is_text in (("texts", texts, True), ("clips", clips, False)):
+            wanted = {slot.name for slot in slots if (slot.kind == "text") == is_text}
+            if wanted - set(given) or (set(given) - wanted and not allow_more):
+                raise UsageError(
+                    f"`{argument}` of task {self.name} must hold {', '.join(sorted(wanted)) or 'nothing'}, "
+                    f"but holds {', '.join(sorted(given)) or 'nothing'}."
+                )
 
 
-def make_recipe(
-    operation: str, parents: list[str], parameters: Mapping[str, Any], *, seed: int, num_samples: int
-) -> Recipe:
-    content = [operation, parents, dict(parameters), seed, num_samples]
-    return Recipe(
-        clip_id=short(hash_json(content)),
-        operation=operation,
-        parents=parents,
-        parameters=canonical_json(dict(parameters)),
-        seed=seed,
-        num_samples=num_samples,
-    )
+def _words(slots: Iterator[Slot]) -> list[str]:
+    """`transcript`, `audio` (both parts), `audio (reasoning)`, `examples …` of a repeating slot."""
+    kinds: dict[tuple[str, bool], list[str]] = {}
+    for slot in slots:
+        kinds.setdefault((slot.name, slot.repeats), []).append(slot.kind)
+    return [
+        (name.replace("_", " ") + (" 1 …" if repeats else ""))
+        + (f" ({parts[0].replace('_', ' ')})" if len(parts) == 1 and parts[0] != "text" else "")
+        for (name, repeats), parts in kinds.items()
+    ]
+
+
+def _fill(slot: Slot, texts: Mapping[str, str], clips: Mapping[str, Clip]) -> InstructionSegment:
+    if slot.kind == "text":
+        return InstructionSegment(kind="text", loss=slot.loss, text=texts[slot.name], wrapper=slot.wrapper)
+    clip = clips[slot.name]
+    clip_id = clip.clip_id if isinstance(clip, Recipe) else clip
+    return InstructionSegment(kind=slot.kind, loss=slot.loss, clip_id=clip_id)
+
+
+def _plain(segment: InstructionSegment) -> list[object]:
+    return [segment.kind, segment.loss, segment.text, segment.wrapper, segment.clip_id]

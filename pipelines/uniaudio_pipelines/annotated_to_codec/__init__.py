@@ -1,8 +1,10 @@
-"""Train a ReasoningCodec on the annotated clips.
+"""`annotated` to `codec`: train a ReasoningCodec, phase after phase, in one Ray Train run.
 
-Reads    annotated, and for the audio raw
-Writes   codec
-Runs on  one Ray Train run over all phases; workers declare a GPU where the job says so
-Row in   {"clip_id": "5f1c…", "split": "train", "given_text": "Let's go.", …} and its samples at 24 kHz
-Row out  {"codec_id": "c81f…", "size": "debug", "weights": "77ab…", "config": "{…}", "metrics": [{"phase": "scalar", "step": 40, …}], …}
+Reads    annotated.v1, raw (the audio)
+Writes   codec.v1: one row, its weights a blob
+Runs on  the workers of one Ray Train run
+Row in   {"clip_id": "5f1c…", "split": "train", "transcript": "let's go", "num_samples": 31744, …}
+Row out  {"codec_id": "c81f…", "size": "debug", "weights": "77ab…", "reasoning_codebook_size": 64, "metrics": […], …}
+
+Dropped, each with its reason: too_short, silent, unreadable (clips that were not trained on).
 """

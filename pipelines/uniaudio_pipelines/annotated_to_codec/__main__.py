@@ -7,5 +7,5 @@ from uniaudio_pipelines.annotated_to_codec.worker import CodecWorker
 from uniaudio_pipelines.edge import edge_main
 
 if __name__ == "__main__":
-    # The one unit drives Ray Train, whose workers do the work.
+    # 0: the worker lives here and starts Ray Train, whose workers do the work.
     sys.exit(edge_main(AnnotatedToCodec, CodecWorker, num_workers=0))

@@ -1,56 +1,80 @@
-"""Which clips a codec learns from, rendered: the same for any store that holds the same annotations."""
+"""Annotated clips as codec training reads them: rendered, cut, with the text they are to be described by.
 
-from collections import defaultdict
-from collections.abc import Iterable
+Row in   {"clip_id": "5f1c…", "split": "train", "transcript": "let's go", …}
+Row out  TrainingClip(samples=[69105] float32 at 24 kHz, text="let's go")
+"""
 
+from dataclasses import dataclass, field
+
+import numpy as np
 from uniaudio_schemas.annotated import Annotated
-from uniaudio_schemas.errors import DataError
+from uniaudio_schemas.errors import DataError, UniaudioError
+from uniaudio_schemas.fingerprint import hash_bytes
+from uniaudio_schemas.manifest import Manifest
 from uniaudio_schemas.raw import Raw
 from uniaudio_schemas.store import Store
 
-from uniaudio.audio.frames import SAMPLE_RATE
+from uniaudio.audio.frames import RECONSTRUCTION_HOP, SAMPLE_RATE
 from uniaudio.audio.render import render_clip
 from uniaudio.codec.training_clips import TrainingClip
 
-
-def choose(rows: Iterable[Annotated], *, max_s: float, max_clip_s: float) -> list[Annotated]:
-    """Clips of each audio domain in turn, in id order, until `max_s` seconds are full."""
-    by_domain: dict[str, list[Annotated]] = defaultdict(list)
-    for row in sorted(rows, key=lambda row: row.clip_id, reverse=True):
-        by_domain[row.domain].append(row)
-    chosen: list[Annotated] = []
-    total_s = 0.0
-    while by_domain and total_s < max_s:
-        for domain in sorted(by_domain):
-            row = by_domain[domain].pop()
-            chosen.append(row)
-            total_s += min(row.num_samples / row.sample_rate, max_clip_s)
-            if not by_domain[domain]:
-                del by_domain[domain]
-    return chosen
+SILENT_BELOW = 1e-4
+HELD_OUT_SHARE = 8
+"""Where no clip is in the validation split, every eighth of the training split is held out."""
 
 
-def training_clips(
-    store: Store, annotated_plan_id: str, *, splits: tuple[str, ...], max_s: float, max_clip_s: float
-) -> list[TrainingClip]:
-    """Rendered clips of some splits with what is said or heard in them. DataError where there is none."""
-    manifest = store.version("annotated", annotated_plan_id)
-    if manifest is None:
-        raise DataError(f"annotated {annotated_plan_id[:8]}: this version is not in the store any more.")
-    raw_version = next((found for found in store.versions("raw") if found.content_id == manifest.parents["raw"]), None)
-    if raw_version is None:
-        raise DataError(f"raw {manifest.parents['raw'][:8]}: this version is not in the store any more.")
-    rows = [row for row in store.rows(manifest, Annotated) if row.domain != "text" and row.split in splits]
-    chosen = choose(rows, max_s=max_s, max_clip_s=max_clip_s)
-    wanted = {row.raw_clip_id for row in chosen}
-    raw = {row.clip_id: row for row in store.rows(raw_version, Raw) if row.clip_id in wanted}
-    clips = []
-    for row in chosen:
-        samples = render_clip(store, row, raw[row.raw_clip_id])[: int(max_clip_s * SAMPLE_RATE)]
-        # The text belongs to the whole clip: of a clip that is cut here it would claim what is not heard.
-        is_whole = row.num_samples <= max_clip_s * row.sample_rate
-        text = (row.given_text or row.transcript or row.caption or "") if is_whole or row.domain != "speech" else ""
-        clips.append(TrainingClip(samples=samples, text=text))
-    if not clips:
-        raise DataError(f"annotated {annotated_plan_id[:8]}: no clip of the splits {', '.join(splits)} to train a codec on.")
-    return clips
+@dataclass
+class TrainingAudio:
+    train: list[TrainingClip] = field(default_factory=list)
+    held_out: list[TrainingClip] = field(default_factory=list)
+    dropped: list[tuple[str, str, str]] = field(default_factory=list)
+    """Clip id, reason, detail."""
+
+
+def load_training_audio(
+    store: Store, annotated: Manifest, raw: Manifest, *, max_clip_s: float, max_hours: float
+) -> TrainingAudio:
+    """Clips of the splits `train` and `val`; never of `test`."""
+    audio, room = TrainingAudio(), max_hours * 3600 * SAMPLE_RATE
+    chosen = [row for row in store.rows(annotated, Annotated) if row.num_samples > 0 and row.split != "test"]
+    needed = {row.raw_clip_id for row in chosen}
+    raw_rows = {row.clip_id: row for row in store.rows(raw, Raw) if row.clip_id in needed}
+    validated = any(row.split == "val" for row in chosen)
+    for index, row in enumerate(sorted(chosen, key=lambda row: hash_bytes(row.clip_id.encode()))):
+        if room <= 0:
+            break
+        clip = _load(store, row, raw_rows.get(row.raw_clip_id), int(max_clip_s * SAMPLE_RATE), audio)
+        if clip is None:
+            continue
+        room -= len(clip.samples)
+        held_out = row.split == "val" if validated else index % HELD_OUT_SHARE == 0
+        (audio.held_out if held_out else audio.train).append(clip)
+    if not audio.train or not audio.held_out:
+        raise DataError(f"annotated: {len(chosen)} clips of audio are too few to train a codec and hold some out.")
+    return audio
+
+
+def text_of(row: Annotated) -> str:
+    """What the reasoning branch has to say of a clip: the reference where there is one."""
+    return next((text for text in (row.given_text, row.transcript, row.lyrics, row.caption) if text), "")
+
+
+def _load(store: Store, row: Annotated, raw: Raw | None, max_samples: int, audio: TrainingAudio) -> TrainingClip | None:
+    try:
+        if raw is None:
+            raise DataError(f"raw clip {row.raw_clip_id} is missing")
+        samples = render_clip(store, row, raw)
+    except UniaudioError as error:
+        audio.dropped.append((row.clip_id, "unreadable", str(error)))
+        return None
+    if len(samples) < RECONSTRUCTION_HOP:
+        audio.dropped.append((row.clip_id, "too_short", f"{len(samples)} samples, at least {RECONSTRUCTION_HOP}"))
+        return None
+    peak = float(np.abs(samples).max())
+    # Not `peak < …`: that would let NaN through.
+    if not peak >= SILENT_BELOW:
+        audio.dropped.append((row.clip_id, "silent", f"peak {peak:.1e}, at least {SILENT_BELOW:.1e}"))
+        return None
+    # A text says nothing of a clip whose end is cut off.
+    text = text_of(row) if len(samples) <= max_samples else ""
+    return TrainingClip(samples=samples[:max_samples], text=text)

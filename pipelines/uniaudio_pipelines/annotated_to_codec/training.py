@@ -1,104 +1,158 @@
-"""What each Ray Train worker runs: the phases of codec training, reporting a checkpoint as each phase says.
+"""The training run under Ray Train: the function each worker runs, and the run around it.
 
-Writes   <store>/train/<plan id>/final/{config.json, codec.safetensors, result.json}, whole or not at all, by rank 0
+Reads    annotated and raw
+Writes   <store>/train/<plan id>/final/{config.json, codec.safetensors, result.json}, whole or not at all
 """
 
 import json
 import shutil
-import sys
-import tempfile
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from uniaudio_schemas.errors import StoreError, UsageError
+from uniaudio_schemas.manifest import Plan
 from uniaudio_schemas.store import Store
 
+from uniaudio.stages.codec_phase import CodecPhase
+from uniaudio_pipelines.annotated_to_codec.job import AnnotatedToCodec
 from uniaudio_pipelines.metering import usage
 
-RESULT_FILE = "result.json"
+RESULT_FILE, PROGRESS_FILE = "result.json", "progress.json"
+MAX_FAILURES = 3
+"""Times a worker group may die before the run gives up."""
+
+
+def run_folder(store: Store, plan_id: str) -> Path:
+    return Path(str(store.root)) / "train" / plan_id
+
+
+def final_folder(store: Store, plan_id: str) -> Path:
+    return run_folder(store, plan_id) / "final"
+
+
+def train_with_ray(store: Store, job: AnnotatedToCodec, plan: Plan) -> None:
+    """Train until the final folder is there; goes on from the last checkpoint of an earlier run of the same plan."""
+    from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
+    from ray.train.torch import TorchTrainer
+
+    if "://" in str(store.root):
+        raise UsageError(f"`store` must be a folder that all workers see, but is {store.root}.")
+    if final_folder(store, plan.plan_id).is_dir():
+        return
+    resources = {"CPU": 1.0, **({"GPU": job.num_gpus} if job.num_gpus else {})}
+    trainer = TorchTrainer(
+        train_worker,
+        train_loop_config=_worker_config(store, job, plan),
+        scaling_config=ScalingConfig(
+            num_workers=job.num_workers, use_gpu=job.num_gpus > 0, resources_per_worker=resources
+        ),
+        run_config=RunConfig(
+            name="run",
+            storage_path=str(run_folder(store, plan.plan_id)),
+            failure_config=FailureConfig(max_failures=MAX_FAILURES),
+            checkpoint_config=CheckpointConfig(num_to_keep=2),
+        ),
+    )
+    result = trainer.fit()
+    if not final_folder(store, plan.plan_id).is_dir():
+        raise StoreError(f"{job.EDGE}: Ray Train ended without a codec ({result.error}).")
 
 
 def train_worker(config: dict[str, Any]) -> None:
-    """Train, resuming from Ray Train's last checkpoint where there is one."""
+    """What every worker runs: all phases, reporting checkpoints to Ray Train. Rank 0 writes the final folder."""
     import ray.train
 
-    from uniaudio.codec.codec import ReasoningCodec
-    from uniaudio.codec.config import CodecConfig
-    from uniaudio.codec.training import train_codec
-    from uniaudio.stages.codec_phase import CodecPhase
-    from uniaudio_pipelines.annotated_to_codec.clips import training_clips
-
-    store = Store(config["store"])
-    limits = {"max_clip_s": config["max_clip_s"]}
-    plan_id = config["annotated_plan_id"]
-    train = training_clips(store, plan_id, splits=("train",), max_s=config["max_train_s"], **limits)
-    held_out = training_clips(store, plan_id, splits=("val", "test"), max_s=config["max_held_out_s"], **limits)
-    codec = ReasoningCodec.create(CodecConfig.preset(config["size"]), seed=config["seed"]).to(config["device"])
-    phases = [CodecPhase(**{**phase, "trains": tuple(phase["trains"]), "betas": tuple(phase["betas"])}) for phase in config["phases"]]
     last = ray.train.get_checkpoint()
-    rank = ray.train.get_context().get_world_rank()
-    reporter = _reporter(rank, sum(phase.num_steps for phase in phases), [phase.num_steps for phase in phases])
     if last is None:
-        metrics = train_codec(codec, phases, train, held_out, on_checkpoint=reporter)
+        _train(config, None)
     else:
         with last.as_directory() as folder:
-            metrics = train_codec(codec, phases, train, held_out, resume_from=Path(folder), on_checkpoint=reporter)
-    if rank == 0:
-        _write_final(Path(config["final"]), codec, config["size"], metrics, sum(phase.num_steps for phase in phases))
+            _train(config, Path(folder))
 
 
-def _reporter(rank: int, total: int, phase_steps: list[int]) -> Callable[[Any, Callable[[Path], None]], None]:
+def _train(config: dict[str, Any], resume_from: Path | None) -> None:
     import ray.train
-    from ray.train import Checkpoint
 
-    def report(state: Any, save: Callable[[Path], None]) -> None:
-        step = sum(phase_steps[: state.phase_index]) + state.step
-        losses = {metric.name: round(metric.value, 4) for metric in state.metrics[-3:]}
-        checkpoint = None
-        if rank == 0:
-            sys.stdout.write(f"annotated_to_codec {step}/{total} steps, {losses}\n")
-            sys.stdout.write("PROGRESS " + json.dumps({"done": step, "total": total, "unit": "steps"}) + "\n")
-            sys.stdout.flush()
-            folder = Path(tempfile.mkdtemp()) / "checkpoint"
-            save(folder)
-            checkpoint = Checkpoint.from_directory(str(folder))
-        ray.train.report({"step": step}, checkpoint=checkpoint)
-        if checkpoint is not None:
-            shutil.rmtree(folder.parent, ignore_errors=True)
+    from uniaudio.codec.training import train_codec
+    from uniaudio_pipelines.annotated_to_codec.clips import load_training_audio
+    from uniaudio_pipelines.annotated_to_codec.reporting import Reporter
 
-    return report
+    store, rank = Store(config["store"]), ray.train.get_context().get_world_rank()
+    audio = load_training_audio(
+        store,
+        _version(store, "annotated", config["annotated"]),
+        _version(store, "raw", config["raw"]),
+        max_clip_s=config["max_clip_s"],
+        max_hours=config["max_hours"],
+    )
+    phases = [CodecPhase(**{**phase, "trains": tuple(phase["trains"])}) for phase in config["phases"]]
+    codec = _new_codec(config)
+    reporter = Reporter(run_folder(store, config["plan_id"]), phases, rank)
+    metrics = train_codec(
+        codec,
+        phases,
+        audio.train,
+        audio.held_out,
+        resume_from=resume_from,
+        on_checkpoint=reporter.checkpoint,
+        on_step=reporter.step,
+    )
+    if rank == 0:
+        result = {
+            "fingerprint": codec.fingerprint,
+            "metrics": [asdict(metric) for metric in metrics],
+            "dropped": audio.dropped,
+            "audio_s": sum(len(clip.samples) for clip in audio.train) / 24_000,
+            "num_train": len(audio.train),
+            "num_held_out": len(audio.held_out),
+            "usage": asdict(usage()),
+        }
+        _write_final(final_folder(store, config["plan_id"]), codec, result)
 
 
-def _write_final(final: Path, codec: Any, size: str, metrics: list[Any], num_steps: int) -> None:
-    from uniaudio.audio.frames import REASONING_HOP, RECONSTRUCTION_HOP, SAMPLE_RATE
+def _new_codec(config: dict[str, Any]) -> Any:
+    from uniaudio.codec.codec import ReasoningCodec
+    from uniaudio.codec.config import CodecConfig
+    from uniaudio.codec.encoders import EncoderFolders
 
-    codec = codec.cpu()
-    config = codec.config
-    row = {
-        "codec_id": codec.fingerprint,
-        "size": size,
-        "sample_rate": SAMPLE_RATE,
-        "reasoning_hop_samples": REASONING_HOP,
-        "reconstruction_hop_samples": RECONSTRUCTION_HOP,
-        "reasoning_codebook_size": config.reasoning_codebook_size,
-        "reconstruction_codebook_size": config.reconstruction_codebook_size,
-        "num_codebooks": 8,
-        "metrics": [asdict(metric) for metric in metrics],
+    root = Path(config["encoders"])
+    folders = EncoderFolders(whisper=root / "whisper", wavlm=root / "wavlm", music=root / "music")
+    codec = ReasoningCodec.create(
+        CodecConfig.preset(config["size"]),
+        seed=config["seed"],
+        encoder_folders=folders if config["encoders"] else None,
+    )
+    return codec.to(config["device"])
+
+
+def _worker_config(store: Store, job: AnnotatedToCodec, plan: Plan) -> dict[str, Any]:
+    """Plain values: what a worker on another machine needs."""
+    return {
+        "store": str(store.root),
+        "plan_id": plan.plan_id,
+        "annotated": plan.parents["annotated"],
+        "raw": plan.parents["raw"],
+        "phases": [phase.to_dict() for phase in job.training_phases()],
+        "size": job.size,
+        "seed": job.seed,
+        "device": job.device,
+        "encoders": job.encoders,
+        "max_clip_s": job.max_clip_s,
+        "max_hours": job.max_hours,
     }
-    partial = final.with_name("final.partial")
+
+
+def _version(store: Store, kind: str, content_id: str) -> Any:
+    for manifest in store.versions(kind):
+        if manifest.content_id == content_id:
+            return manifest
+    raise StoreError(f"{store.root}: has no version of `{kind}` with the content {content_id} any more.")
+
+
+def _write_final(folder: Path, codec: Any, result: dict[str, Any]) -> None:
+    partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     codec.save(partial)
-    row["config"] = (partial / "config.json").read_text(encoding="utf-8")
-    result = {"row": row, "num_steps": num_steps, "usage": asdict(usage())}
     (partial / RESULT_FILE).write_text(json.dumps(result, sort_keys=True), encoding="utf-8")
-    partial.replace(final)
-
-
-def read_result(final: Path) -> dict[str, Any]:
-    """What `train_worker` left behind, its curve as rows."""
-    from uniaudio_schemas.codec import Metric
-
-    result: dict[str, Any] = json.loads((final / RESULT_FILE).read_text(encoding="utf-8"))
-    result["row"]["metrics"] = [Metric(**metric) for metric in result["row"]["metrics"]]
-    return result
+    partial.replace(folder)

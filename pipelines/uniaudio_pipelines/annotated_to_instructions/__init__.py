@@ -8,5 +8,8 @@ Row out  {"task": "asr", "split": "train", "segments": [{"kind": "prompt", "text
           {"kind": "reasoning", "clip_id": "5f1c…"}, {"kind": "reconstruction", "clip_id": "5f1c…"},
           {"kind": "text", "wrapper": "transcription", "text": "Let's go.", "loss": True}], …}
 
-A clip that serves several tasks is named by several rows and tokenized once. Mixtures are recipes, rendered when they are tokenized.
+A clip that serves several tasks is named by several rows and tokenized once. Mixtures, noisy copies and pieces are
+recipes, rendered when they are tokenized. Clips of one example share one corpus and one split.
+
+Dropped, each with its reason: no_text, no_caption, no_audio, low_mos, no_partner, unequal_parts, too_long.
 """

@@ -1,18 +1,28 @@
-"""One shard of annotated clips to the instructions that its clips allow. Pairs (mixtures, sentences) stay inside a shard and a split."""
+"""One shard of annotated clips to the instructions that its clips allow.
 
-from collections.abc import Iterator
-from itertools import groupby
+An example of several clips goes into the shard of one of them, and its partners come from the whole corpus: what is
+built does not depend on how the clips are cut into shards. Memory: the annotations of one corpus, without words and
+embeddings.
+"""
 
+import pyarrow.compute as pc
 from uniaudio_schemas.annotated import Annotated
 from uniaudio_schemas.errors import UsageError
 from uniaudio_schemas.instructions import Instruction
 from uniaudio_schemas.manifest import Plan
 from uniaudio_schemas.store import Dropped, Store
 
-from uniaudio.tasks import TASKS
+from uniaudio.audio.frames import SAMPLE_RATE
+from uniaudio.tasks.recipes import positions_of, samples_of
+from uniaudio.tasks.sentences import GROUP
+from uniaudio_pipelines.annotated_to_instructions.examples import Built, NotBuilt, Outcome, has_audio
 from uniaudio_pipelines.annotated_to_instructions.job import AnnotatedToInstructions
-from uniaudio_pipelines.annotated_to_instructions.pairs import mixtures, sentences, stems
+from uniaudio_pipelines.annotated_to_instructions.several import of_several_clips
+from uniaudio_pipelines.annotated_to_instructions.single import of_one_clip
 from uniaudio_pipelines.edge import ShardResult
+
+_UNREAD = {"words", "speaker_embedding", "annotations"}
+_COLUMNS = [name for name in Annotated.__dataclass_fields__ if name not in _UNREAD]
 
 
 class InstructionWorker:
@@ -22,65 +32,67 @@ class InstructionWorker:
         if annotated is None or annotated.content_id != plan.parents["annotated"]:
             raise UsageError("`annotated` has changed since this job was planned: run the flow again.")
         self._annotated = annotated
+        self._corpora: dict[str, _Corpus] = {}
 
     def process(self, unit: str) -> ShardResult:
-        shard = next(shard for shard in self._annotated.shards if shard.unit == unit)
-        from uniaudio_schemas.record import rows
+        clip_ids: dict[str, set[str]] = {}
+        for shard in self._annotated.shards:
+            if shard.unit == unit:
+                table = self._store.table_of_shard(self._annotated, shard)
+                for clip_id, corpus in zip(table["clip_id"].to_pylist(), table["corpus"].to_pylist(), strict=True):
+                    clip_ids.setdefault(corpus, set()).add(clip_id)
+        outcomes = [
+            outcome
+            for name, owned in sorted(clip_ids.items())
+            for outcome in self._corpus(name).outcomes
+            if outcome.anchor in owned
+        ]
+        made = [outcome.instruction for outcome in outcomes if isinstance(outcome, Built)]
+        dropped = [
+            Dropped(row_id=outcome.anchor, reason=outcome.reason, detail=outcome.detail, unit=unit)
+            for outcome in outcomes
+            if isinstance(outcome, NotBuilt)
+        ]
+        samples = {clip: count for name in clip_ids for clip, count in self._corpus(name).num_samples.items()}
+        heard = {clip: count for row in made for clip, count in _clips_of(row, samples).items()}
+        return ShardResult(rows=made, dropped=dropped, statistics={"audio_s": sum(heard.values()) / SAMPLE_RATE})
 
-        clips = list(rows(self._store.table_of_shard(self._annotated, shard), Annotated))
-        made: dict[str, Instruction] = {}
-        dropped = []
-        for clip in clips:
-            examples = list(single(clip, self._job))
-            if not examples:
-                dropped.append(
-                    Dropped(
-                        row_id=clip.clip_id,
-                        reason="no_task",
-                        detail=f"{clip.domain} without text or caption",
-                        unit=unit,
-                    )
-                )
-            made.update((example.instruction_id, example) for example in examples)
-        for example in pairs(clips, self._job):
-            made[example.instruction_id] = example
-        return ShardResult(rows=list(made.values()), dropped=dropped)
-
-
-def single(clip: Annotated, job: AnnotatedToInstructions) -> Iterator[Instruction]:
-    """The examples of one clip alone."""
-    common = {"split": clip.split, "corpus": clip.corpus, "seed": job.seed}
-    if clip.domain == "text":
-        if clip.text:
-            yield TASKS["text_only"].instruction({"text": clip.text}, **common)  # type: ignore[arg-type]
-        return
-    yield TASKS["audio_only"].instruction({"clip": clip.clip_id}, **common)  # type: ignore[arg-type]
-    for name, role, text in _texts(clip, job):
-        yield TASKS[name].instruction({"clip": clip.clip_id, role: text}, **common)  # type: ignore[arg-type]
+    def _corpus(self, name: str) -> "_Corpus":
+        if name not in self._corpora:
+            table = self._store.read(self._annotated, columns=_COLUMNS)
+            chosen = table.filter(pc.equal(table["corpus"], name))
+            self._corpora = {name: _Corpus([Annotated(**values) for values in chosen.to_pylist()], self._job)}
+        return self._corpora[name]
 
 
-def _texts(clip: Annotated, job: AnnotatedToInstructions) -> Iterator[tuple[str, str, str]]:
-    """(task, role, text) of the tasks between this clip and a text. A script goes before what a recognizer heard."""
-    transcript = clip.given_text or clip.transcript
-    if clip.domain == "speech" and transcript:
-        yield "asr", "transcript", transcript
-        if (clip.mos or job.min_mos) >= job.min_mos:
-            yield "tts", "transcript", transcript
-    if clip.domain == "sound" and clip.caption:
-        yield "audio_caption", "caption", clip.caption
-        yield "text_to_sound", "caption", clip.caption
-    if clip.domain == "music" and clip.caption:
-        yield "music_caption", "caption", clip.caption
-        yield "text_to_music", "caption", clip.caption
-    if clip.domain == "music" and clip.lyrics:
-        yield "lyric_recognition", "transcript", clip.lyrics
-        yield "lyrics_to_song", "lyrics", clip.lyrics
+class _Corpus:
+    """Everything that one corpus gives."""
+
+    def __init__(self, clips: list[Annotated], job: AnnotatedToInstructions) -> None:
+        clips = sorted(clips, key=lambda clip: clip.clip_id)
+        self.num_samples = {clip.clip_id: samples_of(clip) for clip in clips if has_audio(clip)}
+        self._job = job
+        found: dict[str, Outcome] = {}
+        """Equal examples (two clips that chose each other) are one."""
+        several = list(of_several_clips(clips, job))
+        for outcome in [*(outcome for clip in clips for outcome in of_one_clip(clip, job)), *several]:
+            key = outcome.instruction.instruction_id if isinstance(outcome, Built) else repr(outcome)
+            found.setdefault(key, self._if_short(outcome))
+        self.outcomes = list(found.values())
+
+    def _if_short(self, outcome: Outcome) -> Outcome:
+        if isinstance(outcome, NotBuilt):
+            return outcome
+        row = outcome.instruction
+        limit = self._job.max_sentence_positions if row.mixture == GROUP else self._job.max_positions
+        needed = positions_of(row, self.num_samples)
+        if needed <= limit:
+            return outcome
+        return NotBuilt(outcome.anchor, "too_long", f"{row.task}: about {needed} positions, at most {limit}")
 
 
-def pairs(clips: list[Annotated], job: AnnotatedToInstructions) -> Iterator[Instruction]:
-    """The examples of several clips of one split."""
-    for _, group in groupby(sorted(clips, key=lambda clip: (clip.split, clip.clip_id)), key=lambda clip: clip.split):
-        same_split = list(group)
-        yield from mixtures(same_split, job)
-        yield from stems(same_split, job)
-        yield from sentences(same_split, job)
+def _clips_of(row: Instruction, num_samples: dict[str, int]) -> dict[str, int]:
+    """The clips that an example needs tokens of, and their lengths at 24 kHz."""
+    made = {recipe.clip_id: recipe.num_samples for recipe in row.recipes}
+    used = {segment.clip_id for segment in row.segments if segment.clip_id}
+    return {clip: made.get(clip) or num_samples[clip] for clip in sorted(used)}

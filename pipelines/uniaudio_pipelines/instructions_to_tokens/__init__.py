@@ -1,11 +1,10 @@
-"""Encode every clip that an instruction names, once per codec.
+"""`instructions` to `tokens`: every clip an instruction names, rendered and encoded once under one codec.
 
-Reads    instructions, codec, and for the audio annotated and raw
-Writes   tokens
-Runs on  one worker a device
-Row in   {"clip_id": "5f1c…", "raw_clip_id": "5f1c…", "first_sample": 0, "num_samples": 31744, "sample_rate": 11025, …}, or a recipe
-Row out  {"clip_id": "5f1c…", "num_samples": 69103, "reasoning_codes": [[12, 3, …], …], "reconstruction_codes": [[99, 4, …], …]}
+Reads    instructions.v1, annotated, raw, codec; and every version of tokens, for codes that are there already
+Writes   tokens.v1, one shard for each range of hashed clip ids
+Runs on  one worker per device
+Row in   {"instruction_id": "a3…", "segments": [{"kind": "reasoning", "clip_id": "5f1c…", …}, …], "recipes": [], …}
+Row out  {"clip_id": "5f1c…", "num_samples": 69105, "reasoning_codes": [[12, 3, …], …], "reconstruction_codes": [[99, …], …]}
 
-The clip is the unit of reuse: shards of older versions under the same codec and numerics are named again, and only clips that none of them
-holds are encoded. Recipes are rendered here and nowhere else.
+Dropped, each with its reason: silent, too_short, unknown_clip, unreadable.
 """

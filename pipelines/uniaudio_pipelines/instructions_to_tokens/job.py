@@ -1,101 +1,104 @@
-"""The job of the edge `instructions_to_tokens`: which codec, on which device. Plans from manifests and id columns alone."""
+"""The job of the edge `instructions_to_tokens`: which clips, under which codec, on which kind of device."""
 
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-from uniaudio_schemas.codec import CodecRow
-from uniaudio_schemas.errors import UsageError
-from uniaudio_schemas.fingerprint import hash_json, numerics
-from uniaudio_schemas.manifest import Manifest, Plan, ShardInfo
+import pyarrow as pa
+import pyarrow.compute as pc
+from uniaudio_schemas.errors import StoreError, UsageError
+from uniaudio_schemas.fingerprint import hash_bytes, numerics
+from uniaudio_schemas.manifest import Manifest, Plan
 from uniaudio_schemas.store import Store
 
 from uniaudio_pipelines.jobs import parent
 
 CODE_VERSION = "1"
-"""Goes up when the same clips and codec would give other codes."""
+"""Goes up when the same clip and codec would give other codes; codes of another version are not taken over."""
+_BITS = 32
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InstructionsToTokens:
-    """Encode the clips of instructions."""
+    """Encode every clip that the instructions name and that has no codes yet."""
 
     EDGE: ClassVar[str] = "instructions_to_tokens"
     WRITES: ClassVar[str] = "tokens"
 
-    clips_per_shard: int = 64
-    gpus_per_worker: float = 0.0
-    """0 encodes on the CPU."""
+    min_samples: int = 4_800
+    """At 24 kHz (0.2 s, one reasoning frame); shorter clips are dropped as `too_short`."""
+    clips_per_unit: int = 64
+    """Mean number of clips in a shard, at most."""
+    num_gpus: float = 0.0
+    """Of one worker; 0 encodes on the CPU."""
     instructions_ref: str = "latest"
     codec_ref: str = "latest"
     ref: str = "latest"
 
     def plan(self, store: Store) -> Plan:
-        if self.clips_per_shard < 1:
-            raise UsageError(f"`clips_per_shard` must be 1 or more, but is {self.clips_per_shard}.")
+        if self.clips_per_unit < 1 or self.min_samples < 1:
+            raise UsageError(
+                f"`clips_per_unit` and `min_samples` must be 1 or more, but are {self.clips_per_unit} and "
+                f"{self.min_samples}."
+            )
         instructions = parent(store, "instructions", "build-multitask-data", self.instructions_ref)
         codec = parent(store, "codec", "train-codec", self.codec_ref)
-        wanted = wanted_clips(store, instructions)
-        reused, held = self._reusable(store, codec, set(wanted))
-        missing = {clip: corpus for clip, corpus in wanted.items() if clip not in held}
+        annotated = version_with(store, "annotated", instructions.parents["annotated"])
         return Plan(
             kind=self.WRITES,
             schema_version=1,
-            parents={"instructions": instructions.content_id, "codec": codec.content_id},
-            parameters={},
+            parents={
+                "instructions": instructions.content_id,
+                "codec": codec.content_id,
+                "annotated": annotated.content_id,
+                "raw": annotated.parents["raw"],
+            },
+            parameters={"min_samples": self.min_samples, "clips_per_unit": self.clips_per_unit},
             code_version=f"{self.EDGE}-{CODE_VERSION}",
-            numerics=self.numerics,
-            units=sorted(self.units(missing)),
-            reused=reused,
+            numerics=numerics(self.device),
+            units=sorted(self.clips_by_unit(store, instructions)),
         )
+
+    def resources(self) -> dict[str, float]:
+        return {"num_cpus": 1.0, "num_gpus": self.num_gpus}
 
     @property
     def device(self) -> str:
-        return "cuda" if self.gpus_per_worker > 0 else "cpu"
+        return "cuda" if self.num_gpus > 0 else "cpu"
 
-    @property
-    def numerics(self) -> str:
-        return numerics(self.device)
+    def clips_by_unit(self, store: Store, instructions: Manifest) -> dict[str, list[str]]:
+        """Unit -> its clip ids, sorted.
 
-    def units(self, missing: dict[str, str]) -> dict[str, list[str]]:
-        """Unit name -> its clips; a name says the corpus and, by a hash, which clips."""
-        by_corpus: dict[str, list[str]] = defaultdict(list)
-        for clip, corpus in sorted(missing.items()):
-            by_corpus[corpus].append(clip)
-        units = {}
-        for corpus, clips in sorted(by_corpus.items()):
-            for start in range(0, len(clips), self.clips_per_shard):
-                chosen = clips[start : start + self.clips_per_shard]
-                units[f"{corpus}-{hash_json(chosen)[:12]}"] = chosen
-        return units
-
-    def resources(self) -> dict[str, float]:
-        return {"num_cpus": 1.0, "num_gpus": self.gpus_per_worker}
-
-    def _reusable(self, store: Store, codec: Manifest, wanted: set[str]) -> tuple[list[ShardInfo], set[str]]:
-        """Committed shards of this codec and these numerics that hold wanted clips, and the clips they hold. No clip twice."""
-        fingerprint = next(store.rows(codec, CodecRow)).codec_id
-        reused: dict[str, ShardInfo] = {}
-        held: set[str] = set()
-        for version in store.versions(self.WRITES):
-            if version.numerics != self.numerics or version.code_version != f"{self.EDGE}-{CODE_VERSION}":
-                continue
-            for shard in version.shards:
-                if shard.sha256 in reused or store.shard_metadata(version, shard).get("codec_fingerprint") != fingerprint:
-                    continue
-                clips = set(store.table_of_shard(version, shard)["clip_id"].to_pylist())
-                if clips & wanted and not clips & held:
-                    reused[shard.sha256] = shard
-                    held |= clips
-        return sorted(reused.values(), key=lambda shard: (shard.unit, shard.sha256)), held
+        A unit is a range of hashed clip ids, not of positions: a few new clips change the shards they fall into, and
+        all others come out byte for byte as they are in the store.
+        """
+        clips = sorted(clips_of(store, instructions))
+        bits = (max(0, -(-len(clips) // self.clips_per_unit) - 1)).bit_length()
+        units: dict[str, list[str]] = defaultdict(list)
+        for clip in clips:
+            units[f"clips-{int(hash_bytes(clip.encode())[:8], 16) >> (_BITS - bits):05d}"].append(clip)
+        return dict(units)
 
 
-def wanted_clips(store: Store, instructions: Manifest) -> dict[str, str]:
-    """Clip that a segment names -> corpus of the first instruction that names it."""
-    wanted: dict[str, str] = {}
-    table = store.read(instructions, ["corpus", "segments"])
-    for corpus, segments in zip(table["corpus"].to_pylist(), table["segments"].to_pylist(), strict=True):
-        for segment in segments:
-            if segment["clip_id"]:
-                wanted[segment["clip_id"]] = min(corpus, wanted.get(segment["clip_id"], corpus))
-    return wanted
+def clips_of(store: Store, instructions: Manifest) -> set[str]:
+    """Ids of the clips that segments name: what has to be encoded (parents of recipes only where they are named)."""
+    found: set[str] = set()
+    for column in _columns(store, instructions):
+        segments = column.combine_chunks().flatten()
+        found.update(pc.unique(pc.struct_field(segments, "clip_id")).to_pylist())
+    return found - {""}
+
+
+def version_with(store: Store, kind: str, content_id: str) -> Manifest:
+    """The version of `kind` that another one was made from; the ref may point elsewhere by now."""
+    for manifest in store.versions(kind):
+        if manifest.content_id == content_id:
+            return manifest
+    raise StoreError(f"{store.root}: has no version of `{kind}` with the content {content_id} any more.")
+
+
+def _columns(store: Store, instructions: Manifest) -> Iterator[pa.ChunkedArray]:
+    for table in store.tables(instructions, ["segments"]):
+        if table.num_rows:
+            yield table["segments"]

@@ -3,9 +3,12 @@
 Reads    instructions, tokens, codec
 Writes   sequences
 Runs on  a CPU
-Row in   {"task": "asr", "segments": [{"kind": "prompt", "text": "Transcribe …"}, {"kind": "reasoning", "clip_id": "5f1c…"}, …]} and
+Row in   {"task": "asr", "segments": [{"kind": "prompt", "text": "Write it."}, {"kind": "reasoning", …}, …]} and
          {"clip_id": "5f1c…", "reasoning_codes": [[12, 3, …], …], "reconstruction_codes": [[99, 4, …], …]}
-Row out  {"task": "asr", "segments": [{"kind": "text", "start": 0, "length": 31, "loss": False}, …], "audio_ids": [[64, …], …], "text_ids": [256, …]}
+Row out  {"task": "asr", "segments": [{"kind": "text", "start": 0, "length": 31, "loss": False}, …],
+          "audio_ids": [[64, …], …], "text_ids": [256, …]}
 
-The vocabulary and its fingerprint, and the codec's, stand in each shard's schema metadata.
+The vocabulary and its fingerprint, the codec's, and the numerics stand in each shard's schema metadata.
+
+Dropped, each with its reason: missing_tokens, too_long.
 """

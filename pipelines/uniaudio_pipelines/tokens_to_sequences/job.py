@@ -1,9 +1,11 @@
-"""The job of the edge `tokens_to_sequences`."""
+"""The job of the edge `tokens_to_sequences`: which text tokenizer, and how long an example may be."""
 
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import ClassVar
 
 from uniaudio_schemas.errors import FingerprintError, UsageError
+from uniaudio_schemas.fingerprint import hash_file
 from uniaudio_schemas.manifest import Plan
 from uniaudio_schemas.store import Store
 
@@ -11,6 +13,7 @@ from uniaudio_pipelines.jobs import parent
 
 CODE_VERSION = "1"
 """Goes up when the same instructions and tokens would give other rows."""
+BYTES = "bytes"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -20,10 +23,11 @@ class TokensToSequences:
     EDGE: ClassVar[str] = "tokens_to_sequences"
     WRITES: ClassVar[str] = "sequences"
 
-    tokenizer: str = "bytes"
-    """`bytes`, or the path of a Hugging Face tokenizer folder."""
-    max_positions: int = 1536
-    """Longer examples are dropped as `too_long`: the context of stage 4."""
+    tokenizer: str = BYTES
+    """`bytes`, or a folder with a `tokenizer.json`."""
+    max_positions: int = 2048
+    """Longer examples are dropped as `too_long`: the longest context of the paper. A stage leaves out what its own
+    context cannot hold."""
     instructions_ref: str = "latest"
     tokens_ref: str = "latest"
     codec_ref: str = "latest"
@@ -35,20 +39,31 @@ class TokensToSequences:
         instructions = parent(store, "instructions", "build-multitask-data", self.instructions_ref)
         tokens = parent(store, "tokens", "tokenize-corpus", self.tokens_ref)
         codec = parent(store, "codec", "train-codec", self.codec_ref)
-        if tokens.parents.get("codec", codec.content_id) != codec.content_id:
-            raise FingerprintError(
-                "`tokens` were made with another codec: run `prefect deployment run tokenize-corpus/local` first."
-            )
         parents = {"instructions": instructions.content_id, "tokens": tokens.content_id, "codec": codec.content_id}
+        for kind in ("instructions", "codec"):
+            if tokens.parents.get(kind, parents[kind]) != parents[kind]:
+                raise FingerprintError(
+                    f"`tokens` must be made from {kind} {parents[kind][:8]}, but are from {tokens.parents[kind][:8]}: "
+                    f"run `prefect deployment run tokenize-corpus/local` first."
+                )
         parameters = {name: value for name, value in asdict(self).items() if not name.endswith("ref")}
         return Plan(
             kind=self.WRITES,
             schema_version=1,
             parents=parents,
-            parameters=parameters,
+            parameters={**parameters, "tokenizer": self.tokenizer_contents()},
             code_version=f"{self.EDGE}-{CODE_VERSION}",
-            units=sorted(shard.unit for shard in instructions.shards),
+            units=sorted({shard.unit for shard in instructions.shards}),
         )
+
+    def tokenizer_contents(self) -> str:
+        """The tokenizer's identity without loading it: where its folder lies is no part of a version."""
+        if self.tokenizer == BYTES:
+            return BYTES
+        files = [Path(self.tokenizer) / name for name in ("tokenizer.json", "tokenizer_config.json")]
+        if not files[0].is_file():
+            raise UsageError(f"`tokenizer` must be bytes or a folder with a tokenizer.json, but is {self.tokenizer}.")
+        return " ".join(hash_file(file) for file in files if file.is_file())
 
     def resources(self) -> dict[str, float]:
         return {"num_cpus": 1.0}

@@ -3,20 +3,21 @@
 import pyarrow as pa
 import pyarrow.compute as pc
 from uniaudio_schemas.codec import CodecRow
-from uniaudio_schemas.errors import DataError, UsageError
+from uniaudio_schemas.errors import DataError, FingerprintError, UsageError
 from uniaudio_schemas.instructions import Instruction
 from uniaudio_schemas.manifest import Manifest, Plan
-from uniaudio_schemas.record import rows
+from uniaudio_schemas.record import from_table
 from uniaudio_schemas.sequences import Sequence
 from uniaudio_schemas.store import Dropped, Store
 from uniaudio_schemas.tokens import Tokens
 
 from uniaudio.audio.frames import SAMPLE_RATE
 from uniaudio.sequence.build import build_sequence
+from uniaudio.sequence.layout import num_positions
 from uniaudio.sequence.vocabulary import Vocabulary
 from uniaudio.text.tokenizer import ByteTokenizer, HuggingFaceTokenizer, TextTokenizer
 from uniaudio_pipelines.edge import ShardResult
-from uniaudio_pipelines.tokens_to_sequences.job import TokensToSequences
+from uniaudio_pipelines.tokens_to_sequences.job import BYTES, TokensToSequences
 
 
 class SequenceWorker:
@@ -24,59 +25,80 @@ class SequenceWorker:
         self._store, self._job = Store(store_root), job
         self._instructions = _parent(self._store, "instructions", job.instructions_ref, plan)
         self._tokens = _parent(self._store, "tokens", job.tokens_ref, plan)
-        codec = next(self._store.rows(_parent(self._store, "codec", job.codec_ref, plan), CodecRow))
+        self._codec = next(self._store.rows(_parent(self._store, "codec", job.codec_ref, plan), CodecRow))
         self._tokenizer: TextTokenizer = (
-            ByteTokenizer() if job.tokenizer == "bytes" else HuggingFaceTokenizer.from_folder(job.tokenizer)
+            ByteTokenizer() if job.tokenizer == BYTES else HuggingFaceTokenizer.from_folder(job.tokenizer)
         )
         self._vocabulary = Vocabulary.build(
-            self._tokenizer, codec.reasoning_codebook_size, codec.reconstruction_codebook_size
+            self._tokenizer, self._codec.reasoning_codebook_size, self._codec.reconstruction_codebook_size
         )
-        self._codec_fingerprint = codec.codec_id
-        for shard in self._tokens.shards:
-            found = self._store.shard_metadata(self._tokens, shard).get("codec_fingerprint", codec.codec_id)
-            if found != codec.codec_id:
-                raise DataError(
-                    f"{self._store.shard_path(self._tokens, shard)}: its codec is {found[:8]}, but this one is {codec.codec_id[:8]}."
-                )
-
-    def process(self, unit: str) -> ShardResult:
-        shard = next(shard for shard in self._instructions.shards if shard.unit == unit)
-        instructions = list(rows(self._store.table_of_shard(self._instructions, shard), Instruction))
-        tokens = self._tokens_of(
-            {segment.clip_id for row in instructions for segment in row.segments if segment.clip_id}
-        )
-        made: list[Sequence] = []
-        dropped = []
-        for instruction in instructions:
-            try:
-                sequence = build_sequence(instruction, tokens, self._tokenizer, self._vocabulary)
-            except KeyError as error:
-                dropped.append(
-                    Dropped(row_id=instruction.instruction_id, reason="missing_tokens", detail=str(error), unit=unit)
-                )
-                continue
-            num_positions = sum(segment.length for segment in sequence.segments)
-            if num_positions > self._job.max_positions:
-                detail = f"{num_positions} positions"
-                dropped.append(Dropped(row_id=instruction.instruction_id, reason="too_long", detail=detail, unit=unit))
-            else:
-                made.append(sequence)
-        heard = {segment.clip_id for row in instructions for segment in row.segments if segment.clip_id in tokens}
-        metadata = {
+        self._metadata = {
             "vocabulary": self._vocabulary.to_json(),
             "vocabulary_fingerprint": self._vocabulary.fingerprint,
-            "codec_fingerprint": self._codec_fingerprint,
+            "codec_fingerprint": self._codec.codec_id,
+            **self._numerics(),
         }
-        statistics = {"audio_s": sum(tokens[clip].num_samples for clip in sorted(heard)) / SAMPLE_RATE}
-        return ShardResult(rows=made, dropped=dropped, metadata=metadata, statistics=statistics)
+
+    def process(self, unit: str) -> ShardResult:
+        instructions: list[Instruction] = []
+        for shard in self._instructions.shards:
+            if shard.unit == unit:
+                instructions += from_table(self._store.table_of_shard(self._instructions, shard), Instruction)
+        tokens = self._tokens_of({part.clip_id for row in instructions for part in row.segments if part.clip_id})
+        made: list[Sequence] = []
+        dropped: list[Dropped] = []
+        for row in instructions:
+            result = self._sequence(row, tokens, unit)
+            if isinstance(result, Dropped):
+                dropped.append(result)
+            else:
+                made.append(result)
+        kept = {row.sequence_id for row in made}
+        heard = {part.clip_id for row in instructions if row.instruction_id in kept for part in row.segments}
+        samples = sum(tokens[clip].num_samples for clip in heard if clip)
+        positions = sum(num_positions(row) for row in made)
+        statistics = {"audio_s": samples / SAMPLE_RATE, "num_positions": float(positions)}
+        return ShardResult(rows=made, dropped=dropped, metadata=self._metadata, statistics=statistics)
+
+    def _sequence(self, row: Instruction, tokens: dict[str, Tokens], unit: str) -> Sequence | Dropped:
+        missing = sorted({part.clip_id for part in row.segments if part.clip_id and part.clip_id not in tokens})
+        if missing:
+            detail = f"{row.task}: no tokens of {', '.join(missing)}"
+            return Dropped(row_id=row.instruction_id, reason="missing_tokens", detail=detail, unit=unit)
+        try:
+            sequence = build_sequence(row, tokens, self._tokenizer, self._vocabulary)
+        except (DataError, UsageError) as error:
+            raise DataError(f"instructions row {row.instruction_id} ({row.task}): {error}") from error
+        length = num_positions(sequence)
+        if length > self._job.max_positions:
+            detail = f"{row.task}: {length} positions, at most {self._job.max_positions}"
+            return Dropped(row_id=row.instruction_id, reason="too_long", detail=detail, unit=unit)
+        return sequence
 
     def _tokens_of(self, clip_ids: set[str]) -> dict[str, Tokens]:
         wanted = pa.array(sorted(clip_ids), pa.string())
         found: dict[str, Tokens] = {}
         for table in self._store.tables(self._tokens):
             chosen = table.filter(pc.is_in(table["clip_id"], value_set=wanted))
-            found.update((row.clip_id, row) for row in rows(chosen.combine_chunks(), Tokens))
+            found.update((row.clip_id, row) for row in from_table(chosen.combine_chunks(), Tokens))
         return found
+
+    def _numerics(self) -> dict[str, str]:
+        """The arithmetic behind the codes: one for all shards, as the codec is."""
+        found: set[str] = set()
+        for shard in self._tokens.shards:
+            metadata = self._store.shard_metadata(self._tokens, shard)
+            codec = metadata.get("codec_fingerprint", self._codec.codec_id)
+            if codec != self._codec.codec_id:
+                path = self._store.shard_path(self._tokens, shard)
+                raise FingerprintError(f"{path}: must be of codec {self._codec.codec_id[:8]}, but is of {codec[:8]}.")
+            found.add(metadata.get("numerics", ""))
+        if len(found) > 1:
+            raise FingerprintError(
+                f"The shards of tokens must share one numerics, but have {', '.join(sorted(found))}."
+            )
+        name = "".join(found)
+        return {"numerics": name} if name else {}
 
 
 def _parent(store: Store, kind: str, ref: str, plan: Plan) -> Manifest:

@@ -1,7 +1,8 @@
 """What is said and when: Whisper, with word times by whisper-timestamped.
 
-Whisper's encoder always works on 30 s; a prompt of 3 s costs as much. Here it sees the clip and 3 s of silence, which
-gives the same words on prompts of 1 to 11 s, and word times within 0.1 s, in a quarter of the time.
+Whisper's encoder always works on 30 s; a prompt of 3 s costs as much. Here it sees the clip and 3 s of silence: a
+third of the time. On 15 telephone prompts of 1 to 11 s with known text the word error rate was 8.5 % so and 7.5 %
+with 30 s (one word of 106), word times within 0.1 s.
 """
 
 import math

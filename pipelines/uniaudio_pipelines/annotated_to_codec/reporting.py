@@ -1,0 +1,48 @@
+"""What a training worker tells the outside: checkpoints to Ray Train, its step to a file that the driver reads."""
+
+import json
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from uniaudio.codec.training_state import TrainingState
+from uniaudio.stages.codec_phase import CodecPhase
+
+_EVERY_S = 1.0
+
+
+class Reporter:
+    """One a worker; only rank 0 writes."""
+
+    def __init__(self, folder: Path, phases: Sequence[CodecPhase], rank: int) -> None:
+        self._folder, self._phases, self._rank = folder, phases, rank
+        self._last = 0.0
+
+    def checkpoint(self, state: TrainingState, save: Callable[[Path], None]) -> None:
+        """Called on every worker: Ray Train waits for all of them."""
+        import ray.train
+        from ray.train import Checkpoint
+
+        metrics = {"phase": self._phases[state.phase_index].name, "step": state.step}
+        if self._rank != 0:
+            ray.train.report(metrics)
+            return
+        with tempfile.TemporaryDirectory(prefix="codec-", dir=self._folder) as temporary:
+            save(Path(temporary) / "checkpoint")
+            ray.train.report(metrics, checkpoint=Checkpoint.from_directory(str(Path(temporary) / "checkpoint")))
+
+    def step(self, state: TrainingState) -> None:
+        """At most once a second, and at the end of each phase."""
+        phase = self._phases[state.phase_index]
+        now = time.monotonic()
+        if self._rank != 0 or (now - self._last < _EVERY_S and state.step < phase.num_steps):
+            return
+        self._last = now
+        done = sum(earlier.num_steps for earlier in self._phases[: state.phase_index]) + state.step
+        held_out = [metric.value for metric in state.metrics if metric.name == "held_out_loss"]
+        line = f"{phase.name} {state.step}/{phase.num_steps} steps, held-out loss {held_out[-1]:.3f}"
+        values = {"done": done, "total": sum(one.num_steps for one in self._phases), "line": line}
+        partial = self._folder / "progress.partial"
+        partial.write_text(json.dumps(values), encoding="utf-8")
+        partial.replace(self._folder / "progress.json")

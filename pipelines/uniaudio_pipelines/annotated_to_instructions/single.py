@@ -1,0 +1,94 @@
+"""Examples of one clip alone."""
+
+from collections.abc import Iterator
+from functools import partial
+
+from uniaudio_schemas.annotated import Annotated
+from uniaudio_schemas.instructions import Instruction
+
+from uniaudio.tasks import TASKS
+from uniaudio.tasks.recipes import make_recipe, share_of
+from uniaudio_pipelines.annotated_to_instructions.examples import Built, NotBuilt, Outcomes, has_audio, words_of
+from uniaudio_pipelines.annotated_to_instructions.job import AnnotatedToInstructions
+
+_CANTONESE = "yue"
+_CAPTIONED = {"sound": ("audio_caption", "text_to_sound"), "music": ("music_caption", "text_to_music")}
+_NOISE_DB = (0.0, 20.0)
+"""Speech above the noise."""
+
+
+def of_one_clip(clip: Annotated, job: AnnotatedToInstructions) -> Outcomes:
+    """Every example that the clip gives by itself, and why it gives no more."""
+    if clip.domain == "text":
+        yield from _of_text(clip, job)
+        return
+    if not has_audio(clip):
+        yield NotBuilt(clip.clip_id, "no_audio", f"{clip.num_samples} samples at {clip.sample_rate} Hz")
+        return
+    yield Built(clip.clip_id, _make(clip, job, "audio_only", {}))
+    if clip.domain == "speech":
+        yield from _of_speech(clip, job)
+    if clip.domain in _CAPTIONED:
+        yield from _of_caption(clip, job)
+    lyrics = (clip.lyrics or "").strip()
+    for task in ("lyric_recognition", "lyrics_to_song") if lyrics else ():
+        yield Built(clip.clip_id, _make(clip, job, task, {"lyrics": lyrics}))
+
+
+def _make(clip: Annotated, job: AnnotatedToInstructions, task: str, texts: dict[str, str]) -> Instruction:
+    return TASKS[task].instruction(
+        texts=texts,
+        clips={"audio": clip.clip_id},
+        corpus=clip.corpus,
+        split=clip.split,
+        seed=job.seed,
+        language=clip.language or "en",
+    )
+
+
+def _of_text(clip: Annotated, job: AnnotatedToInstructions) -> Outcomes:
+    passage = (clip.text or "").strip()
+    if not passage:
+        yield NotBuilt(clip.clip_id, "no_text", "the passage is empty")
+        return
+    make = partial(TASKS["text_only"].instruction, corpus=clip.corpus, split=clip.split, seed=job.seed)
+    yield Built(clip.clip_id, make(texts={"passage": passage}, sources=[clip.clip_id]))
+
+
+def _of_speech(clip: Annotated, job: AnnotatedToInstructions) -> Outcomes:
+    words = words_of(clip)
+    prefix = "cantonese_" if clip.language == _CANTONESE else ""
+    is_good = clip.mos is None or clip.mos >= job.min_mos
+    if not words:
+        yield NotBuilt(clip.clip_id, "no_text", "nobody says what is spoken: no recognition, no synthesis")
+    else:
+        yield Built(clip.clip_id, _make(clip, job, f"{prefix}asr", {"transcript": words}))
+        if is_good:
+            yield Built(clip.clip_id, _make(clip, job, f"{prefix}tts", {"transcript": words}))
+    if not is_good:
+        yield NotBuilt(clip.clip_id, "low_mos", f"DNSMOS {clip.mos:.2f}, at least {job.min_mos}: no target")
+    elif share_of("denoise", job.seed, clip.clip_id) < job.denoise_share:
+        yield Built(clip.clip_id, _denoise(clip, job))
+
+
+def _denoise(clip: Annotated, job: AnnotatedToInstructions) -> Instruction:
+    low, high = _NOISE_DB
+    snr_db = round(low + (high - low) * share_of("snr", job.seed, clip.clip_id), 1)
+    color = "white" if share_of("color", job.seed, clip.clip_id) < 0.5 else "pink"
+    noisy = make_recipe("add_noise", [clip], {"snr_db": snr_db, "color": color}, seed=job.seed)
+    return TASKS["speech_denoise"].instruction(
+        clips={"source": noisy, "target": clip.clip_id},
+        corpus=clip.corpus,
+        split=clip.split,
+        seed=job.seed,
+        language=clip.language or "en",
+    )
+
+
+def _of_caption(clip: Annotated, job: AnnotatedToInstructions) -> Iterator[Built | NotBuilt]:
+    caption = (clip.caption or "").strip()
+    if not caption:
+        yield NotBuilt(clip.clip_id, "no_caption", "nobody says what is heard")
+        return
+    for task in _CAPTIONED[clip.domain]:
+        yield Built(clip.clip_id, _make(clip, job, task, {"caption": caption}))

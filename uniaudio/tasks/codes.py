@@ -1,0 +1,37 @@
+"""Audio without text: continuation of codes, and one stream of codes from the other."""
+
+from uniaudio.tasks.task import Slot, Task, audio
+
+CODE_TASKS = (
+    Task(
+        name="audio_only",
+        authors_name="audio_only",
+        order=audio("audio", loss=True),
+        has_prompt=False,
+        metrics=("perplexity",),
+    ),
+    Task(
+        name="reasoning_to_reconstruction",
+        authors_name="reason_to_semantic",
+        order=(Slot("reasoning", "audio"), Slot("reconstruction", "audio", loss=True)),
+        metrics=("perplexity",),
+    ),
+    Task(
+        name="reconstruction_to_reasoning",
+        authors_name="semantic_to_reason",
+        order=(Slot("reconstruction", "audio"), Slot("reasoning", "audio", loss=True)),
+        metrics=("perplexity",),
+    ),
+    Task(
+        name="reconstruction_copy",
+        authors_name="semantic_copy",
+        order=(*audio("audio"), Slot("reconstruction", "copy", loss=True)),
+        metrics=("perplexity",),
+    ),
+    Task(
+        name="reasoning_copy",
+        authors_name="reason_copy",
+        order=(*audio("audio"), Slot("reasoning", "copy", loss=True)),
+        metrics=("perplexity",),
+    ),
+)
