@@ -23,9 +23,9 @@ def add_commands(commands: Any) -> None:
 
 
 def _add(commands: Any, name: str, run: Any, text: str) -> argparse.ArgumentParser:
-    parser = commands.add_parser(name, help=text, description=text)
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)
     parser.set_defaults(run=run)
-    return parser  # type: ignore[no-any-return]
+    return parser
 
 
 def _up(_: argparse.Namespace) -> int:

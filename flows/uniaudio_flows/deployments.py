@@ -28,7 +28,8 @@ async def _run(name: str, log: Callable[[str], None], parameters: dict[str, Any]
     async with get_client() as client:
         deployment = await client.read_deployment_by_name(name)
         run = await client.create_flow_run_from_deployment(deployment.id, parameters=parameters)
-        since, seen = datetime.now(UTC), set[str]()
+        since: Any = datetime.now(UTC)
+        seen = set[str]()
         lost_since: float | None = None
         while True:
             try:
@@ -51,7 +52,7 @@ def _still_patient(lost_since: float | None, error: OSError) -> float:
     return lost_since
 
 
-async def _print_new_lines(client: Any, since: datetime, seen: set[str], log: Callable[[str], None]) -> None:
+async def _print_new_lines(client: Any, since: Any, seen: set[str], log: Callable[[str], None]) -> None:
     from prefect.client.schemas.filters import LogFilter, LogFilterLevel, LogFilterTimestamp
     from prefect.client.schemas.sorting import LogSort
 

@@ -69,7 +69,8 @@ def _submit(client: JobSubmissionClient, settings: Settings, job: Any, plan_id: 
     jobs = client.list_jobs()
     for details in jobs:
         # By its fields and not by the plan: an edge of several stages is at a later plan by now.
-        is_same = (details.metadata or {}).get("fields") == fields and details.metadata["edge"] == job.EDGE
+        said = details.metadata or {}
+        is_same = said.get("fields") == fields and said.get("edge") == job.EDGE
         if is_same and details.status in (JobStatus.PENDING, JobStatus.RUNNING):
             return str(details.submission_id)
     num_attempts = sum((details.submission_id or "").startswith(f"{plan_id}-") for details in jobs)
@@ -88,7 +89,7 @@ def _submit(client: JobSubmissionClient, settings: Settings, job: Any, plan_id: 
 
 def _follow(client: JobSubmissionClient, submission_id: str, kind: str, log: Any) -> dict[str, Any]:
     """Follow the job to its end; returns its summary. Whatever ends the flow before that, short of SIGKILL, stops the job."""
-    progress = create_progress_artifact(progress=0.0, key=f"{kind}-progress", description=f"making {kind}")
+    progress: Any = create_progress_artifact(progress=0.0, key=f"{kind}-progress", description=f"making {kind}")
     summary: dict[str, Any] = {}
     errors: list[str] = []
     try:
@@ -151,7 +152,7 @@ def _stop(client: JobSubmissionClient, submission_id: str, log: Any) -> None:
 
 def _table(manifest: Manifest, summary: dict[str, Any]) -> list[dict[str, Any]]:
     dropped = ", ".join(f"{reason}: {count}" for reason, count in sorted(manifest.dropped.items())) or "none"
-    measured = {
+    measured: dict[str, Any] = {
         name: summary[name] for name in ("hours", "seconds", "cpu_seconds", "peak_memory_bytes") if name in summary
     }
     return [

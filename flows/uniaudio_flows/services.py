@@ -195,4 +195,3 @@ def _record(settings: Settings, name: str) -> Path:
 def _last_line(text: str) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1] if lines else "it wrote no message"
-

@@ -1,9 +1,9 @@
 """`train-stage`: train stages of the language model, each from the checkpoint of the one before; stages that are trained already are skipped."""
 
 from prefect import flow, get_run_logger
-from uniaudio.stages.table import STAGES
 from uniaudio_pipelines.sequences_to_checkpoint.job import SequencesToCheckpoint
 
+from uniaudio.stages.table import STAGES
 from uniaudio_flows.build_sequences import build_sequences
 from uniaudio_flows.jobs import bring_up_to_date
 

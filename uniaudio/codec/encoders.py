@@ -174,9 +174,9 @@ def pretrained_encoders(config: CodecConfig, folders: EncoderFolders) -> FrozenE
     try:
         whisper = _transformers().WhisperModel.from_pretrained(folders.whisper, **options).encoder
         wavlm = _transformers().WavLMModel.from_pretrained(folders.wavlm, **options)
-        encoders.whisper.model.load_state_dict(whisper.state_dict())  # type: ignore[union-attr, operator]
-        encoders.wavlm.model.load_state_dict(wavlm.state_dict())  # type: ignore[union-attr, operator]
-        encoders.music.model.load_state_dict(load_file(folders.music / "model.safetensors"))  # type: ignore[union-attr, operator]
+        encoders.whisper.model.load_state_dict(whisper.state_dict())  # type: ignore[union-attr]
+        encoders.wavlm.model.load_state_dict(wavlm.state_dict())  # type: ignore[union-attr]
+        encoders.music.model.load_state_dict(load_file(folders.music / "model.safetensors"))  # type: ignore[union-attr]
     except (OSError, RuntimeError) as error:
         raise DataError(f"{folders}: {error}") from error
     return encoders

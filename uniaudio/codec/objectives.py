@@ -40,8 +40,10 @@ Losses = dict[str, Tensor]
 class Share(Protocol):
     """Which part of a step's batch a worker computes."""
 
-    rank: int
-    world_size: int
+    @property
+    def rank(self) -> int: ...
+    @property
+    def world_size(self) -> int: ...
 
 
 class Objective(Protocol):

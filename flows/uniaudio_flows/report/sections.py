@@ -3,9 +3,11 @@
 import base64
 import html
 from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import TypeVar
 
 from uniaudio_schemas.checkpoint import Checkpoint
-from uniaudio_schemas.codec import CodecRow
+from uniaudio_schemas.codec import CodecRow, Metric
 from uniaudio_schemas.query import scan
 from uniaudio_schemas.runs import scan_runs
 from uniaudio_schemas.scores import Score
@@ -15,7 +17,8 @@ from uniaudio_flows.report.svg import Curve, bar_chart, line_chart
 
 CODEC_RATE = 24_000
 STAGES = ("text_warmup", "stage1", "stage2", "stage3", "stage4")
-MAX_LISTENING = 9
+
+Row = TypeVar("Row")
 
 
 def data_flow(store: Store) -> str:
@@ -86,7 +89,7 @@ def curves(store: Store) -> str:
     return f"<section><h2>Training</h2><div class=charts>{body}</div>{_held_out(store)}</section>"
 
 
-def _charts(what: str, metrics: list) -> list[str]:  # type: ignore[type-arg]
+def _charts(what: str, metrics: list[Metric]) -> list[str]:
     by_phase: dict[str, dict[str, list[tuple[float, float]]]] = defaultdict(lambda: defaultdict(list))
     for metric in metrics:
         if "loss" in metric.name:
@@ -192,12 +195,12 @@ def cost(store: Store) -> str:
     return f"<section><h2>Cost</h2>{bars}{_table(header, rows)}</section>"
 
 
-def _first(store: Store, kind: str, cls: type, ref: str = "latest"):  # type: ignore[no-untyped-def]
+def _first(store: Store, kind: str, cls: type[Row], ref: str = "latest") -> Row | None:
     manifest = store.head(kind, ref)
     return None if manifest is None else next(iter(store.rows(manifest, cls)), None)
 
 
-def _table(header, rows) -> str:  # type: ignore[no-untyped-def]
+def _table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     from uniaudio_flows.report.page import table
 
     return table(header, rows)
