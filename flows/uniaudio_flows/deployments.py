@@ -12,6 +12,17 @@ from uniaudio_flows.settings import Settings, service_environment
 
 POLL_S = 1.0
 RETRY_S = 60
+ROUTINE = (
+    "Beginning",
+    "Finished",
+    "View at",
+    "Created",
+    "Running ",
+    "Executing deployment",
+    "Deployment step",
+    "All deployment",
+)
+"""How lines begin that Prefect writes for every run."""
 
 
 def run_deployment(
@@ -62,10 +73,10 @@ async def _print_new_lines(client: Any, since: Any, seen: set[str], log: Callabl
         for entry in entries:
             if str(entry.id) not in seen:
                 seen.add(str(entry.id))
-                if entry.name.startswith("prefect.flow_runs") and not entry.message.startswith(
-                    ("Beginning", "Finished", "View at", "Created")
-                ):
-                    log(f"{entry.timestamp.astimezone():%H:%M:%S} {entry.message}")
+                if entry.name == "prefect.flow_runs" and not entry.message.startswith(ROUTINE):
+                    # Of an error the message: the traceback is in the flow run's log.
+                    message = entry.message.partition("\nTraceback")[0]
+                    log(f"{entry.timestamp.astimezone():%H:%M:%S} {message}")
         if len(entries) < 200:
             return
 

@@ -23,6 +23,9 @@ from uniaudio_schemas.store import Store
 from uniaudio_flows.settings import Settings, load_settings
 
 POLL_S = 0.5
+AGENT_TIMEOUT_S = 60
+FROM_A_WORKER = "\x1b[36m("
+"""How Ray marks lines of other processes in a driver's log; the driver says itself what a reader wants to know."""
 PASSED_ON = ("UNIAUDIO_DATA", "UNIAUDIO_STORE", "UNIAUDIO_SOURCE", "UNIAUDIO_MODELS", "RAY_AUTH_MODE")
 
 
@@ -78,12 +81,23 @@ def _submit(client: JobSubmissionClient, settings: Settings, job: Any, plan_id: 
     command = [sys.executable, "-m", f"uniaudio_pipelines.{job.EDGE}", "--store", str(settings.store)]
     command += ["--job", fields, "--run-id", submission_id]
     environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-    client.submit_job(
-        entrypoint=_quote(command),
-        submission_id=submission_id,
-        runtime_env={"env_vars": {**environment, "PYTHONUNBUFFERED": "1"}},
-        metadata={"edge": job.EDGE, "plan_id": plan_id, "fields": fields},
-    )
+    job_environment = {**environment, "PYTHONUNBUFFERED": "1"}
+    described = {"edge": job.EDGE, "plan_id": plan_id, "fields": fields}
+    deadline = time.monotonic() + AGENT_TIMEOUT_S
+    while True:
+        try:
+            client.submit_job(
+                entrypoint=_quote(command),
+                submission_id=submission_id,
+                runtime_env={"env_vars": job_environment},
+                metadata=described,
+            )
+            break
+        except RuntimeError as error:
+            # The dashboard of a fresh head answers some seconds before the agent that starts jobs.
+            if "No available agent" not in str(error) or time.monotonic() > deadline:
+                raise UsageError(f"the Ray head takes no job: {_last_line(str(error))}") from error
+            time.sleep(POLL_S)
     return submission_id
 
 
@@ -102,7 +116,7 @@ def _follow(client: JobSubmissionClient, submission_id: str, kind: str, log: Any
             elif line.startswith("ERROR: "):
                 errors.append(line.removeprefix("ERROR: "))
             elif line.strip():
-                log.info("%s", line)
+                log.log(logging.DEBUG if line.startswith(FROM_A_WORKER) else logging.INFO, "%s", line)
         status = client.get_job_status(submission_id)
     except BaseException:
         # Also for Prefect's TerminationSignal: cancelling the flow run cancels the job.

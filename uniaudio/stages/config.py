@@ -71,6 +71,8 @@ class StageConfig:
     """Weight of the paper's semantic distillation loss of stage 1; must be 0 until it is implemented."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Of the forward pass; parameters and optimizer stay float32."""
+    recompute_activations: bool = False
+    """Recompute blocks in the backward pass instead of keeping their activations: memory for time."""
     num_threads: int = 2
     """CPU threads: part of the identity, since sums differ between 1 and 2 threads."""
     checkpoint_every: int = 1000

@@ -21,6 +21,7 @@ def text_warmup(size: str = "debug") -> StageConfig:
         learning_rate=lengths.learning_rate,
         audio_weight=0.0,
         precision=lengths.precision,
+        recompute_activations=lengths.recompute_activations,
         checkpoint_every=lengths.checkpoint_every,
         log_every=lengths.log_every,
         num_held_out=lengths.num_held_out,

@@ -85,6 +85,7 @@ class _Trainer:
     def __init__(self, model: UniAudioLM, stage: StageConfig, data: MixtureData, device: str) -> None:
         self.model, self.stage, self.data, self.device = model.to(device), stage, data, device
         self.rank, self.world_size = _rank_and_world_size()
+        model.set_gradient_checkpointing(stage.recompute_activations)
         self.parameters = freeze_all_but(model, stage.trains)
         self.optimizer = make_optimizer(self.parameters, stage)
         self.weights = LossWeights(text=stage.text_weight, audio=stage.audio_weight, streams=stage.stream_weights)

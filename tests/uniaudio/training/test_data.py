@@ -11,6 +11,7 @@ from uniaudio.sequence.layout import grid_of
 from uniaudio.stages.config import StageConfig
 from uniaudio.training.data import PADDING_DOCUMENT, Batch, MixtureData, has_text_condition_only, without_condition
 from uniaudio.training.doubles import tiny_sequence, tiny_sequences, tiny_vocabulary
+from uniaudio.training.losses import count_targets
 from uniaudio.training.sequence_set import SequenceSet
 
 NAMES = ("ids_BS9", "is_audio_BS", "is_text_BS", "loss_BS", "document_ids_BS")
@@ -33,6 +34,13 @@ def test_ranks_together_read_the_rows_of_one_rank(sequences: SequenceSet, stage:
         parts = [data.read(data.next_step(), rank=rank, world_size=world_size) for rank, data in enumerate(ranks)]
         for rank, part in enumerate(parts):
             assert torch.equal(part.ids_BS9, whole.ids_BS9[rank::world_size])
+
+
+def test_a_rank_of_a_step_with_too_few_rows_reads_none(sequences: SequenceSet, stage: StageConfig) -> None:
+    data = some_data(sequences, replace(stage, num_rows=1))
+    batch = data.read(data.next_step(), rank=1, world_size=2)
+    assert len(batch) == 0 and batch.ids_BS9.shape == (0, stage.context, 9)
+    assert count_targets(batch, "loss_frames") == (0, 0)
 
 
 @pytest.mark.parametrize("num_shards", [1, 2, 7])

@@ -89,6 +89,18 @@ def test_a_gradient_that_is_not_finite_skips_the_step_and_is_counted(
     )
 
 
+def test_bfloat16_learns_as_float32_does(sequences: SequenceSet, long_stage: StageConfig) -> None:
+    full, _ = train(sequences, long_stage)
+    half, weights = train(sequences, replace(long_stage, precision="bfloat16"))
+    assert {tensor.dtype for tensor in weights.values()} == {torch.float32}
+    for task, (_, after, _) in full.held_out.items():
+        assert half.held_out[task][1] == pytest.approx(after, abs=0.1)
+
+
+def test_recomputing_activations_changes_no_bit(sequences: SequenceSet, stage: StageConfig) -> None:
+    assert_same_bits(train(sequences, stage)[1], train(sequences, replace(stage, recompute_activations=True))[1])
+
+
 def test_progress_is_reported_in_words(sequences: SequenceSet, stage: StageConfig) -> None:
     seen: list[Progress] = []
     train(sequences, stage, on_progress=seen.append)
