@@ -28,6 +28,8 @@ POOL = "local"
 DEPLOYMENTS = Path(__file__).resolve().parents[1] / "prefect.yaml"
 # Half a gigabyte holds far more than one shard in flight; Ray's default is a third of the machine's memory.
 OBJECT_STORE_BYTES = 512 * 1024**2
+# Ray replaces 127.0.0.1 by the machine's outward address, and would listen there; the rest of the loopback range it takes as it is.
+RAY_LOOPBACK = "127.0.0.2"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -134,8 +136,10 @@ def _ray_command(settings: Settings) -> list[str]:
         "start",
         "--head",
         "--block",
-        f"--node-ip-address={LOOPBACK}",
+        f"--node-ip-address={RAY_LOOPBACK}",
         f"--port={settings.ray_port}",
+        f"--dashboard-agent-listen-port={_free_port()}",
+        f"--metrics-export-port={_free_port()}",
         f"--dashboard-host={LOOPBACK}",
         f"--dashboard-port={settings.dashboard_port}",
         f"--object-store-memory={OBJECT_STORE_BYTES}",
@@ -186,6 +190,13 @@ def _require_free(port: int, variable: str) -> None:
             raise UsageError(
                 f"port {port} is in use by another program: choose a free one with `{variable}=PORT`."
             ) from error
+
+
+def _free_port() -> int:
+    """A port that is free now: with Ray's defaults a second head on the machine loses its agent, and takes no jobs."""
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        return int(probe.getsockname()[1])
 
 
 def _record(settings: Settings, name: str) -> Path:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch import Tensor
-from uniaudio_schemas.errors import UsageError
 
 from uniaudio.sequence.layout import NUM_STREAMS, Grid, grid_of
 from uniaudio.sequence.packing import PADDING_DOCUMENT, pack_row
@@ -94,10 +93,7 @@ class MixtureData:
 
     def __init__(self, sequences: SequenceSet, vocabulary: Vocabulary, stage: StageConfig, seed: int) -> None:
         stated = sequences.metadata.get("vocabulary_fingerprint", vocabulary.fingerprint)
-        if stated != vocabulary.fingerprint:
-            raise UsageError(
-                f"`vocabulary` must be that of the sequences ({stated[:12]}), but is {vocabulary.fingerprint[:12]}."
-            )
+        vocabulary.require(stated, f"Sequences {sequences.content_id[:8]}")
         self.sequences, self.vocabulary, self.stage = sequences, vocabulary, stage
         self.groups: Mapping[str, Examples] = sequences.groups(max_length=stage.context)
         self._key = order_key([sequences.content_id], seed)

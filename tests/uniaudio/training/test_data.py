@@ -4,6 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from uniaudio_schemas.errors import FingerprintError
 from uniaudio_schemas.record import to_table
 from uniaudio_schemas.sequences import Sequence
 
@@ -80,6 +81,12 @@ def test_a_row_holds_its_examples_one_after_the_other(sequences: SequenceSet, st
             start += len(grid.ids)
         assert bool((batch.document_ids_BS[row, start:] == PADDING_DOCUMENT).all())
         assert not bool((batch.is_audio_BS | batch.is_text_BS | batch.loss_BS)[row, start:].any())
+
+
+def test_another_vocabulary_stops_the_run(stage: StageConfig) -> None:
+    table = to_table(tiny_sequences(), Sequence).replace_schema_metadata({"vocabulary_fingerprint": "0" * 32})
+    with pytest.raises(FingerprintError, match="but was made with 00000000"):
+        some_data(SequenceSet([table], "content"), stage)
 
 
 def test_a_step_leads_back_to_its_sequences(sequences: SequenceSet, stage: StageConfig) -> None:
