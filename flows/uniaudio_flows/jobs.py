@@ -22,9 +22,9 @@ from uniaudio_schemas.store import Store
 
 from uniaudio_flows.settings import Settings, load_settings
 
-POLL_S = 0.5
+POLL_S = 1.0
 AGENT_TIMEOUT_S = 60
-FROM_A_WORKER = "\x1b[36m("
+FROM_A_WORKER = ("\x1b[36m(", "\x1b[33m(", "(")
 """How Ray marks lines of other processes in a driver's log; the driver says itself what a reader wants to know."""
 PASSED_ON = ("UNIAUDIO_DATA", "UNIAUDIO_STORE", "UNIAUDIO_SOURCE", "UNIAUDIO_MODELS", "RAY_AUTH_MODE")
 
@@ -115,7 +115,7 @@ def _follow(client: JobSubmissionClient, submission_id: str, kind: str, log: Any
                 summary = json.loads(line.removeprefix("SUMMARY "))
             elif line.startswith("ERROR: "):
                 errors.append(line.removeprefix("ERROR: "))
-            elif line.strip():
+            elif line.strip() and "job_manager.py" not in line:
                 log.log(logging.DEBUG if line.startswith(FROM_A_WORKER) else logging.INFO, "%s", line)
         status = client.get_job_status(submission_id)
     except BaseException:
