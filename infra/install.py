@@ -42,25 +42,28 @@ def main() -> int:
             )
             return 2
     constraints = ["-c", str(ROOT / "infra" / "constraints.txt")]
-    installer = _installer(constraints)
-    subprocess.run([*installer, *constraints, "-e", f"{ROOT}[{extra}]"], check=True)
+    _install([*constraints, "-e", f"{ROOT}[{extra}]"])
     if _can_compile():
-        subprocess.run([*installer, *constraints, PESQ], check=True)
+        _install([*constraints, PESQ])
     else:
         print("no C compiler or no Python headers: PESQ is left out, and scores will say so", flush=True)
     STAMP.write_text(wanted)
     return 0
 
 
-def _installer(constraints: list[str]) -> list[str]:
-    """uv's pip, or plain pip where uv cannot be had."""
+def _install(arguments: list[str]) -> None:
+    """With uv or, where uv cannot be had or fails, with plain pip."""
     pip = [str(PYTHON), "-m", "pip"]
-    if subprocess.run([*pip, "install", "-q", UV], check=False).returncode:
-        return [*pip, "install", "-q"]
-    command = [str(VENV / "bin" / "uv"), "pip", "install", "-q", "--python", str(PYTHON)]
-    for folder in _find_links(pip):
-        command += ["--find-links", folder]
-    return command
+    if subprocess.run([*pip, "install", "-q", UV], check=False).returncode == 0:
+        command = [str(VENV / "bin" / "uv"), "pip", "install", "-q", "--python", str(PYTHON)]
+        for folder in _find_links(pip):
+            command += ["--find-links", folder]
+        # pip trusts the system's certificates by its configuration, which uv does not read.
+        environment = {"UV_SYSTEM_CERTS": "true", "UV_NATIVE_TLS": "true", **os.environ}
+        if subprocess.run([*command, *arguments], check=False, env=environment).returncode == 0:
+            return
+        print("uv could not install it; trying pip, which takes longer", flush=True)
+    subprocess.run([*pip, "install", "-q", *arguments], check=True)
 
 
 def _find_links(pip: list[str]) -> list[str]:
