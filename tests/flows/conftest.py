@@ -1,0 +1,67 @@
+"""Real services of a folder of its own: a Prefect server, a worker and a Ray head on free ports of loopback."""
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+UNIAUDIO = [sys.executable, "-m", "uniaudio"]
+
+
+class Services:
+    """The environment of a running set of services."""
+
+    def __init__(self, data: Path) -> None:
+        self.data = data
+        ports = {f"UNIAUDIO_{name}_PORT": str(free_port()) for name in ("PREFECT", "RAY", "DASHBOARD")}
+        self.environment = {**os.environ, **ports, "UNIAUDIO_DATA": str(data)}
+        self.environment["PREFECT_API_URL"] = f"http://127.0.0.1:{ports['UNIAUDIO_PREFECT_PORT']}/api"
+        self.environment["PREFECT_HOME"] = str(data / "services" / "prefect")
+        self.dashboard = f"http://127.0.0.1:{ports['UNIAUDIO_DASHBOARD_PORT']}"
+
+    def uniaudio(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return self.run([*UNIAUDIO, *arguments])
+
+    def prefect(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return self.run([str(Path(sys.executable).with_name("prefect")), *arguments])
+
+    def run(self, command: list[str]) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command, env=self.environment, cwd=self.data, capture_output=True, text=True, check=False, timeout=280
+        )
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
+    import soundfile
+
+    data = tmp_path_factory.mktemp("data")
+    corpus = data / "source" / "bells"
+    corpus.mkdir(parents=True)
+    lines = []
+    for number in range(12):
+        time = np.arange(16_000) / 16_000
+        soundfile.write(corpus / f"{number}.wav", 0.3 * np.sin(2 * np.pi * (200 + 40 * number) * time), 16_000)
+        lines.append(
+            f'{{"path": "{number}.wav", "domain": "sound", "given_title": "bell {number}", "licence": "CC0-1.0"}}'
+        )
+    (corpus / "metadata.jsonl").write_text("\n".join(lines) + "\n")
+    (data / "source" / ".limits.json").write_text('{"annotators": ["loudness", "source_caption"]}')
+    running = Services(data)
+    started = running.uniaudio("up")
+    try:
+        assert started.returncode == 0, started.stderr
+        yield running
+    finally:
+        running.uniaudio("down")
