@@ -12,6 +12,8 @@ from uniaudio_flows.settings import Settings, service_environment
 
 POLL_S = 1.0
 RETRY_S = 60
+LOG_DELAY_S = 1.0
+"""A run sends its last lines in a batch, after its last state."""
 ROUTINE = (
     "Beginning",
     "Finished",
@@ -50,6 +52,8 @@ async def _run(name: str, log: Callable[[str], None], parameters: dict[str, Any]
             except OSError as error:  # httpx raises its own errors below OSError or HTTPError; see the next clause
                 lost_since = _still_patient(lost_since, error)
             if lost_since is None and state is not None and state.is_final():
+                await asyncio.sleep(LOG_DELAY_S)
+                await _print_new_lines(client, since, seen, log)
                 if not state.is_completed():
                     print(f"{name} ended as {state.name}: {_first_line(state.message)}", file=sys.stderr)
                 return bool(state.is_completed())

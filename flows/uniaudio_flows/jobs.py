@@ -11,16 +11,17 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from prefect.artifacts import create_progress_artifact, create_table_artifact, update_progress_artifact
-from ray.dashboard.modules.job.sdk import JobSubmissionClient
-from ray.job_submission import JobStatus
 from uniaudio_schemas.errors import StoreError, UniaudioError, UsageError
 from uniaudio_schemas.manifest import Manifest
 from uniaudio_schemas.store import Store
 
 from uniaudio_flows.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from ray.job_submission import JobSubmissionClient
 
 POLL_S = 1.0
 AGENT_TIMEOUT_S = 60
@@ -59,7 +60,9 @@ def bring_up_to_date(job: Any, log: logging.Logger | logging.LoggerAdapter[Any])
     return made
 
 
-def _client(settings: Settings) -> JobSubmissionClient:
+def _client(settings: Settings) -> "JobSubmissionClient":
+    from ray.job_submission import JobSubmissionClient  # here: a run that has nothing to do needs no Ray
+
     address = os.environ.get("RAY_ADDRESS") or settings.dashboard_url
     try:
         return JobSubmissionClient(address)
@@ -67,7 +70,7 @@ def _client(settings: Settings) -> JobSubmissionClient:
         raise UsageError(f"no Ray head answers at {address}: start it with `uniaudio up`.") from error
 
 
-def _submit(client: JobSubmissionClient, settings: Settings, job: Any, plan_id: str) -> str:
+def _submit(client: "JobSubmissionClient", settings: Settings, job: Any, plan_id: str) -> str:
     """The id of a running job that does the same, or of a new one."""
     fields = json.dumps(asdict(job), sort_keys=True)
     jobs = client.list_jobs()
@@ -75,7 +78,7 @@ def _submit(client: JobSubmissionClient, settings: Settings, job: Any, plan_id: 
         # By its fields and not by the plan: an edge of several stages is at a later plan by now.
         said = details.metadata or {}
         is_same = said.get("fields") == fields and said.get("edge") == job.EDGE
-        if is_same and details.status in (JobStatus.PENDING, JobStatus.RUNNING):
+        if is_same and not details.status.is_terminal():
             return str(details.submission_id)
     num_attempts = sum((details.submission_id or "").startswith(f"{plan_id}-") for details in jobs)
     submission_id = f"{plan_id}-{num_attempts + 1}"
@@ -103,7 +106,7 @@ def _submit(client: JobSubmissionClient, settings: Settings, job: Any, plan_id: 
     return submission_id
 
 
-def _follow(client: JobSubmissionClient, submission_id: str, kind: str, log: Any) -> dict[str, Any]:
+def _follow(client: "JobSubmissionClient", submission_id: str, kind: str, log: Any) -> dict[str, Any]:
     """Follow the job to its end; returns its summary. Whatever ends the flow before that, short of SIGKILL, stops the job."""
     progress: Any = create_progress_artifact(progress=0.0, key=f"{kind}-progress", description=f"making {kind}")
     summary: dict[str, Any] = {}
@@ -124,7 +127,7 @@ def _follow(client: JobSubmissionClient, submission_id: str, kind: str, log: Any
         # Also for Prefect's TerminationSignal: cancelling the flow run cancels the job.
         _stop(client, submission_id, log)
         raise
-    if status is not JobStatus.SUCCEEDED:
+    if str(status) != "SUCCEEDED":
         info = client.get_job_info(submission_id)
         reason = errors[-1] if errors else _last_line(info.message or "") or f"it ended as {status}"
         raise JobFailedError(f"{info.metadata['edge'] if info.metadata else kind}: {reason}")
@@ -132,7 +135,7 @@ def _follow(client: JobSubmissionClient, submission_id: str, kind: str, log: Any
     return summary
 
 
-def _lines(client: JobSubmissionClient, submission_id: str) -> Iterator[str]:
+def _lines(client: "JobSubmissionClient", submission_id: str) -> Iterator[str]:
     """The job's log lines as they come, until it ends. An unreachable head is tried for a minute."""
     num_read = 0
     lost_since: float | None = None
@@ -157,7 +160,7 @@ def _lines(client: JobSubmissionClient, submission_id: str) -> Iterator[str]:
         time.sleep(POLL_S)
 
 
-def _stop(client: JobSubmissionClient, submission_id: str, log: Any) -> None:
+def _stop(client: "JobSubmissionClient", submission_id: str, log: Any) -> None:
     try:
         client.stop_job(submission_id)
     except (ConnectionError, RuntimeError, OSError) as error:

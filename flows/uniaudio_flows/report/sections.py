@@ -120,17 +120,18 @@ def listening(store: Store) -> str:
     manifest = store.head("scores")
     if manifest is None:
         return ""
-    parts = []
+    figures: dict[str, list[str]] = defaultdict(list)  # title -> a picture and the sound it shows
     for score in store.rows(manifest, Score):
         for medium in score.media:
             data = base64.b64encode(store.open_blob(medium.blob).read_bytes()).decode()
             source = f"data:{medium.mime};base64,{data}"
-            element = (
-                f"<img src='{source}' alt=''>"
-                if medium.mime.startswith("image/")
-                else f"<audio controls preload=none src='{source}'></audio>"
-            )
-            parts.append(f"<figure><figcaption>{html.escape(medium.title)}</figcaption>{element}</figure>")
+            is_image = medium.mime.startswith("image/")
+            element = f"<img src='{source}' alt=''>" if is_image else f"<audio controls src='{source}'></audio>"
+            figures[medium.title].append(element)
+    parts = [
+        f"<figure><figcaption>{html.escape(title)}</figcaption>{''.join(shown)}</figure>"
+        for title, shown in figures.items()
+    ]
     return f"<section><h2>Listen and look</h2><div class=media>{''.join(parts)}</div></section>" if parts else ""
 
 
