@@ -18,14 +18,18 @@ from uniaudio_flows.settings import load_settings
 LIMITS = ".limits.json"
 
 
+def job() -> RawToAnnotated:
+    settings = load_settings()
+    fields = {**_limits(settings.source), "models": str(settings.models)}
+    return job_from_json(RawToAnnotated, canonical_json(fields))
+
+
 @flow(name="annotate-corpus")
 def annotate_corpus(parents: bool = True) -> str:
     """Returns the content id. `parents`: bring `raw` up to date first."""
     if parents:
         ingest_corpus()
-    settings = load_settings()
-    fields = {**_limits(settings.source), "models": str(settings.models)}
-    return bring_up_to_date(job_from_json(RawToAnnotated, canonical_json(fields)), get_run_logger()).content_id
+    return bring_up_to_date(job(), get_run_logger()).content_id
 
 
 def _limits(source: Path) -> dict[str, object]:

@@ -7,8 +7,11 @@ from uniaudio_flows.jobs import bring_up_to_date
 from uniaudio_flows.settings import load_settings
 
 
+def job(source: str | None = None) -> SourceToRaw:
+    return SourceToRaw(source=source or str(load_settings().source))
+
+
 @flow(name="ingest-corpus")
 def ingest_corpus(source: str | None = None) -> str:
     """Returns the content id. `source`: the folder, by default `UNIAUDIO_SOURCE`."""
-    job = SourceToRaw(source=source or str(load_settings().source))
-    return bring_up_to_date(job, get_run_logger()).content_id
+    return bring_up_to_date(job(source), get_run_logger()).content_id

@@ -30,22 +30,35 @@ FROM_A_WORKER = ("\x1b[36m(", "\x1b[33m(", "(")
 PASSED_ON = ("UNIAUDIO_DATA", "UNIAUDIO_STORE", "UNIAUDIO_SOURCE", "UNIAUDIO_MODELS", "RAY_AUTH_MODE")
 
 
+Log = logging.Logger | logging.LoggerAdapter[Any]
+
+
 class JobFailedError(UniaudioError):
     """The Ray job ended without its dataset version."""
 
 
-def bring_up_to_date(job: Any, log: logging.Logger | logging.LoggerAdapter[Any]) -> Manifest:
+def published(job: Any, log: Log) -> Manifest | None:
+    """The version that `job` plans where it is there already: its ref then points to it, and the log says that there is nothing to do."""
+    store = Store(load_settings().store)
+    plan = job.plan(store)
+    found = store.version(plan.kind, plan.plan_id)
+    if found is None:
+        return None
+    head = store.head(plan.kind, job.ref)
+    if head is None or head.plan_id != found.plan_id:
+        store.point(plan.kind, job.ref, found)
+    log.info("%s is up to date: %d rows (%s), nothing to do", plan.kind, found.num_rows, plan.plan_id[:8])
+    return found
+
+
+def bring_up_to_date(job: Any, log: Log) -> Manifest:
     """Make the version that `job` plans, unless it is there. Returns its manifest."""
+    found = published(job, log)
+    if found is not None:
+        return found
     settings = load_settings()
     store = Store(settings.store)
     plan = job.plan(store)
-    found = store.version(plan.kind, plan.plan_id)
-    if found is not None:
-        head = store.head(plan.kind, job.ref)
-        if head is None or head.plan_id != found.plan_id:
-            store.point(plan.kind, job.ref, found)
-        log.info("%s is up to date: %d rows (%s), nothing to do", plan.kind, found.num_rows, plan.plan_id[:8])
-        return found
     log.info("%s: %d units to make (%s)", plan.kind, len(plan.units), plan.plan_id[:8])
     client = _client(settings)
     submission_id = _submit(client, settings, job, plan.plan_id)

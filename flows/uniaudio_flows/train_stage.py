@@ -8,6 +8,10 @@ from uniaudio_flows.build_sequences import build_sequences
 from uniaudio_flows.jobs import bring_up_to_date
 
 
+def job(stages: list[str] | None = None, size: str = "debug", seed: int = 0) -> SequencesToCheckpoint:
+    return SequencesToCheckpoint(stages=tuple(stages or STAGES), size=size, seed=seed)
+
+
 @flow(name="train-stage")
 def train_stage(stages: list[str] | None = None, size: str = "debug", seed: int = 0, parents: bool = True) -> str:
     """Returns the content id of the last checkpoint.
@@ -16,5 +20,4 @@ def train_stage(stages: list[str] | None = None, size: str = "debug", seed: int 
     """
     if parents:
         build_sequences()
-    job = SequencesToCheckpoint(stages=tuple(stages or STAGES), size=size, seed=seed)
-    return bring_up_to_date(job, get_run_logger()).content_id
+    return bring_up_to_date(job(stages, size, seed), get_run_logger()).content_id
