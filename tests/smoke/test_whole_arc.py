@@ -97,7 +97,10 @@ def test_files_become_scores(tmp_path: Path, ray_cluster: None) -> None:
     sequences = run_edge(store, TokensToSequences(), SequenceWorker, **in_process)
     checkpoint = run_stages(store, SequencesToCheckpoint(stages=("text_warmup",), num_steps=4), owner="test")
     scores = run_edge(
-        store, CheckpointToScores(benchmarks=("perplexity", "held_out_loss"), num_sequences=2), ScoreWorker, **in_process
+        store,
+        CheckpointToScores(benchmarks=("perplexity", "held_out_loss"), num_sequences=2),
+        ScoreWorker,
+        **in_process,
     )
     assert tokens.num_rows == 12
     assert sequences.num_rows >= 36
