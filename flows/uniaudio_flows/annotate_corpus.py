@@ -6,11 +6,12 @@ A source may say how much of it to use, in `<source>/.limits.json` with fields o
 
 from pathlib import Path
 
-from prefect import flow, get_run_logger
+from prefect import get_run_logger
 from uniaudio_pipelines.jobs import job_from_json
 from uniaudio_pipelines.raw_to_annotated.job import RawToAnnotated
 from uniaudio_schemas.fingerprint import canonical_json
 
+from uniaudio_flows.flow import flow
 from uniaudio_flows.ingest_corpus import ingest_corpus
 from uniaudio_flows.jobs import bring_up_to_date
 from uniaudio_flows.settings import load_settings
@@ -24,7 +25,7 @@ def job() -> RawToAnnotated:
     return job_from_json(RawToAnnotated, canonical_json(fields))
 
 
-@flow(name="annotate-corpus")
+@flow("annotate-corpus")
 def annotate_corpus(parents: bool = True) -> str:
     """Returns the content id. `parents`: bring `raw` up to date first."""
     if parents:

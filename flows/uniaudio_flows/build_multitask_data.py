@@ -1,13 +1,14 @@
 """`build-multitask-data`: the annotated clips become training examples of every task."""
 
-from prefect import flow, get_run_logger
+from prefect import get_run_logger
 from uniaudio_pipelines.annotated_to_instructions.job import AnnotatedToInstructions
 
 from uniaudio_flows.annotate_corpus import annotate_corpus
+from uniaudio_flows.flow import flow
 from uniaudio_flows.jobs import bring_up_to_date
 
 
-@flow(name="build-multitask-data")
+@flow("build-multitask-data")
 def build_multitask_data(parents: bool = True) -> str:
     """Returns the content id. `parents`: bring `annotated` up to date first."""
     if parents:

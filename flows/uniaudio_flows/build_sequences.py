@@ -1,13 +1,14 @@
 """`build-sequences`: instructions joined with codes and text ids become training-ready sequences."""
 
-from prefect import flow, get_run_logger
+from prefect import get_run_logger
 from uniaudio_pipelines.tokens_to_sequences.job import TokensToSequences
 
+from uniaudio_flows.flow import flow
 from uniaudio_flows.jobs import bring_up_to_date
 from uniaudio_flows.tokenize_corpus import tokenize_corpus
 
 
-@flow(name="build-sequences")
+@flow("build-sequences")
 def build_sequences(parents: bool = True) -> str:
     """Returns the content id. `parents`: bring `tokens` up to date first."""
     if parents:

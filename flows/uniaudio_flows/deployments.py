@@ -8,6 +8,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+from uniaudio_schemas.errors import StoreError
+
 from uniaudio_flows.settings import Settings, service_environment
 
 POLL_S = 1.0
@@ -36,6 +38,7 @@ def run_deployment(
 
 
 async def _run(name: str, log: Callable[[str], None], parameters: dict[str, Any]) -> bool:
+    import httpx
     from prefect.client.orchestration import get_client
 
     async with get_client() as client:
@@ -49,7 +52,7 @@ async def _run(name: str, log: Callable[[str], None], parameters: dict[str, Any]
                 state = (await client.read_flow_run(run.id)).state
                 await _print_new_lines(client, since, seen, log)
                 lost_since = None
-            except OSError as error:  # httpx raises its own errors below OSError or HTTPError; see the next clause
+            except (httpx.HTTPError, OSError) as error:
                 lost_since = _still_patient(lost_since, error)
             if lost_since is None and state is not None and state.is_final():
                 await asyncio.sleep(LOG_DELAY_S)
@@ -60,10 +63,13 @@ async def _run(name: str, log: Callable[[str], None], parameters: dict[str, Any]
             await asyncio.sleep(POLL_S)
 
 
-def _still_patient(lost_since: float | None, error: OSError) -> float:
+def _still_patient(lost_since: float | None, error: Exception) -> float:
+    """Since when the server is away. StoreError where that is too long ago."""
     lost_since = lost_since or time.monotonic()
     if time.monotonic() - lost_since > RETRY_S:
-        raise error
+        raise StoreError(
+            "the Prefect server does not answer any more; start it with `uniaudio up` and run this again: finished shards are kept."
+        ) from error
     return lost_since
 
 

@@ -1,13 +1,14 @@
 """`evaluate-checkpoint`: score the newest checkpoint and its codec, each metric beside a trivial baseline."""
 
-from prefect import flow, get_run_logger
+from prefect import get_run_logger
 from uniaudio_pipelines.checkpoint_to_scores.job import CheckpointToScores
 
+from uniaudio_flows.flow import flow
 from uniaudio_flows.jobs import bring_up_to_date
 from uniaudio_flows.train_stage import train_stage
 
 
-@flow(name="evaluate-checkpoint")
+@flow("evaluate-checkpoint")
 def evaluate_checkpoint(parents: bool = True) -> str:
     """Returns the content id. `parents`: bring `checkpoint` up to date first."""
     if parents:

@@ -7,7 +7,7 @@ source ─► raw ─► annotated ─► instructions ─► tokens ─► sequ
 from collections.abc import Callable
 from typing import Any
 
-from prefect import flow, get_run_logger
+from prefect import get_run_logger
 from uniaudio_pipelines.annotated_to_codec.job import AnnotatedToCodec
 from uniaudio_pipelines.annotated_to_instructions.job import AnnotatedToInstructions
 from uniaudio_pipelines.checkpoint_to_scores.job import CheckpointToScores
@@ -19,6 +19,7 @@ from uniaudio_flows.annotate_corpus import job as annotate_job
 from uniaudio_flows.build_multitask_data import build_multitask_data
 from uniaudio_flows.build_sequences import build_sequences
 from uniaudio_flows.evaluate_checkpoint import evaluate_checkpoint
+from uniaudio_flows.flow import flow
 from uniaudio_flows.ingest_corpus import ingest_corpus
 from uniaudio_flows.ingest_corpus import job as ingest_job
 from uniaudio_flows.jobs import published
@@ -28,7 +29,7 @@ from uniaudio_flows.train_stage import job as train_job
 from uniaudio_flows.train_stage import train_stage
 
 
-@flow(name="everything")
+@flow("everything")
 def everything(size: str = "debug") -> str:
     """Returns the content id of the scores. `size`: preset of codec and model."""
     _step(ingest_job(), lambda: ingest_corpus())

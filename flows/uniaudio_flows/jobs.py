@@ -13,11 +13,11 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from prefect.artifacts import create_progress_artifact, create_table_artifact, update_progress_artifact
 from uniaudio_schemas.errors import StoreError, UniaudioError, UsageError
 from uniaudio_schemas.manifest import Manifest
 from uniaudio_schemas.store import Store
 
+from uniaudio_flows.artifacts import Artifacts, Log
 from uniaudio_flows.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -28,9 +28,6 @@ AGENT_TIMEOUT_S = 60
 FROM_A_WORKER = ("\x1b[36m(", "\x1b[33m(", "(")
 """How Ray marks lines of other processes in a driver's log; the driver says itself what a reader wants to know."""
 PASSED_ON = ("UNIAUDIO_DATA", "UNIAUDIO_STORE", "UNIAUDIO_SOURCE", "UNIAUDIO_MODELS", "RAY_AUTH_MODE")
-
-
-Log = logging.Logger | logging.LoggerAdapter[Any]
 
 
 class JobFailedError(UniaudioError):
@@ -62,14 +59,13 @@ def bring_up_to_date(job: Any, log: Log) -> Manifest:
     log.info("%s: %d units to make (%s)", plan.kind, len(plan.units), plan.plan_id[:8])
     client = _client(settings)
     submission_id = _submit(client, settings, job, plan.plan_id)
-    summary = _follow(client, submission_id, plan.kind, log)
+    artifacts = Artifacts(plan.kind, log)
+    summary = _follow(client, submission_id, artifacts, log)
     # Planned again: an edge of several stages is at its last one now.
     made = store.version(plan.kind, job.plan(store).plan_id)
     if made is None:
         raise JobFailedError(f"{job.EDGE} ended, but {plan.kind} {plan.plan_id[:8]} is not in the store.")
-    create_table_artifact(
-        table=_table(made, summary), key=f"{plan.kind}-result", description=f"{job.EDGE}, {made.plan_id}"
-    )
+    artifacts.result(made, summary, job.EDGE)
     return made
 
 
@@ -119,16 +115,16 @@ def _submit(client: "JobSubmissionClient", settings: Settings, job: Any, plan_id
     return submission_id
 
 
-def _follow(client: "JobSubmissionClient", submission_id: str, kind: str, log: Any) -> dict[str, Any]:
+def _follow(client: "JobSubmissionClient", submission_id: str, artifacts: Artifacts, log: Log) -> dict[str, Any]:
     """Follow the job to its end; returns its summary. Whatever ends the flow before that, short of SIGKILL, stops the job."""
-    progress: Any = create_progress_artifact(progress=0.0, key=f"{kind}-progress", description=f"making {kind}")
+    artifacts.progress(0.0)
     summary: dict[str, Any] = {}
     errors: list[str] = []
     try:
         for line in _lines(client, submission_id):
             if line.startswith("PROGRESS "):
                 state = json.loads(line.removeprefix("PROGRESS "))
-                update_progress_artifact(progress, progress=100.0 * state["done"] / max(1, state["total"]))
+                artifacts.progress(state["done"] / max(1, state["total"]))
             elif line.startswith("SUMMARY "):
                 summary = json.loads(line.removeprefix("SUMMARY "))
             elif line.startswith("ERROR: "):
@@ -143,8 +139,8 @@ def _follow(client: "JobSubmissionClient", submission_id: str, kind: str, log: A
     if str(status) != "SUCCEEDED":
         info = client.get_job_info(submission_id)
         reason = errors[-1] if errors else _last_line(info.message or "") or f"it ended as {status}"
-        raise JobFailedError(f"{info.metadata['edge'] if info.metadata else kind}: {reason}")
-    update_progress_artifact(progress, progress=100.0)
+        raise JobFailedError(f"{info.metadata['edge'] if info.metadata else artifacts.kind}: {reason}")
+    artifacts.progress(1.0)
     return summary
 
 
@@ -173,29 +169,13 @@ def _lines(client: "JobSubmissionClient", submission_id: str) -> Iterator[str]:
         time.sleep(POLL_S)
 
 
-def _stop(client: "JobSubmissionClient", submission_id: str, log: Any) -> None:
+def _stop(client: "JobSubmissionClient", submission_id: str, log: Log) -> None:
     try:
         client.stop_job(submission_id)
     except (ConnectionError, RuntimeError, OSError) as error:
         log.warning("the Ray job %s could not be stopped: %s", submission_id, error)
     else:
         log.warning("stopped the Ray job %s", submission_id)
-
-
-def _table(manifest: Manifest, summary: dict[str, Any]) -> list[dict[str, Any]]:
-    dropped = ", ".join(f"{reason}: {count}" for reason, count in sorted(manifest.dropped.items())) or "none"
-    measured: dict[str, Any] = {
-        name: summary[name] for name in ("hours", "seconds", "cpu_seconds", "peak_memory_bytes") if name in summary
-    }
-    return [
-        {
-            "kind": manifest.kind,
-            "rows": manifest.num_rows,
-            "dropped": dropped,
-            "content id": manifest.content_id,
-            **measured,
-        }
-    ]
 
 
 def _last_line(message: str) -> str:

@@ -3,15 +3,16 @@
 Only clips without codes are encoded: the plan leaves out those whose codes are in the store already, under whatever version.
 """
 
-from prefect import flow, get_run_logger
+from prefect import get_run_logger
 from uniaudio_pipelines.instructions_to_tokens.job import InstructionsToTokens
 from uniaudio_schemas.store import Store
 
+from uniaudio_flows.flow import flow
 from uniaudio_flows.jobs import bring_up_to_date
 from uniaudio_flows.settings import load_settings
 
 
-@flow(name="retokenize-stale")
+@flow("retokenize-stale")
 def retokenize_stale() -> str | None:
     """Returns the content id of the tokens, or None where there is nothing to tokenize yet."""
     log = get_run_logger()

@@ -1,13 +1,14 @@
 """`train-codec`: train a ReasoningCodec on the annotated clips."""
 
-from prefect import flow, get_run_logger
+from prefect import get_run_logger
 from uniaudio_pipelines.annotated_to_codec.job import AnnotatedToCodec
 
 from uniaudio_flows.annotate_corpus import annotate_corpus
+from uniaudio_flows.flow import flow
 from uniaudio_flows.jobs import bring_up_to_date
 
 
-@flow(name="train-codec")
+@flow("train-codec")
 def train_codec(size: str = "debug", parents: bool = True) -> str:
     """Returns the content id. `parents`: bring `annotated` up to date first."""
     if parents:

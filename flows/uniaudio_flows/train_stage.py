@@ -1,10 +1,11 @@
 """`train-stage`: train stages of the language model, each from the checkpoint of the one before; stages that are trained already are skipped."""
 
-from prefect import flow, get_run_logger
+from prefect import get_run_logger
 from uniaudio_pipelines.sequences_to_checkpoint.job import SequencesToCheckpoint
 
 from uniaudio.stages.table import STAGES
 from uniaudio_flows.build_sequences import build_sequences
+from uniaudio_flows.flow import flow
 from uniaudio_flows.jobs import bring_up_to_date
 
 
@@ -12,7 +13,7 @@ def job(stages: list[str] | None = None, size: str = "debug", seed: int = 0) -> 
     return SequencesToCheckpoint(stages=tuple(stages or STAGES), size=size, seed=seed)
 
 
-@flow(name="train-stage")
+@flow("train-stage")
 def train_stage(stages: list[str] | None = None, size: str = "debug", seed: int = 0, parents: bool = True) -> str:
     """Returns the content id of the last checkpoint.
 

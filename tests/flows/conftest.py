@@ -1,11 +1,15 @@
 """Real services of a folder of its own: a Prefect server, a worker and a Ray head on free ports of loopback."""
 
+import json
 import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,6 +33,33 @@ class Services:
 
     def prefect(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return self.run([str(Path(sys.executable).with_name("prefect")), *arguments])
+
+    def api(self, path: str, body: dict[str, Any] | None = None) -> Any:
+        """An answer of the Prefect server; with a body it is asked by POST."""
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(
+            f"{self.environment['PREFECT_API_URL']}/{path}", data, {"Content-Type": "application/json"}
+        )
+        with urllib.request.urlopen(request) as answer:
+            return json.load(answer)
+
+    def jobs(self) -> list[dict[str, Any]]:
+        """Those of the Ray head."""
+        with urllib.request.urlopen(f"{self.dashboard}/api/jobs/") as answer:
+            found: list[dict[str, Any]] = json.load(answer)
+        return found
+
+    def await_(self, condition: Callable[[], Any], timeout_s: float) -> Any:
+        """What the condition gives once it holds; an unreachable service does not hold."""
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            try:
+                if found := condition():
+                    return found
+            except OSError:
+                pass
+            time.sleep(0.2)
+        raise AssertionError(f"not within {timeout_s} s")
 
     def run(self, command: list[str]) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -65,3 +96,15 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
         yield running
     finally:
         running.uniaudio("down")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """An empty file system of 4 MiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)]
+    if os.geteuid() != 0 or subprocess.run(command, capture_output=True, check=False).returncode != 0:
+        pytest.skip("needs the right to mount a small filesystem")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
