@@ -26,12 +26,15 @@ class LedgerEntry:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HeldOutLoss:
-    """Mean loss a token on held-out sequences of one task, at the stage's start and end."""
+    """Mean loss (nats) a token on held-out sequences of one task, at the stage's start and end."""
 
     task: str
     before: float
     after: float
     num_sequences: int
+    low: float | None = None
+    """With `high` the 95 % interval of `after` over sequences; null for a single one."""
+    high: float | None = None
 
 
 @schema("checkpoint", version=1, id_field="checkpoint_id")

@@ -24,7 +24,7 @@ from uniaudio.stages.config import StageConfig
 from uniaudio.training.checkpoint import TrainingState, load_checkpoint, save_checkpoint
 from uniaudio.training.data import Batch, MixtureData
 from uniaudio.training.losses import LossSums, LossWeights, count_targets, loss_sums, total_loss
-from uniaudio.training.metrics import OnProgress, Progress, held_out_losses
+from uniaudio.training.metrics import HeldOut, OnProgress, Progress, held_out_losses, mean_loss
 from uniaudio.training.optim import freeze_all_but, learning_rate, make_optimizer
 
 log = logging.getLogger(__name__)
@@ -42,8 +42,8 @@ class StageResult:
     """Mixture group -> examples, positions and loss positions trained on."""
     num_drawn: int
     """Data position: examples drawn from the mixture."""
-    held_out: Mapping[str, tuple[float, float, int]]
-    """Task -> mean loss a token before and after, and the number of sequences."""
+    held_out: Mapping[str, HeldOut]
+    """By task."""
 
 
 @contextmanager
@@ -97,7 +97,7 @@ class _Trainer:
         self.data.restore(self.state.data)
         log.info("%s resumes at step %d", self.stage.name, self.state.step)
 
-    def held_out_losses(self) -> dict[str, float]:
+    def held_out_losses(self) -> dict[str, list[tuple[float, int]]]:
         self.model.eval()
         losses = held_out_losses(self.model, self.held_out, self.device)
         freeze_all_but(self.model, self.stage.trains)
@@ -197,15 +197,15 @@ def train_stage(
         if resume_from is not None:
             trainer.resume(resume_from)
         elif trainer.state.step == 0:
-            trainer.state.held_out_before = trainer.held_out_losses()
+            before = trainer.held_out_losses()
+            trainer.state.held_out_before = {task: mean_loss(losses) for task, losses in before.items()}
         _run(trainer, on_checkpoint, on_progress)
         after = trainer.held_out_losses()
-    before = trainer.state.held_out_before
     return StageResult(
         state=trainer.state,
         ledger=data.order.ledger(),
         num_drawn=data.order.num_drawn,
-        held_out={task: (before[task], after[task], len(trainer.held_out[task])) for task in after},
+        held_out={task: HeldOut.of(trainer.state.held_out_before[task], losses) for task, losses in after.items()},
     )
 
 

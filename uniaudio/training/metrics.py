@@ -1,17 +1,15 @@
 """What a training run says about itself: points of curves as text, and held-out losses by task."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 
 from uniaudio.lm.model import UniAudioLM
+from uniaudio.metrics.bootstrap import bootstrap_interval
 from uniaudio.training.data import Batch
 from uniaudio.training.losses import loss_sums
-
-HELD_OUT_ROWS = 4
-"""Rows in one held-out forward pass: bounds its memory."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,16 +35,38 @@ def metric_lines(points: list[dict[str, float | int | str]]) -> str:
     return "".join(json.dumps(point, sort_keys=True) + "\n" for point in points)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HeldOut:
+    """Mean negative log likelihood (nats) a token of one task's held-out sequences, at a stage's start and end."""
+
+    before: float
+    after: float
+    low: float | None
+    """With `high` the 95 % interval of `after` over sequences; None for a single one."""
+    high: float | None
+    num_sequences: int
+
+    @classmethod
+    def of(cls, before: float, losses: Sequence[tuple[float, int]]) -> "HeldOut":
+        """`losses`: of each sequence at the end."""
+        totals, counts = [total for total, _ in losses], [float(count) for _, count in losses]
+        low, high = bootstrap_interval(totals, counts) or (None, None)
+        return cls(before=before, after=mean_loss(losses), low=low, high=high, num_sequences=len(losses))
+
+
+def mean_loss(losses: Sequence[tuple[float, int]]) -> float:
+    return sum(total for total, _ in losses) / sum(count for _, count in losses)
+
+
 @torch.no_grad()
-def held_out_losses(model: UniAudioLM, batches: Mapping[str, Batch], device: str) -> dict[str, float]:
-    """Mean negative log likelihood (nats) a token of each task; an audio frame counts as its 8 tokens, unweighted."""
-    losses: dict[str, float] = {}
+def held_out_losses(model: UniAudioLM, batches: Mapping[str, Batch], device: str) -> dict[str, list[tuple[float, int]]]:
+    """Task -> summed negative log likelihood (nats) and number of tokens of each sequence that has any; an audio frame
+    counts as its 8 tokens, unweighted."""
+    losses: dict[str, list[tuple[float, int]]] = {}
     for task, batch in batches.items():
-        total, num_tokens = 0.0, 0
-        for first in range(0, len(batch), HELD_OUT_ROWS):
-            sums = loss_sums(model, batch.rows(first, first + HELD_OUT_ROWS).to(device), "loss_frames")
-            total += float(sums.text) + float(sums.audio_Q.sum())
-            num_tokens += sums.num_text + sums.num_audio * len(sums.audio_Q)
-        if num_tokens:
-            losses[task] = total / num_tokens
+        for row in range(len(batch)):
+            sums = loss_sums(model, batch.rows(row, row + 1).to(device), "loss_frames")
+            num_tokens = sums.num_text + sums.num_audio * len(sums.audio_Q)
+            if num_tokens:
+                losses.setdefault(task, []).append((float(sums.text) + float(sums.audio_Q.sum()), num_tokens))
     return losses

@@ -120,7 +120,7 @@ def held_out_losses(evaluation: Evaluation, outcome: Outcome) -> None:
     """
     for stage in evaluation.stages:
         for loss in stage.held_out:
-            estimate = Estimate(value=loss.after, num_samples=loss.num_sequences)
+            estimate = Estimate(value=loss.after, num_samples=loss.num_sequences, low=loss.low, high=loss.high)
             metric = Metric(name=f"{stage.stage}/{loss.task}", higher_is_better=False, baseline=f"before {stage.stage}")
             outcome.add(metric, "all", estimate, baseline_value=loss.before)
     if not outcome.scores:

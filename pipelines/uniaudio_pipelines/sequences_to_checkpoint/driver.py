@@ -132,10 +132,7 @@ def _row(due: DueStage, job: SequencesToCheckpoint, result: dict[str, Any], weig
             LedgerEntry(mixture=group, num_examples=entry["num_examples"], num_loss_tokens=entry["num_loss_tokens"])
             for group, entry in sorted(result["ledger"].items())
         ],
-        held_out=[
-            HeldOutLoss(task=task, before=before, after=after, num_sequences=count)
-            for task, (before, after, count) in sorted(result["held_out"].items())
-        ],
+        held_out=[HeldOutLoss(task=task, **losses) for task, losses in sorted(result["held_out"].items())],
         metrics=[Metric(phase=name, **point) for point in result["metrics"]],
     )
 

@@ -13,7 +13,7 @@ from uniaudio.stages.config import StageConfig
 from uniaudio.stages.table import STAGES, stage_before, stage_config
 from uniaudio_pipelines.jobs import parent
 
-CODE_VERSION = "1"
+CODE_VERSION = "2"
 """Goes up when the same sequences would train to other weights."""
 
 

@@ -167,7 +167,7 @@ def _result_json(result: Any, data: Any) -> dict[str, Any]:
         "metrics": result.state.metrics,
         "ledger": {group: dict(entry) for group, entry in result.ledger.items()},
         "num_drawn": result.num_drawn,
-        "held_out": {task: list(values) for task, values in result.held_out.items()},
+        "held_out": {task: asdict(losses) for task, losses in result.held_out.items()},
         "usage": asdict(usage()),
     }
 

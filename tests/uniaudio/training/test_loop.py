@@ -62,9 +62,12 @@ def test_a_resumed_run_ends_at_the_same_bits(sequences: SequenceSet, stage: Stag
 def test_held_out_loss_falls_for_every_task(sequences: SequenceSet, long_stage: StageConfig) -> None:
     result, _ = train(sequences, long_stage)
     assert set(result.held_out) == {"text_only", "audio_only", "asr", "tts", "auditory_sentences"}
-    for before, after, num_sequences in result.held_out.values():
-        assert after < before - 0.5
-        assert num_sequences == 3
+    for losses in result.held_out.values():
+        assert losses.after < losses.before - 0.5
+        assert losses.num_sequences == 3
+        assert losses.low is not None
+        assert losses.high is not None
+        assert losses.low < losses.after < losses.high
 
 
 def test_the_ledger_says_what_was_trained_on(sequences: SequenceSet, stage: StageConfig) -> None:
@@ -93,8 +96,8 @@ def test_bfloat16_learns_as_float32_does(sequences: SequenceSet, long_stage: Sta
     full, _ = train(sequences, long_stage)
     half, weights = train(sequences, replace(long_stage, precision="bfloat16"))
     assert {tensor.dtype for tensor in weights.values()} == {torch.float32}
-    for task, (_, after, _) in full.held_out.items():
-        assert half.held_out[task][1] == pytest.approx(after, abs=0.1)
+    for task, losses in full.held_out.items():
+        assert half.held_out[task].after == pytest.approx(losses.after, abs=0.1)
 
 
 def test_recomputing_activations_changes_no_bit(sequences: SequenceSet, stage: StageConfig) -> None:
