@@ -28,8 +28,6 @@ POOL = "local"
 DEPLOYMENTS = Path(__file__).resolve().parents[1] / "prefect.yaml"
 # Half a gigabyte holds far more than one shard in flight; Ray's default is a third of the machine's memory.
 OBJECT_STORE_BYTES = 512 * 1024**2
-# Ray replaces 127.0.0.1 by the machine's outward address, and would listen there; the rest of the loopback range it takes as it is.
-RAY_LOOPBACK = "127.0.0.2"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -136,7 +134,7 @@ def _ray_command(settings: Settings) -> list[str]:
         "start",
         "--head",
         "--block",
-        f"--node-ip-address={RAY_LOOPBACK}",
+        f"--node-ip-address={LOOPBACK}",
         f"--port={settings.ray_port}",
         f"--dashboard-agent-listen-port={_free_port()}",
         f"--metrics-export-port={_free_port()}",

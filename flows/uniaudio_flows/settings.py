@@ -82,6 +82,8 @@ def service_environment(settings: Settings) -> dict[str, str]:
         # Since 2.59 Ray's authentication depends on a file in the home folder; one box on loopback needs none.
         "RAY_AUTH_MODE": os.environ.get("RAY_AUTH_MODE", "disabled"),
         "RAY_USAGE_STATS_ENABLED": "0",
+        # Without it Ray on Linux replaces 127.0.0.1 by the machine's outward address, and listens there.
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
         "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
     }
 

@@ -28,13 +28,17 @@ def connect(num_cpus: int | None = None) -> None:
     """Join the surrounding cluster, or start a private one with `num_cpus` (default: what this process may use). Twice
     is once.
     """
+    address = os.environ.get("RAY_ADDRESS", "")
+    joins = _JOB_MARK in os.environ or bool(address and not address.startswith(("http://", "https://")))
+    if not joins:
+        # Read when ray is imported: without it Ray on Linux listens on the machine's outward address.
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     import ray
 
     if ray.is_initialized():
         return
     with _own_sigterm_handler():
-        address = os.environ.get("RAY_ADDRESS", "")
-        if _JOB_MARK in os.environ or (address and not address.startswith(("http://", "https://"))):
+        if joins:
             ray.init(address="auto", logging_level=logging.WARNING, log_to_driver=True)
             return
         ray.init(

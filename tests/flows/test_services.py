@@ -1,7 +1,9 @@
 """The promised calls, on a real Prefect server and a real Ray head."""
 
+import json
 import time
 
+import psutil
 import pytest
 from uniaudio_schemas.store import Store
 
@@ -44,3 +46,18 @@ def test_up_twice_is_up_once(services: Services) -> None:
     again = services.uniaudio("up")
     assert again.returncode == 0
     assert "services are up (0 s)" in again.stdout
+
+
+def test_nothing_listens_beyond_loopback(services: Services) -> None:
+    records = [json.loads(path.read_text()) for path in (services.data / "services").glob("*.json")]
+    assert len(records) == 3
+    started = [psutil.Process(record["pid"]) for record in records]
+    family = [process for service in started for process in (service, *service.children(recursive=True))]
+    listening = [
+        connection.laddr
+        for process in family
+        for connection in process.net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN
+    ]
+    assert len(listening) > 5
+    assert {address.ip.removeprefix("::ffff:") for address in listening} == {"127.0.0.1"}

@@ -13,7 +13,7 @@ from uniaudio.stages.codec_phase import CodecPhase
 from uniaudio.stages.codec_phases import DEFAULT_PHASES, codec_phase
 from uniaudio_pipelines.jobs import parent
 
-CODE_VERSION = "1"
+CODE_VERSION = "2"
 """Goes up when the same clips would train to other weights."""
 UNIT = "codec"
 
