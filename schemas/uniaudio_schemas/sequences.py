@@ -12,9 +12,14 @@ One row:
      "audio_ids": [[64, 64, …], [12, 3, …], …], "text_ids": [1, 84, …], "clip_ids": ["5f1c…"]}
 """
 
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from uniaudio_schemas.record import Codes, TextIds, schema
+
+TRAIN_STATISTIC = "train/"
+"""Before the name of a mixture group: how many training examples of it a shard holds."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,3 +47,9 @@ class Sequence:
     text_ids: TextIds
     """int32."""
     clip_ids: list[str] = field(default_factory=list)
+
+
+def train_statistics(rows: Iterable[Sequence]) -> dict[str, float]:
+    """`train/<mixture>` -> training examples: the statistics of a shard by which a stage knows what it can draw from."""
+    counts = Counter(row.mixture for row in rows if row.split == "train")
+    return {f"{TRAIN_STATISTIC}{mixture}": float(count) for mixture, count in sorted(counts.items())}

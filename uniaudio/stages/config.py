@@ -97,6 +97,10 @@ class StageConfig:
                 f"`distillation_weight` must be 0 (the loss is not implemented), but is {self.distillation_weight}."
             )
 
+    def draws_from(self, groups: set[str]) -> bool:
+        """Whether every phase of the mixture finds an example where only `groups` have any."""
+        return all(any(phase.weight_of(group) > 0 for group in groups) for phase in self.mixture)
+
     def to_dict(self) -> dict[str, Any]:
         """JSON-able: the stage's identity."""
         return asdict(self)

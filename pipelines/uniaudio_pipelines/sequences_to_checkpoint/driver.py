@@ -23,6 +23,7 @@ from uniaudio_schemas.manifest import Manifest
 from uniaudio_schemas.store import Dropped, Store
 
 from uniaudio_pipelines.cost import log_cost
+from uniaudio_pipelines.jobs import parent
 from uniaudio_pipelines.metering import Meter, Usage
 from uniaudio_pipelines.sequences_to_checkpoint.job import DueStage, SequencesToCheckpoint
 from uniaudio_pipelines.sequences_to_checkpoint.training import (
@@ -42,6 +43,8 @@ class _Run:
 
     job: SequencesToCheckpoint
     owner: str
+    stages: tuple[str, ...]
+    """Those of the job that have something to learn from."""
     meter: Meter = field(default_factory=Meter)
     started: float = field(default_factory=time.monotonic)
     trained: list[str] = field(default_factory=list)
@@ -53,13 +56,16 @@ class _Run:
         sys.stdout.flush()
 
     def progress(self, step: int) -> None:
-        total = sum(self.job.stage(name).num_steps for name in self.job.stages)
+        total = sum(self.job.stage(name).num_steps for name in self.stages)
         self.say("PROGRESS " + json.dumps({"done": self.num_steps_done + step, "total": total, "unit": "steps"}))
 
 
 def run_stages(store: Store, job: SequencesToCheckpoint, *, owner: str) -> Manifest:
     """Bring every stage of `job` up to date; returns the version of the last one, which `job.ref` then points to."""
-    run = _Run(job=job, owner=owner)
+    stages = job.learnable(parent(store, "sequences", "build-sequences", job.sequences))
+    run = _Run(job=job, owner=owner, stages=stages)
+    for name in sorted(set(job.stages) - set(stages)):
+        run.say(f"{job.EDGE} leaves out {name}: the sequences hold no training example of its mixture")
     while True:
         # Planned anew each time: the stage that was just published is the next one's parent.
         *published, due = job.chain(store)
@@ -70,7 +76,7 @@ def run_stages(store: Store, job: SequencesToCheckpoint, *, owner: str) -> Manif
             if found is not None:
                 store.point(job.WRITES, earlier.stage.name, found)
         store.point(job.WRITES, due.stage.name, manifest)
-        if due.stage.name == job.stages[-1]:
+        if due.stage.name == stages[-1]:
             break
     store.point(job.WRITES, job.ref, manifest)
     _summarize(store, run, manifest)

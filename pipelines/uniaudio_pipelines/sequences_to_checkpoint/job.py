@@ -7,6 +7,7 @@ from typing import ClassVar
 from uniaudio_schemas.errors import UsageError
 from uniaudio_schemas.fingerprint import numerics
 from uniaudio_schemas.manifest import Manifest, Plan
+from uniaudio_schemas.sequences import TRAIN_STATISTIC
 from uniaudio_schemas.store import Store
 
 from uniaudio.stages.config import StageConfig
@@ -62,13 +63,25 @@ class SequencesToCheckpoint:
         self._check()
         sequences = parent(store, "sequences", "build-sequences", self.sequences)
         start = self._start(store)
-        for name in self.stages:
+        for name in self.learnable(sequences):
             stage = self.stage(name)
             plan = self._plan(stage, sequences, start)
             yield DueStage(stage=stage, plan=plan, sequences=sequences, parent=start)
             start = store.version(self.WRITES, plan.plan_id)
             if start is None:
                 return
+
+    def learnable(self, sequences: Manifest) -> tuple[str, ...]:
+        """Those of `stages` that the sequences hold training examples for. UsageError where there is none."""
+        prefixed = {name for shard in sequences.shards for name in shard.statistics if name.startswith(TRAIN_STATISTIC)}
+        groups = {name.removeprefix(TRAIN_STATISTIC) for name in prefixed}
+        names = tuple(name for name in self.stages if self.stage(name).draws_from(groups))
+        if not names:
+            raise UsageError(
+                f"`stages` must name one that has training examples, but {', '.join(self.stages)} have none: "
+                f"the sequences are of {', '.join(sorted(groups)) or 'no group'}."
+            )
+        return names
 
     def stage(self, name: str) -> StageConfig:
         config = stage_config(name, self.size)

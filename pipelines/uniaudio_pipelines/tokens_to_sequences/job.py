@@ -11,7 +11,7 @@ from uniaudio_schemas.store import Store
 
 from uniaudio_pipelines.jobs import parent
 
-CODE_VERSION = "1"
+CODE_VERSION = "2"
 """Goes up when the same instructions and tokens would give other rows."""
 BYTES = "bytes"
 

@@ -7,7 +7,7 @@ from uniaudio_schemas.errors import DataError, FingerprintError, UsageError
 from uniaudio_schemas.instructions import Instruction
 from uniaudio_schemas.manifest import Manifest, Plan
 from uniaudio_schemas.record import from_table
-from uniaudio_schemas.sequences import Sequence
+from uniaudio_schemas.sequences import Sequence, train_statistics
 from uniaudio_schemas.store import Dropped, Store
 from uniaudio_schemas.tokens import Tokens
 
@@ -57,7 +57,11 @@ class SequenceWorker:
         heard = {part.clip_id for row in instructions if row.instruction_id in kept for part in row.segments}
         samples = sum(tokens[clip].num_samples for clip in heard if clip)
         positions = sum(num_positions(row) for row in made)
-        statistics = {"audio_s": samples / SAMPLE_RATE, "num_positions": float(positions)}
+        statistics = {
+            "audio_s": samples / SAMPLE_RATE,
+            "num_positions": float(positions),
+            **train_statistics(made),
+        }
         return ShardResult(rows=made, dropped=dropped, metadata=self._metadata, statistics=statistics)
 
     def _sequence(self, row: Instruction, tokens: dict[str, Tokens], unit: str) -> Sequence | Dropped:

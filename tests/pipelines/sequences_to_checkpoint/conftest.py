@@ -3,15 +3,17 @@ from pathlib import Path
 
 import pytest
 from uniaudio_schemas.manifest import Manifest, Plan
+from uniaudio_schemas.sequences import train_statistics
 from uniaudio_schemas.store import Store
 
 from uniaudio.testing import tiny_sequences
 from uniaudio.training.doubles import tiny_vocabulary
 
 
-def put_sequences(root: Path, *, num_shards: int = 2) -> Manifest:
-    """A store at `root` with one version of synthetic sequences."""
-    store, vocabulary, rows = Store(root), tiny_vocabulary(), tiny_sequences()
+def put_sequences(root: Path, *, num_shards: int = 2, without: str = "") -> Manifest:
+    """A store at `root` with one version of synthetic sequences, none of the mixture group `without`."""
+    store, vocabulary = Store(root), tiny_vocabulary()
+    rows = [row for row in tiny_sequences() if row.mixture != without]
     units = [f"synthetic-{number:05d}" for number in range(num_shards)]
     plan = Plan(kind="sequences", schema_version=1, parents={}, parameters={}, code_version="test", units=units)
     metadata = {
@@ -21,7 +23,8 @@ def put_sequences(root: Path, *, num_shards: int = 2) -> Manifest:
     }
     with store.writer(plan, owner="test") as writer:
         for number, unit in enumerate(units):
-            writer.put_shard(unit, rows[number::num_shards], metadata=metadata)
+            part = rows[number::num_shards]
+            writer.put_shard(unit, part, metadata=metadata, statistics=train_statistics(part))
         return writer.publish()
 
 

@@ -15,6 +15,8 @@ from uniaudio_schemas.errors import UsageError
 from uniaudio_schemas.manifest import Manifest
 from uniaudio_schemas.store import Store
 
+from tests.pipelines.sequences_to_checkpoint.conftest import put_sequences
+
 MakeStore = Callable[[str], Store]
 JOB = SequencesToCheckpoint()
 
@@ -44,6 +46,13 @@ def publish(store: Store, due: DueStage) -> Manifest:
 def test_without_sequences_the_job_says_what_to_run(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"`sequences` has no version .* build-sequences/local"):
         JOB.plan(Store(tmp_path))
+
+
+def test_a_stage_without_a_training_example_is_left_out(tmp_path: Path) -> None:
+    sequences = put_sequences(tmp_path / "audio", without="text_only")
+    assert JOB.learnable(sequences) == tuple(name for name in JOB.stages if name != "text_warmup")
+    with pytest.raises(UsageError, match="text_warmup have none"):
+        replace(JOB, stages=("text_warmup",)).plan(Store(tmp_path / "audio"))
 
 
 def test_the_plan_is_that_of_the_first_stage_that_is_due(store_with_sequences: MakeStore) -> None:
