@@ -27,6 +27,7 @@ POLL_S = 1.0
 AGENT_TIMEOUT_S = 60
 FROM_A_WORKER = ("\x1b[36m(", "\x1b[33m(", "(")
 """How Ray marks lines of other processes in a driver's log; the driver says itself what a reader wants to know."""
+OF_RAY = ("job_manager.py", "Running entrypoint for job")
 PASSED_ON = ("UNIAUDIO_DATA", "UNIAUDIO_STORE", "UNIAUDIO_SOURCE", "UNIAUDIO_MODELS", "RAY_AUTH_MODE")
 
 
@@ -56,9 +57,9 @@ def bring_up_to_date(job: Any, log: Log) -> Manifest:
     settings = load_settings()
     store = Store(settings.store)
     plan = job.plan(store)
-    log.info("%s: %d units to make (%s)", plan.kind, len(plan.units), plan.plan_id[:8])
     client = _client(settings)
     submission_id = _submit(client, settings, job, plan.plan_id)
+    log.info("making %s (%s): Ray job %s/#/jobs/%s", plan.kind, plan.plan_id[:8], client.get_address(), submission_id)
     artifacts = Artifacts(plan.kind, log)
     summary = _follow(client, submission_id, artifacts, log)
     # Planned again: an edge of several stages is at its last one now.
@@ -96,7 +97,7 @@ def _submit(client: "JobSubmissionClient", settings: Settings, job: Any, plan_id
     environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     # PASSIVE: threads that wait for each other sleep; spinning on shared cores made training six times slower.
     job_environment = {**environment, "PYTHONUNBUFFERED": "1", "OMP_WAIT_POLICY": "PASSIVE"}
-    described = {"edge": job.EDGE, "plan_id": plan_id, "fields": fields}
+    described = {"job_name": job.EDGE, "edge": job.EDGE, "plan_id": plan_id, "fields": fields}
     deadline = time.monotonic() + AGENT_TIMEOUT_S
     while True:
         try:
@@ -129,7 +130,7 @@ def _follow(client: "JobSubmissionClient", submission_id: str, artifacts: Artifa
                 summary = json.loads(line.removeprefix("SUMMARY "))
             elif line.startswith("ERROR: "):
                 errors.append(line.removeprefix("ERROR: "))
-            elif line.strip() and "job_manager.py" not in line:
+            elif line.strip() and not any(part in line for part in OF_RAY):
                 log.log(logging.DEBUG if line.startswith(FROM_A_WORKER) else logging.INFO, "%s", line)
         status = client.get_job_status(submission_id)
     except BaseException:

@@ -1,0 +1,55 @@
+"""What the README tells its reader to type, typed: on a corpus of bells alone, which has no text and no speech."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from uniaudio_schemas.store import Store
+
+from tests.flows.conftest import Services
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+SHELL = [line.partition("#")[0].strip() for language, block in BLOCKS if not language for line in block.splitlines()]
+COMMANDS = [line for line in SHELL if line.startswith(("make ", "prefect ", "uniaudio "))]
+
+
+def test_the_first_command_stands_at_the_top() -> None:
+    assert any(line.startswith("make demo") for line in README.splitlines()[:5])
+
+
+@pytest.mark.parametrize("command", sorted({line for line in COMMANDS if line.startswith("make ")}))
+def test_every_target_of_make_exists(command: str) -> None:
+    done = subprocess.run(["make", "-n", *command.split()[1:]], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("path", sorted(set(re.findall(r"`((?:[\w.]+/)+[\w.]*)`", README))))
+def test_every_file_it_names_exists(path: str) -> None:
+    if path.removeprefix("./").startswith("data") or path.endswith("/local"):
+        pytest.skip("made by a run")
+    assert (ROOT / path).exists()
+
+
+@pytest.mark.slow
+@pytest.mark.services
+@pytest.mark.timeout(900)
+def test_its_commands_make_and_show_the_data(services: Services) -> None:
+    commands = [line for line in COMMANDS if not line.startswith("make ")]
+    assert "prefect deployment run build-multitask-data/local --watch" in commands
+    assert "prefect deployment run everything/local --watch" in commands
+    for command in commands:
+        program, *arguments = command.split()
+        done = services.run([str(Path(sys.executable).with_name(program)), *arguments])
+        assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+    assert "scores" in done.stdout, "`uniaudio show` does not show the scores"
+    store = Store(services.data / "store")
+    assert store.head("checkpoint", "text_warmup") is None, "bells hold no text to warm up on"
+    assert store.head("checkpoint", "stage4") is not None
+    (snippet,) = [block for language, block in BLOCKS if language == "python"]
+    printed = snippet.replace('Store("data/store")', f"Store({str(store.root)!r})")
+    shown = services.run([sys.executable, "-c", printed])
+    assert shown.returncode == 0, shown.stderr
