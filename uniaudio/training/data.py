@@ -8,13 +8,14 @@ knows of no rank.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from uniaudio.sequence.condition_dropout import without_condition
 from uniaudio.sequence.layout import NUM_STREAMS, Grid, grid_of
 from uniaudio.sequence.packing import PADDING_DOCUMENT, pack_row
 from uniaudio.sequence.vocabulary import Vocabulary
@@ -72,14 +73,6 @@ def collate(rows: list[list[Grid]], context: int) -> Batch:
         loss_BS=stacked([row.loss for row in packed], np.zeros((0, context), bool)),
         document_ids_BS=document_ids_BS,
     )
-
-
-def without_condition(grid: Grid, vocabulary: Vocabulary) -> Grid:
-    """The grid with every position that carries no loss replaced by padding ids of its kind; length and masks stay."""
-    ids = grid.ids.copy()
-    is_condition = ~grid.loss
-    ids[is_condition & ~grid.is_audio, 8] = vocabulary.text_pad
-    return replace(grid, ids=ids)
 
 
 def has_text_condition_only(grid: Grid) -> bool:

@@ -8,9 +8,10 @@ from uniaudio_schemas.errors import FingerprintError
 from uniaudio_schemas.record import to_table
 from uniaudio_schemas.sequences import Sequence
 
+from uniaudio.sequence.condition_dropout import without_condition
 from uniaudio.sequence.layout import grid_of
 from uniaudio.stages.config import StageConfig
-from uniaudio.training.data import PADDING_DOCUMENT, Batch, MixtureData, has_text_condition_only, without_condition
+from uniaudio.training.data import PADDING_DOCUMENT, Batch, MixtureData, has_text_condition_only
 from uniaudio.training.doubles import tiny_sequence, tiny_sequences, tiny_vocabulary
 from uniaudio.training.losses import count_targets
 from uniaudio.training.sequence_set import SequenceSet
