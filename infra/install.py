@@ -19,7 +19,6 @@ VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 STAMP = VENV / "installed"
 UV = "uv==0.13.9"
-PESQ = "pesq==0.0.4"
 OLDEST, TOO_NEW = (3, 11), (3, 14)
 
 
@@ -42,11 +41,10 @@ def main() -> int:
             )
             return 2
     constraints = ["-c", str(ROOT / "infra" / "constraints.txt")]
-    _install([*constraints, "-e", f"{ROOT}[{extra}]"])
-    if _can_compile():
-        _install([*constraints, PESQ])
-    else:
+    can_compile = _can_compile()
+    if not can_compile:
         print("no C compiler or no Python headers: PESQ is left out, and scores will say so", flush=True)
+    _install([*constraints, "-e", f"{ROOT}[{extra},pesq]" if can_compile else f"{ROOT}[{extra}]"])
     STAMP.write_text(wanted)
     return 0
 

@@ -62,6 +62,7 @@ class StageConfig:
     normalization: Literal["loss_frames", "all_frames"] = "loss_frames"
     """`all_frames` is the authors' way (lm.md 4.11)."""
     warmup_share: float = 0.03
+    """Of the steps: the learning rate rises linearly over them."""
     weight_decay: float = 0.05
     betas: tuple[float, float] = (0.9, 0.95)
     max_gradient_norm: float = 1.0

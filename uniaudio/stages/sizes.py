@@ -22,6 +22,8 @@ class Lengths:
     """Rows an optimizer step; half as many in stage 4."""
     micro_rows: int
     learning_rate: float
+    warmup_share: float
+    """Every stage starts with a new optimizer; of a few steps, a few per cent are no warm-up."""
     precision: Literal["float32", "bfloat16"]
     recompute_activations: bool
     checkpoint_every: int
@@ -38,6 +40,7 @@ _PAPER = Lengths(
     micro_rows=1,
     # The authors' argument defaults (lm.md 5.3): learning rate 2e-4, save each 10,000 steps, print each 100.
     learning_rate=2e-4,
+    warmup_share=0.03,
     precision="bfloat16",
     recompute_activations=True,
     checkpoint_every=10_000,
@@ -48,11 +51,12 @@ _PAPER = Lengths(
 LENGTHS: dict[Size, Lengths] = {
     # About 10 s a stage on two free CPU cores.
     "debug": Lengths(
-        num_steps={"text_warmup": 80, "stage1": 80, "stage2": 80, "stage3": 80, "stage4": 60},
+        num_steps={"text_warmup": 80, "stage1": 80, "stage2": 80, "stage3": 100, "stage4": 60},
         context=768,
         num_rows=1,
         micro_rows=1,
         learning_rate=2e-3,
+        warmup_share=0.25,
         precision="float32",
         recompute_activations=False,
         checkpoint_every=20,
@@ -65,6 +69,7 @@ LENGTHS: dict[Size, Lengths] = {
         num_rows=64,
         micro_rows=8,
         learning_rate=6e-4,
+        warmup_share=0.03,
         precision="bfloat16",
         recompute_activations=False,
         checkpoint_every=1_000,

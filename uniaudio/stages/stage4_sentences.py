@@ -1,5 +1,5 @@
 """Stage 4, mid-training on auditory sentences: twice the context, and examples of 2 to 8 related segments, which
-few-shot use needs. The other tasks are rehearsed: with a weight of 1, and without a slow start, captions got worse.
+few-shot use needs. The other tasks are rehearsed: with a weight of 1 captions got worse.
 """
 
 from dataclasses import replace
@@ -20,6 +20,4 @@ def stage4_sentences(size: str = "debug") -> StageConfig:
         num_rows=max(1, stage3.num_rows // 2),
         micro_rows=max(1, stage3.micro_rows // 2),
         learning_rate=stage3.learning_rate / 2,
-        # The optimizer starts anew, so its first steps are its least sure.
-        warmup_share=0.25 if size == "debug" else stage3.warmup_share,
     )

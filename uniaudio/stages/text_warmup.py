@@ -19,6 +19,7 @@ def text_warmup(size: str = "debug") -> StageConfig:
         num_rows=lengths.num_rows,
         micro_rows=lengths.micro_rows,
         learning_rate=lengths.learning_rate,
+        warmup_share=lengths.warmup_share,
         audio_weight=0.0,
         precision=lengths.precision,
         recompute_activations=lengths.recompute_activations,
