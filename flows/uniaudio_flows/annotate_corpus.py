@@ -21,7 +21,7 @@ LIMITS = ".limits.json"
 
 def job() -> RawToAnnotated:
     settings = load_settings()
-    fields = {**_limits(settings.source), "models": str(settings.models)}
+    fields = {**_limits(settings.source), "models": str(settings.models), **settings.compute}
     return job_from_json(RawToAnnotated, canonical_json(fields))
 
 

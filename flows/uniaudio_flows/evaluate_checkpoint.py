@@ -5,7 +5,12 @@ from uniaudio_pipelines.checkpoint_to_scores.job import CheckpointToScores
 
 from uniaudio_flows.flow import flow
 from uniaudio_flows.jobs import bring_up_to_date
+from uniaudio_flows.settings import load_settings
 from uniaudio_flows.train_stage import train_stage
+
+
+def job() -> CheckpointToScores:
+    return CheckpointToScores(**load_settings().compute)
 
 
 @flow("evaluate-checkpoint")
@@ -13,4 +18,4 @@ def evaluate_checkpoint(parents: bool = True) -> str:
     """Returns the content id. `parents`: bring `checkpoint` up to date first."""
     if parents:
         train_stage()
-    return bring_up_to_date(CheckpointToScores(), get_run_logger()).content_id
+    return bring_up_to_date(job(), get_run_logger()).content_id

@@ -8,10 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from prefect import get_run_logger
-from uniaudio_pipelines.annotated_to_codec.job import AnnotatedToCodec
 from uniaudio_pipelines.annotated_to_instructions.job import AnnotatedToInstructions
-from uniaudio_pipelines.checkpoint_to_scores.job import CheckpointToScores
-from uniaudio_pipelines.instructions_to_tokens.job import InstructionsToTokens
 from uniaudio_pipelines.tokens_to_sequences.job import TokensToSequences
 
 from uniaudio_flows.annotate_corpus import annotate_corpus
@@ -19,11 +16,14 @@ from uniaudio_flows.annotate_corpus import job as annotate_job
 from uniaudio_flows.build_multitask_data import build_multitask_data
 from uniaudio_flows.build_sequences import build_sequences
 from uniaudio_flows.evaluate_checkpoint import evaluate_checkpoint
+from uniaudio_flows.evaluate_checkpoint import job as evaluate_job
 from uniaudio_flows.flow import flow
 from uniaudio_flows.ingest_corpus import ingest_corpus
 from uniaudio_flows.ingest_corpus import job as ingest_job
 from uniaudio_flows.jobs import published
+from uniaudio_flows.tokenize_corpus import job as tokenize_job
 from uniaudio_flows.tokenize_corpus import tokenize_corpus
+from uniaudio_flows.train_codec import job as codec_job
 from uniaudio_flows.train_codec import train_codec
 from uniaudio_flows.train_stage import job as train_job
 from uniaudio_flows.train_stage import train_stage
@@ -34,12 +34,12 @@ def everything(size: str = "debug") -> str:
     """Returns the content id of the scores. `size`: preset of codec and model."""
     _step(ingest_job(), lambda: ingest_corpus())
     _step(annotate_job(), lambda: annotate_corpus(parents=False))
-    _step(AnnotatedToCodec(size=size), lambda: train_codec(size=size, parents=False))
+    _step(codec_job(size), lambda: train_codec(size=size, parents=False))
     _step(AnnotatedToInstructions(), lambda: build_multitask_data(parents=False))
-    _step(InstructionsToTokens(), lambda: tokenize_corpus(parents=False))
+    _step(tokenize_job(), lambda: tokenize_corpus(parents=False))
     _step(TokensToSequences(), lambda: build_sequences(parents=False))
     _step(train_job(size=size), lambda: train_stage(size=size, parents=False))
-    return _step(CheckpointToScores(), lambda: evaluate_checkpoint(parents=False))
+    return _step(evaluate_job(), lambda: evaluate_checkpoint(parents=False))
 
 
 def _step(job: Any, run: Callable[[], str]) -> str:

@@ -4,12 +4,12 @@ Only clips without codes are encoded: the plan leaves out those whose codes are 
 """
 
 from prefect import get_run_logger
-from uniaudio_pipelines.instructions_to_tokens.job import InstructionsToTokens
 from uniaudio_schemas.store import Store
 
 from uniaudio_flows.flow import flow
 from uniaudio_flows.jobs import bring_up_to_date
 from uniaudio_flows.settings import load_settings
+from uniaudio_flows.tokenize_corpus import job
 
 
 @flow("retokenize-stale")
@@ -21,4 +21,4 @@ def retokenize_stale() -> str | None:
     if missing:
         log.info("nothing to tokenize: %s has no version yet", " and ".join(missing))
         return None
-    return bring_up_to_date(InstructionsToTokens(), log).content_id
+    return bring_up_to_date(job(), log).content_id

@@ -4,6 +4,7 @@ UNIAUDIO_DATA     parent of the four below (default `./data`)
 UNIAUDIO_STORE    the dataset store
 UNIAUDIO_SOURCE   a folder of audio and text
 UNIAUDIO_MODELS   annotators' models
+UNIAUDIO_DEVICE   where models run: `cpu` (default) or `cuda`, one GPU a worker
 UNIAUDIO_PREFECT_PORT, UNIAUDIO_RAY_PORT, UNIAUDIO_DASHBOARD_PORT   of the services that `uniaudio up` starts
 """
 
@@ -12,6 +13,7 @@ import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from uniaudio_schemas.errors import UsageError
 
@@ -24,9 +26,15 @@ class Settings:
     store: Path
     source: Path
     models: Path
+    device: str
     prefect_port: int
     ray_port: int
     dashboard_port: int
+
+    @property
+    def compute(self) -> dict[str, Any]:
+        """The fields of a job that say where it computes."""
+        return {"device": self.device, "num_gpus": 0.0 if self.device == "cpu" else 1.0}
 
     @property
     def services(self) -> Path:
@@ -56,6 +64,7 @@ def load_settings() -> Settings:
         store=_folder("UNIAUDIO_STORE", data / "store"),
         source=_folder("UNIAUDIO_SOURCE", data / "source"),
         models=_folder("UNIAUDIO_MODELS", data / "models"),
+        device=os.environ.get("UNIAUDIO_DEVICE") or "cpu",
         prefect_port=_port("UNIAUDIO_PREFECT_PORT", 4200),
         ray_port=_port("UNIAUDIO_RAY_PORT", 6380),
         dashboard_port=_port("UNIAUDIO_DASHBOARD_PORT", 8265),
@@ -70,6 +79,7 @@ def service_environment(settings: Settings) -> dict[str, str]:
         "UNIAUDIO_STORE": str(settings.store),
         "UNIAUDIO_SOURCE": str(settings.source),
         "UNIAUDIO_MODELS": str(settings.models),
+        "UNIAUDIO_DEVICE": settings.device,
         "UNIAUDIO_DASHBOARD_PORT": str(settings.dashboard_port),
         "PREFECT_HOME": str(settings.services / "prefect"),
         "PREFECT_API_URL": f"{settings.prefect_url}/api",

@@ -6,7 +6,12 @@ from uniaudio_pipelines.instructions_to_tokens.job import InstructionsToTokens
 from uniaudio_flows.build_multitask_data import build_multitask_data
 from uniaudio_flows.flow import flow
 from uniaudio_flows.jobs import bring_up_to_date
+from uniaudio_flows.settings import load_settings
 from uniaudio_flows.train_codec import train_codec
+
+
+def job() -> InstructionsToTokens:
+    return InstructionsToTokens(**load_settings().compute)
 
 
 @flow("tokenize-corpus")
@@ -15,4 +20,4 @@ def tokenize_corpus(parents: bool = True) -> str:
     if parents:
         build_multitask_data()
         train_codec(parents=False)
-    return bring_up_to_date(InstructionsToTokens(), get_run_logger()).content_id
+    return bring_up_to_date(job(), get_run_logger()).content_id

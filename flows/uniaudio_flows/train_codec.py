@@ -6,6 +6,11 @@ from uniaudio_pipelines.annotated_to_codec.job import AnnotatedToCodec
 from uniaudio_flows.annotate_corpus import annotate_corpus
 from uniaudio_flows.flow import flow
 from uniaudio_flows.jobs import bring_up_to_date
+from uniaudio_flows.settings import load_settings
+
+
+def job(size: str = "debug") -> AnnotatedToCodec:
+    return AnnotatedToCodec(size=size, **load_settings().compute)
 
 
 @flow("train-codec")
@@ -13,4 +18,4 @@ def train_codec(size: str = "debug", parents: bool = True) -> str:
     """Returns the content id. `parents`: bring `annotated` up to date first."""
     if parents:
         annotate_corpus()
-    return bring_up_to_date(AnnotatedToCodec(size=size), get_run_logger()).content_id
+    return bring_up_to_date(job(size), get_run_logger()).content_id

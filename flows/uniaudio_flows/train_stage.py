@@ -7,10 +7,11 @@ from uniaudio.stages.table import STAGES
 from uniaudio_flows.build_sequences import build_sequences
 from uniaudio_flows.flow import flow
 from uniaudio_flows.jobs import bring_up_to_date
+from uniaudio_flows.settings import load_settings
 
 
 def job(stages: list[str] | None = None, size: str = "debug", seed: int = 0) -> SequencesToCheckpoint:
-    return SequencesToCheckpoint(stages=tuple(stages or STAGES), size=size, seed=seed)
+    return SequencesToCheckpoint(stages=tuple(stages or STAGES), size=size, seed=seed, **load_settings().compute)
 
 
 @flow("train-stage")

@@ -84,6 +84,14 @@ def _convert(hint: Any, value: Any) -> Any:
     return value
 
 
+def check_device(device: str, num_gpus: float) -> None:
+    """A worker may reserve a GPU that it leaves alone, as tests do; it may not use one that it has not reserved."""
+    if device not in ("cpu", "cuda"):
+        raise UsageError(f"`device` must be cpu or cuda, but is {device!r}.")
+    if num_gpus < 0 or (device == "cuda" and not num_gpus):
+        raise UsageError(f"`num_gpus` must be more than 0 on cuda, and never less, but is {num_gpus}.")
+
+
 def cache_folder(store: Store) -> Path:
     """Where an edge may keep what it can compute again: below a local store, so that it goes when the store goes."""
     root = str(store.root)

@@ -11,7 +11,7 @@ from uniaudio_schemas.store import Store
 from uniaudio.codec.config import CodecConfig
 from uniaudio.stages.codec_phase import CodecPhase
 from uniaudio.stages.codec_phases import DEFAULT_PHASES, codec_phase
-from uniaudio_pipelines.jobs import parent
+from uniaudio_pipelines.jobs import check_device, parent
 
 CODE_VERSION = "2"
 """Goes up when the same clips would train to other weights."""
@@ -38,8 +38,10 @@ class AnnotatedToCodec:
     """Audio that is held in memory; which clips, the hash of their ids decides."""
     num_workers: int = 1
     """Workers of Ray Train. Sums over 2 differ from sums over 1 in their last bits, so it is part of the plan."""
+    device: str = "cpu"
+    """`cpu` or `cuda`."""
     num_gpus: float = 0.0
-    """Of one worker; 0 trains on the CPU."""
+    """GPUs that one worker reserves; more than 0 on cuda."""
     encoders: str = ""
     """Folder with `whisper`, `wavlm` and `music`, for sizes whose encoders are pretrained."""
     annotated_ref: str = "latest"
@@ -73,11 +75,8 @@ class AnnotatedToCodec:
         """Of one worker of the training run."""
         return {"num_cpus": 1.0, "num_gpus": self.num_gpus}
 
-    @property
-    def device(self) -> str:
-        return "cuda" if self.num_gpus > 0 else "cpu"
-
     def _check(self) -> None:
+        check_device(self.device, self.num_gpus)
         if not self.phases:
             raise UsageError("`phases` must name a phase, but is empty.")
         for name in ("num_workers", "max_clip_s", "max_hours"):

@@ -34,7 +34,7 @@ def final_folder(store: Store, plan_id: str) -> Path:
 def train_with_ray(store: Store, job: AnnotatedToCodec, plan: Plan) -> None:
     """Train until the final folder is there; goes on from the last checkpoint of an earlier run of the same plan."""
     from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
-    from ray.train.torch import TorchTrainer
+    from ray.train.torch import TorchConfig, TorchTrainer
 
     if "://" in str(store.root):
         raise UsageError(f"`store` must be a folder that all workers see, but is {store.root}.")
@@ -44,6 +44,8 @@ def train_with_ray(store: Store, job: AnnotatedToCodec, plan: Plan) -> None:
     trainer = TorchTrainer(
         train_worker,
         train_loop_config=_worker_config(store, job, plan),
+        # Named, since Ray takes NCCL wherever a GPU is reserved.
+        torch_config=TorchConfig(backend="nccl" if job.device == "cuda" else "gloo"),
         scaling_config=ScalingConfig(
             num_workers=job.num_workers, use_gpu=job.num_gpus > 0, resources_per_worker=resources
         ),

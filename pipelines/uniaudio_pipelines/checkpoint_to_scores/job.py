@@ -8,7 +8,7 @@ from uniaudio_schemas.fingerprint import numerics
 from uniaudio_schemas.manifest import Manifest, Plan
 from uniaudio_schemas.store import KINDS, Store
 
-from uniaudio_pipelines.jobs import parent
+from uniaudio_pipelines.jobs import check_device, parent
 
 CODE_VERSION = "1"
 """Goes up when the same checkpoint would get other scores."""
@@ -52,6 +52,8 @@ class CheckpointToScores:
     """Folder with a `tokenizer.json`; empty for the debug size, which reads bytes."""
     device: str = "cpu"
     """`cpu` or `cuda`."""
+    num_gpus: float = 0.0
+    """GPUs that one worker reserves; more than 0 on cuda."""
     ref: str = "latest"
 
     def plan(self, store: Store) -> Plan:
@@ -60,7 +62,7 @@ class CheckpointToScores:
         parameters = {
             name: value
             for name, value in asdict(self).items()
-            if name not in ("checkpoint", "ref", "device", "tokenizer")
+            if name not in ("checkpoint", "ref", "device", "num_gpus", "tokenizer")
         }
         return Plan(
             kind=self.WRITES,
@@ -82,7 +84,7 @@ class CheckpointToScores:
         return found
 
     def resources(self) -> dict[str, float]:
-        return {"num_cpus": 1.0, "num_gpus": 0.0 if self.device == "cpu" else 1.0}
+        return {"num_cpus": 1.0, "num_gpus": self.num_gpus}
 
     def _check(self) -> None:
         unknown = [name for name in self.benchmarks if name not in BENCHMARKS]
@@ -101,8 +103,7 @@ class CheckpointToScores:
         ):
             if getattr(self, name) < 1:
                 raise UsageError(f"`{name}` must be 1 or more, but is {getattr(self, name)}.")
-        if self.device not in ("cpu", "cuda"):
-            raise UsageError(f"`device` must be cpu or cuda, but is {self.device!r}.")
+        check_device(self.device, self.num_gpus)
 
 
 def _ancestor(store: Store, manifest: Manifest, kind: str) -> Manifest | None:

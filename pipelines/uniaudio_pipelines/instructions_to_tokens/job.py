@@ -12,7 +12,7 @@ from uniaudio_schemas.fingerprint import hash_bytes, numerics
 from uniaudio_schemas.manifest import Manifest, Plan
 from uniaudio_schemas.store import Store
 
-from uniaudio_pipelines.jobs import parent
+from uniaudio_pipelines.jobs import check_device, parent
 
 CODE_VERSION = "1"
 """Goes up when the same clip and codec would give other codes; codes of another version are not taken over."""
@@ -30,13 +30,16 @@ class InstructionsToTokens:
     """At 24 kHz (0.2 s, one reasoning frame); shorter clips are dropped as `too_short`."""
     clips_per_unit: int = 64
     """Mean number of clips in a shard, at most."""
+    device: str = "cpu"
+    """`cpu` or `cuda`."""
     num_gpus: float = 0.0
-    """Of one worker; 0 encodes on the CPU."""
+    """GPUs that one worker reserves; more than 0 on cuda."""
     instructions_ref: str = "latest"
     codec_ref: str = "latest"
     ref: str = "latest"
 
     def plan(self, store: Store) -> Plan:
+        check_device(self.device, self.num_gpus)
         if self.clips_per_unit < 1 or self.min_samples < 1:
             raise UsageError(
                 f"`clips_per_unit` and `min_samples` must be 1 or more, but are {self.clips_per_unit} and "
@@ -62,10 +65,6 @@ class InstructionsToTokens:
 
     def resources(self) -> dict[str, float]:
         return {"num_cpus": 1.0, "num_gpus": self.num_gpus}
-
-    @property
-    def device(self) -> str:
-        return "cuda" if self.num_gpus > 0 else "cpu"
 
     def clips_by_unit(self, store: Store, instructions: Manifest) -> dict[str, list[str]]:
         """Unit -> its clip ids, sorted.

@@ -7,12 +7,14 @@ from uniaudio_schemas.errors import UsageError
 from uniaudio_schemas.manifest import Plan
 from uniaudio_schemas.store import Store
 
-from uniaudio_pipelines.jobs import parent
+from uniaudio_pipelines.jobs import check_device, parent
 from uniaudio_pipelines.raw_to_annotated.annotators import table
 
 CODE_VERSION = "1"
 """Goes up when the same raw clips and annotators would give other rows."""
 _ALL = tuple(table.ANNOTATORS)
+NOT_OF_THE_VERSION = ("models", "ref", "raw_ref", "num_gpus")
+"""Fields that change nothing of what the version holds."""
 _POSITIVE = ("max_speech_clip_s", "max_sound_clip_s", "max_passage_characters")
 _NOT_NEGATIVE = (
     "max_speech_s", "max_sound_s", "max_music_s", "max_unknown_s", "max_text_passages", "max_pieces_per_clip",
@@ -49,14 +51,17 @@ class RawToAnnotated:
     max_unknown_s: float = 0.0
     """Of clips whose domain the source does not say."""
     max_text_passages: int = 0
+    device: str = "cpu"
+    """`cpu` or `cuda`: of the transcripts."""
+    num_gpus: float = 0.0
+    """GPUs that one worker reserves; more than 0 on cuda."""
     raw_ref: str = "latest"
     ref: str = "latest"
 
     def plan(self, store: Store) -> Plan:
         self._check()
         raw = parent(store, "raw", "ingest-corpus", self.raw_ref)
-        # Neither the folder of models nor the refs are part of what the version holds.
-        parameters = {name: value for name, value in asdict(self).items() if name not in ("models", "ref", "raw_ref")}
+        parameters = {name: value for name, value in asdict(self).items() if name not in NOT_OF_THE_VERSION}
         return Plan(
             kind=self.WRITES,
             schema_version=1,
@@ -67,7 +72,7 @@ class RawToAnnotated:
         )
 
     def resources(self) -> dict[str, float]:
-        return {"num_cpus": 1.0}
+        return {"num_cpus": 1.0, "num_gpus": self.num_gpus}
 
     def limits_s(self) -> dict[str, float]:
         """Domain -> seconds (passages for text); 0 for no limit."""
@@ -80,6 +85,7 @@ class RawToAnnotated:
         }
 
     def _check(self) -> None:
+        check_device(self.device, self.num_gpus)
         for name in _POSITIVE:
             if getattr(self, name) <= 0:
                 raise UsageError(f"`{name}` must be positive, but is {getattr(self, name)}.")

@@ -34,7 +34,7 @@ _SAID = ("language", "speaker", "given_text")
 
 class AnnotateWorker:
     def __init__(self, store_root: str, job: RawToAnnotated, plan: Plan) -> None:
-        self._set_up(store_root, job, plan, table.load(job.annotators, Path(job.models)))
+        self._set_up(store_root, job, plan, table.load(job.annotators, Path(job.models), job.device))
         _one_thread()
 
     @classmethod

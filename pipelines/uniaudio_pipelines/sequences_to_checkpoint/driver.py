@@ -168,7 +168,7 @@ def _summarize(store: Store, run: _Run, manifest: Manifest) -> None:
         "cpu_seconds": round(run.meter.cpu_seconds, 2),
         "peak_memory_bytes": run.meter.peak_memory_bytes,
     }
-    log_cost(store, run.owner, summary, num_gpus=run.job.gpus_per_worker * run.job.num_workers, worked_s=0.0)
+    log_cost(store, run.owner, summary, num_gpus=run.job.num_gpus * run.job.num_workers, worked_s=0.0)
     run.say("SUMMARY " + json.dumps(summary, sort_keys=True))
 
 

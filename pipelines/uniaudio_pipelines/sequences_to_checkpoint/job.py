@@ -12,7 +12,7 @@ from uniaudio_schemas.store import Store
 
 from uniaudio.stages.config import StageConfig
 from uniaudio.stages.table import STAGES, stage_before, stage_config
-from uniaudio_pipelines.jobs import parent
+from uniaudio_pipelines.jobs import check_device, parent
 
 CODE_VERSION = "2"
 """Goes up when the same sequences would train to other weights."""
@@ -47,8 +47,10 @@ class SequencesToCheckpoint:
     """Ref of the checkpoint that the first of `stages` starts from; empty: the stage before it."""
     num_workers: int = 1
     """Workers of Ray Train. Sums over 2 differ from sums over 1 in their last bits, so it is part of the plan."""
-    gpus_per_worker: float = 0.0
-    """0 trains on the CPU."""
+    device: str = "cpu"
+    """`cpu` or `cuda`."""
+    num_gpus: float = 0.0
+    """GPUs that one worker reserves; more than 0 on cuda."""
     num_steps: int = 0
     """Optimizer steps of each stage; 0 keeps the preset's."""
     ref: str = "latest"
@@ -88,11 +90,7 @@ class SequencesToCheckpoint:
         return replace(config, num_steps=self.num_steps) if self.num_steps else config
 
     def resources(self) -> dict[str, float]:
-        return {"num_cpus": 1.0, "num_gpus": self.gpus_per_worker}
-
-    @property
-    def device(self) -> str:
-        return "cuda" if self.gpus_per_worker > 0 else "cpu"
+        return {"num_cpus": 1.0, "num_gpus": self.num_gpus}
 
     def _start(self, store: Store) -> Manifest | None:
         ref = self.parent or stage_before(self.stages[0])
@@ -115,6 +113,7 @@ class SequencesToCheckpoint:
         )
 
     def _check(self) -> None:
+        check_device(self.device, self.num_gpus)
         ordered = [name for name in STAGES if name in self.stages]
         if not self.stages or list(self.stages) != ordered:
             raise UsageError(

@@ -46,17 +46,19 @@ def train_due_stage(store: Store, job: SequencesToCheckpoint, due: DueStage) -> 
     plan."""
     import ray
     from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
-    from ray.train.torch import TorchTrainer
+    from ray.train.torch import TorchConfig, TorchTrainer
 
     if final_folder(store, due.plan.plan_id).is_dir():
         return
     num_cpus = max(1, min(due.stage.num_threads, int(ray.cluster_resources().get("CPU", 1)) // job.num_workers))
-    resources = {"CPU": float(num_cpus), **({"GPU": job.gpus_per_worker} if job.gpus_per_worker else {})}
+    resources = {"CPU": float(num_cpus), **({"GPU": job.num_gpus} if job.num_gpus else {})}
     trainer = TorchTrainer(
         train_worker,
         train_loop_config=_worker_config(store, job, due),
+        # Named, since Ray takes NCCL wherever a GPU is reserved.
+        torch_config=TorchConfig(backend="nccl" if job.device == "cuda" else "gloo"),
         scaling_config=ScalingConfig(
-            num_workers=job.num_workers, use_gpu=job.gpus_per_worker > 0, resources_per_worker=resources
+            num_workers=job.num_workers, use_gpu=job.num_gpus > 0, resources_per_worker=resources
         ),
         run_config=RunConfig(
             name="run",

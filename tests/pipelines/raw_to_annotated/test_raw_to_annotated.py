@@ -186,4 +186,4 @@ def test_a_senseless_job_is_refused(tmp_path: Path, changes: dict[str, Any]) -> 
 @pytest.mark.parametrize("name", ["transcript", "speaker_embedding"])
 def test_an_absent_model_says_what_to_install_and_how_to_do_without(tmp_path: Path, name: str) -> None:
     with pytest.raises(UsageError, match=r"is missing: download .* or leave its annotator out"):
-        table.load((name,), tmp_path)
+        table.load((name,), tmp_path, "cpu")

@@ -36,7 +36,7 @@ def speech_clip(path: Path) -> Clip:
         num_samples=audio.samples.shape[1],
         channels=audio.samples.shape[0],
     )
-    probabilities = VoiceActivity(Path()).probabilities(analysis)
+    probabilities = VoiceActivity(Path(), "cpu").probabilities(analysis)
     return Clip(raw=raw, domain="speech", samples=audio.samples, analysis=analysis, speech_probabilities=probabilities)
 
 
@@ -51,7 +51,7 @@ def models() -> Path:
 def test_noise_is_not_taken_for_speech() -> None:
     pytest.importorskip("onnxruntime")
     samples = (0.1 * np.random.default_rng(0).standard_normal(32_000)).astype(np.float32)
-    assert VoiceActivity(Path()).probabilities(samples).max() < 0.5
+    assert VoiceActivity(Path(), "cpu").probabilities(samples).max() < 0.5
 
 
 def test_every_annotator_answers_about_a_recording(models: Path) -> None:
@@ -59,7 +59,7 @@ def test_every_annotator_answers_about_a_recording(models: Path) -> None:
     if not Path(path).is_file():
         pytest.skip("UNIAUDIO_SPEECH does not name a recording")
     clip = speech_clip(Path(path))
-    for annotator in table.load(tuple(table.ANNOTATORS), models):
+    for annotator in table.load(tuple(table.ANNOTATORS), models, "cpu"):
         for value in annotator.annotate(clip):
             clip.known[value.column] = value.value
     assert clip.known["speech_fraction"] > 0.3

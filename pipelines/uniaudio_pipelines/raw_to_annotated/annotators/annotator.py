@@ -56,14 +56,14 @@ class Clip:
 class Annotator(Protocol):
     """Answers are a function of the clip alone: neither its neighbours nor what came before it matter.
 
-    Made once a worker from the folder of models; a package or a file that is missing is a `UsageError` then.
+    Made once a worker from the folder of models, for `cpu` or `cuda`; a package or a file that is missing is a `UsageError` then.
     """
 
     name: ClassVar[str]
     domains: ClassVar[frozenset[str]]
     """Kinds of clips it is asked about."""
 
-    def __init__(self, models: Path) -> None: ...
+    def __init__(self, models: Path, device: str) -> None: ...
 
     @classmethod
     def version(cls) -> str:

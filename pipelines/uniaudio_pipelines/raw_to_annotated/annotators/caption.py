@@ -10,7 +10,7 @@ class SourceCaption:
     name: ClassVar[str] = "source_caption"
     domains: ClassVar[frozenset[str]] = frozenset({SOUND, MUSIC, SPEECH})
 
-    def __init__(self, models: Path) -> None:
+    def __init__(self, models: Path, device: str) -> None:
         del models  # measures; has none
 
     @classmethod

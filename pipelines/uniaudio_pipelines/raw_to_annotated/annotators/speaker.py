@@ -25,7 +25,7 @@ class SpeakerEmbedding:
     name: ClassVar[str] = "speaker_embedding"
     domains: ClassVar[frozenset[str]] = frozenset({SPEECH})
 
-    def __init__(self, models: Path) -> None:
+    def __init__(self, models: Path, device: str) -> None:
         path = model_files.require_model(models, model_files.SPEAKER_FOLDER, model_files.SPEAKER_FILE)
         self._network = _load(path)
 

@@ -35,6 +35,6 @@ def versions(names: tuple[str, ...]) -> dict[str, str]:
     return {name: ANNOTATORS[name].version() for name in ANNOTATORS if name in names}
 
 
-def load(names: tuple[str, ...], models: Path) -> list[Annotator]:
+def load(names: tuple[str, ...], models: Path, device: str) -> list[Annotator]:
     """The annotators `names`, ready; what is missing is a `UsageError` that says how to get it."""
-    return [cls(models) for name, cls in ANNOTATORS.items() if name in names]
+    return [cls(models, device) for name, cls in ANNOTATORS.items() if name in names]

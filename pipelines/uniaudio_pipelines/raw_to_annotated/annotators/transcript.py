@@ -30,13 +30,13 @@ class Transcript:
     name: ClassVar[str] = "transcript"
     domains: ClassVar[frozenset[str]] = frozenset({SPEECH})
 
-    def __init__(self, models: Path) -> None:
+    def __init__(self, models: Path, device: str) -> None:
         path = model_files.require_model(models, model_files.WHISPER_FOLDER, model_files.WHISPER_FILE)
         packages.require_package("whisper_timestamped", self.name)
         import whisper_timestamped
 
         self._whisper: Any = whisper_timestamped
-        self._model = whisper_timestamped.load_model(str(path), device="cpu")
+        self._model = whisper_timestamped.load_model(str(path), device=device)
         self._encoder = _ShortEncoder(self._model.encoder)
 
     @classmethod

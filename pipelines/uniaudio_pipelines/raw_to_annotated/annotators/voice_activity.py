@@ -19,7 +19,7 @@ class VoiceActivity:
     name: ClassVar[str] = "voice_activity"
     domains: ClassVar[frozenset[str]] = frozenset({SPEECH, SOUND, MUSIC})
 
-    def __init__(self, models: Path) -> None:
+    def __init__(self, models: Path, device: str) -> None:
         del models  # its network is in a package
         path = packages.package_file("silero_vad", "data/silero_vad_16k_sequence.onnx", self.name)
         packages.require_package("onnxruntime", self.name)
