@@ -93,16 +93,12 @@ def golden_codec(golden):
     from uniaudio.codec.codec import ReasoningCodec
     from uniaudio.codec.released import fill_released
     from uniaudio.codec.released_config import released_config
-    from uniaudio.codec.semantic_decoder import SemanticDecoder
 
     def build(case: str) -> ReasoningCodec:
         scalar = golden.tensors("tokenizer_decode", "scalar_weights")
         weights = golden.tensors(case, "weights")
         config = released_config(weights, scalar, causal=True, **HEAD_DIMS)
         codec = ReasoningCodec(config, torch.nn.Module())
-        # Released, the decoder is as wide as WavLM, which at the released size is as wide as the codec.
-        wavlm_dim = config.wavlm.dim
-        codec.reconstruction.phone_decoder = SemanticDecoder(config.dim, wavlm_dim, wavlm_dim, (2, 2))
         without_encoders = {key: value for key, value in weights.items() if not key.startswith(ENCODER_PREFIXES)}
         fill_released(codec, without_encoders, scalar)
         return codec.eval()
