@@ -11,8 +11,9 @@ drifts. The default of this project has none of them.
 # Shapes: K windows, N samples, R reasoning frames, T reconstruction frames, Q codebooks, L latent channels,
 #         P context latents
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -136,7 +137,7 @@ def sample_window(
 def compat_clip(codec: "ReasoningCodec", samples_CN: Tensor, sample_rate: int) -> tuple[Tensor, Tensor]:
     """Codes `[R, Q]` and `[T, Q]` of `[C, N]`; nothing is dropped, so that they are no matter of chance."""
     waveform_N = resample_tensor(samples_CN.float().mean(dim=0), sample_rate, SAMPLE_RATE)
-    with settled_numerics(codec):
+    with settled_numerics(codec), _whisper_of_30_s(codec):
         return encode_compat(waveform_N, lambda windows_KN: compat_codes(codec, windows_KN.to(codec.device)))
 
 
@@ -158,6 +159,17 @@ def decode_clip(codec: "ReasoningCodec", codes_TQ: Tensor, settings: "DecodeSett
 
     with eval_mode(codec):
         return decode_compat(codes_TQ.to(codec.device), sample, codec.scalar.decode).cpu()
+
+
+@contextmanager
+def _whisper_of_30_s(codec: "ReasoningCodec") -> Iterator[None]:
+    """Whisper hears exactly 30 s of every window: the released one accepts nothing else."""
+    whisper: Any = codec.encoders.whisper
+    before, whisper.padded = whisper.padded, True
+    try:
+        yield
+    finally:
+        whisper.padded = before
 
 
 def num_compat_frames(num_samples: int, frames_per_s: float) -> int:

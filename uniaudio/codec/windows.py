@@ -42,7 +42,7 @@ def check_clip(clip: np.ndarray | Tensor, index: int) -> Tensor:
     samples = torch.as_tensor(clip).detach().cpu()
     if samples.dim() not in (1, 2):
         raise UsageError(f"Clip {index} must be audio [N] or [C, N], but has shape {list(samples.shape)}.")
-    samples_CN = samples.reshape(-1, samples.shape[-1]) if samples.dim() == 1 else samples
+    samples_CN = samples[None] if samples.dim() == 1 else samples
     for block_Cn in samples_CN.split(_BLOCK_SAMPLES, dim=1):
         _check_block(block_Cn, f"Clip {index}")
     return samples_CN

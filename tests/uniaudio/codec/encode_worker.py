@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from uniaudio_schemas.errors import DataError
 
 from uniaudio.audio.frames import num_reasoning_frames, num_reconstruction_frames
 from uniaudio.audio.read import audio_suffixes, read_audio
@@ -44,7 +45,10 @@ def _folder(folder: Path, mode: str, num_codes: int) -> None:
     chosen: list[tuple[Path, int]] = []
     total, samples = 0, 0
     for path in sorted(path for path in folder.rglob("*") if path.suffix.lower() in audio_suffixes()):
-        audio = read_audio(path)
+        try:
+            audio = read_audio(path)
+        except DataError:  # an empty recording among the real ones
+            continue
         length = num_samples_24k(check_clip(audio.samples, 0), audio.sample_rate)
         total += 8 * (num_reasoning_frames(length) + num_reconstruction_frames(length))
         samples += length
