@@ -90,11 +90,11 @@ class Programs:
 def coders(bits_per_s: float, programs: Programs) -> tuple[list[Coder], list[str]]:
     """Each coder at its bitrate nearest to `bits_per_s`, and the names of those whose programs are not there."""
     opus = max(OPUS_LOWEST, round(bits_per_s))
-    mode = CODEC2_MODES[nearest(CODEC2_MODES, bits_per_s)]
+    codec2 = nearest(CODEC2_MODES, bits_per_s)
     quality = SPEEX_QUALITIES[nearest(SPEEX_QUALITIES, bits_per_s)]
     known = {
         ("opusenc", "opusdec"): Coder(name=f"Opus {opus / 1000:g} kbit/s", run=lambda x: _opus(x, opus, programs)),
-        ("c2enc", "c2dec"): Coder(name=f"Codec2 {mode}", run=lambda x: _codec2(x, mode, programs)),
+        ("c2enc", "c2dec"): Coder(name=f"Codec2 {CODEC2_MODES[codec2]}", run=lambda x: _codec2(x, codec2, programs)),
         ("speexenc", "speexdec"): Coder(name=f"Speex quality {quality}", run=lambda x: _speex(x, quality, programs)),
     }
     found = {names: all(programs.find(name) for name in names) for names in known}
@@ -143,8 +143,9 @@ def _speex(samples: np.ndarray, quality: int, programs: Programs) -> Coded:
         return Coded(_fit(made, len(samples)), ogg_payload_bits(coded.read_bytes()))
 
 
-def _codec2(samples: np.ndarray, mode: str, programs: Programs) -> Coded:
+def _codec2(samples: np.ndarray, bits_per_s: int, programs: Programs) -> Coded:
     with tempfile.TemporaryDirectory() as folder:
+        mode = CODEC2_MODES[bits_per_s]
         # `.bin` and `.raw` have no header of their own.
         raw, coded, decoded = (Path(folder) / name for name in ("in.raw", "coded.bin", "out.raw"))
         telephone = resample(samples, SAMPLE_RATE, TELEPHONE_RATE)
@@ -154,7 +155,8 @@ def _codec2(samples: np.ndarray, mode: str, programs: Programs) -> Coded:
         programs.run(["c2enc", mode, raw, coded])
         programs.run(["c2dec", mode, coded, decoded])
         made = np.fromfile(decoded, "<i2").astype(np.float32) / 32_768
-        num_bits = round(8 * coded.stat().st_size * len(telephone) / len(padded))
+        # The rate is constant; the file rounds each frame up to whole bytes.
+        num_bits = round(bits_per_s * len(samples) / SAMPLE_RATE)
         return Coded(_fit(resample(made, TELEPHONE_RATE, SAMPLE_RATE), len(samples)), num_bits)
 
 

@@ -12,6 +12,7 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ from uniaudio.audio.render import render_clip
 from uniaudio.codec.codec import Codes, ReasoningCodec
 from uniaudio.codec.coders import Coded, Coder, Programs, coders
 from uniaudio.codec.config import CodecConfig
+from uniaudio.metrics.dnsmos import dnsmos
 from uniaudio.metrics.pesq import wide_band_pesq
 from uniaudio.metrics.spectral import log_mel_distance
 from uniaudio.metrics.stoi import stoi
@@ -34,8 +36,9 @@ DOMAINS = ("speech", "sound", "music")
 SPLITS = ("test", "val")
 MAX_CLIP_SAMPLES = 20 * SAMPLE_RATE
 MAX_LAG = SAMPLE_RATE // 10
-COLUMNS = ("bits_per_s", "pesq", "stoi", "log_mel_distance", "wer")
+COLUMNS = ("bits_per_s", "pesq", "stoi", "dnsmos", "log_mel_distance", "wer")
 Recognize = Callable[[np.ndarray], str]
+Measure = Callable[[np.ndarray, np.ndarray], float | None]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -110,8 +113,8 @@ def evaluate(
     for clip, ours in zip(clips, decoded, strict=True):
         made = {f"ReasoningCodec {codec.config.size}": Coded(ours, round(nominal * len(ours) / SAMPLE_RATE))}
         made |= {coder.name: coder.run(clip.samples) for coder in others}
-        if recognize:  # what the recognizer makes of the original: the floor of the word error rates
-            made["original"] = Coded(clip.samples, 16 * len(clip.samples))
+        # What the metrics say of the clip itself: the bound of what a codec can reach.
+        made["original, 16 bits"] = Coded(clip.samples, 16 * len(clip.samples))
         evaluation.rows += [_row(clip, system, coded, recognize) for system, coded in made.items()]
     return evaluation
 
@@ -178,12 +181,31 @@ def _row(clip: HeldOutClip, system: str, coded: Coded, recognize: Recognize | No
         "log_mel_distance": log_mel_distance(clip.samples, made, SAMPLE_RATE),
     }
     if clip.domain == "speech":
-        row["pesq"] = wide_band_pesq(clip.samples, made, SAMPLE_RATE)
-        row["stoi"] = stoi(clip.samples, made, SAMPLE_RATE)
+        row |= {name: _measured(measure, clip.samples, made) for name, measure in SPEECH_MEASURES.items()}
         if recognize and clip.script:
             heard = recognize(made)
             row["heard"], row["word_errors"] = heard, list(word_errors(clip.script, heard))
     return row
+
+
+def _measured(measure: Measure, reference: np.ndarray, made: np.ndarray) -> float | None:
+    """None where there is no score, or the package that computes it is not installed."""
+    try:
+        return measure(reference, made)
+    except ModuleNotFoundError:
+        return None
+
+
+def _opinion(_: np.ndarray, made: np.ndarray) -> float | None:
+    found = dnsmos(made, SAMPLE_RATE) if find_spec("speechmos") else None
+    return None if found is None else found.overall
+
+
+SPEECH_MEASURES: dict[str, Measure] = {
+    "pesq": lambda reference, made: wide_band_pesq(reference, made, SAMPLE_RATE),
+    "stoi": lambda reference, made: stoi(reference, made, SAMPLE_RATE),
+    "dnsmos": _opinion,
+}
 
 
 def _cell(column: str, rows: Iterable[dict[str, object]]) -> str:
