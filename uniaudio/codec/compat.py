@@ -109,10 +109,10 @@ def compat_codes(
 def compat_condition(codec: "ReasoningCodec", codes_1TQ: Tensor, reasoning_1RQ: Tensor | None = None) -> Tensor:
     """Flow condition `[1, 2 T, D]`; the reasoning codes are optional, and no released trainer ever added them."""
     branch = codec.reconstruction
-    adapted_1TD = None
+    reasoning_1TD = None
     if reasoning_1RQ is not None:
-        adapted_1TD = branch.adapt(codec.reasoning.quantizer.decode(reasoning_1RQ), codes_1TQ.shape[1])
-    condition_1TD = branch.condition(codes_1TQ, adapted_1TD)
+        reasoning_1TD = branch.reasoning_condition(codec.reasoning.quantizer.decode(reasoning_1RQ), codes_1TQ.shape[1])
+    condition_1TD = branch.condition(codes_1TQ, reasoning_1TD)
     return condition_1TD.repeat_interleave(2, dim=1)
 
 

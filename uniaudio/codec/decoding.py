@@ -99,7 +99,9 @@ def draw_latents(
         last = min(first + window, num_latents)
         frames = slice(first // LATENTS_PER_FRAME, last // LATENTS_PER_FRAME)
         with torch.inference_mode(), eval_mode(codec):
-            condition_BTD = codec.reconstruction.condition(codes_BTQ[:, frames], _adapted(codec, reasoning_BRQ, frames))
+            condition_BTD = codec.reconstruction.condition(
+                codes_BTQ[:, frames], _reasoning(codec, reasoning_BRQ, frames)
+            )
             latents_BSL = codec.flow.sample(
                 condition_BTD.repeat_interleave(LATENTS_PER_FRAME, dim=1),
                 num_steps=settings.steps,
@@ -138,7 +140,7 @@ def scalar_reach(config: ScalarConfig) -> tuple[int, int]:
     return reach[0] + look_ahead, reach[1] + look_ahead
 
 
-def _adapted(codec: "ReasoningCodec", reasoning_BRQ: Tensor | None, frames: slice) -> Tensor | None:
+def _reasoning(codec: "ReasoningCodec", reasoning_BRQ: Tensor | None, frames: slice) -> Tensor | None:
     """What the reasoning codes add to the condition of some frames: `[B, T, D]`."""
     if reasoning_BRQ is None:
         return None

@@ -64,7 +64,7 @@ class ReconstructionBranch(nn.Module):
         `dropped`: items `[B]` whose group is left unmodulated; never when encoding.
         """
         fused = {group: self.fuse[group](frames_BTD) for group, frames_BTD in self._group(features).items()}
-        condition_BTD = self.adapt(reasoning_BRD, fused["phone"].shape[1])
+        condition_BTD = self._stretch(self.reasoning_adaptor(reasoning_BRD), fused["phone"].shape[1])
         return {
             group: self.film[group](fused[group], condition_BTD, None if dropped is None else dropped[group])
             for group in GROUPS
@@ -76,27 +76,18 @@ class ReconstructionBranch(nn.Module):
         reasoning_BRD: Tensor,
         valid_BT: Tensor | None = None,
         dropped: dict[str, Tensor] | None = None,
-        told_B: Tensor | None = None,
     ) -> Reconstructed:
-        """Modulate and quantize; frames where `valid_BT` is False are left out of losses and codebook updates.
-
-        `told_B`: items (bool) whose decoder is told the reasoning codes too, so that `condition` learns both ways.
-        """
+        """Modulate and quantize; frames where `valid_BT` is False are left out of losses and codebook updates."""
         modulated = self.modulate(features, reasoning_BRD, dropped)
         results = {group: self.quantizers[group](modulated[group], valid_BT) for group in GROUPS}
         quantized = {group: result[0] for group, result in results.items()}
         codes_BTQ = torch.cat([results[group][1] for group in GROUPS], dim=-1)
         commitment = torch.stack([results[group][2].mean() for group in GROUPS]).sum()
-        total_BTD = quantized["phone"] + quantized["music"] + quantized["acoustic"]
-        condition_BTD = self.condition_out(self._tell(total_BTD, reasoning_BRD, told_B))
+        condition_BTD = self.condition_out(quantized["phone"] + quantized["music"] + quantized["acoustic"])
         return Reconstructed(modulated, quantized["phone"], condition_BTD, codes_BTQ, commitment)
 
     def unquantized(
-        self,
-        features: Features,
-        reasoning_BRD: Tensor,
-        dropped: dict[str, Tensor] | None = None,
-        told_B: Tensor | None = None,
+        self, features: Features, reasoning_BRD: Tensor, dropped: dict[str, Tensor] | None = None
     ) -> tuple[Tensor, Tensor]:
         """Phone group and condition, `[B, T, D]` each, through all projections but no codebook: how training starts."""
         modulated = self.modulate(features, reasoning_BRD, dropped)
@@ -104,17 +95,15 @@ class ReconstructionBranch(nn.Module):
         for group in GROUPS:
             quantizer = self.quantizers[group]
             passed[group] = quantizer.project_out(quantizer.project_in(modulated[group]))  # type: ignore[operator]
-        total_BTD = passed["phone"] + passed["music"] + passed["acoustic"]
-        return passed["phone"], self.condition_out(self._tell(total_BTD, reasoning_BRD, told_B))
+        return passed["phone"], self.condition_out(passed["phone"] + passed["music"] + passed["acoustic"])
 
     def encode(self, modulated: dict[str, Tensor]) -> Tensor:
         """Codes `[B, T, Q]` int64 of what `modulate` gave; changes no buffer."""
         return torch.cat([self.quantizers[group].encode_indices(modulated[group]) for group in GROUPS], dim=-1)  # type: ignore[operator]
 
-    def condition(self, codes_BTQ: Tensor, adapted_BTD: Tensor | None = None) -> Tensor:
-        """`[B, T, Q]` int64 -> `[B, T, D]`, the inverse of the quantization.
-
-        `adapted_BTD`, from `adapt`, tells the decoder the reasoning codes too; they are not needed.
+    def condition(self, codes_BTQ: Tensor, reasoning_BTD: Tensor | None = None) -> Tensor:
+        """`[B, T, Q]` int64 -> `[B, T, D]`, the inverse of the quantization; the reasoning codes are not needed, but
+        what `reasoning_condition` made of them may be given.
         """
         first = 0
         parts: list[Tensor] = []
@@ -123,16 +112,11 @@ class ReconstructionBranch(nn.Module):
             parts.append(quantizer.decode(codes_BTQ[..., first : first + quantizer.num_levels]))  # type: ignore[operator]
             first += quantizer.num_levels  # type: ignore[assignment, operator]
         total_BTD = torch.stack(parts).sum(dim=0)
-        return self.condition_out(total_BTD if adapted_BTD is None else total_BTD + adapted_BTD)
+        return self.condition_out(total_BTD if reasoning_BTD is None else total_BTD + reasoning_BTD)
 
-    def adapt(self, reasoning_BRD: Tensor, num_frames: int) -> Tensor:
-        """Vectors of the reasoning codes `[B, R, D]`, adapted and stretched to `[B, T, D]`."""
+    def reasoning_condition(self, reasoning_BRD: Tensor, num_frames: int) -> Tensor:
+        """Vectors of the reasoning codes `[B, R, D]` -> what they add to the groups, `[B, T, D]`."""
         return self._stretch(self.reasoning_adaptor(reasoning_BRD), num_frames)
-
-    def _tell(self, total_BTD: Tensor, reasoning_BRD: Tensor, told_B: Tensor | None) -> Tensor:
-        if told_B is None:
-            return total_BTD
-        return total_BTD + told_B[:, None, None] * self.adapt(reasoning_BRD, total_BTD.shape[1])
 
     def _group(self, features: Features) -> dict[str, Tensor]:
         """The inputs of the groups at 12.5 Hz; acoustic is music first, then Whisper, as in the released weights."""

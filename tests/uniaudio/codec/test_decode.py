@@ -219,32 +219,14 @@ def test_codec_windows_take_the_reasoning_codes_of_their_own_time():
     )
     codec._modules = {**codec._modules, "flow": _FlowThatKnows()}
     with torch.no_grad():
-        adapted = codec.reconstruction.adapt(codec.reasoning.quantizer.decode(reasoning_BRQ), codes_BTQ.shape[1])
+        adapted = codec.reconstruction.reasoning_condition(
+            codec.reasoning.quantizer.decode(reasoning_BRQ), codes_BTQ.shape[1]
+        )
         condition = codec.reconstruction.condition(codes_BTQ, adapted).repeat_interleave(LATENTS_PER_FRAME, dim=1)
         plain = torch.cat(list(draw_latents(codec, codes_BTQ, DecodeSettings())), dim=1)
         told = torch.cat(list(draw_latents(codec, codes_BTQ, DecodeSettings(), reasoning_BRQ)), dim=1)
         without = codec.reconstruction.condition(codes_BTQ).repeat_interleave(LATENTS_PER_FRAME, dim=1)
     assert torch.allclose(told - plain, (condition - without)[..., :32], atol=1e-5)
-
-
-def test_codec_the_way_with_reasoning_codes_is_trained_beside_the_way_without():
-    """`told_B` chooses items; only theirs send a gradient from the condition to the adaptor's bias."""
-    codec = copy.deepcopy(tiny_codec())
-    features = codec.encoders(torch.from_numpy(a_waveform(0.8))[None].repeat(2, 1))
-    reasoning = torch.randn(2, 4, codec.config.dim, generator=torch.Generator().manual_seed(0))
-    branch = codec.reconstruction.eval()
-    dropped = {group: torch.ones(2, dtype=torch.bool) for group in ("phone", "music", "acoustic")}
-    told = torch.tensor([True, False])
-    result = branch(features, reasoning, None, dropped, told)
-    without = branch(features, reasoning, None, dropped)
-    assert torch.equal(result.condition[1], without.condition[1])
-    expected = branch.condition(result.codes, branch.adapt(reasoning, 10))
-    assert torch.allclose(result.condition[0], expected[0], atol=1e-5)
-    for row, learns in ((0, True), (1, False)):
-        (gradient,) = torch.autograd.grad(
-            branch(features, reasoning, None, dropped, told).condition[row].sum(), branch.reasoning_adaptor.bias
-        )
-        assert bool(gradient.abs().sum() > 0) == learns
 
 
 @pytest.mark.slow
