@@ -10,6 +10,8 @@ from typing import Any
 
 from uniaudio_schemas.errors import UniaudioError
 
+from uniaudio.codec import cli as codec
+
 COMMANDS_GROUP = "uniaudio.commands"
 
 
@@ -21,6 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     tasks = commands.add_parser("tasks", help="the tasks a model can be trained on")
     tasks.set_defaults(run=_tasks)
+    codec.add_commands(commands)
     for entry_point in sorted(entry_points(group=COMMANDS_GROUP), key=lambda found: found.name):
         entry_point.load()(commands)
     options = parser.parse_args(arguments)

@@ -18,7 +18,7 @@ from uniaudio_schemas.errors import DataError, UsageError
 
 from uniaudio.audio.decoders import DEMUXERS, AudioInfo, FFmpegDecoder, SoundFileDecoder
 
-_MIN_RATE, _MAX_RATE = 1_000, 768_000  # Hz; telephony is 8,000, the fastest converters sold 768,000
+MIN_RATE, MAX_RATE = 1_000, 768_000  # Hz; telephony is 8,000, the fastest converters sold 768,000
 _BLOCK = 1 << 20
 _SOUNDFILE_SUFFIXES = ".wav .flac .ogg .oga .opus .mp3 .aif .aiff .au .snd .w64 .caf .rf64"
 Source = str | Path | bytes
@@ -135,10 +135,8 @@ def _open(source: Source, suffix: str | None, name: str) -> "Iterator[SoundFileD
         info = reader.info
         if info.channels < 1:
             raise DataError(f"{name}: has no audio channel.")
-        if not _MIN_RATE <= info.sample_rate <= _MAX_RATE:
-            raise DataError(
-                f"{name}: its sample rate must be {_MIN_RATE} to {_MAX_RATE} Hz, but is {info.sample_rate}."
-            )
+        if not MIN_RATE <= info.sample_rate <= MAX_RATE:
+            raise DataError(f"{name}: its sample rate must be {MIN_RATE} to {MAX_RATE} Hz, but is {info.sample_rate}.")
         try:
             yield reader
         finally:

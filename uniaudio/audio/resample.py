@@ -43,12 +43,12 @@ def resample_tensor(samples_CN: Tensor, from_rate: int, to_rate: int) -> Tensor:
     divisor = math.gcd(from_rate, to_rate)
     rate_in, rate_out = from_rate // divisor, to_rate // divisor
     flat = samples_CN.reshape(-1, samples_CN.shape[-1])
-    dense = rate_out * (rate_in + 2 * _half_width(rate_in, rate_out)) <= _MAX_BANK
+    dense = rate_out * (rate_in + 2 * half_width(rate_in, rate_out)) <= _MAX_BANK
     result = _by_filter_bank(flat, rate_in, rate_out) if dense else _by_sample(flat, rate_in, rate_out, num_out)
     return result[:, :num_out].reshape(*samples_CN.shape[:-1], num_out)
 
 
-def _half_width(rate_in: int, rate_out: int) -> int:
+def half_width(rate_in: int, rate_out: int) -> int:
     return math.ceil(_ZERO_CROSSINGS * rate_in / (min(rate_in, rate_out) * _ROLLOFF))
 
 
@@ -66,7 +66,7 @@ def _filter_bank(rate_in: int, rate_out: int) -> Tensor:
     torchaudio does.
     """
     base = min(rate_in, rate_out) * _ROLLOFF
-    width = _half_width(rate_in, rate_out)
+    width = half_width(rate_in, rate_out)
     offset = torch.arange(-width, width + rate_in, dtype=torch.float64)[None, None] / rate_in
     phase = torch.arange(0, -rate_out, -1)[:, None, None] / rate_out
     return _windowed_sinc((phase + offset) * base, base / rate_in).float()
@@ -74,7 +74,7 @@ def _filter_bank(rate_in: int, rate_out: int) -> Tensor:
 
 def _by_filter_bank(samples_CN: Tensor, rate_in: int, rate_out: int) -> Tensor:
     bank = _filter_bank(rate_in, rate_out).to(samples_CN)
-    width = _half_width(rate_in, rate_out)
+    width = half_width(rate_in, rate_out)
     padded = torch.nn.functional.pad(samples_CN, (width, width + rate_in))
     periods_CPM = torch.nn.functional.conv1d(padded[:, None], bank, stride=rate_in)
     return periods_CPM.transpose(1, 2).reshape(samples_CN.shape[0], -1)
@@ -82,7 +82,7 @@ def _by_filter_bank(samples_CN: Tensor, rate_in: int, rate_out: int) -> Tensor:
 
 def _by_sample(samples_CN: Tensor, rate_in: int, rate_out: int, num_out: int) -> Tensor:
     base = min(rate_in, rate_out) * _ROLLOFF
-    width = _half_width(rate_in, rate_out)
+    width = half_width(rate_in, rate_out)
     padded = torch.nn.functional.pad(samples_CN, (width, width + 1))
     taps = torch.arange(-width, width + 1, device=samples_CN.device)
     blocks = []

@@ -1,6 +1,6 @@
 """ReasoningCodec: audio to two streams of codes and back. START HERE.
 
-Reads    mono audio at 24 kHz, `[N]` float32 in -1..1, any length above zero, any loudness (it is taken as it is)
+Reads    audio `[N]` or `[C, N]` in -1..1, any rate, any length above zero, any loudness (it is taken as it is)
 Writes   per clip R = ceil(N / 4800) reasoning and T = ceil(N / 1920) reconstruction frames of eight codes each
 Row in   69,105 samples
 Row out  Codes(reasoning [15, 8] int16, reconstruction [36, 8] int16, num_samples=69105)
@@ -9,7 +9,7 @@ The codes of a clip are a function of its audio, the codec and the numerics (dev
 never of what else is encoded, in which order or batch. `encoding.py` says how.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,8 +19,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from uniaudio_schemas.errors import DataError, UsageError
 
-from uniaudio.audio.frames import num_reconstruction_frames
-from uniaudio.codec import decoding, encoding
+from uniaudio.audio.frames import SAMPLE_RATE, num_reasoning_frames, num_reconstruction_frames
+from uniaudio.codec import decoding, encoding, windows
+from uniaudio.codec.compat import compat_clip, decode_clip
 from uniaudio.codec.config import NUM_CODEBOOKS, CodecConfig
 from uniaudio.codec.encoders import EncoderFolders, empty_encoders, pretrained_encoders, random_encoders
 from uniaudio.codec.fingerprint import fingerprint
@@ -72,29 +73,80 @@ class ReasoningCodec(nn.Module):
             torch.manual_seed(seed)
             return cls(config, encoders).eval()
 
-    def encode(self, clips: Sequence[np.ndarray | Tensor]) -> list[Codes]:
-        """Codes of each clip `[N]` at 24 kHz. Audio that is empty, not finite or not mono is a `UsageError`."""
-        waveforms = [encoding.check_clip(clip, index) for index, clip in enumerate(clips)]
-        return [
-            Codes(_to_int16(hidden.reasoning_codes), _to_int16(hidden.reconstruction_codes), len(waveform))
-            for hidden, waveform in zip(encoding.encode_clips(self, waveforms), waveforms, strict=True)
-        ]
+    def encode(
+        self,
+        clips: Sequence[np.ndarray | Tensor],
+        *,
+        sample_rate: int = SAMPLE_RATE,
+        compat: bool = False,
+        work: encoding.EncodeWork | None = None,
+    ) -> list[Codes]:
+        """Codes of each clip `[N]` or `[C, N]` (the mean of its channels) at `sample_rate` (Hz).
+
+        Audio that is empty, not finite, not floating point or far beyond full scale is a `UsageError` that names the
+        clip. `compat` cuts and counts as the released tokenizer does. `work` counts samples.
+        """
+        windows.check_rate(sample_rate)
+        checked = [windows.check_clip(clip, index) for index, clip in enumerate(clips)]
+        lengths = [windows.num_samples_24k(clip_CN, sample_rate) for clip_CN in checked]
+        encoded = (
+            [compat_clip(self, clip_CN, sample_rate) for clip_CN in checked]
+            if compat
+            else encoding.encode_clips(self, checked, sample_rate=sample_rate, work=work)
+        )
+        return [Codes(_to_int16(clip[0]), _to_int16(clip[1]), n) for clip, n in zip(encoded, lengths, strict=True)]
+
+    def encode_blocks(self, blocks: Iterable[np.ndarray | Tensor], sample_rate: int = SAMPLE_RATE) -> Codes:
+        """The codes that `encode` gives for the joined blocks `[n]` or `[C, n]`, in the memory of one window."""
+        encoded, num_samples = encoding.encode_blocks(self, blocks, sample_rate)
+        return Codes(_to_int16(encoded.reasoning_codes), _to_int16(encoded.reconstruction_codes), num_samples)
 
     def decode(
-        self, codes: Sequence[Codes], *, steps: int = 10, guidance: float = RELEASED_GUIDANCE, seed: int = 0
+        self,
+        codes: Sequence[Codes],
+        *,
+        steps: int = 10,
+        guidance: float = RELEASED_GUIDANCE,
+        seed: int = 0,
+        use_reasoning: bool = False,
+        compat: bool = False,
     ) -> list[np.ndarray]:
-        """Audio `[num_samples]` float32 at 24 kHz of each clip; reasoning codes are not needed.
+        """Audio `[num_samples]` float32 at 24 kHz of each clip.
 
-        A clip's noise depends on `seed` alone, not on its neighbors.
+        A clip's noise depends on `seed` alone, not on its neighbors. `use_reasoning` tells the flow the reasoning codes
+        too; a codec that was not trained with them (the released one) is better without. `compat` decodes in the
+        released windows: every clip gets `T * 1920` samples, whatever its `num_samples`.
         """
+        settings = decoding.DecodeSettings(steps=steps, guidance=guidance, seed=seed)
         for index, clip in enumerate(codes):
-            self._check_codes(clip, index)
-        frames = [torch.from_numpy(clip.reconstruction.astype(np.int64)) for clip in codes]
-        waveforms = decoding.decode_clips(self, frames, steps=steps, guidance=guidance, seed=seed)
+            self._check_codes(clip, index, reasoning=use_reasoning, compat=compat)
+        frames = [_to_int64(clip.reconstruction) for clip in codes]
+        if compat:
+            return [decode_clip(self, codes_TQ, settings).numpy() for codes_TQ in frames]
+        reasoning = [_to_int64(clip.reasoning) for clip in codes] if use_reasoning else None
+        waveforms = decoding.decode_clips(self, frames, settings, reasoning)
         return [
             np.ascontiguousarray(waveform_N[: clip.num_samples].numpy())
             for waveform_N, clip in zip(waveforms, codes, strict=True)
         ]
+
+    def decode_stream(
+        self,
+        clip: Codes,
+        *,
+        steps: int = 10,
+        guidance: float = RELEASED_GUIDANCE,
+        seed: int = 0,
+        use_reasoning: bool = False,
+    ) -> Iterator[np.ndarray]:
+        """What `decode` gives for one clip, in pieces `[n]`, each as soon as its window is drawn."""
+        settings = decoding.DecodeSettings(steps=steps, guidance=guidance, seed=seed)
+        self._check_codes(clip, 0, reasoning=use_reasoning)
+        reasoning_1RQ = _to_int64(clip.reasoning)[None] if use_reasoning else None
+        left = clip.num_samples
+        for piece_1n in decoding.decode_pieces(self, _to_int64(clip.reconstruction)[None], settings, reasoning_1RQ):
+            yield np.ascontiguousarray(piece_1n[0, :left].numpy())
+            left -= piece_1n.shape[1]
 
     @property
     def device(self) -> torch.device:
@@ -133,15 +185,29 @@ class ReasoningCodec(nn.Module):
             raise DataError(f"{weights}: not the weights of a {config.size} codec: {error}") from error
         return codec.eval()
 
-    def _check_codes(self, clip: Codes, index: int) -> None:
-        codes = np.asarray(clip.reconstruction)
-        size = self.config.reconstruction_codebook_size
-        expected = (num_reconstruction_frames(clip.num_samples), NUM_CODEBOOKS)
-        if clip.num_samples < 1 or codes.shape != expected:
-            raise UsageError(f"Clip {index}: `reconstruction` must be {expected} and not empty, but is {codes.shape}.")
-        if codes.min() < 0 or codes.max() >= size:
-            raise UsageError(f"Clip {index}: codes must be 0 to {size - 1}, but are {codes.min()} to {codes.max()}.")
+    def _check_codes(self, clip: Codes, index: int, *, reasoning: bool, compat: bool = False) -> None:
+        config = self.config
+        streams = {
+            "reconstruction": (clip.reconstruction, num_reconstruction_frames, config.reconstruction_codebook_size)
+        }
+        if reasoning:
+            streams["reasoning"] = (clip.reasoning, num_reasoning_frames, config.reasoning_codebook_size)
+        if clip.num_samples < 1:
+            raise UsageError(f"Clip {index}: `num_samples` must be 1 or more, but is {clip.num_samples}.")
+        for name, (given, num_frames, size) in streams.items():
+            codes = np.asarray(given)
+            expected = (len(codes) if compat else num_frames(clip.num_samples), NUM_CODEBOOKS)
+            if codes.shape != expected or not codes.size:
+                raise UsageError(f"Clip {index}: `{name}` must be {expected} and not empty, but is {codes.shape}.")
+            if codes.min() < 0 or codes.max() >= size:
+                raise UsageError(
+                    f"Clip {index}: `{name}` must be 0 to {size - 1}, but is {codes.min()} to {codes.max()}."
+                )
 
 
 def _to_int16(codes: Tensor) -> np.ndarray:
     return codes.cpu().numpy().astype(np.int16)
+
+
+def _to_int64(codes: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.asarray(codes).astype(np.int64))

@@ -11,18 +11,21 @@ drifts. The default of this project has none of them.
 # Shapes: K windows, N samples, R reasoning frames, T reconstruction frames, Q codebooks, L latent channels,
 #         P context latents
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import linear
 
+from uniaudio.audio.resample import resample_tensor
+from uniaudio.codec.encoding import eval_mode, settled_numerics
 from uniaudio.codec.film import draw_drops
 from uniaudio.codec.flow_matching import RELEASED_GUIDANCE
 
 if TYPE_CHECKING:
     from uniaudio.codec.codec import ReasoningCodec
+    from uniaudio.codec.decoding import DecodeSettings
 
 SAMPLE_RATE = 24_000
 ENCODE_WINDOW_SAMPLES = 30 * SAMPLE_RATE
@@ -106,11 +109,10 @@ def compat_codes(
 def compat_condition(codec: "ReasoningCodec", codes_1TQ: Tensor, reasoning_1RQ: Tensor | None = None) -> Tensor:
     """Flow condition `[1, 2 T, D]`; the reasoning codes are optional, and no released trainer ever added them."""
     branch = codec.reconstruction
-    condition_1TD = branch.condition(codes_1TQ)
+    reasoning_1TD = None
     if reasoning_1RQ is not None:
-        adapted_1RD = branch.reasoning_adaptor(codec.reasoning.quantizer.decode(reasoning_1RQ))
-        source_T = torch.arange(codes_1TQ.shape[1], device=codes_1TQ.device) * 2 // 5
-        condition_1TD = condition_1TD + linear(adapted_1RD[:, source_T], branch.condition_out.weight)
+        reasoning_1TD = branch.reasoning_condition(codec.reasoning.quantizer.decode(reasoning_1RQ), codes_1TQ.shape[1])
+    condition_1TD = branch.condition(codes_1TQ, reasoning_1TD)
     return condition_1TD.repeat_interleave(2, dim=1)
 
 
@@ -129,6 +131,45 @@ def sample_window(
     return codec.flow.sample(
         condition_1SD, num_steps=num_steps, guidance=guidance, noise_BTL=noise_1SL, context_BPL=context_1PL
     )
+
+
+@torch.inference_mode()
+def compat_clip(codec: "ReasoningCodec", samples_CN: Tensor, sample_rate: int) -> tuple[Tensor, Tensor]:
+    """Codes `[R, Q]` and `[T, Q]` of `[C, N]`; nothing is dropped, so that they are no matter of chance."""
+    waveform_N = resample_tensor(samples_CN.float().mean(dim=0), sample_rate, SAMPLE_RATE)
+    with settled_numerics(codec), _whisper_of_30_s(codec):
+        return encode_compat(waveform_N, lambda windows_KN: compat_codes(codec, windows_KN.to(codec.device)))
+
+
+@torch.inference_mode()
+def decode_clip(codec: "ReasoningCodec", codes_TQ: Tensor, settings: "DecodeSettings") -> Tensor:
+    """Waveform `[T * 1920]` of `[T, Q]`, with noise from the seed, window after window."""
+    generator = torch.Generator().manual_seed(settings.seed)
+
+    def sample(window_1TQ: Tensor, context_1PL: Tensor | None, _: int) -> Tensor:
+        noise_1SL = torch.randn(1, 2 * window_1TQ.shape[1], codec.config.scalar.latent_dim, generator=generator)
+        return sample_window(
+            codec,
+            window_1TQ,
+            context_1PL,
+            noise_1SL=noise_1SL.to(codec.device),
+            num_steps=settings.steps,
+            guidance=settings.guidance,
+        )
+
+    with eval_mode(codec):
+        return decode_compat(codes_TQ.to(codec.device), sample, codec.scalar.decode).cpu()
+
+
+@contextmanager
+def _whisper_of_30_s(codec: "ReasoningCodec") -> Iterator[None]:
+    """Whisper hears exactly 30 s of every window: the released one accepts nothing else."""
+    whisper: Any = codec.encoders.whisper
+    before, whisper.padded = whisper.padded, True
+    try:
+        yield
+    finally:
+        whisper.padded = before
 
 
 def num_compat_frames(num_samples: int, frames_per_s: float) -> int:

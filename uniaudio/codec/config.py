@@ -93,8 +93,8 @@ class CodecConfig:
     """Longer clips are decoded in windows of this many latents (20 s)."""
     context_latents: int = 40
     """Latents (1.6 s) a decoding window takes over from the one before; within the 32 to 64 of training."""
-    gpu_batch_samples: int = 5_760_000
-    """Samples (240 s) in one batch of windows on a GPU: the batch's shape follows from the window's length alone."""
+    gpu_batch_samples: int = 960_000
+    """Samples (40 s) in one batch of windows on a GPU: the batch's shape follows from the window's length alone."""
 
     def __post_init__(self) -> None:
         self._check_quantizers()

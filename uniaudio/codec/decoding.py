@@ -1,22 +1,30 @@
-"""Codes to audio: a flow draws latents window by window, the scalar decoder turns them into samples.
+"""Codes to audio: a flow draws latents window by window, the scalar decoder turns them into samples as they come.
 
 A clip longer than a window is drawn in windows that overlap; a window starts from the latents the one before gave for
-the same frames, so that time never drifts. Every clip gets its own noise from the seed, so that its audio does not
-depend on what else is decoded; clips of equal length share a batch.
+the same frames, so that time never drifts. The scalar decoder sees as many latents beside a piece as it reaches, so
+that its windows leave no seam at all. Every clip gets its own noise from the seed, so that its audio does not depend on
+what else is decoded; clips of equal length share a batch.
 """
 
-# Shapes: B batch, T code frames (12.5 Hz), S latent frames (25 Hz), L latent channels, N samples, Q levels, D width
+# Shapes: B batch, T code frames (12.5 Hz), R reasoning frames (5 Hz), S latent frames (25 Hz), L latent channels,
+#         N samples, n samples of a piece, Q levels, D width
 
+import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+from uniaudio_schemas.errors import UsageError
 
-from uniaudio.audio.frames import RECONSTRUCTION_HOP
+from uniaudio.audio.frames import REASONING_HOP, RECONSTRUCTION_HOP
 from uniaudio.codec.config import LATENT_HOP
 from uniaudio.codec.encoding import eval_mode
+from uniaudio.codec.flow_matching import RELEASED_GUIDANCE
+from uniaudio.codec.part_configs import ScalarConfig
+from uniaudio.codec.scalar import DILATIONS
 
 if TYPE_CHECKING:
     from uniaudio.codec.codec import ReasoningCodec
@@ -26,59 +34,119 @@ LATENTS_PER_FRAME = RECONSTRUCTION_HOP // LATENT_HOP
 BATCH_LATENTS = 6_000
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DecodeSettings:
+    steps: int = 10
+    """Euler steps of the flow."""
+    guidance: float = RELEASED_GUIDANCE
+    """1.0 follows the condition alone, at half the cost; more pushes away from the unconditional."""
+    seed: int = 0
+    """Of the noise; every clip starts from the same."""
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise UsageError(f"`steps` must be at least 1, but is {self.steps}.")
+        if not math.isfinite(self.guidance):
+            raise UsageError(f"`guidance` must be finite, but is {self.guidance}.")
+
+
 @torch.inference_mode()
 def decode_clips(
-    codec: "ReasoningCodec", codes: Sequence[Tensor], *, steps: int, guidance: float, seed: int
+    codec: "ReasoningCodec",
+    codes: Sequence[Tensor],
+    settings: DecodeSettings,
+    reasoning: Sequence[Tensor] | None = None,
 ) -> list[Tensor]:
-    """`[T, Q]` int64 each -> `[T * 1920]` float32 each, on the CPU."""
+    """`[T, Q]` int64 each, and perhaps `[R, Q]` each -> `[T * 1920]` float32 each, on the CPU."""
     waveforms: dict[int, Tensor] = {}
-    with eval_mode(codec):
-        for chosen in _batches([len(clip_TQ) for clip_TQ in codes]):
-            codes_BTQ = torch.stack([codes[index] for index in chosen]).to(codec.device)
-            latents_BSL = draw_latents(codec, codes_BTQ, steps=steps, guidance=guidance, seed=seed)
-            waveform_BN = latents_to_waveform(codec, latents_BSL)
-            waveforms.update(zip(chosen, waveform_BN.cpu(), strict=True))
+    for chosen in _batches([len(clip_TQ) for clip_TQ in codes]):
+        codes_BTQ = torch.stack([codes[index] for index in chosen])
+        reasoning_BRQ = None if reasoning is None else torch.stack([reasoning[index] for index in chosen])
+        waveform_BN = torch.cat(list(decode_pieces(codec, codes_BTQ, settings, reasoning_BRQ)), dim=1)
+        waveforms.update(zip(chosen, waveform_BN, strict=True))
     return [waveforms[index] for index in range(len(codes))]
 
 
-def draw_latents(codec: "ReasoningCodec", codes_BTQ: Tensor, *, steps: int, guidance: float, seed: int) -> Tensor:
-    """`[B, T, Q]` -> `[B, S, L]`."""
-    condition_BSD = codec.reconstruction.condition(codes_BTQ).repeat_interleave(LATENTS_PER_FRAME, dim=1)
-    num_latents = condition_BSD.shape[1]
-    noise_SL = torch.randn(num_latents, codec.config.scalar.latent_dim, generator=torch.Generator().manual_seed(seed))
-    noise_BSL = noise_SL.to(codec.device).expand(len(codes_BTQ), -1, -1)
-    latents_BSL = torch.empty_like(noise_BSL)
+def decode_pieces(
+    codec: "ReasoningCodec", codes_BTQ: Tensor, settings: DecodeSettings, reasoning_BRQ: Tensor | None = None
+) -> Iterator[Tensor]:
+    """`[B, n]` on the CPU, one piece after each window of the flow, `T * 1920` samples in all."""
+    num_latents = codes_BTQ.shape[1] * LATENTS_PER_FRAME
+    left, right = scalar_reach(codec.config.scalar)
+    done, start = 0, 0  # latents whose audio is out; the first one that is held
+    held_BSL: Tensor | None = None
+    for new_BSL in draw_latents(codec, codes_BTQ, settings, reasoning_BRQ):
+        held_BSL = new_BSL if held_BSL is None else torch.cat([held_BSL, new_BSL], dim=1)
+        last = start + held_BSL.shape[1]
+        ready = last if last == num_latents else last - right
+        with torch.inference_mode(), eval_mode(codec):
+            waveform_BN = codec.scalar.decode(held_BSL)
+        yield waveform_BN[:, (done - start) * LATENT_HOP : (ready - start) * LATENT_HOP].cpu()
+        dropped = max(0, ready - left - start)
+        held_BSL, done, start = held_BSL[:, dropped:], ready, start + dropped
+
+
+def draw_latents(
+    codec: "ReasoningCodec", codes_BTQ: Tensor, settings: DecodeSettings, reasoning_BRQ: Tensor | None = None
+) -> Iterator[Tensor]:
+    """`[B, s, L]`, the new latents of each window; `T * 2` in all."""
+    codes_BTQ = codes_BTQ.to(codec.device)
+    num_latents, latent_dim = codes_BTQ.shape[1] * LATENTS_PER_FRAME, codec.config.scalar.latent_dim
+    noise_SL = torch.randn(num_latents, latent_dim, generator=torch.Generator().manual_seed(settings.seed))
     window, context = codec.config.decode_window_latents, codec.config.context_latents
+    context_BPL: Tensor | None = None
     for first in window_starts(num_latents, window, context):
         last = min(first + window, num_latents)
-        latents_BSL[:, first:last] = codec.flow.sample(
-            condition_BSD[:, first:last],
-            num_steps=steps,
-            guidance=guidance,
-            noise_BTL=noise_BSL[:, first:last].contiguous(),
-            context_BPL=latents_BSL[:, first : first + context] if first else None,
-        )
-    return latents_BSL
-
-
-def latents_to_waveform(codec: "ReasoningCodec", latents_BSL: Tensor) -> Tensor:
-    """`[B, S, L]` -> `[B, S * 960]`, in windows whose overlaps are cross-faded linearly."""
-    window, context = codec.config.decode_window_latents, codec.config.context_latents
-    waveform_BN = torch.zeros(len(latents_BSL), latents_BSL.shape[1] * LATENT_HOP, device=latents_BSL.device)
-    rising_N = torch.linspace(0, 1, context * LATENT_HOP, device=latents_BSL.device)
-    for first in window_starts(latents_BSL.shape[1], window, context):
-        piece_BN = codec.scalar.decode(latents_BSL[:, first : first + window])
-        start, overlap = first * LATENT_HOP, len(rising_N) if first else 0
-        shared_BN = waveform_BN[:, start : start + overlap]
-        mixed_BN = shared_BN * (1 - rising_N[:overlap]) + piece_BN[:, :overlap] * rising_N[:overlap]
-        waveform_BN[:, start : start + overlap] = mixed_BN
-        waveform_BN[:, start + overlap : start + piece_BN.shape[1]] = piece_BN[:, overlap:]
-    return waveform_BN
+        frames = slice(first // LATENTS_PER_FRAME, last // LATENTS_PER_FRAME)
+        with torch.inference_mode(), eval_mode(codec):
+            condition_BTD = codec.reconstruction.condition(
+                codes_BTQ[:, frames], _reasoning(codec, reasoning_BRQ, frames)
+            )
+            latents_BSL = codec.flow.sample(
+                condition_BTD.repeat_interleave(LATENTS_PER_FRAME, dim=1),
+                num_steps=settings.steps,
+                guidance=settings.guidance,
+                noise_BTL=noise_SL[first:last].to(codec.device).expand(len(codes_BTQ), -1, -1).contiguous(),
+                context_BPL=context_BPL,
+            )
+        # The next window starts here: its context are the latents of the same frames.
+        context_BPL = latents_BSL[:, window - context :].contiguous()
+        yield latents_BSL[:, context if first else 0 :]
 
 
 def window_starts(num_latents: int, window: int, context: int) -> range:
     """First latents of the windows: each starts `context` latents before the end of the one before."""
     return range(0, max(1, num_latents - context), window - context)
+
+
+def scalar_reach(config: ScalarConfig) -> tuple[int, int]:
+    """Latents before and behind a frame that its samples depend on, from the shapes of the scalar decoder."""
+
+    def convolve(reach: tuple[int, int], span: int) -> tuple[int, int]:
+        on_left = span if config.causal else span // 2
+        return reach[0] + on_left, reach[1] + (0 if config.causal else span // 2)
+
+    reach = convolve((0, 0), config.kernel_size - 1)
+    if config.pool_samples > 1:
+        left, right = convolve(reach, config.kernel_size - 1)
+        reach = -(-left // config.pool_samples), -(-right // config.pool_samples)
+    stages = list(zip(reversed(config.strides), config.up_kernel_sizes, strict=True))
+    for stride, kernel_size in reversed(stages):
+        for dilation in DILATIONS:
+            reach = convolve(reach, dilation * (config.residual_kernel_size - 1))
+        cut = 0 if config.causal else (kernel_size - stride) // 2
+        reach = (reach[0] + kernel_size - 1) // stride, (reach[1] + stride - 1 + cut) // stride
+    look_ahead = config.look_ahead_kernel_size // 2
+    return reach[0] + look_ahead, reach[1] + look_ahead
+
+
+def _reasoning(codec: "ReasoningCodec", reasoning_BRQ: Tensor | None, frames: slice) -> Tensor | None:
+    """What the reasoning codes add to the condition of some frames: `[B, T, D]`."""
+    if reasoning_BRQ is None:
+        return None
+    source_T = torch.arange(frames.start, frames.stop) * RECONSTRUCTION_HOP // REASONING_HOP
+    vectors_BTD = codec.reasoning.quantizer.decode(reasoning_BRQ[:, source_T].to(codec.device))
+    return codec.reconstruction.reasoning_adaptor(vectors_BTD)
 
 
 def _batches(num_frames: list[int]) -> list[list[int]]:

@@ -3,14 +3,16 @@
 Floating-point sums depend on tensor shapes and on the number of threads, so both are fixed by the clip itself. A clip
 is cut into windows of 30 s, its last window padded with zeros to its own 0.4 s bucket. On a CPU one window is computed
 at a time, by one thread; on a GPU a batch holds one bucket and is filled up with zeros to a size that follows from the
-bucket.
+bucket. What the process has set besides (autocast, TF32, the choice of convolutions) is switched off meanwhile.
 """
 
-# Shapes: B batch, N samples, R reasoning frames, T reconstruction frames, Q levels, D width
+# Shapes: B batch, C channels, N samples, n samples of a window, R reasoning frames, T reconstruction frames, Q levels,
+#         D width
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -18,10 +20,16 @@ import torch
 from torch import Tensor
 from uniaudio_schemas.errors import UsageError
 
-from uniaudio.audio.frames import num_reasoning_frames, num_reconstruction_frames, padded_length
+from uniaudio.audio.frames import SAMPLE_RATE, num_reasoning_frames, num_reconstruction_frames, resampled_length
+from uniaudio.codec.windows import block_windows, clip_windows, num_samples_24k
 
 if TYPE_CHECKING:
     from uniaudio.codec.codec import ReasoningCodec
+
+_EMPTY = torch.empty(0)
+Place = tuple[int, int]
+"""Which clip, and which window of it."""
+Windows = Iterable[tuple[Place, Tensor]]
 
 
 class Encoded(NamedTuple):
@@ -31,38 +39,72 @@ class Encoded(NamedTuple):
     """`[R, Q]` int64."""
     reconstruction_codes: Tensor
     """`[T, Q]` int64."""
-    reasoning_hidden: Tensor
+    reasoning_hidden: Tensor = _EMPTY
     """`[R, D]`, before quantization."""
-    reconstruction_hidden: Tensor
+    reconstruction_hidden: Tensor = _EMPTY
     """`[T, groups, D]`, before quantization."""
 
 
-def check_clip(clip: np.ndarray | Tensor, index: int) -> Tensor:
-    """`[N]` float32 on the CPU."""
-    waveform_N = torch.as_tensor(clip)
-    if waveform_N.dim() != 1:
-        raise UsageError(f"Clip {index} must be mono audio [N], but has shape {list(waveform_N.shape)}.")
-    if not waveform_N.is_floating_point():
-        raise UsageError(f"Clip {index} must be floating point in -1..1, but is {waveform_N.dtype}.")
-    if waveform_N.numel() == 0:
-        raise UsageError(f"Clip {index} must hold audio, but is empty.")
-    if not torch.isfinite(waveform_N).all():
-        raise UsageError(f"Clip {index} must be finite, but holds NaN or infinity.")
-    return waveform_N.detach().cpu().float()
+@dataclass(slots=True)
+class EncodeWork:
+    """Counts what encoding was given and what it computed, in samples at 24 kHz."""
+
+    num_given: int = 0
+    num_encoded: int = 0
+    """Samples that went through the encoders, padding and filled-up batches included."""
+
+    @property
+    def ratio(self) -> float:
+        """Audio encoded over audio given; 1 is no waste."""
+        return self.num_encoded / max(1, self.num_given)
 
 
 @torch.inference_mode()
-def encode_clips(codec: "ReasoningCodec", waveforms: Sequence[Tensor]) -> list[Encoded]:
-    """Codes and hidden states of each `[N]`."""
-    windows = [_windows(waveform_N, codec.config.encode_window_samples) for waveform_N in waveforms]
-    flat = [window_N for clip in windows for window_N in clip]
-    with eval_mode(codec), one_thread():
-        encode = _encode_on_cpu if codec.device.type == "cpu" else _encode_on_gpu
-        encoded = iter(encode(codec, flat))
-    return [
-        _join([next(encoded) for _ in clip], len(waveform_N))
-        for clip, waveform_N in zip(windows, waveforms, strict=True)
-    ]
+def encode_clips(
+    codec: "ReasoningCodec",
+    clips: Sequence[Tensor],
+    *,
+    sample_rate: int,
+    keep_hidden: bool = False,
+    work: EncodeWork | None = None,
+) -> list[Encoded]:
+    """Codes of each checked `[C, N]`, with hidden states if they are kept: those of two hours fill gigabytes."""
+    lengths = [num_samples_24k(clip_CN, sample_rate) for clip_CN in clips]
+    windows = (
+        ((index, number), window_n)
+        for index, clip_CN in enumerate(clips)
+        for number, window_n in enumerate(clip_windows(clip_CN, sample_rate, codec.config.encode_window_samples))
+    )
+    work = work or EncodeWork()
+    work.num_given += sum(lengths)
+    parts: dict[int, dict[int, Encoded]] = defaultdict(dict)
+    with settled_numerics(codec):
+        for (index, number), encoded in encode_windows(codec, windows, work):
+            parts[index][number] = encoded if keep_hidden else Encoded(*encoded[:2])
+        return [join(parts[index], length) for index, length in enumerate(lengths)]
+
+
+@torch.inference_mode()
+def encode_blocks(
+    codec: "ReasoningCodec", blocks: Iterable[np.ndarray | Tensor], sample_rate: int
+) -> tuple[Encoded, int]:
+    """Codes of one clip that comes in blocks, and its samples at 24 kHz."""
+    lengths: list[int] = []
+    windows = block_windows(blocks, sample_rate, codec.config.encode_window_samples, lengths)
+    numbered = (((0, number), window_n) for number, window_n in enumerate(windows))
+    with settled_numerics(codec):
+        encoded = encode_windows(codec, numbered, EncodeWork())
+        parts = {number: Encoded(*window[:2]) for (_, number), window in encoded}
+        num_samples = resampled_length(sum(lengths), sample_rate, SAMPLE_RATE)
+        if not num_samples:
+            raise UsageError("`blocks` must hold audio, but is empty.")
+        return join(parts, num_samples), num_samples
+
+
+def encode_windows(codec: "ReasoningCodec", windows: Windows, work: EncodeWork) -> Iterator[tuple[Place, Encoded]]:
+    """Every window, in any order; call it with settled numerics."""
+    encode = _encode_on_cpu if codec.device.type == "cpu" else _encode_in_batches
+    return encode(codec, windows, work)
 
 
 def encode_batch(codec: "ReasoningCodec", waveform_BN: Tensor) -> list[Encoded]:
@@ -77,36 +119,15 @@ def encode_batch(codec: "ReasoningCodec", waveform_BN: Tensor) -> list[Encoded]:
     return [Encoded(*(tensor.cpu() for tensor in item)) for item in items]
 
 
-def _windows(waveform_N: Tensor, window_samples: int) -> list[Tensor]:
-    """Windows of `window_samples`; the last is padded to its own 0.4 s bucket."""
-    padding = padded_length(len(waveform_N)) - len(waveform_N)
-    return list(torch.nn.functional.pad(waveform_N, (0, padding)).split(window_samples))
+def batch_size(window_samples: int, gpu_batch_samples: int) -> int:
+    """Windows in a batch on a GPU: constant for a bucket, since a row's bits follow from the batch's shape."""
+    return max(1, gpu_batch_samples // window_samples)
 
 
-def _encode_on_cpu(codec: "ReasoningCodec", windows: list[Tensor]) -> list[Encoded]:
-    # The clone gives every window the same memory alignment, wherever in a clip it was.
-    return [encode_batch(codec, window_N[None].clone())[0] for window_N in windows]
-
-
-def _encode_on_gpu(codec: "ReasoningCodec", windows: list[Tensor]) -> list[Encoded]:
-    buckets: dict[int, list[int]] = defaultdict(list)
-    for index, window_N in enumerate(windows):
-        buckets[len(window_N)].append(index)
-    encoded: dict[int, Encoded] = {}
-    for num_samples, members in sorted(buckets.items()):
-        batch_size = max(1, codec.config.gpu_batch_samples // num_samples)
-        for first in range(0, len(members), batch_size):
-            chosen = members[first : first + batch_size]
-            batch_BN = torch.zeros(batch_size, num_samples)
-            batch_BN[: len(chosen)] = torch.stack([windows[index] for index in chosen])
-            items = encode_batch(codec, batch_BN.to(codec.device))
-            encoded.update(zip(chosen, items, strict=False))
-    return [encoded[index] for index in range(len(windows))]
-
-
-def _join(windows: list[Encoded], num_samples: int) -> Encoded:
-    """Windows in time, cut to the frames of the clip's own length."""
-    joined = Encoded(*(torch.cat(parts) for parts in zip(*windows, strict=True)))
+def join(windows: Mapping[int, Encoded], num_samples: int) -> Encoded:
+    """Numbered windows in time, cut to the frames of the clip's own length."""
+    in_time = [windows[number] for number in sorted(windows)]
+    joined = Encoded(*(torch.cat(parts) for parts in zip(*in_time, strict=True)))
     num_reasoning, num_reconstruction = num_reasoning_frames(num_samples), num_reconstruction_frames(num_samples)
     return Encoded(
         joined.reasoning_codes[:num_reasoning],
@@ -114,6 +135,47 @@ def _join(windows: list[Encoded], num_samples: int) -> Encoded:
         joined.reasoning_hidden[:num_reasoning],
         joined.reconstruction_hidden[:num_reconstruction],
     )
+
+
+def _encode_on_cpu(codec: "ReasoningCodec", windows: Windows, work: EncodeWork) -> Iterator[tuple[Place, Encoded]]:
+    for place, window_n in windows:
+        work.num_encoded += len(window_n)
+        yield place, encode_batch(codec, window_n[None])[0]
+
+
+def _encode_in_batches(codec: "ReasoningCodec", windows: Windows, work: EncodeWork) -> Iterator[tuple[Place, Encoded]]:
+    """A batch is computed when its bucket is full; what is left at the end, with zeros behind it."""
+
+    def run(members: list[tuple[Place, Tensor]]) -> Iterator[tuple[Place, Encoded]]:
+        num_samples = len(members[0][1])
+        batch_BN = torch.zeros(batch_size(num_samples, codec.config.gpu_batch_samples), num_samples)
+        batch_BN[: len(members)] = torch.stack([window_n for _, window_n in members])
+        work.num_encoded += batch_BN.numel()
+        items = encode_batch(codec, batch_BN.to(codec.device))
+        yield from zip((place for place, _ in members), items, strict=False)
+
+    buckets: dict[int, list[tuple[Place, Tensor]]] = defaultdict(list)
+    for place, window_n in windows:
+        bucket = buckets[len(window_n)]
+        bucket.append((place, window_n))
+        if len(bucket) == batch_size(len(window_n), codec.config.gpu_batch_samples):
+            yield from run(buckets.pop(len(window_n)))
+    for members in buckets.values():
+        yield from run(members)
+
+
+@contextmanager
+def settled_numerics(codec: "ReasoningCodec") -> Iterator[None]:
+    """Everything that decides the bits and belongs to the process rather than to the clip: the codec in eval mode,
+    one CPU thread, no autocast, no TF32, no convolution chosen by a race."""
+    with ExitStack() as stack:
+        stack.enter_context(eval_mode(codec))
+        stack.enter_context(one_thread())
+        stack.enter_context(torch.autocast(codec.device.type, enabled=False))
+        if codec.device.type == "cuda":
+            flags = {"enabled": True, "benchmark": False, "deterministic": True, "allow_tf32": False}
+            stack.enter_context(torch.backends.cudnn.flags(**flags))
+        yield
 
 
 @contextmanager
@@ -129,10 +191,11 @@ def one_thread() -> Iterator[None]:
 
 @contextmanager
 def eval_mode(module: torch.nn.Module) -> Iterator[None]:
-    """The module in eval mode, then as it was."""
-    before = module.training
+    """The module in eval mode, then every part of it as it was."""
+    training = [part for part in module.modules() if part.training]
     module.eval()
     try:
         yield
     finally:
-        module.train(before)
+        for part in training:
+            part.training = True

@@ -8,6 +8,7 @@ Row out  {"reasoning.quantizer.project_in.weight": [64, 768]}
 Every tensor is used, known to be unneeded, or an error; so is every tensor of ours that the files lack.
 """
 
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -50,12 +51,14 @@ PLAIN = (
 )
 # Training only: a file without them still encodes and decodes.
 OPTIONAL_PREFIX = "reconstruction.phone_decoder."
+# Where a released pickle keeps its tensors: the codec's, the scalar autoencoder's.
+TOP_KEYS = ("model", "codec_model")
 ENCODER_PREFIXES = ("whisper_encoder.", "wavlm_encoder.", "pretrained_model.model.model.")
 
 
 def load_released(codec_path: str | Path, scalar_path: str | Path, *, causal: bool) -> ReasoningCodec:
     """The released codec; whether its scalar autoencoder is causal is not written in any file."""
-    released, scalar = read_released(codec_path, "model"), read_released(scalar_path, "codec_model")
+    released, scalar = read_released(codec_path), read_released(scalar_path)
     config = released_config(released, scalar, causal=causal)
     with torch.random.fork_rng(devices=[]):
         codec = ReasoningCodec(config, empty_encoders(config))
@@ -63,35 +66,45 @@ def load_released(codec_path: str | Path, scalar_path: str | Path, *, causal: bo
     return codec.eval()
 
 
-def read_released(path: str | Path, key: str) -> State:
-    """Tensors of a `.safetensors` file, or of a pickle that holds nothing but tensors and plain values, under `key`."""
+def read_released(path: str | Path) -> State:
+    """Tensors of a `.safetensors` file, or of a pickle that holds nothing but tensors and plain values, under one of
+    `TOP_KEYS` or at its top."""
     path = Path(path)
     try:
         if path.suffix == ".safetensors":
             tensors = load_file(path)
         else:
-            content = torch.load(path, map_location="cpu", weights_only=True)
-            tensors = content.get(key, content)
+            content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+            tensors = next((content[key] for key in TOP_KEYS if isinstance(content.get(key), dict)), content)
+        tensors = {name.removeprefix("module."): tensor for name, tensor in tensors.items() if torch.is_tensor(tensor)}
     except Exception as error:  # unpickling damaged or foreign bytes may raise anything
         raise DataError(f"{path}: not a file of tensors alone; convert it to safetensors first: {error}") from error
-    return {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
+    return tensors
 
 
 def fill_released(codec: ReasoningCodec, released: Mapping[str, Tensor], scalar: Mapping[str, Tensor]) -> None:
     """Load both files into a codec of their sizes; `DataError` lists what is missing, unknown or misshapen."""
+    own = codec.state_dict()
+    state = released_state({key: tensor.shape for key, tensor in own.items()}, released, scalar)
+    codec.load_state_dict({**own, **state})
+
+
+def released_state(
+    shapes: Mapping[str, torch.Size], released: Mapping[str, Tensor], scalar: Mapping[str, Tensor]
+) -> State:
+    """Both files under our names; `DataError` lists what of our `shapes` is missing, unknown or misshapen."""
     state = codec_state(released)
     state |= {f"scalar.{key}": tensor for key, tensor in scalar_state(scalar).items()}
-    own = codec.state_dict()
-    missing = sorted(key for key in own.keys() - state.keys() if not key.startswith(OPTIONAL_PREFIX))
-    unknown = sorted(state.keys() - own.keys())
-    misshapen = sorted(key for key in own.keys() & state.keys() if own[key].shape != state[key].shape)
+    missing = sorted(key for key in shapes.keys() - state.keys() if not key.startswith(OPTIONAL_PREFIX))
+    unknown = sorted(state.keys() - shapes.keys())
+    misshapen = sorted(key for key in shapes.keys() & state.keys() if shapes[key] != state[key].shape)
     problems = {"missing": missing, "unknown": unknown, "misshapen": misshapen}
     if any(problems.values()):
         listed = "; ".join(
             f"{len(keys)} {problem}: {', '.join(keys[:8])}" for problem, keys in problems.items() if keys
         )
         raise DataError(f"released codec: {listed}.")
-    codec.load_state_dict({**own, **state})
+    return state
 
 
 def codec_state(released: Mapping[str, Tensor]) -> State:

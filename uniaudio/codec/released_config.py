@@ -55,6 +55,7 @@ def _config(
     reasoning = _quantizer_config(shapes, "audio_thinking.reasoning_vq.")
     return replace(
         preset,
+        size="released_1024" if reasoning.codebook_size == 1024 else preset.size,
         whisper=_whisper_config(shapes, whisper_head_dim),
         wavlm=_wavlm_config(shapes, preset.wavlm.layers),
         music=_music_config(shapes, preset.music.layers),

@@ -47,7 +47,8 @@ def test_codec_sizes_of_the_small_release_are_read_from_its_tensors(released_lay
         for name, tensor in released_layout.items()
     }
     config = released_config(small, scalar_layout, causal=True)
-    assert config.reasoning_codebook_size == config.reconstruction_codebook_size == 1024
+    preset = CodecConfig.preset("released_1024")
+    assert replace(config, scalar=preset.scalar, whisper=preset.whisper) == preset
 
 
 @pytest.mark.slow
@@ -119,7 +120,7 @@ def test_codec_a_pickle_of_tensors_and_a_safetensors_file_read_alike(tmp_path):
     torch.save({"model": {f"module.{name}": value for name, value in tensors.items()}}, tmp_path / "codec.pth")
     save_file(tensors, tmp_path / "codec.safetensors")
     for name in ("codec.pth", "codec.safetensors"):
-        read = read_released(tmp_path / name, "model")
+        read = read_released(tmp_path / name)
         assert read.keys() == tensors.keys()
         assert torch.equal(read["a.weight"], tensors["a.weight"])
 
@@ -134,10 +135,10 @@ def test_codec_a_pickle_with_code_is_refused_and_not_executed(tmp_path):
     path = tmp_path / "codec.pth"
     path.write_bytes(pickle.dumps({"model": _Trap()}))
     with pytest.raises(DataError, match=r"codec\.pth: not a file of tensors"):
-        read_released(path, "model")
+        read_released(path)
 
 
 def test_codec_a_damaged_file_is_a_data_error_that_names_it(tmp_path):
     (tmp_path / "codec.safetensors").write_bytes(b"\x00" * 40)
     with pytest.raises(DataError, match=r"codec\.safetensors"):
-        read_released(tmp_path / "codec.safetensors", "model")
+        read_released(tmp_path / "codec.safetensors")

@@ -1,0 +1,161 @@
+"""`uniaudio codec encode`, `decode` and `evaluate` as a user calls them."""
+
+import json
+
+import numpy as np
+import pytest
+
+from uniaudio.cli import main
+from uniaudio.codec import evaluate as evaluation
+from uniaudio.codec.coders import (
+    CODEC2_MODES,
+    SPEEX_QUALITIES,
+    Coded,
+    Coder,
+    Programs,
+    coders,
+    nearest,
+    ogg_payload_bits,
+)
+from uniaudio.codec.codes_file import load_codes
+from uniaudio.codec.evaluate import HeldOutClip, align, bits_per_s, code_perplexities, evaluate, write_tables
+from uniaudio.testing import a_waveform, tiny_codec
+
+pytest.importorskip("transformers")
+soundfile = pytest.importorskip("soundfile")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> str:
+    folder = tmp_path_factory.mktemp("model")
+    tiny_codec().save(folder)
+    return str(folder)
+
+
+def codec(*arguments: object) -> int:
+    return main(["codec", *map(str, arguments)])
+
+
+def test_a_file_goes_to_codes_and_back_with_its_length(model, tmp_path, capsys):
+    stereo = np.stack([a_waveform(1.0), a_waveform(1.0, seed=1)], axis=1)
+    soundfile.write(tmp_path / "in.wav", stereo, 44_100)
+    assert codec("encode", tmp_path / "in.wav", "--model", model, "--out", tmp_path / "new" / "in.codes") == 0
+    assert "0.54 s, 3 reasoning and 7 reconstruction frames of 8 codes" in capsys.readouterr().out
+    for name, steps in (("a.flac", 1), ("b.flac", 1), ("c.wav", 2)):
+        options = ("--model", model, "--out", tmp_path / name, "--steps", steps, "--seed", 4)
+        assert codec("decode", tmp_path / "new" / "in.codes", *options) == 0
+    first, second, other = (soundfile.read(tmp_path / name)[0] for name in ("a.flac", "b.flac", "c.wav"))
+    assert len(first) == -(-24_000 * 24_000 // 44_100) and soundfile.info(tmp_path / "c.wav").samplerate == 24_000
+    assert np.array_equal(first, second) and not np.array_equal(first, other)
+
+
+def test_the_codes_in_a_file_are_those_of_the_library(model, tmp_path):
+    pcm = np.round(a_waveform(0.7) * 32_767) / 32_768
+    soundfile.write(tmp_path / "in.flac", pcm, 24_000)
+    assert codec("encode", tmp_path / "in.flac", "--model", model, "--out", tmp_path / "codes") == 0
+    loaded = load_codes(tmp_path / "codes", fingerprint=tiny_codec().fingerprint)
+    (direct,) = tiny_codec().encode([soundfile.read(tmp_path / "in.flac", dtype="float32")[0]])
+    assert np.array_equal(loaded.reconstruction, direct.reconstruction) and loaded.num_samples == direct.num_samples
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("encode", "{tmp}/none.wav", "--out", "{tmp}/x"), "none.wav: cannot be opened"),
+        (("decode", "{tmp}/text", "--out", "{tmp}/x.wav"), "text: not a file of codes"),
+        (("decode", "{tmp}/codes", "--out", "{tmp}/x.mp3"), "`--out` must end in .flac or .wav"),
+        (("decode", "{tmp}/codes", "--out", "{tmp}/x.wav", "--steps", "0"), "`steps` must be at least 1"),
+    ],
+)
+def test_a_users_mistake_is_one_line_and_exit_code_two(model, tmp_path, capsys, arguments, message):
+    (tmp_path / "text").write_text("no codes")
+    soundfile.write(tmp_path / "in.wav", a_waveform(0.1), 24_000)
+    codec("encode", tmp_path / "in.wav", "--model", model, "--out", tmp_path / "codes")
+    assert codec(*(part.format(tmp=tmp_path) for part in arguments), "--model", model) == 2
+    printed = capsys.readouterr().err
+    assert message in printed and printed.count("\n") == 1
+
+
+def test_codes_of_another_codec_are_not_decoded(model, tmp_path, capsys):
+    from uniaudio.codec.codes_file import save_codes
+
+    save_codes(tiny_codec().encode([a_waveform(0.1)])[0], tmp_path / "codes", fingerprint="0" * 32)
+    assert codec("decode", tmp_path / "codes", "--model", model, "--out", tmp_path / "x.wav") == 2
+    assert f"the codec must be {'0' * 32}" in capsys.readouterr().err
+
+
+def some_clips() -> list[HeldOutClip]:
+    return [
+        HeldOutClip(clip_id=domain, domain=domain, split="test", samples=a_waveform(1.0, seed=seed), script=None)
+        for seed, domain in enumerate(evaluation.DOMAINS)
+    ]
+
+
+def test_evaluation_measures_every_system_and_names_what_is_missing(tmp_path, monkeypatch):
+    perfect = Coder(name="perfect", run=lambda samples: Coded(samples, 24_000))
+    monkeypatch.setattr(
+        evaluation, "_coders", lambda config, folder: ([perfect], ["Opus 6 kbit/s (opusenc not found)"])
+    )
+    found = evaluate(tiny_codec(), some_clips(), steps=1)
+    table = write_tables(found, tmp_path)
+    assert len(found.rows) == 9
+    speech = next(row for row in found.rows if row["system"] == "perfect" and row["domain"] == "speech")
+    assert speech["log_mel_distance"] == 0 and speech["bits_per_s"] == 24_000
+    assert "| sound (test) | ReasoningCodec debug | 1 | 940 |" in table
+    assert "Not measured: Opus 6 kbit/s (opusenc not found)." in table
+    assert json.loads((tmp_path / "evaluation.json").read_text())["rows"] == found.rows
+    assert all(1 <= value <= 128 for levels in found.perplexities.values() for value in levels)
+
+
+def test_bits_per_second_are_those_of_both_streams():
+    assert bits_per_s(tiny_codec().config) == 5 * 8 * 6 + 12.5 * 8 * 7
+
+
+def test_perplexity_is_the_number_of_entries_in_equal_use():
+    codes = tiny_codec().encode([a_waveform(0.1)])[0]
+    even = np.tile(np.arange(16, dtype=np.int16)[:, None], (1, 8))
+    levels = code_perplexities([type(codes)(np.zeros((5, 8), np.int16), even, 1)])
+    assert np.allclose(levels["reasoning"], 1) and np.allclose(levels["reconstruction"], 16)
+
+
+@pytest.mark.parametrize("lag", [-2_000, -1, 0, 1, 777])
+def test_a_delay_of_a_coder_is_undone(lag):
+    clip = np.random.default_rng(0).standard_normal(24_000).astype(np.float32)
+    moved = align(clip, np.roll(clip, lag))
+    assert np.allclose(moved[2_000:-2_000], clip[2_000:-2_000])
+
+
+def test_the_nearest_bitrates_are_chosen():
+    assert CODEC2_MODES[nearest(CODEC2_MODES, 940)] == "700C"
+    assert CODEC2_MODES[nearest(CODEC2_MODES, 1_780)] == "1600"
+    assert SPEEX_QUALITIES[nearest(SPEEX_QUALITIES, 4_900)] == 1
+
+
+def test_a_coder_that_is_not_there_is_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    found, missing = coders(1_400, Programs())
+    assert found == []
+    assert missing[0] == "Opus 6 kbit/s (opusenc and opusdec not found)" and len(missing) == 3
+
+
+def test_the_payload_of_an_ogg_stream_is_its_packets_less_the_headers():
+    def page(*packets: int) -> bytes:
+        lacing = b"".join(bytes([255] * (size // 255) + [size % 255]) for size in packets)
+        return b"OggS" + bytes(22) + bytes([len(lacing)]) + lacing + bytes(sum(packets))
+
+    assert ogg_payload_bits(page(19) + page(600) + page(10, 300, 255)) == 8 * 565
+
+
+@pytest.mark.slow
+def test_the_real_coders_give_audio_of_the_same_length_at_about_their_rate():
+    """Where `UNIAUDIO_CODERS` names a folder of them, or they are installed."""
+    import os
+
+    clip = a_waveform(4.0)
+    found, missing = coders(1_400, Programs(os.environ.get("UNIAUDIO_CODERS")))
+    if not found:
+        pytest.skip(f"no coder is installed: {missing}")
+    for coder in found:
+        coded = coder.run(clip)
+        assert coded.samples.shape == clip.shape and np.abs(coded.samples).max() > 0.05
+        assert 1_000 < coded.num_bits / 4 < 8_000, coder.name

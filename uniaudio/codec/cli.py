@@ -1,0 +1,132 @@
+"""`uniaudio codec`: import released files, encode, decode, evaluate.
+
+    uniaudio codec import ReasoningCodec.checkpoint sqcodec.pth --out codec
+    uniaudio codec encode talk.mp3 --model codec --out talk.codes
+    uniaudio codec decode talk.codes --model codec --out talk.flac --steps 10 --guidance 1.5 --seed 0
+    uniaudio codec evaluate --model codec --store data/store --out quality
+
+Everything heavy is imported by the command that needs it.
+"""
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from uniaudio_schemas.errors import UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+SUFFIXES = (".flac", ".wav")
+
+
+def add_commands(commands: Any) -> None:
+    """Add `codec` and what it can do to the subparsers of `uniaudio`."""
+    actions = commands.add_parser("codec", help="import, run and measure an audio codec").add_subparsers(
+        dest="action", metavar="ACTION", required=True
+    )
+    importing = actions.add_parser("import", help="released files to one safetensors folder")
+    importing.add_argument(
+        "files", nargs="+", metavar="FILE", help="the codec's, the scalar autoencoder's, music_ssl.pt"
+    )
+    importing.add_argument("--out", required=True, help="the folder to write")
+    importing.add_argument(
+        "--scalar", choices=("causal", "noncausal"), default="causal", help="how sqcodec pads: no file shows it"
+    )
+    importing.set_defaults(run=_import)
+    encoding = actions.add_parser("encode", help="an audio file of any rate and length to codes")
+    encoding.add_argument("input", metavar="IN", help="an audio file")
+    encoding.set_defaults(run=_encode)
+    decoding = actions.add_parser("decode", help="codes to audio")
+    decoding.add_argument("input", metavar="IN", help="a file that `encode` wrote")
+    decoding.add_argument("--steps", type=int, default=10, help="Euler steps of the flow (10)")
+    decoding.add_argument("--guidance", type=float, default=1.5, help="1.0 is half the cost (1.5)")
+    decoding.add_argument("--seed", type=int, default=0, help="of the noise (0)")
+    decoding.set_defaults(run=_decode)
+    for parser, what in ((encoding, "codes"), (decoding, "a .flac or .wav file")):
+        parser.add_argument("--model", required=True, metavar="DIR", help="a codec's folder")
+        parser.add_argument("--out", required=True, metavar="FILE", help=what)
+    _add_evaluate(actions)
+
+
+def _add_evaluate(actions: Any) -> None:
+    evaluating = actions.add_parser("evaluate", help="quality on held-out clips, beside Opus, Codec2 and Speex")
+    evaluating.add_argument("--model", required=True, metavar="DIR", help="a codec's folder")
+    evaluating.add_argument("--store", required=True, metavar="DIR", help="the store whose held-out clips are used")
+    evaluating.add_argument("--out", required=True, metavar="DIR", help="evaluation.md and evaluation.json go here")
+    evaluating.add_argument("--clips", type=int, default=20, help="of each domain, at most (20)")
+    evaluating.add_argument(
+        "--coders", metavar="DIR", help="where opus-tools, codec2 and speex are unpacked, if not installed"
+    )
+    evaluating.add_argument("--recognizer", metavar="DIR", help="a Whisper folder of transformers: word error rates")
+    evaluating.set_defaults(run=_evaluate)
+
+
+def _import(options: argparse.Namespace) -> int:
+    from uniaudio.codec.released_import import import_released
+
+    report = import_released(options.files, options.out, causal=options.scalar == "causal")
+    for row in report["files"]:
+        print(f"{row['file']}: {row['holds']}, {row['num_tensors']} tensors, sha256 {row['sha256'][:16]}")
+    assumed = ", ".join(f"{name} = {value}" for name, value in report["assumed"].items())
+    print(f"assumed, since no tensor shows it: {assumed}")
+    if report["initialized_here"]:
+        print(f"in no file, initialized here: {len(report['initialized_here'])} tensors of the phone decoder")
+    print(f"{options.out}: {report['size']}, {report['num_tensors']} tensors, {report['num_parameters']} values")
+    return 0
+
+
+def _encode(options: argparse.Namespace) -> int:
+    from uniaudio.audio.read import probe, read_blocks
+    from uniaudio.codec.codec import ReasoningCodec
+    from uniaudio.codec.codes_file import save_codes
+
+    codec = ReasoningCodec.load(options.model)
+    codes = codec.encode_blocks(read_blocks(options.input), probe(options.input).sample_rate)
+    save_codes(codes, _parent_made(options.out), fingerprint=codec.fingerprint)
+    print(
+        f"{options.out}: {codes.num_samples / 24_000:.2f} s, {len(codes.reasoning)} reasoning and "
+        f"{len(codes.reconstruction)} reconstruction frames of 8 codes"
+    )
+    return 0
+
+
+def _decode(options: argparse.Namespace) -> int:
+    from uniaudio.codec.codec import ReasoningCodec
+    from uniaudio.codec.codes_file import load_codes
+
+    if Path(options.out).suffix not in SUFFIXES:
+        raise UsageError(f"`--out` must end in {' or '.join(SUFFIXES)}, but is {options.out}.")
+    codec = ReasoningCodec.load(options.model)
+    codes = load_codes(options.input, fingerprint=codec.fingerprint)
+    pieces = codec.decode_stream(codes, steps=options.steps, guidance=options.guidance, seed=options.seed)
+    num_samples = _write(pieces, _parent_made(options.out))
+    print(f"{options.out}: {num_samples / 24_000:.2f} s at 24000 Hz")
+    return 0
+
+
+def _write(pieces: "Iterator[np.ndarray]", path: Path) -> int:
+    """Each piece goes to the file when it is there: memory does not grow with the audio."""
+    import soundfile
+
+    num_samples = 0
+    with soundfile.SoundFile(path, "w", samplerate=24_000, channels=1, subtype="PCM_16") as file:
+        for piece in pieces:
+            file.write(piece.clip(-1.0, 1.0))
+            num_samples += len(piece)
+    return num_samples
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from uniaudio.codec.evaluate import evaluate, held_out_clips, write_tables
+
+    clips = held_out_clips(options.store, options.clips)
+    evaluation = evaluate(options.model, clips, coders=options.coders, recognizer=options.recognizer)
+    print(write_tables(evaluation, options.out))
+    return 0
+
+
+def _parent_made(path: str) -> Path:
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    return Path(path)

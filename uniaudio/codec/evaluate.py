@@ -1,0 +1,231 @@
+"""Quality of a codec, measured: held-out clips encoded and decoded, beside Opus, Codec2 and Speex in the same run.
+
+Reads    a codec's folder; `annotated` and `raw` of a store: the `test` clips of each domain, else its `val` clips
+Writes   `evaluation.json` (every value of every clip) and `evaluation.md` (means)
+Row      {"domain": "speech", "system": "Codec2 700C", "clip": "5f1c…", "log_mel_distance": 0.81, "pesq": 1.21, …}
+
+Coders delay audio; every decoded clip is shifted by the lag, at most 0.1 s, at which it is most like the original.
+"""
+
+import json
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+from uniaudio_schemas.annotated import Annotated
+from uniaudio_schemas.errors import UsageError
+from uniaudio_schemas.raw import Raw
+from uniaudio_schemas.store import Store
+
+from uniaudio.audio.frames import REASONING_HOP, RECONSTRUCTION_HOP, SAMPLE_RATE
+from uniaudio.audio.render import render_clip
+from uniaudio.codec.codec import Codes, ReasoningCodec
+from uniaudio.codec.coders import Coded, Coder, Programs, coders
+from uniaudio.codec.config import CodecConfig
+from uniaudio.metrics.dnsmos import dnsmos
+from uniaudio.metrics.pesq import wide_band_pesq
+from uniaudio.metrics.spectral import log_mel_distance
+from uniaudio.metrics.stoi import stoi
+from uniaudio.metrics.wer import word_errors
+
+DOMAINS = ("speech", "sound", "music")
+SPLITS = ("test", "val")
+MAX_CLIP_SAMPLES = 20 * SAMPLE_RATE
+MAX_LAG = SAMPLE_RATE // 10
+COLUMNS = ("bits_per_s", "pesq", "stoi", "dnsmos", "log_mel_distance", "wer")
+Recognize = Callable[[np.ndarray], str]
+Measure = Callable[[np.ndarray, np.ndarray], float | None]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class HeldOutClip:
+    clip_id: str
+    domain: str
+    split: str
+    samples: np.ndarray
+    """`[N]` float32 at 24 kHz."""
+    script: str | None
+    """What is spoken, where the source says so."""
+
+
+@dataclass(kw_only=True, slots=True)
+class Evaluation:
+    size: str
+    splits: dict[str, str]
+    """The split of each domain."""
+    rows: list[dict[str, object]] = field(default_factory=list)
+    """One clip through one system."""
+    perplexities: dict[str, list[float]] = field(default_factory=dict)
+    """Of the codes, for each stream and level: how many entries are in use, were they used equally."""
+    missing: list[str] = field(default_factory=list)
+    """Coders whose programs are not there."""
+
+
+def held_out_clips(store_root: str | Path, num_clips: int) -> list[HeldOutClip]:
+    """At most `num_clips` of each domain, first in id order (ids are hashes, so it is a fair draw)."""
+    store = Store(store_root)
+    annotated, raw = store.head("annotated"), store.head("raw")
+    if annotated is None or raw is None:
+        raise UsageError(f"`store` must hold `annotated` and `raw`, but {store_root} does not.")
+    rows: dict[tuple[str, str], list[Annotated]] = defaultdict(list)
+    for row in store.rows(annotated, Annotated):
+        if row.num_samples and len(rows[row.domain, row.split]) < num_clips:
+            rows[row.domain, row.split].append(row)
+    chosen = [next((rows[domain, split] for split in SPLITS if rows[domain, split]), []) for domain in DOMAINS]
+    wanted = {row.raw_clip_id for group in chosen for row in group}
+    raws = {row.clip_id: row for row in store.rows(raw, Raw) if row.clip_id in wanted}
+    return [
+        HeldOutClip(
+            clip_id=row.clip_id,
+            domain=row.domain,
+            split=row.split,
+            samples=render_clip(store, row, raws[row.raw_clip_id])[:MAX_CLIP_SAMPLES],
+            script=row.given_text if row.domain == "speech" else None,
+        )
+        for group in chosen
+        for row in group
+    ]
+
+
+def evaluate(
+    model: str | Path | ReasoningCodec,
+    clips: Sequence[HeldOutClip],
+    *,
+    coders: str | Path | None = None,
+    recognizer: str | Path | None = None,
+    steps: int = 10,
+) -> Evaluation:
+    """Every clip through the codec and each coder that is there, at the bitrate nearest to the codec's."""
+    if not clips:
+        raise UsageError("`clips` must hold held-out audio, but is empty.")
+    codec = model if isinstance(model, ReasoningCodec) else ReasoningCodec.load(model)
+    recognize = None if recognizer is None else _load_recognizer(recognizer)
+    others, missing = _coders(codec.config, coders)
+    evaluation = Evaluation(size=codec.config.size, splits={clip.domain: clip.split for clip in clips}, missing=missing)
+    codes = codec.encode([clip.samples for clip in clips])
+    evaluation.perplexities = code_perplexities(codes)
+    decoded = codec.decode(codes, steps=steps)
+    nominal = bits_per_s(codec.config)
+    for clip, ours in zip(clips, decoded, strict=True):
+        made = {f"ReasoningCodec {codec.config.size}": Coded(ours, round(nominal * len(ours) / SAMPLE_RATE))}
+        made |= {coder.name: coder.run(clip.samples) for coder in others}
+        # What the metrics say of the clip itself: the bound of what a codec can reach.
+        made["original, 16 bits"] = Coded(clip.samples, 16 * len(clip.samples))
+        evaluation.rows += [_row(clip, system, coded, recognize) for system, coded in made.items()]
+    return evaluation
+
+
+def bits_per_s(config: CodecConfig) -> float:
+    """Of both streams; the reconstruction stream alone is what decoding needs."""
+    reasoning = math.log2(config.reasoning_codebook_size) * 8 * SAMPLE_RATE / REASONING_HOP
+    return reasoning + math.log2(config.reconstruction_codebook_size) * 8 * SAMPLE_RATE / RECONSTRUCTION_HOP
+
+
+def code_perplexities(codes: Sequence[Codes]) -> dict[str, list[float]]:
+    """exp of the entropy of each level's codes, over all clips; at most the size of the codebook."""
+    streams = {
+        "reasoning": np.concatenate([clip.reasoning for clip in codes]),
+        "reconstruction": np.concatenate([clip.reconstruction for clip in codes]),
+    }
+    return {name: [_perplexity(level) for level in stream.T] for name, stream in streams.items()}
+
+
+def align(reference: np.ndarray, made: np.ndarray) -> np.ndarray:
+    """`made` moved by at most `MAX_LAG` samples to where it correlates most with the reference; zeros fill up."""
+    size = 1 << (len(reference) + MAX_LAG).bit_length()
+    spectrum = np.fft.rfft(made, size) * np.conj(np.fft.rfft(reference, size))
+    correlation = np.fft.irfft(spectrum, size)
+    lags = np.arange(-MAX_LAG, MAX_LAG + 1)
+    lag = int(lags[np.argmax(correlation[lags])])
+    moved = made[lag:] if lag > 0 else np.pad(made, (-lag, 0))
+    return np.pad(moved[: len(reference)], (0, max(0, len(reference) - len(moved)))).astype(np.float32)
+
+
+def write_tables(evaluation: Evaluation, out: str | Path) -> str:
+    """Write both files; returns the Markdown."""
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    content = {name: getattr(evaluation, name) for name in ("size", "splits", "perplexities", "missing", "rows")}
+    (out / "evaluation.json").write_text(json.dumps(content, indent=1))
+    lines = [f"| domain | system | clips | {' | '.join(COLUMNS)} |", "|---" * (3 + len(COLUMNS)) + "|"]
+    groups: dict[tuple[str, str], list[dict[str, object]]] = defaultdict(list)
+    for row in evaluation.rows:
+        groups[str(row["domain"]), str(row["system"])].append(row)
+    for (domain, system), rows in sorted(groups.items(), key=lambda group: DOMAINS.index(group[0][0])):
+        values = " | ".join(_cell(column, rows) for column in COLUMNS)
+        lines.append(f"| {domain} ({evaluation.splits[domain]}) | {system} | {len(rows)} | {values} |")
+    for stream, levels in evaluation.perplexities.items():
+        lines.append(f"\nPerplexity of the {stream} codes, by level: {', '.join(f'{value:.1f}' for value in levels)}.")
+    lines += [f"\nNot measured: {name}." for name in evaluation.missing]
+    text = "\n".join(lines) + "\n"
+    (out / "evaluation.md").write_text(text)
+    return text
+
+
+def _coders(config: CodecConfig, folder: str | Path | None) -> tuple[list[Coder], list[str]]:
+    return coders(bits_per_s(config), Programs(folder))
+
+
+def _row(clip: HeldOutClip, system: str, coded: Coded, recognize: Recognize | None) -> dict[str, object]:
+    made = align(clip.samples, np.nan_to_num(coded.samples))
+    row: dict[str, object] = {
+        "domain": clip.domain,
+        "system": system,
+        "clip": clip.clip_id,
+        "num_samples": len(clip.samples),
+        "bits_per_s": coded.num_bits * SAMPLE_RATE / len(clip.samples),
+        "log_mel_distance": log_mel_distance(clip.samples, made, SAMPLE_RATE),
+    }
+    if clip.domain == "speech":
+        row |= {name: _measured(measure, clip.samples, made) for name, measure in SPEECH_MEASURES.items()}
+        if recognize and clip.script:
+            heard = recognize(made)
+            row["heard"], row["word_errors"] = heard, list(word_errors(clip.script, heard))
+    return row
+
+
+def _measured(measure: Measure, reference: np.ndarray, made: np.ndarray) -> float | None:
+    """None where there is no score, or the package that computes it is not installed."""
+    try:
+        return measure(reference, made)
+    except ModuleNotFoundError:
+        return None
+
+
+def _opinion(_: np.ndarray, made: np.ndarray) -> float | None:
+    found = dnsmos(made, SAMPLE_RATE) if find_spec("speechmos") else None
+    return None if found is None else found.overall
+
+
+SPEECH_MEASURES: dict[str, Measure] = {
+    "pesq": lambda reference, made: wide_band_pesq(reference, made, SAMPLE_RATE),
+    "stoi": lambda reference, made: stoi(reference, made, SAMPLE_RATE),
+    "dnsmos": _opinion,
+}
+
+
+def _cell(column: str, rows: Iterable[dict[str, object]]) -> str:
+    """A mean over the clips that have a value; word errors are counted over the corpus."""
+    if column == "wer":
+        pairs = [row["word_errors"] for row in rows if "word_errors" in row]
+        errors, words = (sum(pair[index] for pair in pairs) for index in (0, 1))  # type: ignore[index]
+        return f"{errors / words:.2f}" if words else "-"
+    values = [float(value) for row in rows if isinstance(value := row.get(column), int | float)]
+    if not values:
+        return "-"
+    return f"{np.mean(values):.0f}" if column == "bits_per_s" else f"{np.mean(values):.2f}"
+
+
+def _perplexity(codes: np.ndarray) -> float:
+    share = np.unique(codes, return_counts=True)[1] / len(codes)
+    return float(np.exp(-(share * np.log(share)).sum()))
+
+
+def _load_recognizer(folder: str | Path) -> Recognize:
+    from uniaudio.metrics.recognize import load_recognizer
+
+    return load_recognizer(folder)

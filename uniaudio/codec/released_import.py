@@ -1,0 +1,130 @@
+"""Released files to one safetensors folder that `ReasoningCodec.load` opens.
+
+Reads    the codec's checkpoint, the scalar autoencoder's file and perhaps the music encoder's, in any order
+Writes   `codec.safetensors`, `config.json`, and `import.json`: what was read, what was assumed, what was left out
+Row      {"file": "sqcodec.pth", "sha256": "9c1f…", "holds": "scalar", "num_tensors": 238}
+
+The codec's checkpoint holds its encoders too; `music_ssl.pt` fills in where it does not. Where it does, the
+checkpoint's tensors are used, since its training moved them, and the report counts those that differ.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+from uniaudio_schemas.errors import DataError, UsageError
+
+from uniaudio.codec.codec import CONFIG_FILE, WEIGHTS_FILE, ReasoningCodec
+from uniaudio.codec.config import CodecConfig
+from uniaudio.codec.encoders import empty_encoders
+from uniaudio.codec.reconstruction import PHONE_STRIDES
+from uniaudio.codec.released import OPTIONAL_PREFIX, read_released, released_state
+from uniaudio.codec.released_config import released_config
+from uniaudio.codec.released_parts import State
+from uniaudio.codec.semantic_decoder import SemanticDecoder
+
+REPORT_FILE = "import.json"
+MUSIC = "pretrained_model.model.model."
+# A tensor that no other kind of file has.
+MARKS = {
+    "codec": "zero_cond_embedding1",
+    "scalar": "decoder.0.bias",
+    "music": "conv.conv.0.conv1.weight",
+}
+
+
+def import_released(files: Sequence[str | Path], out: str | Path, *, causal: bool = True) -> dict[str, Any]:
+    """Write the folder `out`; returns the report.
+
+    `causal` says how the scalar autoencoder pads: no file shows it. `UsageError` where a file is missing or given
+    twice, `DataError` where a tensor is missing, unknown or misshapen.
+    """
+    found, rows = _read(files)
+    released = dict(found["codec"])
+    differing = _add_music(released, found.get("music"))
+    config = released_config(released, found["scalar"], causal=causal)
+    state, missing = _state(config, released, found["scalar"])
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    save_file(state, out / WEIGHTS_FILE)
+    report = {
+        "files": rows,
+        "size": config.size,
+        "num_tensors": len(state),
+        "num_parameters": sum(tensor.numel() for tensor in state.values()),
+        "assumed": _assumed(config),
+        "initialized_here": missing,
+        "music_tensors_that_differ_from_the_checkpoint": differing,
+    }
+    (out / REPORT_FILE).write_text(json.dumps(report, indent=1))
+    (out / CONFIG_FILE).write_text(config.to_json())
+    return report
+
+
+def _read(files: Sequence[str | Path]) -> tuple[dict[str, State], list[dict[str, Any]]]:
+    found: dict[str, State] = {}
+    rows: list[dict[str, Any]] = []
+    for file in files:
+        path = Path(file)
+        if not path.is_file():
+            raise UsageError(f"`FILE` must be a released file, but {path} is none.")
+        tensors = read_released(path)
+        kind = next((kind for kind, mark in MARKS.items() if mark in tensors or f"model.{mark}" in tensors), None)
+        if kind is None:
+            raise DataError(f"{path}: holds none of {', '.join(MARKS.values())}, so it is no released file.")
+        if kind in found:
+            raise UsageError(f"Each kind of file must be given once, but {path} is a second {kind} file.")
+        found[kind] = tensors
+        with path.open("rb") as stream:
+            sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+        rows.append({"file": path.name, "sha256": sha256, "holds": kind, "num_tensors": len(tensors)})
+    for kind in ("codec", "scalar"):
+        if kind not in found:
+            raise UsageError(
+                f"The files must hold a {kind} checkpoint, but only {', '.join(found) or 'nothing'} is there."
+            )
+    return found, rows
+
+
+def _add_music(released: State, music: State | None) -> int | None:
+    """Fill in the music encoder; how many of its tensors differ from those that are there."""
+    if music is None:
+        return None
+    own = {MUSIC + key.removeprefix("model."): tensor for key, tensor in music.items()}
+    if not any(key.startswith(MUSIC) for key in released):
+        released.update(own)
+        return 0
+    return sum(key not in released or not torch.equal(released[key], tensor) for key, tensor in own.items())
+
+
+def _state(
+    config: CodecConfig, released: Mapping[str, Tensor], scalar: Mapping[str, Tensor]
+) -> tuple[State, list[str]]:
+    """All tensors of our codec, and which of them no file holds."""
+    with torch.device("meta"):
+        shell = ReasoningCodec(config, empty_encoders(config)).state_dict()
+    state = released_state({key: tensor.shape for key, tensor in shell.items()}, released, scalar)
+    missing = sorted(shell.keys() - state.keys())
+    if missing:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            decoder = SemanticDecoder(config.dim, config.wavlm.dim, config.wavlm.dim, PHONE_STRIDES)
+        fresh = {OPTIONAL_PREFIX + key: tensor for key, tensor in decoder.state_dict().items()}
+        state |= {key: fresh[key] for key in missing}
+    return {key: tensor.to(shell[key].dtype).contiguous() for key, tensor in state.items()}, missing
+
+
+def _assumed(config: CodecConfig) -> dict[str, Any]:
+    """What no tensor shows."""
+    return {
+        "scalar.causal": config.scalar.causal,
+        "whisper.num_heads": config.whisper.num_heads,
+        "flow.num_heads": config.flow.num_heads,
+        "wavlm.layers": config.wavlm.layers,
+        "music.layers": config.music.layers,
+    }

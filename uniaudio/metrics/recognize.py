@@ -1,0 +1,58 @@
+"""Words that a Whisper of transformers hears, for word error rates. English, greedy, 30 s at most.
+
+Reads    a local folder with `config.json`, `model.safetensors` and `tokenizer.json`
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from uniaudio_schemas.errors import DataError, UsageError
+
+from uniaudio.audio.frames import SAMPLE_RATE
+from uniaudio.audio.mel import WHISPER_RATE, whisper_log_mel
+from uniaudio.audio.resample import resample
+from uniaudio.audio.torchaudio_cpu import import_torchaudio
+
+_PROMPT = ("<|startoftranscript|>", "<|en|>", "<|transcribe|>", "<|notimestamps|>")
+_END = "<|endoftext|>"
+_MAX_TOKENS = 120
+
+
+def load_recognizer(folder: str | Path) -> Callable[[np.ndarray], str]:
+    """A function from `[N]` float32 at 24 kHz to text."""
+    folder = Path(folder)
+    if not (folder / "tokenizer.json").is_file():
+        raise UsageError(f"`recognizer` must be a folder of a Whisper with tokenizer.json, but {folder} is none.")
+    import_torchaudio()
+    import transformers
+    from tokenizers import Tokenizer
+
+    try:
+        model = transformers.WhisperForConditionalGeneration.from_pretrained(folder, local_files_only=True)
+        model = model.float().eval()
+        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    except OSError as error:
+        raise DataError(f"{folder}: not a Whisper of transformers: {error}") from error
+    prompt = [tokenizer.token_to_id(token) for token in _PROMPT]
+    end = int(tokenizer.token_to_id(_END) or 0)
+
+    @torch.inference_mode()
+    def recognize(samples: np.ndarray) -> str:
+        speech = torch.from_numpy(resample(samples, SAMPLE_RATE, WHISPER_RATE))[None]
+        states = model.model.encoder(whisper_log_mel(speech, num_mels=model.config.num_mel_bins))
+        tokens = torch.tensor([prompt])
+        cache = None
+        for _ in range(_MAX_TOKENS):
+            given = tokens if cache is None else tokens[:, -1:]
+            out = model(encoder_outputs=states, decoder_input_ids=given, past_key_values=cache, use_cache=True)
+            cache = out.past_key_values
+            chosen = out.logits[:, -1, : end + 1].argmax(dim=-1)  # words or the end, no further control tokens
+            if int(chosen) == end:
+                break
+            tokens = torch.cat([tokens, chosen[:, None]], dim=1)
+        text: str = tokenizer.decode(tokens[0, len(prompt) :].tolist())
+        return text.strip()
+
+    return recognize
