@@ -100,15 +100,22 @@ class ReconstructionBranch(nn.Module):
         """Codes `[B, T, Q]` int64 of what `modulate` gave; changes no buffer."""
         return torch.cat([self.quantizers[group].encode_indices(modulated[group]) for group in GROUPS], dim=-1)  # type: ignore[operator]
 
-    def condition(self, codes_BTQ: Tensor) -> Tensor:
-        """`[B, T, Q]` int64 -> `[B, T, D]`, the inverse of the quantization; the reasoning codes are not needed."""
+    def condition(self, codes_BTQ: Tensor, reasoning_BTD: Tensor | None = None) -> Tensor:
+        """`[B, T, Q]` int64 -> `[B, T, D]`, the inverse of the quantization; the reasoning codes are not needed, but
+        what `reasoning_condition` made of them may be given.
+        """
         first = 0
         parts: list[Tensor] = []
         for group in GROUPS:
             quantizer = self.quantizers[group]
             parts.append(quantizer.decode(codes_BTQ[..., first : first + quantizer.num_levels]))  # type: ignore[operator]
             first += quantizer.num_levels  # type: ignore[assignment, operator]
-        return self.condition_out(torch.stack(parts).sum(dim=0))
+        total_BTD = torch.stack(parts).sum(dim=0)
+        return self.condition_out(total_BTD if reasoning_BTD is None else total_BTD + reasoning_BTD)
+
+    def reasoning_condition(self, reasoning_BRD: Tensor, num_frames: int) -> Tensor:
+        """Vectors of the reasoning codes `[B, R, D]` -> what they add to the groups, `[B, T, D]`."""
+        return self._stretch(self.reasoning_adaptor(reasoning_BRD), num_frames)
 
     def _group(self, features: Features) -> dict[str, Tensor]:
         """The inputs of the groups at 12.5 Hz; acoustic is music first, then Whisper, as in the released weights."""
