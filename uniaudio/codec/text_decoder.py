@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, linear, relu, scaled_dot_product_attention
 
-from uniaudio.codec.text_policy import IGNORED, Likelihood, TextPolicy, answer_likelihood, draw_tokens
+from uniaudio.codec.text_policy import IGNORED, Likelihood, TextPolicy, answer_likelihood, append_token, draw_tokens
 
 BEGIN, END, PAD = 256, 257, 258
 NUM_IDS = 259
@@ -73,17 +73,20 @@ class TextDecoder(TextPolicy):
     ) -> list[list[int]]:
         cache = _Cache(len(self.layers))
         prefix_BS, lengths_B = self._left_padded(questions, reasoning_BRD.device)
-        num_steps = min(uniforms_BS.shape[1], self.max_bytes + 1 - int(lengths_B.max()))
+        # Of each row on its own: what its question leaves of the positions.
+        limits = [min(uniforms_BS.shape[1], self.max_bytes + 2 - length) for length in lengths_B.tolist()]
         logits_BV = self._prefill(cache, reasoning_BRD, valid_BR, prefix_BS)
         answers: list[list[int]] = [[] for _ in questions]
-        for step in range(num_steps):
+        for step in range(max(limits)):
             tokens_B = draw_tokens(logits_BV, uniforms_BS[:, step], temperature)
-            for answer, token in zip(answers, tokens_B.tolist(), strict=True):
-                if not answer or answer[-1] != END:
-                    answer.append(token)
-            if all(answer[-1] == END for answer in answers):
+            going = [
+                append_token(answer, token, END, limit)
+                for answer, token, limit in zip(answers, tokens_B.tolist(), limits, strict=True)
+            ]
+            if not any(going):
                 break
-            x_B1W = (self.embedding(tokens_B) + self.text_positions(lengths_B + step))[:, None]
+            positions_B = (lengths_B + step).clamp(max=self.max_bytes)
+            x_B1W = (self.embedding(tokens_B) + self.text_positions(positions_B))[:, None]
             logits_BV = self._advance(cache, x_B1W, None)[:, -1]
         return answers
 

@@ -21,7 +21,7 @@ from torch.nn.utils.rnn import pad_sequence
 from uniaudio_schemas.errors import DataError, UsageError
 
 from uniaudio.codec.encoders import import_transformers
-from uniaudio.codec.text_policy import IGNORED, Likelihood, TextPolicy, answer_likelihood, draw_tokens
+from uniaudio.codec.text_policy import IGNORED, Likelihood, TextPolicy, answer_likelihood, append_token, draw_tokens
 
 BEFORE_AUDIO, AFTER_AUDIO = "USER: <Speech>", "</Speech> {question}\nASSISTANT:"
 ADAPTED = ("q_proj", "v_proj")
@@ -105,14 +105,16 @@ class TextLLM(TextPolicy):
         inputs: dict[str, Tensor] = {"inputs_embeds": prompt_BSW, "position_ids": positions_BS}
         end, past = self._tokenizer.eos_token_id, None
         answers: list[list[int]] = [[] for _ in questions]
-        for step in range(min(uniforms_BS.shape[1], MAX_ANSWER_TOKENS)):
+        limit = min(uniforms_BS.shape[1], MAX_ANSWER_TOKENS)
+        for step in range(limit):
             result = self._model(**inputs, attention_mask=real_BS, past_key_values=past, use_cache=True)
             past = result.past_key_values
             tokens_B = draw_tokens(result.logits[:, -1], uniforms_BS[:, step], temperature)
-            for answer, token in zip(answers, tokens_B.tolist(), strict=True):
-                if not answer or answer[-1] != end:
-                    answer.append(token)
-            if all(answer[-1] == end for answer in answers):
+            going = [
+                append_token(answer, token, end, limit)
+                for answer, token in zip(answers, tokens_B.tolist(), strict=True)
+            ]
+            if not any(going):
                 break
             inputs = {"input_ids": tokens_B[:, None], "position_ids": (lengths_B + step)[:, None]}
             real_BS = torch.cat([real_BS, real_BS.new_ones(len(real_BS), 1)], dim=1)

@@ -79,3 +79,10 @@ def draw_tokens(logits_BV: Tensor, uniforms_B: Tensor, temperature: float) -> Te
     target_B1 = uniforms_B.cpu()[:, None] * cumulative_BV[:, -1:]
     tokens_B = torch.searchsorted(cumulative_BV, target_B1, right=True)[:, 0]
     return tokens_B.clamp(max=logits_BV.shape[-1] - 1).to(logits_BV.device)
+
+
+def append_token(answer: list[int], token: int, end: int, limit: int) -> bool:
+    """Add a token to an answer that is neither ended nor full; whether more may follow."""
+    if not answer or (answer[-1] != end and len(answer) < limit):
+        answer.append(token)
+    return answer[-1] != end and len(answer) < limit
