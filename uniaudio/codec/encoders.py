@@ -170,7 +170,8 @@ def pretrained_encoders(config: CodecConfig, folders: EncoderFolders) -> FrozenE
     for folder in (folders.whisper, folders.wavlm, folders.music):
         if folder is not None and not folder.is_dir():
             raise UsageError(f"`encoder_folders` must be local folders, but {folder} is none.")
-    encoders = random_encoders(config)
+    complete = folders.wavlm is not None and folders.music is not None
+    encoders = empty_encoders(config) if complete else random_encoders(config)
     try:
         whisper = import_transformers().WhisperModel.from_pretrained(folders.whisper, **options).encoder
         encoders.whisper.model.load_state_dict(whisper.state_dict())  # type: ignore[union-attr]

@@ -148,6 +148,7 @@ def _step(run: _Run) -> dict[str, Tensor]:
     if not _clip(run):
         raise FloatingPointError(f"Phase {phase.name}, step {step}: the gradient is not finite.")
     run.optimizer.step()
+    _average_statistics(run)
     return losses
 
 
@@ -211,6 +212,19 @@ def _average(gradients: list[Tensor], share: WorkerShare) -> None:
     pieces = flat.split([gradient.numel() for gradient in gradients])
     for gradient, piece in zip(gradients, pieces, strict=True):
         gradient.copy_(piece.view_as(gradient))
+
+
+def _average_statistics(run: _Run) -> None:
+    """Batch statistics of what trains, the same on all workers: each saw its own share of the batch."""
+    if run.share.world_size == 1:
+        return
+    for part in _trained_modules(run.codec, run.phase):
+        for module in part.modules():
+            if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+                for buffer in (module.running_mean, module.running_var):
+                    if buffer is not None:
+                        dist.all_reduce(buffer)
+                        buffer /= run.share.world_size
 
 
 def _log_held_out(run: _Run) -> None:

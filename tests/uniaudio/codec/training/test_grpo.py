@@ -11,9 +11,11 @@ import pytest
 import torch
 from uniaudio_schemas.errors import UsageError
 
+from uniaudio.codec.grpo import GrpoTeacher
 from uniaudio.codec.grpo_reward import advantages, policy_loss, reward
 from uniaudio.codec.judge import KEY_VARIABLE, ChatJudge, RuleJudge, build_judge, read_verdict
 from uniaudio.codec.quantize import ResidualVQ
+from uniaudio.codec.text_decoder import TextDecoder
 from uniaudio.codec.training import train_codec
 from uniaudio.codec.training_examples import ClipFacts, examples
 from uniaudio.stages.codec_phase import GrpoSettings
@@ -198,6 +200,26 @@ def test_grpo_starts_at_the_reference_and_trains_the_text_decoder_alone_at_first
     assert moved[0] == set(), "the codec learned in a step that is the decoder's alone"
     assert moved[1] and not any("codebooks" in name for name in moved[1])
     assert {name.split(".")[0] for name in moved[1]} == {"reasoning"}
+
+
+def test_the_reference_policy_stays_what_the_phase_started_from() -> None:
+    torch.manual_seed(0)
+    policy = TextDecoder(8, num_layers=1, max_bytes=20, max_frames=4)
+    teacher = GrpoTeacher(policy, torch.nn.Linear(2, 2)).train()
+    arguments = (torch.randn(1, 4, 8), torch.ones(1, 4, dtype=torch.bool), ["Q"], [policy.token_ids("yes")])
+    with torch.no_grad():
+        before = policy.likelihood(*arguments).log_probability
+        for parameter in policy.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+        assert not torch.allclose(policy.likelihood(*arguments).log_probability, before, atol=1e-3)
+        moved = [parameter.clone() for parameter in policy.parameters()]
+        assert torch.allclose(teacher.reference_likelihood(*arguments).log_probability, before, atol=1e-6)
+    assert all(torch.equal(*pair) for pair in zip(moved, policy.parameters(), strict=True))
+    assert {name.split(".")[0].split("/")[0] for name in teacher.state_dict()} == {
+        "policy",
+        "reference",
+        "reference_branch",
+    }
 
 
 @pytest.mark.slow

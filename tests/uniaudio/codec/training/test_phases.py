@@ -22,7 +22,7 @@ from uniaudio.stages.codec_phases import PHASES, codec_phase, codec_phases
 NewCodec = Callable[[], ReasoningCodec]
 Short = Callable[..., CodecPhase]
 ADVERSARIAL = AdversarialSettings(weight=1.0, feature_weight=2.0, channels=4)
-GRPO = GrpoSettings(num_rollouts=4, max_answer_tokens=16, num_frozen_steps=1)
+GRPO = GrpoSettings(num_rollouts=4, max_answer_tokens=16, num_frozen_steps=1, num_inner_steps=2)
 STEPS = {"encoders": 30, "scalar": 12, "reasoning": 30, "reconstruction": 20, "decoder": 20}
 TRAINED = {
     "encoders": {"encoders.wavlm", "encoders.music"},

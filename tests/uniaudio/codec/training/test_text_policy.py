@@ -150,6 +150,21 @@ def test_of_a_language_model_the_projection_and_the_adapters_alone_learn(llm_fol
     assert all(adapter.down.weight.grad is not None for adapter in policy.adapters)
 
 
+def test_the_reference_of_a_language_model_needs_its_adapters_alone(llm_folder: Path) -> None:
+    from uniaudio.codec.grpo import GrpoTeacher
+
+    policy, (reasoning, valid) = language_model(llm_folder), frames()
+    teacher = GrpoTeacher(policy, torch.nn.Linear(2, 2))
+    arguments = (reasoning, valid, QUESTIONS, [[5, 6], [7], [8, 9, 10]])
+    with torch.no_grad():
+        before = policy.likelihood(*arguments).log_probability
+        for parameter in policy.parameters():
+            parameter.mul_(0.5)
+        assert not torch.allclose(policy.likelihood(*arguments).log_probability, before, atol=1e-3)
+        assert torch.allclose(teacher.reference_likelihood(*arguments).log_probability, before, atol=1e-6)
+    assert not any("embed" in name or "layers" in name for name in teacher.state_dict())
+
+
 def test_the_adapters_change_nothing_at_first(llm_folder: Path) -> None:
     from uniaudio.codec.text_llm import TextLLM, load_model
 
