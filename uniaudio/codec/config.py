@@ -57,8 +57,8 @@ class CodecConfig:
     size: str
     """Name of the preset."""
     encoders: Literal["random", "pretrained"]
-    """`random`: initialized from `encoder_seed` and frozen, never trained on anything, for the debug size: its codes
-    carry what random features of the audio carry. `pretrained`: read from local folders."""
+    """`random`: initialized from `encoder_seed` and frozen, for the debug size: unless phase `encoders` trains them, its
+    codes carry what random features of the audio carry. `pretrained`: read from local folders."""
     encoder_seed: int
     """Seed of random encoders."""
     whisper: TransformerConfig

@@ -53,10 +53,10 @@ class EncoderFolders:
 
     whisper: Path
     """transformers folder with `config.json` and `model.safetensors`."""
-    wavlm: Path
-    """Likewise."""
-    music: Path
-    """Folder with `model.safetensors` in the names of `MusicEncoder`."""
+    wavlm: Path | None = None
+    """Likewise; None: random weights, for phase `encoders` to train."""
+    music: Path | None = None
+    """Folder with `model.safetensors` in the names of `MusicEncoder`; None: random weights likewise."""
 
 
 class SemanticEncoder(nn.Module):
@@ -157,7 +157,7 @@ def empty_encoders(config: CodecConfig) -> FrozenEncoders:
     """Encoders of the configured shapes; their weights are about to be filled in."""
     return FrozenEncoders(
         WhisperStates(_whisper_class()(_whisper_config(config.whisper)), padded=config.pad_whisper),
-        WavLMStates(_transformers().WavLMModel(_wavlm_config(config.wavlm)), config.wavlm.layers),
+        WavLMStates(import_transformers().WavLMModel(_wavlm_config(config.wavlm)), config.wavlm.layers),
         MusicStates(MusicEncoder(config.music)),
     ).eval()
 
@@ -168,15 +168,19 @@ def pretrained_encoders(config: CodecConfig, folders: EncoderFolders) -> FrozenE
 
     options: dict[str, Any] = {"local_files_only": True, "use_safetensors": True}
     for folder in (folders.whisper, folders.wavlm, folders.music):
-        if not folder.is_dir():
+        if folder is not None and not folder.is_dir():
             raise UsageError(f"`encoder_folders` must be local folders, but {folder} is none.")
-    encoders = empty_encoders(config)
+    complete = folders.wavlm is not None and folders.music is not None
+    encoders = empty_encoders(config) if complete else random_encoders(config)
     try:
-        whisper = _transformers().WhisperModel.from_pretrained(folders.whisper, **options).encoder
-        wavlm = _transformers().WavLMModel.from_pretrained(folders.wavlm, **options)
+        whisper = import_transformers().WhisperModel.from_pretrained(folders.whisper, **options).encoder
         encoders.whisper.model.load_state_dict(whisper.state_dict())  # type: ignore[union-attr]
-        encoders.wavlm.model.load_state_dict(wavlm.state_dict())  # type: ignore[union-attr]
-        encoders.music.model.load_state_dict(load_file(folders.music / "model.safetensors"))  # type: ignore[union-attr]
+        if folders.wavlm is not None:
+            wavlm = import_transformers().WavLMModel.from_pretrained(folders.wavlm, **options)
+            encoders.wavlm.model.load_state_dict(wavlm.state_dict())  # type: ignore[union-attr]
+        if folders.music is not None:
+            music = load_file(folders.music / "model.safetensors")
+            encoders.music.model.load_state_dict(music)  # type: ignore[union-attr]
     except (OSError, RuntimeError) as error:
         raise DataError(f"{folders}: {error}") from error
     return encoders
@@ -203,7 +207,7 @@ def _sinusoids(table_TD: Tensor) -> Tensor:
     return torch.cat([angle.sin(), angle.cos()], dim=1) * RANDOM_POSITION_SCALE
 
 
-def _transformers() -> Any:
+def import_transformers() -> Any:
     if importlib.util.find_spec("transformers") is None:
         raise UsageError("The codec's Whisper and WavLM encoders need transformers: install `uniaudio[encoders]`.")
     if importlib.util.find_spec("torchaudio") is not None:
@@ -215,14 +219,14 @@ def _transformers() -> Any:
 
 
 def _whisper_class() -> Any:
-    _transformers()
+    import_transformers()
     from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
     return WhisperEncoder
 
 
 def _whisper_config(config: TransformerConfig) -> Any:
-    return _transformers().WhisperConfig(
+    return import_transformers().WhisperConfig(
         d_model=config.dim,
         encoder_layers=config.num_layers,
         encoder_attention_heads=config.num_heads,
@@ -235,7 +239,7 @@ def _whisper_config(config: TransformerConfig) -> Any:
 
 
 def _wavlm_config(config: TransformerConfig) -> Any:
-    return _transformers().WavLMConfig(
+    return import_transformers().WavLMConfig(
         hidden_size=config.dim,
         num_hidden_layers=config.num_layers,
         num_attention_heads=config.num_heads,
@@ -243,4 +247,7 @@ def _wavlm_config(config: TransformerConfig) -> Any:
         conv_dim=(config.conv_dim,) * 7,
         num_conv_pos_embeddings=128 if config.dim >= 512 else 32,
         num_conv_pos_embedding_groups=16 if config.dim >= 512 else 4,
+        # Phase `encoders` hides frames itself and drops nothing: dropped layers would not be the same on all workers.
+        layerdrop=0.0,
+        mask_feature_prob=0.0,
     )

@@ -32,12 +32,16 @@ class MusicEncoder(nn.Module):
 
     def forward(self, waveform_BN: Tensor) -> list[Tensor]:
         """The states in `layers`, each `[B, T, D]`; state k is the output of block k."""
-        x_BCMT = self.front_end(music_log_mel(waveform_BN)[:, None])
-        x_BTD = self.project(x_BCMT.flatten(1, 2).transpose(1, 2))
-        states = [x_BTD]
-        for block in self.blocks[: max(self.layers)]:
-            states.append(block(states[-1]))
+        states = self.all_states(music_log_mel(waveform_BN), max(self.layers))
         return [states[layer] for layer in self.layers]
+
+    def all_states(self, mel_BMT: Tensor, num_blocks: int | None = None) -> list[Tensor]:
+        """The input of the first block and the outputs of the first `num_blocks`, from `[B, 128, 4 T]`."""
+        x_BCMT = self.front_end(mel_BMT[:, None])
+        states = [self.project(x_BCMT.flatten(1, 2).transpose(1, 2))]
+        for block in self.blocks[:num_blocks]:
+            states.append(block(states[-1]))
+        return states
 
 
 class ResidualConv2d(nn.Module):

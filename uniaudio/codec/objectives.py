@@ -1,270 +1,40 @@
-"""What each phase of codec training computes: a loss of one step, and a held-out loss that does not move by chance.
+"""Which objective each phase of codec training has."""
 
-Row in   step 17 of phase `reconstruction`
-Row out  {"loss": 1.31, "flow": 0.92, "phone": 0.8, "commitment": 0.62}
-"""
+from torch import nn
+from uniaudio_schemas.errors import UsageError
 
-# Shapes: B batch, N samples, T frames (12.5 Hz), S latents (25 Hz), L latent channels, R reasoning frames, D width
-
-from collections.abc import Iterator
-from typing import Protocol
-
-import numpy as np
-import torch
-from torch import Tensor, nn
-from uniaudio_schemas.errors import DataError
-
-from uniaudio.audio.frames import REASONING_HOP, UNIT
 from uniaudio.codec.codec import ReasoningCodec
-from uniaudio.codec.config import LATENT_HOP
-from uniaudio.codec.decoding import LATENTS_PER_FRAME
-from uniaudio.codec.flow_matching import CONTEXT, GENERATE, PADDING
-from uniaudio.codec.losses import masked_mean_square, waveform_loss
-from uniaudio.codec.reconstruction import GROUPS
-from uniaudio.codec.text_decoder import TextDecoder
-from uniaudio.codec.training_clips import ClipSet, Crop, batch_features, padded_features, step_generator
+from uniaudio.codec.encoders_pretraining import EncodersObjective
+from uniaudio.codec.grpo import GrpoObjective
+from uniaudio.codec.text_policy import TextPolicy
+from uniaudio.codec.training_clips import ClipSet
+from uniaudio.codec.training_objective import Objective
+from uniaudio.codec.training_reasoning import ReasoningObjective
+from uniaudio.codec.training_reconstruction import DecoderObjective, ReconstructionObjective
+from uniaudio.codec.training_scalar import ScalarObjective
 from uniaudio.stages.codec_phase import CodecPhase
 
-LATENTS_PER_UNIT = UNIT // LATENT_HOP
-REASONING_PER_UNIT = UNIT // REASONING_HOP
-# Length of a context prefix in training, in latents (released trainer).
-CONTEXT_LATENTS = (32, 64)
-# Bytes of a text the decoder of phase `reasoning` must write.
-MAX_TEXT_BYTES = 160
-# Steps that held-out draws are numbered by: never a step of training.
-HELD_OUT_STEP = -1
-
-Losses = dict[str, Tensor]
-
-
-class Share(Protocol):
-    """Which part of a step's batch a worker computes."""
-
-    @property
-    def rank(self) -> int: ...
-    @property
-    def world_size(self) -> int: ...
-
-
-class Objective(Protocol):
-    teacher: nn.Module
-    """What learns beside the codec and is not part of it; may be empty."""
-
-    def losses(self, step: int, share: Share) -> Losses:
-        """`loss` to be minimized, and the parts to be logged."""
-        ...
-
-    def held_out(self, step: int) -> float:
-        """Mean loss of the held-out clips, with the codebooks if they are on at `step`."""
-        ...
-
-
-class ScalarObjective:
-    """Waveform through rounded latents and back."""
-
-    def __init__(self, codec: ReasoningCodec, phase: CodecPhase, train: ClipSet, held_out: ClipSet) -> None:
-        self.codec, self.phase, self.train, self.held_out_clips = codec, phase, train, held_out
-        self.teacher: nn.Module = nn.Module()
-
-    def losses(self, step: int, share: Share) -> Losses:
-        generator = step_generator(self.phase.seed, self.phase.name, step)
-        crops = self.train.draw_crops(generator, self.phase.num_clips, self.phase.crop_samples // UNIT)
-        return {"loss": self._loss(self.train, crops[share.rank :: share.world_size])}
-
-    @torch.no_grad()
-    def held_out(self, step: int) -> float:
-        return _mean(self._loss(self.held_out_clips, [crop]) for crop in _first_crops(self.held_out_clips, self.phase))
-
-    def _loss(self, clips: ClipSet, crops: list[Crop]) -> Tensor:
-        pieces = [
-            clips.waveform(crop.clip)[crop.first_unit * UNIT : (crop.first_unit + crop.num_units) * UNIT]
-            for crop in crops
-        ]
-        waveform_BN = torch.stack(pieces).to(self.codec.device)
-        return waveform_loss(self.codec.scalar(waveform_BN), waveform_BN)
-
-
-class ReasoningObjective:
-    """The texts of whole clips, written from their reasoning frames."""
-
-    def __init__(self, codec: ReasoningCodec, phase: CodecPhase, train: ClipSet, held_out: ClipSet) -> None:
-        self.codec, self.phase = codec, phase
-        self.train, self.held_out_clips = _with_text(codec, train), _with_text(codec, held_out)
-        max_frames = max(max(clips.num_units) for clips in (self.train, self.held_out_clips)) * REASONING_PER_UNIT
-        self.teacher: nn.Module = TextDecoder(
-            codec.config.dim,
-            num_layers=phase.num_teacher_layers,
-            max_bytes=MAX_TEXT_BYTES,
-            max_frames=max(int(max_frames), phase.crop_samples // REASONING_HOP),
-        ).to(codec.device)
-
-    def losses(self, step: int, share: Share) -> Losses:
-        generator = step_generator(self.phase.seed, self.phase.name, step)
-        clips = self.train.draw_neighbors(generator, self.phase.num_clips)
-        return self._losses(self.train, clips[share.rank :: share.world_size], step)
-
-    @torch.no_grad()
-    def held_out(self, step: int) -> float:
-        chosen = range(min(len(self.held_out_clips), self.phase.num_held_out))
-        return _mean(self._losses(self.held_out_clips, [index], step)["text"] for index in chosen)
-
-    def _losses(self, clips: ClipSet, indices: list[int], step: int) -> Losses:
-        features, valid_BT = padded_features([clips.features(index) for index in indices])
-        texts = [clips.clips[index].text for index in indices]
-        valid_BR = valid_BT[:, :: LATENTS_PER_UNIT // REASONING_PER_UNIT]
-        if step < self.phase.num_unquantized_steps:
-            reasoning_BRD = self.codec.reasoning.unquantized(features, valid_BT)
-            text = self.teacher(reasoning_BRD, valid_BR, texts)
-            return {"loss": text, "text": text}
-        reasoned = self.codec.reasoning(features, valid_BT)
-        text = self.teacher(reasoned.quantized, valid_BR, texts)
-        commitment = reasoned.commitment.sum()
-        return {"loss": text + self.phase.commitment_weight * commitment, "text": text, "commitment": commitment}
-
-
-class ReconstructionObjective:
-    """Latents from the reconstruction codes by flow matching, beside the phone and commitment losses."""
-
-    def __init__(self, codec: ReasoningCodec, phase: CodecPhase, train: ClipSet, held_out: ClipSet) -> None:
-        self.codec, self.phase, self.train, self.held_out_clips = codec, phase, train, held_out
-        self.teacher: nn.Module = nn.Module()
-        self._frozen: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
-
-    def losses(self, step: int, share: Share) -> Losses:
-        generator = step_generator(self.phase.seed, self.phase.name, step)
-        crops = self.train.draw_crops(generator, self.phase.num_clips, self.phase.crop_samples // UNIT)
-        draws = _Draws(self.codec, self.phase, generator, crops, dropout=True)
-        return self._losses(self.train, crops, draws.share(share), step, slice(share.rank, None, share.world_size))
-
-    @torch.no_grad()
-    def held_out(self, step: int) -> float:
-        values = []
-        for crop in _first_crops(self.held_out_clips, self.phase):
-            draws = _Draws(self.codec, self.phase, step_generator(0, "held out", crop.clip), [crop], dropout=False)
-            values.append(self._losses(self.held_out_clips, [crop], draws, step, slice(None))["flow"])
-        return _mean(values)
-
-    def _losses(self, clips: ClipSet, crops: list[Crop], draws: "_Draws", step: int, mine: slice) -> Losses:
-        crops = crops[mine]
-        first_units, num_units = [crop.first_unit for crop in crops], crops[0].num_units
-        features = batch_features(
-            [clips.features(crop.clip) for crop in crops], first_unit=first_units, num_units=num_units
-        )
-        frozen = [self._frozen_parts(clips, crop) for crop in crops]
-        reasoning_BRD, latents_BSL = (torch.cat(parts) for parts in zip(*frozen, strict=True))
-        mask_BS = self._mask(clips, crops, draws.num_context)
-        # Targets of real frames alone: padding is nothing to be learned.
-        valid_BT = mask_BS[:, ::LATENTS_PER_FRAME] != PADDING
-        branch = self.codec.reconstruction
-        commitment = torch.zeros((), device=self.codec.device)
-        if step < self.phase.num_unquantized_steps:
-            phone_BTD, condition_BTD = branch.unquantized(features, reasoning_BRD, draws.film)
-        else:
-            result = branch(features, reasoning_BRD, valid_BT, draws.film)
-            phone_BTD, condition_BTD, commitment = result.phone, result.condition, result.commitment
-        flow = self._flow_loss(latents_BSL, condition_BTD, mask_BS, draws)
-        valid_wavlm = valid_BT.repeat_interleave(features.wavlm.shape[1] // valid_BT.shape[1], dim=1)
-        phone = masked_mean_square(branch.phone_decoder(phone_BTD), features.wavlm, valid_wavlm)
-        loss = flow + self.phase.phone_weight * phone + self.phase.commitment_weight * commitment
-        return {"loss": loss, "flow": flow, "phone": phone, "commitment": commitment}
-
-    def _flow_loss(self, latents_BSL: Tensor, condition_BTD: Tensor, mask_BS: Tensor, draws: "_Draws") -> Tensor:
-        condition_BSD = condition_BTD.repeat_interleave(LATENTS_PER_FRAME, dim=1)
-        padding = self.codec.reconstruction.padding_condition
-        condition_BSD = torch.where((mask_BS != PADDING)[..., None], condition_BSD, padding)
-        condition_BSD = condition_BSD * draws.keeps_condition[:, None, None]
-        return self.codec.flow.loss(latents_BSL, condition_BSD, mask_BS, time_B=draws.time, noise_BTL=draws.noise)
-
-    @torch.no_grad()
-    def _frozen_parts(self, clips: ClipSet, crop: Crop) -> tuple[Tensor, Tensor]:
-        """Quantized reasoning `[1, R, D]` and latents `[1, S, L]` of a crop, cut from the whole clip's."""
-        key = (id(clips), crop.clip)
-        if key not in self._frozen:
-            reasoning = self.codec.reasoning
-            codes_BRQ = reasoning.quantizer.encode_indices(reasoning.hidden(clips.features(crop.clip)))
-            waveform_1N = clips.waveform(crop.clip)[None].to(self.codec.device)
-            self._frozen[key] = (reasoning.quantizer.decode(codes_BRQ), self.codec.scalar.encode(waveform_1N))
-        whole_reasoning, whole_latents = self._frozen[key]
-        first, last = crop.first_unit, crop.first_unit + crop.num_units
-        return (
-            whole_reasoning[:, first * REASONING_PER_UNIT : last * REASONING_PER_UNIT],
-            whole_latents[:, first * LATENTS_PER_UNIT : last * LATENTS_PER_UNIT],
-        )
-
-    def _mask(self, clips: ClipSet, crops: list[Crop], num_context: list[int]) -> Tensor:
-        """`[B, S]`: a context prefix, frames to generate, padding behind the clip's end."""
-        num_latents = crops[0].num_units * LATENTS_PER_UNIT
-        mask_BS = torch.full((len(crops), num_latents), GENERATE, device=self.codec.device)
-        for row, (crop, context) in enumerate(zip(crops, num_context, strict=True)):
-            mask_BS[row, :context] = CONTEXT
-            num_real = -(-len(clips.clips[crop.clip].samples) // LATENT_HOP) - crop.first_unit * LATENTS_PER_UNIT
-            mask_BS[row, max(num_real, 1) :] = PADDING
-        return mask_BS
-
-
-class _Draws:
-    """Every random number of a step, drawn for the whole batch, so that a worker's share does not depend on the
-    others."""
-
-    def __init__(
-        self,
-        codec: ReasoningCodec,
-        phase: CodecPhase,
-        generator: np.random.Generator,
-        crops: list[Crop],
-        *,
-        dropout: bool,
-    ) -> None:
-        num_crops, num_latents = len(crops), crops[0].num_units * LATENTS_PER_UNIT
-        self.time = torch.from_numpy(generator.random(num_crops, dtype=np.float32)).to(codec.device)
-        shape = (num_crops, num_latents, codec.config.scalar.latent_dim)
-        self.noise = torch.from_numpy(generator.standard_normal(shape, dtype=np.float32)).to(codec.device)
-        with_context = bool(generator.random() < phase.context_probability) and dropout
-        lengths = generator.integers(CONTEXT_LATENTS[0], CONTEXT_LATENTS[1] + 1, size=num_crops)
-        # A crop always keeps half of its frames to be generated.
-        self.num_context = [min(int(length), num_latents // 2) if with_context else 0 for length in lengths]
-        keeps = generator.random(num_crops) >= phase.condition_dropout
-        self.keeps_condition = torch.from_numpy(keeps | (not dropout)).to(codec.device)
-        drops = generator.random((len(GROUPS), num_crops)) < phase.film_dropout
-        self.film = (
-            {group: torch.from_numpy(drops[row]).to(codec.device) for row, group in enumerate(GROUPS)}
-            if dropout
-            else None
-        )
-
-    def share(self, share: Share) -> "_Draws":
-        """The draws of one worker's crops."""
-        mine = slice(share.rank, None, share.world_size)
-        self.time, self.noise, self.keeps_condition = self.time[mine], self.noise[mine], self.keeps_condition[mine]
-        self.num_context = self.num_context[mine]
-        self.film = {group: drops[mine] for group, drops in self.film.items()} if self.film else None
-        return self
-
-
-OBJECTIVES: dict[str, type[ScalarObjective] | type[ReasoningObjective] | type[ReconstructionObjective]] = {
+_OBJECTIVES: dict[str, type[Objective]] = {
+    "encoders": EncodersObjective,
     "scalar": ScalarObjective,
     "reasoning": ReasoningObjective,
     "reconstruction": ReconstructionObjective,
+    "decoder": DecoderObjective,
 }
 
 
-def _with_text(codec: ReasoningCodec, clips: ClipSet) -> ClipSet:
-    chosen = [clip for clip in clips.clips if clip.text]
-    if not chosen:
-        raise DataError(
-            "codec training: phase `reasoning` needs clips with a transcript or caption, but there is none."
-        )
-    return ClipSet(codec, chosen)
+def build_objective(
+    codec: ReasoningCodec, phase: CodecPhase, train: ClipSet, held_out: ClipSet, teacher_before: nn.Module | None
+) -> Objective:
+    """`teacher_before` is what the phase before learned beside the codec: phase `grpo` goes on with its text decoder."""
+    if phase.name == "grpo":
+        policy = teacher_before if isinstance(teacher_before, TextPolicy) else None
+        return GrpoObjective(codec, phase, train, held_out, policy)
+    return _OBJECTIVES[phase.name](codec, phase, train, held_out)
 
 
-def _first_crops(clips: ClipSet, phase: CodecPhase) -> list[Crop]:
-    """The held-out crops: the start of each of the first clips."""
-    max_units = phase.crop_samples // UNIT
-    return [
-        Crop(index, 0, min(int(clips.num_units[index]), max_units))
-        for index in range(min(len(clips), phase.num_held_out))
-    ]
-
-
-def _mean(values: "Iterator[Tensor] | list[Tensor]") -> float:
-    return float(torch.stack(list(values)).mean())
+def check_order(phases: list[str]) -> None:
+    """Phase `grpo` goes on with the text decoder that `reasoning` trained, so it must come right after it."""
+    for before, phase in zip(["", *phases], phases, strict=False):
+        if phase == "grpo" and before != "reasoning":
+            raise UsageError(f"Phase `grpo` must come right after `reasoning`, but comes after {before or 'nothing'}.")

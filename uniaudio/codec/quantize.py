@@ -81,6 +81,20 @@ class ResidualVQ(nn.Module):
                 codes.append(codes_BT)
             return torch.stack(codes, dim=-1)
 
+    def with_codes(self, x_BTD: Tensor, codes_BTQ: Tensor, valid_BT: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Quantized `[B, T, D]` and commitment losses `[Q]` with codes that were chosen before: the gradient of `forward`
+        without its search, and never a codebook update.
+        """
+        residual_BTC = self.project_in(x_BTD)
+        quantized_BTC = torch.zeros_like(residual_BTC)
+        losses: list[Tensor] = []
+        for level, codebook in enumerate(self._levels):
+            code_vectors_BTC = codebook.lookup(codes_BTQ[..., level])
+            losses.append(self.commitment * _mean_square(code_vectors_BTC, residual_BTC, valid_BT))
+            quantized_BTC = quantized_BTC + rotate_to(residual_BTC, code_vectors_BTC)
+            residual_BTC = residual_BTC - code_vectors_BTC
+        return self.project_out(quantized_BTC), torch.stack(losses)
+
     def decode(self, codes_BTQ: Tensor) -> Tensor:
         """`[B, T, Q]` int64 -> `[B, T, D]`, the features the codes stand for."""
         vectors = [codebook.lookup(codes_BTQ[..., level]) for level, codebook in enumerate(self._levels)]

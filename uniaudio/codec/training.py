@@ -18,8 +18,9 @@ from torch import Tensor, nn
 from uniaudio_schemas.codec import Metric
 
 from uniaudio.codec.codec import ReasoningCodec
-from uniaudio.codec.objectives import OBJECTIVES, Objective
+from uniaudio.codec.objectives import build_objective, check_order
 from uniaudio.codec.training_clips import ClipSet, TrainingClip, step_generator
+from uniaudio.codec.training_objective import Objective
 from uniaudio.codec.training_state import TrainingState, load_state, restore, save_state
 from uniaudio.stages.codec_phase import CodecPhase
 
@@ -71,14 +72,16 @@ def train_codec(
 ) -> list[Metric]:
     """Train `codec` in place through `phases`; returns the curves. `resume_from` is a folder that `on_checkpoint`
     saved."""
+    check_order([phase.name for phase in phases])
     state = load_state(resume_from, phases) if resume_from else TrainingState.start(phases)
     train, test = ClipSet(codec, clips), ClipSet(codec, held_out)
+    teacher: nn.Module | None = None
     for index in range(state.phase_index, len(phases)):
         resumes = resume_from if index == state.phase_index and state.step > 0 else None
         state.phase_index = index
         with _reproducible(phases[index].num_threads):
             torch.manual_seed(phases[index].seed)  # of the teacher's first weights
-            objective = OBJECTIVES[phases[index].name](codec, phases[index], train, test)
+            objective = build_objective(codec, phases[index], train, test, teacher)
             run = _Run(
                 codec=codec,
                 phase=phases[index],
@@ -89,7 +92,10 @@ def train_codec(
                 on_step=on_step,
             )
             _train_phase(run, resumes)
-        state.step = 0
+        state.step, teacher = 0, objective.teacher
+        if phases[index].name == "encoders":
+            train.forget_features()
+            test.forget_features()
     codec.requires_grad_(False).eval()
     return state.metrics
 
@@ -133,16 +139,16 @@ def _step(run: _Run) -> dict[str, Tensor]:
     # For the draws inside the codebooks: k-means and the revival of dead codes.
     torch.manual_seed(int(step_generator(phase.seed, phase.name, -2 - step).integers(2**31)))
     for group in run.optimizer.param_groups:
-        group["lr"] = learning_rate(step, phase)
+        group["lr"] = learning_rate(step, phase) * group["rate"]
     run.optimizer.zero_grad(set_to_none=True)
     losses = run.objective.losses(step, run.share)
     losses["loss"].backward()
     gradients = [parameter.grad for parameter in run.parameters.values() if parameter.grad is not None]
     _average(gradients, run.share)
-    norm = nn.utils.clip_grad_norm_(list(run.parameters.values()), phase.max_gradient_norm)
-    if not torch.isfinite(norm):
+    if not _clip(run):
         raise FloatingPointError(f"Phase {phase.name}, step {step}: the gradient is not finite.")
     run.optimizer.step()
+    _average_statistics(run)
     return losses
 
 
@@ -158,20 +164,42 @@ def learning_rate(step: int, phase: CodecPhase) -> float:
 def _trainable(codec: ReasoningCodec, phase: CodecPhase, teacher: nn.Module) -> dict[str, nn.Parameter]:
     """Put the phase's parts in train mode and freeze all others, moving averages and statistics included."""
     codec.requires_grad_(False).eval()
-    for part in phase.trains:
-        codec.get_submodule(part).requires_grad_(True).train()
-    named = [(f"codec.{name}", parameter) for name, parameter in codec.named_parameters() if parameter.requires_grad]
+    for module in _trained_modules(codec, phase):
+        module.requires_grad_(True).train()
+    for name, parameter in codec.named_parameters():
+        parameter.requires_grad_(parameter.requires_grad or name in phase.trains)
+    named = [(f"codec.{name}", parameter) for name, parameter in codec.named_parameters()]
     named += [(f"teacher.{name}", parameter) for name, parameter in teacher.train().named_parameters()]
-    return dict(named)
+    return {name: parameter for name, parameter in named if parameter.requires_grad}
+
+
+def _trained_modules(codec: ReasoningCodec, phase: CodecPhase) -> list[nn.Module]:
+    parameters = {name for name, _ in codec.named_parameters()}
+    return [codec.get_submodule(part) for part in phase.trains if part not in parameters]
 
 
 def _optimizer(parameters: dict[str, nn.Parameter], phase: CodecPhase) -> torch.optim.AdamW:
     """AdamW; names with `norm` are not decayed, as in the released trainer."""
-    groups = [
-        {"params": [p for name, p in parameters.items() if "norm" not in name], "weight_decay": phase.weight_decay},
-        {"params": [p for name, p in parameters.items() if "norm" in name], "weight_decay": 0.0},
-    ]
+    groups = []
+    for owner, rate in (("codec.", phase.codec_rate), ("teacher.", 1.0)):
+        own = {name: parameter for name, parameter in parameters.items() if name.startswith(owner)}
+        decayed = [parameter for name, parameter in own.items() if "norm" not in name]
+        others = [parameter for name, parameter in own.items() if "norm" in name]
+        groups.append({"params": decayed, "weight_decay": phase.weight_decay, "rate": rate})
+        groups.append({"params": others, "weight_decay": 0.0, "rate": rate})
     return torch.optim.AdamW([group for group in groups if group["params"]], lr=phase.learning_rate, betas=phase.betas)
+
+
+def _clip(run: _Run) -> bool:
+    """Bound the length of the gradient; False where it is not finite. Generator and discriminators, which play against
+    each other, are bounded each on its own."""
+    owners: tuple[str, ...] = ("codec.", "teacher.") if run.phase.adversarial.weight > 0 else ("",)
+    finite = True
+    for owner in owners:
+        own = [parameter for name, parameter in run.parameters.items() if name.startswith(owner)]
+        norm = nn.utils.clip_grad_norm_(own, run.phase.max_gradient_norm)
+        finite = finite and bool(torch.isfinite(norm))
+    return finite
 
 
 def _average(gradients: list[Tensor], share: WorkerShare) -> None:
@@ -186,8 +214,21 @@ def _average(gradients: list[Tensor], share: WorkerShare) -> None:
         gradient.copy_(piece.view_as(gradient))
 
 
+def _average_statistics(run: _Run) -> None:
+    """Batch statistics of what trains, the same on all workers: each saw its own share of the batch."""
+    if run.share.world_size == 1:
+        return
+    for part in _trained_modules(run.codec, run.phase):
+        for module in part.modules():
+            if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+                for buffer in (module.running_mean, module.running_var):
+                    if buffer is not None:
+                        dist.all_reduce(buffer)
+                        buffer /= run.share.world_size
+
+
 def _log_held_out(run: _Run) -> None:
-    parts = [run.codec.get_submodule(part) for part in run.phase.trains] + [run.objective.teacher]
+    parts = [*_trained_modules(run.codec, run.phase), run.objective.teacher]
     for part in parts:
         part.eval()
     # The codebooks are where the step before left them: not placed yet at the first step that uses them.

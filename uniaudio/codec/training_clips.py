@@ -18,6 +18,7 @@ from uniaudio_schemas.fingerprint import hash_json
 
 from uniaudio.audio.frames import UNIT, padded_length
 from uniaudio.codec.encoders import Features
+from uniaudio.codec.training_examples import ClipFacts
 
 if TYPE_CHECKING:
     from uniaudio.codec.codec import ReasoningCodec
@@ -33,6 +34,8 @@ class TrainingClip:
     """`[N]` float32 at 24 kHz."""
     text: str = ""
     """Transcript or caption; empty where there is none."""
+    facts: ClipFacts = ClipFacts()  # noqa: RUF009 - frozen
+    """What is known of it: for phases that ask questions."""
 
 
 class Crop(NamedTuple):
@@ -75,6 +78,11 @@ class ClipSet:
             self._room_bytes -= num_bytes
             self._features[index] = features
         return features
+
+    def forget_features(self) -> None:
+        """After the encoders learned."""
+        self._features.clear()
+        self._room_bytes = CACHE_BYTES
 
     def draw_crops(self, generator: np.random.Generator, num_crops: int, max_units: int) -> list[Crop]:
         """Crops of one length: that of a random clip, at most `max_units`; the others are drawn among longer clips, so

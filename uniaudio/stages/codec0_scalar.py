@@ -1,10 +1,10 @@
 """Phase `scalar`: the waveform autoencoder whose latents the flow will draw.
 
-Loss: absolute error of the waveform plus spectral distances at several resolutions. Adversarial losses, which the last
-bit of naturalness needs, are not part of this phase.
+Loss: absolute error of the waveform plus spectral distances at several resolutions; at `starter` also what discriminators
+of the spectrum say (adversarial and feature-matching losses), which `debug` is too short for.
 """
 
-from uniaudio.stages.codec_phase import CodecPhase, check_size
+from uniaudio.stages.codec_phase import AdversarialSettings, CodecPhase, check_size
 
 
 def scalar(size: str = "debug") -> CodecPhase:
@@ -30,6 +30,8 @@ def scalar(size: str = "debug") -> CodecPhase:
         crop_samples=48_000,
         learning_rate=3e-4,
         weight_decay=0.0,
+        betas=(0.8, 0.99),
+        adversarial=AdversarialSettings(weight=1.0, feature_weight=2.0, num_spectral_steps=10_000),
         checkpoint_every=5_000,
         log_every=500,
         num_held_out=256,

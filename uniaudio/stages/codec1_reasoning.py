@@ -1,6 +1,7 @@
-"""Phase `reasoning`: supervised fine-tuning of the reasoning branch. A small causal text decoder reads the quantized
-frames as soft tokens and must write the transcript or caption; it starts without quantization, then the codebooks are
-placed by k-means and switched on.
+"""Phase `reasoning`: supervised fine-tuning of the reasoning branch. A causal text decoder reads the quantized frames as
+soft tokens and must write the transcript or caption, or answer questions (`tasks`); it starts without quantization, then
+the codebooks are placed by k-means and switched on. The decoder is a small one of bytes, or a language model with LoRA
+(`text_model`).
 """
 
 from uniaudio.stages.codec_phase import CodecPhase, check_size
@@ -35,4 +36,5 @@ def reasoning(size: str = "debug") -> CodecPhase:
         log_every=200,
         num_held_out=256,
         num_teacher_layers=6,
+        tasks=("asr", "caption", "qa", "analysis"),
     )

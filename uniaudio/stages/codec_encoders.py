@@ -1,11 +1,42 @@
-"""Phase `encoders`: pre-training of small encoders of our own. Not there yet: `debug` uses random ones, larger sizes
-read pretrained ones from local folders.
+"""Phase `encoders`: WavLM and the music encoder learn to guess hidden frames of the corpus (masked prediction of
+random-projection classes), then all other phases find them frozen. Whisper stays as it is.
+
+Where `debug` leaves this phase out, its encoders are random; `starter` needs it unless pretrained ones are given.
 """
 
-from uniaudio_schemas.errors import UsageError
+from uniaudio.stages.codec_phase import CodecPhase, check_size
 
-from uniaudio.stages.codec_phase import CodecPhase
+TRAINED_ENCODERS = ("encoders.wavlm.model", "encoders.music.model")
 
 
 def encoders(size: str = "debug") -> CodecPhase:
-    raise UsageError(f"Phase `encoders` is not there in this version (size {size}): encoders are random or pretrained.")
+    check_size(size)
+    if size == "debug":
+        return CodecPhase(
+            name="encoders",
+            trains=TRAINED_ENCODERS,
+            num_steps=200,
+            num_clips=8,
+            crop_samples=48_000,
+            learning_rate=2e-3,
+            num_targets=64,
+            warmup_share=0.1,
+            weight_decay=0.01,
+            checkpoint_every=100,
+            log_every=50,
+            num_held_out=12,
+        )
+    return CodecPhase(
+        name="encoders",
+        trains=TRAINED_ENCODERS,
+        num_steps=100_000,
+        num_clips=64,
+        crop_samples=240_000,
+        learning_rate=5e-4,
+        num_targets=8_192,
+        warmup_share=0.08,
+        weight_decay=0.01,
+        checkpoint_every=2_000,
+        log_every=200,
+        num_held_out=256,
+    )

@@ -7,7 +7,45 @@ from uniaudio_schemas.errors import UsageError
 
 from uniaudio.audio.frames import UNIT
 
-Objective = Literal["scalar", "reasoning", "reconstruction"]
+Objective = Literal["encoders", "scalar", "reasoning", "grpo", "reconstruction", "decoder"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GrpoSettings:
+    """Group-relative policy optimization (Shao et al. 2024), with the proposed numbers of the codec's specification."""
+
+    num_rollouts: int = 8
+    """Answers a clip: the group whose mean is the baseline."""
+    max_answer_tokens: int = 512
+    temperature: float = 1.0
+    clip_range: float = 0.2
+    """Of the ratio of the policy to the one that wrote the answers."""
+    kl_weight: float = 0.04
+    """Of the distance to the policy the phase started from."""
+    sft_weight: float = 0.1
+    """Of the supervised loss, which keeps transcripts and captions."""
+    num_inner_steps: int = 1
+    """Optimizer steps on one set of answers."""
+    num_frozen_steps: int = 0
+    """Steps in which the text decoder alone learns."""
+    judge: str = "rules"
+    """`rules`, the folder of a chat model, or the `http` address of an OpenAI-compatible endpoint."""
+    judge_model: str = ""
+    """The model's name at an endpoint."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AdversarialSettings:
+    """Discriminators of phase `scalar`; weight 0 leaves them out."""
+
+    weight: float = 0.0
+    """Of the adversarial loss."""
+    feature_weight: float = 0.0
+    """Of the distance between the discriminators' features of real and decoded audio."""
+    channels: int = 32
+    """Of the discriminators."""
+    num_spectral_steps: int = 0
+    """Steps with spectral losses alone."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -15,7 +53,7 @@ class CodecPhase:
     name: Objective
     """Which loss; one module of `uniaudio.codec` each."""
     trains: tuple[str, ...]
-    """Parts of the codec that receive gradients; all others are frozen, buffers included."""
+    """Modules and parameters of the codec that receive gradients; all others are frozen, buffers included."""
     num_steps: int
     """Optimizer steps."""
     num_clips: int
@@ -24,6 +62,8 @@ class CodecPhase:
     """Longest crop, at 24 kHz; a multiple of 9,600."""
     learning_rate: float
     """Peak; linear warm-up, then cosine to 0."""
+    codec_rate: float = 1.0
+    """Learning rate of the codec's own parts over `learning_rate`, which is the text decoder's."""
     num_unquantized_steps: int = 0
     """Steps before the codebooks of `trains` are switched on."""
     warmup_share: float = 0.03
@@ -33,15 +73,30 @@ class CodecPhase:
     phone_weight: float = 0.1
     """Of the phone loss (released trainer)."""
     commitment_weight: float = 0.5
-    """Of the commitment loss (released trainer: 0.5 in `reconstruction`; proposed: 1.0 in `reasoning`)."""
+    """Of the commitment loss (released trainer: 0.5 in `reconstruction`; proposed: 1.0 in `reasoning`, 0.25 in
+    `grpo`)."""
     context_probability: float = 0.5
     """That a batch is given the first 32 to 64 latents of every crop."""
     condition_dropout: float = 0.1
     """Probability that a crop loses its condition (classifier-free guidance)."""
     film_dropout: float = 0.2
     """Probability that a group of a crop is not modulated; in training only."""
+    reasoning_condition: float = 0.0
+    """Probability that a crop of phase `decoder` is conditioned on its reasoning codes too."""
+    num_targets: int = 256
+    """Classes that masked frames are told apart by in `encoders`."""
+    tasks: tuple[str, ...] = ()
+    """Of `training_examples.TASKS`, what `reasoning` and `grpo` ask about a clip; empty: its one text, unasked."""
+    text_model: str = ""
+    """Folder of a causal language model with a tokenizer that is adapted (LoRA) to read reasoning frames; empty: a small
+    decoder of bytes, trained from nothing."""
     num_teacher_layers: int = 2
-    """Layers of the text decoder in `reasoning`."""
+    """Layers of that small decoder."""
+    lora_rank: int = 32
+    """Also LoRA's alpha, as released."""
+    lora_dropout: float = 0.1
+    adversarial: AdversarialSettings = AdversarialSettings()
+    grpo: GrpoSettings = GrpoSettings()
     seed: int = 0
     num_threads: int = 1
     """CPU threads: part of the identity, since sums differ between 1 and 2 threads."""
@@ -62,10 +117,24 @@ class CodecPhase:
             raise UsageError(
                 f"`num_unquantized_steps` must be less than `num_steps`, but is {self.num_unquantized_steps}."
             )
+        # A checkpoint holds no answers: it must fall between two sets of them.
+        inner = self.grpo.num_inner_steps
+        if self.grpo.num_rollouts < 2 or inner < 1 or self.checkpoint_every % inner or self.num_steps % inner:
+            raise UsageError(
+                "`num_rollouts` must be 2 or more and `num_steps` and `checkpoint_every` multiples of `num_inner_steps`, "
+                f"but are {self.grpo.num_rollouts}, {self.num_steps}, {self.checkpoint_every} and {inner}."
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able: the phase's identity."""
         return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "CodecPhase":
+        """The inverse of `to_dict`, through JSON too."""
+        tuples = {name: tuple(values[name]) for name in ("trains", "betas", "tasks")}
+        nested = {"adversarial": AdversarialSettings(**values["adversarial"]), "grpo": GrpoSettings(**values["grpo"])}
+        return cls(**{**values, **tuples, **nested})
 
 
 def check_size(size: str) -> None:

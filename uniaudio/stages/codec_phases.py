@@ -1,12 +1,14 @@
 """The phases of codec training by name, in their order. Imports no torch."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from uniaudio_schemas.errors import UsageError
 
 from uniaudio.stages.codec0_scalar import scalar
 from uniaudio.stages.codec1_reasoning import reasoning
 from uniaudio.stages.codec2_grpo import grpo
+from uniaudio.stages.codec3_decoder import decoder
 from uniaudio.stages.codec3_reconstruction import reconstruction
 from uniaudio.stages.codec_encoders import encoders
 from uniaudio.stages.codec_phase import CodecPhase
@@ -17,6 +19,7 @@ PHASES: dict[str, Callable[[str], CodecPhase]] = {
     "reasoning": reasoning,
     "grpo": grpo,
     "reconstruction": reconstruction,
+    "decoder": decoder,
 }
 DEFAULT_PHASES = ("scalar", "reasoning", "reconstruction")
 
@@ -26,3 +29,10 @@ def codec_phase(name: str, size: str = "debug") -> CodecPhase:
     if name not in PHASES:
         raise UsageError(f"`name` must be one of {', '.join(PHASES)}, but is {name!r}.")
     return PHASES[name](size)
+
+
+def codec_phases(names: Sequence[str], size: str = "debug") -> list[CodecPhase]:
+    """The phases `names` at `size`, in order. Where `grpo` follows, `reasoning` learns the answers that it starts from."""
+    phases = [codec_phase(name, size) for name in names]
+    asked = next((phase.tasks for phase in phases if phase.name == "grpo"), ())
+    return [replace(phase, tasks=phase.tasks or asked) if phase.name == "reasoning" else phase for phase in phases]

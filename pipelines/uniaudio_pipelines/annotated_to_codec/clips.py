@@ -17,6 +17,7 @@ from uniaudio_schemas.store import Store
 from uniaudio.audio.frames import RECONSTRUCTION_HOP, SAMPLE_RATE
 from uniaudio.audio.render import render_clip
 from uniaudio.codec.training_clips import TrainingClip
+from uniaudio.codec.training_examples import ClipFacts
 
 SILENT_BELOW = 1e-4
 HELD_OUT_SHARE = 8
@@ -59,6 +60,16 @@ def text_of(row: Annotated) -> str:
     return next((text for text in (row.given_text, row.transcript, row.lyrics, row.caption) if text), "")
 
 
+def facts_of(row: Annotated) -> ClipFacts:
+    """What phases that ask questions may ask; given words before recognized ones."""
+    return ClipFacts(
+        domain=row.domain,
+        transcript=row.given_text or row.transcript or row.lyrics or "",
+        caption=row.caption or "",
+        tags=tuple(row.tags or row.instruments),
+    )
+
+
 def _load(store: Store, row: Annotated, raw: Raw | None, max_samples: int, audio: TrainingAudio) -> TrainingClip | None:
     try:
         if raw is None:
@@ -77,4 +88,5 @@ def _load(store: Store, row: Annotated, raw: Raw | None, max_samples: int, audio
         return None
     # A text says nothing of a clip whose end is cut off.
     text = text_of(row) if len(samples) <= max_samples else ""
-    return TrainingClip(samples=samples[:max_samples], text=text)
+    facts = facts_of(row) if len(samples) <= max_samples else ClipFacts(domain=row.domain)
+    return TrainingClip(samples=samples[:max_samples], text=text, facts=facts)

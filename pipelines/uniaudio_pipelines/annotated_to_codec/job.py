@@ -1,21 +1,23 @@
 """The job of the edge `annotated_to_codec`: which size, which phases, on what. Light: no torch, no ray."""
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, ClassVar
 
 from uniaudio_schemas.errors import UsageError
-from uniaudio_schemas.fingerprint import numerics
+from uniaudio_schemas.fingerprint import hash_file, hash_json, numerics
 from uniaudio_schemas.manifest import Plan
 from uniaudio_schemas.store import Store
 
 from uniaudio.codec.config import CodecConfig
 from uniaudio.stages.codec_phase import CodecPhase
-from uniaudio.stages.codec_phases import DEFAULT_PHASES, codec_phase
+from uniaudio.stages.codec_phases import DEFAULT_PHASES, codec_phases
 from uniaudio_pipelines.jobs import check_device, parent
 
 CODE_VERSION = "2"
 """Goes up when the same clips would train to other weights."""
 UNIT = "codec"
+TEXT_PHASES = ("reasoning", "grpo")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,7 +45,14 @@ class AnnotatedToCodec:
     num_gpus: float = 0.0
     """GPUs that one worker reserves; more than 0 on cuda."""
     encoders: str = ""
-    """Folder with `whisper`, `wavlm` and `music`, for sizes whose encoders are pretrained."""
+    """Folder with `whisper`, `wavlm` and `music`, for sizes whose encoders are pretrained; phase `encoders` trains the
+    latter two where they are not there."""
+    text_model: str = ""
+    """Folder of the language model that phases `reasoning` and `grpo` adapt; empty: a small decoder of their own."""
+    judge: str = "rules"
+    """Of phase `grpo`: `rules`, the folder of a chat model, or the address of an OpenAI-compatible endpoint."""
+    judge_model: str = ""
+    """The model's name at an endpoint."""
     annotated_ref: str = "latest"
     ref: str = "latest"
 
@@ -56,7 +65,7 @@ class AnnotatedToCodec:
             parents={"annotated": annotated.content_id, "raw": annotated.parents["raw"]},
             parameters={
                 "config": _plain(CodecConfig.preset(self.size).to_dict()),
-                "phases": [_plain(phase.to_dict()) for phase in self.training_phases()],
+                "phases": [_plain(self._identity(phase)) for phase in self.training_phases()],
                 "seed": self.seed,
                 "max_clip_s": self.max_clip_s,
                 "max_hours": self.max_hours,
@@ -68,12 +77,25 @@ class AnnotatedToCodec:
         )
 
     def training_phases(self) -> list[CodecPhase]:
-        phases = [replace(codec_phase(name, self.size), seed=self.seed) for name in self.phases]
+        phases = [
+            replace(
+                phase,
+                seed=self.seed,
+                text_model=self.text_model if phase.name in TEXT_PHASES else "",
+                grpo=replace(phase.grpo, judge=self.judge, judge_model=self.judge_model),
+            )
+            for phase in codec_phases(self.phases, self.size)
+        ]
         return [_shortened(phase, self.num_steps) for phase in phases] if self.num_steps else phases
 
     def resources(self) -> dict[str, float]:
         """Of one worker of the training run."""
         return {"num_cpus": 1.0, "num_gpus": self.num_gpus}
+
+    @staticmethod
+    def _identity(phase: CodecPhase) -> dict[str, Any]:
+        """The phase with what a language model is instead of where it lies."""
+        return {**phase.to_dict(), "text_model": hash_folder(phase.text_model) if phase.text_model else ""}
 
     def _check(self) -> None:
         check_device(self.device, self.num_gpus)
@@ -86,10 +108,20 @@ class AnnotatedToCodec:
             raise UsageError(f"`encoders` must be a folder at size {self.size}, whose encoders are pretrained.")
 
 
+def hash_folder(folder: str) -> str:
+    """Of the names and bytes of a model's files, wherever it lies."""
+    if not Path(folder).is_dir():
+        raise UsageError(f"`text_model` must be a local folder, but {folder} is none.")
+    return hash_json({path.name: hash_file(path) for path in sorted(Path(folder).iterdir()) if path.is_file()})
+
+
 def _shortened(phase: CodecPhase, num_steps: int) -> CodecPhase:
     """The phase in `num_steps`, its unquantized start in proportion."""
     unquantized = min(phase.num_unquantized_steps * num_steps // phase.num_steps, num_steps - 1)
-    return replace(phase, num_steps=num_steps, num_unquantized_steps=unquantized)
+    grpo = replace(phase.grpo, num_frozen_steps=phase.grpo.num_frozen_steps * num_steps // phase.num_steps)
+    spectral = phase.adversarial.num_spectral_steps * num_steps // phase.num_steps
+    adversarial = replace(phase.adversarial, num_spectral_steps=spectral)
+    return replace(phase, num_steps=num_steps, num_unquantized_steps=unquantized, grpo=grpo, adversarial=adversarial)
 
 
 def _plain(value: Any) -> Any:

@@ -88,7 +88,7 @@ def _train(config: dict[str, Any], resume_from: Path | None) -> None:
         max_clip_s=config["max_clip_s"],
         max_hours=config["max_hours"],
     )
-    phases = [CodecPhase(**{**phase, "trains": tuple(phase["trains"])}) for phase in config["phases"]]
+    phases = [CodecPhase.from_dict(phase) for phase in config["phases"]]
     codec = _new_codec(config)
     reporter = Reporter(run_folder(store, config["plan_id"]), phases, rank)
     metrics = train_codec(
@@ -119,7 +119,10 @@ def _new_codec(config: dict[str, Any]) -> Any:
     from uniaudio.codec.encoders import EncoderFolders
 
     root = Path(config["encoders"])
-    folders = EncoderFolders(whisper=root / "whisper", wavlm=root / "wavlm", music=root / "music")
+    # Phase `encoders` trains what the folder lacks.
+    trained = any(phase["name"] == "encoders" for phase in config["phases"])
+    wavlm, music = (None if trained and not (root / name).is_dir() else root / name for name in ("wavlm", "music"))
+    folders = EncoderFolders(whisper=root / "whisper", wavlm=wavlm, music=music)
     codec = ReasoningCodec.create(
         CodecConfig.preset(config["size"]),
         seed=config["seed"],

@@ -1,0 +1,72 @@
+"""What the edge `annotated_to_codec` plans, and what it tells training of a clip."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from uniaudio_pipelines.annotated_to_codec.clips import facts_of
+from uniaudio_pipelines.annotated_to_codec.job import AnnotatedToCodec, hash_folder
+from uniaudio_schemas.annotated import Annotated
+from uniaudio_schemas.errors import UsageError
+
+from uniaudio.stages.codec_phase import CodecPhase
+from uniaudio.stages.codec_phases import DEFAULT_PHASES, codec_phase
+
+
+def test_the_default_phases_are_the_three_of_the_demo_unchanged() -> None:
+    assert DEFAULT_PHASES == ("scalar", "reasoning", "reconstruction")
+    assert AnnotatedToCodec().training_phases() == [codec_phase(name) for name in DEFAULT_PHASES]
+    assert codec_phase("reasoning").tasks == () and codec_phase("scalar").adversarial.weight == 0
+
+
+def test_where_grpo_follows_reasoning_learns_what_it_starts_from() -> None:
+    reasoning, grpo = AnnotatedToCodec(phases=("reasoning", "grpo")).training_phases()
+    assert reasoning.tasks == grpo.tasks and "analysis" in grpo.tasks
+
+
+def test_fewer_steps_shorten_every_part_of_a_phase() -> None:
+    phases = AnnotatedToCodec(phases=("reasoning", "grpo"), num_steps=6).training_phases()
+    assert [phase.num_steps for phase in phases] == [6, 6]
+    assert phases[0].num_unquantized_steps == 2 and phases[1].grpo.num_frozen_steps == 2
+    scalar = codec_phase("scalar", "starter")
+    (short,) = AnnotatedToCodec(size="starter", phases=("scalar",), num_steps=scalar.num_steps // 10).training_phases()
+    assert short.adversarial.num_spectral_steps == scalar.adversarial.num_spectral_steps // 10
+
+
+def test_text_model_and_judge_reach_the_phases_that_use_them() -> None:
+    job = AnnotatedToCodec(
+        phases=("scalar", "reasoning", "grpo"), text_model="/llm", judge="http://judge/v1", judge_model="chat"
+    )
+    scalar, reasoning, grpo = job.training_phases()
+    assert (scalar.text_model, reasoning.text_model, grpo.text_model) == ("", "/llm", "/llm")
+    assert (grpo.grpo.judge, grpo.grpo.judge_model) == ("http://judge/v1", "chat")
+
+
+def test_a_language_model_is_known_by_its_files_not_by_its_place(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text("{}")
+    same = [hash_folder(str(tmp_path / name)) for name in ("one", "two")]
+    (tmp_path / "two" / "config.json").write_text('{"hidden_size": 1}')
+    assert same[0] == same[1] != hash_folder(str(tmp_path / "two"))
+    with pytest.raises(UsageError, match="must be a local folder"):
+        hash_folder(str(tmp_path / "three"))
+
+
+def test_given_words_come_before_recognized_ones_in_what_training_asks() -> None:
+    row = Annotated(
+        clip_id="a", raw_clip_id="a", corpus="c", path="p", domain="speech", licence="CC0", split="train",
+        transcript="lets go", given_text="Let's go!", caption="a man speaks", instruments=["guitar"],
+    )  # fmt: skip
+    facts = facts_of(row)
+    assert (facts.transcript, facts.caption, facts.tags) == ("Let's go!", "a man speaks", ("guitar",))
+    assert facts_of(replace(row, given_text=None)).transcript == "lets go"
+
+
+@pytest.mark.parametrize("change", [{"num_rollouts": 1}, {"num_inner_steps": 0}, {"num_inner_steps": 7}])
+def test_answers_that_a_checkpoint_would_lose_are_refused(change: dict[str, int]) -> None:
+    phase = codec_phase("grpo")
+    with pytest.raises(UsageError, match="`num_rollouts` must be 2 or more"):
+        CodecPhase(
+            **{**{name: getattr(phase, name) for name in phase.to_dict()}, "grpo": replace(phase.grpo, **change)}
+        )

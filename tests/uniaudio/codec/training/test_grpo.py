@@ -1,0 +1,234 @@
+"""Phase `grpo`: judges, rewards, the policy loss, and that the reward rises on real audio."""
+
+import json
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import ClassVar
+
+import pytest
+import torch
+from uniaudio_schemas.errors import UsageError
+
+from uniaudio.codec.grpo import GrpoTeacher
+from uniaudio.codec.grpo_reward import advantages, policy_loss, reward
+from uniaudio.codec.judge import KEY_VARIABLE, ChatJudge, RuleJudge, build_judge, read_verdict
+from uniaudio.codec.quantize import ResidualVQ
+from uniaudio.codec.text_decoder import TextDecoder
+from uniaudio.codec.training import train_codec
+from uniaudio.codec.training_examples import ClipFacts, examples
+from uniaudio.stages.codec_phase import GrpoSettings
+from uniaudio.stages.codec_phases import codec_phases
+
+SPEECH = ClipFacts(domain="speech", transcript="let's go", caption="a man speaks")
+SOUND = ClipFacts(domain="sound", caption="splat")
+RIGHT = 'Audio: speech\nDetails: "let\'s go"\nMeaning: a man speaks'
+
+
+def test_the_reference_analysis_earns_the_whole_reward() -> None:
+    (analysis,) = examples(SPEECH, ("analysis",))
+    assert analysis.answer == RIGHT
+    earned = reward([RIGHT, "Audio: sound\nMeaning: splat"], [SPEECH, SOUND], RuleJudge())
+    assert earned.total.tolist() == pytest.approx([1.0, 1.0])
+    assert earned.transcript[1].isnan()
+
+
+@pytest.mark.parametrize(
+    "worse",
+    [
+        RIGHT.replace("speech", "music"),
+        RIGHT.replace("go", "stay"),
+        RIGHT + " and a dog barks in the rain",
+        RIGHT.replace("Meaning: ", ""),
+        "\n".join(reversed(RIGHT.splitlines())),
+        RIGHT + "\n" + RIGHT,
+        "",
+    ],
+)
+def test_what_is_wrong_invented_missing_or_out_of_form_earns_less(worse: str) -> None:
+    best, earned = reward([RIGHT, worse], [SPEECH, SPEECH], RuleJudge()).total.tolist()
+    assert earned < best - 0.05
+
+
+@pytest.mark.parametrize(
+    ("reply", "score"),
+    [
+        ('{"scores": [10, 5], "unsupported": 1}', 0.65),
+        ('Sure! {"scores": [10, 10]} I hope this helps.', 1.0),
+        ('{"scores": [99, -3], "unsupported": -4}', 0.5),
+        ('{"scores": [10]}', 0.5),
+        ("I cannot say.", 0.0),
+        ('{"scores": "ten"}', 0.0),
+        ('{"points": 3}', 0.0),
+    ],
+)
+def test_a_verdict_is_read_whatever_a_model_writes_around_it(reply: str, score: float) -> None:
+    assert read_verdict(reply, 2) == pytest.approx(score)
+
+
+class Endpoint(BaseHTTPRequestHandler):
+    seen: ClassVar[list[tuple[str, str | None, dict]]] = []
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        Endpoint.seen.append((self.path, self.headers.get("Authorization"), body))
+        right = "let's go" in body["messages"][1]["content"].split("Description:")[1]
+        content = json.dumps({"scores": [10, 10, 10] if right else [0, 0, 0], "unsupported": 0})
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(json.dumps({"choices": [{"message": {"content": content}}]}).encode())
+
+    def log_message(self, *_: object) -> None:
+        """Quiet."""
+
+
+@pytest.fixture
+def endpoint() -> Iterator[str]:
+    Endpoint.seen.clear()
+    server = HTTPServer(("127.0.0.1", 0), Endpoint)
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/v1"
+    server.shutdown()
+    server.server_close()
+
+
+def test_an_endpoint_judges_with_the_key_from_the_environment(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(KEY_VARIABLE, "a-key")
+    judge = build_judge(endpoint + "/", "some-chat", torch.device("cpu"))
+    assert judge.scores([RIGHT, "Audio: music"], [SPEECH, SPEECH]) == [1.0, 0.0]
+    path, key, body = Endpoint.seen[0]
+    assert (path, key, body["model"], body["temperature"]) == ("/v1/chat/completions", "Bearer a-key", "some-chat", 0)
+    assert '"let\'s go"' in body["messages"][1]["content"]
+
+
+def test_an_endpoint_without_a_model_or_a_server_is_a_usage_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    with pytest.raises(UsageError, match="`judge_model` must name"):
+        build_judge("http://127.0.0.1:9", "", torch.device("cpu"))
+    with pytest.raises(UsageError, match="`judge` must answer"):
+        build_judge("http://127.0.0.1:9", "some-chat", torch.device("cpu")).scores([RIGHT], [SPEECH])
+
+
+def test_a_chat_judge_asks_nothing_about_a_clip_of_which_nothing_is_known() -> None:
+    assert ChatJudge(lambda *_: pytest.fail("asked")).scores(["Audio: speech"], [ClipFacts()]) == [0.0]
+
+
+def test_advantages_are_in_deviations_of_the_group_and_equal_groups_tell_nothing() -> None:
+    advantage, told = advantages(torch.tensor([[0.0, 1.0, 0.5], [0.4, 0.4, 0.4]]))
+    assert torch.allclose(advantage[0], torch.tensor([-1.0, 1.0, 0.0]), atol=1e-3)
+    assert told.tolist() == [True, False]
+
+
+def test_the_policy_gradient_is_the_advantage_over_the_tokens_and_stops_at_the_clip() -> None:
+    old = torch.full((2, 2), -1.0)
+    counted = torch.tensor([[True, True], [True, False]])
+    advantage = torch.tensor([2.0, -1.0])
+    settings = GrpoSettings(kl_weight=0.0)
+    log = old.clone().requires_grad_()
+    policy_loss(log, old, old, advantage, counted, settings).loss.backward()
+    assert torch.allclose(log.grad, -torch.tensor([[2.0, 2.0], [-1.0, 0.0]]) / 3)
+    # A gain is not pushed beyond the clip; a loss still is pulled back.
+    log = (old + torch.tensor([[0.5, -0.5], [0.5, 0.0]])).requires_grad_()
+    policy_loss(log, old, old, advantage, counted, settings).loss.backward()
+    assert log.grad[0, 0] == 0 and log.grad[0, 1] != 0 and log.grad[1, 0] != 0
+
+
+def test_the_distance_to_the_reference_is_zero_there_and_k3_elsewhere() -> None:
+    log, counted = torch.tensor([[-1.0, -2.0]]), torch.ones(1, 2, dtype=torch.bool)
+    zero = policy_loss(log, log, log, torch.zeros(1), counted, GrpoSettings())
+    assert zero.kl == 0 and zero.loss == 0
+    reference = log + torch.tensor([[0.3, -0.2]])
+    expected = ((reference - log).exp() - (reference - log) - 1).mean()
+    assert torch.isclose(policy_loss(log, log, reference, torch.zeros(1), counted, GrpoSettings()).kl, expected)
+
+
+def test_given_codes_quantize_as_the_search_does_with_its_gradient_and_move_no_codebook() -> None:
+    torch.manual_seed(0)
+    quantizer = ResidualVQ(6, 4, 3, 8).train()
+    quantizer.freeze_codebooks()
+    x, valid = torch.randn(2, 5, 6, requires_grad=True), torch.arange(5) < torch.tensor([[5], [3]])
+    searched, codes, commitment = quantizer(x, valid)
+    (gradient,) = torch.autograd.grad(searched.square().sum() + commitment.sum(), x)
+    other = ResidualVQ(6, 4, 3, 8).train()
+    other.load_state_dict(quantizer.state_dict())
+    before = {name: tensor.clone() for name, tensor in other.state_dict().items()}
+    given, given_commitment = other.with_codes(x, codes, valid)
+    (given_gradient,) = torch.autograd.grad(given.square().sum() + given_commitment.sum(), x)
+    for ours, theirs in ((given, searched), (given_commitment, commitment), (given_gradient, gradient)):
+        assert torch.allclose(ours, theirs, atol=1e-6)
+    assert all(torch.equal(before[name], tensor) for name, tensor in other.state_dict().items())
+
+
+def grpo_phases(short, sft_steps: int, num_steps: int, **settings):
+    reasoning, grpo = codec_phases(("reasoning", "grpo"))
+    shared = {"tasks": ("analysis",), "crop_samples": 192_000, "num_clips": 6, "num_held_out": 6}
+    reasoning = short(reasoning, sft_steps, **shared, num_unquantized_steps=sft_steps // 3)
+    grpo = short(grpo, num_steps, **shared, log_every=1)
+    return [reasoning, replace(grpo, grpo=replace(grpo.grpo, **settings))]
+
+
+class FickleJudge:
+    """Has an opinion of any text, so that an untrained policy's answers differ in worth."""
+
+    def scores(self, answers, facts) -> list[float]:
+        return [sum(answer.encode()) % 11 / 10 for answer in answers]
+
+
+def test_grpo_starts_at_the_reference_and_trains_the_text_decoder_alone_at_first(
+    new_codec, short, train_clips, held_out_clips, monkeypatch
+) -> None:
+    monkeypatch.setattr("uniaudio.codec.grpo.build_judge", lambda *_: FickleJudge())
+    settings = {"num_rollouts": 3, "max_answer_tokens": 12, "num_frozen_steps": 1, "num_inner_steps": 1}
+    reasoning, grpo = grpo_phases(short, 2, 2, **settings)
+    grpo = replace(grpo, num_clips=2, num_held_out=1)
+    states = []
+    codec = new_codec()
+    metrics = train_codec(
+        codec,
+        [reasoning, grpo],
+        train_clips,
+        held_out_clips,
+        on_step=lambda _: states.append({name: tensor.clone() for name, tensor in codec.state_dict().items()}),
+    )
+    curve = {(m.name, m.step): m.value for m in metrics if m.phase == "grpo"}
+    assert curve["kl", 1] == pytest.approx(0, abs=1e-6) and curve["kl", 2] > 0
+    assert {"reward", "judge", "form", "reward_std", "length", "code_perplexity_0", "code_perplexity_7"} <= {
+        name for name, _ in curve
+    }
+    moved = [{name for name in states[1] if not torch.equal(states[i][name], states[i + 1][name])} for i in (1, 2)]
+    assert moved[0] == set(), "the codec learned in a step that is the decoder's alone"
+    assert moved[1] and not any("codebooks" in name for name in moved[1])
+    assert {name.split(".")[0] for name in moved[1]} == {"reasoning"}
+
+
+def test_the_reference_policy_stays_what_the_phase_started_from() -> None:
+    torch.manual_seed(0)
+    policy = TextDecoder(8, num_layers=1, max_bytes=20, max_frames=4)
+    teacher = GrpoTeacher(policy, torch.nn.Linear(2, 2)).train()
+    arguments = (torch.randn(1, 4, 8), torch.ones(1, 4, dtype=torch.bool), ["Q"], [policy.token_ids("yes")])
+    with torch.no_grad():
+        before = policy.likelihood(*arguments).log_probability
+        for parameter in policy.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+        assert not torch.allclose(policy.likelihood(*arguments).log_probability, before, atol=1e-3)
+        moved = [parameter.clone() for parameter in policy.parameters()]
+        assert torch.allclose(teacher.reference_likelihood(*arguments).log_probability, before, atol=1e-6)
+    assert all(torch.equal(*pair) for pair in zip(moved, policy.parameters(), strict=True))
+    assert {name.split(".")[0].split("/")[0] for name in teacher.state_dict()} == {
+        "policy",
+        "reference",
+        "reference_branch",
+    }
+
+
+@pytest.mark.slow
+def test_grpo_raises_the_reward_on_real_audio(new_codec, short, train_clips, held_out_clips) -> None:
+    phases = grpo_phases(short, 60, 32, max_answer_tokens=80, num_frozen_steps=10, sft_weight=0.0)
+    metrics = train_codec(new_codec(), phases, train_clips, held_out_clips)
+    rewards = [metric.value for metric in metrics if metric.name == "reward"]
+    before, after = sum(rewards[:6]) / 6, sum(rewards[-6:]) / 6
+    held_out = [1 - m.value for m in metrics if (m.phase, m.name) == ("grpo", "held_out_loss")]
+    print(f"reward {before:.3f} -> {after:.3f}, held out {held_out[0]:.3f} -> {held_out[-1]:.3f}")
+    assert after > before + 0.05
+    assert held_out[-1] > held_out[0]

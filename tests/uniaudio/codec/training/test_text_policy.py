@@ -1,0 +1,205 @@
+"""Text decoders read reasoning frames: cached sampling is the full computation, and only what should learn does."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from uniaudio_schemas.errors import DataError, UsageError
+
+from uniaudio.codec.text_decoder import END, TextDecoder
+from uniaudio.codec.text_policy import TextPolicy, draw_tokens
+
+DIM = 12
+QUESTIONS = ["What?", "", "Is this speech, sound or music?"]
+
+
+def decoder() -> TextDecoder:
+    torch.manual_seed(0)
+    return TextDecoder(DIM, num_layers=2, max_bytes=48, max_frames=7).eval()
+
+
+def frames() -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    return torch.randn(3, 7, DIM, generator=generator), torch.arange(7) < torch.tensor([[7], [3], [5]])
+
+
+def greedy_by_full_passes(policy: TextPolicy, questions: list[str], num_tokens: int, num_ids: int) -> list[list[int]]:
+    """The likeliest token again and again, each time from the whole text: no cache."""
+    reasoning, valid = frames()
+    answers = []
+    for row, question in enumerate(questions):
+        answer: list[int] = []
+        for _ in range(num_tokens):
+            tried = [[*answer, token] for token in range(num_ids)]
+            count = len(tried)
+            scores = policy.likelihood(
+                reasoning[row : row + 1].expand(count, -1, -1),
+                valid[row : row + 1].expand(count, -1),
+                [question] * count,
+                tried,
+            )
+            answer.append(int(scores.log_probability[:, -1].argmax()))
+        answers.append(answer)
+    return answers
+
+
+def test_sampling_with_the_cache_takes_the_tokens_that_full_passes_find_likeliest() -> None:
+    policy = decoder()
+    reasoning, valid = frames()
+    with torch.no_grad():
+        # At a temperature near 0 every draw is the likeliest token.
+        sampled = policy.sample(reasoning, valid, QUESTIONS, torch.full((3, 4), 0.5), temperature=1e-4)
+        assert sampled == greedy_by_full_passes(policy, QUESTIONS, 4, 259)
+
+
+def test_an_answer_does_not_depend_on_its_neighbors() -> None:
+    policy, (reasoning, valid) = decoder(), frames()
+    uniforms = torch.rand(3, 20, generator=torch.Generator().manual_seed(2))
+    together = policy.sample(reasoning, valid, QUESTIONS, uniforms)
+    alone = [
+        policy.sample(reasoning[row : row + 1], valid[row : row + 1], [QUESTIONS[row]], uniforms[row : row + 1])[0]
+        for row in range(3)
+    ]
+    assert together == alone
+
+
+def test_an_answer_ends_at_the_end_and_reads_back() -> None:
+    policy = decoder()
+    assert policy.text(policy.token_ids("wörd")) == "wörd"
+    assert policy.token_ids("x" * 99) == [ord("x")] * 48 + [END]
+
+
+def test_the_likelihood_of_a_text_is_its_cross_entropy() -> None:
+    policy, (reasoning, valid) = decoder(), frames()
+    texts = ["a", "let's go", "wörd"]
+    with torch.no_grad():
+        likelihood = policy.likelihood(reasoning, valid, QUESTIONS, [policy.token_ids(text) for text in texts])
+        mean = -likelihood.log_probability.sum() / likelihood.real.sum()
+        assert torch.allclose(policy(reasoning, valid, texts, QUESTIONS), mean, atol=1e-5)
+    assert likelihood.real.sum(dim=1).tolist() == [2, 9, 6]
+
+
+def test_draws_follow_the_probabilities() -> None:
+    logits = torch.log(torch.tensor([[0.1, 0.0, 0.6, 0.3]])).expand(1000, -1)
+    drawn = draw_tokens(logits, (torch.arange(1000) + 0.5) / 1000, 1.0)
+    assert torch.bincount(drawn, minlength=4).tolist() == [100, 0, 600, 300]
+
+
+@pytest.fixture(scope="module")
+def llm_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny random LLaMA with a tokenizer of bytes."""
+    pytest.importorskip("tokenizers")
+    from uniaudio.codec.encoders import import_transformers
+
+    transformers = import_transformers()
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {token: index for index, token in enumerate([*alphabet, "<s>", "</s>"])}
+    inner = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
+    inner.pre_tokenizer, inner.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+    folder = tmp_path_factory.mktemp("llm")
+    tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=inner, bos_token="<s>", eos_token="</s>")
+    tokenizer.save_pretrained(folder)
+    config = transformers.LlamaConfig(
+        vocab_size=258,
+        hidden_size=16,
+        intermediate_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        initializer_range=0.3,
+    )
+    torch.manual_seed(0)
+    transformers.LlamaForCausalLM(config).save_pretrained(folder)
+    return folder
+
+
+def language_model(folder: Path) -> TextPolicy:
+    from uniaudio.codec.text_llm import TextLLM, load_model
+
+    torch.manual_seed(0)
+    policy = TextLLM(DIM, load_model(folder, torch.device("cpu")), rank=4, dropout=0.1).eval()
+    for adapter in policy.adapters:
+        torch.nn.init.normal_(adapter.up.weight, std=0.5)
+    return policy
+
+
+def test_a_language_model_samples_with_the_cache_what_full_passes_find_likeliest(llm_folder: Path) -> None:
+    policy, (reasoning, valid) = language_model(llm_folder), frames()
+    with torch.no_grad():
+        sampled = policy.sample(reasoning, valid, QUESTIONS, torch.full((3, 3), 0.5), temperature=1e-4)
+        assert sampled == greedy_by_full_passes(policy, QUESTIONS, 3, 258)
+
+
+def test_of_a_language_model_the_projection_and_the_adapters_alone_learn(llm_folder: Path) -> None:
+    policy, (reasoning, valid) = language_model(llm_folder), frames()
+    model = policy._model
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    assert {name.split(".")[0] for name in policy.state_dict()} == {"project", "adapters"}
+    optimizer = torch.optim.AdamW(policy.parameters(), lr=3e-2)
+    losses = []
+    for _ in range(20):
+        optimizer.zero_grad()
+        loss = policy(reasoning, valid, ["one", "two", "three"], QUESTIONS)
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert losses[-1] < 0.9 * losses[0]
+    assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
+    assert all(adapter.down.weight.grad is not None for adapter in policy.adapters)
+
+
+def test_the_reference_of_a_language_model_needs_its_adapters_alone(llm_folder: Path) -> None:
+    from uniaudio.codec.grpo import GrpoTeacher
+
+    policy, (reasoning, valid) = language_model(llm_folder), frames()
+    teacher = GrpoTeacher(policy, torch.nn.Linear(2, 2))
+    arguments = (reasoning, valid, QUESTIONS, [[5, 6], [7], [8, 9, 10]])
+    with torch.no_grad():
+        before = policy.likelihood(*arguments).log_probability
+        for parameter in policy.parameters():
+            parameter.mul_(0.5)
+        assert not torch.allclose(policy.likelihood(*arguments).log_probability, before, atol=1e-3)
+        assert torch.allclose(teacher.reference_likelihood(*arguments).log_probability, before, atol=1e-6)
+    assert not any("embed" in name or "layers" in name for name in teacher.state_dict())
+
+
+def test_the_adapters_change_nothing_at_first(llm_folder: Path) -> None:
+    from uniaudio.codec.text_llm import TextLLM, load_model
+
+    loaded = load_model(llm_folder, torch.device("cpu"))
+    ids = torch.arange(5)[None]
+    with torch.no_grad():
+        plain = loaded.model(ids).logits
+        TextLLM(DIM, loaded, rank=4, dropout=0.1)
+        assert torch.equal(loaded.model(ids).logits, plain)
+
+
+def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
+    from uniaudio.codec.text_llm import load_model
+
+    with pytest.raises(UsageError, match="must be a local folder"):
+        load_model(tmp_path / "nothing", torch.device("cpu"))
+    with pytest.raises(DataError, match="not a causal language model"):
+        load_model(tmp_path, torch.device("cpu"))
+
+
+@pytest.mark.slow
+def test_a_real_language_model_learns_to_read_real_audio(new_codec, short, train_clips, held_out_clips) -> None:
+    from dataclasses import replace
+
+    from uniaudio.codec.training import train_codec
+    from uniaudio.stages.codec_phases import codec_phase
+
+    folder = os.environ.get("UNIAUDIO_TEXT_MODEL", "")
+    if not folder:
+        pytest.skip("no language model: set UNIAUDIO_TEXT_MODEL to the folder of one, such as SmolLM2-135M")
+    tasks = ("asr", "caption", "qa")
+    phase = replace(
+        short(codec_phase("reasoning"), 16), text_model=folder, tasks=tasks, num_clips=2, learning_rate=1e-3
+    )
+    metrics = train_codec(new_codec(), [phase], train_clips, held_out_clips)
+    values = [metric.value for metric in metrics if metric.name == "held_out_loss"]
+    print(f"held-out loss {values[0]:.3f} -> {values[-1]:.3f} nats a token")
+    assert values[-1] < 0.9 * values[0]

@@ -1,0 +1,61 @@
+"""What every phase of codec training gives the loop: the losses of one step, and a held-out loss that does not move by
+chance.
+
+Row in   step 17 of phase `reconstruction`
+Row out  {"loss": 1.31, "flow": 0.92, "phone": 0.8, "commitment": 0.62}
+"""
+
+from collections.abc import Iterator
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from uniaudio.audio.frames import REASONING_HOP, RECONSTRUCTION_HOP, UNIT
+from uniaudio.codec.codec import ReasoningCodec
+from uniaudio.codec.config import LATENT_HOP
+from uniaudio.codec.training_clips import ClipSet, Crop
+from uniaudio.stages.codec_phase import CodecPhase
+
+LATENTS_PER_UNIT = UNIT // LATENT_HOP
+REASONING_PER_UNIT = UNIT // REASONING_HOP
+FRAMES_PER_UNIT = UNIT // RECONSTRUCTION_HOP
+
+Losses = dict[str, Tensor]
+
+
+class Share(Protocol):
+    """Which part of a step's batch a worker computes."""
+
+    @property
+    def rank(self) -> int: ...
+    @property
+    def world_size(self) -> int: ...
+
+
+class Objective(Protocol):
+    teacher: nn.Module
+    """What learns beside the codec and is not part of it; may be empty."""
+
+    def __init__(self, codec: ReasoningCodec, phase: CodecPhase, train: ClipSet, held_out: ClipSet) -> None: ...
+
+    def losses(self, step: int, share: Share) -> Losses:
+        """`loss` to be minimized, and the parts to be logged."""
+        ...
+
+    def held_out(self, step: int) -> float:
+        """Mean loss of the held-out clips, with the codebooks if they are on at `step`."""
+        ...
+
+
+def first_crops(clips: ClipSet, phase: CodecPhase) -> list[Crop]:
+    """The held-out crops: the start of each of the first clips."""
+    max_units = phase.crop_samples // UNIT
+    return [
+        Crop(index, 0, min(int(clips.num_units[index]), max_units))
+        for index in range(min(len(clips), phase.num_held_out))
+    ]
+
+
+def mean(values: "Iterator[Tensor] | list[Tensor]") -> float:
+    return float(torch.stack(list(values)).mean())

@@ -1,0 +1,192 @@
+"""Phase `reconstruction`: latents from the reconstruction codes by flow matching; and phase `decoder`, which tunes what is
+behind the codes alone.
+
+Row in   step 17 of phase `reconstruction`
+Row out  {"loss": 1.31, "flow": 0.92, "phone": 0.8, "commitment": 0.62}
+"""
+
+# Shapes: B batch, N samples, T frames (12.5 Hz), S latents (25 Hz), L latent channels, R reasoning frames, D width
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from uniaudio.audio.frames import UNIT
+from uniaudio.codec.codec import ReasoningCodec
+from uniaudio.codec.config import LATENT_HOP
+from uniaudio.codec.decoding import LATENTS_PER_FRAME
+from uniaudio.codec.flow_matching import CONTEXT, GENERATE, PADDING
+from uniaudio.codec.losses import masked_mean_square
+from uniaudio.codec.reconstruction import GROUPS
+from uniaudio.codec.training_clips import ClipSet, Crop, batch_features, step_generator
+from uniaudio.codec.training_objective import (
+    FRAMES_PER_UNIT,
+    LATENTS_PER_UNIT,
+    REASONING_PER_UNIT,
+    Losses,
+    Share,
+    first_crops,
+    mean,
+)
+from uniaudio.stages.codec_phase import CodecPhase
+
+# Length of a context prefix in training, in latents (released trainer).
+CONTEXT_LATENTS = (32, 64)
+
+
+class ReconstructionObjective:
+    """Latents from the reconstruction codes by flow matching, beside the phone and commitment losses."""
+
+    def __init__(self, codec: ReasoningCodec, phase: CodecPhase, train: ClipSet, held_out: ClipSet) -> None:
+        self.codec, self.phase, self.train, self.held_out_clips = codec, phase, train, held_out
+        self.teacher: nn.Module = nn.Module()
+        self._frozen: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
+
+    def losses(self, step: int, share: Share) -> Losses:
+        generator = step_generator(self.phase.seed, self.phase.name, step)
+        crops = self.train.draw_crops(generator, self.phase.num_clips, self.phase.crop_samples // UNIT)
+        draws = _Draws(self.codec, self.phase, generator, crops, dropout=True)
+        return self._losses(self.train, crops, draws.share(share), step, slice(share.rank, None, share.world_size))
+
+    @torch.no_grad()
+    def held_out(self, step: int) -> float:
+        values = []
+        for crop in first_crops(self.held_out_clips, self.phase):
+            draws = _Draws(self.codec, self.phase, step_generator(0, "held out", crop.clip), [crop], dropout=False)
+            values.append(self._losses(self.held_out_clips, [crop], draws, step, slice(None))["flow"])
+        return mean(values)
+
+    def _losses(self, clips: ClipSet, crops: list[Crop], draws: "_Draws", step: int, mine: slice) -> Losses:
+        crops = crops[mine]
+        first_units, num_units = [crop.first_unit for crop in crops], crops[0].num_units
+        features = batch_features(
+            [clips.features(crop.clip) for crop in crops], first_unit=first_units, num_units=num_units
+        )
+        frozen = [self._frozen_parts(clips, crop) for crop in crops]
+        reasoning_BRD, latents_BSL = (torch.cat(parts) for parts in zip(*frozen, strict=True))
+        mask_BS = self._mask(clips, crops, draws.num_context)
+        # Targets of real frames alone: padding is nothing to be learned.
+        valid_BT = mask_BS[:, ::LATENTS_PER_FRAME] != PADDING
+        branch = self.codec.reconstruction
+        commitment = torch.zeros((), device=self.codec.device)
+        if step < self.phase.num_unquantized_steps:
+            phone_BTD, condition_BTD = branch.unquantized(features, reasoning_BRD, draws.film)
+        else:
+            result = branch(features, reasoning_BRD, valid_BT, draws.film)
+            phone_BTD, condition_BTD, commitment = result.phone, result.condition, result.commitment
+        flow = self._flow_loss(latents_BSL, condition_BTD, mask_BS, draws)
+        valid_wavlm = valid_BT.repeat_interleave(features.wavlm.shape[1] // valid_BT.shape[1], dim=1)
+        phone = masked_mean_square(branch.phone_decoder(phone_BTD), features.wavlm, valid_wavlm)
+        loss = flow + self.phase.phone_weight * phone + self.phase.commitment_weight * commitment
+        return {"loss": loss, "flow": flow, "phone": phone, "commitment": commitment}
+
+    def _flow_loss(self, latents_BSL: Tensor, condition_BTD: Tensor, mask_BS: Tensor, draws: "_Draws") -> Tensor:
+        condition_BSD = condition_BTD.repeat_interleave(LATENTS_PER_FRAME, dim=1)
+        padding = self.codec.reconstruction.padding_condition
+        condition_BSD = torch.where((mask_BS != PADDING)[..., None], condition_BSD, padding)
+        condition_BSD = condition_BSD * draws.keeps_condition[:, None, None]
+        return self.codec.flow.loss(latents_BSL, condition_BSD, mask_BS, time_B=draws.time, noise_BTL=draws.noise)
+
+    @torch.no_grad()
+    def _frozen_parts(self, clips: ClipSet, crop: Crop) -> tuple[Tensor, Tensor]:
+        """Quantized reasoning `[1, R, D]` and latents `[1, S, L]` of a crop, cut from the whole clip's."""
+        key = (id(clips), crop.clip)
+        if key not in self._frozen:
+            reasoning = self.codec.reasoning
+            codes_BRQ = reasoning.quantizer.encode_indices(reasoning.hidden(clips.features(crop.clip)))
+            waveform_1N = clips.waveform(crop.clip)[None].to(self.codec.device)
+            self._frozen[key] = (reasoning.quantizer.decode(codes_BRQ), self.codec.scalar.encode(waveform_1N))
+        whole_reasoning, whole_latents = self._frozen[key]
+        first, last = crop.first_unit, crop.first_unit + crop.num_units
+        return (
+            whole_reasoning[:, first * REASONING_PER_UNIT : last * REASONING_PER_UNIT],
+            whole_latents[:, first * LATENTS_PER_UNIT : last * LATENTS_PER_UNIT],
+        )
+
+    def _mask(self, clips: ClipSet, crops: list[Crop], num_context: list[int]) -> Tensor:
+        """`[B, S]`: a context prefix, frames to generate, padding behind the clip's end."""
+        num_latents = crops[0].num_units * LATENTS_PER_UNIT
+        mask_BS = torch.full((len(crops), num_latents), GENERATE, device=self.codec.device)
+        for row, (crop, context) in enumerate(zip(crops, num_context, strict=True)):
+            mask_BS[row, :context] = CONTEXT
+            num_real = -(-len(clips.clips[crop.clip].samples) // LATENT_HOP) - crop.first_unit * LATENTS_PER_UNIT
+            mask_BS[row, max(num_real, 1) :] = PADDING
+        return mask_BS
+
+
+class DecoderObjective(ReconstructionObjective):
+    """The flow and the layer before it learn; the codes they read are those of encoding and stay so, bit for bit.
+
+    A share of the crops is told its reasoning codes too (added before `condition_out`, as the released decoder can be).
+    """
+
+    def __init__(self, codec: ReasoningCodec, phase: CodecPhase, train: ClipSet, held_out: ClipSet) -> None:
+        super().__init__(codec, phase, train, held_out)
+        self._codes: dict[tuple[int, int], Tensor] = {}
+
+    def _losses(self, clips: ClipSet, crops: list[Crop], draws: "_Draws", step: int, mine: slice) -> Losses:
+        crops = crops[mine]
+        branch = self.codec.reconstruction
+        reasoning_BRD, latents_BSL = (
+            torch.cat(parts) for parts in zip(*(self._frozen_parts(clips, crop) for crop in crops), strict=True)
+        )
+        codes_BTQ = torch.cat([self._frozen_codes(clips, crop) for crop in crops])
+        told_BTD = branch.reasoning_condition(reasoning_BRD, codes_BTQ.shape[1]) * draws.told_reasoning[:, None, None]
+        flow = self._flow_loss(
+            latents_BSL, branch.condition(codes_BTQ, told_BTD), self._mask(clips, crops, draws.num_context), draws
+        )
+        return {"loss": flow, "flow": flow}
+
+    @torch.no_grad()
+    def _frozen_codes(self, clips: ClipSet, crop: Crop) -> Tensor:
+        """Reconstruction codes `[1, T, Q]` of a crop, cut from the whole clip's."""
+        key = (id(clips), crop.clip)
+        if key not in self._codes:
+            reasoning = self.codec.reasoning
+            features = clips.features(crop.clip)
+            codes_BRQ = reasoning.quantizer.encode_indices(reasoning.hidden(features))
+            modulated = self.codec.reconstruction.modulate(features, reasoning.quantizer.decode(codes_BRQ))
+            self._codes[key] = self.codec.reconstruction.encode(modulated)
+        first = crop.first_unit * FRAMES_PER_UNIT
+        return self._codes[key][:, first : first + crop.num_units * FRAMES_PER_UNIT]
+
+
+class _Draws:
+    """Every random number of a step, drawn for the whole batch, so that a worker's share does not depend on the
+    others."""
+
+    def __init__(
+        self,
+        codec: ReasoningCodec,
+        phase: CodecPhase,
+        generator: np.random.Generator,
+        crops: list[Crop],
+        *,
+        dropout: bool,
+    ) -> None:
+        num_crops, num_latents = len(crops), crops[0].num_units * LATENTS_PER_UNIT
+        self.time = torch.from_numpy(generator.random(num_crops, dtype=np.float32)).to(codec.device)
+        shape = (num_crops, num_latents, codec.config.scalar.latent_dim)
+        self.noise = torch.from_numpy(generator.standard_normal(shape, dtype=np.float32)).to(codec.device)
+        with_context = bool(generator.random() < phase.context_probability) and dropout
+        lengths = generator.integers(CONTEXT_LATENTS[0], CONTEXT_LATENTS[1] + 1, size=num_crops)
+        # A crop always keeps half of its frames to be generated.
+        self.num_context = [min(int(length), num_latents // 2) if with_context else 0 for length in lengths]
+        keeps = generator.random(num_crops) >= phase.condition_dropout
+        self.keeps_condition = torch.from_numpy(keeps | (not dropout)).to(codec.device)
+        drops = generator.random((len(GROUPS), num_crops)) < phase.film_dropout
+        self.film = (
+            {group: torch.from_numpy(drops[row]).to(codec.device) for row, group in enumerate(GROUPS)}
+            if dropout
+            else None
+        )
+        told = (generator.random(num_crops) < phase.reasoning_condition) & dropout
+        self.told_reasoning = torch.from_numpy(told).to(codec.device)
+
+    def share(self, share: Share) -> "_Draws":
+        """The draws of one worker's crops."""
+        mine = slice(share.rank, None, share.world_size)
+        self.time, self.noise, self.keeps_condition = self.time[mine], self.noise[mine], self.keeps_condition[mine]
+        self.num_context, self.told_reasoning = self.num_context[mine], self.told_reasoning[mine]
+        self.film = {group: drops[mine] for group, drops in self.film.items()} if self.film else None
+        return self
