@@ -6,9 +6,11 @@ A `UniaudioError` ends in one line on standard error and exit code 2; Ctrl-C in 
 import argparse
 import sys
 from importlib.metadata import entry_points
-from typing import Any
 
 from uniaudio_schemas.errors import UniaudioError
+
+from uniaudio.lm.cli import add_commands as add_lm_commands
+from uniaudio.run.cli import add_commands as add_run_commands
 
 COMMANDS_GROUP = "uniaudio.commands"
 
@@ -19,8 +21,8 @@ def main(arguments: list[str] | None = None) -> int:
         prog="uniaudio", description="An open UniAudio 2.0: from raw audio to a text-and-audio model."
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    tasks = commands.add_parser("tasks", help="the tasks a model can be trained on")
-    tasks.set_defaults(run=_tasks)
+    add_run_commands(commands)
+    add_lm_commands(commands)
     for entry_point in sorted(entry_points(group=COMMANDS_GROUP), key=lambda found: found.name):
         entry_point.load()(commands)
     options = parser.parse_args(arguments)
@@ -31,15 +33,6 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         return 130
-
-
-def _tasks(_: Any) -> int:
-    from uniaudio.tasks import TASKS
-
-    width = max(len(name) for name in TASKS)
-    for name, task in TASKS.items():
-        print(f"{name:{width}}  {task.describe()}")
-    return 0
 
 
 if __name__ == "__main__":

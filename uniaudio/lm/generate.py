@@ -118,6 +118,8 @@ class Decoding:
             forced.append(from_positions(answer.queue))
             answer.queue.clear()
         given = [prompt + begin for prompt, begin in zip(self.prompts, forced, strict=True)]
+        if not all(len(prompt) for prompt in given):
+            raise UsageError("A prompt for text must hold one position or more, but is empty.")
         self.lengths = [len(prompt) for prompt in given]
         if self.sampling.is_guided:
             given += [blank(prompt, self.grammar) + begin for prompt, begin in zip(self.prompts, forced, strict=True)]

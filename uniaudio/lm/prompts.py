@@ -58,8 +58,6 @@ def read_prompt(grid: GridLike, config: LMConfig) -> Prompt:
         raise UsageError(
             f"A prompt must be ids [S, 9] and is_audio [S], but is {list(ids_S9.shape)} and {list(is_audio_S.shape)}."
         )
-    if not len(ids_S9):
-        raise UsageError("A prompt must hold one position or more, but is empty.")
     for ids, size, name in (
         (ids_S9[is_audio_S, :TEXT_COLUMN], config.audio_size, "audio"),
         (ids_S9[~is_audio_S, TEXT_COLUMN], config.text_size, "text"),

@@ -1,0 +1,129 @@
+"""`uniaudio lm`: text models and released checkpoints become folders that `uniaudio run` reads."""
+
+import argparse
+import os
+import shutil
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from uniaudio_schemas.errors import DataError
+
+from uniaudio.audio.torchaudio_cpu import import_torchaudio
+from uniaudio.cli import main
+from uniaudio.lm.model import UniAudioLM
+from uniaudio.lm.released_file import foreign_names, load_safely
+from uniaudio.run.model import Options, UniAudio
+from uniaudio.run.request import Request
+from uniaudio.testing import tiny_codec
+
+
+@pytest.fixture(scope="module")
+def llama(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
+    """A tiny LlamaForCausalLM over 300 ids, more than bytes need."""
+    pytest.importorskip("transformers")
+    import_torchaudio()
+    import transformers
+
+    torch.manual_seed(0)
+    config = transformers.LlamaConfig(
+        vocab_size=300, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=2, initializer_range=0.3,
+    )  # fmt: skip
+    folder = tmp_path_factory.mktemp("llama")
+    model = transformers.LlamaForCausalLM(config).eval()
+    model.save_pretrained(folder)
+    return folder, model
+
+
+def text_logits(model: UniAudioLM, ids: torch.Tensor) -> torch.Tensor:
+    grid = torch.zeros(*ids.shape, 9, dtype=torch.int64)
+    grid[..., 8] = ids
+    is_text = torch.ones(ids.shape, dtype=torch.bool)
+    with torch.no_grad():
+        return model.text_logits(model(grid, ~is_text, is_text))
+
+
+def test_a_text_model_becomes_a_model_that_continues_text(
+    llama: tuple[Path, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, theirs = llama
+    tiny_codec().save(tmp_path / "codec")
+    arguments = [folder, "--out", tmp_path / "out", "--codec", tmp_path / "codec", "--size", "debug"]
+    assert main(["lm", "import", *map(str, arguments)]) == 0
+    assert "backbone 2 x 32" in capsys.readouterr().out
+    model = UniAudio.from_pretrained(tmp_path / "out")
+    assert model.tasks == ["text_only"]
+    ids = torch.randint(0, 300, (2, 40), generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        expected = theirs(ids).logits
+    torch.testing.assert_close(text_logits(model.parts.model, ids), expected, atol=1e-4, rtol=0)
+    answer = model.run("text", text="Once", options=Options(max_text=5))
+    assert len(answer.generated.segments[0].ids) == 5
+    assert model.score("text", ["a", "b"], Request(text="Once"))[0].num_text == 2
+
+
+def test_a_checkpoint_of_a_store_or_folder_is_exported_whole(model_folder: Path, tmp_path: Path) -> None:
+    assert main(["lm", "export", str(model_folder), "--out", str(tmp_path / "out")]) == 0
+    shutil.copytree(tmp_path / "out", tmp_path / "moved")
+    moved = UniAudio.from_pretrained(tmp_path / "moved")
+    assert moved.tasks == UniAudio.from_pretrained(model_folder).tasks
+    assert moved.codec.fingerprint == tiny_codec().fingerprint
+
+
+class Reporter:
+    """An object of a trainer."""
+
+    def __init__(self) -> None:
+        self.losses = {"text": torch.ones(2)}
+        self.times = [1.0, 2.0]
+
+
+class Harmful:
+    def __reduce__(self) -> tuple[Any, tuple[str]]:
+        return os.system, ("exit 1",)
+
+
+def save(path: Path, **more: object) -> Path:
+    torch.save({"model": {"weight": torch.arange(3.0)}, "reporter": Reporter(), **more}, path)
+    return path
+
+
+def test_objects_in_a_checkpoint_are_named_and_can_be_left_out(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.checkpoint", args=argparse.Namespace(seed=1), counts=defaultdict(Reporter, {"a": 1}))
+    name = f"{Reporter.__module__}.Reporter"
+    assert foreign_names(path) == sorted(["argparse.Namespace", "collections.defaultdict", name])
+    with pytest.raises(DataError, match=r"also holds .*argparse\.Namespace.*`--skip-objects` reads the tensors"):
+        load_safely(path)
+    loaded = load_safely(path, skip_objects=True)
+    assert loaded["model"]["weight"].tolist() == [0.0, 1.0, 2.0]
+    assert not isinstance(loaded["reporter"], Reporter)
+
+
+def test_a_checkpoint_that_calls_the_system_is_refused_whatever_is_asked(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.checkpoint", more=Harmful())
+    for skip_objects in (False, True):
+        with pytest.raises(DataError, match=r"but holds posix\.system; do not trust it"):
+            load_safely(path, skip_objects=skip_objects)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["gone", "--out", "out"], "gone: no such file or folder"),
+        (["{folder}", "--out", "out", "--config", "x.yaml"], "must be given with a checkpoint FILE"),
+        (["{file}", "--out", "out"], "`--config` must be the llm_config.yaml"),
+        (["{folder}", "--out", "out"], "config.json: must hold `vocab_size`"),
+    ],
+)
+def test_a_wrong_import_ends_in_one_line(
+    tmp_path: Path, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = save(tmp_path / "a.checkpoint")
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    given = [argument.format(folder=tmp_path, file=file) for argument in arguments]
+    assert main(["lm", "import", *given]) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert message in line
