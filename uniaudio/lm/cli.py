@@ -73,6 +73,8 @@ def _import(options: argparse.Namespace) -> int:
         f"{config.num_understanding_layers} and {config.num_generation_layers}, depth {config.local_decoder.num_layers} "
         f"x {config.local_decoder.width}, {config.text_size} text and {config.audio_size} audio ids"
     )
+    if not (options.out / "tokenizer").is_dir() and options.config is not None:
+        print("without `--tokenizer` (the LLaMA-3.2 tokenizer's folder) it cannot read or write text", file=sys.stderr)
     return 0
 
 
@@ -83,5 +85,5 @@ def _export(options: argparse.Namespace) -> int:
     UniAudio.from_pretrained(options.source, tokenizer=options.tokenizer).save(options.out)
     if options.tokenizer is not None:
         copy_tokenizer(options.tokenizer, options.out)
-    print(options.out, file=sys.stdout)
+    print(options.out)
     return 0

@@ -10,7 +10,6 @@ Text goes to standard output, progress and errors to standard error.
 
 import argparse
 import json
-import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -18,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from uniaudio_schemas.errors import UsageError
+
+from uniaudio.run.arguments import answer_options, model_path
 
 _PROGRESS_S = 2.0
 """Seconds between lines of progress."""
@@ -48,31 +49,8 @@ def add_commands(commands: Any) -> None:
     run.add_argument("--out", type=Path, help="where audio goes: a .wav or .flac file; a folder for several inputs")
     run.add_argument("--jsonl", type=Path, help="write JSON lines to this file (- is standard output)")
     run.add_argument("--stream", action="store_true", help="print text as it is written")
-    _add_model_options(run)
-    _add_sampling_options(run)
-
-
-def _add_model_options(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("model")
-    group.add_argument(
-        "--model", help="folder of a model, or store with a checkpoint (default $UNIAUDIO_MODEL, else the store)"
-    )
-    group.add_argument("--codec", help="folder of the codec, if not the model's own")
-    group.add_argument("--tokenizer", help="folder of the text tokenizer, if not the model's own")
-    group.add_argument("--device", default="cpu", help="cpu or cuda (default cpu)")
-    group.add_argument("--batch", type=int, default=8, help="inputs answered together (default 8)")
-
-
-def _add_sampling_options(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("sampling", "Default: greedy for text; temperature 0.9 and top-k 50 for audio.")
-    group.add_argument("--temperature", type=float, help="0 is greedy")
-    group.add_argument("--top-k", type=int, help="keep the k likeliest; 0 keeps all")
-    group.add_argument("--top-p", type=float, help="keep the likeliest that hold this share")
-    group.add_argument("--guidance", type=float, help="classifier-free guidance; 1 is off")
-    group.add_argument("--seed", type=int, default=0, help="input i draws from seed + i (default 0)")
-    group.add_argument("--max-seconds", type=float, default=30.0, help="longest audio (default 30)")
-    group.add_argument("--max-text", type=int, default=256, help="most text tokens (default 256)")
-    group.add_argument("--language", default="en", help="of the prompt (default en)")
+    add_model_options(run)
+    add_sampling_options(run)
 
 
 def _tasks(options: argparse.Namespace) -> int:
@@ -112,10 +90,12 @@ def _run(options: argparse.Namespace) -> int:
     if options.batch < 1:
         raise UsageError(f"`--batch` must be 1 or more, but is {options.batch}.")
     model = UniAudio.from_pretrained(
-        _model_path(options), codec=options.codec, tokenizer=options.tokenizer, device=options.device
+        model_path(options), codec=options.codec, tokenizer=options.tokenizer, device=options.device
     )
     if options.stream:
-        for piece in model.stream(task.name, requests[0].audio, text=options.text, options=_options(options, 0, task)):
+        for piece in model.stream(
+            task.name, requests[0].audio, text=options.text, options=answer_options(options, 0, task)
+        ):
             print(piece, end="", flush=True)
         print()
         return 0
@@ -143,7 +123,7 @@ def _answers(model: Any, task: Any, requests: Sequence[Any], options: argparse.N
                 print(f"uniaudio: {done}, {last - started:.0f} s", file=sys.stderr)
 
         batch = requests[first : first + options.batch]
-        yield from model.run_all(task.name, batch, _options(options, first, task), progress)
+        yield from model.run_all(task.name, batch, answer_options(options, first, task), progress)
 
 
 def _requests(options: argparse.Namespace, task: Any) -> list[Any]:
@@ -192,31 +172,6 @@ def _text_lines(path: Path, task: str) -> list[str]:
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: cannot be read as text ({error}).") from error
     return [line for line in lines if line.strip()]
-
-
-def _model_path(options: argparse.Namespace) -> str:
-    data = os.environ.get("UNIAUDIO_DATA") or "data"
-    return str(options.model or os.environ.get("UNIAUDIO_MODEL") or os.environ.get("UNIAUDIO_STORE") or f"{data}/store")
-
-
-def _options(options: argparse.Namespace, first: int, task: Any) -> Any:
-    from dataclasses import replace
-
-    from uniaudio.run.model import Options, default_sampling
-
-    stated = {
-        "temperature": options.temperature,
-        "top_k": options.top_k,
-        "top_p": options.top_p,
-        "cfg_scale": options.guidance,
-    }
-    changed = {name: value for name, value in stated.items() if value is not None}
-    return Options(
-        sampling=replace(default_sampling(task), seed=options.seed + first, **changed),
-        max_seconds=options.max_seconds,
-        max_text=options.max_text,
-        language=options.language,
-    )
 
 
 def _output_paths(options: argparse.Namespace, names: Sequence[str]) -> list[Path]:

@@ -62,6 +62,14 @@ def test_a_seed_makes_the_same_file_again(model_folder: Path, tmp_path: Path) ->
     assert first == again != other
 
 
+def test_groups_of_streams_and_repetition_reach_the_sampler(model_folder: Path, tmp_path: Path) -> None:
+    arguments = ["tts", "--text", "hello", "--model", model_folder, "--temperature", 0]
+    steered = ["--group", "acoustic:temperature=2,top_k=9", "--repetition-penalty", 1.2, "--no-repeat-ngram", 3]
+    assert run(*arguments, "--out", tmp_path / "plain.wav") == 0
+    assert run(*arguments, "--out", tmp_path / "steered.wav", *steered) == 0
+    assert (tmp_path / "plain.wav").read_bytes() != (tmp_path / "steered.wav").read_bytes()
+
+
 def test_streaming_prints_what_answering_prints(
     model_folder: Path, clip_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -94,6 +102,8 @@ def test_the_table_lists_every_task_with_its_aliases(capsys: pytest.CaptureFixtu
         (["qa", "{clips}/0.wav", "--text", "who?"], "must be one that the model was trained on (asr, tts, audio_caption)"),
         (["hear", "{clips}/0.wav"], "that `uniaudio tasks` lists, but is 'hear'"),
         (["asr", "{clips}/0.wav", "--top-p", "7"], "`top_p` must be above 0"),
+        (["asr", "{clips}/0.wav", "--group", "all:top_k=3"], "`groups` must be of text, reasoning, semantic, acoustic"),
+        (["asr", "{clips}/0.wav", "--group", "text:heat=3"], "must set temperature, top_k or top_p, but sets heat"),
         (["asr", "{clips}", "--stream"], "`--stream` must be used with one input"),
     ],
 )  # fmt: skip

@@ -73,6 +73,76 @@ def test_a_checkpoint_of_a_store_or_folder_is_exported_whole(model_folder: Path,
     assert moved.codec.fingerprint == tiny_codec().fingerprint
 
 
+LLM_CONFIG = """!!python/object:argparse.Namespace
+parallel_number: 9
+audio_reason_card: 68
+audio_semantic_card: 136
+reason_bos: 64
+reason_eos: 65
+reason_pad_token: 67
+semantic_bos: 128
+semantic_eos: 129
+semantic_pad_token: 130
+audio_prompt_bos: 199
+audio_prompt_eos: 200
+text_pad_token: 258
+llm_name: meta-llama/Llama-3.2-3B
+local_model: meta-llama/Llama-3.2-300M
+"""
+
+
+def released_state() -> dict[str, torch.Tensor]:
+    """One head of 128 a backbone block and one of 64 a depth block, the released head sizes."""
+    generator = torch.Generator().manual_seed(0)
+
+    def drawn(*shape: int) -> torch.Tensor:
+        return 0.05 * torch.randn(*shape, generator=generator)
+
+    state = {
+        "audio_head": drawn(8, 32, 204),
+        "audio_embeddings.weight": drawn(8 * 204, 48),
+        "projection.weight": drawn(32, 48),
+        "backbone.lm_head.weight": drawn(269, 48),
+        "backbone.transformer.wte.weight": drawn(269, 48),
+    }
+    stacks = {
+        "backbone": (2, 48, 128),
+        "audio_understanding_expert": (1, 48, 128),
+        "audio_generation_expert": (1, 48, 128),
+        "decoder": (2, 32, 64),
+    }
+    for name, (num_layers, width, head) in stacks.items():
+        state[f"{name}.transformer.ln_f.weight"] = torch.ones(width)
+        for layer in range(num_layers):
+            block = f"{name}.transformer.h.{layer}"
+            state |= {f"{block}.norm_{number}.weight": torch.ones(width) for number in (1, 2)}
+            state |= {
+                f"{block}.attn.qkv.weight": drawn(3 * head, width),
+                f"{block}.attn.proj.weight": drawn(width, head),
+            }
+            state |= {f"{block}.mlp.fc_{number}.weight": drawn(64, width) for number in (1, 2)}
+            state[f"{block}.mlp.proj.weight"] = drawn(width, 64)
+    return state
+
+
+def test_a_released_checkpoint_with_its_reporter_becomes_a_model(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "llm_config.yaml").write_text(LLM_CONFIG)
+    path = tmp_path / "llm_ep3.checkpoint"
+    torch.save({"model": released_state(), "reporter": Reporter()}, path)
+    arguments = ["lm", "import", path, "--config", tmp_path / "llm_config.yaml", "--out", tmp_path / "out"]
+    assert main([*map(str, arguments)]) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert "Reporter; `--skip-objects` reads the tensors" in line
+    assert not (tmp_path / "out").exists()
+    assert main([*map(str, arguments), "--skip-objects", "--dtype", "bfloat16"]) == 0
+    assert "backbone 2 x 48, experts 1 and 1, depth 2 x 32, 269 text and 204 audio ids" in capsys.readouterr().out
+    model = UniAudioLM.load(tmp_path / "out")
+    assert model.text_head.weight.dtype == torch.bfloat16
+    assert torch.equal(model.projection.weight, released_state()["projection.weight"].bfloat16())
+
+
 class Reporter:
     """An object of a trainer."""
 
