@@ -18,7 +18,7 @@ from typing import Any
 
 from uniaudio_schemas.errors import UsageError
 
-from uniaudio.run.arguments import answer_options, model_path
+from uniaudio.run.arguments import add_model_options, add_sampling_options, answer_options, model_path
 
 _PROGRESS_S = 2.0
 """Seconds between lines of progress."""
