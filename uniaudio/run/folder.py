@@ -84,7 +84,7 @@ def save_parts(parts: Parts, folder: str | Path) -> None:
 
 def _from_folder(folder: Path, codec: str | Path | None, tokenizer: str | Path | None) -> Parts:
     config = weights.read_config(folder)
-    vocabulary = Vocabulary.from_json(_read(folder / weights.VOCABULARY_FILE))
+    vocabulary = _read_vocabulary(folder / weights.VOCABULARY_FILE)
     if config.vocabulary_fingerprint:
         vocabulary.require(config.vocabulary_fingerprint, f"{folder / weights.CONFIG_FILE}")
     about = _read_about(folder / ABOUT_FILE)
@@ -214,6 +214,13 @@ def _read_about(path: Path) -> dict[str, Any]:
         raise DataError(f"{path}: must hold `tasks` and `codec_fingerprint`, but does not ({error}).") from error
 
 
+def _read_vocabulary(path: Path) -> Vocabulary:
+    try:
+        return Vocabulary.from_json(_read(path))
+    except (json.JSONDecodeError, TypeError, UsageError) as error:
+        raise DataError(f"{path}: must hold a vocabulary, but does not ({error}).") from error
+
+
 def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
@@ -223,4 +230,9 @@ def _read(path: Path) -> str:
 
 def to_device(parts: Parts, device: str, dtype: torch.dtype | None) -> None:
     """Moves the language model; `dtype` None keeps its own."""
-    parts.model.to(device=torch.device(device), dtype=dtype)
+    try:
+        parts.model.to(device=torch.device(device), dtype=dtype)
+    except (RuntimeError, AssertionError) as error:
+        # Torch says "no such device" in either way, and how it was built in the lines behind.
+        reason = str(error).splitlines()[0]
+        raise UsageError(f"`device` must be one that torch can use here, but is {device!r} ({reason}).") from error

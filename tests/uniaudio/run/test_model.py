@@ -135,7 +135,15 @@ def test_what_lies_at_no_model_is_named(tmp_path: Path, model_folder: Path) -> N
     (tmp_path / "config.json").write_text((model_folder / "config.json").read_text())
     with pytest.raises(DataError, match=r"vocabulary.json: cannot be read"):
         load_parts(tmp_path)
+    (tmp_path / "vocabulary.json").write_text("{")
+    with pytest.raises(DataError, match=r"vocabulary\.json: must hold a vocabulary"):
+        load_parts(tmp_path)
     (tmp_path / "vocabulary.json").write_text((model_folder / "vocabulary.json").read_text())
     (tmp_path / "uniaudio.json").write_text(json.dumps({"tasks": []}))
     with pytest.raises(DataError, match="must hold `tasks` and `codec_fingerprint`"):
         load_parts(tmp_path)
+
+
+def test_a_device_that_is_not_there_is_named(model_folder: Path) -> None:
+    with pytest.raises(UsageError, match="`device` must be one that torch can use here, but is 'abacus'"):
+        UniAudio.from_pretrained(model_folder, device="abacus")
