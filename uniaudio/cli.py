@@ -29,7 +29,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return int(options.run(options) or 0)
     except UniaudioError as error:
-        print(f"uniaudio: {error}", file=sys.stderr)
+        # Torch lists every tensor that does not fit; the first says what is wrong.
+        print("uniaudio:", " ".join(line.strip() for line in str(error).splitlines()[:2]), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
