@@ -4,13 +4,16 @@ A `UniaudioError` ends in one line on standard error and exit code 2; Ctrl-C in 
 """
 
 import argparse
+import os
+import signal
 import sys
 from importlib.metadata import entry_points
-from typing import Any
 
 from uniaudio_schemas.errors import UniaudioError
 
 from uniaudio.codec import cli as codec
+from uniaudio.lm import cli as lm
+from uniaudio.run import cli as run
 
 COMMANDS_GROUP = "uniaudio.commands"
 
@@ -21,28 +24,23 @@ def main(arguments: list[str] | None = None) -> int:
         prog="uniaudio", description="An open UniAudio 2.0: from raw audio to a text-and-audio model."
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    tasks = commands.add_parser("tasks", help="the tasks a model can be trained on")
-    tasks.set_defaults(run=_tasks)
-    codec.add_commands(commands)
+    for layer in (run, codec, lm):
+        layer.add_commands(commands)
     for entry_point in sorted(entry_points(group=COMMANDS_GROUP), key=lambda found: found.name):
         entry_point.load()(commands)
     options = parser.parse_args(arguments)
     try:
         return int(options.run(options) or 0)
     except UniaudioError as error:
-        print(f"uniaudio: {error}", file=sys.stderr)
+        # Torch lists every tensor that does not fit; the first says what is wrong.
+        print("uniaudio:", " ".join(line.strip() for line in str(error).splitlines()[:2]), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
-
-
-def _tasks(_: Any) -> int:
-    from uniaudio.tasks import TASKS
-
-    width = max(len(name) for name in TASKS)
-    for name, task in TASKS.items():
-        print(f"{name:{width}}  {task.describe()}")
-    return 0
+    except BrokenPipeError:
+        # The reader, such as `head`, has seen enough; nothing is left to write at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
 
 
 if __name__ == "__main__":

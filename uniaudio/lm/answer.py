@@ -107,6 +107,11 @@ class Answer:
         """Upper bound of the positions that the whole plan may feed: contents, BEGIN and END, closing wrapper."""
         return sum(self.caps[kind] + 2 for kind in self.plan)
 
+    def recent(self, num_positions: int) -> list[tuple[int, ...]]:
+        """The segment's last positions as they were sampled: text ids (1 each) or combined ids (8 each)."""
+        first_code = 0 if self.kind == TEXT else self.grammar.frames[self.kind].first_code
+        return [tuple(i + first_code for i in ids) for ids in self._ids[-num_positions:]]
+
     def accept(self, sampled: Sequence[int]) -> list[Piece]:
         """Takes a sampled text id (1 id) or frame (8 combined ids) and queues what must be fed next."""
         self.num_steps += 1

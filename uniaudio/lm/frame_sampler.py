@@ -1,15 +1,20 @@
 """Sampling one audio frame a row: 8 steps of the local decoder, each code fed back into the next.
 
-Shapes: N rows, D width, C depth width, Q codebooks, V ids of one stream.
+`draw` is a function of tensors alone: no shape in it depends on a value, nothing is copied to the host and nothing is made
+from Python numbers that change, so that `torch.compile` gives one graph without breaks and a CUDA graph can hold a frame.
+
+Shapes: N rows (2N with guidance), D width, C depth width, Q codebooks, K kinds of frames, V ids of one stream.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
+from uniaudio.lm.cache import KVCache
 from uniaudio.lm.grammar import Grammar
 from uniaudio.lm.model import UniAudioLM
+from uniaudio.lm.repetition import penalize
 from uniaudio.lm.sampling import Sampling, guide, sample
 
 
@@ -25,29 +30,52 @@ class FrameSampler:
         self.end_K = torch.tensor([grammar.frames[kind].end for kind in self.kinds], device=device)
 
     def sample(
-        self, hidden_ND: Tensor, kinds: Sequence[str], may_end: Sequence[bool], uniforms_NQ: Tensor
+        self,
+        hidden_ND: Tensor,
+        kinds: Sequence[str],
+        may_end: Sequence[bool],
+        uniforms_NQ: Tensor,
+        recent_NQV: Tensor | None = None,
     ) -> list[list[int]]:
         """One frame a row, 8 combined ids; with guidance `hidden_ND` holds the blanked twins behind the rows."""
         device = hidden_ND.device
         kind_N = torch.tensor([self.kinds[kind] for kind in kinds], device=device)
-        may_end_N = torch.tensor(list(may_end), device=device).long()
-        first_NV, rest_NV = self.legal_2KV[may_end_N, kind_N], self.legal_2KV[0, kind_N]
-        end_N = self.end_K[kind_N]
-        uniforms_NQ = uniforms_NQ.to(device)
-        codes: list[Tensor] = []
-        for codebook, logits_NV in self._logits(hidden_ND, codes):
-            legal_NV = rest_NV if codebook else first_NV
-            ids_N = sample(logits_NV.masked_fill(~legal_NV, -torch.inf), self.sampling, uniforms_NQ[:, codebook])
-            codes.append(torch.where(codes[0] == end_N, end_N, ids_N) if codebook else ids_N)
-        return torch.stack(codes, dim=1).tolist()
+        may_end_N = torch.tensor(list(may_end), device=device)
+        codes_NQ: Tensor = self.draw(hidden_ND, kind_N, may_end_N, uniforms_NQ.to(device), recent_NQV)
+        codes: list[list[int]] = codes_NQ.tolist()
+        return codes
 
-    def _logits(self, hidden_ND: Tensor, codes: list[Tensor]) -> Iterator[tuple[int, Tensor]]:
-        """Codebook and its logits `[N, V]`, in turn; the caller appends the ids to `codes` before it asks for more."""
+    def draw(
+        self, hidden_ND: Tensor, kind_N: Tensor, may_end_N: Tensor, uniforms_NQ: Tensor, recent_NQV: Tensor | None
+    ) -> Tensor:
+        """The codes `[N, Q]` int64 of frames of kind `kind_N` (0, 1), which may end where `may_end_N` (bool)."""
+        first_NV, rest_NV = self.legal_2KV[may_end_N.long(), kind_N], self.legal_2KV[0, kind_N]
+        end_N = self.end_K[kind_N]
         cache = self.model.local_decoder.allocate_cache(len(hidden_ND), hidden_ND)
         num_copies = 2 if self.sampling.is_guided else 1
+        codes: list[Tensor] = []
         for codebook in range(self.model.config.num_codebooks):
             if codebook:
                 hidden_ND = self.model.embed_code(codes[-1].repeat(num_copies), codebook - 1)
-            out_NC = self.model.local_decoder.step(self.model.projection(hidden_ND), codebook, cache)
-            logits_NV = self.model.audio_head.codebook(out_NC, codebook)
-            yield codebook, guide(logits_NV, self.sampling.cfg_scale) if self.sampling.is_guided else logits_NV
+            logits_NV = self._logits(hidden_ND, codebook, cache)
+            if recent_NQV is not None:
+                logits_NV = penalize(logits_NV, recent_NQV[:, codebook], self.sampling.repetition_penalty)
+            logits_NV = logits_NV.masked_fill(~(rest_NV if codebook else first_NV), -torch.inf)
+            ids_N = self._choose(logits_NV, codebook, kind_N, uniforms_NQ[:, codebook])
+            codes.append(torch.where(codes[0] == end_N, end_N, ids_N) if codebook else ids_N)
+        return torch.stack(codes, dim=1)
+
+    def _logits(self, hidden_ND: Tensor, codebook: int, cache: KVCache) -> Tensor:
+        """Logits `[N, V]` of one codebook, guided where that is asked for."""
+        out_NC = self.model.local_decoder.step(self.model.projection(hidden_ND), codebook, cache)
+        logits_NV = self.model.audio_head.codebook(out_NC, codebook)
+        return guide(logits_NV, self.sampling.cfg_scale) if self.sampling.is_guided else logits_NV
+
+    def _choose(self, logits_NV: Tensor, codebook: int, kind_N: Tensor, uniform_N: Tensor) -> Tensor:
+        """One id a row, drawn as its kind says; where kinds differ, both ways are drawn and one is taken."""
+        draws = [self.sampling.of(kind, codebook) for kind in self.kinds]
+        ids_N = sample(logits_NV, draws[0], uniform_N)
+        for index, draw in enumerate(draws[1:], start=1):
+            if draw != draws[0]:
+                ids_N = torch.where(kind_N == index, sample(logits_NV, draw, uniform_N), ids_N)
+        return ids_N

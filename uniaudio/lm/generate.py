@@ -23,6 +23,7 @@ from uniaudio.lm.frame_sampler import FrameSampler
 from uniaudio.lm.grammar import TEXT, grammar_of, plan_of
 from uniaudio.lm.model import UniAudioLM
 from uniaudio.lm.prompts import GridLike, batch, blank, from_positions, read_prompt
+from uniaudio.lm.repetition import penalize, recent_ids, repeating_ids
 from uniaudio.lm.sampling import Sampling, Uniforms, guide, sample
 
 if TYPE_CHECKING:
@@ -118,6 +119,8 @@ class Decoding:
             forced.append(from_positions(answer.queue))
             answer.queue.clear()
         given = [prompt + begin for prompt, begin in zip(self.prompts, forced, strict=True)]
+        if not all(len(prompt) for prompt in given):
+            raise UsageError("A prompt for text must hold one position or more, but is empty.")
         self.lengths = [len(prompt) for prompt in given]
         if self.sampling.is_guided:
             given += [blank(prompt, self.grammar) + begin for prompt, begin in zip(self.prompts, forced, strict=True)]
@@ -125,7 +128,7 @@ class Decoding:
         num_slots = max(
             length + answer.max_positions for length, answer in zip(self.lengths, self.answers, strict=True)
         )
-        self.cache = self.model.allocate_cache(len(given), num_slots)
+        self.cache = self.model.allocate_cache(len(given), num_slots, with_experts=self.needs_experts)
         hidden_BSD = self.model(inputs.ids_BS9, inputs.is_audio_BS, inputs.is_text_BS, cache=self.cache)
         last_B = torch.tensor(inputs.lengths, device=self.model.device) - 1
         return hidden_BSD[torch.arange(len(given), device=self.model.device), last_B]
@@ -147,17 +150,39 @@ class Decoding:
         return pieces
 
     def _sample_frames(self, hidden_ND: Tensor, uniforms_NQ: Tensor, rows: list[int]) -> list[list[int]]:
-        kinds = [self.answers[row].kind for row in rows]
-        may_end = [self.answers[row].may_end for row in rows]
-        return self.frame_sampler.sample(hidden_ND, kinds, may_end, uniforms_NQ)
+        answers = [self.answers[row] for row in rows]
+        kinds, may_end = [answer.kind for answer in answers], [answer.may_end for answer in answers]
+        recent_NQV = None
+        if self.sampling.penalizes:
+            frames = [answer.recent(self.sampling.repetition_window) for answer in answers]
+            recent_NQV = recent_ids(frames, TEXT_COLUMN, self.grammar.audio_size, hidden_ND.device)
+            # The end of a segment is no repetition.
+            recent_NQV[:, 0, self.frame_sampler.end_K] = False
+        return self.frame_sampler.sample(hidden_ND, kinds, may_end, uniforms_NQ, recent_NQV)
 
-    def _sample_text(self, hidden_ND: Tensor, uniforms_NQ: Tensor, _rows: list[int]) -> list[list[int]]:
+    def _sample_text(self, hidden_ND: Tensor, uniforms_NQ: Tensor, rows: list[int]) -> list[list[int]]:
         logits_NV = self.model.text_logits(hidden_ND)
         if self.sampling.is_guided:
             logits_NV = guide(logits_NV, self.sampling.cfg_scale)
-        logits_NV = logits_NV.masked_fill(~self.text_mask, -torch.inf)
-        sampled = sample(logits_NV, self.sampling, uniforms_NQ[:, TEXT_COLUMN].to(logits_NV.device))
+        logits_NV = self._without_repetition(logits_NV, rows).masked_fill(~self.text_mask, -torch.inf)
+        sampled = sample(logits_NV, self.sampling.of(TEXT), uniforms_NQ[:, TEXT_COLUMN].to(logits_NV.device))
         return [[text_id] for text_id in sampled.tolist()]
+
+    def _without_repetition(self, logits_NV: Tensor, rows: list[int]) -> Tensor:
+        """Text logits with recent ids weakened and repeating runs forbidden; the end is never touched."""
+        sampling, end = self.sampling, self.grammar.text_end
+        if sampling.penalizes:
+            recent = [self.answers[row].recent(sampling.repetition_window) for row in rows]
+            recent_NV = recent_ids(recent, 1, logits_NV.shape[-1], logits_NV.device)[:, 0]
+            recent_NV[:, end] = False
+            logits_NV = penalize(logits_NV, recent_NV, sampling.repetition_penalty)
+        if sampling.no_repeat_ngram:
+            logits_NV = logits_NV.clone()
+            for index, row in enumerate(rows):
+                ids = [position[0] for position in self.answers[row].recent(self.answers[row].caps[TEXT])]
+                forbidden = sorted(repeating_ids(ids, sampling.no_repeat_ngram) - {end})
+                logits_NV[index, forbidden] = -torch.inf
+        return logits_NV
 
     def _drop_finished(self) -> None:
         """Takes finished rows out of the batch and the cache."""

@@ -105,13 +105,12 @@ class UniAudioLM(nn.Module):
             return inputs_NQD.new_zeros(0, self.config.num_codebooks, self.config.audio_size)
         return self.audio_head(self.local_decoder(self.projection(inputs_NQD)))
 
-    def allocate_cache(self, batch_size: int, num_slots: int) -> ModelCache:
-        """An empty cache of `num_slots` positions a row."""
-        stacks = {
-            "understanding_expert": self.config.understanding_expert,
-            "backbone": self.config.backbone,
-            "generation_expert": self.config.generation_expert,
-        }
+    def allocate_cache(self, batch_size: int, num_slots: int, *, with_experts: bool = True) -> ModelCache:
+        """An empty cache of `num_slots` positions a row; the experts need none where no audio follows the prompt."""
+        stacks = {"backbone": self.config.backbone}
+        if with_experts:
+            stacks["understanding_expert"] = self.config.understanding_expert
+            stacks["generation_expert"] = self.config.generation_expert
         return ModelCache(stacks, batch_size, num_slots, self.text_embedding.weight.detach())
 
     def set_gradient_checkpointing(self, enabled: bool) -> None:

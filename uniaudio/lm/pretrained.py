@@ -82,6 +82,15 @@ def load_llama(model: UniAudioLM, folder: str | Path) -> None:
     match_audio_loudness_to_text(model)
 
 
+def num_text_rows(folder: str | Path) -> int:
+    """Rows of the text embedding of the LLaMA model in `folder`."""
+    path = Path(folder) / weights.CONFIG_FILE
+    try:
+        return int(json.loads(path.read_text(encoding="utf-8"))["vocab_size"])
+    except (OSError, json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{path}: must hold `vocab_size`, but cannot be read as such ({error}).") from error
+
+
 def _read_llama(folder: Path, config: LMConfig) -> dict[str, Tensor]:
     theirs = dict(weights.read_tensors(folder))
     ours: dict[str, Tensor] = {}

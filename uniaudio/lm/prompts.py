@@ -14,7 +14,7 @@ from uniaudio_schemas.errors import UsageError
 
 from uniaudio.lm.answer import Position
 from uniaudio.lm.config import TEXT_COLUMN, LMConfig
-from uniaudio.lm.grammar import RECONSTRUCTION, Grammar
+from uniaudio.lm.grammar import REASONING, RECONSTRUCTION, Grammar
 
 
 class GridLike(Protocol):
@@ -58,8 +58,6 @@ def read_prompt(grid: GridLike, config: LMConfig) -> Prompt:
         raise UsageError(
             f"A prompt must be ids [S, 9] and is_audio [S], but is {list(ids_S9.shape)} and {list(is_audio_S.shape)}."
         )
-    if not len(ids_S9):
-        raise UsageError("A prompt must hold one position or more, but is empty.")
     for ids, size, name in (
         (ids_S9[is_audio_S, :TEXT_COLUMN], config.audio_size, "audio"),
         (ids_S9[~is_audio_S, TEXT_COLUMN], config.text_size, "text"),
@@ -92,8 +90,13 @@ def batch(prompts: Sequence[Prompt], device: torch.device) -> PromptBatch:
 
 
 def blank(prompt: Prompt, grammar: Grammar) -> Prompt:
-    """The prompt without its content, id for id, as training drops conditions: text and frames become padding."""
+    """The prompt without its content, id for id, as training drops conditions: every position becomes padding of its
+    own kind.
+    """
     ids_S9 = torch.zeros_like(prompt.ids_S9)
     ids_S9[~prompt.is_audio_S, TEXT_COLUMN] = grammar.text_pad
-    ids_S9[prompt.is_audio_S, :TEXT_COLUMN] = grammar.frames[RECONSTRUCTION].pad
+    reconstruction = grammar.frames[RECONSTRUCTION]
+    is_reasoning_S = prompt.is_audio_S & (prompt.ids_S9[:, 0] < reconstruction.first_code)
+    ids_S9[prompt.is_audio_S, :TEXT_COLUMN] = reconstruction.pad
+    ids_S9[is_reasoning_S, :TEXT_COLUMN] = grammar.frames[REASONING].pad
     return Prompt(ids_S9, prompt.is_audio_S)

@@ -21,6 +21,7 @@ from uniaudio_schemas.errors import DataError
 from uniaudio.lm import weights
 from uniaudio.lm.config import LMConfig, RopeConfig, StackConfig
 from uniaudio.lm.model import UniAudioLM
+from uniaudio.lm.released_file import load_safely
 from uniaudio.lm.released_vocabulary import read_llm_config, released_vocabulary
 from uniaudio.text.tokenizer import TextTokenizer
 
@@ -67,14 +68,16 @@ def import_released(
     head_size: int | None = None,
     local_head_size: int | None = None,
     tokenizer: TextTokenizer | None = None,
+    skip_objects: bool = False,
 ) -> LMConfig:
     """Converts `checkpoint` into a folder that `UniAudioLM.load` reads.
 
     `dtype` None keeps the stored one. The head sizes are looked up by the model names in `llm_config` unless given.
+    `skip_objects` reads a checkpoint that also holds objects of foreign classes, and leaves these out unread.
     With `tokenizer`, the vocabulary carries its fingerprint, and its special ids must be the released ones.
     """
     path, fields = Path(checkpoint), read_llm_config(Path(llm_config))
-    state = read_checkpoint(path)
+    state = read_checkpoint(path, skip_objects=skip_objects)
     head_size = head_size or _named_head_size(fields, "llm_name", Path(llm_config))
     local_head_size = local_head_size or _named_head_size(fields, "local_model", Path(llm_config))
     config = config_of({name: tuple(t.shape) for name, t in state.items()}, path, head_size, local_head_size)
@@ -90,19 +93,9 @@ def import_released(
     return config
 
 
-def read_checkpoint(path: Path) -> dict[str, Tensor]:
+def read_checkpoint(path: Path, *, skip_objects: bool = False) -> dict[str, Tensor]:
     """The state dict of a torch file, memory-mapped, `module.` prefixes cut; never runs pickled code."""
-    import pickle
-
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file.") from error
-    except (pickle.UnpicklingError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise DataError(
-            f"{path}: must hold tensors and plain containers only, but cannot be read as such: {reason}"
-        ) from error
+    content = load_safely(path, skip_objects=skip_objects)
     state = content.get("model", content.get("state_dict", content)) if isinstance(content, dict) else None
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise DataError(f"{path}: must be a state dict or hold one under 'model', but does not.")

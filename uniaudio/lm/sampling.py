@@ -6,7 +6,8 @@ did not run change nothing.
 Shapes: N rows, V ids, Q draws a step.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -17,9 +18,15 @@ NUM_DRAWS = 9
 _STEPS_AHEAD = 64
 
 
+GROUPS = ("text", "reasoning", "semantic", "acoustic")
+"""Streams that may be drawn alike: text; all codebooks of a reasoning frame; codebooks 0 and 1 of a reconstruction frame
+(pronunciation, structure); its other six."""
+_NUM_SEMANTIC = 2
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Sampling:
-    """How the next id is chosen; the defaults are greedy."""
+class Draw:
+    """How one id is chosen; the defaults are greedy."""
 
     temperature: float = 0.0
     """Divides the logits; 0 is greedy."""
@@ -27,10 +34,6 @@ class Sampling:
     """Keeps the k most likely ids; 0 keeps all, 1 is greedy."""
     top_p: float = 1.0
     """Keeps the fewest most likely ids that hold this share of the probability."""
-    cfg_scale: float = 1.0
-    """Classifier-free guidance: how far from the answer to the blanked prompt; 1 is off and costs nothing."""
-    seed: int = 0
-    """Row i of a batch draws from `seed + i` unless seeds are given."""
 
     def __post_init__(self) -> None:
         if self.temperature < 0:
@@ -44,9 +47,51 @@ class Sampling:
     def is_greedy(self) -> bool:
         return self.temperature == 0 or self.top_k == 1
 
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sampling(Draw):
+    """How the ids of an answer are chosen: one way for all streams, and others for some."""
+
+    cfg_scale: float = 1.0
+    """Classifier-free guidance: how far from the answer to the blanked prompt; 1 is off and costs nothing."""
+    seed: int = 0
+    """Row i of a batch draws from `seed + i` unless seeds are given."""
+    groups: Mapping[str, Draw] = field(default_factory=dict)
+    """Streams of `GROUPS` that are drawn differently."""
+    repetition_penalty: float = 1.0
+    """Weakens ids that stand among the last `repetition_window` of their stream and segment; 1 is off."""
+    repetition_window: int = 64
+    """Text tokens or frames that the penalty looks back."""
+    no_repeat_ngram: int = 0
+    """No run of so many text ids comes twice in a segment; 0 is off."""
+
+    def __post_init__(self) -> None:
+        # `super()` without arguments does not work in a dataclass with slots.
+        Draw.__post_init__(self)
+        if unknown := sorted(set(self.groups) - set(GROUPS)):
+            raise UsageError(f"`groups` must be of {', '.join(GROUPS)}, but hold {', '.join(unknown)}.")
+        if self.repetition_penalty < 1:
+            raise UsageError(f"`repetition_penalty` must be 1 or more, but is {self.repetition_penalty}.")
+        if self.repetition_window < 1 or self.no_repeat_ngram < 0:
+            raise UsageError(
+                "`repetition_window` must be 1 or more and `no_repeat_ngram` 0 or more, but they are "
+                f"{self.repetition_window} and {self.no_repeat_ngram}."
+            )
+
     @property
     def is_guided(self) -> bool:
         return self.cfg_scale != 1.0
+
+    @property
+    def penalizes(self) -> bool:
+        return self.repetition_penalty != 1.0
+
+    def of(self, kind: str, codebook: int = 0) -> Draw:
+        """The way of one stream of a segment of `kind`."""
+        group = kind
+        if kind == "reconstruction":
+            group = "semantic" if codebook < _NUM_SEMANTIC else "acoustic"
+        return self.groups.get(group, self)
 
 
 def guide(logits_2NV: Tensor, cfg_scale: float) -> Tensor:
@@ -55,19 +100,19 @@ def guide(logits_2NV: Tensor, cfg_scale: float) -> Tensor:
     return blank_NV + (given_NV - blank_NV) * cfg_scale
 
 
-def sample(logits_NV: Tensor, sampling: Sampling, uniform_N: Tensor) -> Tensor:
+def sample(logits_NV: Tensor, draw: Draw, uniform_N: Tensor) -> Tensor:
     """One id a row, int64 `[N]`; ids with a logit of minus infinity are never drawn."""
-    if sampling.is_greedy:
+    if draw.is_greedy:
         return logits_NV.argmax(dim=-1)
-    logits_NV = logits_NV.float() / sampling.temperature
+    logits_NV = logits_NV.float() / draw.temperature
     ids_NK: Tensor | None = None
-    if sampling.top_k or sampling.top_p < 1:
-        num_kept = min(sampling.top_k or logits_NV.shape[-1], logits_NV.shape[-1])
+    if draw.top_k or draw.top_p < 1:
+        num_kept = min(draw.top_k or logits_NV.shape[-1], logits_NV.shape[-1])
         logits_NV, ids_NK = logits_NV.topk(num_kept, dim=-1)
     shares_NK = logits_NV.double().softmax(dim=-1)
-    if sampling.top_p < 1:
+    if draw.top_p < 1:
         before_NK = shares_NK.cumsum(dim=-1) - shares_NK
-        shares_NK = shares_NK.where(before_NK < sampling.top_p, 0.0)
+        shares_NK = shares_NK.where(before_NK < draw.top_p, 0.0)
     upto_NK = shares_NK.cumsum(dim=-1)
     threshold_N1 = uniform_N[:, None].to(upto_NK) * upto_NK[:, -1:]
     index_N1 = (upto_NK > threshold_N1).int().argmax(dim=-1, keepdim=True)

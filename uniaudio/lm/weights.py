@@ -58,7 +58,7 @@ def read_config(folder: Path) -> LMConfig:
 
 def read_tensors(folder: Path, device: str = "cpu") -> Iterator[tuple[str, Tensor]]:
     """Name and tensor, file by file, memory-mapped."""
-    from safetensors import safe_open
+    from safetensors import SafetensorError, safe_open
 
     files = sorted(folder.glob("*.safetensors"))
     if (folder / INDEX_FILE).exists():
@@ -69,9 +69,12 @@ def read_tensors(folder: Path, device: str = "cpu") -> Iterator[tuple[str, Tenso
     for path in files:
         if not path.is_file():
             raise DataError(f"{path}: named by {INDEX_FILE}, but there is no such file.")
-        with safe_open(path, framework="pt", device=device) as tensors:
-            for name in tensors.keys():  # noqa: SIM118 (not a mapping)
-                yield name, tensors.get_tensor(name)
+        try:
+            with safe_open(path, framework="pt", device=device) as tensors:
+                for name in tensors.keys():  # noqa: SIM118 (not a mapping)
+                    yield name, tensors.get_tensor(name)
+        except SafetensorError as error:
+            raise DataError(f"{path}: not a safetensors file ({error}).") from error
 
 
 def load_into(model: nn.Module, folder: Path, *, device: torch.device, dtype: torch.dtype | None) -> None:

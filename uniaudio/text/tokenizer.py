@@ -90,7 +90,7 @@ class HuggingFaceTokenizer:
         self._tokenizer = Tokenizer.from_file(str(path))
         # Text of a corpus may spell a special token; it must stay text.
         self._tokenizer.encode_special_tokens = True
-        self.specials = self._find_specials(_named_specials(Path(folder)))
+        self.specials = self._find_specials(_named_specials(Path(folder)), _renamed_tokens(Path(folder)))
         self.num_ids = max(self._tokenizer.get_vocab_size(), *(token + 1 for token in self.specials.values()))
         self.fingerprint = short(hash_json([hash_file(path), self.specials]))
 
@@ -98,13 +98,16 @@ class HuggingFaceTokenizer:
     def from_folder(cls, folder: str | Path) -> "HuggingFaceTokenizer":
         return cls(folder)
 
-    def _find_specials(self, named: dict[str, str]) -> dict[str, int]:
+    def _find_specials(self, named: dict[str, str], renamed: dict[str, int]) -> dict[str, int]:
         if named.get("bos") == named.get("eos"):
             # One token for both ends (SmolLM2, GPT-2) cannot tell them apart: it stays the end.
             named = {name: spelling for name, spelling in named.items() if name != "bos"}
         taken = set(named.values())
         found: dict[str, int] = {}
         for name in SPECIALS:
+            if given := [renamed[text] for text in SPELLINGS[name] if text in renamed and name not in named]:
+                found[name] = given[0]
+                continue
             spellings = [named[name]] if name in named else [text for text in SPELLINGS[name] if text not in taken]
             known = [spelling for spelling in spellings if self._tokenizer.token_to_id(spelling) is not None]
             chosen = known[0] if known else spellings[0]
@@ -136,3 +139,20 @@ def _named_specials(folder: Path) -> dict[str, str]:
     found = {name: config.get(f"{name}_token") for name in ("bos", "eos")}
     contents = {name: value.get("content") if isinstance(value, dict) else value for name, value in found.items()}
     return {name: value for name, value in contents.items() if isinstance(value, str)}
+
+
+def _renamed_tokens(folder: Path) -> dict[str, int]:
+    """Text -> id of tokens that the folder's configuration gives another text than its tokenizer.json: reserved ones that a
+    model was trained to use, as the released model's `<transcription>`.
+    """
+    config, tokenizer = folder / "tokenizer_config.json", folder / "tokenizer.json"
+    if not config.is_file():
+        return {}
+    decoder = json.loads(config.read_text(encoding="utf-8")).get("added_tokens_decoder", {})
+    listed = json.loads(tokenizer.read_text(encoding="utf-8")).get("added_tokens", [])
+    texts = {token["id"]: token["content"] for token in listed}
+    return {
+        token["content"]: int(key)
+        for key, token in decoder.items()
+        if int(key) in texts and texts[int(key)] != token["content"]
+    }

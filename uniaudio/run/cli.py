@@ -1,0 +1,230 @@
+"""`uniaudio run` and `uniaudio tasks`: any task on files, folders, globs or texts.
+
+    uniaudio run asr clip.wav                          -> the words
+    uniaudio run tts --text "Good morning." --out hello.wav
+    uniaudio run caption sounds/ "more/*.flac"         -> JSON lines, one an input
+    uniaudio run qa clip.wav --text "Who speaks?" --stream
+
+Text goes to standard output, progress and errors to standard error.
+"""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from uniaudio_schemas.errors import UsageError
+
+from uniaudio.run.arguments import add_model_options, add_sampling_options, answer_options, model_path
+
+_PROGRESS_S = 2.0
+"""Seconds between lines of progress."""
+
+
+def add_commands(commands: Any) -> None:
+    """Adds `run` and `tasks` to `uniaudio`."""
+    tasks = commands.add_parser("tasks", help="the tasks a model can be trained on")
+    tasks.add_argument("--model", help="only those that this model was trained on")
+    tasks.set_defaults(run=_tasks)
+    run = commands.add_parser("run", help="let a trained model do a task: transcribe, speak, caption, answer, …")
+    run.set_defaults(run=_run)
+    run.add_argument("task", metavar="TASK", help="a name or alias that `uniaudio tasks` lists")
+    run.add_argument(
+        "inputs", nargs="*", metavar="INPUT", help="audio files, folders or globs; texts: a .txt, a line each"
+    )
+    run.add_argument("--text", default="", help="what to say, or to ask")
+    run.add_argument("--style", default="", help="how to say it (instruct_tts)")
+    run.add_argument("--voice", help="clip of the voice to speak in (prompt_tts)")
+    run.add_argument(
+        "--example",
+        nargs="+",
+        action="append",
+        default=[],
+        metavar="PART",
+        help="a solved example, its parts in order; may be repeated",
+    )
+    run.add_argument("--out", type=Path, help="where audio goes: a .wav or .flac file; a folder for several inputs")
+    run.add_argument("--jsonl", type=Path, help="write JSON lines to this file (- is standard output)")
+    run.add_argument("--stream", action="store_true", help="print text as it is written")
+    add_model_options(run)
+    add_sampling_options(run)
+
+
+def _tasks(options: argparse.Namespace) -> int:
+    from uniaudio.tasks import ALIASES, TASKS
+
+    known = set(TASKS)
+    if options.model is not None:
+        from uniaudio.run.model import UniAudio
+
+        known = set(UniAudio.from_pretrained(options.model).tasks)
+    aliases: dict[str, list[str]] = {}
+    for alias, name in ALIASES.items():
+        aliases.setdefault(name, []).append(alias)
+    table = [
+        (name, ", ".join(aliases.get(name, [])), task.describe(), ", ".join(task.metrics))
+        for name, task in TASKS.items()
+        if name in known
+    ]
+    head = ("TASK", "ALIASES", "GIVEN -> WRITTEN", "JUDGED BY")
+    widths = [max(len(row[column]) for row in [head, *table]) for column in range(3)]
+    for row in [head, *table]:
+        print("  ".join([*(f"{cell:{width}}" for cell, width in zip(row, widths, strict=False)), row[3]]).rstrip())
+    return 0
+
+
+def _run(options: argparse.Namespace) -> int:
+    from uniaudio.run.model import UniAudio
+    from uniaudio.run.request import plan_of_task
+    from uniaudio.tasks import find_task
+
+    task = find_task(options.task)
+    requests = _requests(options, task)
+    writes_audio = "reconstruction" in plan_of_task(task)
+    outputs = _output_paths(options, [request.name for request in requests]) if writes_audio else []
+    if options.stream and (len(requests) > 1 or options.jsonl):
+        raise UsageError("`--stream` must be used with one input and without `--jsonl`.")
+    if options.batch < 1:
+        raise UsageError(f"`--batch` must be 1 or more, but is {options.batch}.")
+    model = UniAudio.from_pretrained(
+        model_path(options), codec=options.codec, tokenizer=options.tokenizer, device=options.device
+    )
+    if options.stream:
+        for piece in model.stream(
+            task.name, requests[0].audio, text=options.text, options=answer_options(options, 0, task)
+        ):
+            print(piece, end="", flush=True)
+        print()
+        return 0
+    as_json = options.jsonl is not None or len(requests) > 1
+    lines = _Lines(options.jsonl) if as_json else None
+    for number, result in enumerate(_answers(model, task, requests, options)):
+        files = _write_clips(result, outputs[number]) if writes_audio else []
+        if lines is not None:
+            lines.write(_record(task, result, options.seed + number, files))
+        else:
+            print("\n".join([*files, *result.texts]))
+    return 0
+
+
+def _answers(model: Any, task: Any, requests: Sequence[Any], options: argparse.Namespace) -> Iterator[Any]:
+    """Results batch by batch; says on standard error how far it is when it takes long."""
+    started = last = time.monotonic()
+    for first in range(0, len(requests), options.batch):
+
+        def progress(num_done: int, num_written: int, first: int = first) -> None:
+            nonlocal last
+            if time.monotonic() - last >= _PROGRESS_S:
+                last = time.monotonic()
+                done = f"{first + num_done}/{len(requests)} inputs, {num_written} tokens and frames"
+                print(f"uniaudio: {done}, {last - started:.0f} s", file=sys.stderr)
+
+        batch = requests[first : first + options.batch]
+        yield from model.run_all(task.name, batch, answer_options(options, first, task), progress)
+
+
+def _requests(options: argparse.Namespace, task: Any) -> list[Any]:
+    from uniaudio.run.request import Request, needs_audio
+
+    shared = {
+        "style": options.style,
+        "voice": options.voice,
+        "examples": tuple(tuple(example) for example in options.example),
+    }
+    if needs_audio(task):
+        paths = [path for given in options.inputs for path in _files(given)]
+        if not paths:
+            raise UsageError(f"Task {task.name} needs audio: name files, folders or globs as INPUT.")
+        return [Request(audio=path, text=options.text, name=str(path), **shared) for path in paths]
+    texts = [line for given in options.inputs for line in _text_lines(Path(given), task.name)]
+    if texts and options.text:
+        raise UsageError("`--text` must not be given beside a file of texts.")
+    if not texts:
+        return [Request(text=options.text, name=task.name, **shared)]
+    return [Request(text=text, name=f"{task.name}-{number:04}", **shared) for number, text in enumerate(texts)]
+
+
+def _files(given: str) -> list[Path]:
+    """A file, the audio files below a folder, or what a glob finds; in order of name."""
+    from uniaudio.audio.read import audio_suffixes
+
+    path = Path(given)
+    if path.is_dir():
+        found = sorted(file for file in path.rglob("*") if file.suffix.lower() in audio_suffixes() and file.is_file())
+    elif path.exists() or not any(letter in given for letter in "*?["):
+        return [path]
+    else:
+        root = Path(path.anchor or ".")
+        found = sorted(file for file in root.glob(str(path.relative_to(path.anchor))) if file.is_file())
+    if not found:
+        raise UsageError(f"INPUT must lead to audio files, but {given} leads to none.")
+    return found
+
+
+def _text_lines(path: Path, task: str) -> list[str]:
+    if path.suffix.lower() != ".txt":
+        raise UsageError(f"Task {task} takes no audio but `--text`, or a .txt file with a text a line, but got {path}.")
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: cannot be read as text ({error}).") from error
+    return [line for line in lines if line.strip()]
+
+
+def _output_paths(options: argparse.Namespace, names: Sequence[str]) -> list[Path]:
+    """One audio file an input; a clash of names is refused before anything is computed."""
+    if options.out is None:
+        raise UsageError("`--out` must name the audio file to write, or a folder for several inputs.")
+    is_file = options.out.suffix.lower() in (".wav", ".flac")
+    if len(names) == 1 and is_file:
+        return [options.out]
+    if options.out.suffix and not is_file:
+        raise UsageError(f"`--out` must end with .wav or .flac, or be a folder, but is {options.out}.")
+    if is_file or options.out.is_file():
+        raise UsageError(f"`--out` must be a folder for {len(names)} inputs, but is {options.out}.")
+    paths = [options.out / f"{Path(name).stem}.wav" for name in names]
+    twice = next((path for path in paths if paths.count(path) > 1), None)
+    if twice is not None:
+        raise UsageError(f"The inputs must have different names, but two would write {twice}.")
+    return paths
+
+
+def _write_clips(result: Any, path: Path) -> list[str]:
+    """Writes the answer's clips; several (the sources of a mixture) are numbered."""
+    from uniaudio.run.clips import write_clip
+
+    count = len(result.clips)
+    paths = [path] if count == 1 else [path.with_stem(f"{path.stem}-{number}") for number in range(1, count + 1)]
+    for one, samples in zip(paths, result.clips, strict=True):
+        write_clip(one, samples)
+    return [str(one) for one in paths]
+
+
+def _record(task: Any, result: Any, seed: int, files: list[str]) -> dict[str, Any]:
+    record: dict[str, Any] = {"input": result.name, "task": task.name, "finished": result.finished, "seed": seed}
+    if result.texts:
+        record["text"] = result.text
+    if len(result.texts) > 1:
+        record["texts"] = list(result.texts)
+    return {**record, "audio": files} if files else record
+
+
+class _Lines:
+    """JSON lines to a file, each as soon as it is known, or to standard output."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = None if path is None or str(path) == "-" else path
+        if self._path is not None:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._path.write_text("", encoding="utf-8")
+
+    def write(self, record: dict[str, Any]) -> None:
+        line = json.dumps(record, ensure_ascii=False)
+        if self._path is None:
+            print(line, flush=True)
+            return
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(line + "\n")

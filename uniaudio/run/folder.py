@@ -1,0 +1,238 @@
+"""Where a model's parts lie: a folder of its own, or a checkpoint in a store, read where it is.
+
+A folder holds
+    config.json  model*.safetensors  vocabulary.json    the language model
+    uniaudio.json                                       {"tasks": ["asr", …], "codec_fingerprint": "c81f…"}
+    tokenizer/tokenizer.json                            the text tokenizer; absent where text is bytes
+    codec/config.json  codec/codec.safetensors          the codec; absent where no clip is read or made
+
+A store is named by its root (its latest checkpoint), `ROOT/checkpoint/refs/stage3` or `ROOT/checkpoint/versions/<plan id>`.
+"""
+
+import json
+import shutil
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from uniaudio_schemas.checkpoint import Checkpoint
+from uniaudio_schemas.codec import CodecRow
+from uniaudio_schemas.errors import DataError, FingerprintError, UsageError
+from uniaudio_schemas.manifest import Manifest
+from uniaudio_schemas.store import Store
+
+from uniaudio.codec.codec import ReasoningCodec
+from uniaudio.lm import weights
+from uniaudio.lm.config import LMConfig
+from uniaudio.lm.model import UniAudioLM
+from uniaudio.sequence.vocabulary import Vocabulary
+from uniaudio.text.tokenizer import ByteTokenizer, HuggingFaceTokenizer, TextTokenizer
+from uniaudio.training.checkpoint import load_model
+
+ABOUT_FILE, TOKENIZER_FOLDER, CODEC_FOLDER = "uniaudio.json", "tokenizer", "codec"
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Parts:
+    """A model and what it is used with; the codec is read when it is first needed."""
+
+    model: UniAudioLM
+    vocabulary: Vocabulary
+    tokenizer: TextTokenizer
+    tasks: frozenset[str]
+    """Tasks, and mixture groups of tasks, that it was trained on."""
+    codec_fingerprint: str
+    """Of the codec whose codes it was trained on; empty where that is not known."""
+    load_codec: Callable[[], ReasoningCodec]
+
+
+def load_parts(path: str | Path, *, codec: str | Path | None = None, tokenizer: str | Path | None = None) -> Parts:
+    """The parts that lie at `path`; `codec` and `tokenizer` are folders to take instead of its own."""
+    found = Path(path)
+    if (found / weights.CONFIG_FILE).is_file():
+        return _from_folder(found, codec, tokenizer)
+    store, manifest = _find_version(found)
+    return _from_store(store, manifest, codec, tokenizer)
+
+
+def write_about(folder: Path, tasks: Iterable[str], codec_fingerprint: str) -> None:
+    """The file that makes a folder of weights a model that `load_parts` reads."""
+    about = {"tasks": sorted(tasks), "codec_fingerprint": codec_fingerprint}
+    (folder / ABOUT_FILE).write_text(json.dumps(about, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def copy_tokenizer(source: Path, folder: Path) -> None:
+    """Puts the tokenizer of `source` into a model's folder."""
+    (folder / TOKENIZER_FOLDER).mkdir(parents=True, exist_ok=True)
+    for name in TOKENIZER_FILES:
+        if (source / name).is_file():
+            shutil.copyfile(source / name, folder / TOKENIZER_FOLDER / name)
+
+
+def save_parts(parts: Parts, folder: str | Path) -> None:
+    """Writes a folder that stands alone; the tokenizer, unless it is of bytes, is copied by `copy_tokenizer`."""
+    path = Path(folder)
+    parts.model.save(path)
+    (path / weights.VOCABULARY_FILE).write_text(parts.vocabulary.to_json(), encoding="utf-8")
+    if parts.codec_fingerprint:
+        parts.load_codec().save(path / CODEC_FOLDER)
+    write_about(path, parts.tasks, parts.codec_fingerprint)
+
+
+def _from_folder(folder: Path, codec: str | Path | None, tokenizer: str | Path | None) -> Parts:
+    config = weights.read_config(folder)
+    vocabulary = _read_vocabulary(folder / weights.VOCABULARY_FILE)
+    if config.vocabulary_fingerprint:
+        vocabulary.require(config.vocabulary_fingerprint, f"{folder / weights.CONFIG_FILE}")
+    about = _read_about(folder / ABOUT_FILE)
+    own_tokenizer = folder / TOKENIZER_FOLDER
+    return Parts(
+        model=UniAudioLM.load(folder).eval(),
+        vocabulary=vocabulary,
+        tokenizer=_tokenizer(vocabulary, tokenizer or (own_tokenizer if own_tokenizer.is_dir() else None)),
+        tasks=frozenset(about["tasks"]),
+        codec_fingerprint=about["codec_fingerprint"],
+        load_codec=lambda: _codec_of_folder(
+            Path(codec or folder / CODEC_FOLDER), about["codec_fingerprint"], vocabulary
+        ),
+    )
+
+
+def _find_version(path: Path) -> tuple[Store, Manifest]:
+    """The store and the version of `checkpoint` that `path` names."""
+    if (path / "checkpoint" / "refs").is_dir():
+        root, folder, name = path, "refs", "latest"
+    else:
+        root, folder, name = path.parent.parent.parent, path.parent.name, path.name.removesuffix(".json")
+    is_store = (root / "checkpoint" / "refs").is_dir() and folder in ("refs", "versions")
+    store = Store(root)
+    manifest = None
+    if is_store:
+        manifest = store.head("checkpoint", name) if folder == "refs" else store.version("checkpoint", name)
+    if manifest is None:
+        raise UsageError(
+            f"`--model` must be the folder of a model or a store with a checkpoint, but {path} is neither. "
+            "`uniaudio demo` trains one, `uniaudio lm import` takes one over."
+        )
+    return store, manifest
+
+
+def _from_store(store: Store, manifest: Manifest, codec: str | Path | None, tokenizer: str | Path | None) -> Parts:
+    row = next(iter(store.rows(manifest, Checkpoint)))
+    config: dict[str, Any] = json.loads(row.config)
+    vocabulary = Vocabulary.from_json(json.dumps(config["vocabulary"]))
+    vocabulary.require(row.vocabulary_fingerprint, f"checkpoint {row.checkpoint_id[:8]}")
+    model = UniAudioLM(LMConfig.from_json(json.dumps(config["model"])))
+    load_model(store.open_blob(row.weights), model)
+
+    def load_codec() -> ReasoningCodec:
+        if codec is not None:
+            return _codec_of_folder(Path(codec), row.codec_fingerprint, vocabulary)
+        found = _codec_of_store(store, row.codec_fingerprint)
+        _check_codec(found, vocabulary, f"{store.root}: codec {row.codec_fingerprint[:8]}")
+        return found
+
+    return Parts(
+        model=model.eval(),
+        vocabulary=vocabulary,
+        tokenizer=_tokenizer(vocabulary, tokenizer),
+        tasks=frozenset(_trained_groups(store, row)),
+        codec_fingerprint=row.codec_fingerprint,
+        load_codec=load_codec,
+    )
+
+
+def _trained_groups(store: Store, row: Checkpoint) -> set[str]:
+    """Mixture groups that the checkpoint and those it was trained from have drawn examples of."""
+    known = {
+        found.checkpoint_id: found
+        for version in store.versions("checkpoint")
+        for found in store.rows(version, Checkpoint)
+    }
+    groups: set[str] = set()
+    current: Checkpoint | None = row
+    while current is not None:
+        groups |= {entry.mixture for entry in current.ledger if entry.num_examples}
+        current = known.pop(current.parent, None) if current.parent else None
+    return groups
+
+
+def _codec_of_store(store: Store, fingerprint: str) -> ReasoningCodec:
+    for version in store.versions("codec"):
+        for row in store.rows(version, CodecRow):
+            if row.codec_id == fingerprint:
+                return ReasoningCodec.load_files(row.config, store.open_blob(row.weights))
+    raise FingerprintError(
+        f"{store.root}: the model was trained on codes of codec {fingerprint[:8]}, but the store does not hold it any "
+        "more; name its folder with `--codec`."
+    )
+
+
+def _codec_of_folder(folder: Path, fingerprint: str, vocabulary: Vocabulary) -> ReasoningCodec:
+    if not (folder / "config.json").is_file():
+        raise UsageError(f"`--codec` must be the folder of the model's codec, but {folder} holds none.")
+    codec = ReasoningCodec.load(folder)
+    if fingerprint and codec.fingerprint != fingerprint:
+        raise FingerprintError(
+            f"{folder}: the model was trained on codes of codec {fingerprint[:8]}, but this one is "
+            f"{codec.fingerprint[:8]}; name the right folder with `--codec`."
+        )
+    _check_codec(codec, vocabulary, str(folder))
+    return codec
+
+
+def _check_codec(codec: ReasoningCodec, vocabulary: Vocabulary, where: str) -> None:
+    """The id ranges of the vocabulary must be the codec's codebooks."""
+    for kind in ("reasoning", "reconstruction"):
+        num_codes = getattr(vocabulary, f"{kind}_codes")
+        size = getattr(codec.config, f"{kind}_codebook_size")
+        if num_codes != size:
+            raise FingerprintError(
+                f"{where}: the model's vocabulary {vocabulary.fingerprint[:8]} has {num_codes} {kind} codes, but the "
+                f"codec has {size}; name the codec it was trained with by `--codec`."
+            )
+
+
+def _tokenizer(vocabulary: Vocabulary, folder: str | Path | None) -> TextTokenizer:
+    found: TextTokenizer = HuggingFaceTokenizer.from_folder(folder) if folder else ByteTokenizer()
+    if found.fingerprint != vocabulary.tokenizer_fingerprint:
+        raise FingerprintError(
+            f"the model's text tokenizer is {vocabulary.tokenizer_fingerprint[:8]}, but "
+            f"{folder or 'the one of bytes'} is {found.fingerprint[:8]}; name its folder with `--tokenizer`."
+        )
+    return found
+
+
+def _read_about(path: Path) -> dict[str, Any]:
+    try:
+        about = json.loads(_read(path))
+        return {"tasks": [str(name) for name in about["tasks"]], "codec_fingerprint": str(about["codec_fingerprint"])}
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise DataError(f"{path}: must hold `tasks` and `codec_fingerprint`, but does not ({error}).") from error
+
+
+def _read_vocabulary(path: Path) -> Vocabulary:
+    try:
+        return Vocabulary.from_json(_read(path))
+    except (json.JSONDecodeError, TypeError, UsageError) as error:
+        raise DataError(f"{path}: must hold a vocabulary, but does not ({error}).") from error
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); the folder of a model must hold it.") from error
+
+
+def to_device(parts: Parts, device: str, dtype: torch.dtype | None) -> None:
+    """Moves the language model; `dtype` None keeps its own."""
+    try:
+        parts.model.to(device=torch.device(device), dtype=dtype)
+    except (RuntimeError, AssertionError) as error:
+        # Torch says "no such device" in either way, and how it was built in the lines behind.
+        reason = str(error).splitlines()[0]
+        raise UsageError(f"`device` must be one that torch can use here, but is {device!r} ({reason}).") from error

@@ -1,0 +1,81 @@
+"""Makes a whole model folder of other people's weights: weights, vocabulary, tokenizer, codec and what it was trained on.
+
+Reads    a released checkpoint and its llm_config.yaml, or a LlamaForCausalLM folder
+Writes   what `uniaudio.run.folder` reads
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from uniaudio.codec.codec import ReasoningCodec
+from uniaudio.lm import weights
+from uniaudio.lm.config import LMConfig
+from uniaudio.lm.model import UniAudioLM
+from uniaudio.lm.pretrained import llama_config, load_llama, num_text_rows
+from uniaudio.lm.released import import_released
+from uniaudio.lm.released_vocabulary import REASONING_CODES, RECONSTRUCTION_CODES
+from uniaudio.run.folder import CODEC_FOLDER, copy_tokenizer, write_about
+from uniaudio.sequence.vocabulary import Vocabulary
+from uniaudio.tasks import TASKS
+from uniaudio.text.tokenizer import ByteTokenizer, HuggingFaceTokenizer, TextTokenizer
+
+
+def import_release(
+    checkpoint: Path,
+    llm_config: Path,
+    out: Path,
+    *,
+    tokenizer: Path | None = None,
+    codec: Path | None = None,
+    dtype: str | None = None,
+    skip_objects: bool = False,
+) -> LMConfig:
+    """A released checkpoint; it knows the tasks that the authors' code has."""
+    found = HuggingFaceTokenizer.from_folder(tokenizer) if tokenizer else None
+    loaded = ReasoningCodec.load(codec) if codec else None
+    config = import_released(
+        checkpoint, llm_config, out, dtype=_dtype(dtype), tokenizer=found, skip_objects=skip_objects
+    )
+    _finish(out, tokenizer, loaded, [name for name, task in TASKS.items() if task.authors_name])
+    return config
+
+
+def import_llama(
+    folder: Path,
+    out: Path,
+    *,
+    tokenizer: Path | None = None,
+    codec: Path | None = None,
+    size: str = "starter",
+    seed: int = 0,
+    dtype: str | None = None,
+) -> LMConfig:
+    """A text model as the backbone of a fresh model of `size`; it knows text alone until it is trained."""
+    loaded = ReasoningCodec.load(codec) if codec else None
+    own = tokenizer or (folder if (folder / "tokenizer.json").is_file() else None)
+    reader: TextTokenizer = HuggingFaceTokenizer.from_folder(own) if own else ByteTokenizer()
+    num_reasoning = loaded.config.reasoning_codebook_size if loaded else REASONING_CODES
+    num_reconstruction = loaded.config.reconstruction_codebook_size if loaded else RECONSTRUCTION_CODES
+    vocabulary = Vocabulary.build(reader, num_reasoning, num_reconstruction)
+    # Embedding tables are often padded: ids that the tokenizer never gives are rows of the model all the same.
+    vocabulary = replace(vocabulary, text_size=max(vocabulary.text_size, num_text_rows(folder)))
+    model = UniAudioLM(llama_config(folder, LMConfig.preset(size, vocabulary)), seed=seed)
+    load_llama(model, folder)
+    weights.save(model.state_dict(), model.config, out, dtype=_dtype(dtype))
+    (out / weights.VOCABULARY_FILE).write_text(vocabulary.to_json(), encoding="utf-8")
+    _finish(out, own, loaded, ["text_only"])
+    return model.config
+
+
+def _finish(out: Path, tokenizer: Path | None, codec: ReasoningCodec | None, tasks: list[str]) -> None:
+    if tokenizer is not None:
+        copy_tokenizer(tokenizer, out)
+    if codec is not None:
+        codec.save(out / CODEC_FOLDER)
+    write_about(out, tasks, codec.fingerprint if codec else "")
+
+
+def _dtype(name: str | None) -> torch.dtype | None:
+    return None if name is None else getattr(torch, name)

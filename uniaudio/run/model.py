@@ -1,0 +1,280 @@
+"""A trained model, ready to answer. START HERE.
+
+    model = UniAudio.from_pretrained("models/mine")
+    model.run("asr", "clip.wav").text                                  -> "let's go"
+    model.run("tts", text="Good morning.").audio                       -> [N] float32 at 24 kHz
+    model.run_all("caption", [Request(audio=path) for path in paths])  -> one batch, one result a request
+    for word in model.stream("qa", "clip.wav", text="Who speaks?"): …
+
+Clips are encoded by the codec, laid out as the task says, answered by `uniaudio.lm.generate` and decoded again.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from uniaudio_schemas.errors import UsageError
+from uniaudio_schemas.tokens import Tokens
+
+from uniaudio.audio.frames import RECONSTRUCTION_HOP, SAMPLE_RATE
+from uniaudio.audio.loudness import limit_peak
+from uniaudio.codec.codec import Codes, ReasoningCodec
+from uniaudio.lm.answer import Generated
+from uniaudio.lm.generate import Decoding
+from uniaudio.lm.grammar import TEXT
+from uniaudio.lm.sampling import Sampling
+from uniaudio.lm.score import Score, score
+from uniaudio.run.clips import read_clip
+from uniaudio.run.folder import Parts, load_parts, save_parts, to_device
+from uniaudio.run.request import Audio, Request, check_runnable, condition_of, continues_text, plan_of_task
+from uniaudio.sequence.build import lay_out_segments
+from uniaudio.sequence.layout import Grid, Segment, lay_out
+from uniaudio.tasks import TASKS, Task, find_task
+
+GREEDY = Sampling()
+WARM = Sampling(temperature=0.9, top_k=50)
+"""The authors' values for audio; text answers are greedy (lm.md 6.4)."""
+Progress = Callable[[int, int], None]
+"""Is told the answers that are done and the positions written so far."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Options:
+    """How answers are written; the defaults fit every task."""
+
+    sampling: Sampling | None = None
+    """None: greedy for text, temperature 0.9 and the 50 likeliest codes for audio."""
+    max_seconds: float = 30.0
+    """Longest audio segment."""
+    max_text: int = 256
+    """Most text ids of a segment."""
+    decode_steps: int = 10
+    """Steps of the codec's flow."""
+    language: str = "en"
+    """Of the prompt."""
+    wording: int = 0
+    """Decides which of the task's prompts is used and where a long voice clip is cut: never the place in a batch."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Result:
+    """One answer."""
+
+    name: str
+    text: str
+    """Of the last text segment; empty where the task writes audio alone."""
+    texts: tuple[str, ...]
+    clips: tuple[np.ndarray, ...]
+    """Every clip written, `[N]` float32 at 24 kHz, in order."""
+    generated: Generated
+    """Codes and ids as they were sampled."""
+
+    @property
+    def audio(self) -> np.ndarray:
+        """The first clip; UsageError where the task writes text alone."""
+        if not self.clips:
+            raise UsageError("`audio` must be of a task that writes audio, but this answer holds text alone.")
+        return self.clips[0]
+
+    @property
+    def finished(self) -> Literal["stop", "length"]:
+        """`length` where a segment met its cap."""
+        return self.generated.finished
+
+
+def default_sampling(task: Task) -> Sampling:
+    """Of a task that nobody said more about."""
+    return GREEDY if set(plan_of_task(task)) == {TEXT} else WARM
+
+
+class UniAudio:
+    """The one front door to all tasks."""
+
+    def __init__(self, parts: Parts) -> None:
+        self.parts = parts
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        path: str | Path,
+        *,
+        codec: str | Path | None = None,
+        tokenizer: str | Path | None = None,
+        device: str = "cpu",
+        dtype: torch.dtype | None = None,
+    ) -> "UniAudio":
+        """The model at `path`: a folder that `save` or `uniaudio lm import` wrote, or a store with a checkpoint."""
+        parts = load_parts(path, codec=codec, tokenizer=tokenizer)
+        to_device(parts, device, dtype)
+        return cls(parts)
+
+    @cached_property
+    def codec(self) -> ReasoningCodec:
+        """Read when the first clip is encoded or decoded."""
+        return self.parts.load_codec().to(self.parts.model.device).eval()
+
+    @property
+    def tasks(self) -> list[str]:
+        """Names of the tasks that it was trained on and can run."""
+        return [name for name, task in TASKS.items() if self._knows(task) and task.mixture == name]
+
+    def run(
+        self,
+        task: str,
+        audio: Audio | None = None,
+        *,
+        text: str = "",
+        style: str = "",
+        voice: Audio | None = None,
+        examples: Sequence[tuple[Audio, ...]] = (),
+        options: Options | None = None,
+    ) -> Result:
+        """The answer to one request; `request.Request` says what the arguments are."""
+        request = Request(audio=audio, text=text, style=style, voice=voice, examples=tuple(examples))
+        return self.run_all(task, [request], options)[0]
+
+    def run_all(
+        self,
+        task: str,
+        requests: Sequence[Request],
+        options: Options | None = None,
+        on_progress: Progress | None = None,
+    ) -> list[Result]:
+        """The answers to `requests`, written in one batch; row i draws from the seed plus i."""
+        chosen = options or Options()
+        found = self._find(task)
+        if not requests:
+            return []
+        decoding = self._decoding(found, requests, chosen)
+        written = 0
+        for _, piece in decoding.run():
+            written += bool(piece.ids)
+            if on_progress is not None:
+                on_progress(sum(answer.is_done for answer in decoding.answers), written)
+        answers = [answer.result() for answer in decoding.answers]
+        spoken = iter(self._decode([codes for answer in answers for codes in _codes_of(answer)], chosen))
+        return [
+            self._result(request, answer, tuple(next(spoken) for _ in _codes_of(answer)))
+            for request, answer in zip(requests, answers, strict=True)
+        ]
+
+    def stream(
+        self, task: str, audio: Audio | None = None, *, text: str = "", options: Options | None = None
+    ) -> Iterator[str]:
+        """The answer's text as it is written, in pieces of whole characters."""
+        found = self._find(task)
+        if set(plan_of_task(found)) != {TEXT}:
+            raise UsageError(f"`task` must write text to be streamed, but {found.name} does not.")
+        decoding = self._decoding(found, [Request(audio=audio, text=text)], options or Options())
+        return self._stream(decoding)
+
+    def score(self, task: str, answers: Sequence[str], request: Request, options: Options | None = None) -> list[Score]:
+        """The log likelihood of each of `answers` (texts) to a request, its opening tag and its end included."""
+        found, chosen = self._find(task), options or Options()
+        slots = [slot for slot in found.order if slot.loss]
+        if len(slots) != 1 or slots[0].kind != TEXT:
+            raise UsageError(f"`task` must write one text to score texts, but is {found.name} ({found.describe()}).")
+        [prompt] = self._prompts(found, [request], chosen)
+        tokenizer, specials = self.parts.tokenizer, self.parts.tokenizer.specials
+        wrapper = slots[0].wrapper
+        begin = [specials[f"{wrapper}_start"]] if wrapper else []
+        if not continues_text(found):
+            begin.append(specials["bos"])
+        ids = [[*begin, *tokenizer.encode(answer), specials["eos"]] for answer in answers]
+        return score(self.parts.model, prompt, [lay_out([_text_segment(one)]) for one in ids])
+
+    def save(self, folder: str | Path) -> None:
+        """Writes a folder that `from_pretrained` reads and that needs no store."""
+        save_parts(self.parts, folder)
+
+    def _knows(self, task: Task) -> bool:
+        return bool({task.name, task.mixture} & self.parts.tasks)
+
+    def _find(self, name: str) -> Task:
+        task = find_task(name)
+        check_runnable(task)
+        if not self._knows(task):
+            known = ", ".join(self.tasks) or "none that it can run"
+            raise UsageError(f"`task` must be one that the model was trained on ({known}), but is {task.name}.")
+        return task
+
+    def _decoding(self, task: Task, requests: Sequence[Request], options: Options) -> Decoding:
+        plan = plan_of_task(task)
+        sampling = options.sampling or default_sampling(task)
+        max_frames = max(1, int(options.max_seconds * SAMPLE_RATE) // RECONSTRUCTION_HOP)
+        prompts = self._prompts(task, requests, options)
+        caps = (max_frames, options.max_text)
+        return Decoding(self.parts.model, prompts, self.parts.vocabulary, plan, caps, sampling, None)
+
+    def _prompts(self, task: Task, requests: Sequence[Request], options: Options) -> list[Grid]:
+        """Each request on the grid; all their clips are encoded together."""
+        conditions = [
+            condition_of(task, request, seed=options.wording, language=options.language) for request in requests
+        ]
+        waveforms = [read_clip(clip) for condition in conditions for clip in condition.clips.values()]
+        codes = iter(self.codec.encode(waveforms) if waveforms else [])
+        grids = []
+        for condition, request in zip(conditions, requests, strict=True):
+            tokens = {name: _tokens(name, next(codes)) for name in condition.clips}
+            segments = lay_out_segments(
+                condition.segments, tokens, self.parts.tokenizer, self.parts.vocabulary, seed=str(options.wording)
+            )
+            if continues_text(task):
+                start = [self.parts.tokenizer.specials["bos"], *self.parts.tokenizer.encode(request.text)]
+                segments.append(_text_segment(start))
+            grids.append(lay_out(segments))
+        return grids
+
+    def _decode(self, codes: list[Codes], options: Options) -> list[np.ndarray]:
+        if not codes:
+            return []
+        made = self.codec.decode(codes, steps=options.decode_steps)
+        return [limit_peak(np.nan_to_num(samples)) for samples in made]
+
+    def _result(self, request: Request, answer: Generated, clips: tuple[np.ndarray, ...]) -> Result:
+        specials = self.parts.tokenizer.specials.values()
+        texts = tuple(
+            self.parts.tokenizer.decode([int(i) for i in ids if int(i) not in specials]).strip()
+            for ids in answer.all_of(TEXT)
+        )
+        return Result(name=request.name, text=texts[-1] if texts else "", texts=texts, clips=clips, generated=answer)
+
+    def _stream(self, decoding: Decoding) -> Iterator[str]:
+        tokenizer, ids, shown = self.parts.tokenizer, [], ""
+        specials = set(tokenizer.specials.values())
+        for _, piece in decoding.run():
+            ids += [token for token in piece.ids if token not in specials]
+            text = tokenizer.decode(ids)
+            # The bytes of one character may come in several ids.
+            if text.startswith(shown) and not (text.endswith("\N{REPLACEMENT CHARACTER}") and piece.finished is None):
+                if new := text[len(shown) :]:
+                    yield new
+                shown = text
+
+
+def _codes_of(answer: Generated) -> list[Codes]:
+    """The clips of an answer: each reconstruction segment, with the reasoning segment before it."""
+    found, reasoning = [], np.zeros((0, 8), np.int16)
+    for segment in answer.segments:
+        if segment.kind == "reasoning":
+            reasoning = segment.ids
+        elif segment.kind == "reconstruction":
+            found.append(Codes(reasoning, segment.ids, len(segment.ids) * RECONSTRUCTION_HOP))
+    return found
+
+
+def _tokens(name: str, codes: Codes) -> Tokens:
+    return Tokens(
+        clip_id=name,
+        num_samples=codes.num_samples,
+        reasoning_codes=codes.reasoning,
+        reconstruction_codes=codes.reconstruction,
+    )
+
+
+def _text_segment(ids: list[int]) -> Segment:
+    return Segment(np.asarray(ids, np.int64), False)
