@@ -142,7 +142,7 @@ def test_grpo_without_the_phase_whose_decoder_it_needs_is_refused(
 def test_features_are_computed_anew_once_the_encoders_learned(
     new_codec: NewCodec, short: Short, train_clips: list[TrainingClip], held_out_clips: list[TrainingClip]
 ) -> None:
-    phases = [short(codec_phase(name), 2) for name in ("reasoning", "encoders", "reconstruction")]
+    phases = [short(codec_phase(name), 2) for name in ("reconstruction", "encoders", "decoder")]
     together, apart = new_codec(), new_codec()
     train_codec(together, phases, train_clips, held_out_clips[:1])
     for phase in phases:
