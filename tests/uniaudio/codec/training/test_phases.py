@@ -13,6 +13,7 @@ from uniaudio_schemas.codec import Metric
 from uniaudio_schemas.errors import UsageError
 
 from uniaudio.codec.codec import ReasoningCodec
+from uniaudio.codec.compat import compat_condition
 from uniaudio.codec.training import train_codec
 from uniaudio.codec.training_clips import TrainingClip
 from uniaudio.codec.training_state import TrainingState
@@ -156,3 +157,14 @@ def test_a_phase_survives_json() -> None:
     for name in PHASES:
         phase = codec_phase(name, "starter")
         assert CodecPhase.from_dict(json.loads(json.dumps(phase.to_dict()))) == phase
+
+
+def test_what_told_crops_are_conditioned_on_is_what_the_released_decoder_adds(new_codec: NewCodec) -> None:
+    codec = new_codec()
+    generator = torch.Generator().manual_seed(0)
+    codes = torch.randint(codec.config.reconstruction_codebook_size, (1, 10, 8), generator=generator)
+    reasoning = torch.randint(codec.config.reasoning_codebook_size, (1, 4, 8), generator=generator)
+    branch = codec.reconstruction
+    told = branch.reasoning_condition(codec.reasoning.quantizer.decode(reasoning), 10)
+    assert torch.allclose(branch.condition(codes, told), compat_condition(codec, codes, reasoning), atol=1e-6)
+    assert not torch.allclose(branch.condition(codes, told), branch.condition(codes), atol=1e-3)
