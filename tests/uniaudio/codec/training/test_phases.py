@@ -13,6 +13,8 @@ from uniaudio_schemas.codec import Metric
 from uniaudio_schemas.errors import UsageError
 
 from uniaudio.codec.codec import ReasoningCodec
+from uniaudio.codec.compat import compat_condition
+from uniaudio.codec.decoding import LATENTS_PER_FRAME
 from uniaudio.codec.training import train_codec
 from uniaudio.codec.training_clips import TrainingClip
 from uniaudio.codec.training_state import TrainingState
@@ -142,7 +144,7 @@ def test_grpo_without_the_phase_whose_decoder_it_needs_is_refused(
 def test_features_are_computed_anew_once_the_encoders_learned(
     new_codec: NewCodec, short: Short, train_clips: list[TrainingClip], held_out_clips: list[TrainingClip]
 ) -> None:
-    phases = [short(codec_phase(name), 2) for name in ("reasoning", "encoders", "reconstruction")]
+    phases = [short(codec_phase(name), 2) for name in ("reconstruction", "encoders", "decoder")]
     together, apart = new_codec(), new_codec()
     train_codec(together, phases, train_clips, held_out_clips[:1])
     for phase in phases:
@@ -156,3 +158,15 @@ def test_a_phase_survives_json() -> None:
     for name in PHASES:
         phase = codec_phase(name, "starter")
         assert CodecPhase.from_dict(json.loads(json.dumps(phase.to_dict()))) == phase
+
+
+def test_what_told_crops_are_conditioned_on_is_what_the_released_decoder_adds(new_codec: NewCodec) -> None:
+    codec = new_codec()
+    generator = torch.Generator().manual_seed(0)
+    codes = torch.randint(codec.config.reconstruction_codebook_size, (1, 10, 8), generator=generator)
+    reasoning = torch.randint(codec.config.reasoning_codebook_size, (1, 4, 8), generator=generator)
+    branch = codec.reconstruction
+    told = branch.reasoning_condition(codec.reasoning.quantizer.decode(reasoning), 10)
+    released = compat_condition(codec, codes, reasoning)[:, ::LATENTS_PER_FRAME]
+    assert torch.allclose(branch.condition(codes, told), released, atol=1e-6)
+    assert not torch.allclose(branch.condition(codes, told), branch.condition(codes), atol=1e-3)
