@@ -145,5 +145,7 @@ def test_codec_import_says_which_file_is_missing_or_foreign(tmp_path, capsys):
     assert "must hold a codec checkpoint, but only scalar is there" in capsys.readouterr().err
     assert run(tmp_path / "foreign.safetensors", "--out", tmp_path / "out") == 2
     assert "foreign.safetensors: holds none of" in capsys.readouterr().err
+    assert run(tmp_path / "scalar.safetensors", tmp_path / "scalar.safetensors", "--out", tmp_path / "out") == 2
+    assert "scalar.safetensors is a second scalar file" in capsys.readouterr().err
     assert run(tmp_path / "none.pth", "--out", tmp_path / "out") == 2
     assert "none.pth is none" in capsys.readouterr().err

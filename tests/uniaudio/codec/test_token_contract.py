@@ -194,3 +194,26 @@ def test_codec_a_million_codes_of_real_audio_do_not_differ_between_batches_and_w
     print(f"{alone['codes']} codes of {alone['clips']} clips, {alone['seconds']} s")
     assert int(alone["codes"]) >= 1_000_000, "the folder must hold at least two hours of audio"
     assert {name for name in alone if alone[name] != mixed.get(name)} == set()
+
+
+MEASURE = """
+import resource, sys
+import numpy as np
+from uniaudio.testing import a_waveform, tiny_codec
+block = np.stack([np.resize(a_waveform(10.0), 441_000)] * 2)
+codes = tiny_codec().encode_blocks((block for _ in range(int(sys.argv[1]))), 44_100)
+print(codes.num_samples, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+@pytest.mark.slow
+def test_codec_the_memory_of_encoding_does_not_grow_with_the_clip():
+    """Two minutes against sixteen, in processes of their own, in KiB at most; half a minute of samples has 6 MiB."""
+    found = {}
+    for num_blocks in (12, 96):
+        done = subprocess.run(
+            [sys.executable, "-c", MEASURE, str(num_blocks)], capture_output=True, text=True, check=True
+        )
+        num_samples, found[num_blocks] = map(int, done.stdout.split())
+        assert num_samples == num_blocks * 240_000
+    assert found[96] - found[12] < 64 * 1024
