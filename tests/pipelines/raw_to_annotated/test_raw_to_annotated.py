@@ -28,7 +28,7 @@ class Counter:
     name: ClassVar[str] = "counter"
     domains: ClassVar[frozenset[str]] = frozenset({"speech"})
 
-    def __init__(self, models: Path) -> None:
+    def __init__(self, models: Path, device: str) -> None:
         del models
 
     @classmethod
@@ -68,7 +68,7 @@ def annotate(
     store: Store, annotators: tuple[type[Annotator], ...] = (Counter,), **changes: Any
 ) -> tuple[Manifest, list[Annotated]]:
     def make(root: str, job: RawToAnnotated, plan: Plan) -> AnnotateWorker:
-        return AnnotateWorker.with_annotators(root, job, plan, [cls(Path()) for cls in annotators])
+        return AnnotateWorker.with_annotators(root, job, plan, [cls(Path(), "cpu") for cls in annotators])
 
     manifest = run_edge(store, RawToAnnotated(annotators=(), **changes), make, num_workers=0)
     return manifest, list(store.rows(manifest, Annotated))
