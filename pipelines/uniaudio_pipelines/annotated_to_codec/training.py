@@ -18,7 +18,7 @@ from uniaudio.stages.codec_phase import CodecPhase
 from uniaudio_pipelines.annotated_to_codec.job import AnnotatedToCodec
 from uniaudio_pipelines.metering import usage
 
-RESULT_FILE, PROGRESS_FILE = "result.json", "progress.json"
+RESULT_FILE = "result.json"
 MAX_FAILURES = 3
 """Times a worker group may die before the run gives up."""
 

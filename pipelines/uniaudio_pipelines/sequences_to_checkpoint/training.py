@@ -18,10 +18,10 @@ from uniaudio_schemas.store import Store
 
 from uniaudio.stages.config import MixturePhase, StageConfig
 from uniaudio_pipelines.metering import usage
+from uniaudio_pipelines.progress_file import PROGRESS_FILE, write_progress
 from uniaudio_pipelines.sequences_to_checkpoint.job import DueStage, SequencesToCheckpoint
 
 RESULT_FILE = "result.json"
-PROGRESS_FILE = "progress.json"
 MAX_FAILURES = 3
 """Times a worker group may die before the run gives up."""
 WORKER_ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE"}
@@ -101,6 +101,7 @@ def train_worker(config: dict[str, Any]) -> None:
 
     from uniaudio.training.checkpoint import TrainingState
     from uniaudio.training.loop import train_stage
+    from uniaudio.training.metrics import Progress
 
     store, stage = Store(config["store"]), stage_from_dict(config["stage"])
     rank = ray.train.get_context().get_world_rank()
@@ -110,9 +111,12 @@ def train_worker(config: dict[str, Any]) -> None:
         checkpoint = RayCheckpoint.from_directory(str(folder)) if folder is not None else None
         ray.train.report({"step": state.step}, checkpoint=checkpoint)
 
-    progress = _ProgressFile(run_folder(store, config["plan_id"]) / PROGRESS_FILE) if rank == 0 else None
+    def show(progress: Progress) -> None:
+        state = {"line": progress.line(), "step": progress.step, "pid": os.getpid()}
+        write_progress(run_folder(store, config["plan_id"]) / PROGRESS_FILE, state)
+
     last = ray.train.get_checkpoint()
-    options = {"device": config["device"], "on_checkpoint": report, "on_progress": progress}
+    options = {"device": config["device"], "on_checkpoint": report, "on_progress": show if rank == 0 else None}
     if last is None:
         result = train_stage(model, stage, data, **options)
     else:
@@ -185,16 +189,3 @@ def _write_final(folder: Path, model: Any, result: dict[str, Any]) -> None:
     save_file(model_tensors(model), partial / MODEL_FILE)
     (partial / RESULT_FILE).write_text(json.dumps(result, sort_keys=True), encoding="utf-8")
     partial.replace(folder)
-
-
-class _ProgressFile:
-    """Where rank 0 stands, for the driver to read: replaced as a whole, so never half read."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __call__(self, progress: Any) -> None:
-        state = {"stage": progress.stage, "step": progress.step, "line": progress.line(), "pid": os.getpid()}
-        partial = self.path.with_suffix(".partial")
-        partial.write_text(json.dumps(state), encoding="utf-8")
-        partial.replace(self.path)
