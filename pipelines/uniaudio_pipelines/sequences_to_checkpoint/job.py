@@ -98,6 +98,8 @@ class SequencesToCheckpoint:
 
     def _plan(self, stage: StageConfig, sequences: Manifest, start: Manifest | None) -> Plan:
         parents = {"sequences": sequences.content_id}
+        # Two codecs may give the same codes, and so the same sequences; the checkpoint names its codec.
+        parents |= {kind: content_id for kind, content_id in sequences.parents.items() if kind == "codec"}
         if start is not None:
             parents["checkpoint"] = start.content_id
         # Through JSON types only: tuples would not survive the manifest.

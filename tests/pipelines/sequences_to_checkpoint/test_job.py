@@ -48,6 +48,12 @@ def test_without_sequences_the_job_says_what_to_run(tmp_path: Path) -> None:
         JOB.plan(Store(tmp_path))
 
 
+def test_the_same_codes_of_another_codec_train_another_checkpoint(tmp_path: Path) -> None:
+    one, other = (put_sequences(tmp_path / codec, codec=codec) for codec in ("one", "other"))
+    assert one.content_id == other.content_id
+    assert JOB.plan(Store(tmp_path / "one")).plan_id != JOB.plan(Store(tmp_path / "other")).plan_id
+
+
 def test_a_stage_without_a_training_example_is_left_out(tmp_path: Path) -> None:
     sequences = put_sequences(tmp_path / "audio", without="text_only")
     assert JOB.learnable(sequences) == tuple(name for name in JOB.stages if name != "text_warmup")
