@@ -14,7 +14,7 @@ from uniaudio_pipelines.raw_to_annotated.job import RawToAnnotated
 from uniaudio_pipelines.raw_to_annotated.splits import assign_splits
 
 _COLUMNS = [
-    "clip_id", "medium", "corpus", "domain", "sample_rate", "num_samples", "split_group", "part_of", "text"
+    "clip_id", "medium", "corpus", "domain", "sample_rate", "num_samples", "split_group", "speaker", "part_of", "text"
 ]  # fmt: skip
 
 
@@ -69,6 +69,11 @@ def _facts(table: pa.Table) -> list[dict[str, Any]]:
     return rows
 
 
+def _voice(row: dict[str, Any]) -> str | None:
+    """A voice that was trained on must not be held out. Names of speakers are their corpus' own."""
+    return f"{row['corpus']}/{row['speaker']}" if row["speaker"] else None
+
+
 def _candidate(row: dict[str, Any], job: RawToAnnotated) -> Candidate:
     duration_s = row["num_samples"] / row["sample_rate"] if row["sample_rate"] else 0.0
     if row["medium"] == "text":
@@ -86,7 +91,7 @@ def _candidate(row: dict[str, Any], job: RawToAnnotated) -> Candidate:
         duration_s=duration_s,
         used_s=used,
         recording=recording,
-        split_group=row["split_group"] or recording,
+        split_group=row["split_group"] or _voice(row) or recording,
     )
 
 

@@ -15,7 +15,9 @@ def put_sequences(root: Path, *, num_shards: int = 2, without: str = "", codec: 
     store, vocabulary = Store(root), tiny_vocabulary()
     rows = [row for row in tiny_sequences() if row.mixture != without]
     units = [f"synthetic-{number:05d}" for number in range(num_shards)]
-    plan = Plan(kind="sequences", schema_version=1, parents={"codec": codec}, parameters={}, code_version="test", units=units)
+    plan = Plan(
+        kind="sequences", schema_version=1, parents={"codec": codec}, parameters={}, code_version="test", units=units
+    )
     metadata = {
         "vocabulary": vocabulary.to_json(),
         "vocabulary_fingerprint": vocabulary.fingerprint,
