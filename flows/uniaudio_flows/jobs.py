@@ -55,9 +55,16 @@ def bring_up_to_date(job: Any, log: Log) -> Manifest:
     if found is not None:
         return found
     settings = load_settings()
-    store = Store(settings.store)
+    store, client = Store(settings.store), _client(settings)
+    submission_id = _running(client, settings, job)
+    if submission_id:
+        log.info("its Ray job %s runs already: following it", submission_id)
+        _follow(client, submission_id, Artifacts(job.WRITES, log), log)
+        # It may have begun before the parents changed.
+        found = published(job, log)
+        if found is not None:
+            return found
     plan = job.plan(store)
-    client = _client(settings)
     submission_id = _submit(client, settings, job, plan.plan_id)
     log.info("making %s (%s): Ray job %s/#/jobs/%s", plan.kind, plan.plan_id[:8], client.get_address(), submission_id)
     artifacts = Artifacts(plan.kind, log)
@@ -80,24 +87,31 @@ def _client(settings: Settings) -> "JobSubmissionClient":
         raise UsageError(f"no Ray head answers at {address}: start it with `uniaudio up`.") from error
 
 
-def _submit(client: "JobSubmissionClient", settings: Settings, job: Any, plan_id: str) -> str:
-    """The id of a running job that does the same, or of a new one."""
+def _described(settings: Settings, job: Any) -> dict[str, str]:
+    """By which a job is found again: not by its plan, since an edge of several stages is at a later plan by then."""
     fields = json.dumps(asdict(job), sort_keys=True)
-    jobs = client.list_jobs()
-    for details in jobs:
-        # By its fields and not by the plan: an edge of several stages is at a later plan by now.
-        said = details.metadata or {}
-        is_same = said.get("fields") == fields and said.get("edge") == job.EDGE
-        if is_same and not details.status.is_terminal():
+    return {"job_name": job.EDGE, "edge": job.EDGE, "store": str(settings.store), "fields": fields}
+
+
+def _running(client: "JobSubmissionClient", settings: Settings, job: Any) -> str | None:
+    """The id of an unfinished job that does the same in the same store: a flow that was killed left it."""
+    described = _described(settings, job)
+    for details in client.list_jobs():
+        if details.metadata == described and not details.status.is_terminal():
             return str(details.submission_id)
-    num_attempts = sum((details.submission_id or "").startswith(f"{plan_id}-") for details in jobs)
+    return None
+
+
+def _submit(client: "JobSubmissionClient", settings: Settings, job: Any, plan_id: str) -> str:
+    """Returns the id of the new job."""
+    described = _described(settings, job)
+    num_attempts = sum((details.submission_id or "").startswith(f"{plan_id}-") for details in client.list_jobs())
     submission_id = f"{plan_id}-{num_attempts + 1}"
     command = [sys.executable, "-m", f"uniaudio_pipelines.{job.EDGE}", "--store", str(settings.store)]
-    command += ["--job", fields, "--run-id", submission_id]
+    command += ["--job", described["fields"], "--run-id", submission_id]
     environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     # PASSIVE: threads that wait for each other sleep; spinning on shared cores made training six times slower.
     job_environment = {**environment, "PYTHONUNBUFFERED": "1", "OMP_WAIT_POLICY": "PASSIVE"}
-    described = {"job_name": job.EDGE, "edge": job.EDGE, "plan_id": plan_id, "fields": fields}
     deadline = time.monotonic() + AGENT_TIMEOUT_S
     while True:
         try:
@@ -146,7 +160,7 @@ def _follow(client: "JobSubmissionClient", submission_id: str, artifacts: Artifa
 
 
 def _lines(client: "JobSubmissionClient", submission_id: str) -> Iterator[str]:
-    """The job's log lines as they come, until it ends. An unreachable head is tried for a minute."""
+    """The job's log lines as they come, until it ends. An unreachable head is tried for 20 s."""
     num_read = 0
     lost_since: float | None = None
     while True:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from uniaudio_schemas.checkpoint import Checkpoint
-from uniaudio_schemas.errors import StoreError
+from uniaudio_schemas.errors import StoreError, UsageError
 from uniaudio_schemas.manifest import Manifest
 from uniaudio_schemas.store import Store
 
@@ -48,6 +48,8 @@ def train_due_stage(store: Store, job: SequencesToCheckpoint, due: DueStage) -> 
     from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
 
+    if "://" in str(store.root):
+        raise UsageError(f"`store` must be a folder that all workers see, but is {store.root}.")
     if final_folder(store, due.plan.plan_id).is_dir():
         return
     num_cpus = max(1, min(due.stage.num_threads, int(ray.cluster_resources().get("CPU", 1)) // job.num_workers))
