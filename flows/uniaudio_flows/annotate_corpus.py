@@ -13,7 +13,8 @@ from uniaudio_schemas.fingerprint import canonical_json
 
 from uniaudio_flows.flow import flow
 from uniaudio_flows.ingest_corpus import ingest_corpus
-from uniaudio_flows.jobs import bring_up_to_date
+from uniaudio_flows.ingest_corpus import job as ingest_job
+from uniaudio_flows.jobs import bring_up_to_date, check_up_to_date
 from uniaudio_flows.settings import load_settings
 
 LIMITS = ".limits.json"
@@ -30,6 +31,8 @@ def annotate_corpus(parents: bool = True) -> str:
     """Returns the content id. `parents`: bring `raw` up to date first."""
     if parents:
         ingest_corpus()
+    else:
+        check_up_to_date(ingest_job())
     return bring_up_to_date(job(), get_run_logger()).content_id
 
 

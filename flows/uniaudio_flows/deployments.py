@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from uniaudio_schemas.errors import StoreError
+from uniaudio_schemas.errors import StoreError, UsageError
 
 from uniaudio_flows.settings import Settings, service_environment
 
@@ -42,10 +42,16 @@ def run_deployment(
 async def _run(name: str, log: Callable[[str], None], parameters: dict[str, Any]) -> bool:
     import httpx
     from prefect.client.orchestration import get_client
+    from prefect.exceptions import ObjectNotFound
 
     async with get_client() as client:
-        deployment = await client.read_deployment_by_name(name)
-        run = await client.create_flow_run_from_deployment(deployment.id, parameters=parameters)
+        try:
+            deployment = await client.read_deployment_by_name(name)
+            run = await client.create_flow_run_from_deployment(deployment.id, parameters=parameters)
+        except ObjectNotFound as error:
+            raise UsageError(f"the flows are not deployed ({name} is not there): run `uniaudio up`.") from error
+        except httpx.HTTPError as error:
+            raise UsageError(f"no Prefect server answers ({error}): start it with `uniaudio up`.") from error
         lines = _Lines(client, run.id, log)
         lost_since: float | None = None
         waits = False

@@ -64,7 +64,7 @@ def start_services(settings: Settings, log: Callable[[str], None]) -> None:
 
 def _start_what_is_not_running(settings: Settings) -> None:
     running = running_services(settings)
-    if "ray" not in running:
+    if "ray" not in running and not settings.ray_address:
         _require_free(settings.ray_port, "UNIAUDIO_RAY_PORT")
         _require_free(settings.dashboard_port, "UNIAUDIO_DASHBOARD_PORT")
         _start("ray", _ray_command(settings), settings)
@@ -82,7 +82,8 @@ def _start_what_is_not_running(settings: Settings) -> None:
         mark_orphans(f"{settings.prefect_url}/api")
         worker = [*_prefect(), "worker", "start", "--pool", POOL, "--type", "process", "--name", "local-worker"]
         _start("prefect-worker", worker, settings)
-    _await("ray", f"{settings.dashboard_url}/api/version", settings)
+    if not settings.ray_address:
+        _await("ray", f"{settings.dashboard_url}/api/version", settings)
 
 
 def stop_services(settings: Settings, log: Callable[[str], None]) -> None:

@@ -73,6 +73,11 @@ class SequencesToCheckpoint:
             if start is None:
                 return
 
+    def refs(self, store: Store) -> dict[str, Manifest]:
+        """Every stage is a ref of its own: those that are published."""
+        versions = {due.stage.name: store.version(self.WRITES, due.plan.plan_id) for due in self.chain(store)}
+        return {name: version for name, version in versions.items() if version is not None}
+
     def learnable(self, sequences: Manifest) -> tuple[str, ...]:
         """Those of `stages` that the sequences hold training examples for. UsageError where there is none."""
         prefixed = {name for shard in sequences.shards for name in shard.statistics if name.startswith(TRAIN_STATISTIC)}
