@@ -8,6 +8,7 @@ from uniaudio_flows.build_sequences import build_sequences
 from uniaudio_flows.build_sequences import job as sequences_job
 from uniaudio_flows.flow import flow
 from uniaudio_flows.jobs import bring_up_to_date, check_up_to_date
+from uniaudio_flows.settings import load_settings
 
 
 def job(stages: list[str] | None = None, size: str | None = None, seed: int = 0) -> SequencesToCheckpoint:
