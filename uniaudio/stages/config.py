@@ -55,6 +55,9 @@ class StageConfig:
     """Rows in one forward pass on one worker: memory, never arithmetic but for rounding."""
     learning_rate: float
     """Peak; linear warm-up, then cosine to 0."""
+    size_exponent: float = 0.0
+    """A mixture group's weight is multiplied by its tokens to this power (temperature sampling, arXiv 1907.05019):
+    0 takes the weights as they are, 1 draws every example equally often. Small groups are repeated less."""
     text_weight: float = 1.0
     audio_weight: float = 1.0
     stream_weights: tuple[float, ...] = (1.0,) * 8

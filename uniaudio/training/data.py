@@ -97,6 +97,7 @@ class MixtureData:
             context=stage.context,
             num_rows=stage.num_rows,
             key=self._key,
+            size_exponent=stage.size_exponent,
         )
 
     def next_step(self) -> StepPlan:
