@@ -120,7 +120,7 @@ def _walk(root: Path) -> Iterator[tuple[Path, str]]:
         folder_names[:] = kept
         for name in sorted(file_names):
             path = Path(folder) / name
-            if name != METADATA_NAME or len(path.relative_to(root).parts) != 2:
+            if name != METADATA_NAME or len(path.relative_to(root).parts) > 2:
                 yield path, _problem_of_place(root, path)
 
 
@@ -183,12 +183,12 @@ def _mark_duplicates(entries: list[Entry]) -> list[Entry]:
 
 
 def _all_metadata(root: Path) -> dict[str, dict[str, Any]]:
-    """Path below the source -> the fields its corpus's `metadata.jsonl` gives."""
+    """Path below the source -> the fields that a `metadata.jsonl` gives: a corpus's, or the source folder's own."""
     found: dict[str, dict[str, Any]] = {}
-    for path in sorted(root.glob(f"*/{METADATA_NAME}")):
-        if path.resolve().is_relative_to(root):
-            corpus = path.parent.name
-            found |= {f"{corpus}/{name}": values for name, values in _read_metadata(path)}
+    for path in (root / METADATA_NAME, *sorted(root.glob(f"*/{METADATA_NAME}"))):
+        if path.exists() and path.resolve().is_relative_to(root):
+            folder = path.parent.relative_to(root)
+            found |= {(folder / name).as_posix(): values for name, values in _read_metadata(path)}
     return found
 
 

@@ -73,6 +73,14 @@ def test_metadata_is_carried_to_the_row(tmp_path: Path) -> None:
     assert {name: getattr(row, name) for name in said} == said
 
 
+def test_files_of_the_source_folder_itself_have_their_metadata_beside_them(tmp_path: Path) -> None:
+    write_wav(tmp_path / "source/x.wav")
+    (tmp_path / "source/metadata.jsonl").write_text('{"path": "x.wav", "speaker": "ann"}\n{"path": "gone.wav"}\n')
+    _, _, rows, reasons = ingest(tmp_path)
+    assert (rows["x.wav"].corpus, rows["x.wav"].speaker) == ("files", "ann")
+    assert reasons == {"gone.wav": "missing"}
+
+
 def test_a_plain_folder_needs_no_metadata(tmp_path: Path) -> None:
     write_wav(tmp_path / "source/x.wav")
     row = ingest(tmp_path)[2]["x.wav"]
