@@ -190,3 +190,11 @@ def test_a_share_outside_its_range_is_refused(tmp_path: Path) -> None:
 def test_a_missing_parent_names_the_flow_that_makes_it(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="annotate-corpus"):
         AnnotatedToInstructions().plan(Store(tmp_path))
+
+
+def test_a_worker_reads_what_was_planned_though_latest_has_moved(tmp_path: Path) -> None:
+    store, planned = build(tmp_path, a_corpus())
+    plan = ALL.plan(store)
+    write(store, a_corpus()[:1])
+    result = InstructionWorker(str(tmp_path), ALL, plan).process("c-00000")
+    assert len(result.rows) == planned.num_rows
