@@ -57,7 +57,7 @@ class Selection:
         return cls(
             chosen=frozenset(chosen),
             group={clip.clip_id: clip.split_group for clip in kept},
-            splits=assign_splits((clip.corpus, clip.split_group) for clip in kept),
+            splits=assign_splits((clip.corpus, clip.split_group, clip.domain) for clip in kept),
             shortest_part_s={clip.clip_id: shortest[clip.recording] for clip in kept},
         )
 

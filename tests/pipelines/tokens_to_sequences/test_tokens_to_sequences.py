@@ -155,3 +155,10 @@ def test_the_place_of_a_tokenizer_is_no_part_of_the_plan(tmp_path: Path) -> None
     assert plans[0] == plans[1]
     with pytest.raises(UsageError, match=r"folder with a tokenizer\.json"):
         TokensToSequences(tokenizer=str(tmp_path)).plan(store)
+
+
+def test_a_worker_reads_what_was_planned_though_latest_has_moved(tmp_path: Path) -> None:
+    store, job = a_store(tmp_path), TokensToSequences()
+    plan = job.plan(store)
+    write(store, "instructions", {"a-00000": instructions_of("a")[:1]}, {"annotated": "x"})
+    assert len(SequenceWorker(str(tmp_path), job, plan).process(plan.units[0]).rows) > 1
