@@ -24,7 +24,7 @@ from uniaudio.stages.config import StageConfig
 from uniaudio.training.checkpoint import TrainingState, load_checkpoint, save_checkpoint
 from uniaudio.training.data import Batch, MixtureData
 from uniaudio.training.losses import LossSums, LossWeights, count_targets, loss_sums, total_loss
-from uniaudio.training.metrics import HeldOut, OnProgress, Progress, held_out_losses, mean_loss
+from uniaudio.training.metrics import HeldOut, OnProgress, Progress, SequenceLoss, held_out_losses, mean_loss
 from uniaudio.training.optim import freeze_all_but, learning_rate, make_optimizer
 
 log = logging.getLogger(__name__)
@@ -97,7 +97,7 @@ class _Trainer:
         self.data.restore(self.state.data)
         log.info("%s resumes at step %d", self.stage.name, self.state.step)
 
-    def held_out_losses(self) -> dict[str, list[tuple[float, int]]]:
+    def held_out_losses(self) -> dict[str, list[SequenceLoss]]:
         self.model.eval()
         losses = held_out_losses(self.model, self.held_out, self.device)
         freeze_all_but(self.model, self.stage.trains)
