@@ -80,6 +80,13 @@ class Store:
         found = (self.version(kind, name) for name in self._names(kind, "versions"))
         return [manifest for manifest in found if manifest is not None]
 
+    def version_with(self, kind: str, content_id: str) -> Manifest:
+        """A published version with these contents, as others name their parents: a ref may point elsewhere by now."""
+        for manifest in self.versions(kind):
+            if manifest.content_id == content_id:
+                return manifest
+        raise StoreError(f"{self.root}: has no version of `{kind}` with the content {content_id} any more.")
+
     def head(self, kind: str, ref: str = "latest") -> Manifest | None:
         """The version behind a ref."""
         path = layout.ref_path(kind, ref)

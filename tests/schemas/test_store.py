@@ -281,3 +281,10 @@ def test_metadata_of_the_writer_are_kept_and_the_stores_own_are_protected(store:
     expected = {"codec_fingerprint": "c81f", "kind": "tokens", "schema_version": "1"}
     assert store.shard_metadata(manifest, manifest.shards[0]) == expected
     assert store.read(manifest).schema.metadata[b"codec_fingerprint"] == b"c81f"
+
+
+def test_a_version_is_found_by_its_contents_wherever_its_ref_points(store: Store, publish: Any) -> None:
+    first, _ = publish(), publish(a_plan(other=1))
+    assert store.version_with("raw", first.content_id) == first != store.head("raw")
+    with pytest.raises(StoreError, match=f"no version of `tokens` with the content {first.content_id}"):
+        store.version_with("tokens", first.content_id)

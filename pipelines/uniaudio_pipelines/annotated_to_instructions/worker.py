@@ -7,7 +7,6 @@ embeddings.
 
 import pyarrow.compute as pc
 from uniaudio_schemas.annotated import Annotated
-from uniaudio_schemas.errors import UsageError
 from uniaudio_schemas.instructions import Instruction
 from uniaudio_schemas.manifest import Plan
 from uniaudio_schemas.store import Dropped, Store
@@ -28,10 +27,7 @@ _COLUMNS = [name for name in Annotated.__dataclass_fields__ if name not in _UNRE
 class InstructionWorker:
     def __init__(self, store_root: str, job: AnnotatedToInstructions, plan: Plan) -> None:
         self._store, self._job = Store(store_root), job
-        annotated = self._store.head("annotated", job.annotated_ref)
-        if annotated is None or annotated.content_id != plan.parents["annotated"]:
-            raise UsageError("`annotated` has changed since this job was planned: run the flow again.")
-        self._annotated = annotated
+        self._annotated = self._store.version_with("annotated", plan.parents["annotated"])
         self._corpora: dict[str, _Corpus] = {}
 
     def process(self, unit: str) -> ShardResult:

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from uniaudio_schemas.annotated import Annotated
 from uniaudio_schemas.checkpoint import Checkpoint
 from uniaudio_schemas.codec import CodecRow
-from uniaudio_schemas.errors import DataError, FingerprintError, StoreError, UsageError
+from uniaudio_schemas.errors import DataError, FingerprintError, UsageError
 from uniaudio_schemas.instructions import Instruction
 from uniaudio_schemas.manifest import Manifest, Plan
 from uniaudio_schemas.raw import Raw
@@ -31,7 +31,7 @@ from uniaudio.sequence.vocabulary import Vocabulary
 from uniaudio.text.tokenizer import ByteTokenizer, HuggingFaceTokenizer, TextTokenizer
 from uniaudio.training.checkpoint import load_model
 from uniaudio.training.sequence_set import SequenceSet
-from uniaudio_pipelines.checkpoint_to_scores.job import CheckpointToScores, version_of
+from uniaudio_pipelines.checkpoint_to_scores.job import CheckpointToScores
 
 HELD_OUT = ("val", "test")
 
@@ -51,12 +51,7 @@ class Evaluation:
         self.store, self.job, self.plan = Store(store_root), job, plan
 
     def manifest(self, kind: str) -> Manifest:
-        found = version_of(self.store, kind, self.plan.parents[kind])
-        if found is None:
-            raise StoreError(
-                f"The plan needs {kind} {self.plan.parents[kind]}, but the store does not hold it any more."
-            )
-        return found
+        return self.store.version_with(kind, self.plan.parents[kind])
 
     @cached_property
     def checkpoint(self) -> Checkpoint:
