@@ -104,6 +104,17 @@ def test_dropped_rows_are_counted_and_can_be_read(store: Store) -> None:
     assert store.dropped(manifest).num_rows == 2
 
 
+def test_a_dropped_shard_that_is_gone_does_not_pass_verification(store: Store) -> None:
+    with store.writer(a_plan(), owner="test") as writer:
+        writer.put_shard("queen-00000", example_rows("raw"), [Dropped(row_id="x", reason="too_short")])
+        manifest = writer.publish()
+    store.verify(manifest)
+    path = store.dropped_path(manifest.shards[0])
+    path.unlink()
+    with pytest.raises(StoreError, match=f"dropped/shards/{path.name}"):
+        store.verify(manifest)
+
+
 def test_a_reason_that_is_no_word_is_refused(store: Store) -> None:
     with store.writer(a_plan(), owner="test") as writer, pytest.raises(UsageError, match="but is 'Too short!'"):
         writer.put_shard("queen-00000", [], [Dropped(row_id="x", reason="Too short!")])
