@@ -248,6 +248,16 @@ def test_a_broken_manifest_is_named(text: str, store: Store, publish: Any) -> No
         store.head("raw")
 
 
+def test_a_field_of_a_newer_manifest_is_refused_and_not_lost(publish: Any) -> None:
+    text = publish().to_json()
+    for newer in (
+        text.replace('"blobs":', '"colour":1,"blobs":', 1),
+        text.replace('"format":', '"colour":1,"format":'),
+    ):
+        with pytest.raises(DataError, match="has no colour"):
+            Manifest.from_json(newer)
+
+
 def test_a_manifest_says_nothing_of_who_made_it_and_when(store: Store, publish: Any) -> None:
     manifest = publish()
     path = store.root / f"raw/versions/{manifest.plan_id}.json"
