@@ -16,6 +16,7 @@ Printed, for the flow that follows the log:
 import argparse
 import json
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -60,6 +61,8 @@ class ShardResult:
     there."""
     usage: tuple[Usage, ...] = ()
     """Of processes the worker started itself."""
+    scratch: Path | None = None
+    """A folder that goes once the unit is staged."""
 
 
 class Worker(Protocol):
@@ -96,6 +99,8 @@ class _Bench:
         shard = self._writer.put_shard(
             unit, result.rows, result.dropped, result.metadata or None, result.statistics, blobs=blobs
         )
+        if result.scratch is not None:
+            shutil.rmtree(result.scratch, ignore_errors=True)
         return _UnitReport(
             unit=unit,
             num_rows=shard.num_rows,

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -125,6 +125,20 @@ def test_a_run_that_failed_continues_from_its_finished_units(tmp_path: Path) -> 
     assert [path.name.split(".")[0] for path in marks.iterdir()] == ["n-00002"]
     undisturbed = run_edge(Store(tmp_path / "other"), Count(), CountWorker, num_workers=0)
     assert resumed.to_json() == undisturbed.to_json()
+
+
+def test_what_a_worker_kept_to_go_on_from_goes_once_its_unit_is_staged(tmp_path: Path) -> None:
+    class KeepsAFolder(CountWorker):
+        def process(self, unit: str) -> ShardResult:
+            folder = tmp_path / "train" / unit
+            folder.mkdir(parents=True)
+            (folder / "weights").write_bytes(b"1")
+            return replace(super().process(unit), blobs=(folder / "weights",), scratch=folder)
+
+    store = Store(tmp_path)
+    manifest = run_edge(store, Count(), KeepsAFolder, num_workers=0)
+    assert not list((tmp_path / "train").iterdir())
+    assert store.open_blob(manifest.shards[0].blobs[0]).read_bytes() == b"1"
 
 
 def test_an_error_of_the_user_is_one_line_and_exit_status_2(tmp_path: Path, capsys: Any) -> None:

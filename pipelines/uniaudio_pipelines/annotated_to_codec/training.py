@@ -83,8 +83,8 @@ def _train(config: dict[str, Any], resume_from: Path | None) -> None:
     store, rank = Store(config["store"]), ray.train.get_context().get_world_rank()
     audio = load_training_audio(
         store,
-        _version(store, "annotated", config["annotated"]),
-        _version(store, "raw", config["raw"]),
+        store.version_with("annotated", config["annotated"]),
+        store.version_with("raw", config["raw"]),
         max_clip_s=config["max_clip_s"],
         max_hours=config["max_hours"],
     )
@@ -146,13 +146,6 @@ def _worker_config(store: Store, job: AnnotatedToCodec, plan: Plan) -> dict[str,
         "max_clip_s": job.max_clip_s,
         "max_hours": job.max_hours,
     }
-
-
-def _version(store: Store, kind: str, content_id: str) -> Any:
-    for manifest in store.versions(kind):
-        if manifest.content_id == content_id:
-            return manifest
-    raise StoreError(f"{store.root}: has no version of `{kind}` with the content {content_id} any more.")
 
 
 def _write_final(folder: Path, codec: Any, result: dict[str, Any]) -> None:

@@ -58,6 +58,7 @@ class CodecWorker:
             },
             blobs=(final / WEIGHTS_FILE,),
             usage=(Usage(**result["usage"]),),
+            scratch=folder,
         )
 
     def _show(self, state: dict[str, Any]) -> None:

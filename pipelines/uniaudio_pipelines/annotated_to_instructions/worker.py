@@ -19,7 +19,6 @@ from uniaudio_pipelines.annotated_to_instructions.job import AnnotatedToInstruct
 from uniaudio_pipelines.annotated_to_instructions.several import of_several_clips
 from uniaudio_pipelines.annotated_to_instructions.single import of_one_clip
 from uniaudio_pipelines.edge import ShardResult
-from uniaudio_pipelines.versions import version_with
 
 _UNREAD = {"words", "speaker_embedding", "annotations"}
 _COLUMNS = [name for name in Annotated.__dataclass_fields__ if name not in _UNREAD]
@@ -28,7 +27,7 @@ _COLUMNS = [name for name in Annotated.__dataclass_fields__ if name not in _UNRE
 class InstructionWorker:
     def __init__(self, store_root: str, job: AnnotatedToInstructions, plan: Plan) -> None:
         self._store, self._job = Store(store_root), job
-        self._annotated = version_with(self._store, "annotated", plan.parents["annotated"], job.annotated_ref)
+        self._annotated = self._store.version_with("annotated", plan.parents["annotated"])
         self._corpora: dict[str, _Corpus] = {}
 
     def process(self, unit: str) -> ShardResult:

@@ -32,7 +32,6 @@ from uniaudio.text.tokenizer import ByteTokenizer, HuggingFaceTokenizer, TextTok
 from uniaudio.training.checkpoint import load_model
 from uniaudio.training.sequence_set import SequenceSet
 from uniaudio_pipelines.checkpoint_to_scores.job import CheckpointToScores
-from uniaudio_pipelines.versions import version_with
 
 HELD_OUT = ("val", "test")
 
@@ -52,7 +51,7 @@ class Evaluation:
         self.store, self.job, self.plan = Store(store_root), job, plan
 
     def manifest(self, kind: str) -> Manifest:
-        return version_with(self.store, kind, self.plan.parents[kind])
+        return self.store.version_with(kind, self.plan.parents[kind])
 
     @cached_property
     def checkpoint(self) -> Checkpoint:

@@ -111,10 +111,10 @@ def _ancestor(store: Store, manifest: Manifest, kind: str) -> Manifest | None:
     level, seen = [manifest], {manifest.content_id}
     while level:
         parents = [
-            version
+            store.version_with(name, content)
             for child in level
             for name, content in child.parents.items()
-            if (version := version_of(store, name, content))
+            if name in KINDS
         ]
         for version in parents:
             if version.kind == kind:
@@ -122,10 +122,3 @@ def _ancestor(store: Store, manifest: Manifest, kind: str) -> Manifest | None:
         level = [version for version in parents if version.content_id not in seen]
         seen |= {version.content_id for version in level}
     return None
-
-
-def version_of(store: Store, kind: str, content_id: str) -> Manifest | None:
-    """The version of `kind` with these contents; None where there is none, or no such kind."""
-    if kind not in KINDS:
-        return None
-    return next((manifest for manifest in store.versions(kind) if manifest.content_id == content_id), None)

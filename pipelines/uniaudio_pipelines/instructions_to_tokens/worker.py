@@ -21,7 +21,7 @@ from uniaudio_schemas.tokens import Tokens
 from uniaudio.audio.frames import SAMPLE_RATE
 from uniaudio.audio.render import render_clip, render_recipe
 from uniaudio_pipelines.edge import ShardResult
-from uniaudio_pipelines.instructions_to_tokens.job import InstructionsToTokens, version_with
+from uniaudio_pipelines.instructions_to_tokens.job import InstructionsToTokens
 
 if TYPE_CHECKING:
     from uniaudio.codec.codec import ReasoningCodec
@@ -46,10 +46,10 @@ class TokenWorker:
         if here != plan.numerics:
             raise FingerprintError(f"The plan is for numerics {plan.numerics}, but this machine has {here}.")
         self._store, self._job, self._plan = Store(store_root), job, plan
-        self._instructions = version_with(self._store, "instructions", plan.parents["instructions"])
-        self._annotated = version_with(self._store, "annotated", plan.parents["annotated"])
-        self._raw = version_with(self._store, "raw", plan.parents["raw"])
-        self._codec_row = next(self._store.rows(version_with(self._store, "codec", plan.parents["codec"]), CodecRow))
+        self._instructions = self._store.version_with("instructions", plan.parents["instructions"])
+        self._annotated = self._store.version_with("annotated", plan.parents["annotated"])
+        self._raw = self._store.version_with("raw", plan.parents["raw"])
+        self._codec_row = next(self._store.rows(self._store.version_with("codec", plan.parents["codec"]), CodecRow))
         self._metadata = {
             "codec_fingerprint": self._codec_row.codec_id,
             "numerics": plan.numerics,

@@ -19,7 +19,6 @@ from uniaudio_pipelines.raw_to_annotated.annotators.annotator import MUSIC, SOUN
 from uniaudio_pipelines.raw_to_annotated.annotators.voice_activity import FRAME, SPEECH_PROBABILITY, VoiceActivity
 from uniaudio_pipelines.raw_to_annotated.job import RawToAnnotated
 from uniaudio_pipelines.raw_to_annotated.selection import Selection
-from uniaudio_pipelines.versions import version_with
 
 _SPEECH_FROM = 0.4
 """Share of frames with speech from which a clip of unknown domain is speech."""
@@ -49,7 +48,7 @@ class AnnotateWorker:
     def _set_up(self, store_root: str, job: RawToAnnotated, plan: Plan, annotators: list[Annotator]) -> None:
         self._store, self._job, self._annotators = Store(store_root), job, annotators
         self._voice = next((one for one in annotators if isinstance(one, VoiceActivity)), None)
-        self._raw = version_with(self._store, "raw", plan.parents["raw"], job.raw_ref)
+        self._raw = self._store.version_with("raw", plan.parents["raw"])
         self._selection = Selection.of(self._store, self._raw, job)
 
     def process(self, unit: str) -> ShardResult:

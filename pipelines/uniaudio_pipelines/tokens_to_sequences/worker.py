@@ -18,16 +18,14 @@ from uniaudio.sequence.vocabulary import Vocabulary
 from uniaudio.text.tokenizer import ByteTokenizer, HuggingFaceTokenizer, TextTokenizer
 from uniaudio_pipelines.edge import ShardResult
 from uniaudio_pipelines.tokens_to_sequences.job import BYTES, TokensToSequences
-from uniaudio_pipelines.versions import version_with
 
 
 class SequenceWorker:
     def __init__(self, store_root: str, job: TokensToSequences, plan: Plan) -> None:
         self._store, self._job = Store(store_root), job
-        refs = {"instructions": job.instructions_ref, "tokens": job.tokens_ref, "codec": job.codec_ref}
-        versions = {kind: version_with(self._store, kind, plan.parents[kind], ref) for kind, ref in refs.items()}
-        self._instructions, self._tokens = versions["instructions"], versions["tokens"]
-        self._codec = next(self._store.rows(versions["codec"], CodecRow))
+        self._instructions = self._store.version_with("instructions", plan.parents["instructions"])
+        self._tokens = self._store.version_with("tokens", plan.parents["tokens"])
+        self._codec = next(self._store.rows(self._store.version_with("codec", plan.parents["codec"]), CodecRow))
         self._tokenizer: TextTokenizer = (
             ByteTokenizer() if job.tokenizer == BYTES else HuggingFaceTokenizer.from_folder(job.tokenizer)
         )

@@ -101,6 +101,15 @@ def test_a_shard_holds_one_corpus_and_says_what_its_ids_mean(tmp_path: Path) -> 
     assert sorted(manifest.parents) == ["codec", "instructions", "tokens"]
 
 
+def test_a_worker_finds_its_versions_although_the_refs_moved_on(tmp_path: Path) -> None:
+    store = a_store(tmp_path)
+    job = TokensToSequences()
+    plan = job.plan(store)
+    for kind in ("codec", "instructions", "tokens"):
+        write(store, kind, {"other": []}, {"raw": "other"})
+    assert len(SequenceWorker(str(tmp_path), job, plan).process("a-00000").rows) == 3
+
+
 def test_joining_twice_gives_the_same_contents(tmp_path: Path) -> None:
     contents = {join(a_store(tmp_path / name), TokensToSequences()).content_id for name in "xy"}
     assert len(contents) == 1
