@@ -181,9 +181,11 @@ class Evaluation:
         return list(rows(chosen, Instruction))
 
     def held_out_clips(self, domain: str, count: int) -> list[Annotated]:
-        """The first held-out audio clips of `domain`, in id order."""
+        """The first held-out audio clips of `domain`, in id order; none that is a copy of a training clip."""
         table = self.store.read(self.manifest("annotated"))
-        is_held_out = pc.is_in(table["split"], value_set=pa.array(HELD_OUT_SPLITS))
+        trained = pc.drop_null(table.filter(pc.equal(table["split"], TRAIN_SPLIT))["duplicate_cluster"])
+        is_copy = pc.is_in(table["duplicate_cluster"], value_set=trained.combine_chunks())
+        is_held_out = pc.and_not(pc.is_in(table["split"], value_set=pa.array(HELD_OUT_SPLITS)), is_copy)
         chosen = table.filter(
             pc.and_(pc.and_(pc.equal(table["domain"], domain), is_held_out), pc.greater(table["num_samples"], 0))
         )
