@@ -56,16 +56,21 @@ class InstructionWorker:
     def _corpus(self, name: str) -> "_Corpus":
         if name not in self._corpora:
             table = self._store.read(self._annotated, columns=_COLUMNS)
+            trained = pc.drop_null(table.filter(pc.equal(table["split"], "train"))["duplicate_cluster"])
             chosen = table.filter(pc.equal(table["corpus"], name))
-            self._corpora = {name: _Corpus([Annotated(**values) for values in chosen.to_pylist()], self._job)}
+            clips = [Annotated(**values) for values in chosen.to_pylist()]
+            self._corpora = {name: _Corpus(clips, frozenset(trained.to_pylist()), self._job)}
         return self._corpora[name]
 
 
 class _Corpus:
     """Everything that one corpus gives."""
 
-    def __init__(self, clips: list[Annotated], job: AnnotatedToInstructions) -> None:
-        clips = sorted(clips, key=lambda clip: clip.clip_id)
+    def __init__(self, clips: list[Annotated], trained: frozenset[str], job: AnnotatedToInstructions) -> None:
+        """`trained`: duplicate clusters of the training clips of all corpora."""
+        copies = [clip for clip in clips if clip.split != "train" and clip.duplicate_cluster in trained]
+        left_out = {clip.clip_id for clip in copies}
+        clips = sorted((clip for clip in clips if clip.clip_id not in left_out), key=lambda clip: clip.clip_id)
         self.num_samples = {clip.clip_id: samples_of(clip) for clip in clips if has_audio(clip)}
         self._job = job
         found: dict[str, Outcome] = {}
@@ -74,7 +79,8 @@ class _Corpus:
         for outcome in [*(outcome for clip in clips for outcome in of_one_clip(clip, job)), *several]:
             key = outcome.instruction.instruction_id if isinstance(outcome, Built) else repr(outcome)
             found.setdefault(key, self._if_short(outcome))
-        self.outcomes = list(found.values())
+        self.outcomes = [NotBuilt(clip.clip_id, "copy", f"{clip.split}, but trained on too") for clip in copies]
+        self.outcomes += found.values()
 
     def _if_short(self, outcome: Outcome) -> Outcome:
         if isinstance(outcome, NotBuilt):

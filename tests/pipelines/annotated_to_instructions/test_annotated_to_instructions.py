@@ -104,6 +104,20 @@ def test_what_a_recognizer_heard_is_trained_on_and_never_held_out(tmp_path: Path
     assert manifest.dropped["no_given_text"] == 2
 
 
+def test_a_held_out_copy_of_a_training_clip_is_in_no_example(tmp_path: Path) -> None:
+    clips = [
+        a_clip("original", "sound", corpus="a", caption="a bell", duplicate_cluster="bell"),
+        a_clip("copy", "sound", "val", corpus="b", caption="a bell", duplicate_cluster="bell"),
+        a_clip("other", "sound", "val", corpus="b", caption="a horn", duplicate_cluster="horn"),
+        a_clip("unknown", "sound", "test", corpus="b", caption="a drum"),
+    ]
+    store, manifest = build(tmp_path, clips)
+    used = {clip for row in rows_of(store, manifest) for clip in row.clip_ids}
+    assert used >= {"original", "other", "unknown"}
+    assert "copy" not in used
+    assert manifest.dropped["copy"] == 1
+
+
 def test_the_clips_of_an_example_share_its_split(built: list[Instruction]) -> None:
     splits = {clip.clip_id: clip.split for clip in a_corpus()}
     for row in built:
