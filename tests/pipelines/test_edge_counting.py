@@ -162,6 +162,29 @@ def test_a_job_that_is_none_is_refused_by_name(text: str, message: str) -> None:
         job_from_json(Count, text)
 
 
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"num_units": "3"}, '`num_units` must be a whole number, but is "3"'),
+        ({"num_units": 3.5}, "`num_units` must be a whole number, but is 3.5"),
+        ({"num_units": True}, "`num_units` must be a whole number, but is true"),
+        ({"seconds_a_unit": "0.3"}, '`seconds_a_unit` must be a number, but is "0.3"'),
+        ({"seconds_a_unit": None}, "`seconds_a_unit` must be a number, but is null"),
+        ({"always": 1}, "`always` must be a bool, but is 1"),
+        ({"error": 1}, "`error` must be a string, but is 1"),
+        ({"dies_in": "n-00001"}, '`dies_in` must be a list, but is "n-00001"'),
+        ({"dies_in": [1]}, "`dies_in` must be a string, but is 1"),
+    ],
+)
+def test_a_field_of_another_type_is_refused_by_name(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(message)):
+        job_from_json(Count, json.dumps(fields))
+
+
+def test_a_whole_number_is_a_number() -> None:
+    assert job_from_json(Count, '{"seconds_a_unit": 1}') == Count(seconds_a_unit=1.0)
+
+
 @pytest.fixture(scope="module")
 def ray_cluster() -> Iterator[None]:
     from uniaudio_pipelines import cluster
