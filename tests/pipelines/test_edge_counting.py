@@ -1,11 +1,13 @@
 """The edge runner on an edge that does nothing but count. Runs as a program too, so that a test can kill it."""
 
+import errno
 import json
 import os
 import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -145,6 +147,26 @@ def test_an_error_of_the_user_is_one_line_and_exit_status_2(tmp_path: Path, caps
     arguments = ["--store", str(tmp_path), "--job", '{"num_units": 0}']
     assert edge_main(Count, CountWorker, num_workers=0, arguments=arguments) == 2
     assert capsys.readouterr().out == "ERROR: `num_units` must be 1 or more, but is 0.\n"
+
+
+@pytest.mark.parametrize(("room", "code"), [(errno.ENOSPC, 2), (errno.ENOENT, None)])
+def test_a_full_disk_under_a_worker_is_one_line_and_a_lost_file_a_stack_trace(
+    tmp_path: Path, capsys: Any, room: int, code: int | None
+) -> None:
+    class NoRoom(CountWorker):
+        def process(self, unit: str) -> ShardResult:
+            raise OSError(room, os.strerror(room))
+
+    def run() -> int:
+        return edge_main(Count, NoRoom, num_workers=0, arguments=["--store", str(tmp_path)])
+
+    if code is None:
+        with pytest.raises(FileNotFoundError):
+            run()
+        return
+    assert run() == code
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.startswith(f"ERROR: {tempfile.gettempdir()}: no space left (No space left on device).")
 
 
 def test_a_job_comes_back_from_its_json() -> None:
