@@ -101,14 +101,20 @@ def one_line_errors(folder: Path | str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def disk_errors(place: Path | str) -> Iterator[None]:
-    """For code that does more than write: a disk that is full or protected is a `StoreError` that names the file (`place`
-    where the system does not say which); any other `OSError` passes, it may be a defect of ours."""
+    """A full or protected disk is a `StoreError`; any other `OSError` passes, it may be a defect of ours."""
     try:
         yield
     except OSError as error:
-        if error.errno not in _OF_THE_DISK:
-            raise
-        raise _in_one_line(error, error.filename or place) from error
+        if told := disk_error(error, place):
+            raise told from error
+        raise
+
+
+def disk_error(error: BaseException, place: Path | str) -> StoreError | None:
+    """Names the file, or `place` where the system does not say which. None where the disk is not at fault."""
+    if not isinstance(error, OSError) or error.errno not in _OF_THE_DISK:
+        return None
+    return _in_one_line(error, error.filename or place)
 
 
 def _in_one_line(error: OSError, place: Path | str) -> StoreError:
