@@ -65,23 +65,39 @@ def _build(cls: type[J], values: dict[str, Any]) -> J:
         )
     hints = typing.get_type_hints(cls)
     try:
-        return cls(**{name: _convert(hints[name], value) for name, value in values.items()})
+        return cls(**{name: _convert(hints[name], value, name) for name, value in values.items()})
     except TypeError as error:
         raise UsageError(f"`job` must be a {cls.__name__}: {error}.") from error
 
 
-def _convert(hint: Any, value: Any) -> Any:
+def _convert(hint: Any, value: Any, name: str) -> Any:
+    """The value as the hint wants it. UsageError that names the field where it is of another type."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if value is None:
-        return None
     if origin in (typing.Union, types.UnionType):
-        return _convert(next(argument for argument in arguments if argument is not type(None)), value)
+        if value is None and type(None) in arguments:
+            return None
+        return _convert(next(argument for argument in arguments if argument is not type(None)), value, name)
     if origin is tuple and isinstance(value, list):
         inner = arguments[0] if arguments else Any
-        return tuple(_convert(inner, item) for item in value)
+        return tuple(_convert(inner, item, name) for item in value)
     if dataclasses.is_dataclass(hint) and isinstance(hint, type) and isinstance(value, dict):
         return _build(hint, value)
+    if hint is not Any and not _fits(hint, origin, value):
+        wanted = origin or hint
+        raise UsageError(
+            f"`{name}` must be a {_JSON_NAMES.get(wanted, wanted.__name__)}, but is {json.dumps(value, default=str)}."
+        )
     return value
+
+
+_JSON_NAMES: dict[Any, str] = {tuple: "list", str: "string", float: "number", int: "whole number", bool: "bool"}
+
+
+def _fits(hint: Any, origin: Any, value: Any) -> bool:
+    # True is an int for Python, but 1 is no flag and `true` no count.
+    if isinstance(value, bool) or hint is bool:
+        return isinstance(value, bool) and hint is bool
+    return isinstance(value, int | float if hint is float else origin or hint)
 
 
 def check_device(device: str, num_gpus: float) -> None:

@@ -1,11 +1,13 @@
 """The edge runner on an edge that does nothing but count. Runs as a program too, so that a test can kill it."""
 
+import errno
 import json
 import os
 import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -147,6 +149,26 @@ def test_an_error_of_the_user_is_one_line_and_exit_status_2(tmp_path: Path, caps
     assert capsys.readouterr().out == "ERROR: `num_units` must be 1 or more, but is 0.\n"
 
 
+@pytest.mark.parametrize(("room", "code"), [(errno.ENOSPC, 2), (errno.ENOENT, None)])
+def test_a_full_disk_under_a_worker_is_one_line_and_a_lost_file_a_stack_trace(
+    tmp_path: Path, capsys: Any, room: int, code: int | None
+) -> None:
+    class NoRoom(CountWorker):
+        def process(self, unit: str) -> ShardResult:
+            raise OSError(room, os.strerror(room))
+
+    def run() -> int:
+        return edge_main(Count, NoRoom, num_workers=0, arguments=["--store", str(tmp_path)])
+
+    if code is None:
+        with pytest.raises(FileNotFoundError):
+            run()
+        return
+    assert run() == code
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.startswith(f"ERROR: {tempfile.gettempdir()}: no space left (No space left on device).")
+
+
 def test_a_job_comes_back_from_its_json() -> None:
     job = Count(num_units=7, dies_in=("n-00001",), marks="é")
     assert job_from_json(Count, job_to_json(job)) == job
@@ -160,6 +182,29 @@ def test_a_job_comes_back_from_its_json() -> None:
 def test_a_job_that_is_none_is_refused_by_name(text: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         job_from_json(Count, text)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"num_units": "3"}, '`num_units` must be a whole number, but is "3"'),
+        ({"num_units": 3.5}, "`num_units` must be a whole number, but is 3.5"),
+        ({"num_units": True}, "`num_units` must be a whole number, but is true"),
+        ({"seconds_a_unit": "0.3"}, '`seconds_a_unit` must be a number, but is "0.3"'),
+        ({"seconds_a_unit": None}, "`seconds_a_unit` must be a number, but is null"),
+        ({"always": 1}, "`always` must be a bool, but is 1"),
+        ({"error": 1}, "`error` must be a string, but is 1"),
+        ({"dies_in": "n-00001"}, '`dies_in` must be a list, but is "n-00001"'),
+        ({"dies_in": [1]}, "`dies_in` must be a string, but is 1"),
+    ],
+)
+def test_a_field_of_another_type_is_refused_by_name(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(message)):
+        job_from_json(Count, json.dumps(fields))
+
+
+def test_a_whole_number_is_a_number() -> None:
+    assert job_from_json(Count, '{"seconds_a_unit": 1}') == Count(seconds_a_unit=1.0)
 
 
 @pytest.fixture(scope="module")

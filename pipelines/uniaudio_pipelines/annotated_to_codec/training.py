@@ -17,6 +17,7 @@ from uniaudio_schemas.store import Store
 from uniaudio.stages.codec_phase import CodecPhase
 from uniaudio_pipelines.annotated_to_codec.job import AnnotatedToCodec
 from uniaudio_pipelines.metering import usage
+from uniaudio_pipelines.ray_train import fit
 
 RESULT_FILE = "result.json"
 MAX_FAILURES = 3
@@ -56,7 +57,7 @@ def train_with_ray(store: Store, job: AnnotatedToCodec, plan: Plan) -> None:
             checkpoint_config=CheckpointConfig(num_to_keep=2),
         ),
     )
-    result = trainer.fit()
+    result = fit(trainer, str(store.root))
     if not final_folder(store, plan.plan_id).is_dir():
         raise StoreError(f"{job.EDGE}: Ray Train ended without a codec ({result.error}).")
 

@@ -65,6 +65,7 @@ class SequencesToCheckpoint:
         self._check()
         sequences = parent(store, "sequences", "build-sequences", self.sequences)
         start = self._start(store)
+        _check_size(start, self.size)
         for name in self.learnable(sequences):
             stage = self.stage(name)
             plan = self._plan(stage, sequences, start)
@@ -129,6 +130,12 @@ class SequencesToCheckpoint:
             )
         if self.num_workers < 1:
             raise UsageError(f"`num_workers` must be 1 or more, but is {self.num_workers}.")
+
+
+def _check_size(start: Manifest | None, size: str) -> None:
+    found = size if start is None else start.parameters.get("size", size)
+    if found != size:
+        raise UsageError(f"`size` must be {found}, that of the checkpoint to start from, but is {size}.")
 
 
 def _plain(value: object) -> object:

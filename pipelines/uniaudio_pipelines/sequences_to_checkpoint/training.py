@@ -19,6 +19,7 @@ from uniaudio_schemas.store import Store
 from uniaudio.stages.config import MixturePhase, StageConfig
 from uniaudio_pipelines.metering import usage
 from uniaudio_pipelines.progress_file import PROGRESS_FILE, write_progress
+from uniaudio_pipelines.ray_train import fit
 from uniaudio_pipelines.sequences_to_checkpoint.job import DueStage, SequencesToCheckpoint
 
 RESULT_FILE = "result.json"
@@ -70,7 +71,7 @@ def train_due_stage(store: Store, job: SequencesToCheckpoint, due: DueStage) -> 
             worker_runtime_env={"env_vars": WORKER_ENVIRONMENT},  # type: ignore[call-arg]  # Ray Train v2 has it, its stub is v1's
         ),
     )
-    result = trainer.fit()
+    result = fit(trainer, str(store.root))
     if not final_folder(store, due.plan.plan_id).is_dir():
         raise StoreError(f"{due.stage.name}: Ray Train ended without a final checkpoint ({result.error}).")
 

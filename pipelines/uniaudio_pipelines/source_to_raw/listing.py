@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from uniaudio_schemas.errors import DataError, UsageError
+from uniaudio_schemas.files import one_line_errors
 from uniaudio_schemas.fingerprint import hash_file, hash_json
 
 METADATA_NAME = "metadata.jsonl"
@@ -252,7 +253,11 @@ def _read_json(path: Path) -> dict[str, str]:
 
 
 def _write(path: Path, values: Any) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(values, ensure_ascii=False, sort_keys=True), encoding="utf-8")
-    temporary.replace(path)
+    with one_line_errors(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            temporary.write_text(json.dumps(values, ensure_ascii=False, sort_keys=True), encoding="utf-8")
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)

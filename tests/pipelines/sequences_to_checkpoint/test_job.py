@@ -103,6 +103,15 @@ def test_a_later_stage_alone_needs_the_stage_before(store_with_sequences: MakeSt
         replace(JOB, stages=("stage2",)).plan(store_with_sequences("store"))
 
 
+def test_a_stage_of_another_size_than_its_parent_is_refused(store_with_sequences: MakeStore) -> None:
+    store = store_with_sequences("store")
+    (due,) = JOB.chain(store)
+    publish(store, due)
+    assert replace(JOB, stages=("stage1",)).plan(store).parents["checkpoint"]
+    with pytest.raises(UsageError, match=r"`size` must be debug, .* but is starter"):
+        replace(JOB, stages=("stage1",), size="starter").plan(store)
+
+
 @pytest.mark.parametrize("stages", [(), ("stage2", "stage1"), ("stage5",)])
 def test_stages_out_of_order_are_refused(store_with_sequences: MakeStore, stages: tuple[str, ...]) -> None:
     with pytest.raises(UsageError, match="in this order"):
