@@ -9,12 +9,12 @@ from typing import Any
 
 from prefect import get_run_logger
 from uniaudio_pipelines.annotated_to_instructions.job import AnnotatedToInstructions
-from uniaudio_pipelines.tokens_to_sequences.job import TokensToSequences
 
 from uniaudio_flows.annotate_corpus import annotate_corpus
 from uniaudio_flows.annotate_corpus import job as annotate_job
 from uniaudio_flows.build_multitask_data import build_multitask_data
 from uniaudio_flows.build_sequences import build_sequences
+from uniaudio_flows.build_sequences import job as sequences_job
 from uniaudio_flows.evaluate_checkpoint import evaluate_checkpoint
 from uniaudio_flows.evaluate_checkpoint import job as evaluate_job
 from uniaudio_flows.flow import flow
@@ -37,7 +37,7 @@ def everything(size: str = "debug") -> str:
     _step(codec_job(size), lambda: train_codec(size=size, parents=False))
     _step(AnnotatedToInstructions(), lambda: build_multitask_data(parents=False))
     _step(tokenize_job(), lambda: tokenize_corpus(parents=False))
-    _step(TokensToSequences(), lambda: build_sequences(parents=False))
+    _step(sequences_job(), lambda: build_sequences(parents=False))
     _step(train_job(size=size), lambda: train_stage(size=size, parents=False))
     return _step(evaluate_job(), lambda: evaluate_checkpoint(parents=False))
 

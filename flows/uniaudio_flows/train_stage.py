@@ -11,7 +11,10 @@ from uniaudio_flows.settings import load_settings
 
 
 def job(stages: list[str] | None = None, size: str = "debug", seed: int = 0) -> SequencesToCheckpoint:
-    return SequencesToCheckpoint(stages=tuple(stages or STAGES), size=size, seed=seed, **load_settings().compute)
+    settings = load_settings()
+    return SequencesToCheckpoint(
+        stages=tuple(stages or STAGES), size=size, seed=seed, backbone=settings.backbone, **settings.compute
+    )
 
 
 @flow("train-stage")
