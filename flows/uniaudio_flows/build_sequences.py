@@ -1,16 +1,17 @@
 """`build-sequences`: instructions joined with codes and text ids become training-ready sequences."""
 
 from prefect import get_run_logger
-from uniaudio_pipelines.tokens_to_sequences.job import TokensToSequences
+from uniaudio_pipelines.tokens_to_sequences.job import BYTES, TokensToSequences
 
 from uniaudio_flows.flow import flow
 from uniaudio_flows.jobs import bring_up_to_date, check_up_to_date
+from uniaudio_flows.settings import load_settings
 from uniaudio_flows.tokenize_corpus import job as tokenize_job
 from uniaudio_flows.tokenize_corpus import tokenize_corpus
 
 
 def job() -> TokensToSequences:
-    return TokensToSequences()
+    return TokensToSequences(tokenizer=load_settings().backbone or BYTES)
 
 
 @flow("build-sequences")

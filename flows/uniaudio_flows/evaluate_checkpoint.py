@@ -11,7 +11,8 @@ from uniaudio_flows.train_stage import train_stage
 
 
 def job() -> CheckpointToScores:
-    return CheckpointToScores(**load_settings().compute)
+    settings = load_settings()
+    return CheckpointToScores(tokenizer=settings.backbone, **settings.compute)
 
 
 @flow("evaluate-checkpoint")

@@ -6,6 +6,8 @@ UNIAUDIO_SOURCE   a folder of audio and text
 UNIAUDIO_MODELS   annotators' models
 UNIAUDIO_SIZE     preset of codec and model, where a run does not say: `debug` (default), `starter`, `paper_1b`, `paper_3b`
 UNIAUDIO_DEVICE   where models run: `cpu` (default) or `cuda`, one GPU a worker
+UNIAUDIO_BACKBONE   folder of a LlamaForCausalLM with its tokenizer.json that training starts from; without one, text is
+                  bytes and a backbone of our own is warmed up
 UNIAUDIO_PREFECT_PORT, UNIAUDIO_RAY_PORT, UNIAUDIO_DASHBOARD_PORT   of the services that `uniaudio up` starts
 """
 
@@ -30,6 +32,8 @@ class Settings:
     models: Path
     size: str
     device: str
+    backbone: str
+    """Folder; empty: none."""
     prefect_port: int
     ray_port: int
     dashboard_port: int
@@ -74,6 +78,7 @@ def load_settings() -> Settings:
         models=_folder("UNIAUDIO_MODELS", data / "models"),
         size=os.environ.get("UNIAUDIO_SIZE") or "debug",
         device=os.environ.get("UNIAUDIO_DEVICE") or "cpu",
+        backbone=str(_folder("UNIAUDIO_BACKBONE", Path())) if os.environ.get("UNIAUDIO_BACKBONE") else "",
         prefect_port=_port("UNIAUDIO_PREFECT_PORT", 4200),
         ray_port=_port("UNIAUDIO_RAY_PORT", 6380),
         dashboard_port=_port("UNIAUDIO_DASHBOARD_PORT", 8265),
@@ -90,6 +95,7 @@ def service_environment(settings: Settings) -> dict[str, str]:
         "UNIAUDIO_MODELS": str(settings.models),
         "UNIAUDIO_SIZE": settings.size,
         "UNIAUDIO_DEVICE": settings.device,
+        "UNIAUDIO_BACKBONE": settings.backbone,
         "UNIAUDIO_DASHBOARD_PORT": str(settings.dashboard_port),
         "PREFECT_HOME": str(settings.services / "prefect"),
         "PREFECT_API_URL": f"{settings.prefect_url}/api",

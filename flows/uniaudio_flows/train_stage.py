@@ -14,7 +14,11 @@ from uniaudio_flows.settings import load_settings
 def job(stages: list[str] | None = None, size: str | None = None, seed: int = 0) -> SequencesToCheckpoint:
     settings = load_settings()
     return SequencesToCheckpoint(
-        stages=tuple(stages or STAGES), size=size or settings.size, seed=seed, **settings.compute
+        stages=tuple(stages or STAGES),
+        size=size or settings.size,
+        seed=seed,
+        backbone=settings.backbone,
+        **settings.compute,
     )
 
 

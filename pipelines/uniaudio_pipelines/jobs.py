@@ -7,11 +7,12 @@ import os
 import tempfile
 import types
 import typing
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar
 
 from uniaudio_schemas.errors import UsageError
-from uniaudio_schemas.fingerprint import hash_bytes
+from uniaudio_schemas.fingerprint import hash_bytes, hash_file, hash_json
 from uniaudio_schemas.manifest import Manifest, Plan
 from uniaudio_schemas.store import Store
 
@@ -114,6 +115,20 @@ def cache_folder(store: Store) -> Path:
     if "://" not in root:
         return Path(root) / "cache"
     return Path(tempfile.gettempdir()) / f"uniaudio-cache-{os.getuid()}" / hash_bytes(root.encode())[:16]
+
+
+def hash_folder(folder: str, field: str) -> str:
+    """Of the names and bytes of a model's files, wherever it lies; `field` of a job names it."""
+    if not Path(folder).is_dir():
+        raise UsageError(f"`{field}` must be a local folder, but {folder} is none.")
+    files = [path for path in sorted(Path(folder).iterdir()) if path.is_file()]
+    return hash_json({path.name: _hash_unchanged(path, path.stat().st_size, path.stat().st_mtime_ns) for path in files})
+
+
+@lru_cache(maxsize=256)
+def _hash_unchanged(path: Path, size: int, changed_ns: int) -> str:
+    """A job is planned before each of its stages: gigabytes are read once a process."""
+    return hash_file(path)
 
 
 def parent(store: Store, kind: str, flow: str, ref: str = "latest") -> Manifest:

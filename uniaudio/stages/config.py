@@ -72,7 +72,8 @@ class StageConfig:
     condition_dropout: float = 0.1
     """Probability that a generation example loses its condition (classifier-free guidance)."""
     distillation_weight: float = 0.0
-    """Weight of the paper's semantic distillation loss of stage 1; must be 0 until it is implemented."""
+    """Weight of the semantic distillation loss (`uniaudio.training.distillation`); 0 leaves it out. The paper has it in
+    stage 1 and its weight is not public."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Of the forward pass; parameters and optimizer stay float32."""
     recompute_activations: bool = False
@@ -96,9 +97,10 @@ class StageConfig:
         for name in ("num_steps", "context", "num_rows", "micro_rows", "num_threads", "checkpoint_every", "log_every"):
             if getattr(self, name) < 1:
                 raise UsageError(f"`{name}` must be 1 or more, but is {getattr(self, name)}.")
-        if self.distillation_weight != 0.0:
+        if self.distillation_weight < 0 or (self.distillation_weight and "understanding_expert" not in self.trains):
             raise UsageError(
-                f"`distillation_weight` must be 0 (the loss is not implemented), but is {self.distillation_weight}."
+                "`distillation_weight` must be 0 or more, and 0 where the understanding expert does not learn, "
+                f"but is {self.distillation_weight}."
             )
 
     def draws_from(self, groups: set[str]) -> bool:

@@ -79,7 +79,9 @@ class _Corpus:
         for outcome in [*(outcome for clip in clips for outcome in of_one_clip(clip, job)), *several]:
             key = outcome.instruction.instruction_id if isinstance(outcome, Built) else repr(outcome)
             found.setdefault(key, self._if_short(outcome))
-        self.outcomes = [NotBuilt(clip.clip_id, "copy", f"{clip.split}, but trained on too") for clip in copies]
+        self.outcomes: list[Outcome] = [
+            NotBuilt(clip.clip_id, "copy", f"{clip.split}, but trained on too") for clip in copies
+        ]
         self.outcomes += found.values()
 
     def _if_short(self, outcome: Outcome) -> Outcome:

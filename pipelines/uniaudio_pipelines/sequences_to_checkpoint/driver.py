@@ -26,6 +26,7 @@ from uniaudio_pipelines.jobs import parent
 from uniaudio_pipelines.metering import Meter, Usage
 from uniaudio_pipelines.progress_file import PROGRESS_FILE, followed
 from uniaudio_pipelines.sequences_to_checkpoint.job import DueStage, SequencesToCheckpoint
+from uniaudio_pipelines.sequences_to_checkpoint.start import check_start
 from uniaudio_pipelines.sequences_to_checkpoint.training import (
     RESULT_FILE,
     final_folder,
@@ -63,10 +64,11 @@ class _Run:
 
 def run_stages(store: Store, job: SequencesToCheckpoint, *, owner: str) -> Manifest:
     """Bring every stage of `job` up to date; returns the version of the last one, which `job.ref` then points to."""
-    stages = job.learnable(parent(store, "sequences", "build-sequences", job.sequences))
+    sequences = parent(store, "sequences", "build-sequences", job.sequences)
+    stages = job.learnable(sequences)
     run = _Run(job=job, owner=owner, stages=stages)
-    for name in sorted(set(job.stages) - set(stages)):
-        run.say(f"{job.EDGE} leaves out {name}: the sequences hold no training example of its mixture")
+    for name, reason in job.left_out(sequences).items():
+        run.say(f"{job.EDGE} leaves out {name}: {reason}")
     while True:
         # Planned anew each time: the stage that was just published is the next one's parent.
         *published, due = job.chain(store)
@@ -89,6 +91,7 @@ def _train_and_publish(store: Store, run: _Run, due: DueStage) -> Manifest:
     with store.writer(due.plan, owner=run.owner, ref=name) as writer:
         if name not in writer.done():
             size = f"{due.stage.num_rows} x {due.stage.context} positions"
+            check_start(store, run.job, due)
             run.say(f"{run.job.EDGE} {name}: {due.stage.num_steps} steps of {size}")
             run.progress(0)
             with followed(run_folder(store, plan_id) / PROGRESS_FILE, run.show):
