@@ -54,7 +54,7 @@ _PAPER = Lengths(
 LENGTHS: dict[Size, Lengths] = {
     # About 10 s a stage on two free CPU cores.
     "debug": Lengths(
-        num_steps={"text_warmup": 80, "stage1": 80, "stage2": 80, "stage3": 100, "stage4": 60},
+        num_steps={"text_warmup": 80, "stage1": 80, "stage2": 80, "stage3": 160, "stage4": 60},
         context=768,
         num_rows=1,
         micro_rows=1,
