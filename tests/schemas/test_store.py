@@ -153,6 +153,17 @@ def test_finished_units_are_not_done_again_and_a_published_plan_has_all(store: S
     assert not list((store.root / "raw/staging").iterdir())
 
 
+def test_a_unit_with_the_rows_of_an_older_version_is_the_same_file_and_not_written_again(
+    store: Store, publish: Any
+) -> None:
+    old = publish()
+    before = {path: path.stat().st_ino for path in (store.root / "raw/shards").iterdir()}
+    new = publish(a_plan(units=("queen-00000", "queen-00001", "queen-00002"), grown=True))
+    after = {path: path.stat().st_ino for path in (store.root / "raw/shards").iterdir()}
+    assert before.items() <= after.items() and len(after) == len(before) + 1
+    assert {shard.sha256 for shard in old.shards} < {shard.sha256 for shard in new.shards}
+
+
 def test_reused_shards_are_named_again_and_not_written(store: Store, publish: Any) -> None:
     old = publish()
     plan = replace(a_plan(units=("delta",), grown=True), reused=old.shards)
