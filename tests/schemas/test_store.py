@@ -104,12 +104,15 @@ def test_dropped_rows_are_counted_and_can_be_read(store: Store) -> None:
     assert store.dropped(manifest).num_rows == 2
 
 
-def test_a_dropped_shard_that_is_gone_does_not_pass_verification(store: Store) -> None:
+def test_a_dropped_shard_that_changed_or_is_gone_does_not_pass_verification(store: Store) -> None:
     with store.writer(a_plan(), owner="test") as writer:
         writer.put_shard("queen-00000", example_rows("raw"), [Dropped(row_id="x", reason="too_short")])
         manifest = writer.publish()
     store.verify(manifest)
     path = store.dropped_path(manifest.shards[0])
+    damage(path, "flip")
+    with pytest.raises(DataError, match=f"{path}: must have sha256"):
+        store.verify(manifest)
     path.unlink()
     with pytest.raises(StoreError, match=f"dropped/shards/{path.name}"):
         store.verify(manifest)
