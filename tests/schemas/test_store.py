@@ -104,12 +104,15 @@ def test_dropped_rows_are_counted_and_can_be_read(store: Store) -> None:
     assert store.dropped(manifest).num_rows == 2
 
 
-def test_a_dropped_shard_that_is_gone_does_not_pass_verification(store: Store) -> None:
+def test_a_dropped_shard_that_changed_or_is_gone_does_not_pass_verification(store: Store) -> None:
     with store.writer(a_plan(), owner="test") as writer:
         writer.put_shard("queen-00000", example_rows("raw"), [Dropped(row_id="x", reason="too_short")])
         manifest = writer.publish()
     store.verify(manifest)
     path = store.dropped_path(manifest.shards[0])
+    damage(path, "flip")
+    with pytest.raises(DataError, match=f"{path}: must have sha256"):
+        store.verify(manifest)
     path.unlink()
     with pytest.raises(StoreError, match=f"dropped/shards/{path.name}"):
         store.verify(manifest)
@@ -151,6 +154,17 @@ def test_finished_units_are_not_done_again_and_a_published_plan_has_all(store: S
         assert writer.publish() == manifest
     assert set(store.refs("raw")) == {"again", "latest"}
     assert not list((store.root / "raw/staging").iterdir())
+
+
+def test_a_unit_with_the_rows_of_an_older_version_is_the_same_file_and_not_written_again(
+    store: Store, publish: Any
+) -> None:
+    old = publish()
+    before = {path: path.stat().st_ino for path in (store.root / "raw/shards").iterdir()}
+    new = publish(a_plan(units=("queen-00000", "queen-00001", "queen-00002"), grown=True))
+    after = {path: path.stat().st_ino for path in (store.root / "raw/shards").iterdir()}
+    assert before.items() <= after.items() and len(after) == len(before) + 1
+    assert {shard.sha256 for shard in old.shards} < {shard.sha256 for shard in new.shards}
 
 
 def test_reused_shards_are_named_again_and_not_written(store: Store, publish: Any) -> None:

@@ -55,7 +55,7 @@ class TokenWorker:
             "numerics": plan.numerics,
             "code_version": plan.code_version,
         }
-        self._clips = job.clips_by_unit(self._store, self._instructions)
+        self._clips = job.clips_by_unit(self._store, self._instructions, self._annotated)
         self._known = list(self._tables_with_codes())
         self._codec: Any = None
 
