@@ -57,7 +57,7 @@ def test_the_same_codes_of_another_codec_train_another_checkpoint(tmp_path: Path
 def test_a_stage_without_a_training_example_is_left_out(tmp_path: Path) -> None:
     sequences = put_sequences(tmp_path / "audio", without="text_only")
     assert JOB.learnable(sequences) == tuple(name for name in JOB.stages if name != "text_warmup")
-    with pytest.raises(UsageError, match="text_warmup have none"):
+    with pytest.raises(UsageError, match="text_warmup: the sequences hold no training example"):
         replace(JOB, stages=("text_warmup",)).plan(Store(tmp_path / "audio"))
 
 
