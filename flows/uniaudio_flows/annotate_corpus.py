@@ -1,7 +1,7 @@
 """`annotate-corpus`: clips cut from `raw`, with what is known of them, become a version of `annotated`.
 
 A source may say how much of it to use, in `<source>/.limits.json` with fields of the job, as the demo's does:
-    {"max_speech_s": 300.0, "max_sound_s": 120.0, "max_music_s": 180.0, "max_pieces_per_clip": 3, "max_text_passages": 200}
+    {"max_speech_s": 300.0, "max_sound_s": 120.0, "max_music_s": 220.0, "max_pieces_per_clip": 3, "max_text_passages": 200}
 """
 
 from pathlib import Path

@@ -15,7 +15,7 @@ from uniaudio.stages.config import StageConfig
 from uniaudio.stages.table import STAGES, stage_before, stage_config
 from uniaudio_pipelines.jobs import check_device, hash_folder, parent
 
-CODE_VERSION = "2"
+CODE_VERSION = "3"
 """Goes up when the same sequences would train to other weights."""
 WARM_UP = "text_warmup"
 """The stage whose place a backbone takes."""
