@@ -4,6 +4,7 @@ Each process is recorded with its pid and its start time, so that `stop_services
 never `ray stop`, which would end every Ray process of the machine.
 """
 
+import contextlib
 import fcntl
 import json
 import shutil
@@ -93,11 +94,13 @@ def stop_services(settings: Settings, log: Callable[[str], None]) -> None:
         log("no services of this folder are running")
     family = [process for service in running.values() for process in _family(service)]
     for service in running.values():
-        if service.process is not None:
-            service.process.send_signal(signal.SIGTERM)
+        # It may end by itself at any moment.
+        with contextlib.suppress(psutil.NoSuchProcess):
+            psutil.Process(service.pid).send_signal(signal.SIGTERM)
     _, alive = psutil.wait_procs(family, timeout=STOP_TIMEOUT_S)
     for process in alive:
-        process.kill()
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
     psutil.wait_procs(alive, timeout=STOP_TIMEOUT_S)
     for name in running:
         _record(settings, name).unlink(missing_ok=True)
