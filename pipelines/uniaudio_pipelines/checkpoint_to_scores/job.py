@@ -5,6 +5,7 @@ from typing import ClassVar
 
 from uniaudio_schemas.errors import UsageError
 from uniaudio_schemas.fingerprint import numerics
+from uniaudio_schemas.forgotten import version_with
 from uniaudio_schemas.manifest import Manifest, Plan
 from uniaudio_schemas.store import KINDS, Store
 
@@ -125,7 +126,5 @@ def _ancestor(store: Store, manifest: Manifest, kind: str) -> Manifest | None:
 
 
 def version_of(store: Store, kind: str, content_id: str) -> Manifest | None:
-    """The version of `kind` with these contents; None where there is none, or no such kind."""
-    if kind not in KINDS:
-        return None
-    return next((manifest for manifest in store.versions(kind) if manifest.content_id == content_id), None)
+    """The version of `kind` with these contents, or what is left of it; None where there is none, or no such kind."""
+    return version_with(store, kind, content_id) if kind in KINDS else None

@@ -7,8 +7,9 @@ from typing import ClassVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from uniaudio_schemas.errors import StoreError, UsageError
+from uniaudio_schemas.errors import UsageError
 from uniaudio_schemas.fingerprint import hash_bytes, numerics
+from uniaudio_schemas.forgotten import required_version
 from uniaudio_schemas.manifest import Manifest, Plan
 from uniaudio_schemas.store import Store
 
@@ -47,7 +48,7 @@ class InstructionsToTokens:
             )
         instructions = parent(store, "instructions", "build-multitask-data", self.instructions_ref)
         codec = parent(store, "codec", "train-codec", self.codec_ref)
-        annotated = version_with(store, "annotated", instructions.parents["annotated"])
+        annotated = required_version(store, "annotated", instructions.parents["annotated"])
         return Plan(
             kind=self.WRITES,
             schema_version=1,
@@ -87,14 +88,6 @@ def clips_of(store: Store, instructions: Manifest) -> set[str]:
         segments = column.combine_chunks().flatten()
         found.update(pc.unique(pc.struct_field(segments, "clip_id")).to_pylist())
     return found - {""}
-
-
-def version_with(store: Store, kind: str, content_id: str) -> Manifest:
-    """The version of `kind` that another one was made from; the ref may point elsewhere by now."""
-    for manifest in store.versions(kind):
-        if manifest.content_id == content_id:
-            return manifest
-    raise StoreError(f"{store.root}: has no version of `{kind}` with the content {content_id} any more.")
 
 
 def _columns(store: Store, instructions: Manifest) -> Iterator[pa.ChunkedArray]:

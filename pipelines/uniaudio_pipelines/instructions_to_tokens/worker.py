@@ -11,6 +11,7 @@ from uniaudio_schemas.annotated import Annotated
 from uniaudio_schemas.codec import CodecRow
 from uniaudio_schemas.errors import DataError, FingerprintError, UsageError
 from uniaudio_schemas.fingerprint import numerics
+from uniaudio_schemas.forgotten import required_version
 from uniaudio_schemas.instructions import Instruction, Recipe
 from uniaudio_schemas.manifest import Manifest, Plan
 from uniaudio_schemas.raw import Raw
@@ -21,7 +22,7 @@ from uniaudio_schemas.tokens import Tokens
 from uniaudio.audio.frames import SAMPLE_RATE
 from uniaudio.audio.render import render_clip, render_recipe
 from uniaudio_pipelines.edge import ShardResult
-from uniaudio_pipelines.instructions_to_tokens.job import InstructionsToTokens, version_with
+from uniaudio_pipelines.instructions_to_tokens.job import InstructionsToTokens
 
 if TYPE_CHECKING:
     from uniaudio.codec.codec import ReasoningCodec
@@ -46,10 +47,12 @@ class TokenWorker:
         if here != plan.numerics:
             raise FingerprintError(f"The plan is for numerics {plan.numerics}, but this machine has {here}.")
         self._store, self._job, self._plan = Store(store_root), job, plan
-        self._instructions = version_with(self._store, "instructions", plan.parents["instructions"])
-        self._annotated = version_with(self._store, "annotated", plan.parents["annotated"])
-        self._raw = version_with(self._store, "raw", plan.parents["raw"])
-        self._codec_row = next(self._store.rows(version_with(self._store, "codec", plan.parents["codec"]), CodecRow))
+        self._instructions = required_version(self._store, "instructions", plan.parents["instructions"])
+        self._annotated = required_version(self._store, "annotated", plan.parents["annotated"])
+        self._raw = required_version(self._store, "raw", plan.parents["raw"])
+        self._codec_row = next(
+            self._store.rows(required_version(self._store, "codec", plan.parents["codec"]), CodecRow)
+        )
         self._metadata = {
             "codec_fingerprint": self._codec_row.codec_id,
             "numerics": plan.numerics,
