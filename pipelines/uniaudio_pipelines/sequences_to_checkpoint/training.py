@@ -16,7 +16,7 @@ from uniaudio_schemas.errors import StoreError
 from uniaudio_schemas.manifest import Manifest
 from uniaudio_schemas.store import Store
 
-from uniaudio.stages.config import MixturePhase, StageConfig
+from uniaudio.stages.config import StageConfig
 from uniaudio_pipelines.metering import usage
 from uniaudio_pipelines.sequences_to_checkpoint.job import DueStage, SequencesToCheckpoint
 
@@ -87,12 +87,6 @@ def _worker_config(store: Store, job: SequencesToCheckpoint, due: DueStage) -> d
     }
 
 
-def stage_from_dict(values: dict[str, Any]) -> StageConfig:
-    """The inverse of `asdict`."""
-    mixture = tuple(MixturePhase(**phase) for phase in values["mixture"])
-    return StageConfig(**{**values, "mixture": mixture})
-
-
 def train_worker(config: dict[str, Any]) -> None:
     """What every worker runs: the stage, reporting each training checkpoint to Ray Train. Rank 0 writes the final
     folder."""
@@ -102,7 +96,7 @@ def train_worker(config: dict[str, Any]) -> None:
     from uniaudio.training.checkpoint import TrainingState
     from uniaudio.training.loop import train_stage
 
-    store, stage = Store(config["store"]), stage_from_dict(config["stage"])
+    store, stage = Store(config["store"]), StageConfig.from_dict(config["stage"])
     rank = ray.train.get_context().get_world_rank()
     model, data, described = _model_and_data(store, config, stage)
 
