@@ -93,9 +93,9 @@ def _clip_lines(clip: dict[str, Any]) -> list[str]:
 
 
 def _source_lines(found: list[dict[str, Any]]) -> list[str]:
-    lines = [f"{'corpus':<24}{'licence':<28}{'files':>7}{'hours':>9}"]
+    lines = [f"{'files':>7}{'hours':>9}  {'corpus':<24}licence"]
     for one in found:
-        lines.append(f"{one['corpus']:<24}{one['licence']:<28}{one['files']:>7}{one['seconds'] / 3600:>9.2f}")
+        lines.append(f"{one['files']:>7}{one['seconds'] / 3600:>9.2f}  {one['corpus']:<24}{one['licence']}")
     return lines
 
 
