@@ -54,7 +54,8 @@ def live_plans(store: "Store") -> set[tuple[str, str]]:
 def leftovers(store: "Store", needed: list[Manifest]) -> set[str]:
     """Paths of temporary files, staged units that are over, and what neither `needed` nor another staged unit names."""
     versions = [manifest for kind in _kinds(store) for manifest in store.versions(kind)]
-    entries = [entry for folder in (*_kinds(store), layout.BLOBS, layout.RUNS) for entry in store.files.entries(folder)]
+    folders = (*_kinds(store), layout.BLOBS, layout.RUNS, layout.FORGOTTEN)
+    entries = [entry for folder in folders for entry in store.files.entries(folder)]
     live, garbage = _live_plans(store, entries), set[str]()
     staged: list[ShardInfo] = []
     for entry in entries:

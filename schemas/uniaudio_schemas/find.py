@@ -11,7 +11,7 @@ from uniaudio_schemas.errors import UsageError
 from uniaudio_schemas.forgotten import replacements
 from uniaudio_schemas.manifest import Manifest
 from uniaudio_schemas.migrations import newest
-from uniaudio_schemas.trace import DATA_KINDS, MODEL_KINDS
+from uniaudio_schemas.traces import DATA_KINDS, MODEL_KINDS
 
 if TYPE_CHECKING:
     from uniaudio_schemas.store import Store

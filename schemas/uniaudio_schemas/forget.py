@@ -31,7 +31,7 @@ from uniaudio_schemas.lease import STORE_LOCK
 from uniaudio_schemas.manifest import Manifest, ShardInfo, build, json_object
 from uniaudio_schemas.rewrite import rewrite
 from uniaudio_schemas.shards import read_shard
-from uniaudio_schemas.trace import (
+from uniaudio_schemas.traces import (
     DATA_KINDS,
     MODEL_KINDS,
     Holder,

@@ -36,7 +36,7 @@ class Forgotten:
     examples: list[str]
     """Ids of the instructions, which are those of the sequences, with such a clip."""
     models: list[dict[str, Any]] = field(default_factory=list)
-    """Codecs and checkpoints made from versions that held it (`trace.Model`). They stay as they are."""
+    """Codecs and checkpoints made from versions that held it (`traces.Model`). They stay as they are."""
     rewritten: list[list[str]] = field(default_factory=list)
     """[kind, content id before, content id after]."""
     is_done: bool = False

@@ -16,7 +16,7 @@ from uniaudio_schemas.find import Found
 from uniaudio_schemas.forgotten import records, replacements
 from uniaudio_schemas.manifest import Manifest
 from uniaudio_schemas.migrations import newest
-from uniaudio_schemas.trace import ancestors, drawn_from
+from uniaudio_schemas.traces import ancestors, drawn_from
 
 if TYPE_CHECKING:
     from uniaudio_schemas.store import Store

@@ -20,7 +20,7 @@ from uniaudio_schemas.migrations import schema_at
 from uniaudio_schemas.record import from_table
 from uniaudio_schemas.recount import recount
 from uniaudio_schemas.shards import read_shard
-from uniaudio_schemas.trace import Trace, mask
+from uniaudio_schemas.traces import Trace, mask
 
 if TYPE_CHECKING:
     from uniaudio_schemas.store import Store
