@@ -6,7 +6,7 @@ from typing import Any
 
 from uniaudio_schemas.errors import UsageError
 from uniaudio_schemas.forget import Survey, finish, forget, survey, unfinished
-from uniaudio_schemas.forgotten import required_version
+from uniaudio_schemas.forgotten import replacements, required_version
 from uniaudio_schemas.lineage import examples, sources
 from uniaudio_schemas.manifest import Manifest
 from uniaudio_schemas.store import Store
@@ -23,8 +23,12 @@ def step_answer(store: Store, checkpoint: Manifest, step: int) -> dict[str, Any]
 
     if checkpoint.kind != "checkpoint":
         raise UsageError(f"`step` must be of a checkpoint, but the id is of {checkpoint.kind}.")
-    # With just these contents: the order depends on every row, so that it cannot be told from what is left of them.
-    sequences = required_version(store, "sequences", checkpoint.parents["sequences"])
+    content = checkpoint.parents["sequences"]
+    if ("sequences", content) in replacements(store):
+        raise UsageError(
+            f"`step` cannot be told any more: some of sequences {content[:8]} was forgotten, and the order hangs on every row."
+        )
+    sequences = required_version(store, "sequences", content)
     stage = StageConfig.from_dict(checkpoint.parameters["stage"])
     ids = sequence_ids_of_step(SequenceSet.open(store, sequences), stage, checkpoint.parameters["seed"], step)
     found, files = examples(store, sequences, ids)

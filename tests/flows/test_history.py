@@ -103,6 +103,8 @@ def test_forget_lists_and_only_really_forgets(store: Store, capsys: pytest.Captu
     head = store.head("raw")
     assert head is not None and head.num_rows == 4 and not listing.exists()
     assert main(["forget", "queen/3.wav", "--really"]) == 2
+    assert main(["lineage", "checkpoint", "--step", "0"]) == 2
+    assert "was forgotten, and the order hangs on every row" in capsys.readouterr().err
 
 
 def test_an_interrupted_forgetting_is_ended_by_the_same_command(
