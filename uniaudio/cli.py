@@ -35,12 +35,17 @@ def main(arguments: list[str] | None = None) -> int:
         # Torch lists every tensor that does not fit; the first says what is wrong.
         print("uniaudio:", " ".join(line.strip() for line in str(error).splitlines()[:2]), file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        return 130
     except BrokenPipeError:
         # The reader, such as `head`, has seen enough; nothing is left to write at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print(f"uniaudio: {error.filename}: {error.strerror}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """`annotate-corpus`: clips cut from `raw`, with what is known of them, become a version of `annotated`.
 
 A source may say how much of it to use, in `<source>/.limits.json` with fields of the job, as the demo's does:
-    {"max_speech_s": 300.0, "max_sound_s": 120.0, "max_music_s": 180.0, "max_pieces_per_clip": 3, "max_text_passages": 200}
+    {"max_speech_s": 300.0, "max_sound_s": 120.0, "max_music_s": 220.0, "max_pieces_per_clip": 3, "max_text_passages": 200}
 """
 
 from pathlib import Path
@@ -13,7 +13,8 @@ from uniaudio_schemas.fingerprint import canonical_json
 
 from uniaudio_flows.flow import flow
 from uniaudio_flows.ingest_corpus import ingest_corpus
-from uniaudio_flows.jobs import bring_up_to_date
+from uniaudio_flows.ingest_corpus import job as ingest_job
+from uniaudio_flows.jobs import bring_up_to_date, check_up_to_date
 from uniaudio_flows.settings import load_settings
 
 LIMITS = ".limits.json"
@@ -30,6 +31,8 @@ def annotate_corpus(parents: bool = True) -> str:
     """Returns the content id. `parents`: bring `raw` up to date first."""
     if parents:
         ingest_corpus()
+    else:
+        check_up_to_date(ingest_job())
     return bring_up_to_date(job(), get_run_logger()).content_id
 
 

@@ -86,7 +86,7 @@ def _show(_: argparse.Namespace) -> int:
     from uniaudio_flows.settings import load_settings
 
     settings = load_settings()
-    store = Store(settings.store)
+    store = Store.from_uri(settings.store)
     print(f"{'kind':<14}{'ref':<14}{'rows':>8}  {'version':<10}dropped")
     for kind in KINDS_IN_ORDER:
         for ref, manifest in sorted(store.refs(kind).items()):
@@ -103,7 +103,7 @@ def _report(options: argparse.Namespace) -> int:
     from uniaudio_flows.report import write_report
     from uniaudio_flows.settings import load_settings
 
-    path = write_report(Store(load_settings().store), Path(options.out))
+    path = write_report(Store.from_uri(load_settings().store), Path(options.out))
     print(path.resolve())
     return 0
 
@@ -113,7 +113,7 @@ def _gc(options: argparse.Namespace) -> int:
 
     from uniaudio_flows.settings import load_settings
 
-    paths = Store(load_settings().store).collect(dry_run=not options.delete)
+    paths = Store.from_uri(load_settings().store).collect(dry_run=not options.delete)
     for path in paths:
         print(path)
     verb = "removed" if options.delete else "would be removed (`--delete` does it)"

@@ -5,10 +5,10 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from uniaudio_schemas.errors import StoreError
+from uniaudio_schemas.errors import StoreError, UsageError
 
 from uniaudio_flows.settings import Settings, service_environment
 
@@ -16,6 +16,8 @@ POLL_S = 1.0
 RETRY_S = 60
 LOG_DELAY_S = 1.0
 """A run sends its last lines in a batch, after its last state."""
+OVERLAP_S = 5.0
+PAGE = 200
 ROUTINE = (
     "Beginning",
     "Finished",
@@ -40,23 +42,32 @@ def run_deployment(
 async def _run(name: str, log: Callable[[str], None], parameters: dict[str, Any]) -> bool:
     import httpx
     from prefect.client.orchestration import get_client
+    from prefect.exceptions import ObjectNotFound
 
     async with get_client() as client:
-        deployment = await client.read_deployment_by_name(name)
-        run = await client.create_flow_run_from_deployment(deployment.id, parameters=parameters)
-        since: Any = datetime.now(UTC)
-        seen = set[str]()
+        try:
+            deployment = await client.read_deployment_by_name(name)
+            run = await client.create_flow_run_from_deployment(deployment.id, parameters=parameters)
+        except ObjectNotFound as error:
+            raise UsageError(f"the flows are not deployed ({name} is not there): run `uniaudio up`.") from error
+        except httpx.HTTPError as error:
+            raise UsageError(f"no Prefect server answers ({error}): start it with `uniaudio up`.") from error
+        lines = _Lines(client, run.id, log)
         lost_since: float | None = None
+        waits = False
         while True:
             try:
                 state = (await client.read_flow_run(run.id)).state
-                await _print_new_lines(client, since, seen, log)
+                if state is not None and state.name == "AwaitingConcurrencySlot" and not waits:
+                    waits = True
+                    log(f"{name} runs already, once at a time: waiting for that run to end (see it in Prefect)")
+                await lines.print_new()
                 lost_since = None
             except (httpx.HTTPError, OSError) as error:
                 lost_since = _still_patient(lost_since, error)
             if lost_since is None and state is not None and state.is_final():
                 await asyncio.sleep(LOG_DELAY_S)
-                await _print_new_lines(client, since, seen, log)
+                await lines.print_new()
                 if not state.is_completed():
                     print(f"{name} ended as {state.name}: {_first_line(state.message)}", file=sys.stderr)
                 return bool(state.is_completed())
@@ -73,22 +84,53 @@ def _still_patient(lost_since: float | None, error: Exception) -> float:
     return lost_since
 
 
-async def _print_new_lines(client: Any, since: Any, seen: set[str], log: Callable[[str], None]) -> None:
-    from prefect.client.schemas.filters import LogFilter, LogFilterLevel, LogFilterTimestamp
-    from prefect.client.schemas.sorting import LogSort
+class _Lines:
+    """The log of a flow run and of its subflows' runs, printed as it comes."""
 
-    window = LogFilter(timestamp=LogFilterTimestamp(after_=since), level=LogFilterLevel(ge_=20))
-    for offset in range(0, 10_000, 200):
-        entries = await client.read_logs(window, limit=200, offset=offset, sort=LogSort.TIMESTAMP_ASC)
-        for entry in entries:
-            if str(entry.id) not in seen:
-                seen.add(str(entry.id))
-                if entry.name == "prefect.flow_runs" and not entry.message.startswith(ROUTINE):
-                    # Of an error the message: the traceback is in the flow run's log.
-                    message = entry.message.partition("\nTraceback")[0]
-                    log(f"{entry.timestamp.astimezone():%H:%M:%S} {message}")
-        if len(entries) < 200:
+    def __init__(self, client: Any, run_id: Any, log: Callable[[str], None]) -> None:
+        self._client, self._log = client, log
+        self._run_ids = [run_id]
+        self._since = datetime.now(UTC)
+        self._seen: dict[str, datetime] = {}
+
+    async def print_new(self) -> None:
+        from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId, LogFilterLevel, LogFilterTimestamp
+        from prefect.client.schemas.sorting import LogSort
+
+        await self._find_subflows()
+        # Lines of several processes arrive out of order, so a stretch is looked at again.
+        after: Any = self._since - timedelta(seconds=OVERLAP_S)
+        window = LogFilter(
+            flow_run_id=LogFilterFlowRunId(any_=self._run_ids),
+            timestamp=LogFilterTimestamp(after_=after),
+            level=LogFilterLevel(ge_=20),
+        )
+        offset, is_full = 0, True
+        while is_full:
+            entries = await self._client.read_logs(window, limit=PAGE, offset=offset, sort=LogSort.TIMESTAMP_ASC)
+            offset, is_full = offset + PAGE, len(entries) == PAGE
+            for entry in entries:
+                self._print(entry)
+        self._seen = {key: at for key, at in self._seen.items() if at >= self._since - timedelta(seconds=2 * OVERLAP_S)}
+
+    def _print(self, entry: Any) -> None:
+        key = str(entry.id)
+        if key in self._seen:
             return
+        self._seen[key] = entry.timestamp
+        self._since = max(self._since, entry.timestamp)
+        if entry.name == "prefect.flow_runs" and not entry.message.startswith(ROUTINE):
+            # Of an error the message: the traceback is in the flow run's log.
+            message = entry.message.partition("\nTraceback")[0]
+            self._log(f"{entry.timestamp.astimezone():%H:%M:%S} {message}")
+
+    async def _find_subflows(self) -> None:
+        from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterParentFlowRunId
+
+        children = FlowRunFilter(parent_flow_run_id=FlowRunFilterParentFlowRunId(any_=self._run_ids))
+        for run in await self._client.read_flow_runs(flow_run_filter=children, limit=PAGE):
+            if run.id not in self._run_ids:
+                self._run_ids.append(run.id)
 
 
 def _first_line(message: str | None) -> str:

@@ -8,13 +8,13 @@ from collections.abc import Callable
 from typing import Any
 
 from prefect import get_run_logger
-from uniaudio_pipelines.annotated_to_instructions.job import AnnotatedToInstructions
-from uniaudio_pipelines.tokens_to_sequences.job import TokensToSequences
 
 from uniaudio_flows.annotate_corpus import annotate_corpus
 from uniaudio_flows.annotate_corpus import job as annotate_job
 from uniaudio_flows.build_multitask_data import build_multitask_data
+from uniaudio_flows.build_multitask_data import job as build_job
 from uniaudio_flows.build_sequences import build_sequences
+from uniaudio_flows.build_sequences import job as sequences_job
 from uniaudio_flows.evaluate_checkpoint import evaluate_checkpoint
 from uniaudio_flows.evaluate_checkpoint import job as evaluate_job
 from uniaudio_flows.flow import flow
@@ -30,16 +30,16 @@ from uniaudio_flows.train_stage import train_stage
 
 
 @flow("everything")
-def everything(size: str = "debug") -> str:
-    """Returns the content id of the scores. `size`: preset of codec and model."""
+def everything(size: str | None = None) -> str:
+    """Returns the content id of the scores. `size`: preset of codec and model, by default `UNIAUDIO_SIZE`."""
     _step(ingest_job(), lambda: ingest_corpus())
     _step(annotate_job(), lambda: annotate_corpus(parents=False))
     _step(codec_job(size), lambda: train_codec(size=size, parents=False))
-    _step(AnnotatedToInstructions(), lambda: build_multitask_data(parents=False))
+    _step(build_job(), lambda: build_multitask_data(parents=False))
     _step(tokenize_job(), lambda: tokenize_corpus(parents=False))
-    _step(TokensToSequences(), lambda: build_sequences(parents=False))
+    _step(sequences_job(), lambda: build_sequences(parents=False))
     _step(train_job(size=size), lambda: train_stage(size=size, parents=False))
-    return _step(evaluate_job(), lambda: evaluate_checkpoint(parents=False))
+    return _step(evaluate_job(), lambda: evaluate_checkpoint(size=size, parents=False))
 
 
 def _step(job: Any, run: Callable[[], str]) -> str:

@@ -1,5 +1,6 @@
 """Prefect's `flow`, in which an error that the user can mend ends the run with one line and no stack trace."""
 
+import errno
 import logging
 from collections.abc import Callable
 from functools import wraps
@@ -10,6 +11,8 @@ from prefect import get_run_logger
 from prefect.exceptions import FailedRun
 from prefect.states import Failed
 from uniaudio_schemas.errors import UniaudioError
+
+OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS)
 
 
 class _WithoutFailedRuns(logging.Filter):
@@ -33,6 +36,12 @@ def flow(name: str) -> Callable[[Callable[..., Any]], Any]:
             except UniaudioError as error:
                 get_run_logger().error("%s", error)
                 return Failed(message=str(error))
+            except OSError as error:
+                if error.errno not in OF_THE_DISK:
+                    raise
+                message = f"{error.filename or 'the disk'}: {error.strerror}"
+                get_run_logger().error("%s", message)
+                return Failed(message=message)
             except FailedRun as error:  # a subflow's, which has logged it
                 return Failed(message=str(error))
 

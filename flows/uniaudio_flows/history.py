@@ -6,7 +6,7 @@ from typing import Any
 
 from uniaudio_schemas.errors import UsageError
 from uniaudio_schemas.forget import Survey, finish, forget, survey, unfinished
-from uniaudio_schemas.forgotten import replacements, required_version
+from uniaudio_schemas.forgotten import replacements
 from uniaudio_schemas.lineage import examples, sources
 from uniaudio_schemas.manifest import Manifest
 from uniaudio_schemas.store import Store
@@ -28,7 +28,7 @@ def step_answer(store: Store, checkpoint: Manifest, step: int) -> dict[str, Any]
         raise UsageError(
             f"`step` cannot be told any more: some of sequences {content[:8]} was forgotten, and the order hangs on every row."
         )
-    sequences = required_version(store, "sequences", content)
+    sequences = store.version_with("sequences", content)
     stage = StageConfig.from_dict(checkpoint.parameters["stage"])
     ids = sequence_ids_of_step(SequenceSet.open(store, sequences), stage, checkpoint.parameters["seed"], step)
     found, files = examples(store, sequences, ids)

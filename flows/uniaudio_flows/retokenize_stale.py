@@ -16,7 +16,7 @@ from uniaudio_flows.tokenize_corpus import job
 def retokenize_stale() -> str | None:
     """Returns the content id of the tokens, or None where there is nothing to tokenize yet."""
     log = get_run_logger()
-    store = Store(load_settings().store)
+    store = Store.from_uri(load_settings().store)
     missing = [kind for kind in ("instructions", "codec") if store.head(kind) is None]
     if missing:
         log.info("nothing to tokenize: %s has no version yet", " and ".join(missing))

@@ -4,6 +4,7 @@ Each process is recorded with its pid and its start time, so that `stop_services
 never `ray stop`, which would end every Ray process of the machine.
 """
 
+import fcntl
 import json
 import shutil
 import signal
@@ -20,6 +21,7 @@ from pathlib import Path
 import psutil
 from uniaudio_schemas.errors import UsageError
 
+from uniaudio_flows.orphans import mark_orphans
 from uniaudio_flows.settings import LOOPBACK, Settings, service_environment
 
 START_TIMEOUT_S = 90
@@ -50,9 +52,19 @@ class Service:
 def start_services(settings: Settings, log: Callable[[str], None]) -> None:
     """Bring up what is not running and deploy the flows. UsageError where a port is taken by somebody else or a service does not answer."""
     settings.services.mkdir(parents=True, exist_ok=True)
-    running = running_services(settings)
     begin = time.monotonic()
-    if "ray" not in running:
+    with (settings.services / "lock").open("a") as lock:
+        # A second `up` waits, and finds everything running.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        _start_what_is_not_running(settings)
+    log(f"services are up ({time.monotonic() - begin:.0f} s)")
+    log(f"  Prefect        {settings.prefect_url}")
+    log(f"  Ray dashboard  {settings.dashboard_url}")
+
+
+def _start_what_is_not_running(settings: Settings) -> None:
+    running = running_services(settings)
+    if "ray" not in running and not settings.ray_address:
         _require_free(settings.ray_port, "UNIAUDIO_RAY_PORT")
         _require_free(settings.dashboard_port, "UNIAUDIO_DASHBOARD_PORT")
         _start("ray", _ray_command(settings), settings)
@@ -67,12 +79,11 @@ def start_services(settings: Settings, log: Callable[[str], None]) -> None:
     if "prefect-worker" not in running or "prefect-server" not in running:
         _deploy(settings)
     if "prefect-worker" not in running:
+        mark_orphans(f"{settings.prefect_url}/api")
         worker = [*_prefect(), "worker", "start", "--pool", POOL, "--type", "process", "--name", "local-worker"]
         _start("prefect-worker", worker, settings)
-    _await("ray", f"{settings.dashboard_url}/api/version", settings)
-    log(f"services are up ({time.monotonic() - begin:.0f} s)")
-    log(f"  Prefect        {settings.prefect_url}")
-    log(f"  Ray dashboard  {settings.dashboard_url}")
+    if not settings.ray_address:
+        _await("ray", f"{settings.dashboard_url}/api/version", settings)
 
 
 def stop_services(settings: Settings, log: Callable[[str], None]) -> None:

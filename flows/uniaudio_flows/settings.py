@@ -4,7 +4,10 @@ UNIAUDIO_DATA     parent of the four below (default `./data`)
 UNIAUDIO_STORE    the dataset store
 UNIAUDIO_SOURCE   a folder of audio and text
 UNIAUDIO_MODELS   annotators' models
+UNIAUDIO_SIZE     preset of codec and model, where a run does not say: `debug` (default), `starter`, `paper_1b`, `paper_3b`
 UNIAUDIO_DEVICE   where models run: `cpu` (default) or `cuda`, one GPU a worker
+UNIAUDIO_BACKBONE   folder of a LlamaForCausalLM with its tokenizer.json that training starts from; without one, text is
+                  bytes and a backbone of our own is warmed up
 UNIAUDIO_PREFECT_PORT, UNIAUDIO_RAY_PORT, UNIAUDIO_DASHBOARD_PORT   of the services that `uniaudio up` starts
 """
 
@@ -23,10 +26,14 @@ LOOPBACK = "127.0.0.1"
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Settings:
     data: Path
-    store: Path
+    store: str
+    """A folder, or the URI of an object store."""
     source: Path
     models: Path
+    size: str
     device: str
+    backbone: str
+    """Folder; empty: none."""
     prefect_port: int
     ray_port: int
     dashboard_port: int
@@ -46,8 +53,13 @@ class Settings:
         return f"http://{LOOPBACK}:{self.prefect_port}"
 
     @property
+    def ray_address(self) -> str:
+        """Job address of somebody else's cluster; empty for the local head."""
+        return os.environ.get("RAY_ADDRESS") or ""
+
+    @property
     def dashboard_url(self) -> str:
-        return f"http://{LOOPBACK}:{self.dashboard_port}"
+        return self.ray_address or f"http://{LOOPBACK}:{self.dashboard_port}"
 
     @property
     def ray_temp(self) -> Path:
@@ -61,10 +73,12 @@ def load_settings() -> Settings:
     data = Path(os.environ.get("UNIAUDIO_DATA") or "data").resolve()
     return Settings(
         data=data,
-        store=_folder("UNIAUDIO_STORE", data / "store"),
+        store=_folder_or_uri("UNIAUDIO_STORE", data / "store"),
         source=_folder("UNIAUDIO_SOURCE", data / "source"),
         models=_folder("UNIAUDIO_MODELS", data / "models"),
+        size=os.environ.get("UNIAUDIO_SIZE") or "debug",
         device=os.environ.get("UNIAUDIO_DEVICE") or "cpu",
+        backbone=str(_folder("UNIAUDIO_BACKBONE", Path())) if os.environ.get("UNIAUDIO_BACKBONE") else "",
         prefect_port=_port("UNIAUDIO_PREFECT_PORT", 4200),
         ray_port=_port("UNIAUDIO_RAY_PORT", 6380),
         dashboard_port=_port("UNIAUDIO_DASHBOARD_PORT", 8265),
@@ -76,10 +90,12 @@ def service_environment(settings: Settings) -> dict[str, str]:
     return {
         **os.environ,
         "UNIAUDIO_DATA": str(settings.data),
-        "UNIAUDIO_STORE": str(settings.store),
+        "UNIAUDIO_STORE": settings.store,
         "UNIAUDIO_SOURCE": str(settings.source),
         "UNIAUDIO_MODELS": str(settings.models),
+        "UNIAUDIO_SIZE": settings.size,
         "UNIAUDIO_DEVICE": settings.device,
+        "UNIAUDIO_BACKBONE": settings.backbone,
         "UNIAUDIO_DASHBOARD_PORT": str(settings.dashboard_port),
         "PREFECT_HOME": str(settings.services / "prefect"),
         "PREFECT_API_URL": f"{settings.prefect_url}/api",
@@ -100,6 +116,11 @@ def service_environment(settings: Settings) -> dict[str, str]:
 
 def _folder(variable: str, default: Path) -> Path:
     return Path(os.environ.get(variable) or default).resolve()
+
+
+def _folder_or_uri(variable: str, default: Path) -> str:
+    value = os.environ.get(variable) or ""
+    return value if "://" in value else str(_folder(variable, default))
 
 
 def _port(variable: str, default: int) -> int:

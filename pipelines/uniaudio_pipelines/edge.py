@@ -16,9 +16,11 @@ Printed, for the flow that follows the log:
 import argparse
 import json
 import os
+import shutil
 import signal
 import socket
 import sys
+import tempfile
 import time
 from collections import Counter, deque
 from collections.abc import Callable
@@ -27,6 +29,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from uniaudio_schemas.errors import StoreError, UniaudioError
+from uniaudio_schemas.files import disk_errors
 from uniaudio_schemas.manifest import Manifest, Plan
 from uniaudio_schemas.store import Dropped, Store
 
@@ -60,6 +63,8 @@ class ShardResult:
     there."""
     usage: tuple[Usage, ...] = ()
     """Of processes the worker started itself."""
+    scratch: Path | None = None
+    """A folder that goes once the unit is staged."""
 
 
 class Worker(Protocol):
@@ -91,11 +96,15 @@ class _Bench:
     def process(self, unit: str) -> _UnitReport:
         # Built here and not in __init__: an exception in an actor's constructor would look like a lost process.
         self._worker = self._worker or self._make()
-        result = self._worker.process(unit)
+        # Workers keep temporary files there.
+        with disk_errors(tempfile.gettempdir()):
+            result = self._worker.process(unit)
         blobs = [blob if isinstance(blob, str) else self._writer.put_blob(blob) for blob in result.blobs]
         shard = self._writer.put_shard(
             unit, result.rows, result.dropped, result.metadata or None, result.statistics, blobs=blobs
         )
+        if result.scratch is not None:
+            shutil.rmtree(result.scratch, ignore_errors=True)
         return _UnitReport(
             unit=unit,
             num_rows=shard.num_rows,
@@ -264,7 +273,8 @@ def edge_main(
         job = job_from_json(job_class, options.job)
         previous = signal.signal(signal.SIGTERM, _stop)
         try:
-            run_edge(Store.from_uri(options.store), job, make_worker, num_workers=num_workers, owner=options.run_id)
+            with disk_errors(options.store):
+                run_edge(Store.from_uri(options.store), job, make_worker, num_workers=num_workers, owner=options.run_id)
         finally:
             signal.signal(signal.SIGTERM, previous)
     except UniaudioError as error:

@@ -7,11 +7,12 @@ import os
 import tempfile
 import types
 import typing
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar
 
 from uniaudio_schemas.errors import UsageError
-from uniaudio_schemas.fingerprint import hash_bytes
+from uniaudio_schemas.fingerprint import hash_bytes, hash_file, hash_json
 from uniaudio_schemas.manifest import Manifest, Plan
 from uniaudio_schemas.store import Store
 
@@ -65,23 +66,39 @@ def _build(cls: type[J], values: dict[str, Any]) -> J:
         )
     hints = typing.get_type_hints(cls)
     try:
-        return cls(**{name: _convert(hints[name], value) for name, value in values.items()})
+        return cls(**{name: _convert(hints[name], value, name) for name, value in values.items()})
     except TypeError as error:
         raise UsageError(f"`job` must be a {cls.__name__}: {error}.") from error
 
 
-def _convert(hint: Any, value: Any) -> Any:
+def _convert(hint: Any, value: Any, name: str) -> Any:
+    """The value as the hint wants it. UsageError that names the field where it is of another type."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if value is None:
-        return None
     if origin in (typing.Union, types.UnionType):
-        return _convert(next(argument for argument in arguments if argument is not type(None)), value)
+        if value is None and type(None) in arguments:
+            return None
+        return _convert(next(argument for argument in arguments if argument is not type(None)), value, name)
     if origin is tuple and isinstance(value, list):
         inner = arguments[0] if arguments else Any
-        return tuple(_convert(inner, item) for item in value)
+        return tuple(_convert(inner, item, name) for item in value)
     if dataclasses.is_dataclass(hint) and isinstance(hint, type) and isinstance(value, dict):
         return _build(hint, value)
+    if hint is not Any and not _fits(hint, origin, value):
+        wanted = origin or hint
+        raise UsageError(
+            f"`{name}` must be a {_JSON_NAMES.get(wanted, wanted.__name__)}, but is {json.dumps(value, default=str)}."
+        )
     return value
+
+
+_JSON_NAMES: dict[Any, str] = {tuple: "list", str: "string", float: "number", int: "whole number", bool: "bool"}
+
+
+def _fits(hint: Any, origin: Any, value: Any) -> bool:
+    # True is an int for Python, but 1 is no flag and `true` no count.
+    if isinstance(value, bool) or hint is bool:
+        return isinstance(value, bool) and hint is bool
+    return isinstance(value, int | float if hint is float else origin or hint)
 
 
 def check_device(device: str, num_gpus: float) -> None:
@@ -98,6 +115,20 @@ def cache_folder(store: Store) -> Path:
     if "://" not in root:
         return Path(root) / "cache"
     return Path(tempfile.gettempdir()) / f"uniaudio-cache-{os.getuid()}" / hash_bytes(root.encode())[:16]
+
+
+def hash_folder(folder: str, field: str) -> str:
+    """Of the names and bytes of a model's files, wherever it lies; `field` of a job names it."""
+    if not Path(folder).is_dir():
+        raise UsageError(f"`{field}` must be a local folder, but {folder} is none.")
+    files = [path for path in sorted(Path(folder).iterdir()) if path.is_file()]
+    return hash_json({path.name: _hash_unchanged(path, path.stat().st_size, path.stat().st_mtime_ns) for path in files})
+
+
+@lru_cache(maxsize=256)
+def _hash_unchanged(path: Path, size: int, changed_ns: int) -> str:
+    """A job is planned before each of its stages: gigabytes are read once a process."""
+    return hash_file(path)
 
 
 def parent(store: Store, kind: str, flow: str, ref: str = "latest") -> Manifest:

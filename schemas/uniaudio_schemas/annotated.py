@@ -47,7 +47,7 @@ class Annotated:
     """`speech`, `sound`, `music` or `text`."""
     licence: str
     split: str
-    """`train`, `val` or `test`, from the hash of the split group."""
+    """`train`, `val` or `test`: one for a whole split group, mostly from the hash of its name."""
     first_sample: int = 0
     """First sample of the cut in the raw clip, at `sample_rate`."""
     num_samples: int = 0
@@ -79,6 +79,7 @@ class Annotated:
     speech_fraction: float | None = None
     """Share of samples the voice-activity detector calls speech."""
     duplicate_cluster: str | None = None
+    """Copies of one sound share it, and no split is chosen by it: a held-out copy of a training clip is in no example and no score."""
     part_of: str | None = None
     part: str | None = None
     annotations: list[Annotation] = field(default_factory=list)

@@ -33,7 +33,7 @@ class HeldOutLoss:
     after: float
     num_sequences: int
     low: float | None = None
-    """With `high` the 95 % interval of `after` over sequences; null for a single one."""
+    """With `high` the 95 % interval of `after` over recordings; null for a single one."""
     high: float | None = None
 
 

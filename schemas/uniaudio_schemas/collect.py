@@ -2,6 +2,8 @@
 
 Kept are versions behind a ref and their ancestors (by content id), the units that unfinished runs have finished, and every
 lease (its token must go on counting). While any run is alive no shard and no blob is garbage: it may be about to name one.
+What a training run keeps (`train/<plan id>`) is garbage once its plan is published, and so are, of dead runs, the files of it
+and of `cache/` that are old.
 """
 
 import time
@@ -19,7 +21,8 @@ if TYPE_CHECKING:
     from uniaudio_schemas.store import Store
 
 ABANDONED_S = 30 * 24 * 3600
-"""Finished units that were not touched for so long, of a version that nobody published, are garbage."""
+"""Finished units, training runs and caches that were not touched for so long, of versions that nobody published, are
+garbage."""
 
 
 def collect(store: "Store", *, dry_run: bool) -> list[Path]:
@@ -30,7 +33,7 @@ def collect(store: "Store", *, dry_run: bool) -> list[Path]:
             # Manifests first: a kill in between leaves files that nothing names, never a manifest that names nothing.
             for path in sorted(garbage, key=lambda path: ("/versions/" not in path, path)):
                 store.files.delete(path)
-            for folder in sorted({path.rpartition("/")[0] for path in garbage if "/staging/" in path}):
+            for folder in _emptied(garbage):
                 store.files.delete(folder)
     return [Path(store.root) / path for path in garbage]
 
@@ -68,9 +71,35 @@ def leftovers(store: "Store", needed: list[Manifest]) -> set[str]:
             garbage.add(entry.path)
         elif rest.endswith(".json"):
             staged.append(_record(store, entry))
+    garbage |= _leftovers(store, {plan_id for _, plan_id in live}, {manifest.plan_id for manifest in versions})
     if not live:
         garbage |= _unnamed(entries, [*staged, *(shard for manifest in needed for shard in manifest.shards)])
     return garbage
+
+
+def _leftovers(store: "Store", live: set[str], published: set[str]) -> set[str]:
+    """Files of training runs and caches that no live run may want again."""
+    old = time.time() - ABANDONED_S
+    runs: dict[str, list[FileEntry]] = {}
+    for entry in store.files.entries(layout.TRAIN):
+        runs.setdefault(entry.path.split("/")[1], []).append(entry)
+    over = [
+        entries
+        for plan_id, entries in runs.items()
+        if plan_id not in live and (plan_id in published or max(entry.modified_at for entry in entries) < old)
+    ]
+    cached = [] if live else [entry for entry in store.files.entries(layout.CACHE) if entry.modified_at < old]
+    return {entry.path for entries in (*over, cached) for entry in entries}
+
+
+def _emptied(garbage: list[str]) -> list[str]:
+    """The folders that go with their files, inner ones first; one that still holds something stays when it is deleted."""
+    folders = {path.rpartition("/")[0] for path in garbage if "/staging/" in path}
+    for path in garbage:
+        parts = path.split("/")
+        if parts[0] == layout.TRAIN:
+            folders |= {"/".join(parts[:depth]) for depth in range(2, len(parts))}
+    return sorted(folders, reverse=True)
 
 
 def _needed(store: "Store", heads: list[Manifest], versions: list[Manifest]) -> list[Manifest]:

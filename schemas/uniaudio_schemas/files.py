@@ -23,6 +23,7 @@ from uniaudio_schemas.fingerprint import hash_file
 LOCK_TIMEOUT_S = 120.0
 TEMPORARY_PREFIX = ".tmp-"
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_OF_THE_DISK = (*_FULL, errno.EACCES, errno.EROFS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,10 +96,32 @@ def one_line_errors(folder: Path | str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in _FULL:
-            message = f"{folder}: no space left ({os.strerror(error.errno or 0)}). Free some and run again: what is finished is kept."
-            raise StoreError(message) from error
-        raise StoreError(f"{folder}: {error.strerror or error}.") from error
+        raise _in_one_line(error, folder) from error
+
+
+@contextlib.contextmanager
+def disk_errors(place: Path | str) -> Iterator[None]:
+    """A full or protected disk is a `StoreError`; any other `OSError` passes, it may be a defect of ours."""
+    try:
+        yield
+    except OSError as error:
+        if told := disk_error(error, place):
+            raise told from error
+        raise
+
+
+def disk_error(error: BaseException, place: Path | str) -> StoreError | None:
+    """Names the file, or `place` where the system does not say which. None where the disk is not at fault."""
+    if not isinstance(error, OSError) or error.errno not in _OF_THE_DISK:
+        return None
+    return _in_one_line(error, error.filename or place)
+
+
+def _in_one_line(error: OSError, place: Path | str) -> StoreError:
+    if error.errno in _FULL:
+        reason = os.strerror(error.errno or 0)
+        return StoreError(f"{place}: no space left ({reason}). Free some and run again: what is finished is kept.")
+    return StoreError(f"{place}: {error.strerror or error}.")
 
 
 class _LocalTemporary(Temporary):

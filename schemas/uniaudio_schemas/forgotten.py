@@ -12,7 +12,6 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from uniaudio_schemas import layout
-from uniaudio_schemas.errors import StoreError
 from uniaudio_schemas.fingerprint import canonical_json, hash_json, short
 from uniaudio_schemas.manifest import Manifest, build, json_object
 
@@ -88,11 +87,3 @@ def version_with(store: "Store", kind: str, content_id: str) -> Manifest | None:
     """The version of `kind` with these contents, or what is left of it where some of it was forgotten."""
     wanted = (content_id, replacements(store).get((kind, content_id)))
     return next((manifest for manifest in store.versions(kind) if manifest.content_id in wanted), None)
-
-
-def required_version(store: "Store", kind: str, content_id: str) -> Manifest:
-    """The version of `kind` that another one was made from, with just these contents; the ref may point elsewhere by now."""
-    for manifest in store.versions(kind):
-        if manifest.content_id == content_id:
-            return manifest
-    raise StoreError(f"{store.root}: has no version of `{kind}` with the content {content_id} any more.")

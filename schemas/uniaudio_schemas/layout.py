@@ -6,6 +6,10 @@ from uniaudio_schemas.names import check_hash, check_kind, check_name
 RUNS = "runs"
 BLOBS = "blobs"
 FORGOTTEN = "forgotten"
+TRAIN = "train"
+"""`train/<plan id>/…`: what a training run of that plan keeps to go on from."""
+CACHE = "cache"
+"""What an edge can compute again."""
 
 
 def shard_path(kind: str, sha256: str) -> str:

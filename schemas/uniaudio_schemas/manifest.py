@@ -146,8 +146,9 @@ def build(cls: type[Any], values: Any, where: str) -> Any:
     """A dataclass from a JSON object; unknown or missing fields are a `DataError`."""
     if not isinstance(values, dict):
         raise DataError(f"{where}: must hold an object for {cls.__name__}, but holds {type(values).__name__}.")
-    names = {item.name for item in fields(cls)}
+    if unknown := sorted(set(values) - {item.name for item in fields(cls)}):
+        raise DataError(f"{where}: {cls.__name__} has no {', '.join(unknown)}; a newer version may have written it.")
     try:
-        return cls(**{name: value for name, value in values.items() if name in names})
+        return cls(**values)
     except (TypeError, UsageError) as error:
         raise DataError(f"{where}: {error}") from error

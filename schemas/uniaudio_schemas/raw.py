@@ -53,7 +53,7 @@ class Raw:
     language: str | None = None
     """ISO 639-1, where the source says it."""
     split_group: str | None = None
-    """Clips of one group never fall into two splits; the clip id where None."""
+    """Clips of one group never fall into two splits; where None, clips of one speaker, or else of one recording."""
     part_of: str | None = None
     """Key of a recording whose synchronous parts (stems) are separate clips."""
     part: str | None = None

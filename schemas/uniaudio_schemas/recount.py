@@ -7,7 +7,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from uniaudio_schemas.forgotten import required_version
 from uniaudio_schemas.manifest import Plan
 from uniaudio_schemas.sequences import TRAIN_STATISTIC
 
@@ -61,7 +60,7 @@ def _heard_samples(store: "Store", plan: Plan, table: pa.Table) -> int:
         heard = _clips_in_segments(table)
         return sum(made.get(clip, 0) for clip in heard) + _samples(store, plan, "annotated", heard - set(made))
     heard = set()
-    for instructions in store.tables(required_version(store, "instructions", plan.parents["instructions"])):
+    for instructions in store.tables(store.version_with("instructions", plan.parents["instructions"])):
         heard |= _clips_in_segments(
             instructions.filter(
                 pc.is_in(instructions["instruction_id"], value_set=table["sequence_id"].combine_chunks())
@@ -76,7 +75,7 @@ def _clips_in_segments(table: pa.Table) -> set[str]:
 
 def _samples(store: "Store", plan: Plan, kind: str, clips: set[str]) -> int:
     wanted, total = pa.array(sorted(clips), pa.string()), 0
-    for table in store.tables(required_version(store, kind, plan.parents[kind])):
+    for table in store.tables(store.version_with(kind, plan.parents[kind])):
         for row in table.filter(pc.is_in(table["clip_id"], value_set=wanted)).to_pylist():
             # Tokens are at 24 kHz; annotated clips have a rate of their own, and a resampled clip's length is rounded up.
             total += -(-row["num_samples"] * RATE // row.get("sample_rate", RATE))

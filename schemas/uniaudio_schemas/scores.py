@@ -33,7 +33,7 @@ class Score:
     domain: str
     value: float
     low: float | None
-    """95 % bootstrap interval over samples; None with fewer than two."""
+    """95 % bootstrap interval over the recordings behind the samples; None with fewer than two."""
     high: float | None
     num_samples: int
     baseline: str

@@ -81,6 +81,13 @@ class Store:
         found = (self.version(kind, name) for name in self._names(kind, "versions"))
         return [manifest for manifest in found if manifest is not None]
 
+    def version_with(self, kind: str, content_id: str) -> Manifest:
+        """A published version with these contents, as others name their parents: a ref may point elsewhere by now."""
+        for manifest in self.versions(kind):
+            if manifest.content_id == content_id:
+                return manifest
+        raise StoreError(f"{self.root}: has no version of `{kind}` with the content {content_id} any more.")
+
     def head(self, kind: str, ref: str = "latest") -> Manifest | None:
         """The version behind a ref."""
         path = layout.ref_path(kind, ref)
@@ -163,16 +170,20 @@ class Store:
         wanted = schema_of(Dropped)
         tables = [wanted.arrow.empty_table()]
         for shard in manifest.dropped_shards:
-            path = self.files.local_path(
-                layout.shard_path(wanted.kind, shard.dropped_sha256), None, shard.dropped_sha256
+            tables.append(
+                self._migrated(self.dropped_path(shard), wanted.kind).replace_schema_metadata(wanted.arrow.metadata)
             )
-            tables.append(self._migrated(path, wanted.kind).replace_schema_metadata(wanted.arrow.metadata))
         joined: pa.Table = pa.concat_tables(tables)
         return joined
 
     def shard_path(self, manifest: Manifest, shard: ShardInfo) -> Path:
         """A local file: the shard itself, or its copy in the cache."""
         return self.files.local_path(layout.shard_path(manifest.kind, shard.sha256), shard.num_bytes, shard.sha256)
+
+    def dropped_path(self, shard: ShardInfo) -> Path:
+        """A local file with the rows that the shard's unit dropped."""
+        path = layout.shard_path(schema_of(Dropped).kind, shard.dropped_sha256)
+        return self.files.local_path(path, None, shard.dropped_sha256)
 
     def table_of_shard(self, manifest: Manifest, shard: ShardInfo) -> pa.Table:
         """One shard at the newest schema version, with its metadata; memory-mapped."""

@@ -14,10 +14,11 @@ if TYPE_CHECKING:
 
 
 def verify(store: "Store", manifest: Manifest) -> None:
-    """A shard or blob whose bytes changed is a `DataError` that names it; one that is gone a `StoreError`."""
+    """A shard (of rows or of dropped ones) or blob whose bytes changed is a `DataError` that names it; one that is gone a `StoreError`."""
     schema = schema_at(manifest.kind, manifest.schema_version)
     paths = [(store.shard_path(manifest, shard), shard.sha256) for shard in manifest.shards]
-    for path, sha256 in [*paths, *((store.open_blob(blob), blob) for blob in manifest.blobs)]:
+    dropped = [(store.dropped_path(shard), shard.dropped_sha256) for shard in manifest.dropped_shards]
+    for path, sha256 in [*paths, *dropped, *((store.open_blob(blob), blob) for blob in manifest.blobs)]:
         found = hash_file(path)
         if found != sha256:
             raise DataError(f"{path}: must have sha256 {sha256}, but has {found}.")

@@ -95,3 +95,19 @@ def test_a_system_without_the_client_is_told_what_to_do(tmp_path: Path, monkeypa
     package = Package(name="thing", version="1", client="apt", sha256="0" * 64)
     with pytest.raises(UsageError, match="UNIAUDIO_SOURCE="):
         fetch(package, tmp_path)
+
+
+@pytest.mark.parametrize("build", ["another release", "another build"])
+def test_a_system_whose_archive_has_another_version_is_told_what_to_do(
+    build: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = tmp_path / "bin/apt-get"
+    client.parent.mkdir()
+    fails = "echo 'E: Version not found' >&2; exit 100" if build == "another release" else "echo x > thing_1.deb"
+    client.write_text(f'#!/bin/sh\ncase "$*" in *download*) {fails};; esac\n')
+    client.chmod(0o755)
+    monkeypatch.setenv("PATH", str(client.parent))
+    package = Package(name="thing", version="1", client="apt", sha256="0" * 64)
+    message = "E: Version not found." if build == "another release" else "the sha256 must be 000"
+    with pytest.raises((UsageError, DataError), match=f"{message}.* Or put audio .*UNIAUDIO_SOURCE="):
+        fetch(package, tmp_path / "cache")

@@ -93,6 +93,17 @@ def test_a_killed_prefect_server_does_not_stop_the_work(annotated: Services) -> 
     _forget_codec(annotated)
 
 
+def test_services_stopped_in_mid_run_and_started_again_take_the_next_run(annotated: Services) -> None:
+    run_id = start_training(annotated)
+    assert annotated.uniaudio("down").returncode == 0
+    assert annotated.uniaudio("up").returncode == 0
+    assert state_of(annotated, run_id)["name"] == "Crashed"
+    again = annotated.prefect("deployment", "run", "train-codec/local", "-p", "parents=false", "--watch")
+    assert again.returncode == 0, again.stdout
+    codec_is_whole(annotated)
+    _forget_codec(annotated)
+
+
 def test_a_dead_ray_head_is_one_line_and_the_next_run_goes_on(annotated: Services) -> None:
     run_id = start_training(annotated)
     kill(annotated, "ray")

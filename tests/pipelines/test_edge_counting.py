@@ -1,14 +1,16 @@
 """The edge runner on an edge that does nothing but count. Runs as a program too, so that a test can kill it."""
 
+import errno
 import json
 import os
 import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -127,10 +129,44 @@ def test_a_run_that_failed_continues_from_its_finished_units(tmp_path: Path) -> 
     assert resumed.to_json() == undisturbed.to_json()
 
 
+def test_what_a_worker_kept_to_go_on_from_goes_once_its_unit_is_staged(tmp_path: Path) -> None:
+    class KeepsAFolder(CountWorker):
+        def process(self, unit: str) -> ShardResult:
+            folder = tmp_path / "train" / unit
+            folder.mkdir(parents=True)
+            (folder / "weights").write_bytes(b"1")
+            return replace(super().process(unit), blobs=(folder / "weights",), scratch=folder)
+
+    store = Store(tmp_path)
+    manifest = run_edge(store, Count(), KeepsAFolder, num_workers=0)
+    assert not list((tmp_path / "train").iterdir())
+    assert store.open_blob(manifest.shards[0].blobs[0]).read_bytes() == b"1"
+
+
 def test_an_error_of_the_user_is_one_line_and_exit_status_2(tmp_path: Path, capsys: Any) -> None:
     arguments = ["--store", str(tmp_path), "--job", '{"num_units": 0}']
     assert edge_main(Count, CountWorker, num_workers=0, arguments=arguments) == 2
     assert capsys.readouterr().out == "ERROR: `num_units` must be 1 or more, but is 0.\n"
+
+
+@pytest.mark.parametrize(("room", "code"), [(errno.ENOSPC, 2), (errno.ENOENT, None)])
+def test_a_full_disk_under_a_worker_is_one_line_and_a_lost_file_a_stack_trace(
+    tmp_path: Path, capsys: Any, room: int, code: int | None
+) -> None:
+    class NoRoom(CountWorker):
+        def process(self, unit: str) -> ShardResult:
+            raise OSError(room, os.strerror(room))
+
+    def run() -> int:
+        return edge_main(Count, NoRoom, num_workers=0, arguments=["--store", str(tmp_path)])
+
+    if code is None:
+        with pytest.raises(FileNotFoundError):
+            run()
+        return
+    assert run() == code
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.startswith(f"ERROR: {tempfile.gettempdir()}: no space left (No space left on device).")
 
 
 def test_a_job_comes_back_from_its_json() -> None:
@@ -146,6 +182,29 @@ def test_a_job_comes_back_from_its_json() -> None:
 def test_a_job_that_is_none_is_refused_by_name(text: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         job_from_json(Count, text)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"num_units": "3"}, '`num_units` must be a whole number, but is "3"'),
+        ({"num_units": 3.5}, "`num_units` must be a whole number, but is 3.5"),
+        ({"num_units": True}, "`num_units` must be a whole number, but is true"),
+        ({"seconds_a_unit": "0.3"}, '`seconds_a_unit` must be a number, but is "0.3"'),
+        ({"seconds_a_unit": None}, "`seconds_a_unit` must be a number, but is null"),
+        ({"always": 1}, "`always` must be a bool, but is 1"),
+        ({"error": 1}, "`error` must be a string, but is 1"),
+        ({"dies_in": "n-00001"}, '`dies_in` must be a list, but is "n-00001"'),
+        ({"dies_in": [1]}, "`dies_in` must be a string, but is 1"),
+    ],
+)
+def test_a_field_of_another_type_is_refused_by_name(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(message)):
+        job_from_json(Count, json.dumps(fields))
+
+
+def test_a_whole_number_is_a_number() -> None:
+    assert job_from_json(Count, '{"seconds_a_unit": 1}') == Count(seconds_a_unit=1.0)
 
 
 @pytest.fixture(scope="module")

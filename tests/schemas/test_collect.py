@@ -89,3 +89,38 @@ def test_tokens_and_runs_and_caches_are_no_garbage(store: Store, publish: Any) -
     (store.root / "cache").mkdir()
     (store.root / "cache/x").write_text("x")
     assert store.collect() == [] and len(read_runs(store)) == 1
+
+
+def train_file(store: Store, plan_id: str, age_s: float = 0.0) -> Path:
+    path = store.root / f"train/{plan_id}/run/checkpoint/codec.safetensors"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"weights")
+    os.utime(path, (time.time() - age_s,) * 2)
+    return path
+
+
+def test_what_a_training_run_kept_is_garbage_once_it_is_published_or_abandoned(store: Store, publish: Any) -> None:
+    published = train_file(store, publish().plan_id)
+    going_on = train_file(store, a_plan(other=1).plan_id)
+    abandoned = train_file(store, a_plan(other=2).plan_id, ABANDONED_S + 60)
+    assert store.collect() == sorted([published, abandoned])
+    store.collect(dry_run=False)
+    assert [path.name for path in (store.root / "train").iterdir()] == [a_plan(other=1).plan_id] and going_on.exists()
+
+
+def test_a_live_training_run_keeps_its_files_however_old(store: Store) -> None:
+    plan = a_plan()
+    train_file(store, plan.plan_id, ABANDONED_S + 60)
+    with store.writer(plan, owner="test"):
+        assert store.collect() == []
+    assert len(store.collect()) == 1
+
+
+def test_an_old_cache_is_garbage_while_no_run_is_alive(store: Store) -> None:
+    path = store.root / "cache/listing.json"
+    path.parent.mkdir(parents=True)
+    path.write_text("[]")
+    os.utime(path, (time.time() - ABANDONED_S - 60,) * 2)
+    with store.writer(a_plan(), owner="test"):
+        assert store.collect() == []
+    assert store.collect(dry_run=False) == [path] and not path.exists()

@@ -103,7 +103,7 @@ def test_a_kill_at_any_change_of_the_disk_loses_and_doubles_nothing(memory_folde
     assert kill_at_every(1, memory_folder) > 70
 
 
-@pytest.mark.slow
+@pytest.mark.timeout(180)
 def test_kill_9_at_twenty_random_moments_loses_and_doubles_nothing(tmp_path: Path) -> None:
     manifest = worker.make(tmp_path / "whole", "undisturbed", 12)
     expected = files(Store(tmp_path / "whole"))

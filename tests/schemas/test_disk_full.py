@@ -1,3 +1,4 @@
+import errno
 import os
 import resource
 import subprocess
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from uniaudio_schemas.errors import StoreError
-from uniaudio_schemas.files import TEMPORARY_PREFIX
+from uniaudio_schemas.files import TEMPORARY_PREFIX, disk_errors
 from uniaudio_schemas.store import Store
 from uniaudio_schemas.testing import a_plan, example_rows
 
@@ -47,6 +48,24 @@ def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match="Not a directory"), Store(tmp_path / "file/store").writer(PLAN, owner="test"):
         pass
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (OSError(errno.ENOSPC, "x"), r"^/tmp/place: no space left \(No space left on device\)"),
+        (OSError(errno.EFBIG, "x", "/tmp/file"), r"^/tmp/file: no space left"),
+        (OSError(errno.EROFS, "Read-only file system", "/tmp/file"), r"^/tmp/file: Read-only file system\.$"),
+    ],
+)
+def test_a_full_or_protected_disk_is_one_line_that_names_the_file(error: OSError, message: str) -> None:
+    with pytest.raises(StoreError, match=message), disk_errors("/tmp/place"):
+        raise error
+
+
+def test_a_file_that_we_lost_ourselves_keeps_its_stack_trace(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError), disk_errors(tmp_path):
+        (tmp_path / "file").read_text()
 
 
 @pytest.fixture

@@ -104,6 +104,20 @@ def test_dropped_rows_are_counted_and_can_be_read(store: Store) -> None:
     assert store.dropped(manifest).num_rows == 2
 
 
+def test_a_dropped_shard_that_changed_or_is_gone_does_not_pass_verification(store: Store) -> None:
+    with store.writer(a_plan(), owner="test") as writer:
+        writer.put_shard("queen-00000", example_rows("raw"), [Dropped(row_id="x", reason="too_short")])
+        manifest = writer.publish()
+    store.verify(manifest)
+    path = store.dropped_path(manifest.shards[0])
+    damage(path, "flip")
+    with pytest.raises(DataError, match=f"{path}: must have sha256"):
+        store.verify(manifest)
+    path.unlink()
+    with pytest.raises(StoreError, match=f"dropped/shards/{path.name}"):
+        store.verify(manifest)
+
+
 def test_a_reason_that_is_no_word_is_refused(store: Store) -> None:
     with store.writer(a_plan(), owner="test") as writer, pytest.raises(UsageError, match="but is 'Too short!'"):
         writer.put_shard("queen-00000", [], [Dropped(row_id="x", reason="Too short!")])
@@ -140,6 +154,17 @@ def test_finished_units_are_not_done_again_and_a_published_plan_has_all(store: S
         assert writer.publish() == manifest
     assert set(store.refs("raw")) == {"again", "latest"}
     assert not list((store.root / "raw/staging").iterdir())
+
+
+def test_a_unit_with_the_rows_of_an_older_version_is_the_same_file_and_not_written_again(
+    store: Store, publish: Any
+) -> None:
+    old = publish()
+    before = {path: path.stat().st_ino for path in (store.root / "raw/shards").iterdir()}
+    new = publish(a_plan(units=("queen-00000", "queen-00001", "queen-00002"), grown=True))
+    after = {path: path.stat().st_ino for path in (store.root / "raw/shards").iterdir()}
+    assert before.items() <= after.items() and len(after) == len(before) + 1
+    assert {shard.sha256 for shard in old.shards} < {shard.sha256 for shard in new.shards}
 
 
 def test_reused_shards_are_named_again_and_not_written(store: Store, publish: Any) -> None:
@@ -237,6 +262,16 @@ def test_a_broken_manifest_is_named(text: str, store: Store, publish: Any) -> No
         store.head("raw")
 
 
+def test_a_field_of_a_newer_manifest_is_refused_and_not_lost(publish: Any) -> None:
+    text = publish().to_json()
+    for newer in (
+        text.replace('"blobs":', '"colour":1,"blobs":', 1),
+        text.replace('"format":', '"colour":1,"format":'),
+    ):
+        with pytest.raises(DataError, match="has no colour"):
+            Manifest.from_json(newer)
+
+
 def test_a_manifest_says_nothing_of_who_made_it_and_when(store: Store, publish: Any) -> None:
     manifest = publish()
     path = store.root / f"raw/versions/{manifest.plan_id}.json"
@@ -281,3 +316,10 @@ def test_metadata_of_the_writer_are_kept_and_the_stores_own_are_protected(store:
     expected = {"codec_fingerprint": "c81f", "kind": "tokens", "schema_version": "1"}
     assert store.shard_metadata(manifest, manifest.shards[0]) == expected
     assert store.read(manifest).schema.metadata[b"codec_fingerprint"] == b"c81f"
+
+
+def test_a_version_is_found_by_its_contents_wherever_its_ref_points(store: Store, publish: Any) -> None:
+    first, _ = publish(), publish(a_plan(other=1))
+    assert store.version_with("raw", first.content_id) == first != store.head("raw")
+    with pytest.raises(StoreError, match=f"no version of `tokens` with the content {first.content_id}"):
+        store.version_with("tokens", first.content_id)

@@ -28,7 +28,7 @@ from uniaudio_schemas.store import Store
 from uniaudio.audio.frames import REASONING_HOP, RECONSTRUCTION_HOP, SAMPLE_RATE
 from uniaudio.testing import tiny_codec
 
-pytestmark = [pytest.mark.slow, pytest.mark.services, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.services, pytest.mark.timeout(300)]
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 uniaudio lm import llm_ep3.checkpoint --config llm_config.yaml --out models/released --tokenizer llama-3.2/ --codec codec/
 uniaudio lm import SmolLM2-135M/ --out models/start
+uniaudio lm unpack SmolLM2-135M-Instruct.Q4_1.gguf --out SmolLM2-135M/
 uniaudio lm export data/store --out models/mine
 """
 
@@ -32,6 +33,11 @@ def add_commands(commands: Any) -> None:
     take.add_argument(
         "--skip-objects", action="store_true", help="leave out a checkpoint's objects that are no tensors, unread"
     )
+    unpack = actions.add_parser("unpack", help="a LlamaForCausalLM in a GGUF FILE as a folder that `import` reads")
+    unpack.set_defaults(run=_unpack)
+    unpack.add_argument("source", type=Path, metavar="FILE")
+    unpack.add_argument("--out", type=Path, required=True, help="folder to write")
+    unpack.add_argument("--dtype", choices=_DTYPES, default="float32", help="of the weights written (default float32)")
     export = actions.add_parser("export", help="a checkpoint of a store as a folder that needs no store")
     export.set_defaults(run=_export)
     export.add_argument("source", type=Path, metavar="STORE")
@@ -75,6 +81,14 @@ def _import(options: argparse.Namespace) -> int:
     )
     if not (options.out / "tokenizer").is_dir() and options.config is not None:
         print("without `--tokenizer` (the LLaMA-3.2 tokenizer's folder) it cannot read or write text", file=sys.stderr)
+    return 0
+
+
+def _unpack(options: argparse.Namespace) -> int:
+    from uniaudio.lm.gguf import unpack_gguf
+
+    unpack_gguf(options.source, options.out, dtype=options.dtype)
+    print(options.out)
     return 0
 
 

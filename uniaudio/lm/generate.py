@@ -98,7 +98,7 @@ class Decoding:
         self.uniforms = [Uniforms(seed) for seed in seeds or range(sampling.seed, sampling.seed + len(prompts))]
         self.needs_experts = plan != (TEXT,)
         self.frame_sampler = FrameSampler(model, self.grammar, sampling)
-        self.text_mask = self.grammar.text_mask(model.device)
+        self.text_mask = self.grammar.text_mask(model.device, model.config.text_size)
         # Answers still being written; row i of the cache is rows[i], with guidance row len(rows) + i its blanked twin.
         self.rows = list(range(len(prompts)))
         self.lengths: list[int] = []

@@ -63,9 +63,9 @@ class Grammar:
             return max_reconstruction_frames
         return -(-max_reconstruction_frames * RECONSTRUCTION_HOP // REASONING_HOP)
 
-    def text_mask(self, device: torch.device) -> Tensor:
-        """Bool `[text_size]`: everything but padding."""
-        mask = torch.ones(self.text_size, dtype=torch.bool, device=device)
+    def text_mask(self, device: torch.device, num_rows: int) -> Tensor:
+        """Bool `[num_rows]`: every id of the vocabulary but padding; a model may have more rows than that."""
+        mask = torch.arange(num_rows, device=device) < self.text_size
         mask[self.text_pad] = False
         return mask
 

@@ -57,6 +57,17 @@ def llama_config(folder: str | Path, config: LMConfig) -> LMConfig:
     return replace(config, backbone=backbone, rope=_rope_of(fields, path), norm_eps=fields.get("rms_norm_eps", 1e-6))
 
 
+def from_llama(folder: str | Path, config: LMConfig, *, seed: int = 0) -> UniAudioLM:
+    """A model whose text parts are the LLaMA model in `folder`; `config` says the sizes of all others, `seed` draws them.
+
+    Embedding tables are often padded: ids that the tokenizer never gives are rows of the model all the same.
+    """
+    config = replace(config, text_size=max(config.text_size, num_text_rows(folder)))
+    model = UniAudioLM(llama_config(folder, config), seed=seed)
+    load_llama(model, folder)
+    return model
+
+
 @torch.no_grad()
 def load_llama(model: UniAudioLM, folder: str | Path) -> None:
     """Copies the LLaMA model in `folder` into backbone, text embedding and text head of `model`.

@@ -1,5 +1,5 @@
-"""Wide-band PESQ (ITU-T P.862.2): predicted listening quality of degraded speech against its reference, 1.04 to 4.64,
-higher is better.
+"""Wide-band PESQ (ITU-T P.862.2): predicted listening quality of degraded speech against its reference, about 1.0 to
+4.64, higher is better.
 
 Computed at 16 kHz by the `pesq` package. Long clips are scored in pieces of at most 20 s and averaged, because the
 standard's code keeps room for 50 utterances only.

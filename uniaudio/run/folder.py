@@ -131,7 +131,7 @@ def _from_store(store: Store, manifest: Manifest, codec: str | Path | None, toke
     def load_codec() -> ReasoningCodec:
         if codec is not None:
             return _codec_of_folder(Path(codec), row.codec_fingerprint, vocabulary)
-        found = _codec_of_store(store, row.codec_fingerprint)
+        found = codec_of_store(store, row.codec_fingerprint)
         _check_codec(found, vocabulary, f"{store.root}: codec {row.codec_fingerprint[:8]}")
         return found
 
@@ -160,7 +160,8 @@ def _trained_groups(store: Store, row: Checkpoint) -> set[str]:
     return groups
 
 
-def _codec_of_store(store: Store, fingerprint: str) -> ReasoningCodec:
+def codec_of_store(store: Store, fingerprint: str) -> ReasoningCodec:
+    """The codec that has this fingerprint. FingerprintError where the store does not hold it."""
     for version in store.versions("codec"):
         for row in store.rows(version, CodecRow):
             if row.codec_id == fingerprint:

@@ -4,7 +4,6 @@ Reads    a released checkpoint and its llm_config.yaml, or a LlamaForCausalLM fo
 Writes   what `uniaudio.run.folder` reads
 """
 
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -12,8 +11,7 @@ import torch
 from uniaudio.codec.codec import ReasoningCodec
 from uniaudio.lm import weights
 from uniaudio.lm.config import LMConfig
-from uniaudio.lm.model import UniAudioLM
-from uniaudio.lm.pretrained import llama_config, load_llama, num_text_rows
+from uniaudio.lm.pretrained import from_llama
 from uniaudio.lm.released import import_released
 from uniaudio.lm.released_vocabulary import REASONING_CODES, RECONSTRUCTION_CODES
 from uniaudio.run.folder import CODEC_FOLDER, copy_tokenizer, write_about
@@ -59,10 +57,7 @@ def import_llama(
     num_reasoning = loaded.config.reasoning_codebook_size if loaded else REASONING_CODES
     num_reconstruction = loaded.config.reconstruction_codebook_size if loaded else RECONSTRUCTION_CODES
     vocabulary = Vocabulary.build(reader, num_reasoning, num_reconstruction)
-    # Embedding tables are often padded: ids that the tokenizer never gives are rows of the model all the same.
-    vocabulary = replace(vocabulary, text_size=max(vocabulary.text_size, num_text_rows(folder)))
-    model = UniAudioLM(llama_config(folder, LMConfig.preset(size, vocabulary)), seed=seed)
-    load_llama(model, folder)
+    model = from_llama(folder, LMConfig.preset(size, vocabulary), seed=seed)
     weights.save(model.state_dict(), model.config, out, dtype=_dtype(dtype))
     (out / weights.VOCABULARY_FILE).write_text(vocabulary.to_json(), encoding="utf-8")
     _finish(out, own, loaded, ["text_only"])

@@ -55,6 +55,9 @@ class StageConfig:
     """Rows in one forward pass on one worker: memory, never arithmetic but for rounding."""
     learning_rate: float
     """Peak; linear warm-up, then cosine to 0."""
+    size_exponent: float = 0.0
+    """A mixture group's weight is multiplied by its tokens to this power (temperature sampling, arXiv 1907.05019):
+    0 takes the weights as they are, 1 draws every example equally often. Small groups are repeated less."""
     text_weight: float = 1.0
     audio_weight: float = 1.0
     stream_weights: tuple[float, ...] = (1.0,) * 8
@@ -69,7 +72,8 @@ class StageConfig:
     condition_dropout: float = 0.1
     """Probability that a generation example loses its condition (classifier-free guidance)."""
     distillation_weight: float = 0.0
-    """Weight of the paper's semantic distillation loss of stage 1; must be 0 until it is implemented."""
+    """Weight of the semantic distillation loss (`uniaudio.training.distillation`); 0 leaves it out. The paper has it in
+    stage 1 and its weight is not public."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Of the forward pass; parameters and optimizer stay float32."""
     recompute_activations: bool = False
@@ -93,9 +97,10 @@ class StageConfig:
         for name in ("num_steps", "context", "num_rows", "micro_rows", "num_threads", "checkpoint_every", "log_every"):
             if getattr(self, name) < 1:
                 raise UsageError(f"`{name}` must be 1 or more, but is {getattr(self, name)}.")
-        if self.distillation_weight != 0.0:
+        if self.distillation_weight < 0 or (self.distillation_weight and "understanding_expert" not in self.trains):
             raise UsageError(
-                f"`distillation_weight` must be 0 (the loss is not implemented), but is {self.distillation_weight}."
+                "`distillation_weight` must be 0 or more, and 0 where the understanding expert does not learn, "
+                f"but is {self.distillation_weight}."
             )
 
     def draws_from(self, groups: set[str]) -> bool:

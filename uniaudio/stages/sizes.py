@@ -24,6 +24,8 @@ class Lengths:
     learning_rate: float
     warmup_share: float
     """Every stage starts with a new optimizer; of a few steps, a few per cent are no warm-up."""
+    size_exponent: float
+    """The paper says nothing of it; small corpora need it."""
     precision: Literal["float32", "bfloat16"]
     recompute_activations: bool
     checkpoint_every: int
@@ -41,6 +43,7 @@ _PAPER = Lengths(
     # The authors' argument defaults (lm.md 5.3): learning rate 2e-4, save each 10,000 steps, print each 100.
     learning_rate=2e-4,
     warmup_share=0.03,
+    size_exponent=0.0,
     precision="bfloat16",
     recompute_activations=True,
     checkpoint_every=10_000,
@@ -51,12 +54,13 @@ _PAPER = Lengths(
 LENGTHS: dict[Size, Lengths] = {
     # About 10 s a stage on two free CPU cores.
     "debug": Lengths(
-        num_steps={"text_warmup": 80, "stage1": 80, "stage2": 80, "stage3": 100, "stage4": 60},
+        num_steps={"text_warmup": 80, "stage1": 80, "stage2": 80, "stage3": 160, "stage4": 60},
         context=768,
         num_rows=1,
         micro_rows=1,
         learning_rate=2e-3,
         warmup_share=0.25,
+        size_exponent=0.5,
         precision="float32",
         recompute_activations=False,
         checkpoint_every=20,
@@ -70,6 +74,7 @@ LENGTHS: dict[Size, Lengths] = {
         micro_rows=8,
         learning_rate=6e-4,
         warmup_share=0.03,
+        size_exponent=0.5,
         precision="bfloat16",
         recompute_activations=False,
         checkpoint_every=1_000,

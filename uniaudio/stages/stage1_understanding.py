@@ -1,8 +1,8 @@
 """Stage 1, audio understanding warm-up: the frozen text backbone gets ears.
 
 Trains the understanding expert and, as the authors' code does, the audio embedding that feeds it; the loss is on
-text alone. The paper's distillation loss is not in any public code of the authors and not here
-(`distillation_weight` must be 0).
+text alone. The paper adds a semantic distillation loss, which no public code of the authors has and whose weight is not
+known: off, `distillation_weight` switches it on.
 """
 
 from dataclasses import replace

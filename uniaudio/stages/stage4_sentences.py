@@ -14,7 +14,7 @@ def stage4_sentences(size: str = "debug") -> StageConfig:
     return replace(
         stage3,
         name="stage4",
-        mixture=(MixturePhase(first_step=0, weights=(("text_only", 4.0), (SENTENCES_GROUP, 16.0), (OTHERS, 8.0))),),
+        mixture=(MixturePhase(first_step=0, weights=(("text_only", 16.0), (SENTENCES_GROUP, 16.0), (OTHERS, 8.0))),),
         num_steps=lengths.num_steps["stage4"],
         context=2 * stage3.context,
         num_rows=max(1, stage3.num_rows // 2),

@@ -20,6 +20,7 @@ def text_warmup(size: str = "debug") -> StageConfig:
         micro_rows=lengths.micro_rows,
         learning_rate=lengths.learning_rate,
         warmup_share=lengths.warmup_share,
+        size_exponent=lengths.size_exponent,
         audio_weight=0.0,
         precision=lengths.precision,
         recompute_activations=lengths.recompute_activations,

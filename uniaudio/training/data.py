@@ -57,6 +57,14 @@ class Batch:
         return len(self.ids_BS9)
 
 
+@dataclass(frozen=True, slots=True)
+class HeldOutRows:
+    """One example a row, and the recording behind each."""
+
+    batch: Batch
+    recordings: list[str]
+
+
 def collate(rows: list[list[Grid]], context: int) -> Batch:
     """Lay grids one behind the other in rows of `context` positions."""
     packed = [pack_row(row, context) for row in rows]
@@ -91,6 +99,7 @@ class MixtureData:
         self.sequences, self.vocabulary, self.stage = sequences, vocabulary, stage
         self.groups: Mapping[str, Examples]
         self.groups, self.order = stage_order(sequences, stage, seed)
+        self._key = self.order.key
 
     def next_step(self) -> StepPlan:
         return self.order.next_step()
@@ -113,17 +122,18 @@ class MixtureData:
         """The examples of a step, in the order of its rows: the way from a step back to its sources."""
         return [self._row(draw).sequence_id for row in plan.rows for draw in row]
 
-    def held_out(self) -> dict[str, Batch]:
+    def held_out(self) -> dict[str, HeldOutRows]:
         """The first held-out examples of each task that the mixture draws from, one a row."""
-        batches: dict[str, Batch] = {}
+        found: dict[str, HeldOutRows] = {}
         for task, examples in self.sequences.held_out(max_length=self.stage.context).items():
             count = min(len(examples), self.stage.num_held_out)
             rows = [self.sequences.row(examples, index) for index in range(count)]
             if not any(self._is_drawn(row.mixture) for row in rows):
                 continue
             grids = [[grid_of(row)] for row in rows]
-            batches[task] = collate(grids, max(len(grid.ids) for (grid,) in grids))
-        return batches
+            batch = collate(grids, max(len(grid.ids) for (grid,) in grids))
+            found[task] = HeldOutRows(batch, [self.sequences.recording(row) for row in rows])
+        return found
 
     def too_long(self) -> list[tuple[str, int]]:
         """(sequence id, positions) of the training examples of this stage's mixture that no row can hold."""

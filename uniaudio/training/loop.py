@@ -18,13 +18,15 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, distributed, nn
+from uniaudio_schemas.errors import UsageError
 
 from uniaudio.lm.model import UniAudioLM
 from uniaudio.stages.config import StageConfig
 from uniaudio.training.checkpoint import TrainingState, load_checkpoint, save_checkpoint
 from uniaudio.training.data import Batch, MixtureData
+from uniaudio.training.distillation import DECODER, CodecTeacher, Distillation
 from uniaudio.training.losses import LossSums, LossWeights, count_targets, loss_sums, total_loss
-from uniaudio.training.metrics import HeldOut, OnProgress, Progress, held_out_losses, mean_loss
+from uniaudio.training.metrics import HeldOut, OnProgress, Progress, SequenceLoss, held_out_losses, mean_loss
 from uniaudio.training.optim import freeze_all_but, learning_rate, make_optimizer
 
 log = logging.getLogger(__name__)
@@ -82,11 +84,20 @@ def identity_of(stage: StageConfig, data: MixtureData, world_size: int) -> str:
 class _Trainer:
     """The state of a running stage."""
 
-    def __init__(self, model: UniAudioLM, stage: StageConfig, data: MixtureData, device: str) -> None:
+    def __init__(
+        self, model: UniAudioLM, stage: StageConfig, data: MixtureData, teacher: CodecTeacher | None, device: str
+    ) -> None:
         self.model, self.stage, self.data, self.device = model.to(device), stage, data, device
         self.rank, self.world_size = _rank_and_world_size()
         model.set_gradient_checkpointing(stage.recompute_activations)
-        self.parameters = freeze_all_but(model, stage.trains)
+        self.distillation: Distillation | None = None
+        if stage.distillation_weight:
+            if teacher is None:
+                raise UsageError("`teacher` must be given where `distillation_weight` is not 0.")
+            seed = int.from_bytes(data.order.key[:4], "big")
+            self.distillation = Distillation(model, teacher, stage.distillation_weight, seed)
+        self.trains = (*stage.trains, DECODER) if self.distillation else stage.trains
+        self.parameters = freeze_all_but(model, self.trains)
         self.optimizer = make_optimizer(self.parameters, stage)
         self.weights = LossWeights(text=stage.text_weight, audio=stage.audio_weight, streams=stage.stream_weights)
         self.state = TrainingState(identity=identity_of(stage, data, self.world_size), stage=stage.name)
@@ -97,11 +108,15 @@ class _Trainer:
         self.data.restore(self.state.data)
         log.info("%s resumes at step %d", self.stage.name, self.state.step)
 
-    def held_out_losses(self) -> dict[str, list[tuple[float, int]]]:
+    def held_out_losses(self) -> dict[str, list[SequenceLoss]]:
         self.model.eval()
         losses = held_out_losses(self.model, self.held_out, self.device)
-        freeze_all_but(self.model, self.stage.trains)
+        freeze_all_but(self.model, self.trains)
         return losses
+
+    def close(self) -> None:
+        if self.distillation:
+            self.distillation.close()
 
     def step(self) -> dict[str, float]:
         """One optimizer step; returns its metrics."""
@@ -135,9 +150,13 @@ class _Trainer:
         """Accumulate gradients over micro-batches, sum them over ranks; returns the step's losses."""
         num_streams = len(self.stage.stream_weights)
         sums = torch.zeros(1 + num_streams, dtype=torch.float64, device=self.device)
+        distilled, num_frames = sums.new_zeros(1), self._num_distilled(batch)
         for first in range(0, len(batch), self.stage.micro_rows):
-            part = self._forward(batch.rows(first, first + self.stage.micro_rows).to(self.device))
+            part, distance = self._forward(batch.rows(first, first + self.stage.micro_rows).to(self.device))
             loss = total_loss(part, self.weights, counts)
+            if distance is not None:
+                loss = loss + self.stage.distillation_weight * distance / num_frames
+                distilled += distance.detach()
             if loss.requires_grad:
                 loss.backward()
             sums += torch.cat([part.text.detach()[None], part.audio_Q.detach()]).double()
@@ -148,12 +167,26 @@ class _Trainer:
         values = {"loss": self.stage.text_weight * float(text) + self.stage.audio_weight * weighted}
         values |= {"text_loss": float(text)} if counts[0] else {}
         values |= {"audio_loss": float(audio_Q.mean())} if counts[1] and self.stage.audio_weight else {}
+        if self.distillation:
+            _sum_over_ranks(distilled, self.world_size)
+            values["distillation_loss"] = float(distilled) / num_frames
+            values["loss"] += self.stage.distillation_weight * values["distillation_loss"]
         return values
 
-    def _forward(self, batch: Batch) -> LossSums:
+    def _forward(self, batch: Batch) -> tuple[LossSums, Tensor | None]:
+        """The sums, and that of the distillation loss where there is one."""
         use_bfloat16 = self.stage.precision == "bfloat16"
         with torch.autocast(self.device.split(":")[0], dtype=torch.bfloat16, enabled=use_bfloat16):
-            return loss_sums(self.model, batch, self.stage.normalization, with_audio=self.stage.audio_weight != 0)
+            sums = loss_sums(self.model, batch, self.stage.normalization, with_audio=self.stage.audio_weight != 0)
+            return sums, self.distillation.loss_sum(batch) if self.distillation else None
+
+    def _num_distilled(self, batch: Batch) -> int:
+        """Frames of the whole step, over all ranks, that the distillation loss is divided by; at least 1."""
+        if self.distillation is None:
+            return 1
+        count = torch.tensor(self.distillation.count(batch.to(self.device)), device=self.device)
+        _sum_over_ranks(count, self.world_size)
+        return max(1, int(count))
 
     def _sum_gradients(self) -> None:
         # A head without targets has no gradient. With zeros it decays as every other, and on every rank alike.
@@ -186,21 +219,28 @@ def train_stage(
     stage: StageConfig,
     data: MixtureData,
     *,
+    teacher: CodecTeacher | None = None,
     device: str = "cpu",
     resume_from: Path | None = None,
     on_checkpoint: OnCheckpoint | None = None,
     on_progress: OnProgress | None = None,
 ) -> StageResult:
-    """Train `model` in place to the end of `stage`, from its start or from the folder `resume_from`."""
+    """Train `model` in place to the end of `stage`, from its start or from the folder `resume_from`.
+
+    `teacher`: what the stage distils from, where it does.
+    """
     with deterministic(stage.num_threads):
-        trainer = _Trainer(model, stage, data, device)
-        if resume_from is not None:
-            trainer.resume(resume_from)
-        elif trainer.state.step == 0:
-            before = trainer.held_out_losses()
-            trainer.state.held_out_before = {task: mean_loss(losses) for task, losses in before.items()}
-        _run(trainer, on_checkpoint, on_progress)
-        after = trainer.held_out_losses()
+        trainer = _Trainer(model, stage, data, teacher, device)
+        try:
+            if resume_from is not None:
+                trainer.resume(resume_from)
+            elif trainer.state.step == 0:
+                before = trainer.held_out_losses()
+                trainer.state.held_out_before = {task: mean_loss(losses) for task, losses in before.items()}
+            _run(trainer, on_checkpoint, on_progress)
+            after = trainer.held_out_losses()
+        finally:
+            trainer.close()
     return StageResult(
         state=trainer.state,
         ledger=data.order.ledger(),

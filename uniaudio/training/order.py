@@ -91,6 +91,8 @@ class MixtureOrder:
     num_rows: int
     key: bytes
     """Hash of content ids and seed (`order_key`)."""
+    size_exponent: float = 0.0
+    """A group's weight is multiplied by its tokens to this power."""
     step: int = 0
     _groups: dict[str, _Group] = field(default_factory=dict)
     _pending: list[Draw] = field(default_factory=list)
@@ -105,7 +107,10 @@ class MixtureOrder:
                 )
 
     def _shares(self, phase: MixturePhase) -> dict[str, float]:
-        weights = {group: phase.weight_of(group) for group in self._groups}
+        weights = {
+            group: phase.weight_of(group) * float(self.lengths[group].sum()) ** self.size_exponent
+            for group in self._groups
+        }
         total = sum(weights.values())
         return {group: weight / total for group, weight in weights.items() if weight > 0}
 

@@ -3,8 +3,9 @@
 Reads    sequences.v1 (any shard layout; rows are addressed in id order)
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,12 +15,17 @@ from uniaudio_schemas.errors import DataError, FingerprintError
 from uniaudio_schemas.record import from_table
 from uniaudio_schemas.sequences import Sequence as SequenceRow
 
+from uniaudio.training.recordings import recordings_behind
+
 if TYPE_CHECKING:
     from uniaudio_schemas.manifest import Manifest
     from uniaudio_schemas.store import Store
 
+FindRecordings = Callable[[], dict[str, str]]
+"""Clip id -> recording of the held-out clips; called when it is first asked for."""
 TRAIN_SPLIT = "train"
 HELD_OUT_SPLITS = ("val", "test")
+"""Losses of stages and scores are of both: what a split holds of a task may be one recording."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +59,21 @@ def _sum_by_row(chunks: Iterable[pa.Array], *, loss_only: bool) -> np.ndarray:
     return np.concatenate(sums)
 
 
+def _in_turn(split: np.ndarray) -> np.ndarray:
+    """Order that takes the first row of each split, then the second of each, …"""
+    turn, place = np.zeros(len(split), np.int64), np.zeros(len(split), np.int64)
+    for number, name in enumerate(HELD_OUT_SPLITS):
+        turn[split == name] = np.arange(np.count_nonzero(split == name))
+        place[split == name] = number
+    return np.lexsort((place, turn))
+
+
 class SequenceSet:
     """Random access to the rows of Arrow tables; nothing but the index is held in memory."""
 
-    def __init__(self, tables: list[pa.Table], content_id: str) -> None:
+    def __init__(self, tables: list[pa.Table], content_id: str, recordings: FindRecordings = dict) -> None:
         self.tables = tables
+        self._find_recordings = recordings
         self.content_id = content_id
         self.metadata = self._common_metadata()
         ids = self._column("sequence_id").astype(np.bytes_)
@@ -73,7 +89,8 @@ class SequenceSet:
 
     @classmethod
     def open(cls, store: "Store", manifest: "Manifest") -> "SequenceSet":
-        return cls([store.table_of_shard(manifest, shard) for shard in manifest.shards], manifest.content_id)
+        tables = [store.table_of_shard(manifest, shard) for shard in manifest.shards]
+        return cls(tables, manifest.content_id, partial(recordings_behind, store, manifest))
 
     def _column(self, name: str) -> np.ndarray:
         """A text column of all tables."""
@@ -107,6 +124,15 @@ class SequenceSet:
         row: Any = from_table(table.slice(int(examples.row[index]), 1), SequenceRow)[0]
         return row
 
+    @cached_property
+    def _recordings(self) -> dict[str, str]:
+        return self._find_recordings()
+
+    def recording(self, row: SequenceRow) -> str:
+        """Of the first clip of a held-out row; the row's own id where that is not known."""
+        known = (self._recordings[clip] for clip in row.clip_ids if clip in self._recordings)
+        return next(known, row.sequence_id)
+
     @property
     def group_names(self) -> list[str]:
         names: list[str] = np.unique(self.mixture).tolist()
@@ -118,16 +144,14 @@ class SequenceSet:
         return {group: self.examples.where(usable & (self.mixture == group)) for group in self.group_names}
 
     def held_out(self, *, max_length: int) -> dict[str, Examples]:
-        """Held-out examples of each task that fit, in id order: those of `val`, or of `test` where a task has none in
-        `val`."""
+        """Held-out examples of each task that fit: the splits in turn, each in id order, so that the first few are of
+        all splits."""
         usable = (self.examples.length <= max_length) & (self.examples.num_loss > 0)
+        usable &= np.isin(self.split, HELD_OUT_SPLITS)
         found: dict[str, Examples] = {}
-        for task in np.unique(self.task).tolist():
-            for split in HELD_OUT_SPLITS:
-                examples = self.examples.where(usable & (self.task == task) & (self.split == split))
-                if len(examples):
-                    found[task] = examples
-                    break
+        for task in np.unique(self.task[usable]).tolist():
+            of_task = usable & (self.task == task)
+            found[task] = self.examples.where(of_task).where(_in_turn(self.split[of_task]))
         return found
 
     def too_long(self, groups: list[str], *, max_length: int) -> list[tuple[str, int]]:

@@ -17,6 +17,7 @@ def stage_order(sequences: SequenceSet, stage: StageConfig, seed: int) -> tuple[
         context=stage.context,
         num_rows=stage.num_rows,
         key=order_key([sequences.content_id], seed),
+        size_exponent=stage.size_exponent,
     )
     return groups, order
 

@@ -1,4 +1,4 @@
-"""Lay out the demo's source folder: about 5 minutes of speech, 2 of sound, music with real stems, and text, each with what its package says of it.
+"""Lay out the demo's source folder: about 5 minutes of speech, 2 of sound, 4 of music with real stems, and text, each with what its package says of it.
 
 Writes   <source>/<corpus>/<file> and <source>/<corpus>/metadata.jsonl with lines such as
          {"path": "020006J1.mp3", "domain": "speech", "language": "en", "speaker": "joe", "given_text": "At least I …", "licence": "freeware"}
@@ -72,11 +72,12 @@ TEXT_CHARACTERS = 200_000
 LIMITS = {
     "max_speech_s": 300.0,
     "max_sound_s": 120.0,
-    "max_music_s": 180.0,
-    "max_pieces_per_clip": 4,
+    "max_music_s": 220.0,
+    "max_pieces_per_clip": 2,
     "max_text_passages": 200,
 }
-"""Of the annotation: what two cores can do in the demo's ten minutes."""
+"""Of the annotation: what two cores can do in the demo's ten minutes. The music is two pieces of each recording and of
+each stem, so that all three songs with stems are in it: one to train on, two held out."""
 SONGS = ("Feelings", "Escape from chaosland", "War of freedom")
 
 

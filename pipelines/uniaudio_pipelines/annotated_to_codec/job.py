@@ -1,18 +1,17 @@
 """The job of the edge `annotated_to_codec`: which size, which phases, on what. Light: no torch, no ray."""
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, ClassVar
 
 from uniaudio_schemas.errors import UsageError
-from uniaudio_schemas.fingerprint import hash_file, hash_json, numerics
+from uniaudio_schemas.fingerprint import numerics
 from uniaudio_schemas.manifest import Plan
 from uniaudio_schemas.store import Store
 
 from uniaudio.codec.config import CodecConfig
 from uniaudio.stages.codec_phase import CodecPhase
 from uniaudio.stages.codec_phases import DEFAULT_PHASES, codec_phases
-from uniaudio_pipelines.jobs import check_device, parent
+from uniaudio_pipelines.jobs import check_device, hash_folder, parent
 
 CODE_VERSION = "2"
 """Goes up when the same clips would train to other weights."""
@@ -95,7 +94,10 @@ class AnnotatedToCodec:
     @staticmethod
     def _identity(phase: CodecPhase) -> dict[str, Any]:
         """The phase with what a language model is instead of where it lies."""
-        return {**phase.to_dict(), "text_model": hash_folder(phase.text_model) if phase.text_model else ""}
+        return {
+            **phase.to_dict(),
+            "text_model": hash_folder(phase.text_model, "text_model") if phase.text_model else "",
+        }
 
     def _check(self) -> None:
         check_device(self.device, self.num_gpus)
@@ -106,13 +108,6 @@ class AnnotatedToCodec:
                 raise UsageError(f"`{name}` must be positive, but is {getattr(self, name)}.")
         if CodecConfig.preset(self.size).encoders == "pretrained" and not self.encoders:
             raise UsageError(f"`encoders` must be a folder at size {self.size}, whose encoders are pretrained.")
-
-
-def hash_folder(folder: str) -> str:
-    """Of the names and bytes of a model's files, wherever it lies."""
-    if not Path(folder).is_dir():
-        raise UsageError(f"`text_model` must be a local folder, but {folder} is none.")
-    return hash_json({path.name: hash_file(path) for path in sorted(Path(folder).iterdir()) if path.is_file()})
 
 
 def _shortened(phase: CodecPhase, num_steps: int) -> CodecPhase:

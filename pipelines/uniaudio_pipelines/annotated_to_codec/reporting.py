@@ -1,6 +1,5 @@
 """What a training worker tells the outside: checkpoints to Ray Train, its step to a file that the driver reads."""
 
-import json
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -8,6 +7,7 @@ from pathlib import Path
 
 from uniaudio.codec.training_state import TrainingState
 from uniaudio.stages.codec_phase import CodecPhase
+from uniaudio_pipelines.progress_file import PROGRESS_FILE, write_progress
 
 _EVERY_S = 1.0
 
@@ -42,7 +42,5 @@ class Reporter:
         done = sum(earlier.num_steps for earlier in self._phases[: state.phase_index]) + state.step
         held_out = [metric.value for metric in state.metrics if metric.name == "held_out_loss"]
         line = f"{phase.name} {state.step}/{phase.num_steps} steps, held-out loss {held_out[-1]:.3f}"
-        values = {"done": done, "total": sum(one.num_steps for one in self._phases), "line": line}
-        partial = self._folder / "progress.partial"
-        partial.write_text(json.dumps(values), encoding="utf-8")
-        partial.replace(self._folder / "progress.json")
+        num_steps = sum(one.num_steps for one in self._phases)
+        write_progress(self._folder / PROGRESS_FILE, {"line": line, "step": done, "num_steps": num_steps})

@@ -17,8 +17,9 @@ from uniaudio_schemas.store import Store
 from uniaudio.stages.codec_phase import CodecPhase
 from uniaudio_pipelines.annotated_to_codec.job import AnnotatedToCodec
 from uniaudio_pipelines.metering import usage
+from uniaudio_pipelines.ray_train import fit
 
-RESULT_FILE, PROGRESS_FILE = "result.json", "progress.json"
+RESULT_FILE = "result.json"
 MAX_FAILURES = 3
 """Times a worker group may die before the run gives up."""
 
@@ -56,7 +57,7 @@ def train_with_ray(store: Store, job: AnnotatedToCodec, plan: Plan) -> None:
             checkpoint_config=CheckpointConfig(num_to_keep=2),
         ),
     )
-    result = trainer.fit()
+    result = fit(trainer, str(store.root))
     if not final_folder(store, plan.plan_id).is_dir():
         raise StoreError(f"{job.EDGE}: Ray Train ended without a codec ({result.error}).")
 
@@ -83,8 +84,8 @@ def _train(config: dict[str, Any], resume_from: Path | None) -> None:
     store, rank = Store(config["store"]), ray.train.get_context().get_world_rank()
     audio = load_training_audio(
         store,
-        _version(store, "annotated", config["annotated"]),
-        _version(store, "raw", config["raw"]),
+        store.version_with("annotated", config["annotated"]),
+        store.version_with("raw", config["raw"]),
         max_clip_s=config["max_clip_s"],
         max_hours=config["max_hours"],
     )
@@ -146,13 +147,6 @@ def _worker_config(store: Store, job: AnnotatedToCodec, plan: Plan) -> dict[str,
         "max_clip_s": job.max_clip_s,
         "max_hours": job.max_hours,
     }
-
-
-def _version(store: Store, kind: str, content_id: str) -> Any:
-    for manifest in store.versions(kind):
-        if manifest.content_id == content_id:
-            return manifest
-    raise StoreError(f"{store.root}: has no version of `{kind}` with the content {content_id} any more.")
 
 
 def _write_final(folder: Path, codec: Any, result: dict[str, Any]) -> None:

@@ -7,7 +7,6 @@ Printed while it trains:
 
 import json
 import sys
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,6 @@ from uniaudio.codec.config import NUM_CODEBOOKS, CodecConfig
 from uniaudio_pipelines import cluster
 from uniaudio_pipelines.annotated_to_codec.job import AnnotatedToCodec
 from uniaudio_pipelines.annotated_to_codec.training import (
-    PROGRESS_FILE,
     RESULT_FILE,
     final_folder,
     run_folder,
@@ -28,9 +26,9 @@ from uniaudio_pipelines.annotated_to_codec.training import (
 )
 from uniaudio_pipelines.edge import ShardResult
 from uniaudio_pipelines.metering import Usage
+from uniaudio_pipelines.progress_file import PROGRESS_FILE, followed
 
 CONFIG_FILE, WEIGHTS_FILE = "config.json", "codec.safetensors"
-_POLL_S = 1.0
 
 
 class CodecWorker:
@@ -41,7 +39,7 @@ class CodecWorker:
         cluster.connect()
         folder = run_folder(self._store, self._plan.plan_id)
         folder.mkdir(parents=True, exist_ok=True)
-        with _ProgressLines(folder / PROGRESS_FILE, self._job.EDGE):
+        with followed(folder / PROGRESS_FILE, self._show):
             train_with_ray(self._store, self._job, self._plan)
         final = final_folder(self._store, self._plan.plan_id)
         result = json.loads((final / RESULT_FILE).read_text(encoding="utf-8"))
@@ -60,7 +58,13 @@ class CodecWorker:
             },
             blobs=(final / WEIGHTS_FILE,),
             usage=(Usage(**result["usage"]),),
+            scratch=folder,
         )
+
+    def _show(self, state: dict[str, Any]) -> None:
+        progress = {"done": state["step"], "total": state["num_steps"], "unit": "steps"}
+        sys.stdout.write(f"{self._job.EDGE} {state['line']}\nPROGRESS {json.dumps(progress)}\n")
+        sys.stdout.flush()
 
 
 def _row(store: Store, final: Path, result: dict[str, Any]) -> CodecRow:
@@ -81,35 +85,3 @@ def _row(store: Store, final: Path, result: dict[str, Any]) -> CodecRow:
         num_codebooks=NUM_CODEBOOKS,
         metrics=[Metric(**metric) for metric in result["metrics"]],
     )
-
-
-class _ProgressLines:
-    """While the codec trains, prints each new state of the worker's progress file."""
-
-    def __init__(self, path: Path, edge: str) -> None:
-        self._path, self._edge = path, edge
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._follow, daemon=True)
-        self._last = ""
-
-    def __enter__(self) -> None:
-        self._path.unlink(missing_ok=True)
-        self._thread.start()
-
-    def __exit__(self, *_: object) -> None:
-        self._stopped.set()
-        self._thread.join()
-        self._print_new()
-
-    def _follow(self) -> None:
-        while not self._stopped.wait(_POLL_S):
-            self._print_new()
-
-    def _print_new(self) -> None:
-        text = self._path.read_text(encoding="utf-8") if self._path.exists() else ""
-        if text and text != self._last:
-            self._last = text
-            state = json.loads(text)
-            progress = {"done": state["done"], "total": state["total"], "unit": "steps"}
-            sys.stdout.write(f"{self._edge} {state['line']}\nPROGRESS {json.dumps(progress)}\n")
-            sys.stdout.flush()

@@ -30,8 +30,11 @@ Outcomes = Iterator[Outcome]
 
 
 def words_of(clip: Annotated) -> str:
-    """What is said: a script goes before what a recognizer heard."""
-    return ((clip.given_text or "").strip() or (clip.transcript or "").strip()) if clip.domain == "speech" else ""
+    """What is said: a script goes before what a recognizer heard, and held out nothing else is a reference."""
+    if clip.domain != "speech":
+        return ""
+    heard = clip.transcript if clip.split == "train" else None
+    return (clip.given_text or "").strip() or (heard or "").strip()
 
 
 def has_audio(clip: Annotated) -> bool:

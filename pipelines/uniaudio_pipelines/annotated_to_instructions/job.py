@@ -10,7 +10,7 @@ from uniaudio_schemas.store import Store
 
 from uniaudio_pipelines.jobs import parent
 
-CODE_VERSION = "1"
+CODE_VERSION = "2"
 """Goes up when the same annotations would give other rows."""
 _SHARES = ("separation_share", "denoise_share", "piece_share")
 

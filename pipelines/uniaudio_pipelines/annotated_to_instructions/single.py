@@ -59,7 +59,9 @@ def _of_speech(clip: Annotated, job: AnnotatedToInstructions) -> Outcomes:
     words = words_of(clip)
     prefix = "cantonese_" if clip.language == _CANTONESE else ""
     is_good = clip.mos is None or clip.mos >= job.min_mos
-    if not words:
+    if not words and clip.transcript:
+        yield NotBuilt(clip.clip_id, "no_given_text", "held out, and a transcript is no reference")
+    elif not words:
         yield NotBuilt(clip.clip_id, "no_text", "nobody says what is spoken: no recognition, no synthesis")
     else:
         yield Built(clip.clip_id, _make(clip, job, f"{prefix}asr", {"transcript": words}))

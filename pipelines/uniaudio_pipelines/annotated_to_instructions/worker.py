@@ -7,7 +7,6 @@ embeddings.
 
 import pyarrow.compute as pc
 from uniaudio_schemas.annotated import Annotated
-from uniaudio_schemas.errors import UsageError
 from uniaudio_schemas.instructions import Instruction
 from uniaudio_schemas.manifest import Plan
 from uniaudio_schemas.store import Dropped, Store
@@ -28,10 +27,7 @@ _COLUMNS = [name for name in Annotated.__dataclass_fields__ if name not in _UNRE
 class InstructionWorker:
     def __init__(self, store_root: str, job: AnnotatedToInstructions, plan: Plan) -> None:
         self._store, self._job = Store(store_root), job
-        annotated = self._store.head("annotated", job.annotated_ref)
-        if annotated is None or annotated.content_id != plan.parents["annotated"]:
-            raise UsageError("`annotated` has changed since this job was planned: run the flow again.")
-        self._annotated = annotated
+        self._annotated = self._store.version_with("annotated", plan.parents["annotated"])
         self._corpora: dict[str, _Corpus] = {}
 
     def process(self, unit: str) -> ShardResult:
@@ -60,16 +56,21 @@ class InstructionWorker:
     def _corpus(self, name: str) -> "_Corpus":
         if name not in self._corpora:
             table = self._store.read(self._annotated, columns=_COLUMNS)
+            trained = pc.drop_null(table.filter(pc.equal(table["split"], "train"))["duplicate_cluster"])
             chosen = table.filter(pc.equal(table["corpus"], name))
-            self._corpora = {name: _Corpus([Annotated(**values) for values in chosen.to_pylist()], self._job)}
+            clips = [Annotated(**values) for values in chosen.to_pylist()]
+            self._corpora = {name: _Corpus(clips, frozenset(trained.to_pylist()), self._job)}
         return self._corpora[name]
 
 
 class _Corpus:
     """Everything that one corpus gives."""
 
-    def __init__(self, clips: list[Annotated], job: AnnotatedToInstructions) -> None:
-        clips = sorted(clips, key=lambda clip: clip.clip_id)
+    def __init__(self, clips: list[Annotated], trained: frozenset[str], job: AnnotatedToInstructions) -> None:
+        """`trained`: duplicate clusters of the training clips of all corpora."""
+        copies = [clip for clip in clips if clip.split != "train" and clip.duplicate_cluster in trained]
+        left_out = {clip.clip_id for clip in copies}
+        clips = sorted((clip for clip in clips if clip.clip_id not in left_out), key=lambda clip: clip.clip_id)
         self.num_samples = {clip.clip_id: samples_of(clip) for clip in clips if has_audio(clip)}
         self._job = job
         found: dict[str, Outcome] = {}
@@ -78,7 +79,10 @@ class _Corpus:
         for outcome in [*(outcome for clip in clips for outcome in of_one_clip(clip, job)), *several]:
             key = outcome.instruction.instruction_id if isinstance(outcome, Built) else repr(outcome)
             found.setdefault(key, self._if_short(outcome))
-        self.outcomes = list(found.values())
+        self.outcomes: list[Outcome] = [
+            NotBuilt(clip.clip_id, "copy", f"{clip.split}, but trained on too") for clip in copies
+        ]
+        self.outcomes += found.values()
 
     def _if_short(self, outcome: Outcome) -> Outcome:
         if isinstance(outcome, NotBuilt):

@@ -4,6 +4,7 @@ they were made from.
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from statistics import mean
 
 from uniaudio_schemas.instructions import Instruction
 
@@ -43,7 +44,8 @@ def recognition(evaluation: Evaluation, outcome: Outcome) -> None:
     predictions = _predictions(outcome, [example for example, _ in chosen], references, answers, _ERROR_RATES)
     for name, errors in _ERROR_RATES.items():
         counts = [errors(reference, hypothesis) for reference, hypothesis in zip(references, answers, strict=True)]
-        estimate = Estimate.of([wrong for wrong, _ in counts], [length for _, length in counts])
+        recordings = [example.recording for example, _ in chosen]
+        estimate = Estimate.of([wrong for wrong, _ in counts], [length for _, length in counts], recordings=recordings)
         metric = Metric(name=name, higher_is_better=False, baseline="empty answer")
         outcome.add(metric, "speech", estimate, baseline_value=1.0, predictions=predictions)
 
@@ -62,12 +64,13 @@ def captions(evaluation: Evaluation, outcome: Outcome) -> None:
     frequent = counted.most_common(1)[0][0] if counted else ""
     answers = answer(evaluation, examples)
     predictions = _predictions(outcome, examples, references, answers, _OVERLAPS)
+    recordings = [example.recording for example in examples]
     for name, overlap in _OVERLAPS.items():
         values = [overlap(reference, hypothesis) for reference, hypothesis in zip(references, answers, strict=True)]
-        baseline = Estimate.of([overlap(reference, frequent) for reference in references])
+        baseline_value = mean(overlap(reference, frequent) for reference in references)
         metric = Metric(name=name, higher_is_better=True, baseline="most frequent training caption")
-        baseline_value = None if baseline is None else baseline.value
-        outcome.add(metric, _DOMAINS[task], Estimate.of(values), baseline_value=baseline_value, predictions=predictions)
+        estimate = Estimate.of(values, recordings=recordings)
+        outcome.add(metric, _DOMAINS[task], estimate, baseline_value=baseline_value, predictions=predictions)
 
 
 def answer(evaluation: Evaluation, examples: Sequence[Example]) -> list[str]:

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from uniaudio_schemas.annotated import Annotated
 from uniaudio_schemas.checkpoint import Checkpoint
 from uniaudio_schemas.codec import CodecRow
-from uniaudio_schemas.errors import DataError, FingerprintError, StoreError, UsageError
+from uniaudio_schemas.errors import DataError, FingerprintError, UsageError
 from uniaudio_schemas.instructions import Instruction
 from uniaudio_schemas.manifest import Manifest, Plan
 from uniaudio_schemas.raw import Raw
@@ -30,10 +30,8 @@ from uniaudio.sequence.layout import Grid, grid_of
 from uniaudio.sequence.vocabulary import Vocabulary
 from uniaudio.text.tokenizer import ByteTokenizer, HuggingFaceTokenizer, TextTokenizer
 from uniaudio.training.checkpoint import load_model
-from uniaudio.training.sequence_set import SequenceSet
-from uniaudio_pipelines.checkpoint_to_scores.job import CheckpointToScores, version_of
-
-HELD_OUT = ("val", "test")
+from uniaudio.training.sequence_set import HELD_OUT_SPLITS, TRAIN_SPLIT, SequenceSet
+from uniaudio_pipelines.checkpoint_to_scores.job import CheckpointToScores
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +40,7 @@ class Example:
 
     sequence: Sequence
     prompt: Grid
+    recording: str
 
 
 class Evaluation:
@@ -51,12 +50,7 @@ class Evaluation:
         self.store, self.job, self.plan = Store(store_root), job, plan
 
     def manifest(self, kind: str) -> Manifest:
-        found = version_of(self.store, kind, self.plan.parents[kind])
-        if found is None:
-            raise StoreError(
-                f"The plan needs {kind} {self.plan.parents[kind]}, but the store does not hold it any more."
-            )
-        return found
+        return self.store.version_with(kind, self.plan.parents[kind])
 
     @cached_property
     def checkpoint(self) -> Checkpoint:
@@ -136,7 +130,14 @@ class Evaluation:
         """Held-out sequences that carry loss, `task`'s or all, in id order (ids are hashes, so the first few are a
         fair draw).
         """
-        keep = np.isin(self.sequences.split, HELD_OUT) & (self.sequences.examples.num_loss > 0)
+        return self._first(HELD_OUT_SPLITS, task, count)
+
+    def trained(self, task: str, count: int) -> list[Sequence]:
+        """The first training sequences of `task` that carry loss, in id order."""
+        return self._first((TRAIN_SPLIT,), task, count)
+
+    def _first(self, splits: tuple[str, ...], task: str | None, count: int | None) -> list[Sequence]:
+        keep = np.isin(self.sequences.split, splits) & (self.sequences.examples.num_loss > 0)
         if task is not None:
             keep &= self.sequences.task == task
         chosen = self.sequences.examples.where(keep)
@@ -145,7 +146,7 @@ class Evaluation:
     @property
     def held_out_tasks(self) -> list[str]:
         """Tasks with a held-out sequence, by name."""
-        return sorted(set(self.sequences.task[np.isin(self.sequences.split, HELD_OUT)].tolist()))
+        return sorted(set(self.sequences.task[np.isin(self.sequences.split, HELD_OUT_SPLITS)].tolist()))
 
     def examples(self, task: str, count: int) -> list[Example]:
         """Held-out sequences of `task` and the positions before their first loss; those that are all answer are left
@@ -160,6 +161,7 @@ class Evaluation:
                     Example(
                         sequence,
                         replace(grid, ids=grid.ids[:first], is_audio=grid.is_audio[:first], loss=grid.loss[:first]),
+                        self.sequences.recording(sequence),
                     )
                 )
             if len(found) == count:
@@ -178,9 +180,11 @@ class Evaluation:
         return list(rows(chosen, Instruction))
 
     def held_out_clips(self, domain: str, count: int) -> list[Annotated]:
-        """The first held-out audio clips of `domain`, in id order."""
+        """The first held-out audio clips of `domain`, in id order; none that is a copy of a training clip."""
         table = self.store.read(self.manifest("annotated"))
-        is_held_out = pc.is_in(table["split"], value_set=pa.array(HELD_OUT))
+        trained = pc.drop_null(table.filter(pc.equal(table["split"], TRAIN_SPLIT))["duplicate_cluster"])
+        is_copy = pc.is_in(table["duplicate_cluster"], value_set=trained.combine_chunks())
+        is_held_out = pc.and_not(pc.is_in(table["split"], value_set=pa.array(HELD_OUT_SPLITS)), is_copy)
         chosen = table.filter(
             pc.and_(pc.and_(pc.equal(table["domain"], domain), is_held_out), pc.greater(table["num_samples"], 0))
         )

@@ -11,7 +11,7 @@ from uniaudio_schemas.store import KINDS, Store
 
 from uniaudio_pipelines.jobs import check_device, parent
 
-CODE_VERSION = "1"
+CODE_VERSION = "2"
 """Goes up when the same checkpoint would get other scores."""
 BENCHMARKS = ("asr", "audio_caption", "music_caption", "codec", "perplexity", "tts", "held_out_loss")
 """One unit each, long ones first. Modules of this package hold them."""
@@ -112,10 +112,11 @@ def _ancestor(store: Store, manifest: Manifest, kind: str) -> Manifest | None:
     level, seen = [manifest], {manifest.content_id}
     while level:
         parents = [
-            version
+            # What is left of it, where some of it was forgotten.
+            version_with(store, name, content) or store.version_with(name, content)
             for child in level
             for name, content in child.parents.items()
-            if (version := version_of(store, name, content))
+            if name in KINDS
         ]
         for version in parents:
             if version.kind == kind:
@@ -123,8 +124,3 @@ def _ancestor(store: Store, manifest: Manifest, kind: str) -> Manifest | None:
         level = [version for version in parents if version.content_id not in seen]
         seen |= {version.content_id for version in level}
     return None
-
-
-def version_of(store: Store, kind: str, content_id: str) -> Manifest | None:
-    """The version of `kind` with these contents, or what is left of it; None where there is none, or no such kind."""
-    return version_with(store, kind, content_id) if kind in KINDS else None

@@ -35,7 +35,7 @@ def perplexities(evaluation: Evaluation, outcome: Outcome) -> None:
     sequences = [
         row for task in evaluation.held_out_tasks for row in evaluation.held_out(task, evaluation.job.num_sequences)
     ]
-    collected: dict[str, list[tuple[float, int]]] = defaultdict(list)
+    collected: dict[str, list[tuple[float, int, str]]] = defaultdict(list)
     lines = []
     for sequence in sequences:
         losses = rate(evaluation, sequence)
@@ -44,13 +44,14 @@ def perplexities(evaluation: Evaluation, outcome: Outcome) -> None:
             | {name: list(pair) for name, pair in losses.items()}
         )
         for name, pair in losses.items():
-            collected[name].append(pair)
+            collected[name].append((*pair, evaluation.sequences.recording(sequence)))
     if not collected:
         outcome.drop("perplexity", "no_samples", "no held-out sequence")
         return
     predictions = outcome.put_lines(lines)
-    for name, pairs in sorted(collected.items()):
-        estimate = Estimate.of([loss for loss, _ in pairs], [count for _, count in pairs], shape=_perplexity)
+    for name, found in sorted(collected.items()):
+        losses_N, counts_N, recordings = zip(*found, strict=True)
+        estimate = Estimate.of(losses_N, counts_N, recordings=recordings, shape=_perplexity)
         metric = Metric(name=f"{name}_perplexity", higher_is_better=False, baseline="every possible id equally likely")
         outcome.add(
             metric,

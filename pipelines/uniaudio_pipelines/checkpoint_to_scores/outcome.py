@@ -30,7 +30,7 @@ class Metric:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Estimate:
-    """A value and, where the samples behind it are at hand and more than one, its 95 % interval."""
+    """A value and, where the samples behind it are at hand and of more than one recording, its 95 % interval."""
 
     value: float
     num_samples: int
@@ -42,15 +42,17 @@ class Estimate:
         cls,
         values: Sequence[float],
         weights: Sequence[float] | None = None,
+        *,
+        recordings: Sequence[str],
         shape: Callable[[float], float] = float,
     ) -> "Estimate | None":
         """The mean, or `sum(values) / sum(weights)`, passed through the rising `shape`; None without samples or
-        weight.
+        weight. `recordings`: of each sample; the interval is over them.
         """
         total = float(len(values)) if weights is None else float(np.sum(weights))
         if not total:
             return None
-        interval = bootstrap_interval(values, weights)
+        interval = bootstrap_interval(values, weights, groups=recordings)
         low, high = (None, None) if interval is None else (shape(interval[0]), shape(interval[1]))
         is_finite = low is not None and high is not None and math.isfinite(low) and math.isfinite(high)
         value = shape(float(np.sum(values)) / total)

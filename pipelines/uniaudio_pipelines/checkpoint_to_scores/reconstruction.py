@@ -13,6 +13,7 @@ from uniaudio.audio.loudness import limit_peak
 from uniaudio.metrics.pesq import wide_band_pesq
 from uniaudio.metrics.spectral import log_mel_distance, multi_resolution_stft_distance
 from uniaudio.metrics.stoi import stoi
+from uniaudio.training.recordings import recording_of
 from uniaudio_pipelines.checkpoint_to_scores.evaluation import Evaluation
 from uniaudio_pipelines.checkpoint_to_scores.outcome import Estimate, Metric, Outcome
 
@@ -39,6 +40,7 @@ _SPEECH: dict[str, tuple[bool, Measure]] = {
 @dataclass(frozen=True, slots=True)
 class _Pair:
     clip_id: str
+    recording: str
     original: np.ndarray
     made: np.ndarray
     noise: np.ndarray
@@ -66,12 +68,17 @@ def reconstruction(evaluation: Evaluation, outcome: Outcome) -> None:
             *outcome.media_of(f"{domain}: reconstruction", pairs[0].made),
         ]
         for name, (higher_is_better, _) in measures.items():
-            ours, noise = (Estimate.of([value for value in values if value is not None]) for values in measured[name])
+            ours, noise = (_estimate(pairs, values) for values in measured[name])
             metric = Metric(name=name, higher_is_better=higher_is_better, baseline=_BASELINE)
             baseline_value = None if noise is None else noise.value
             outcome.add(
                 metric, domain, ours, baseline_value=baseline_value, predictions=predictions, media=_once(media)
             )
+
+
+def _estimate(pairs: list[_Pair], values: list[float | None]) -> Estimate | None:
+    found = [(value, pair.recording) for value, pair in zip(values, pairs, strict=True) if value is not None]
+    return Estimate.of([value for value, _ in found], recordings=[recording for _, recording in found])
 
 
 def _once(media: list[Medium]) -> list[Medium]:
@@ -90,7 +97,7 @@ def _reconstruct(evaluation: Evaluation, domain: str) -> list[_Pair]:
     codes = evaluation.codec.encode(originals)
     decoded = evaluation.codec.decode(codes, steps=evaluation.job.decode_steps)
     return [
-        _Pair(clip.clip_id, original, limit_peak(np.nan_to_num(made)), _noise_like(original))
+        _Pair(clip.clip_id, recording_of(clip), original, limit_peak(np.nan_to_num(made)), _noise_like(original))
         for clip, original, made in zip(clips, originals, decoded, strict=True)
     ]
 

@@ -1,6 +1,5 @@
 """The job of the edge `instructions_to_tokens`: which clips, under which codec, on which kind of device."""
 
-from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
@@ -9,7 +8,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from uniaudio_schemas.errors import UsageError
 from uniaudio_schemas.fingerprint import hash_bytes, numerics
-from uniaudio_schemas.forgotten import required_version
 from uniaudio_schemas.manifest import Manifest, Plan
 from uniaudio_schemas.store import Store
 
@@ -17,7 +15,7 @@ from uniaudio_pipelines.jobs import check_device, parent
 
 CODE_VERSION = "1"
 """Goes up when the same clip and codec would give other codes; codes of another version are not taken over."""
-_BITS = 32
+_HASH_BITS = 32
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,7 +28,7 @@ class InstructionsToTokens:
     min_samples: int = 4_800
     """At 24 kHz (0.2 s, one reasoning frame); shorter clips are dropped as `too_short`."""
     clips_per_unit: int = 64
-    """Mean number of clips in a shard, at most."""
+    """Mean number of annotated clips in a shard, at most; mixtures and noisy copies of them come on top."""
     device: str = "cpu"
     """`cpu` or `cuda`."""
     num_gpus: float = 0.0
@@ -48,7 +46,7 @@ class InstructionsToTokens:
             )
         instructions = parent(store, "instructions", "build-multitask-data", self.instructions_ref)
         codec = parent(store, "codec", "train-codec", self.codec_ref)
-        annotated = required_version(store, "annotated", instructions.parents["annotated"])
+        annotated = store.version_with("annotated", instructions.parents["annotated"])
         return Plan(
             kind=self.WRITES,
             schema_version=1,
@@ -61,24 +59,34 @@ class InstructionsToTokens:
             parameters={"min_samples": self.min_samples, "clips_per_unit": self.clips_per_unit},
             code_version=f"{self.EDGE}-{CODE_VERSION}",
             numerics=numerics(self.device),
-            units=sorted(self.clips_by_unit(store, instructions)),
+            units=self.units(annotated),
         )
 
     def resources(self) -> dict[str, float]:
         return {"num_cpus": 1.0, "num_gpus": self.num_gpus}
 
-    def clips_by_unit(self, store: Store, instructions: Manifest) -> dict[str, list[str]]:
+    def units(self, annotated: Manifest) -> list[str]:
+        """From the manifest alone: planning reads no shard. A range without clips becomes an empty shard."""
+        return [_unit(number) for number in range(1 << self._bits(annotated))]
+
+    def clips_by_unit(self, store: Store, instructions: Manifest, annotated: Manifest) -> dict[str, list[str]]:
         """Unit -> its clip ids, sorted.
 
         A unit is a range of hashed clip ids, not of positions: a few new clips change the shards they fall into, and
-        all others come out byte for byte as they are in the store.
+        all others come out byte for byte as they are in the store, which therefore holds them once.
         """
-        clips = sorted(clips_of(store, instructions))
-        bits = (max(0, -(-len(clips) // self.clips_per_unit) - 1)).bit_length()
-        units: dict[str, list[str]] = defaultdict(list)
-        for clip in clips:
-            units[f"clips-{int(hash_bytes(clip.encode())[:8], 16) >> (_BITS - bits):05d}"].append(clip)
-        return dict(units)
+        units: dict[str, list[str]] = {unit: [] for unit in self.units(annotated)}
+        for clip in sorted(clips_of(store, instructions)):
+            units[_unit(int(hash_bytes(clip.encode())[:8], 16) >> (_HASH_BITS - self._bits(annotated)))].append(clip)
+        return units
+
+    def _bits(self, annotated: Manifest) -> int:
+        """Of the hash that name the unit."""
+        return max(0, -(-annotated.num_rows // self.clips_per_unit) - 1).bit_length()
+
+
+def _unit(number: int) -> str:
+    return f"clips-{number:05d}"
 
 
 def clips_of(store: Store, instructions: Manifest) -> set[str]:

@@ -11,7 +11,6 @@ from uniaudio_schemas.annotated import Annotated
 from uniaudio_schemas.codec import CodecRow
 from uniaudio_schemas.errors import DataError, FingerprintError, UsageError
 from uniaudio_schemas.fingerprint import numerics
-from uniaudio_schemas.forgotten import required_version
 from uniaudio_schemas.instructions import Instruction, Recipe
 from uniaudio_schemas.manifest import Manifest, Plan
 from uniaudio_schemas.raw import Raw
@@ -47,18 +46,16 @@ class TokenWorker:
         if here != plan.numerics:
             raise FingerprintError(f"The plan is for numerics {plan.numerics}, but this machine has {here}.")
         self._store, self._job, self._plan = Store(store_root), job, plan
-        self._instructions = required_version(self._store, "instructions", plan.parents["instructions"])
-        self._annotated = required_version(self._store, "annotated", plan.parents["annotated"])
-        self._raw = required_version(self._store, "raw", plan.parents["raw"])
-        self._codec_row = next(
-            self._store.rows(required_version(self._store, "codec", plan.parents["codec"]), CodecRow)
-        )
+        self._instructions = self._store.version_with("instructions", plan.parents["instructions"])
+        self._annotated = self._store.version_with("annotated", plan.parents["annotated"])
+        self._raw = self._store.version_with("raw", plan.parents["raw"])
+        self._codec_row = next(self._store.rows(self._store.version_with("codec", plan.parents["codec"]), CodecRow))
         self._metadata = {
             "codec_fingerprint": self._codec_row.codec_id,
             "numerics": plan.numerics,
             "code_version": plan.code_version,
         }
-        self._clips = job.clips_by_unit(self._store, self._instructions)
+        self._clips = job.clips_by_unit(self._store, self._instructions, self._annotated)
         self._known = list(self._tables_with_codes())
         self._codec: Any = None
 

@@ -10,7 +10,7 @@ from uniaudio_schemas.store import Store
 from uniaudio_pipelines.jobs import check_device, parent
 from uniaudio_pipelines.raw_to_annotated.annotators import table
 
-CODE_VERSION = "1"
+CODE_VERSION = "3"
 """Goes up when the same raw clips and annotators would give other rows."""
 _ALL = tuple(table.ANNOTATORS)
 NOT_OF_THE_VERSION = ("models", "ref", "raw_ref", "num_gpus")

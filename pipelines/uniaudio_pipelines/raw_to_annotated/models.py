@@ -158,7 +158,7 @@ def main(arguments: list[str] | None = None) -> int:
     except (UsageError, DataError) as error:
         sys.stderr.write(f"ERROR: {error}\n")
         return 2
-    sys.stdout.write("".join(f"prepared {path}\n" for path in made) or "nothing to do\n")
+    sys.stdout.write("".join(f"prepared {path}\n" for path in made) or "the models are there\n")
     return 0
 
 

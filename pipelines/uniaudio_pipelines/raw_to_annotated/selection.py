@@ -14,7 +14,7 @@ from uniaudio_pipelines.raw_to_annotated.job import RawToAnnotated
 from uniaudio_pipelines.raw_to_annotated.splits import assign_splits
 
 _COLUMNS = [
-    "clip_id", "medium", "corpus", "domain", "sample_rate", "num_samples", "split_group", "part_of", "text"
+    "clip_id", "medium", "corpus", "domain", "sample_rate", "num_samples", "split_group", "speaker", "part_of", "text"
 ]  # fmt: skip
 
 
@@ -57,7 +57,7 @@ class Selection:
         return cls(
             chosen=frozenset(chosen),
             group={clip.clip_id: clip.split_group for clip in kept},
-            splits=assign_splits((clip.corpus, clip.split_group) for clip in kept),
+            splits=assign_splits((clip.corpus, clip.split_group, clip.domain) for clip in kept),
             shortest_part_s={clip.clip_id: shortest[clip.recording] for clip in kept},
         )
 
@@ -67,6 +67,11 @@ def _facts(table: pa.Table) -> list[dict[str, Any]]:
     lengths = pc.fill_null(pc.utf8_length(table["text"]), 0)
     rows: list[dict[str, Any]] = table.drop_columns(["text"]).append_column("num_characters", lengths).to_pylist()
     return rows
+
+
+def _voice(row: dict[str, Any]) -> str | None:
+    """A voice that was trained on must not be held out. Names of speakers are their corpus' own."""
+    return f"{row['corpus']}/{row['speaker']}" if row["speaker"] else None
 
 
 def _candidate(row: dict[str, Any], job: RawToAnnotated) -> Candidate:
@@ -86,7 +91,7 @@ def _candidate(row: dict[str, Any], job: RawToAnnotated) -> Candidate:
         duration_s=duration_s,
         used_s=used,
         recording=recording,
-        split_group=row["split_group"] or recording,
+        split_group=row["split_group"] or _voice(row) or recording,
     )
 
 

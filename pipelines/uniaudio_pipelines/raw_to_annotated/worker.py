@@ -5,9 +5,8 @@ from typing import Any
 
 import numpy as np
 from uniaudio_schemas.annotated import Annotated, Annotation
-from uniaudio_schemas.errors import DataError
 from uniaudio_schemas.fingerprint import hash_json, short
-from uniaudio_schemas.manifest import Manifest, Plan
+from uniaudio_schemas.manifest import Plan
 from uniaudio_schemas.raw import Raw
 from uniaudio_schemas.record import rows
 from uniaudio_schemas.store import Dropped, Store
@@ -49,7 +48,7 @@ class AnnotateWorker:
     def _set_up(self, store_root: str, job: RawToAnnotated, plan: Plan, annotators: list[Annotator]) -> None:
         self._store, self._job, self._annotators = Store(store_root), job, annotators
         self._voice = next((one for one in annotators if isinstance(one, VoiceActivity)), None)
-        self._raw = _version_with(self._store, plan.parents["raw"], job.raw_ref)
+        self._raw = self._store.version_with("raw", plan.parents["raw"])
         self._selection = Selection.of(self._store, self._raw, job)
 
     def process(self, unit: str) -> ShardResult:
@@ -212,14 +211,6 @@ def _energy(analysis: np.ndarray) -> np.ndarray:
 
 def _seconds(found: list[Annotated], domain: str) -> float:
     return float(sum(row.num_samples / row.sample_rate for row in found if row.domain == domain))
-
-
-def _version_with(store: Store, content_id: str, ref: str) -> Manifest:
-    """The version a plan was made from; the ref may point elsewhere by now."""
-    for manifest in (store.head("raw", ref), *store.versions("raw")):
-        if manifest is not None and manifest.content_id == content_id:
-            return manifest
-    raise DataError(f"{store.root}: has no version of `raw` with the content {content_id} any more.")
 
 
 def _one_thread() -> None:

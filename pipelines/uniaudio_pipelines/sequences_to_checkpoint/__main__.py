@@ -8,6 +8,7 @@ import sys
 from typing import Any
 
 from uniaudio_schemas.errors import UniaudioError
+from uniaudio_schemas.files import disk_errors
 from uniaudio_schemas.store import Store
 
 from uniaudio_pipelines import cluster
@@ -32,7 +33,8 @@ def main(arguments: list[str] | None = None) -> int:
         cluster.connect()
         # After connecting: ray installs a handler of its own.
         signal.signal(signal.SIGTERM, _stop)
-        run_stages(Store.from_uri(options.store), job, owner=options.run_id)
+        with disk_errors(options.store):
+            run_stages(Store.from_uri(options.store), job, owner=options.run_id)
     except UniaudioError as error:
         print(f"ERROR: {' '.join(str(error).split())}", flush=True)
         return 2

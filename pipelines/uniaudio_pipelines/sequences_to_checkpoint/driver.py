@@ -9,7 +9,6 @@ Printed:
 import json
 import shutil
 import sys
-import threading
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -25,16 +24,15 @@ from uniaudio_schemas.store import Dropped, Store
 from uniaudio_pipelines.cost import log_cost
 from uniaudio_pipelines.jobs import parent
 from uniaudio_pipelines.metering import Meter, Usage
+from uniaudio_pipelines.progress_file import PROGRESS_FILE, followed
 from uniaudio_pipelines.sequences_to_checkpoint.job import DueStage, SequencesToCheckpoint
+from uniaudio_pipelines.sequences_to_checkpoint.start import check_start
 from uniaudio_pipelines.sequences_to_checkpoint.training import (
-    PROGRESS_FILE,
     RESULT_FILE,
     final_folder,
     run_folder,
     train_due_stage,
 )
-
-_POLL_S = 1.0
 
 
 @dataclass
@@ -55,6 +53,10 @@ class _Run:
         sys.stdout.write(line + "\n")
         sys.stdout.flush()
 
+    def show(self, state: dict[str, Any]) -> None:
+        self.say(f"{self.job.EDGE} {state['line']}")
+        self.progress(state["step"])
+
     def progress(self, step: int) -> None:
         total = sum(self.job.stage(name).num_steps for name in self.stages)
         self.say("PROGRESS " + json.dumps({"done": self.num_steps_done + step, "total": total, "unit": "steps"}))
@@ -62,10 +64,11 @@ class _Run:
 
 def run_stages(store: Store, job: SequencesToCheckpoint, *, owner: str) -> Manifest:
     """Bring every stage of `job` up to date; returns the version of the last one, which `job.ref` then points to."""
-    stages = job.learnable(parent(store, "sequences", "build-sequences", job.sequences))
+    sequences = parent(store, "sequences", "build-sequences", job.sequences)
+    stages = job.learnable(sequences)
     run = _Run(job=job, owner=owner, stages=stages)
-    for name in sorted(set(job.stages) - set(stages)):
-        run.say(f"{job.EDGE} leaves out {name}: the sequences hold no training example of its mixture")
+    for name, reason in job.left_out(sequences).items():
+        run.say(f"{job.EDGE} leaves out {name}: {reason}")
     while True:
         # Planned anew each time: the stage that was just published is the next one's parent.
         *published, due = job.chain(store)
@@ -88,9 +91,10 @@ def _train_and_publish(store: Store, run: _Run, due: DueStage) -> Manifest:
     with store.writer(due.plan, owner=run.owner, ref=name) as writer:
         if name not in writer.done():
             size = f"{due.stage.num_rows} x {due.stage.context} positions"
+            check_start(store, run.job, due)
             run.say(f"{run.job.EDGE} {name}: {due.stage.num_steps} steps of {size}")
             run.progress(0)
-            with _ProgressLines(run, run_folder(store, plan_id) / PROGRESS_FILE):
+            with followed(run_folder(store, plan_id) / PROGRESS_FILE, run.show):
                 train_due_stage(store, run.job, due)
             result = json.loads((final_folder(store, plan_id) / RESULT_FILE).read_text(encoding="utf-8"))
             run.meter.report(Usage(**result["usage"]))
@@ -170,36 +174,3 @@ def _summarize(store: Store, run: _Run, manifest: Manifest) -> None:
     }
     log_cost(store, run.owner, summary, num_gpus=run.job.num_gpus * run.job.num_workers, worked_s=0.0)
     run.say("SUMMARY " + json.dumps(summary, sort_keys=True))
-
-
-class _ProgressLines:
-    """While the stage trains, prints each new state of the worker's progress file."""
-
-    def __init__(self, run: _Run, path: Path) -> None:
-        self._run, self._path = run, path
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._follow, daemon=True)
-        self._last = ""
-
-    def __enter__(self) -> None:
-        self._path.unlink(missing_ok=True)
-        self._thread.start()
-
-    def __exit__(self, *_: object) -> None:
-        self._stopped.set()
-        self._thread.join()
-        self._print_new()
-
-    def _follow(self) -> None:
-        while not self._stopped.wait(_POLL_S):
-            self._print_new()
-
-    def _print_new(self) -> None:
-        if not self._path.exists():
-            return
-        text = self._path.read_text(encoding="utf-8")
-        if text != self._last:
-            self._last = text
-            state = json.loads(text)
-            self._run.say(f"{self._run.job.EDGE} {state['line']}")
-            self._run.progress(state["step"])

@@ -2,20 +2,25 @@
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import ClassVar
 
 from uniaudio_schemas.errors import UsageError
-from uniaudio_schemas.fingerprint import numerics
+from uniaudio_schemas.fingerprint import hash_file, numerics
 from uniaudio_schemas.manifest import Manifest, Plan
 from uniaudio_schemas.sequences import TRAIN_STATISTIC
 from uniaudio_schemas.store import Store
 
 from uniaudio.stages.config import StageConfig
 from uniaudio.stages.table import STAGES, stage_before, stage_config
-from uniaudio_pipelines.jobs import check_device, parent
+from uniaudio_pipelines.jobs import check_device, hash_folder, parent
 
-CODE_VERSION = "2"
+CODE_VERSION = "3"
 """Goes up when the same sequences would train to other weights."""
+WARM_UP = "text_warmup"
+"""The stage whose place a backbone takes."""
+DISTILLED = "stage1"
+"""The stage that may distil."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,6 +32,8 @@ class DueStage:
     sequences: Manifest
     parent: Manifest | None
     """Version of the checkpoint it starts from; None: freshly drawn weights."""
+    backbone: str = ""
+    """Folder of the text model that replaces the backbone of the freshly drawn weights; empty: none does."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,6 +52,11 @@ class SequencesToCheckpoint:
     """Ref of the sequences."""
     parent: str = ""
     """Ref of the checkpoint that the first of `stages` starts from; empty: the stage before it."""
+    backbone: str = ""
+    """Folder of a LlamaForCausalLM with its tokenizer.json, readable by every worker, that `stage1` starts from instead
+    of `text_warmup`; the sequences must be of its tokenizer. Experts and local decoder are those of `size`."""
+    distillation_weight: float = 0.0
+    """Of the semantic distillation loss of `stage1`; 0 leaves it out."""
     num_workers: int = 1
     """Workers of Ray Train. Sums over 2 differ from sums over 1 in their last bits, so it is part of the plan."""
     device: str = "cpu"
@@ -65,48 +77,76 @@ class SequencesToCheckpoint:
         self._check()
         sequences = parent(store, "sequences", "build-sequences", self.sequences)
         start = self._start(store)
+        _check_size(start, self.size)
         for name in self.learnable(sequences):
             stage = self.stage(name)
-            plan = self._plan(stage, sequences, start)
-            yield DueStage(stage=stage, plan=plan, sequences=sequences, parent=start)
+            backbone = self.backbone if start is None else ""
+            plan = self._plan(stage, sequences, start, backbone)
+            yield DueStage(stage=stage, plan=plan, sequences=sequences, parent=start, backbone=backbone)
             start = store.version(self.WRITES, plan.plan_id)
             if start is None:
                 return
 
+    def refs(self, store: Store) -> dict[str, Manifest]:
+        """Every stage is a ref of its own: those that are published."""
+        versions = {due.stage.name: store.version(self.WRITES, due.plan.plan_id) for due in self.chain(store)}
+        return {name: version for name, version in versions.items() if version is not None}
+
     def learnable(self, sequences: Manifest) -> tuple[str, ...]:
-        """Those of `stages` that the sequences hold training examples for. UsageError where there is none."""
+        """Those of `stages` that are trained. UsageError where there is none."""
+        left_out = self.left_out(sequences)
+        names = tuple(name for name in self.stages if name not in left_out)
+        if not names:
+            reasons = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
+            raise UsageError(f"`stages` must name one that can be trained, but none can ({reasons}).")
+        return names
+
+    def left_out(self, sequences: Manifest) -> dict[str, str]:
+        """Those of `stages` that are not trained -> why."""
         prefixed = {name for shard in sequences.shards for name in shard.statistics if name.startswith(TRAIN_STATISTIC)}
         groups = {name.removeprefix(TRAIN_STATISTIC) for name in prefixed}
-        names = tuple(name for name in self.stages if self.stage(name).draws_from(groups))
-        if not names:
-            raise UsageError(
-                f"`stages` must name one that has training examples, but {', '.join(self.stages)} have none: "
-                f"the sequences are of {', '.join(sorted(groups)) or 'no group'}."
-            )
-        return names
+        reasons = {
+            name: "the sequences hold no training example of its mixture"
+            for name in self.stages
+            if not self.stage(name).draws_from(groups)
+        }
+        if self.backbone and WARM_UP in self.stages:
+            reasons[WARM_UP] = "the backbone has learned text already"
+        return reasons
 
     def stage(self, name: str) -> StageConfig:
         config = stage_config(name, self.size)
+        if name == DISTILLED:
+            config = replace(config, distillation_weight=self.distillation_weight)
         return replace(config, num_steps=self.num_steps) if self.num_steps else config
 
     def resources(self) -> dict[str, float]:
         return {"num_cpus": 1.0, "num_gpus": self.num_gpus}
 
     def _start(self, store: Store) -> Manifest | None:
-        ref = self.parent or stage_before(self.stages[0])
+        before = stage_before(self.stages[0])
+        if self.backbone and before in (None, WARM_UP):
+            return None
+        ref = self.parent or before
         return None if ref is None else parent(store, self.WRITES, "train-stage", ref)
 
-    def _plan(self, stage: StageConfig, sequences: Manifest, start: Manifest | None) -> Plan:
+    def _plan(self, stage: StageConfig, sequences: Manifest, start: Manifest | None, backbone: str) -> Plan:
         parents = {"sequences": sequences.content_id}
+        # Two codecs may give the same codes, and so the same sequences; the checkpoint names its codec.
+        parents |= {kind: content_id for kind, content_id in sequences.parents.items() if kind == "codec"}
         if start is not None:
             parents["checkpoint"] = start.content_id
+        parameters = {"size": self.size, "seed": self.seed, "num_workers": self.num_workers}
+        if backbone:
+            _check_tokenizer(backbone, sequences)
+            parameters["backbone"] = hash_folder(backbone, "backbone")
         # Through JSON types only: tuples would not survive the manifest.
         described = {name: _plain(value) for name, value in asdict(stage).items()}
         return Plan(
             kind=self.WRITES,
             schema_version=1,
             parents=parents,
-            parameters={"stage": described, "size": self.size, "seed": self.seed, "num_workers": self.num_workers},
+            parameters={"stage": described, **parameters},
             code_version=f"{self.EDGE}-{CODE_VERSION}",
             numerics=numerics(self.device, stage.precision),
             units=[stage.name],
@@ -122,6 +162,28 @@ class SequencesToCheckpoint:
             )
         if self.num_workers < 1:
             raise UsageError(f"`num_workers` must be 1 or more, but is {self.num_workers}.")
+        if self.parent and self.backbone:
+            raise UsageError(f"`backbone` must be empty where a `parent` is named, but they are both ({self.parent}).")
+
+
+def _check_tokenizer(backbone: str, sequences: Manifest) -> None:
+    """Ids of another tokenizer would be noise to the backbone, and nothing else would notice."""
+    file = Path(backbone) / "tokenizer.json"
+    if not file.is_file():
+        raise UsageError(f"`backbone` must be a folder with a tokenizer.json, but {backbone} has none.")
+    used = str(sequences.parameters.get("tokenizer", ""))
+    # First the hash of tokenizer.json; what stands behind it may rename reserved tokens.
+    if used.partition(" ")[0] != hash_file(file):
+        raise UsageError(
+            f"`sequences` must be of the backbone's tokenizer, but are of {used[:8] or 'an unknown one'}: "
+            f"run build-sequences with `tokenizer` {backbone} first."
+        )
+
+
+def _check_size(start: Manifest | None, size: str) -> None:
+    found = size if start is None else start.parameters.get("size", size)
+    if found != size:
+        raise UsageError(f"`size` must be {found}, that of the checkpoint to start from, but is {size}.")
 
 
 def _plain(value: object) -> object:

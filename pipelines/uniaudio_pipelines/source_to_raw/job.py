@@ -12,7 +12,7 @@ from uniaudio_schemas.store import Store
 from uniaudio_pipelines.jobs import cache_folder
 from uniaudio_pipelines.source_to_raw import listing
 
-CODE_VERSION = "1"
+CODE_VERSION = "2"
 """Goes up when the same source would give other rows."""
 
 

@@ -1,7 +1,7 @@
 """What lies in a source folder: its files, their hashes, and what `metadata.jsonl` says of them.
 
-A listing is a function of the folder's contents. Hashes are remembered by path, size and modification time, so that
-listing an unchanged folder again reads no file.
+A listing is a function of the folder's contents. Hashes are remembered by path, size, times and inode, so that listing
+an unchanged folder again reads no file.
 """
 
 import json
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from uniaudio_schemas.errors import DataError, UsageError
+from uniaudio_schemas.files import one_line_errors
 from uniaudio_schemas.fingerprint import hash_file, hash_json
 
 METADATA_NAME = "metadata.jsonl"
@@ -48,7 +49,7 @@ def list_source(source: str, cache: Path, audio_suffixes: frozenset[str]) -> lis
         what = "is not a folder" if root.exists() else "does not exist"
         raise UsageError(f"`source` must be a folder of audio and text files, but {source} {what}.")
     root = root.resolve()
-    hashes = _Hashes(cache / f"hashes-{hash_json(str(root))[:16]}.json")
+    hashes = _Hashes(_hashes_path(root, cache))
     metadata = _all_metadata(root)
     entries = [_entry(root, path, problem, audio_suffixes, hashes, metadata) for path, problem in _walk(root)]
     hashes.save()
@@ -57,6 +58,15 @@ def list_source(source: str, cache: Path, audio_suffixes: frozenset[str]) -> lis
         for path in sorted(set(metadata) - {entry.path for entry in entries})
     ]
     return _mark_duplicates(sorted(entries, key=lambda entry: entry.path))
+
+
+def forget_hashes(source: str, cache: Path) -> None:
+    """Have the next listing read every file: a remembered hash was not the file's."""
+    _hashes_path(Path(source).resolve(), cache).unlink(missing_ok=True)
+
+
+def _hashes_path(root: Path, cache: Path) -> Path:
+    return cache / f"hashes-{hash_json(str(root))[:16]}.json"
 
 
 def usable(entries: list[Entry]) -> list[Entry]:
@@ -111,7 +121,7 @@ def _walk(root: Path) -> Iterator[tuple[Path, str]]:
         folder_names[:] = kept
         for name in sorted(file_names):
             path = Path(folder) / name
-            if name != METADATA_NAME or len(path.relative_to(root).parts) != 2:
+            if name != METADATA_NAME or len(path.relative_to(root).parts) > 2:
                 yield path, _problem_of_place(root, path)
 
 
@@ -174,12 +184,12 @@ def _mark_duplicates(entries: list[Entry]) -> list[Entry]:
 
 
 def _all_metadata(root: Path) -> dict[str, dict[str, Any]]:
-    """Path below the source -> the fields its corpus's `metadata.jsonl` gives."""
+    """Path below the source -> the fields that a `metadata.jsonl` gives: a corpus's, or the source folder's own."""
     found: dict[str, dict[str, Any]] = {}
-    for path in sorted(root.glob(f"*/{METADATA_NAME}")):
-        if path.resolve().is_relative_to(root):
-            corpus = path.parent.name
-            found |= {f"{corpus}/{name}": values for name, values in _read_metadata(path)}
+    for path in (root / METADATA_NAME, *sorted(root.glob(f"*/{METADATA_NAME}"))):
+        if path.exists() and path.resolve().is_relative_to(root):
+            folder = path.parent.relative_to(root)
+            found |= {(folder / name).as_posix(): values for name, values in _read_metadata(path)}
     return found
 
 
@@ -215,7 +225,8 @@ def _check_metadata(values: Any, where: str) -> tuple[str, dict[str, Any]]:
 
 
 class _Hashes:
-    """sha256 by (path, size, modification time), kept in a file."""
+    """sha256 by path and what changes with a file's bytes, kept in a file. A copy that keeps the modification time (`cp -p`)
+    changes the inode or the time of the inode's change."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -223,7 +234,7 @@ class _Hashes:
         self._new: dict[str, str] = {}
 
     def of(self, path: Path, status: os.stat_result) -> str:
-        key = f"{path}\t{status.st_size}\t{status.st_mtime_ns}"
+        key = f"{path}\t{status.st_size}\t{status.st_mtime_ns}\t{status.st_ctime_ns}\t{status.st_ino}"
         self._new[key] = self._old.get(key) or hash_file(path)
         return self._new[key]
 
@@ -242,7 +253,11 @@ def _read_json(path: Path) -> dict[str, str]:
 
 
 def _write(path: Path, values: Any) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(values, ensure_ascii=False, sort_keys=True), encoding="utf-8")
-    temporary.replace(path)
+    with one_line_errors(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            temporary.write_text(json.dumps(values, ensure_ascii=False, sort_keys=True), encoding="utf-8")
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)

@@ -44,8 +44,8 @@ class RawWorker:
         from uniaudio.audio.read import audio_suffixes
 
         self._source, self._min_s = job.absolute(), job.min_s
-        cache = cache_folder(Store(store_root))
-        entries = listing.load_listing(plan.parameters["listing"], job.source, cache, audio_suffixes())
+        self._cache = cache_folder(Store(store_root))
+        entries = listing.load_listing(plan.parameters["listing"], job.source, self._cache, audio_suffixes())
         self._units = job.units(entries)
         self._forgotten = job.forgotten(Store(store_root), entries)
         if plan.parameters.get(PARAMETER, digest([])) != digest(self._forgotten):
@@ -83,6 +83,7 @@ class RawWorker:
             raise _DropError(entry.problem, entry.detail)
         path = self._source / entry.path
         if not path.is_file() or hash_file(path) != entry.sha256:
+            listing.forget_hashes(str(self._source), self._cache)
             raise DataError(f"{path}: changed while the source was read; run the job again.")
         if path.suffix.lower() in listing.TEXT_SUFFIXES:
             return Raw(**self._common(entry), medium="text", domain="text", text=self._document(path))

@@ -5,7 +5,7 @@ import pyarrow.compute as pc
 from uniaudio_schemas.codec import CodecRow
 from uniaudio_schemas.errors import DataError, FingerprintError, UsageError
 from uniaudio_schemas.instructions import Instruction
-from uniaudio_schemas.manifest import Manifest, Plan
+from uniaudio_schemas.manifest import Plan
 from uniaudio_schemas.record import from_table
 from uniaudio_schemas.sequences import Sequence, train_statistics
 from uniaudio_schemas.store import Dropped, Store
@@ -23,9 +23,9 @@ from uniaudio_pipelines.tokens_to_sequences.job import BYTES, TokensToSequences
 class SequenceWorker:
     def __init__(self, store_root: str, job: TokensToSequences, plan: Plan) -> None:
         self._store, self._job = Store(store_root), job
-        self._instructions = _parent(self._store, "instructions", job.instructions_ref, plan)
-        self._tokens = _parent(self._store, "tokens", job.tokens_ref, plan)
-        self._codec = next(self._store.rows(_parent(self._store, "codec", job.codec_ref, plan), CodecRow))
+        self._instructions = self._store.version_with("instructions", plan.parents["instructions"])
+        self._tokens = self._store.version_with("tokens", plan.parents["tokens"])
+        self._codec = next(self._store.rows(self._store.version_with("codec", plan.parents["codec"]), CodecRow))
         self._tokenizer: TextTokenizer = (
             ByteTokenizer() if job.tokenizer == BYTES else HuggingFaceTokenizer.from_folder(job.tokenizer)
         )
@@ -103,10 +103,3 @@ class SequenceWorker:
             )
         name = "".join(found)
         return {"numerics": name} if name else {}
-
-
-def _parent(store: Store, kind: str, ref: str, plan: Plan) -> Manifest:
-    manifest = store.head(kind, ref)
-    if manifest is None or manifest.content_id != plan.parents[kind]:
-        raise UsageError(f"`{kind}` has changed since this job was planned: run the flow again.")
-    return manifest

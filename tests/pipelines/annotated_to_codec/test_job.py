@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 from uniaudio_pipelines.annotated_to_codec.clips import facts_of
-from uniaudio_pipelines.annotated_to_codec.job import AnnotatedToCodec, hash_folder
+from uniaudio_pipelines.annotated_to_codec.job import AnnotatedToCodec
+from uniaudio_pipelines.jobs import hash_folder
 from uniaudio_schemas.annotated import Annotated
 from uniaudio_schemas.errors import UsageError
 
@@ -46,11 +47,11 @@ def test_a_language_model_is_known_by_its_files_not_by_its_place(tmp_path: Path)
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "config.json").write_text("{}")
-    same = [hash_folder(str(tmp_path / name)) for name in ("one", "two")]
+    same = [hash_folder(str(tmp_path / name), "text_model") for name in ("one", "two")]
     (tmp_path / "two" / "config.json").write_text('{"hidden_size": 1}')
-    assert same[0] == same[1] != hash_folder(str(tmp_path / "two"))
-    with pytest.raises(UsageError, match="must be a local folder"):
-        hash_folder(str(tmp_path / "three"))
+    assert same[0] == same[1] != hash_folder(str(tmp_path / "two"), "text_model")
+    with pytest.raises(UsageError, match="`text_model` must be a local folder"):
+        hash_folder(str(tmp_path / "three"), "text_model")
 
 
 def test_given_words_come_before_recognized_ones_in_what_training_asks() -> None:

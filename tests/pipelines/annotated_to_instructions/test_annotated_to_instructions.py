@@ -95,6 +95,29 @@ def test_a_script_goes_before_what_a_recognizer_heard(built: list[Instruction]) 
     assert "heard" not in texts
 
 
+def test_what_a_recognizer_heard_is_trained_on_and_never_held_out(tmp_path: Path) -> None:
+    clips = [a_clip(split, "speech", split, speaker="ann", transcript="heard") for split in ("train", "val", "test")]
+    store, manifest = build(tmp_path, clips)
+    with_words = [row for row in rows_of(store, manifest) if any("heard" in part.text for part in row.segments)]
+    assert {row.task for row in with_words} >= {"asr", "tts"}
+    assert {row.split for row in with_words} == {"train"}
+    assert manifest.dropped["no_given_text"] == 2
+
+
+def test_a_held_out_copy_of_a_training_clip_is_in_no_example(tmp_path: Path) -> None:
+    clips = [
+        a_clip("original", "sound", corpus="a", caption="a bell", duplicate_cluster="bell"),
+        a_clip("copy", "sound", "val", corpus="b", caption="a bell", duplicate_cluster="bell"),
+        a_clip("other", "sound", "val", corpus="b", caption="a horn", duplicate_cluster="horn"),
+        a_clip("unknown", "sound", "test", corpus="b", caption="a drum"),
+    ]
+    store, manifest = build(tmp_path, clips)
+    used = {clip for row in rows_of(store, manifest) for clip in row.clip_ids}
+    assert used >= {"original", "other", "unknown"}
+    assert "copy" not in used
+    assert manifest.dropped["copy"] == 1
+
+
 def test_the_clips_of_an_example_share_its_split(built: list[Instruction]) -> None:
     splits = {clip.clip_id: clip.split for clip in a_corpus()}
     for row in built:
@@ -190,3 +213,11 @@ def test_a_share_outside_its_range_is_refused(tmp_path: Path) -> None:
 def test_a_missing_parent_names_the_flow_that_makes_it(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="annotate-corpus"):
         AnnotatedToInstructions().plan(Store(tmp_path))
+
+
+def test_a_worker_reads_what_was_planned_though_latest_has_moved(tmp_path: Path) -> None:
+    store, planned = build(tmp_path, a_corpus())
+    plan = ALL.plan(store)
+    write(store, a_corpus()[:1])
+    result = InstructionWorker(str(tmp_path), ALL, plan).process("c-00000")
+    assert len(result.rows) == planned.num_rows

@@ -5,8 +5,10 @@ import json
 import subprocess
 import sys
 import zlib
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -124,14 +126,41 @@ def test_the_rated_tokens_are_the_codes_that_carry_loss(built: Any) -> None:
     }
 
 
-def test_speech_is_made_measured_and_kept(built: Any) -> None:
+def test_speech_is_made_and_the_job_s_limit_is_not_taken_for_its_length(built: Any) -> None:
     result = score(built, "tts")
-    length = by_name(result)["length_error", "speech"]
-    assert length.num_samples == 2
-    assert [medium.mime for medium in length.media] == ["image/png", "audio/flac"]
-    lines = [json.loads(line) for line in blob_of(result, length.predictions).splitlines()]
-    assert {line["recorded_frames"] for line in lines} == {10}
-    assert all(1 <= line["frames"] <= 4 for line in lines)
+    assert ("length_error", "speech") not in by_name(result)
+    found = Counter(row.reason for row in result.dropped if row.row_id.endswith("/length_error"))
+    assert found == {"not_finished": 2}
+    lines = [json.loads(line) for blob in result.blobs if blob.startswith(b"{") for line in blob.splitlines()]
+    assert {(line["finished"], line["frames"], line["recorded_frames"]) for line in lines} == {("length", 4, 10)}
+
+
+def say(
+    built: Any, monkeypatch: pytest.MonkeyPatch, num_frames: tuple[int, ...], job: CheckpointToScores
+) -> ShardResult:
+    """The score of answers of these numbers of frames that ended by themselves."""
+    answers = [
+        SimpleNamespace(
+            reasoning_codes=np.zeros((-(-count * 2 // 5), 8), np.int64),
+            reconstruction_codes=np.zeros((count, 8), np.int64),
+            finished="stop",
+        )
+        for count in num_frames
+    ]
+    monkeypatch.setattr("uniaudio_pipelines.checkpoint_to_scores.speech.generate", lambda *args, **options: answers)
+    return score(built, "tts", job)
+
+
+def test_a_length_is_compared_with_the_usual_one_whatever_the_limit(
+    built: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for max_frames in (20, 50):
+        result = say(built, monkeypatch, (20, 20), replace(JOB, max_frames=max_frames))
+        row = by_name(result)["length_error", "speech"]
+        assert row.value == pytest.approx(np.log(2))  # 20 frames for 10
+        assert row.baseline_value == 0.0  # all recordings of the store have one length
+        assert row.num_samples == 2
+        assert [medium.mime for one in result.rows for medium in one.media] == ["image/png", "audio/flac"]
 
 
 def test_held_out_losses_come_from_every_stage(built: Any) -> None:
@@ -196,8 +225,10 @@ def test_a_codec_of_other_tokens_is_refused(built: Any) -> None:
 def test_a_value_that_is_not_finite_is_dropped_and_not_written() -> None:
     outcome = Outcome(benchmark="perplexity", checkpoint_id="c")
     metric = Metric(name="text_perplexity", higher_is_better=False, baseline="uniform")
-    outcome.add(metric, "text", Estimate.of([1e9], [1.0], shape=lambda mean: float("inf")), baseline_value=2.0)
-    outcome.add(metric, "audio", Estimate.of([]), baseline_value=2.0)
+    outcome.add(
+        metric, "text", Estimate.of([1e9], [1.0], recordings=["a"], shape=lambda mean: float("inf")), baseline_value=2.0
+    )
+    outcome.add(metric, "audio", Estimate.of([], recordings=[]), baseline_value=2.0)
     assert not outcome.scores
     assert [row.reason for row in outcome.dropped] == ["no_score", "no_score"]
 
@@ -223,3 +254,11 @@ def test_a_tone_is_a_bright_line_in_its_spectrogram() -> None:
     assert (image.max(axis=0) > 600).all()
     assert (image > 600).mean() < 0.1
     assert read_png(spectrogram_png(a_waveform(0.01), 24_000)).shape[0] == 160  # shorter than a window
+
+
+def test_cuts_of_one_recording_make_no_interval() -> None:
+    one, two = (Estimate.of([1.0, 2.0], recordings=recordings) for recordings in (["a", "a"], ["a", "b"]))
+    assert one is not None
+    assert two is not None
+    assert (one.value, one.num_samples, one.low) == (1.5, 2, None)
+    assert (two.low, two.high) == (1.0, 2.0)

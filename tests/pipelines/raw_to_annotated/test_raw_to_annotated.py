@@ -125,6 +125,23 @@ def test_parts_of_a_recording_are_chosen_cut_and_split_together(tmp_path: Path) 
         assert len({row.split for row in (*drums, *voice)}) == 1
 
 
+def test_a_speaker_is_in_one_split_and_a_namesake_of_another_corpus_is_not_the_same(tmp_path: Path) -> None:
+    clips = {
+        f"{corpus}/{speaker}-{n}.wav": (1.0, {"domain": "speech", "speaker": speaker})
+        for corpus in "ab"
+        for speaker in "tuvwxyz"
+        for n in range(3)
+    }
+    rows = annotate(source(tmp_path, clips))[1]
+    splits = {
+        (corpus, speaker): {row.split for row in rows if (row.corpus, row.speaker) == (corpus, speaker)}
+        for corpus in "ab"
+        for speaker in "tuvwxyz"
+    }
+    assert all(len(found) == 1 for found in splits.values())
+    assert any(splits["a", speaker] != splits["b", speaker] for speaker in "tuvwxyz")
+
+
 def test_silence_is_dropped(tmp_path: Path) -> None:
     store = source(tmp_path, {"a/x.wav": (1.0, {"domain": "sound"})})
     soundfile.write(tmp_path / "source/a/silent.wav", np.zeros(RATE, np.float32), RATE)

@@ -10,12 +10,14 @@ from uniaudio.testing import tiny_sequences
 from uniaudio.training.doubles import tiny_vocabulary
 
 
-def put_sequences(root: Path, *, num_shards: int = 2, without: str = "") -> Manifest:
+def put_sequences(root: Path, *, num_shards: int = 2, without: str = "", codec: str = "codec") -> Manifest:
     """A store at `root` with one version of synthetic sequences, none of the mixture group `without`."""
     store, vocabulary = Store(root), tiny_vocabulary()
     rows = [row for row in tiny_sequences() if row.mixture != without]
     units = [f"synthetic-{number:05d}" for number in range(num_shards)]
-    plan = Plan(kind="sequences", schema_version=1, parents={}, parameters={}, code_version="test", units=units)
+    plan = Plan(
+        kind="sequences", schema_version=1, parents={"codec": codec}, parameters={}, code_version="test", units=units
+    )
     metadata = {
         "vocabulary": vocabulary.to_json(),
         "vocabulary_fingerprint": vocabulary.fingerprint,

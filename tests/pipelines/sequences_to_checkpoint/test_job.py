@@ -49,10 +49,16 @@ def test_without_sequences_the_job_says_what_to_run(tmp_path: Path) -> None:
         JOB.plan(Store(tmp_path))
 
 
+def test_the_same_codes_of_another_codec_train_another_checkpoint(tmp_path: Path) -> None:
+    one, other = (put_sequences(tmp_path / codec, codec=codec) for codec in ("one", "other"))
+    assert one.content_id == other.content_id
+    assert JOB.plan(Store(tmp_path / "one")).plan_id != JOB.plan(Store(tmp_path / "other")).plan_id
+
+
 def test_a_stage_without_a_training_example_is_left_out(tmp_path: Path) -> None:
     sequences = put_sequences(tmp_path / "audio", without="text_only")
     assert JOB.learnable(sequences) == tuple(name for name in JOB.stages if name != "text_warmup")
-    with pytest.raises(UsageError, match="text_warmup have none"):
+    with pytest.raises(UsageError, match="text_warmup: the sequences hold no training example"):
         replace(JOB, stages=("text_warmup",)).plan(Store(tmp_path / "audio"))
 
 
@@ -96,6 +102,15 @@ def test_the_ref_does_not_change_the_plan(store_with_sequences: MakeStore) -> No
 def test_a_later_stage_alone_needs_the_stage_before(store_with_sequences: MakeStore) -> None:
     with pytest.raises(UsageError, match="behind `stage1` yet"):
         replace(JOB, stages=("stage2",)).plan(store_with_sequences("store"))
+
+
+def test_a_stage_of_another_size_than_its_parent_is_refused(store_with_sequences: MakeStore) -> None:
+    store = store_with_sequences("store")
+    (due,) = JOB.chain(store)
+    publish(store, due)
+    assert replace(JOB, stages=("stage1",)).plan(store).parents["checkpoint"]
+    with pytest.raises(UsageError, match=r"`size` must be debug, .* but is starter"):
+        replace(JOB, stages=("stage1",), size="starter").plan(store)
 
 
 @pytest.mark.parametrize("stages", [(), ("stage2", "stage1"), ("stage5",)])

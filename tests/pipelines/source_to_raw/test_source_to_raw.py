@@ -73,6 +73,14 @@ def test_metadata_is_carried_to_the_row(tmp_path: Path) -> None:
     assert {name: getattr(row, name) for name in said} == said
 
 
+def test_files_of_the_source_folder_itself_have_their_metadata_beside_them(tmp_path: Path) -> None:
+    write_wav(tmp_path / "source/x.wav")
+    (tmp_path / "source/metadata.jsonl").write_text('{"path": "x.wav", "speaker": "ann"}\n{"path": "gone.wav"}\n')
+    _, _, rows, reasons = ingest(tmp_path)
+    assert (rows["x.wav"].corpus, rows["x.wav"].speaker) == ("files", "ann")
+    assert reasons == {"gone.wav": "missing"}
+
+
 def test_a_plain_folder_needs_no_metadata(tmp_path: Path) -> None:
     write_wav(tmp_path / "source/x.wav")
     row = ingest(tmp_path)[2]["x.wav"]
@@ -203,3 +211,23 @@ def test_broken_metadata_names_the_file_and_the_line(tmp_path: Path, line: str, 
     with pytest.raises(DataError, match=message) as caught:
         SourceToRaw(source=str(tmp_path / "source")).plan(Store(tmp_path / "store"))
     assert "metadata.jsonl: line 1" in str(caught.value)
+
+
+def test_a_file_replaced_by_one_of_its_size_and_time_is_read_again(tmp_path: Path) -> None:
+    path, other = tmp_path / "source/bells/x.wav", tmp_path / "other.wav"
+    write_wav(path)
+    first = ingest(tmp_path)[2]["bells/x.wav"]
+    write_wav(other, hertz=900.0)
+    os.utime(other, ns=(path.stat().st_atime_ns, path.stat().st_mtime_ns))
+    other.replace(path)  # as rsync -t does
+    assert ingest(tmp_path)[2]["bells/x.wav"].sha256 != first.sha256
+
+
+def test_a_wrong_remembered_hash_stops_one_run_and_not_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_wav(tmp_path / "source/bells/x.wav")
+    with monkeypatch.context() as patch, pytest.raises(DataError, match="run the job again"):
+        patch.setattr("uniaudio_pipelines.source_to_raw.listing.hash_file", lambda path: "0" * 64)
+        ingest(tmp_path)
+    assert list(ingest(tmp_path)[2]) == ["bells/x.wav"]

@@ -101,6 +101,15 @@ def test_a_shard_holds_one_corpus_and_says_what_its_ids_mean(tmp_path: Path) -> 
     assert sorted(manifest.parents) == ["codec", "instructions", "tokens"]
 
 
+def test_a_worker_finds_its_versions_although_the_refs_moved_on(tmp_path: Path) -> None:
+    store = a_store(tmp_path)
+    job = TokensToSequences()
+    plan = job.plan(store)
+    for kind in ("codec", "instructions", "tokens"):
+        write(store, kind, {"other": []}, {"raw": "other"})
+    assert len(SequenceWorker(str(tmp_path), job, plan).process("a-00000").rows) == 3
+
+
 def test_joining_twice_gives_the_same_contents(tmp_path: Path) -> None:
     contents = {join(a_store(tmp_path / name), TokensToSequences()).content_id for name in "xy"}
     assert len(contents) == 1
@@ -155,3 +164,10 @@ def test_the_place_of_a_tokenizer_is_no_part_of_the_plan(tmp_path: Path) -> None
     assert plans[0] == plans[1]
     with pytest.raises(UsageError, match=r"folder with a tokenizer\.json"):
         TokensToSequences(tokenizer=str(tmp_path)).plan(store)
+
+
+def test_a_worker_reads_what_was_planned_though_latest_has_moved(tmp_path: Path) -> None:
+    store, job = a_store(tmp_path), TokensToSequences()
+    plan = job.plan(store)
+    write(store, "instructions", {"a-00000": instructions_of("a")[:1]}, {"annotated": "x"})
+    assert len(SequenceWorker(str(tmp_path), job, plan).process(plan.units[0]).rows) > 1

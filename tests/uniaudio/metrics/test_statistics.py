@@ -58,6 +58,15 @@ def test_an_interval_of_a_rate_weighs_long_clips_more() -> None:
         bootstrap_interval([1.0, 2.0], [1.0])
 
 
+def test_samples_of_one_group_are_drawn_together() -> None:
+    values, cuts = [0.0, 0.0, 1.0, 1.0], ["song", "song", "tune", "tune"]
+    assert bootstrap_interval(values, groups=cuts) == bootstrap_interval([0.0, 2.0], [2.0, 2.0])
+    assert bootstrap_interval(values, groups=["song"] * 4) is None
+    assert bootstrap_interval(values, groups=list("abcd")) == bootstrap_interval(values)
+    with pytest.raises(UsageError, match="one group a value"):
+        bootstrap_interval(values, groups=["song"])
+
+
 def test_similarity_is_one_for_one_voice_and_none_for_no_voice() -> None:
     voice = rng.standard_normal(8)
     assert cosine_similarity(voice, 3 * voice) == pytest.approx(1.0)

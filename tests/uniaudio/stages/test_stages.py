@@ -8,9 +8,9 @@ from uniaudio_schemas.errors import UsageError
 from uniaudio_schemas.record import to_table
 from uniaudio_schemas.sequences import Sequence
 
+from uniaudio.lm.model import UniAudioLM
 from uniaudio.stages.config import ALL_MODULES, StageConfig
 from uniaudio.stages.sizes import LENGTHS
-from uniaudio.stages.stage1_understanding import stage1_understanding
 from uniaudio.stages.stage2_generation import stage2_generation
 from uniaudio.stages.stage3_pretraining import stage3_pretraining
 from uniaudio.stages.stage4_sentences import stage4_sentences
@@ -19,6 +19,7 @@ from uniaudio.tasks.table import TASKS
 from uniaudio.training.data import MixtureData
 from uniaudio.training.doubles import tiny_lm, tiny_sequences, tiny_vocabulary
 from uniaudio.training.loop import train_stage
+from uniaudio.training.optim import freeze_all_but
 from uniaudio.training.sequence_set import SequenceSet
 
 TRAINED = {
@@ -39,13 +40,29 @@ def sequences() -> SequenceSet:
     return SequenceSet([to_table(tiny_sequences(), Sequence)], "content")
 
 
+def all_tensors(model: UniAudioLM) -> dict[str, torch.Tensor]:
+    """Parameters and buffers, those that are never saved included."""
+    return {name: tensor.detach().clone() for name, tensor in (*model.named_parameters(), *model.named_buffers())}
+
+
 @pytest.mark.parametrize("name", STAGES)
 def test_exactly_the_named_modules_move(name: str, sequences: SequenceSet) -> None:
-    stage, model = short(stage_config(name), 2), tiny_lm()
-    before = {key: tensor.clone() for key, tensor in model.state_dict().items()}
+    """Without weight decay, which moves what learns nothing: each named parameter has a gradient of its own."""
+    stage, model = replace(short(stage_config(name), 2), weight_decay=0.0), tiny_lm()
+    before = all_tensors(model)
     train_stage(model, stage, MixtureData(sequences, tiny_vocabulary(), stage, 0))
-    moved = {key for key, tensor in model.state_dict().items() if not torch.equal(before[key], tensor)}
-    assert moved == {key for key in before if key.split(".")[0] in TRAINED[name]}
+    after = all_tensors(model)
+    assert after.keys() == before.keys()
+    moved = {key for key, tensor in after.items() if not torch.equal(before[key], tensor)}
+    assert moved == {key for key, _ in model.named_parameters() if key.split(".")[0] in TRAINED[name]}
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_what_a_stage_does_not_train_has_neither_gradient_nor_train_mode(name: str) -> None:
+    model = tiny_lm()
+    named = freeze_all_but(model, stage_config(name).trains)
+    assert set(named) == {key for key, parameter in model.named_parameters() if parameter.requires_grad}
+    assert {key for key, child in model.named_children() if child.training} == TRAINED[name]
 
 
 @pytest.mark.parametrize("name", STAGES)
@@ -95,9 +112,8 @@ def test_the_warm_up_stages_draw_tasks_that_exist() -> None:
     assert groups <= set(TASKS)
 
 
-def test_the_distillation_loss_is_refused_until_it_is_there() -> None:
-    with pytest.raises(UsageError, match="`distillation_weight` must be 0"):
-        replace(stage1_understanding(), distillation_weight=0.5)
+def test_no_stage_distils_unless_asked() -> None:
+    assert {stage_config(name, size).distillation_weight for name in STAGES for size in LENGTHS} == {0.0}
 
 
 @pytest.mark.parametrize(

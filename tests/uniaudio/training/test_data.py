@@ -1,12 +1,16 @@
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from uniaudio_schemas.annotated import Annotated
 from uniaudio_schemas.errors import FingerprintError
+from uniaudio_schemas.manifest import Plan
 from uniaudio_schemas.record import to_table
 from uniaudio_schemas.sequences import Sequence
+from uniaudio_schemas.store import Store
 
 from uniaudio.sequence.condition_dropout import without_condition
 from uniaudio.sequence.layout import grid_of
@@ -14,6 +18,7 @@ from uniaudio.stages.config import StageConfig
 from uniaudio.training.data import PADDING_DOCUMENT, Batch, MixtureData, has_text_condition_only
 from uniaudio.training.doubles import tiny_sequence, tiny_sequences, tiny_vocabulary
 from uniaudio.training.losses import count_targets
+from uniaudio.training.metrics import HeldOut, SequenceLoss
 from uniaudio.training.sequence_set import SequenceSet
 
 NAMES = ("ids_BS9", "is_audio_BS", "is_text_BS", "loss_BS", "document_ids_BS")
@@ -101,6 +106,55 @@ def test_held_out_rows_are_never_trained_on(sequences: SequenceSet, stage: Stage
     seen = {sequence_id for _ in range(40) for sequence_id in data.sequence_ids(data.next_step())}
     assert not seen & held_out
     assert seen == {row.sequence_id for row in tiny_sequences()} - held_out
+
+
+def held_out_of(sequences: SequenceSet, task: str) -> list[Sequence]:
+    examples = sequences.held_out(max_length=1_000)[task]
+    return [sequences.row(examples, index) for index in range(len(examples))]
+
+
+def test_held_out_rows_are_of_all_splits_in_turn() -> None:
+    rows = [
+        tiny_sequence("asr", split, number) for split, count in (("val", 1), ("test", 3)) for number in range(count)
+    ]
+    rows += [tiny_sequence("tts", "test", 0), tiny_sequence("text_only", "train", 0)]
+    sequences = SequenceSet([to_table(rows, Sequence)], "content")
+    assert [row.split for row in held_out_of(sequences, "asr")] == ["val", "test", "test", "test"]
+    ids = [row.sequence_id for row in held_out_of(sequences, "asr")[1:]]
+    assert ids == sorted(ids)
+    assert set(sequences.held_out(max_length=1_000)) == {"asr", "tts"}
+
+
+def test_a_held_out_row_knows_the_recording_behind_it(tmp_path: Path) -> None:
+    cut = {"corpus": "made", "path": "x.wav", "domain": "music", "licence": "CC0-1.0", "split": "val"}
+    clips = [
+        Annotated(clip_id="cut", raw_clip_id="whole", **cut),
+        Annotated(clip_id="stem", raw_clip_id="guitar", part_of="song", **cut),
+    ]
+    rows = [
+        replace(tiny_sequence("asr", "val", number), clip_ids=clip_ids)
+        for number, clip_ids in enumerate((["mixture", "cut"], ["stem"], ["elsewhere"]))
+    ]
+    store, parents = Store(tmp_path), {}
+    for kind, members in (("annotated", clips), ("instructions", []), ("sequences", rows)):
+        plan = Plan(kind=kind, schema_version=1, parents=parents, parameters={}, code_version="test", units=["a"])
+        with store.writer(plan, owner="test") as writer:
+            writer.put_shard("a", members)
+            manifest = writer.publish()
+        parents = {kind: manifest.content_id}
+    sequences = SequenceSet.open(store, manifest)
+    found = [sequences.recording(row) for row in held_out_of(sequences, "asr")]
+    assert found == ["whole", "made/song", rows[2].sequence_id]
+
+
+def test_the_interval_of_a_held_out_loss_is_over_recordings() -> None:
+    def losses(recordings: str) -> HeldOut:
+        return HeldOut.of(5.0, [SequenceLoss(float(number), 1, name) for number, name in enumerate(recordings)])
+
+    assert (losses("aaaa").low, losses("aaaa").num_sequences) == (None, 4)
+    wide, narrow = losses("aabb"), losses("abcd")
+    assert None not in (wide.low, wide.high, narrow.low, narrow.high)
+    assert (wide.low, wide.high) == (0.5, 2.5)
 
 
 def test_examples_longer_than_the_context_are_named(sequences: SequenceSet) -> None:

@@ -19,7 +19,12 @@ EVEN = (MixturePhase(first_step=0, weights=(("*", 1.0),)),)
 
 
 def an_order(
-    mixture: tuple[MixturePhase, ...] = EVEN, *, seed: int = 0, context: int = 128, num_rows: int = 2
+    mixture: tuple[MixturePhase, ...] = EVEN,
+    *,
+    seed: int = 0,
+    context: int = 128,
+    num_rows: int = 2,
+    size_exponent: float = 0.0,
 ) -> MixtureOrder:
     return MixtureOrder(
         lengths=LENGTHS,
@@ -28,11 +33,22 @@ def an_order(
         context=context,
         num_rows=num_rows,
         key=order_key(["content"], seed),
+        size_exponent=size_exponent,
     )
 
 
 def draws(order: MixtureOrder, num_steps: int) -> list[Draw]:
     return [draw for _ in range(num_steps) for row in order.next_step().rows for draw in row]
+
+
+@pytest.mark.parametrize(("exponent", "share"), [(0.0, 1 / 3), (0.5, 0.4055), (1.0, 210 / 453)])
+def test_tokens_are_shared_by_the_size_of_groups_to_the_exponent(exponent: float, share: float) -> None:
+    order = an_order(size_exponent=exponent)
+    drawn = draws(order, 400)
+    tokens = Counter[str]()
+    for draw in drawn:
+        tokens[draw.group] += int(LENGTHS[draw.group][draw.index])
+    assert tokens["asr"] / sum(tokens.values()) == pytest.approx(share, abs=0.02)
 
 
 @given(size=st.integers(1, 300), epoch=st.integers(0, 5))

@@ -1,0 +1,123 @@
+"""What a stage starts from: a model with its first weights, the stage's data, and the teacher where it distils.
+
+Reads    sequences; the parent's weights, or the folder of a text model; the codec where the stage distils
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from uniaudio_schemas.checkpoint import Checkpoint
+from uniaudio_schemas.errors import StoreError, UsageError
+from uniaudio_schemas.manifest import Manifest
+from uniaudio_schemas.store import Store
+
+from uniaudio.stages.config import StageConfig
+from uniaudio_pipelines.sequences_to_checkpoint.job import DueStage, SequencesToCheckpoint
+
+if TYPE_CHECKING:
+    from uniaudio.lm.model import UniAudioLM
+    from uniaudio.sequence.vocabulary import Vocabulary
+    from uniaudio.training.data import MixtureData
+    from uniaudio.training.distillation import CodecTeacher
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Start:
+    model: "UniAudioLM"
+    data: "MixtureData"
+    teacher: "CodecTeacher | None"
+    """Of the distillation loss; None where its weight is 0."""
+    parent: Checkpoint | None
+    """Row whose weights the model has; None for the first stage."""
+
+    def described(self) -> dict[str, Any]:
+        """What a checkpoint row says about model and data."""
+        vocabulary = self.data.vocabulary
+        return {
+            "parent": None if self.parent is None else self.parent.checkpoint_id,
+            "model": json.loads(self.model.config.to_json()),
+            "vocabulary": json.loads(vocabulary.to_json()),
+            "vocabulary_fingerprint": vocabulary.fingerprint,
+            "codec_fingerprint": self.data.sequences.required_metadata("codec_fingerprint"),
+            "too_long": self.data.too_long(),
+        }
+
+
+def only_row(store: Store, manifest: Manifest) -> Checkpoint:
+    return next(iter(store.rows(manifest, Checkpoint)))
+
+
+def check_start(store: Store, job: SequencesToCheckpoint, due: DueStage) -> None:
+    """Before workers are started: an error in one of them is tried again and hard to read."""
+    if due.parent is not None and (found := only_row(store, due.parent).size) != job.size:
+        raise UsageError(f"`size` must be {found}, as that of the checkpoint it starts from, but is {job.size}.")
+    if due.backbone:
+        from uniaudio.lm.config import LMConfig
+        from uniaudio.lm.pretrained import llama_config, num_text_rows
+        from uniaudio.sequence.vocabulary import Vocabulary
+
+        num_text_rows(due.backbone)
+        llama_config(due.backbone, LMConfig.preset(job.size, Vocabulary()))
+
+
+def start_of(store: Store, config: dict[str, Any], stage: StageConfig) -> Start:
+    """`config`: the plain values that `worker_config` gives a worker."""
+    from uniaudio.sequence.vocabulary import Vocabulary
+    from uniaudio.training.data import MixtureData
+    from uniaudio.training.sequence_set import SequenceSet
+
+    sequences = SequenceSet.open(store, _version(store, "sequences", config["sequences_plan_id"]))
+    vocabulary = Vocabulary.from_json(sequences.required_metadata("vocabulary"))
+    parent = None
+    if config["parent_plan_id"]:
+        parent = only_row(store, _version(store, "checkpoint", config["parent_plan_id"]))
+        vocabulary.require(parent.vocabulary_fingerprint, f"checkpoint {parent.checkpoint_id}")
+        model = _model_of(store, parent)
+    else:
+        model = _first_model(config, vocabulary)
+    return Start(
+        model=model,
+        data=MixtureData(sequences, vocabulary, stage, config["seed"]),
+        teacher=_teacher(store, sequences.required_metadata("codec_fingerprint"), vocabulary)
+        if stage.distillation_weight
+        else None,
+        parent=parent,
+    )
+
+
+def _version(store: Store, kind: str, plan_id: str) -> Manifest:
+    found = store.version(kind, plan_id)
+    if found is None:
+        raise StoreError(f"{kind} {plan_id} is not in the store any more.")
+    return found
+
+
+def _model_of(store: Store, row: Checkpoint) -> "UniAudioLM":
+    """Of the shape that its own row states: a backbone may have given it another than its size's."""
+    from uniaudio.lm.config import LMConfig
+    from uniaudio.lm.model import UniAudioLM
+    from uniaudio.training.checkpoint import load_model
+
+    model = UniAudioLM(LMConfig.from_json(json.dumps(json.loads(row.config)["model"])))
+    load_model(store.open_blob(row.weights), model)
+    return model
+
+
+def _first_model(config: dict[str, Any], vocabulary: "Vocabulary") -> "UniAudioLM":
+    from uniaudio.lm.config import LMConfig
+    from uniaudio.lm.model import UniAudioLM
+    from uniaudio.lm.pretrained import from_llama
+
+    preset, seed = LMConfig.preset(config["size"], vocabulary), config["seed"]
+    return (
+        from_llama(Path(config["backbone"]), preset, seed=seed) if config["backbone"] else UniAudioLM(preset, seed=seed)
+    )
+
+
+def _teacher(store: Store, codec_fingerprint: str, vocabulary: "Vocabulary") -> "CodecTeacher":
+    from uniaudio.run.folder import codec_of_store
+    from uniaudio.training.distillation import CodecTeacher
+
+    return CodecTeacher(codec_of_store(store, codec_fingerprint), vocabulary)
