@@ -20,6 +20,28 @@ def add_commands(commands: Any) -> None:
     report.add_argument("--out", default="report.html", help="file to write (default report.html)")
     collect = _add(commands, "gc", _gc, "list old versions and leftovers; --delete removes them")
     collect.add_argument("--delete", action="store_true")
+    lineage = _add(
+        commands, "lineage", _lineage, "the way back from a version, model, example or clip to its files and licences"
+    )
+    lineage.add_argument(
+        "id", help="KIND, KIND/REF, or the start of an id of a version, checkpoint, codec, sequence or clip"
+    )
+    lineage.add_argument(
+        "--step", type=int, help="of a checkpoint: the examples of this training step (from 0) of its stage"
+    )
+    lineage.add_argument("--json", action="store_true")
+    diff = _add(commands, "diff", _diff, "what differs between two versions of a kind")
+    diff.add_argument("kind", choices=KINDS_IN_ORDER)
+    for name in ("first", "second"):
+        diff.add_argument(name, help="a ref, or the start of a plan id or content id")
+    diff.add_argument("--json", action="store_true")
+    forget = _add(
+        commands, "forget", _forget, "list what comes from a source and the models that saw it; --really removes it"
+    )
+    forget.add_argument("source", help="a corpus, a clip id, or a pattern of paths such as 'queen/*'")
+    forget.add_argument(
+        "--really", action="store_true", help="rewrite the shards that hold it, and never ingest it again"
+    )
 
 
 def _add(commands: Any, name: str, run: Any, text: str) -> argparse.ArgumentParser:
@@ -96,4 +118,56 @@ def _gc(options: argparse.Namespace) -> int:
         print(path)
     verb = "removed" if options.delete else "would be removed (`--delete` does it)"
     print(f"{len(paths)} files {verb}", file=sys.stderr)
+    return 0
+
+
+def _lineage(options: argparse.Namespace) -> int:
+    from uniaudio_schemas.find import find
+    from uniaudio_schemas.lineage import way_back
+
+    from uniaudio_flows import history
+
+    store = _store()
+    found = find(store, options.id)
+    if options.step is None:
+        answer = way_back(store, found)
+        return _show_answer(answer, history.lineage_lines(answer), as_json=options.json)
+    answer = history.step_answer(store, found.manifest, options.step)
+    return _show_answer(answer, history.step_lines(answer), as_json=options.json)
+
+
+def _diff(options: argparse.Namespace) -> int:
+    from uniaudio_schemas.difference import difference
+    from uniaudio_schemas.find import version_named
+
+    from uniaudio_flows.history import difference_lines
+
+    store = _store()
+    versions = [version_named(store, options.kind, name) for name in (options.first, options.second)]
+    answer = difference(store, *versions)
+    return _show_answer(answer, difference_lines(answer), as_json=options.json)
+
+
+def _forget(options: argparse.Namespace) -> int:
+    from uniaudio_pipelines.jobs import cache_folder
+
+    from uniaudio_flows.history import forget_lines
+
+    store = _store()
+    print("\n".join(forget_lines(store, options.source, cache_folder(store), really=options.really)))
+    return 0
+
+
+def _store() -> Any:
+    from uniaudio_schemas.store import Store
+
+    from uniaudio_flows.settings import load_settings
+
+    return Store(load_settings().store)
+
+
+def _show_answer(answer: dict[str, Any], lines: list[str], *, as_json: bool) -> int:
+    import json
+
+    print(json.dumps(answer, ensure_ascii=False, indent=1) if as_json else "\n".join(lines))
     return 0

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from uniaudio_schemas import layout
 from uniaudio_schemas.files import TEMPORARY_PREFIX, FileEntry
+from uniaudio_schemas.forgotten import replacements
 from uniaudio_schemas.lease import STORE_LOCK, read_lease
 from uniaudio_schemas.manifest import Manifest, ShardInfo, build, json_object
 from uniaudio_schemas.record import SCHEMAS
@@ -38,13 +39,27 @@ def collect(store: "Store", *, dry_run: bool) -> list[Path]:
 
 
 def _garbage(store: "Store") -> set[str]:
-    kinds = sorted({kind for kind, _ in SCHEMAS} & set(store.files.folders()))
-    entries = [entry for folder in (*kinds, layout.BLOBS, layout.RUNS) for entry in store.files.entries(folder)]
-    versions = [manifest for kind in kinds for manifest in store.versions(kind)]
-    needed = _needed([head for kind in kinds for head in store.refs(kind).values()], versions)
+    versions = [manifest for kind in _kinds(store) for manifest in store.versions(kind)]
+    needed = _needed(store, [head for kind in _kinds(store) for head in store.refs(kind).values()], versions)
     unneeded = [manifest for manifest in versions if manifest not in needed]
-    live = _live_plans(store, entries)
-    garbage = {layout.version_path(manifest.kind, manifest.plan_id) for manifest in unneeded}
+    return {layout.version_path(manifest.kind, manifest.plan_id) for manifest in unneeded} | leftovers(store, needed)
+
+
+def _kinds(store: "Store") -> list[str]:
+    return sorted({kind for kind, _ in SCHEMAS} & set(store.files.folders()))
+
+
+def live_plans(store: "Store") -> set[tuple[str, str]]:
+    """(kind, plan id) of every run that is alive."""
+    return _live_plans(store, [entry for kind in _kinds(store) for entry in store.files.entries(f"{kind}/leases")])
+
+
+def leftovers(store: "Store", needed: list[Manifest]) -> set[str]:
+    """Paths of temporary files, staged units that are over, and what neither `needed` nor another staged unit names."""
+    versions = [manifest for kind in _kinds(store) for manifest in store.versions(kind)]
+    folders = (*_kinds(store), layout.BLOBS, layout.RUNS, layout.FORGOTTEN)
+    entries = [entry for folder in folders for entry in store.files.entries(folder)]
+    live, garbage = _live_plans(store, entries), set[str]()
     staged: list[ShardInfo] = []
     for entry in entries:
         kind, _, rest = entry.path.partition("/staging/")
@@ -87,14 +102,16 @@ def _emptied(garbage: list[str]) -> list[str]:
     return sorted(folders, reverse=True)
 
 
-def _needed(heads: list[Manifest], versions: list[Manifest]) -> list[Manifest]:
-    """Heads and their ancestors."""
+def _needed(store: "Store", heads: list[Manifest], versions: list[Manifest]) -> list[Manifest]:
+    """Heads and their ancestors; what is left of an ancestor where some of it was forgotten."""
+    replaced = replacements(store)
     queue, needed = list(heads), list[Manifest]()
     while queue:
         manifest = queue.pop()
         if manifest not in needed:
             needed.append(manifest)
             parents = set(manifest.parents.values())
+            parents |= {replaced.get((kind, content), content) for kind, content in manifest.parents.items()}
             queue += [version for version in versions if version.content_id in parents]
     return needed
 

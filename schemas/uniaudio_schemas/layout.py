@@ -5,6 +5,7 @@ from uniaudio_schemas.names import check_hash, check_kind, check_name
 
 RUNS = "runs"
 BLOBS = "blobs"
+FORGOTTEN = "forgotten"
 TRAIN = "train"
 """`train/<plan id>/…`: what a training run of that plan keeps to go on from."""
 CACHE = "cache"
@@ -43,3 +44,7 @@ def hashes_path(plan: Plan, unit: str) -> str:
 
 def run_path(name: str) -> str:
     return f"{RUNS}/{check_name(name, 'run_id')}.json"
+
+
+def forgotten_path(record_id: str) -> str:
+    return f"{FORGOTTEN}/{check_hash(record_id, 32, 'record_id')}.json"

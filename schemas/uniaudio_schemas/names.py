@@ -4,7 +4,7 @@ import re
 
 from uniaudio_schemas.errors import UsageError
 
-RESERVED = frozenset({"blobs", "runs", "cache", "train"})
+RESERVED = frozenset({"blobs", "runs", "forgotten", "cache", "train"})
 """Top folders of a store that are not kinds; `cache` and `train` are the pipelines' own."""
 
 _KIND = re.compile(r"[a-z][a-z0-9_]{0,63}")

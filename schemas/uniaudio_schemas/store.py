@@ -7,6 +7,7 @@
     <root>/<kind>/leases/<plan id>.json           who works on it, and the fencing token
     <root>/blobs/<2 digits>/<sha256>              files that rows name: tars, weights, pictures
     <root>/runs/<start>-<id>.json                 what jobs cost (`runs`)
+    <root>/forgotten/<id>.json                    what no version may hold again (`forgotten`)
 
     store = Store("data/store")
     with store.writer(plan, owner="me") as writer:

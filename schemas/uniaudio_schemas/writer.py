@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -42,8 +42,9 @@ class ShardWriter:
         self._files = store.files
         self._schema = schema_at(plan.kind, plan.schema_version)
 
-    def put_blob(self, source: bytes | str | Path) -> str:
-        """Bytes, or the file at a path, under their sha256, which is returned. What is there already is not written again."""
+    def put_blob(self, source: bytes | str | Path | IO[bytes]) -> str:
+        """Bytes, an open file from where it stands, or the file at a path, under their sha256, which is returned. What is there
+        already is not written again."""
         self._check()
         with self._lost_lease_first(), self._files.temporary(layout.staging_folder(self.plan)) as temporary:
             digest, num_bytes = hashlib.sha256(), 0
@@ -242,15 +243,17 @@ def _checked_reports(dropped: Iterable[Dropped], unit: str) -> list[Dropped]:
     return reports
 
 
-def _blocks(source: bytes | str | Path) -> Iterator[bytes]:
+def _blocks(source: bytes | str | Path | IO[bytes]) -> Iterator[bytes]:
     if isinstance(source, bytes):
         yield source
+        return
+    if not isinstance(source, str | Path):
+        yield from iter(lambda: source.read(_BLOCK_BYTES), b"")
         return
     path = Path(source)
     try:
         with path.open("rb") as file:
-            while block := file.read(_BLOCK_BYTES):
-                yield block
+            yield from iter(lambda: file.read(_BLOCK_BYTES), b"")
     except FileNotFoundError as error:
         raise UsageError(f"`source` must be bytes or a file, but {path} is not there.") from error
 

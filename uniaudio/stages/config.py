@@ -110,3 +110,17 @@ class StageConfig:
     def to_dict(self) -> dict[str, Any]:
         """JSON-able: the stage's identity."""
         return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "StageConfig":
+        """The inverse of `to_dict`, also where the dictionary has been through JSON."""
+        plain: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
+        }
+        plain["mixture"] = tuple(
+            MixturePhase(
+                first_step=phase["first_step"], weights=tuple((name, share) for name, share in phase["weights"])
+            )
+            for phase in values["mixture"]
+        )
+        return cls(**plain)

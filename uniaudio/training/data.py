@@ -20,8 +20,9 @@ from uniaudio.sequence.layout import NUM_STREAMS, Grid, grid_of
 from uniaudio.sequence.packing import PADDING_DOCUMENT, pack_row
 from uniaudio.sequence.vocabulary import Vocabulary
 from uniaudio.stages.config import StageConfig
-from uniaudio.training.order import Draw, MixtureOrder, StepPlan, order_key, random_unit
+from uniaudio.training.order import Draw, StepPlan, random_unit
 from uniaudio.training.sequence_set import Examples, SequenceSet
+from uniaudio.training.steps import stage_order
 
 if TYPE_CHECKING:
     from uniaudio_schemas.sequences import Sequence as SequenceRow
@@ -96,17 +97,9 @@ class MixtureData:
         stated = sequences.metadata.get("vocabulary_fingerprint", vocabulary.fingerprint)
         vocabulary.require(stated, f"Sequences {sequences.content_id[:8]}")
         self.sequences, self.vocabulary, self.stage = sequences, vocabulary, stage
-        self.groups: Mapping[str, Examples] = sequences.groups(max_length=stage.context)
-        self._key = order_key([sequences.content_id], seed)
-        self.order = MixtureOrder(
-            lengths={group: examples.length for group, examples in self.groups.items()},
-            loss_tokens={group: examples.num_loss for group, examples in self.groups.items()},
-            mixture=stage.mixture,
-            context=stage.context,
-            num_rows=stage.num_rows,
-            key=self._key,
-            size_exponent=stage.size_exponent,
-        )
+        self.groups: Mapping[str, Examples]
+        self.groups, self.order = stage_order(sequences, stage, seed)
+        self._key = self.order.key
 
     def next_step(self) -> StepPlan:
         return self.order.next_step()
@@ -119,7 +112,7 @@ class MixtureData:
     def _grid(self, draw: Draw) -> Grid:
         row = self._row(draw)
         grid = grid_of(row)
-        dropped = random_unit(self._key, draw.epoch, draw.number) < self.stage.condition_dropout
+        dropped = random_unit(self.order.key, draw.epoch, draw.number) < self.stage.condition_dropout
         return without_condition(grid, self.vocabulary) if dropped and has_text_condition_only(grid) else grid
 
     def _row(self, draw: Draw) -> "SequenceRow":

@@ -5,6 +5,7 @@ from typing import ClassVar
 
 from uniaudio_schemas.errors import UsageError
 from uniaudio_schemas.fingerprint import numerics
+from uniaudio_schemas.forgotten import version_with
 from uniaudio_schemas.manifest import Manifest, Plan
 from uniaudio_schemas.store import KINDS, Store
 
@@ -111,7 +112,8 @@ def _ancestor(store: Store, manifest: Manifest, kind: str) -> Manifest | None:
     level, seen = [manifest], {manifest.content_id}
     while level:
         parents = [
-            store.version_with(name, content)
+            # What is left of it, where some of it was forgotten.
+            version_with(store, name, content) or store.version_with(name, content)
             for child in level
             for name, content in child.parents.items()
             if name in KINDS

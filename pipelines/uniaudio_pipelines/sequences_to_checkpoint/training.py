@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from uniaudio_schemas.errors import StoreError, UsageError
 from uniaudio_schemas.store import Store
 
-from uniaudio.stages.config import MixturePhase, StageConfig
+from uniaudio.stages.config import StageConfig
 from uniaudio_pipelines.metering import usage
 from uniaudio_pipelines.progress_file import PROGRESS_FILE, write_progress
 from uniaudio_pipelines.ray_train import fit
@@ -90,12 +90,6 @@ def worker_config(store: Store, job: SequencesToCheckpoint, due: DueStage) -> di
     }
 
 
-def stage_from_dict(values: dict[str, Any]) -> StageConfig:
-    """The inverse of `asdict`."""
-    mixture = tuple(MixturePhase(**phase) for phase in values["mixture"])
-    return StageConfig(**{**values, "mixture": mixture})
-
-
 def train_worker(config: dict[str, Any]) -> None:
     """What every worker runs: the stage, reporting each training checkpoint to Ray Train. Rank 0 writes the final
     folder."""
@@ -106,7 +100,7 @@ def train_worker(config: dict[str, Any]) -> None:
     from uniaudio.training.loop import train_stage
     from uniaudio.training.metrics import Progress
 
-    store, stage = Store(config["store"]), stage_from_dict(config["stage"])
+    store, stage = Store(config["store"]), StageConfig.from_dict(config["stage"])
     rank = ray.train.get_context().get_world_rank()
     start = start_of(store, config, stage)
 

@@ -8,5 +8,5 @@ Row out  {"clip_id": "5f1c…", "medium": "audio", "corpus": "prompts", "path": 
           "sample_rate": 16000, "num_samples": 31744, "tar": "9be2…", "tar_offset": 512, "tar_size": 40211, …}
 
 Dropped, each with its reason: duplicate, empty, too_short, unreadable, not_utf8, unsupported, hidden, outside_source,
-missing.
+missing, forgotten.
 """

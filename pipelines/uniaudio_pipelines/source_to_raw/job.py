@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from uniaudio_schemas.errors import UsageError
+from uniaudio_schemas.forgotten import PARAMETER, digest, forgotten_clips
 from uniaudio_schemas.manifest import Plan
 from uniaudio_schemas.store import Store
 
@@ -42,6 +43,8 @@ class SourceToRaw:
             raise UsageError(f"`source` must hold audio or text files, but {self.source} has none that can be used.")
         # Neither the folder's place nor the ref is part of what the version holds.
         parameters = {name: value for name, value in asdict(self).items() if name not in ("source", "ref")}
+        if forgotten := self.forgotten(store, entries):
+            parameters[PARAMETER] = digest(forgotten)
         return Plan(
             kind=self.WRITES,
             schema_version=1,
@@ -54,6 +57,10 @@ class SourceToRaw:
     def units(self, entries: list[listing.Entry]) -> dict[str, list[listing.Entry]]:
         """Unit name -> the files it reads."""
         return listing.group(entries, self.max_files_per_shard, self.max_bytes_per_shard)
+
+    def forgotten(self, store: Store, entries: list[listing.Entry]) -> frozenset[str]:
+        """Ids of the source's clips that were forgotten, and stay so."""
+        return forgotten_clips(store) & {entry.sha256[:32] for entry in listing.usable(entries)}
 
     def resources(self) -> dict[str, float]:
         return {"num_cpus": 1.0}

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-from uniaudio_schemas.errors import DataError
+from uniaudio_schemas.errors import DataError, UsageError
 from uniaudio_schemas.fingerprint import hash_file
+from uniaudio_schemas.forgotten import PARAMETER, REASON, digest
 from uniaudio_schemas.manifest import Plan
 from uniaudio_schemas.raw import Raw
 from uniaudio_schemas.store import Dropped, Store
@@ -46,6 +47,9 @@ class RawWorker:
         self._cache = cache_folder(Store(store_root))
         entries = listing.load_listing(plan.parameters["listing"], job.source, self._cache, audio_suffixes())
         self._units = job.units(entries)
+        self._forgotten = job.forgotten(Store(store_root), entries)
+        if plan.parameters.get(PARAMETER, digest([])) != digest(self._forgotten):
+            raise UsageError("Some of the source was forgotten since this job was planned: run the flow again.")
         self._folder = tempfile.TemporaryDirectory(prefix="raw-")
 
     def process(self, unit: str) -> ShardResult:
@@ -54,6 +58,9 @@ class RawWorker:
         rows, dropped = [], []
         with tar_path.open("wb") as file, tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar:
             for entry in sorted(self._units[unit], key=lambda entry: entry.sha256):
+                if not entry.problem and entry.sha256[:32] in self._forgotten:
+                    dropped.append(Dropped(row_id=entry.sha256[:32], reason=REASON, unit=unit))
+                    continue
                 try:
                     rows.append(self._row(entry, tar))
                 except _DropError as error:

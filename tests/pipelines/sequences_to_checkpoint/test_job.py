@@ -1,5 +1,6 @@
 """What a training job plans, from manifests alone."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -9,13 +10,13 @@ from pathlib import Path
 import pytest
 from uniaudio_pipelines.jobs import job_from_json, job_to_json
 from uniaudio_pipelines.sequences_to_checkpoint.job import DueStage, SequencesToCheckpoint
-from uniaudio_pipelines.sequences_to_checkpoint.training import stage_from_dict
 from uniaudio_schemas.checkpoint import Checkpoint
 from uniaudio_schemas.errors import UsageError
 from uniaudio_schemas.manifest import Manifest
 from uniaudio_schemas.store import Store
 
 from tests.pipelines.sequences_to_checkpoint.conftest import put_sequences
+from uniaudio.stages.config import StageConfig
 
 MakeStore = Callable[[str], Store]
 JOB = SequencesToCheckpoint()
@@ -123,11 +124,12 @@ def test_a_job_survives_its_json() -> None:
     assert job_from_json(SequencesToCheckpoint, job_to_json(job)) == job
 
 
-def test_a_stage_survives_the_way_to_a_worker() -> None:
+def test_a_stage_survives_the_way_to_a_worker_and_into_a_manifest() -> None:
     from dataclasses import asdict
 
     for name in JOB.stages:
-        assert stage_from_dict(asdict(JOB.stage(name))) == JOB.stage(name)
+        for values in (asdict(JOB.stage(name)), json.loads(json.dumps(asdict(JOB.stage(name))))):
+            assert StageConfig.from_dict(values) == JOB.stage(name)
 
 
 def test_planning_loads_neither_torch_nor_ray() -> None:

@@ -1,0 +1,171 @@
+"""What `uniaudio lineage`, `diff` and `forget` answer, as JSON values and as lines for a reader."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from uniaudio_schemas.errors import UsageError
+from uniaudio_schemas.forget import Survey, finish, forget, survey, unfinished
+from uniaudio_schemas.forgotten import replacements
+from uniaudio_schemas.lineage import examples, sources
+from uniaudio_schemas.manifest import Manifest
+from uniaudio_schemas.store import Store
+
+_SHOWN = 10
+"""Ids or files that a reader sees; `--json` has all."""
+
+
+def step_answer(store: Store, checkpoint: Manifest, step: int) -> dict[str, Any]:
+    """The examples of a training step of a checkpoint's own stage, and the files behind them."""
+    from uniaudio.stages.config import StageConfig
+    from uniaudio.training.sequence_set import SequenceSet
+    from uniaudio.training.steps import sequence_ids_of_step
+
+    if checkpoint.kind != "checkpoint":
+        raise UsageError(f"`step` must be of a checkpoint, but the id is of {checkpoint.kind}.")
+    content = checkpoint.parents["sequences"]
+    if ("sequences", content) in replacements(store):
+        raise UsageError(
+            f"`step` cannot be told any more: some of sequences {content[:8]} was forgotten, and the order hangs on every row."
+        )
+    sequences = store.version_with("sequences", content)
+    stage = StageConfig.from_dict(checkpoint.parameters["stage"])
+    ids = sequence_ids_of_step(SequenceSet.open(store, sequences), stage, checkpoint.parameters["seed"], step)
+    found, files = examples(store, sequences, ids)
+    return {
+        "kind": "checkpoint",
+        "plan_id": checkpoint.plan_id,
+        "stage": stage.name,
+        "step": step,
+        "sequences": sequences.content_id,
+        "sequence_ids": ids,
+        "examples": found,
+        "sources": sources(files),
+    }
+
+
+def step_lines(answer: dict[str, Any]) -> list[str]:
+    head = (
+        f"{answer['stage']} step {answer['step']}: {len(answer['sequence_ids'])} sequences of {answer['sequences'][:8]}"
+    )
+    return [head, *_example_lines(answer["examples"]), *_source_lines(answer["sources"])]
+
+
+def lineage_lines(answer: dict[str, Any]) -> list[str]:
+    lines = [_version_line(answer)]
+    lines += [f"  <- {_version_line(version)}" for version in answer["versions"]]
+    lines += [f"  <- {one['kind']} {one['content_id'][:8]}: not in the store any more" for one in answer["missing"]]
+    lines += _example_lines(answer.get("examples", []))
+    lines += [line for clip in answer.get("clips", []) for line in _clip_lines(clip)]
+    return lines + _source_lines(answer["sources"])
+
+
+def _version_line(version: dict[str, Any]) -> str:
+    refs = f" ({', '.join(version['refs'])})" if version["refs"] else ""
+    model = version.get("model", {})
+    said = [f"{name} {model[name]}" for name in ("stage", "size", "step") if model.get(name) is not None]
+    said += [f"id {str(model[name])[:8]}" for name in ("checkpoint_id", "codec_id") if name in model]
+    if version.get("forgotten_files"):
+        said.append(f"saw {version['forgotten_files']} files that were forgotten since")
+    parents = ", ".join(f"{kind} {content[:8]}" for kind, content in version["parents"].items())
+    line = f"{version['kind']} {version['content_id'][:8]}{refs}, plan {version['plan_id'][:8]}: "
+    return line + ", ".join([*said, f"{version['rows']} rows"]) + (f", from {parents}" if parents else "")
+
+
+def _example_lines(found: list[dict[str, Any]]) -> list[str]:
+    lines = []
+    for example in found:
+        name = example.get("sequence_id") or example.get("instruction_id")
+        lines.append(f"{name}: {example['task']}, {example['split']}, corpus {example['corpus']}")
+        lines += [f"  {line}" for clip in example["clips"] for line in _clip_lines(clip)]
+    return lines
+
+
+def _clip_lines(clip: dict[str, Any]) -> list[str]:
+    parts = [f"clip {clip['clip_id'][:8]}"]
+    if "tokens" in clip:
+        parts.append(f"tokens {clip['tokens']['plan_id'][:8]} of codec {clip['tokens']['codec'][:8]}")
+    if "recipe" in clip:
+        parents = ", ".join(parent[:8] for parent in clip["recipe"]["parents"])
+        parts.append(f"{clip['recipe']['operation']} of {parents}, {clip['recipe']['parameters']}")
+    if "cut" in clip:
+        cut = clip["cut"]
+        parts.append(f"samples {cut['first_sample']} … {cut['first_sample'] + cut['num_samples']}")
+    if "file" in clip:
+        parts.append(f"{clip['file']['path']} ({clip['file']['licence']}, sha256 {clip['file']['sha256'][:8]})")
+    return [" <- ".join(parts)]
+
+
+def _source_lines(found: list[dict[str, Any]]) -> list[str]:
+    lines = [f"{'files':>7}{'hours':>9}  {'corpus':<24}licence"]
+    for one in found:
+        lines.append(f"{one['files']:>7}{one['seconds'] / 3600:>9.2f}  {one['corpus']:<24}{one['licence']}")
+    return lines
+
+
+def difference_lines(answer: dict[str, Any]) -> list[str]:
+    first, second = answer["plan_id"]
+    verdict = "hold equal rows" if answer["is_equal"] else "hold different rows"
+    lines = [f"{answer['kind']} {first[:8]} and {second[:8]} {verdict}: {_arrow(answer['num_rows'])} rows"]
+    shards = answer["shards"]
+    lines.append(f"shards: {shards['shared']} shared, of {shards['first']} and {shards['second']}")
+    for name in ("code_version", "numerics", "schema_version"):
+        if name in answer:
+            lines.append(f"{name}: {_arrow(answer[name])}")
+    for name in ("parents", "parameters", "dropped"):
+        lines += [f"{name} {key}: {_arrow(pair)}" for key, pair in answer[name].items()]
+    rows = answer["rows"]
+    for name in ("added", "removed", "changed"):
+        if rows[name]:
+            lines.append(f"{len(rows[name])} rows {name}: {_some(rows[name])}")
+    if rows["columns"]:
+        lines.append(f"columns that changed: {', '.join(rows['columns'])}")
+    return lines
+
+
+def _arrow(pair: list[Any]) -> str:
+    before, after = (json.dumps(value, ensure_ascii=False) if not isinstance(value, str) else value for value in pair)
+    return f"{before} -> {after}" if before != after else str(before)
+
+
+def _some(values: list[str]) -> str:
+    return ", ".join(values[:_SHOWN]) + (f" and {len(values) - _SHOWN} more" if len(values) > _SHOWN else "")
+
+
+def forget_lines(store: Store, source: str, cache: Path, *, really: bool) -> list[str]:
+    """Do it, or say what would be done."""
+    lines: list[str] = []
+    ended = finish(store, lines.append) if really else 0
+    if not really:
+        lines += [f"begun and not ended: {len(one.raw)} files; `--really` ends it" for one in unfinished(store)]
+    try:
+        found = survey(store, source)
+    except UsageError:
+        if ended:
+            return lines
+        raise
+    lines += _survey_lines(found)
+    if not really:
+        return [*lines, "nothing was written; `--really` forgets it"]
+    forget(store, found, lines.append)
+    for listing in sorted(cache.glob("listing-*.json")):
+        # It repeats what the source says of each file; ingest makes it again.
+        listing.unlink(missing_ok=True)
+    return [*lines, f"forgotten: {len(found.files)} files; delete them from the source folder yourself"]
+
+
+def _survey_lines(found: Survey) -> list[str]:
+    paths = sorted(found.files.values())
+    lines = [f"{len(paths)} files: {_some(paths)}"]
+    for holder in found.holders:
+        manifest = holder.manifest
+        refs = f" ({', '.join(names)})" if (names := found.refs.get((manifest.kind, manifest.plan_id))) else ""
+        rows = f"{sum(holder.num_rows.values())} of {manifest.num_rows} rows"
+        lines.append(
+            f"{manifest.kind} {manifest.plan_id[:8]}{refs}: {rows}, {len(holder.num_rows)} of {len(manifest.shards)} shards"
+        )
+    for model in found.models:
+        refs = f" ({', '.join(model.refs)})" if model.refs else ""
+        saw = f"{model.num_examples} training examples" if model.kind == "checkpoint" else "its training clips"
+        lines.append(f"stays as it is: {model.kind} {model.stage} {model.model_id[:8]}{refs} was made from {saw} of it")
+    return lines

@@ -1,0 +1,193 @@
+"""Forget a source: a corpus, files, or one clip. START HERE for `uniaudio forget`.
+
+What is promised, once `forget` has returned:
+
+- No version, shard, blob or staged unit of the store holds a row, a code, a sample or a word of the source. Rows that cannot be without
+  it (cuts, mixtures, examples, scores measured on it) went with it, each as a dropped row with the reason `forgotten` and its id, a hash.
+- All other rows are there as before. Only shards that held some of it were written again; every version that named one, and every
+  version made from such a version, has a successor with the same parameters and the successors of its parents, and every ref points to
+  the successor. Its plan id is the one that its edge plans now, so that nothing is made again; its content id says what it holds.
+- Ingest leaves the files out from now on, though they still lie in the source folder: what lies there is yours to delete.
+- Codecs and checkpoints are as they were. They name parents by content ids that are gone; the record says what stands for those
+  (`forgotten.replacements`) and which models saw the source. Flows take such models for out of date, and would train them anew.
+
+Not touched: the source folder, local caches of a remote store, copies elsewhere, paths in rows dropped for other reasons.
+
+Killed at any moment, the store reads as before or as after, kind by kind, and the next `forget`, of whatever source, first ends what was
+begun: (1) the record is written, (2) the successors are published behind refs of their own, parents first, (3) the record says what
+stands for what, (4) under the store's lock all refs are swapped, the old manifests removed, children first, and then everything that no
+manifest names, (5) the record says that it is done.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from uniaudio_schemas import layout
+from uniaudio_schemas.collect import leftovers, live_plans
+from uniaudio_schemas.errors import StoreError, UsageError
+from uniaudio_schemas.forgotten import Forgotten, records, replacements, write_record
+from uniaudio_schemas.lease import STORE_LOCK
+from uniaudio_schemas.manifest import Manifest, ShardInfo, build, json_object
+from uniaudio_schemas.rewrite import rewrite
+from uniaudio_schemas.shards import read_shard
+from uniaudio_schemas.traces import (
+    DATA_KINDS,
+    MODEL_KINDS,
+    Holder,
+    Model,
+    Trace,
+    as_records,
+    holders,
+    mask,
+    models,
+    raw_clips,
+    trace,
+)  # fmt: skip
+
+if TYPE_CHECKING:
+    from uniaudio_schemas.store import Store
+
+SUCCESSOR_REF = "forgetting-"
+"""Before the plan id of the version whose successor the ref keeps until all refs are swapped."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Survey:
+    """What forgetting a source means, before anything is written."""
+
+    files: dict[str, str]
+    """Raw clip id -> path."""
+    trace: Trace
+    holders: list[Holder]
+    models: list[Model]
+    refs: dict[tuple[str, str], list[str]]
+    """(kind, plan id) -> refs, of the holders."""
+
+
+def survey(store: "Store", source: str) -> Survey:
+    """Reads every shard once, writes nothing. UsageError where no raw clip is of the source."""
+    files = raw_clips(store, source)
+    if not files:
+        raise UsageError(
+            f"`source` must be a corpus, a clip id (8 digits or more) or a pattern of paths such as 'queen/*' that some raw clip is of, "
+            f"but is {source!r}."
+        )
+    found = trace(store, files)
+    held = holders(store, found)
+    refs: dict[tuple[str, str], list[str]] = {}
+    for kind in DATA_KINDS:
+        for ref, head in sorted(store.refs(kind).items()):
+            if not ref.startswith(SUCCESSOR_REF):
+                refs.setdefault((kind, head.plan_id), []).append(ref)
+    return Survey(files=files, trace=found, holders=held, models=models(store, found, held), refs=refs)
+
+
+def unfinished(store: "Store") -> list[Forgotten]:
+    """Records of sources whose forgetting was begun and not ended."""
+    return [record for record in records(store) if not record.is_done]
+
+
+def forget(store: "Store", found: Survey, say: Callable[[str], None] = lambda line: None) -> Forgotten:
+    """Do it. StoreError where a run is alive: it could be reading what goes. Ends what is `unfinished` first."""
+    _refuse_live_runs(store)
+    finish(store, say)
+    record = _record(store, found)
+    write_record(store, record)
+    return _carry_out(store, record, say)
+
+
+def _record(store: "Store", found: Survey) -> Forgotten:
+    """A source that was forgotten before, and is there again, keeps what its record says."""
+    record = Forgotten(
+        raw=sorted(found.trace.raw),
+        clips=sorted(found.trace.clips),
+        examples=sorted(found.trace.examples),
+        models=as_records(found.models),
+    )
+    for before in records(store):
+        if before.record_id == record.record_id:
+            new = {model["plan_id"] for model in record.models}
+            models_before = [model for model in before.models if model["plan_id"] not in new]
+            return replace(record, models=[*models_before, *record.models], rewritten=before.rewritten)
+    return record
+
+
+def finish(store: "Store", say: Callable[[str], None] = lambda line: None) -> int:
+    """End what a killed `forget` began; returns how many records that were."""
+    begun = unfinished(store)
+    for record in begun:
+        say(f"ending the forgetting of {len(record.raw)} files that was interrupted")
+        _carry_out(store, record, say)
+    return len(begun)
+
+
+def _carry_out(store: "Store", record: Forgotten, say: Callable[[str], None]) -> Forgotten:
+    of_source = Trace(raw=frozenset(record.raw), clips=frozenset(record.clips), examples=frozenset(record.examples))
+    replaced = replacements(store)
+    old: list[tuple[Manifest, Manifest]] = []
+    for kind in DATA_KINDS:
+        for manifest in store.versions(kind):
+            successor = rewrite(store, manifest, of_source, replaced, f"{SUCCESSOR_REF}{manifest.plan_id}")
+            if successor is not None:
+                old.append((manifest, successor))
+                replaced[(kind, manifest.content_id)] = successor.content_id
+                say(
+                    f"{kind} {manifest.plan_id[:8]} -> {successor.plan_id[:8]}: {successor.num_rows} of {manifest.num_rows} rows"
+                )
+    pairs = {(before.kind, before.content_id, after.content_id) for before, after in old}
+    pairs |= {(kind, before, after) for kind, before, after in record.rewritten}
+    record = replace(record, rewritten=sorted([list(pair) for pair in pairs if pair[1] != pair[2]]))
+    write_record(store, record)
+    _swap_and_clear(store, old, of_source)
+    record = replace(record, is_done=True)
+    write_record(store, record)
+    return record
+
+
+def _swap_and_clear(store: "Store", old: list[tuple[Manifest, Manifest]], of_source: Trace) -> None:
+    successors = {(before.kind, before.plan_id): after for before, after in old}
+    with store.files.lock(STORE_LOCK, exclusive=True):
+        # Nobody can publish, point or begin a run here. One that began since the first look holds its lease by now.
+        _refuse_live_runs(store)
+        refs = [(kind, ref, head) for kind in DATA_KINDS for ref, head in store.refs(kind).items()]
+        for kind, ref, head in refs:
+            if (kind, head.plan_id) in successors:
+                store.write_ref(successors[(kind, head.plan_id)], ref)
+        for before, _ in reversed(old):
+            store.files.delete(layout.version_path(before.kind, before.plan_id))
+        for kind, ref, _ in refs:
+            if ref.startswith(SUCCESSOR_REF):
+                store.files.delete(layout.ref_path(kind, ref))
+        _clear(store, of_source)
+
+
+def _clear(store: "Store", of_source: Trace) -> None:
+    """Remove staged units of the source with the rest of their runs, which cannot go on, and all that nothing names."""
+    for kind in DATA_KINDS:
+        staged = store.files.entries(f"{kind}/staging")
+        folders = {
+            entry.path.rpartition("/")[0]
+            for entry in staged
+            if entry.path.endswith(".json") and _stages_source(store, kind, entry.path, of_source)
+        }
+        for entry in staged:
+            if entry.path.rpartition("/")[0] in folders:
+                store.files.delete(entry.path)
+    kept = [manifest for kind in (*DATA_KINDS, *MODEL_KINDS) for manifest in store.versions(kind)]
+    for path in sorted(leftovers(store, kept)):
+        store.files.delete(path)
+
+
+def _stages_source(store: "Store", kind: str, path: str, of_source: Trace) -> bool:
+    where = f"{store.root}/{path}"
+    shard: ShardInfo = build(ShardInfo, json_object(store.files.read(path) or b"", where), where)
+    table = read_shard(store.files.local_path(layout.shard_path(kind, shard.sha256), shard.num_bytes, shard.sha256))
+    return bool(mask(store, kind, table, of_source).any())
+
+
+def _refuse_live_runs(store: "Store") -> None:
+    live = sorted(live_plans(store))
+    if live:
+        kind, plan_id = live[0]
+        raise StoreError(f"{kind} {plan_id[:8]} is being made now: wait for it or stop it, then forget.")
