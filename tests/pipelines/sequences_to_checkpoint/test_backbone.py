@@ -84,6 +84,7 @@ def text_logits(model: UniAudioLM, ids: torch.Tensor) -> torch.Tensor:
 
 
 def their_logits(folder: Path, ids: torch.Tensor) -> torch.Tensor:
+    import_torchaudio()
     import transformers
 
     with torch.no_grad():

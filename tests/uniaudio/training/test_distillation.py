@@ -22,6 +22,7 @@ from uniaudio.training.distillation import DECODER, CodecTeacher, Distillation
 from uniaudio.training.doubles import tiny_lm, tiny_vocabulary
 from uniaudio.training.loop import StageResult, train_stage
 from uniaudio.training.losses import loss_sums
+from uniaudio.training.optim import freeze_all_but
 from uniaudio.training.sequence_set import SequenceSet
 
 
@@ -90,20 +91,20 @@ def test_a_decoder_that_says_nothing_has_a_loss_of_one_a_frame(teacher: CodecTea
 
 
 def test_what_another_clip_says_does_not_reach_a_clips_frames(teacher: CodecTeacher) -> None:
-    """Neither over the border of a document nor over that of a kind, which the convolutions would cross."""
+    """The convolutions stop at the border of a document, even between two codes of one kind."""
     model, (batch, _, _) = tiny_lm(), a_clip()
     guest = Distillation(model, teacher, 1.0, seed=0)
-    loss_sums(model, batch, "loss_frames")
-    alone = guest.loss_sum(batch).item()
-    both = Batch(
-        **{
-            name: torch.cat([getattr(batch, name)[:, :12]] * 2, dim=1)
-            for name in ("ids_BS9", "is_audio_BS", "is_text_BS", "loss_BS")
-        },
-        document_ids_BS=torch.tensor([[0] * 12 + [1] * 12]),
-    )
-    loss_sums(model, both, "loss_frames")
-    assert guest.loss_sum(both).item() == pytest.approx(2 * alone, rel=1e-4)
+
+    def loss_of(positions: list[int], documents: list[int]) -> float:
+        names = ("ids_BS9", "is_audio_BS", "is_text_BS", "loss_BS")
+        cut = Batch(
+            **{name: getattr(batch, name)[:, positions] for name in names}, document_ids_BS=torch.tensor([documents])
+        )
+        loss_sums(model, cut, "loss_frames")
+        return guest.loss_sum(cut).item()
+
+    alone = loss_of([1, 2, 3, 4], [0, 0, 0, 0])
+    assert loss_of([1, 2, 3, 1, 2, 3, 4], [0, 0, 0, 1, 1, 1, 1]) == pytest.approx(2 * alone, rel=1e-4)
 
 
 def test_the_loss_falls_and_nothing_of_the_decoder_stays(
@@ -138,14 +139,25 @@ def test_a_resumed_run_ends_at_the_same_bits_decoder_included(
     assert resumed == result
 
 
-def test_the_loss_does_not_depend_on_micro_batches(
+def test_gradient_is_that_of_the_mean_over_the_frames_of_the_step(
     sequences: SequenceSet, distilling: StageConfig, teacher: CodecTeacher
 ) -> None:
-    values = []
+    """However the step is cut; of a mixture without text targets, so that nothing else has a gradient."""
+    mixture = (replace(distilling.mixture[0], weights=(("audio_only", 1.0),)),)
+    stage = replace(distilling, mixture=mixture, num_steps=1)
+    model, data = tiny_lm(), MixtureData(sequences, tiny_vocabulary(), stage, 0)
+    guest = Distillation(model, teacher, 1.0, int.from_bytes(data.order.key[:4], "big"))
+    learning = freeze_all_but(model, (*stage.trains, DECODER))
+    batch = data.read(data.next_step())
+    loss_sums(model, batch, "loss_frames", with_audio=False)
+    loss = guest.loss_sum(batch) / guest.count(batch)
+    loss.backward()
+    norm = torch.stack([parameter.grad.norm() for parameter in learning.values() if parameter.grad is not None]).norm()
     for micro_rows in (1, 4):
-        result, _ = train(sequences, replace(distilling, num_steps=1, micro_rows=micro_rows), teacher)
-        values.append(next(point["value"] for point in result.state.metrics if point["name"] == "distillation_loss"))
-    assert values[0] == pytest.approx(values[1], rel=1e-5)
+        result, _ = train(sequences, replace(stage, micro_rows=micro_rows), teacher)
+        found = {point["name"]: point["value"] for point in result.state.metrics}
+        assert found["distillation_loss"] == pytest.approx(loss.item(), rel=1e-5)
+        assert found["gradient_norm"] == pytest.approx(norm.item(), rel=1e-4)
 
 
 def test_without_a_teacher_or_an_expert_that_learns_it_is_refused(
