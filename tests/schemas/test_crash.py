@@ -1,20 +1,20 @@
 """A run that is killed anywhere leaves the store as before or as after, and the next run ends as an undisturbed one."""
 
 import importlib.util
-import os
 import random
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 from uniaudio_schemas.manifest import Manifest
 from uniaudio_schemas.store import Store
 from uniaudio_schemas.tokens import Tokens
+
+from tests.schemas.killing import killed_at
 
 WORKER = Path(__file__).with_name("worker.py")
 _spec = importlib.util.spec_from_file_location("crash_worker", WORKER)
@@ -22,39 +22,11 @@ assert _spec is not None and _spec.loader is not None
 worker = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(worker)
 
-STEPS = ((os, "open"), (os, "fsync"), (Path, "rename"), (Path, "unlink"), (Path, "rmdir"), (Path, "mkdir"))
-"""Whatever changes the disk."""
-
 
 def files(store: Store) -> dict[str, bytes]:
     """All but leases (which count takers) and locks."""
     paths = (path for path in store.root.rglob("*") if path.is_file() and "leases" not in path.parts)
     return {str(path.relative_to(store.root)): path.read_bytes() for path in paths if path.name != ".lock"}
-
-
-def killed_at(step: int, root: Path) -> bool:
-    """Run `make` in a child that kills itself with SIGKILL before its `step`-th change of the disk; False if it ended first."""
-    child = os.fork()
-    if child:
-        return os.WIFSIGNALED(os.waitpid(child, 0)[1])
-    left = iter(range(step, -1, -1))
-    for owner, name in STEPS:
-        setattr(owner, name, counted(getattr(owner, name), left))
-    status = 1
-    try:
-        worker.make(root, "killed")
-        status = 0
-    finally:
-        os._exit(status)
-
-
-def counted(function: Callable[..., Any], left: Iterator[int]) -> Callable[..., Any]:
-    def call(*arguments: Any, **options: Any) -> Any:
-        if next(left, 0) == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return function(*arguments, **options)
-
-    return call
 
 
 def check_recovery(root: Path, expected: dict[str, bytes], manifest: Manifest, num_units: int) -> None:
@@ -70,25 +42,12 @@ def check_recovery(root: Path, expected: dict[str, bytes], manifest: Manifest, n
     assert files(store) == expected
 
 
-@pytest.fixture
-def memory_folder(tmp_path: Path) -> Iterator[Path]:
-    """fsync costs nothing there."""
-    shared = Path("/dev/shm")
-    if not os.access(shared, os.W_OK):
-        yield tmp_path
-        return
-    import tempfile
-
-    with tempfile.TemporaryDirectory(dir=shared) as folder:
-        yield Path(folder)
-
-
 def kill_at_every(stride: int, folder: Path) -> int:
     """Number of runs that were killed."""
     manifest = worker.make(folder / "whole", "undisturbed")
     expected = files(Store(folder / "whole"))
     step = 0
-    while killed_at(step, folder / str(step)):
+    while killed_at(step, partial(worker.make, folder / str(step), "killed")):
         check_recovery(folder / str(step), expected, manifest, 2)
         step += stride
     return step // stride

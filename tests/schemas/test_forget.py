@@ -1,9 +1,7 @@
 import importlib.util
-import os
 import shutil
-import signal
 from collections import Counter
-from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,8 @@ from uniaudio_schemas.store import Store
 from uniaudio_schemas.testing import clip_id, example_rows
 from uniaudio_schemas.traces import DATA_KINDS
 
+from tests.schemas.killing import killed_at
+
 _spec = importlib.util.spec_from_file_location("arc", Path(__file__).with_name("arc.py"))
 assert _spec is not None and _spec.loader is not None
 arc: Any = importlib.util.module_from_spec(_spec)
@@ -26,20 +26,6 @@ _spec.loader.exec_module(arc)
 
 ROWS_LEFT = {"raw": 4, "annotated": 4, "instructions": 4, "tokens": 4, "sequences": 4, "scores": 1}
 """Without clip 3: the mixture and the example of it with clip 4 go too, and the score of corpus `queen`."""
-STEPS = ((os, "open"), (os, "fsync"), (Path, "rename"), (Path, "unlink"), (Path, "rmdir"))
-
-
-@pytest.fixture
-def memory_folder(tmp_path: Path) -> Iterator[Path]:
-    """fsync costs nothing there."""
-    shared = Path("/dev/shm")
-    if not os.access(shared, os.W_OK):
-        yield tmp_path
-        return
-    import tempfile
-
-    with tempfile.TemporaryDirectory(dir=shared) as folder:
-        yield Path(folder)
 
 
 @pytest.fixture
@@ -187,31 +173,6 @@ def test_a_source_that_names_no_clip_is_refused(full: Store, source: str) -> Non
         survey(full, source)
 
 
-def killed_at(step: int, root: Path) -> bool:
-    """Forget in a child that kills itself with SIGKILL before its `step`-th change of the disk; False if it ended first."""
-    child = os.fork()
-    if child:
-        return os.WIFSIGNALED(os.waitpid(child, 0)[1])
-    left = iter(range(step, -1, -1))
-    for owner, name in STEPS:
-        setattr(owner, name, counted(getattr(owner, name), left))
-    status = 1
-    try:
-        arc.run_forget(root, "queen/3.wav")
-        status = 0
-    finally:
-        os._exit(status)
-
-
-def counted(function: Callable[..., Any], left: Iterator[int]) -> Callable[..., Any]:
-    def call(*arguments: Any, **options: Any) -> Any:
-        if next(left, 0) == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return function(*arguments, **options)
-
-    return call
-
-
 def kill_at_every(stride: int, folder: Path) -> int:
     """Number of runs that were killed."""
     before = num_rows(arc.make_arc(folder / "before"))
@@ -222,7 +183,7 @@ def kill_at_every(stride: int, folder: Path) -> int:
     while True:
         root = folder / str(step)
         shutil.copytree(folder / "before", root)
-        if not killed_at(step, root):
+        if not killed_at(step, partial(arc.run_forget, root, "queen/3.wav")):
             return step // stride
         store = Store(root)
         check_heads(store)
