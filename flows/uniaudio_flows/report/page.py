@@ -1,9 +1,7 @@
 """The page: sections in the order of the data flow."""
 
-import html
 import os
 import tempfile
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from uniaudio_schemas.store import Store
@@ -34,18 +32,3 @@ def write_report(store: Store, path: Path) -> Path:
     Path(name).chmod(0o644)
     Path(name).replace(path)
     return path
-
-
-def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """An HTML table; numbers are set right."""
-    head = "".join(f"<th>{html.escape(name)}</th>" for name in header)
-    body = "".join("<tr>" + "".join(_cell(value) for value in row) + "</tr>" for row in rows)
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-
-
-def _cell(value: object) -> str:
-    if isinstance(value, float):
-        return f"<td class=number>{value:.4g}</td>"
-    if isinstance(value, int):
-        return f"<td class=number>{value:,}</td>"
-    return f"<td>{html.escape(str(value))}</td>"

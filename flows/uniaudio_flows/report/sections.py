@@ -3,7 +3,6 @@
 import base64
 import html
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 from uniaudio_schemas.checkpoint import Checkpoint
@@ -14,6 +13,7 @@ from uniaudio_schemas.scores import Score
 from uniaudio_schemas.store import Store
 
 from uniaudio_flows.report.svg import Curve, bar_chart, line_chart
+from uniaudio_flows.report.table import table
 
 CODEC_RATE = 24_000
 KINDS = ("raw", "annotated", "codec", "instructions", "tokens", "sequences", "checkpoint", "scores")
@@ -56,7 +56,7 @@ def _domains(store: Store) -> str:
         .sort("domain", "split")
         .collect()
     )
-    return _table(
+    return table(
         ("domain", "split", "clips", "minutes"),
         [(r["domain"], r["split"], r["rows"], r["seconds"] / 60) for r in frame.to_dicts()],
     )
@@ -69,7 +69,7 @@ def dropped(store: Store) -> str:
         manifest = store.head(kind)
         if manifest is not None:
             rows += [(kind, reason, count) for reason, count in manifest.dropped.items()]
-    body = _table(("kind", "reason", "rows"), rows) if rows else "<p>No row was dropped.</p>"
+    body = table(("kind", "reason", "rows"), rows) if rows else "<p>No row was dropped.</p>"
     return f"<section><h2>Dropped, by reason</h2>{body}</section>"
 
 
@@ -108,7 +108,7 @@ def _held_out(store: Store) -> str:
         ]
     if not rows:
         return ""
-    return "<h3>Held-out loss before and after each stage</h3>" + _table(
+    return "<h3>Held-out loss before and after each stage</h3>" + table(
         ("stage", "task", "sequences", "before", "after", "change"), rows
     )
 
@@ -152,7 +152,7 @@ def tokens(store: Store) -> str:
             )
     seconds = float(frame["num_samples"].sum()) / CODEC_RATE
     head = f"<p>{frame.height:,} clips, {seconds / 60:.1f} minutes, {rows[0][2] * 8 + rows[8][2] * 8:,} codes.</p>"
-    return f"<section><h2>Tokens</h2>{head}{_table(('tokens', 'codebook', 'frames', 'codes used', 'perplexity'), rows)}</section>"
+    return f"<section><h2>Tokens</h2>{head}{table(('tokens', 'codebook', 'frames', 'codes used', 'perplexity'), rows)}</section>"
 
 
 def scores(store: Store) -> str:
@@ -169,7 +169,7 @@ def scores(store: Store) -> str:
             (score.benchmark, score.domain, score.metric, score.value, interval, score.num_samples, baseline, better)
         )
     header = ("benchmark", "domain", "metric", "value", "95 % interval", "samples", "trivial baseline", "better is")
-    return f"<section><h2>Scores</h2>{_table(header, rows)}</section>"
+    return f"<section><h2>Scores</h2>{table(header, rows)}</section>"
 
 
 def cost(store: Store) -> str:
@@ -191,15 +191,9 @@ def cost(store: Store) -> str:
     ]
     header = ("job", "rows", "seconds", "CPU-seconds", "peak MiB", "hours of audio", "attempts")
     bars = bar_chart("Wall clock", [(row[0], float(row[2])) for row in rows], "s")
-    return f"<section><h2>Cost</h2>{bars}{_table(header, rows)}</section>"
+    return f"<section><h2>Cost</h2>{bars}{table(header, rows)}</section>"
 
 
 def _first(store: Store, kind: str, cls: type[Row], ref: str = "latest") -> Row | None:
     manifest = store.head(kind, ref)
     return None if manifest is None else next(iter(store.rows(manifest, cls)), None)
-
-
-def _table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    from uniaudio_flows.report.page import table
-
-    return table(header, rows)
