@@ -1,9 +1,4 @@
-"""The annotators with their real models on a second of synthetic speech-like sound and, where there is one, a
-recording.
-
-Set UNIAUDIO_MODELS to the folder that `python -m uniaudio_pipelines.raw_to_annotated.models` prepared, and
-UNIAUDIO_SPEECH to a file in which somebody speaks English.
-"""
+"""The annotators with their real models, on noise and on a recording of the demo's corpus in which somebody speaks English."""
 
 import os
 from pathlib import Path
@@ -41,11 +36,12 @@ def speech_clip(path: Path) -> Clip:
 
 
 @pytest.fixture(scope="module")
-def models() -> Path:
-    folder = os.environ.get("UNIAUDIO_MODELS", "")
-    if not (Path(folder) / "whisper-base/openai.pt").is_file():
-        pytest.skip("UNIAUDIO_MODELS does not name a folder of prepared models")
-    return Path(folder)
+def demo() -> Path:
+    """What `make demo` fetched: models, and recordings in `source`."""
+    folder = Path(os.environ.get("UNIAUDIO_DATA", "data"))
+    if not (folder / "models/whisper-base/openai.pt").is_file():
+        pytest.skip(f"no models in {folder}: run `make demo`, or set UNIAUDIO_DATA")
+    return folder
 
 
 def test_noise_is_not_taken_for_speech() -> None:
@@ -54,12 +50,9 @@ def test_noise_is_not_taken_for_speech() -> None:
     assert VoiceActivity(Path(), "cpu").probabilities(samples).max() < 0.5
 
 
-def test_every_annotator_answers_about_a_recording(models: Path) -> None:
-    path = os.environ.get("UNIAUDIO_SPEECH", "")
-    if not Path(path).is_file():
-        pytest.skip("UNIAUDIO_SPEECH does not name a recording")
-    clip = speech_clip(Path(path))
-    for annotator in table.load(tuple(table.ANNOTATORS), models, "cpu"):
+def test_every_annotator_answers_about_a_recording(demo: Path) -> None:
+    clip = speech_clip(min((demo / "source/queen").glob("*.mp3")))
+    for annotator in table.load(tuple(table.ANNOTATORS), demo / "models", "cpu"):
         for value in annotator.annotate(clip):
             clip.known[value.column] = value.value
     assert clip.known["speech_fraction"] > 0.3
