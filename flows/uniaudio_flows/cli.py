@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from functools import partial
 from typing import Any
 
 KINDS_IN_ORDER = ("raw", "annotated", "codec", "instructions", "tokens", "sequences", "checkpoint", "scores")
@@ -38,7 +39,7 @@ def add_commands(commands: Any) -> None:
     forget = _add(
         commands, "forget", _forget, "list what comes from a source and the models that saw it; --really removes it"
     )
-    forget.add_argument("source", help="a corpus, a clip id, or a pattern of paths such as 'queen/*'")
+    forget.add_argument("source", help="a corpus, a path, a clip id, or a pattern of paths such as 'queen/*'")
     forget.add_argument(
         "--really", action="store_true", help="rewrite the shards that hold it, and never ingest it again"
     )
@@ -81,6 +82,7 @@ def _make(options: argparse.Namespace) -> int:
 
 
 def _show(_: argparse.Namespace) -> int:
+    from uniaudio_schemas.forget import unfinished
     from uniaudio_schemas.store import Store
 
     from uniaudio_flows.settings import load_settings
@@ -92,6 +94,8 @@ def _show(_: argparse.Namespace) -> int:
         for ref, manifest in sorted(store.refs(kind).items()):
             dropped = ", ".join(f"{reason} {count}" for reason, count in sorted(manifest.dropped.items()))
             print(f"{kind:<14}{ref:<14}{manifest.num_rows:>8}  {manifest.plan_id[:8]:<10}{dropped}")
+    for one in unfinished(store):
+        print(f"begun and not ended: forgetting {len(one.raw)} files; `uniaudio forget SOURCE --really` ends it first")
     return 0
 
 
@@ -149,12 +153,9 @@ def _diff(options: argparse.Namespace) -> int:
 
 
 def _forget(options: argparse.Namespace) -> int:
-    from uniaudio_pipelines.jobs import cache_folder
+    from uniaudio_flows.history import forget_source
 
-    from uniaudio_flows.history import forget_lines
-
-    store = _store()
-    print("\n".join(forget_lines(store, options.source, cache_folder(store), really=options.really)))
+    forget_source(_store(), options.source, partial(print, flush=True), really=options.really)
     return 0
 
 

@@ -1,7 +1,7 @@
 """What `uniaudio lineage`, `diff` and `forget` answer, as JSON values and as lines for a reader."""
 
 import json
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 from uniaudio_schemas.errors import UsageError
@@ -66,7 +66,7 @@ def _version_line(version: dict[str, Any]) -> str:
     said = [f"{name} {model[name]}" for name in ("stage", "size", "step") if model.get(name) is not None]
     said += [f"id {str(model[name])[:8]}" for name in ("checkpoint_id", "codec_id") if name in model]
     if version.get("forgotten_files"):
-        said.append(f"saw {version['forgotten_files']} files that were forgotten since")
+        said.append(f"could draw from {version['forgotten_files']} files that were forgotten since")
     parents = ", ".join(f"{kind} {content[:8]}" for kind, content in version["parents"].items())
     line = f"{version['kind']} {version['content_id'][:8]}{refs}, plan {version['plan_id'][:8]}: "
     return line + ", ".join([*said, f"{version['rows']} rows"]) + (f", from {parents}" if parents else "")
@@ -132,26 +132,27 @@ def _some(values: list[str]) -> str:
     return ", ".join(values[:_SHOWN]) + (f" and {len(values) - _SHOWN} more" if len(values) > _SHOWN else "")
 
 
-def forget_lines(store: Store, source: str, cache: Path, *, really: bool) -> list[str]:
+def forget_source(store: Store, source: str, say: Callable[[str], None], *, really: bool) -> None:
     """Do it, or say what would be done."""
-    lines: list[str] = []
-    ended = finish(store, lines.append) if really else 0
-    if not really:
-        lines += [f"begun and not ended: {len(one.raw)} files; `--really` ends it" for one in unfinished(store)]
+    ended = finish(store, say) if really else 0
+    for one in [] if really else unfinished(store):
+        say(f"begun and not ended: {len(one.raw)} files; `--really` ends it")
     try:
         found = survey(store, source)
     except UsageError:
         if ended:
-            return lines
+            return
         raise
-    lines += _survey_lines(found)
+    for line in _survey_lines(found):
+        say(line)
     if not really:
-        return [*lines, "nothing was written; `--really` forgets it"]
-    forget(store, found, lines.append)
-    for listing in sorted(cache.glob("listing-*.json")):
-        # It repeats what the source says of each file; ingest makes it again.
-        listing.unlink(missing_ok=True)
-    return [*lines, f"forgotten: {len(found.files)} files; delete them from the source folder yourself"]
+        say("nothing was written; `--really` forgets it")
+        return
+    forget(store, found, say)
+    say(
+        f"forgotten: {len(found.files)} files. Delete them from the source folder yourself, and what was made from them elsewhere: "
+        "the report (`uniaudio report` makes it again), exported models and audio"
+    )
 
 
 def _survey_lines(found: Survey) -> list[str]:
@@ -166,6 +167,6 @@ def _survey_lines(found: Survey) -> list[str]:
         )
     for model in found.models:
         refs = f" ({', '.join(model.refs)})" if model.refs else ""
-        saw = f"{model.num_examples} training examples" if model.kind == "checkpoint" else "its training clips"
-        lines.append(f"stays as it is: {model.kind} {model.stage} {model.model_id[:8]}{refs} was made from {saw} of it")
+        saw = f"up to {model.num_examples} training examples" if model.kind == "checkpoint" else "its training clips"
+        lines.append(f"stays as it is: {model.kind} {model.stage} {model.model_id[:8]}{refs} could draw {saw} of it")
     return lines

@@ -11,12 +11,14 @@ What is promised, once `forget` has returned:
 - Codecs and checkpoints are as they were. They name parents by content ids that are gone; the record says what stands for those
   (`forgotten.replacements`) and which models saw the source. Flows take such models for out of date, and would train them anew.
 
-Not touched: the source folder, local caches of a remote store, copies elsewhere, paths in rows dropped for other reasons.
+Not touched: the source folder and what ingest lists of it, local caches of a remote store, the report, exported models and other copies
+elsewhere; of rows that an edge dropped for its own reasons the id and the reason.
 
 Killed at any moment, the store reads as before or as after, kind by kind, and the next `forget`, of whatever source, first ends what was
 begun: (1) the record is written, (2) the successors are published behind refs of their own, parents first, (3) the record says what
 stands for what, (4) under the store's lock all refs are swapped, the old manifests removed, children first, and then everything that no
-manifest names, (5) the record says that it is done.
+manifest names, (5) the record says that it is done. Where a run published between (2) and (4), it goes back to (2). One `forget` works
+at a time, others wait.
 """
 
 from collections.abc import Callable
@@ -48,6 +50,8 @@ from uniaudio_schemas.traces import (
 if TYPE_CHECKING:
     from uniaudio_schemas.store import Store
 
+FORGET_LOCK = ".forgetting"
+"""Held for all of a `forget`."""
 SUCCESSOR_REF = "forgetting-"
 """Before the plan id of the version whose successor the ref keeps until all refs are swapped."""
 
@@ -70,9 +74,13 @@ def survey(store: "Store", source: str) -> Survey:
     files = raw_clips(store, source)
     if not files:
         raise UsageError(
-            f"`source` must be a corpus, a clip id (8 digits or more) or a pattern of paths such as 'queen/*' that some raw clip is of, "
-            f"but is {source!r}."
+            f"`source` must be a corpus, a path, a clip id (8 digits or more) or a pattern of paths such as 'queen/*' that some raw clip "
+            f"is of, but is {source!r}. What was forgotten has no clips any more."
         )
+    return _survey(store, files)
+
+
+def _survey(store: "Store", files: dict[str, str]) -> Survey:
     found = trace(store, files)
     held = holders(store, found)
     refs: dict[tuple[str, str], list[str]] = {}
@@ -89,12 +97,13 @@ def unfinished(store: "Store") -> list[Forgotten]:
 
 
 def forget(store: "Store", found: Survey, say: Callable[[str], None] = lambda line: None) -> Forgotten:
-    """Do it. StoreError where a run is alive: it could be reading what goes. Ends what is `unfinished` first."""
-    _refuse_live_runs(store)
-    finish(store, say)
-    record = _record(store, found)
-    write_record(store, record)
-    return _carry_out(store, record, say)
+    """Do it, as the store is now. StoreError where a run is alive: it could be reading what goes. Ends what is `unfinished` first."""
+    with store.files.lock(FORGET_LOCK, exclusive=True):
+        _refuse_live_runs(store)
+        _finish(store, say)
+        record = _record(store, _survey(store, found.files))
+        write_record(store, record)
+        return _carry_out(store, record, say)
 
 
 def _record(store: "Store", found: Survey) -> Forgotten:
@@ -115,6 +124,11 @@ def _record(store: "Store", found: Survey) -> Forgotten:
 
 def finish(store: "Store", say: Callable[[str], None] = lambda line: None) -> int:
     """End what a killed `forget` began; returns how many records that were."""
+    with store.files.lock(FORGET_LOCK, exclusive=True):
+        return _finish(store, say)
+
+
+def _finish(store: "Store", say: Callable[[str], None]) -> int:
     begun = unfinished(store)
     for record in begun:
         say(f"ending the forgetting of {len(record.raw)} files that was interrupted")
@@ -123,33 +137,65 @@ def finish(store: "Store", say: Callable[[str], None] = lambda line: None) -> in
 
 
 def _carry_out(store: "Store", record: Forgotten, say: Callable[[str], None]) -> Forgotten:
-    of_source = Trace(raw=frozenset(record.raw), clips=frozenset(record.clips), examples=frozenset(record.examples))
-    replaced = replacements(store)
-    old: list[tuple[Manifest, Manifest]] = []
-    for kind in DATA_KINDS:
-        for manifest in store.versions(kind):
-            successor = rewrite(store, manifest, of_source, replaced, f"{SUCCESSOR_REF}{manifest.plan_id}")
-            if successor is not None:
-                old.append((manifest, successor))
-                replaced[(kind, manifest.content_id)] = successor.content_id
-                say(
-                    f"{kind} {manifest.plan_id[:8]} -> {successor.plan_id[:8]}: {successor.num_rows} of {manifest.num_rows} rows"
-                )
-    pairs = {(before.kind, before.content_id, after.content_id) for before, after in old}
-    pairs |= {(kind, before, after) for kind, before, after in record.rewritten}
-    record = replace(record, rewritten=sorted([list(pair) for pair in pairs if pair[1] != pair[2]]))
-    write_record(store, record)
-    _swap_and_clear(store, old, of_source)
+    old: dict[tuple[str, str], tuple[Manifest, Manifest]] = {}
+    while True:
+        # A run that was planned before may have made clips and examples of the source since.
+        found = trace(store, record.raw)
+        of_source = replace(
+            found, clips=found.clips.union(record.clips), examples=found.examples.union(record.examples)
+        )
+        seen = _rewrite_versions(store, of_source, old, say)
+        pairs = {(before.kind, before.content_id, after.content_id) for before, after in old.values()}
+        pairs |= {(kind, before, after) for kind, before, after in record.rewritten}
+        record = replace(
+            record,
+            clips=sorted(of_source.clips),
+            examples=sorted(of_source.examples),
+            rewritten=sorted([list(pair) for pair in pairs if pair[1] != pair[2]]),
+        )
+        write_record(store, record)
+        if _swap_and_clear(store, list(old.values()), of_source, seen):
+            break
     record = replace(record, is_done=True)
     write_record(store, record)
     return record
 
 
-def _swap_and_clear(store: "Store", old: list[tuple[Manifest, Manifest]], of_source: Trace) -> None:
+def _rewrite_versions(
+    store: "Store", of_source: Trace, old: dict[tuple[str, str], tuple[Manifest, Manifest]], say: Callable[[str], None]
+) -> set[tuple[str, str]]:
+    """Add to `old` what has rows or parents of the source, each with its successor; returns (kind, plan id) of all versions looked at."""
+    replaced = replacements(store) | {
+        (kind, before.content_id): after.content_id for (kind, _), (before, after) in old.items()
+    }
+    seen = set(old) | {(after.kind, after.plan_id) for _, after in old.values()}
+    for kind in DATA_KINDS:
+        for manifest in store.versions(kind):
+            key = (kind, manifest.plan_id)
+            seen.add(key)
+            successor = None
+            if key not in old:
+                successor = rewrite(store, manifest, of_source, replaced, f"{SUCCESSOR_REF}{manifest.plan_id}")
+            if successor is not None:
+                old[key] = (manifest, successor)
+                seen.add((kind, successor.plan_id))
+                replaced[(kind, manifest.content_id)] = successor.content_id
+                say(
+                    f"{kind} {manifest.plan_id[:8]} -> {successor.plan_id[:8]}: {successor.num_rows} of {manifest.num_rows} rows"
+                )
+    return seen
+
+
+def _swap_and_clear(
+    store: "Store", old: list[tuple[Manifest, Manifest]], of_source: Trace, seen: set[tuple[str, str]]
+) -> bool:
+    """False, and nothing is changed, where a version is there that was not `seen`."""
     successors = {(before.kind, before.plan_id): after for before, after in old}
     with store.files.lock(STORE_LOCK, exclusive=True):
-        # Nobody can publish, point or begin a run here. One that began since the first look holds its lease by now.
+        # Nobody can publish, point or begin a run here.
         _refuse_live_runs(store)
+        if {(kind, manifest.plan_id) for kind in DATA_KINDS for manifest in store.versions(kind)} - seen:
+            return False
         refs = [(kind, ref, head) for kind in DATA_KINDS for ref, head in store.refs(kind).items()]
         for kind, ref, head in refs:
             if (kind, head.plan_id) in successors:
@@ -160,10 +206,12 @@ def _swap_and_clear(store: "Store", old: list[tuple[Manifest, Manifest]], of_sou
             if ref.startswith(SUCCESSOR_REF):
                 store.files.delete(layout.ref_path(kind, ref))
         _clear(store, of_source)
+    return True
 
 
 def _clear(store: "Store", of_source: Trace) -> None:
-    """Remove staged units of the source with the rest of their runs, which cannot go on, and all that nothing names."""
+    """Remove staged units of the source with the rest of their runs, which cannot go on, what training runs and caches keep (nobody is
+    alive, and their plans name contents that are gone), and all that nothing names."""
     for kind in DATA_KINDS:
         staged = store.files.entries(f"{kind}/staging")
         folders = {
@@ -175,7 +223,8 @@ def _clear(store: "Store", of_source: Trace) -> None:
             if entry.path.rpartition("/")[0] in folders:
                 store.files.delete(entry.path)
     kept = [manifest for kind in (*DATA_KINDS, *MODEL_KINDS) for manifest in store.versions(kind)]
-    for path in sorted(leftovers(store, kept)):
+    kept_by_runs = {entry.path for folder in (layout.TRAIN, layout.CACHE) for entry in store.files.entries(folder)}
+    for path in sorted(leftovers(store, kept) | kept_by_runs):
         store.files.delete(path)
 
 

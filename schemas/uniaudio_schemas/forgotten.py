@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from uniaudio_schemas import layout
 from uniaudio_schemas.fingerprint import canonical_json, hash_json, short
+from uniaudio_schemas.lease import STORE_LOCK
 from uniaudio_schemas.manifest import Manifest, build, json_object
 
 if TYPE_CHECKING:
@@ -62,8 +63,9 @@ def records(store: "Store") -> list[Forgotten]:
 
 
 def write_record(store: "Store", record: Forgotten) -> None:
-    """Atomic and durable."""
-    store.files.write(layout.forgotten_path(record.record_id), (canonical_json(asdict(record)) + "\n").encode())
+    """Atomic and durable. Nobody collects garbage meanwhile."""
+    with store.files.lock(STORE_LOCK, exclusive=False):
+        store.files.write(layout.forgotten_path(record.record_id), (canonical_json(asdict(record)) + "\n").encode())
 
 
 def forgotten_clips(store: "Store") -> frozenset[str]:

@@ -6,6 +6,7 @@ again. What an edge would have put in a forgotten row's place (another clip with
 
 import tarfile
 import tempfile
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import IO, TYPE_CHECKING, Any
@@ -43,7 +44,7 @@ def rewrite(
     plan = _plan(store, manifest, trace, parents, units)
     with store.writer(plan, owner=OWNER, ref=ref) as writer:
         for unit in sorted(set(units) - writer.done()):
-            _put(store, writer, manifest, [shard for shard in manifest.shards if shard.unit == unit], masks)
+            _put(store, writer, manifest, [shard for shard in manifest.shards if shard.unit == unit], masks, trace)
         return writer.publish()
 
 
@@ -58,13 +59,25 @@ def _plan(store: "Store", manifest: Manifest, trace: Trace, parents: dict[str, s
         units=units,
         reused=[shard for shard in manifest.shards if shard.unit not in units],
     )
-    if plan.plan_id != manifest.plan_id:
+    gone = [row_id for shard in manifest.shards for row_id in _lost_ids(store, manifest, shard, trace)]
+    if plan.plan_id != manifest.plan_id and not _is_of_another(store, manifest, plan, len(gone)):
         return plan
-    # Of a version without rewritten parents, such as raw: the same source less some clips is another plan.
+    # Without rewritten parents, as in raw: the same source less some clips is another plan. So is what is left of a version
+    # when another one was made from just what is left of its parents.
     lost = {row["row_id"] for row in store.dropped(manifest).to_pylist() if row["reason"] == REASON}
-    for shard in manifest.shards:
-        lost.update(_lost_ids(store, manifest, shard, trace))
-    return replace(plan, parameters={**manifest.parameters, PARAMETER: digest(lost)})
+    return replace(plan, parameters={**manifest.parameters, PARAMETER: digest(lost.union(gone))})
+
+
+def _is_of_another(store: "Store", manifest: Manifest, plan: Plan, num_lost: int) -> bool:
+    """Whether the plan's version is there already, and is not what is left of `manifest`, published before a kill."""
+    there = store.version(plan.kind, plan.plan_id)
+    if there is None:
+        return False
+    dropped = Counter(manifest.dropped)
+    dropped[REASON] += num_lost
+    shards = {shard.sha256 for shard in there.shards}
+    is_left = there.num_rows == manifest.num_rows - num_lost and +dropped == Counter(there.dropped)
+    return not (is_left and all(shard.sha256 in shards for shard in plan.reused))
 
 
 def _lost_ids(store: "Store", manifest: Manifest, shard: ShardInfo, trace: Trace) -> list[str]:
@@ -79,7 +92,9 @@ def _table(store: "Store", manifest: Manifest, shard: ShardInfo) -> pa.Table:
     return read_shard(store.shard_path(manifest, shard))
 
 
-def _put(store: "Store", writer: "Writer", manifest: Manifest, shards: list[ShardInfo], masks: dict[str, Any]) -> None:
+def _put(
+    store: "Store", writer: "Writer", manifest: Manifest, shards: list[ShardInfo], masks: dict[str, Any], trace: Trace
+) -> None:
     """One unit, which is one shard in all versions that edges write."""
     if len(shards) > 1:
         raise DataError(f"{manifest.kind} {manifest.plan_id[:8]}: unit {shards[0].unit!r} has {len(shards)} shards.")
@@ -93,6 +108,8 @@ def _put(store: "Store", writer: "Writer", manifest: Manifest, shards: list[Shar
         blobs = sorted(_blobs_of_scores(kept))
     before = from_table(store.dropped(replace(manifest, shards=[shard])), Dropped)
     ids = table.filter(pa.array(is_lost))[schema_at(manifest.kind, manifest.schema_version).id_field].to_pylist()
+    of_source = trace.raw | trace.clips | trace.examples
+    before = [replace(row, detail="") if row.row_id in of_source else row for row in before]
     lost = [Dropped(row_id=row_id, reason=REASON) for row_id in ids]
     metadata = store.shard_metadata(manifest, shard)
     statistics = recount(store, writer.plan, kept, shard.statistics)

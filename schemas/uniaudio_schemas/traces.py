@@ -7,7 +7,7 @@ either, a score whose predictions name such an example.
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
 from functools import cached_property
@@ -69,27 +69,34 @@ class Model:
     """Empty for a codec."""
     refs: list[str]
     num_examples: int
-    """Training examples of the source among the sequences that the checkpoint, or one that it started from, drew from; it need not
-    have drawn them all."""
+    """Training examples of the source among the sequences that the checkpoint, or one that it started from, could draw from: an upper
+    bound, whatever its mixture."""
 
 
 def raw_clips(store: "Store", source: str) -> dict[str, str]:
-    """Clip id -> path of every file that `source` names: a corpus, a clip id or its start (8 digits or more; a cut names its file),
-    or a pattern of paths (`queen/*`, `*/joe-*.wav`; `*` takes `/` too)."""
-    paths: dict[str, str] = {}
-    corpora: dict[str, str] = {}
+    """Clip id -> path of every file that `source` names: a corpus, a path, a clip id or its start (8 digits or more; a cut names its file),
+    or a pattern of paths (`queen/*`, `*/joe-*.wav`; `*` takes `/` too). A file that versions know by several names is of each."""
+    names: dict[str, set[tuple[str, str]]] = {}
     for _, _, table in _shards(store, "raw"):
         for row in table.select(["clip_id", "path", "corpus"]).to_pylist():
-            paths[row["clip_id"]], corpora[row["clip_id"]] = row["path"], row["corpus"]
-    if source in corpora.values():
-        return {clip: paths[clip] for clip, corpus in corpora.items() if corpus == source}
+            names.setdefault(row["clip_id"], set()).add((row["path"], row["corpus"]))
+
+    def where(fits: Callable[[str, str], bool]) -> dict[str, str]:
+        found = {clip: sorted(path for path, corpus in known if fits(path, corpus)) for clip, known in names.items()}
+        return {clip: paths[0] for clip, paths in found.items() if paths}
+
+    if of_corpus := where(lambda path, corpus: corpus == source):
+        return of_corpus
+    # Before the pattern: a file's own name may hold its signs.
+    if of_path := where(lambda path, corpus: path == source):
+        return of_path
     if _CLIP_ID.fullmatch(source):
-        named = {clip for clip in paths if clip.startswith(source)} | _files_of_cuts(store, source)
+        named = {clip for clip in names if clip.startswith(source)} | _files_of_cuts(store, source)
         if len(named) > 1:
             raise UsageError(f"`source` must name one clip, but {source} is the start of {len(named)}.")
         if named:
-            return {clip: paths.get(clip, "") for clip in named}
-    return {clip: path for clip, path in paths.items() if fnmatchcase(path, source)}
+            return {clip: min(path for path, _ in names.get(clip, {("", "")})) for clip in named}
+    return where(lambda path, corpus: fnmatchcase(path, source))
 
 
 def _files_of_cuts(store: "Store", start: str) -> set[str]:

@@ -1,9 +1,7 @@
-import importlib.util
 import shutil
 from collections import Counter
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 from uniaudio_schemas.errors import StoreError, UsageError
@@ -17,12 +15,8 @@ from uniaudio_schemas.store import Store
 from uniaudio_schemas.testing import clip_id, example_rows
 from uniaudio_schemas.traces import DATA_KINDS
 
+from tests.schemas import arc
 from tests.schemas.killing import killed_at
-
-_spec = importlib.util.spec_from_file_location("arc", Path(__file__).with_name("arc.py"))
-assert _spec is not None and _spec.loader is not None
-arc: Any = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(arc)
 
 ROWS_LEFT = {"raw": 4, "annotated": 4, "instructions": 4, "tokens": 4, "sequences": 4, "scores": 1}
 """Without clip 3: the mixture and the example of it with clip 4 go too, and the score of corpus `queen`."""
@@ -169,7 +163,7 @@ def test_while_a_run_is_alive_nothing_is_forgotten(full: Store) -> None:
 
 @pytest.mark.parametrize("source", ["nothing", "queen/7.wav", "0" * 32])
 def test_a_source_that_names_no_clip_is_refused(full: Store, source: str) -> None:
-    with pytest.raises(UsageError, match="must be a corpus, a clip id"):
+    with pytest.raises(UsageError, match="must be a corpus, a path"):
         survey(full, source)
 
 
