@@ -100,14 +100,16 @@ class Evaluation:
 
 
 def held_out_clips(store_root: str | Path, num_clips: int) -> list[HeldOutClip]:
-    """At most `num_clips` of each domain, first in id order (ids are hashes, so it is a fair draw)."""
+    """At most `num_clips` of each domain, first in id order (ids are hashes, so it is a fair draw); none that is a copy of
+    a training clip."""
     store = Store(store_root)
     annotated, raw = store.head("annotated"), store.head("raw")
     if annotated is None or raw is None:
         raise UsageError(f"`store` must hold `annotated` and `raw`, but {store_root} does not.")
     rows: dict[tuple[str, str], list[Annotated]] = defaultdict(list)
+    trained = {row.duplicate_cluster for row in store.rows(annotated, Annotated) if row.split == "train"} - {None}
     for row in store.rows(annotated, Annotated):
-        if row.num_samples and len(rows[row.domain, row.split]) < num_clips:
+        if row.num_samples and row.duplicate_cluster not in trained and len(rows[row.domain, row.split]) < num_clips:
             rows[row.domain, row.split].append(row)
     chosen = [next((rows[domain, split] for split in SPLITS if rows[domain, split]), []) for domain in DOMAINS]
     wanted = {row.raw_clip_id for group in chosen for row in group}
