@@ -1,6 +1,7 @@
 """Text decoders read reasoning frames: cached sampling is the full computation, and only what should learn does."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -174,6 +175,50 @@ def test_the_adapters_change_nothing_at_first(llm_folder: Path) -> None:
         plain = loaded.model(ids).logits
         TextLLM(DIM, loaded, rank=4, dropout=0.1)
         assert torch.equal(loaded.model(ids).logits, plain)
+
+
+def test_a_chat_model_of_transformers_judges_and_its_reply_alone_is_read(
+    llm_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The instruction holds an example of a verdict, which is none."""
+    from transformers import AutoTokenizer, LlamaForCausalLM
+
+    from uniaudio.codec.judge import INSTRUCTION, build_judge
+    from uniaudio.codec.training_examples import ClipFacts
+
+    folder = tmp_path / "chat"
+    shutil.copytree(llm_folder, folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.chat_template = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}<assistant>"
+    tokenizer.save_pretrained(folder)
+    asked: list[str] = []
+
+    def reply(_: object, input_ids: torch.Tensor, *, do_sample: bool, **__: object) -> torch.Tensor:
+        assert not do_sample
+        asked.append(tokenizer.decode(input_ids[0]))
+        verdict = tokenizer('{"scores": [10, 0], "unsupported": 0} x', return_tensors="pt")["input_ids"]
+        return torch.cat([input_ids, verdict], dim=1)
+
+    monkeypatch.setattr(LlamaForCausalLM, "generate", reply)
+    judge = build_judge(str(folder), "", torch.device("cpu"))
+    facts = ClipFacts(domain="speech", caption="a man speaks")
+    assert judge.scores(["Audio: speech"], [facts]) == [0.5]
+    assert INSTRUCTION in asked[0] and "Meaning: a man speaks" in asked[0] and asked[0].endswith("<assistant>")
+
+
+def test_a_model_whose_reply_is_noise_gives_nothing_and_one_without_a_chat_template_is_no_judge(
+    llm_folder: Path, tmp_path: Path
+) -> None:
+    from uniaudio.codec.judge import build_judge
+    from uniaudio.codec.training_examples import ClipFacts
+
+    with pytest.raises(UsageError, match="has no chat template"):
+        build_judge(str(llm_folder), "", torch.device("cpu"))
+    folder = tmp_path / "chat"
+    shutil.copytree(llm_folder, folder)
+    (folder / "chat_template.jinja").write_text("{% for m in messages %}{{ m.content }}{% endfor %}")
+    judge = build_judge(str(folder), "", torch.device("cpu"))
+    assert judge.scores(["Audio: speech"], [ClipFacts(domain="speech")]) == [0.0], "noise is no verdict"
 
 
 def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
