@@ -60,6 +60,7 @@ def _add_evaluate(actions: Any) -> None:
         "--coders", metavar="DIR", help="where opus-tools, codec2 and speex are unpacked, if not installed"
     )
     evaluating.add_argument("--recognizer", metavar="DIR", help="a Whisper folder of transformers: word error rates")
+    evaluating.add_argument("--speaker", metavar="FILE", help="resemblyzer.pt: how alike the voices are")
     evaluating.set_defaults(run=_evaluate)
 
 
@@ -119,10 +120,11 @@ def _write(pieces: "Iterator[np.ndarray]", path: Path) -> int:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    from uniaudio.codec.evaluate import evaluate, held_out_clips, write_tables
+    from uniaudio.codec.evaluate import Listeners, evaluate, held_out_clips, write_tables
 
     clips = held_out_clips(options.store, options.clips)
-    evaluation = evaluate(options.model, clips, coders=options.coders, recognizer=options.recognizer)
+    listeners = Listeners.load(options.recognizer, options.speaker)
+    evaluation = evaluate(options.model, clips, coders=options.coders, listeners=listeners)
     print(write_tables(evaluation, options.out))
     return 0
 

@@ -11,7 +11,7 @@ import json
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -23,11 +23,13 @@ from uniaudio_schemas.store import Store
 
 from uniaudio.audio.frames import REASONING_HOP, RECONSTRUCTION_HOP, SAMPLE_RATE
 from uniaudio.audio.render import render_clip
+from uniaudio.audio.resample import resample
 from uniaudio.codec.codec import Codes, ReasoningCodec
 from uniaudio.codec.coders import Coded, Coder, Programs, coders
 from uniaudio.codec.config import CodecConfig
 from uniaudio.metrics.dnsmos import dnsmos
 from uniaudio.metrics.pesq import wide_band_pesq
+from uniaudio.metrics.speaker import VOICE_RATE, VoiceEncoder, cosine_similarity
 from uniaudio.metrics.spectral import log_mel_distance
 from uniaudio.metrics.stoi import stoi
 from uniaudio.metrics.wer import word_errors
@@ -36,7 +38,9 @@ DOMAINS = ("speech", "sound", "music")
 SPLITS = ("test", "val")
 MAX_CLIP_SAMPLES = 20 * SAMPLE_RATE
 MAX_LAG = SAMPLE_RATE // 10
-COLUMNS = ("bits_per_s", "pesq", "stoi", "dnsmos", "log_mel_distance", "wer")
+# A voice cannot be told from less.
+MIN_VOICE_SAMPLES = SAMPLE_RATE // 2
+COLUMNS = ("bits_per_s", "pesq", "stoi", "dnsmos", "log_mel_distance", "speaker_similarity", "wer")
 Recognize = Callable[[np.ndarray], str]
 Measure = Callable[[np.ndarray, np.ndarray], float | None]
 
@@ -52,6 +56,36 @@ class HeldOutClip:
     """What is spoken, where the source says so."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Listeners:
+    """Networks that hear what was decoded; what is not given is not measured."""
+
+    recognize: Recognize | None = None
+    voice: VoiceEncoder | None = None
+
+    @classmethod
+    def load(cls, recognizer: str | Path | None, speaker: str | Path | None) -> "Listeners":
+        """From the folder of a Whisper and the file of a voice encoder."""
+        return cls(
+            recognize=None if recognizer is None else _load_recognizer(recognizer),
+            voice=None if speaker is None else VoiceEncoder.load(speaker),
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LevelUse:
+    """How the codes of one level of a stream are spread, over all clips."""
+
+    perplexity: float
+    """exp of their entropy: how many entries are in use, were they used equally."""
+    num_used: int
+    """Entries that occur."""
+    num_entries: int
+    """Of the codebook."""
+    num_codes: int
+    """That were counted: no more entries than this can occur."""
+
+
 @dataclass(kw_only=True, slots=True)
 class Evaluation:
     size: str
@@ -59,21 +93,23 @@ class Evaluation:
     """The split of each domain."""
     rows: list[dict[str, object]] = field(default_factory=list)
     """One clip through one system."""
-    perplexities: dict[str, list[float]] = field(default_factory=dict)
-    """Of the codes, for each stream and level: how many entries are in use, were they used equally."""
+    code_use: dict[str, list[LevelUse]] = field(default_factory=dict)
+    """Of each stream, level by level."""
     missing: list[str] = field(default_factory=list)
     """Coders whose programs are not there."""
 
 
 def held_out_clips(store_root: str | Path, num_clips: int) -> list[HeldOutClip]:
-    """At most `num_clips` of each domain, first in id order (ids are hashes, so it is a fair draw)."""
+    """At most `num_clips` of each domain, first in id order (ids are hashes, so it is a fair draw); none that is a copy of
+    a training clip."""
     store = Store(store_root)
     annotated, raw = store.head("annotated"), store.head("raw")
     if annotated is None or raw is None:
         raise UsageError(f"`store` must hold `annotated` and `raw`, but {store_root} does not.")
     rows: dict[tuple[str, str], list[Annotated]] = defaultdict(list)
+    trained = {row.duplicate_cluster for row in store.rows(annotated, Annotated) if row.split == "train"} - {None}
     for row in store.rows(annotated, Annotated):
-        if row.num_samples and len(rows[row.domain, row.split]) < num_clips:
+        if row.num_samples and row.duplicate_cluster not in trained and len(rows[row.domain, row.split]) < num_clips:
             rows[row.domain, row.split].append(row)
     chosen = [next((rows[domain, split] for split in SPLITS if rows[domain, split]), []) for domain in DOMAINS]
     wanted = {row.raw_clip_id for group in chosen for row in group}
@@ -96,18 +132,18 @@ def evaluate(
     clips: Sequence[HeldOutClip],
     *,
     coders: str | Path | None = None,
-    recognizer: str | Path | None = None,
+    listeners: Listeners | None = None,
     steps: int = 10,
 ) -> Evaluation:
     """Every clip through the codec and each coder that is there, at the bitrate nearest to the codec's."""
     if not clips:
         raise UsageError("`clips` must hold held-out audio, but is empty.")
     codec = model if isinstance(model, ReasoningCodec) else ReasoningCodec.load(model)
-    recognize = None if recognizer is None else _load_recognizer(recognizer)
+    listeners = listeners or Listeners()
     others, missing = _coders(codec.config, coders)
     evaluation = Evaluation(size=codec.config.size, splits={clip.domain: clip.split for clip in clips}, missing=missing)
     codes = codec.encode([clip.samples for clip in clips])
-    evaluation.perplexities = code_perplexities(codes)
+    evaluation.code_use = code_use(codec.config, codes)
     decoded = codec.decode(codes, steps=steps)
     nominal = bits_per_s(codec.config)
     for clip, ours in zip(clips, decoded, strict=True):
@@ -115,7 +151,7 @@ def evaluate(
         made |= {coder.name: coder.run(clip.samples) for coder in others}
         # What the metrics say of the clip itself: the bound of what a codec can reach.
         made["original, 16 bits"] = Coded(clip.samples, 16 * len(clip.samples))
-        evaluation.rows += [_row(clip, system, coded, recognize) for system, coded in made.items()]
+        evaluation.rows += [_row(clip, system, coded, listeners) for system, coded in made.items()]
     return evaluation
 
 
@@ -125,13 +161,13 @@ def bits_per_s(config: CodecConfig) -> float:
     return reasoning + math.log2(config.reconstruction_codebook_size) * 8 * SAMPLE_RATE / RECONSTRUCTION_HOP
 
 
-def code_perplexities(codes: Sequence[Codes]) -> dict[str, list[float]]:
-    """exp of the entropy of each level's codes, over all clips; at most the size of the codebook."""
+def code_use(config: CodecConfig, codes: Sequence[Codes]) -> dict[str, list[LevelUse]]:
+    """Of both streams, over all clips."""
     streams = {
-        "reasoning": np.concatenate([clip.reasoning for clip in codes]),
-        "reconstruction": np.concatenate([clip.reconstruction for clip in codes]),
+        "reasoning": ([clip.reasoning for clip in codes], config.reasoning_codebook_size),
+        "reconstruction": ([clip.reconstruction for clip in codes], config.reconstruction_codebook_size),
     }
-    return {name: [_perplexity(level) for level in stream.T] for name, stream in streams.items()}
+    return {name: [_level_use(level, size) for level in np.concatenate(of).T] for name, (of, size) in streams.items()}
 
 
 def align(reference: np.ndarray, made: np.ndarray) -> np.ndarray:
@@ -149,8 +185,7 @@ def write_tables(evaluation: Evaluation, out: str | Path) -> str:
     """Write both files; returns the Markdown."""
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    content = {name: getattr(evaluation, name) for name in ("size", "splits", "perplexities", "missing", "rows")}
-    (out / "evaluation.json").write_text(json.dumps(content, indent=1))
+    (out / "evaluation.json").write_text(json.dumps(asdict(evaluation), indent=1))
     lines = [f"| domain | system | clips | {' | '.join(COLUMNS)} |", "|---" * (3 + len(COLUMNS)) + "|"]
     groups: dict[tuple[str, str], list[dict[str, object]]] = defaultdict(list)
     for row in evaluation.rows:
@@ -158,8 +193,12 @@ def write_tables(evaluation: Evaluation, out: str | Path) -> str:
     for (domain, system), rows in sorted(groups.items(), key=lambda group: DOMAINS.index(group[0][0])):
         values = " | ".join(_cell(column, rows) for column in COLUMNS)
         lines.append(f"| {domain} ({evaluation.splits[domain]}) | {system} | {len(rows)} | {values} |")
-    for stream, levels in evaluation.perplexities.items():
-        lines.append(f"\nPerplexity of the {stream} codes, by level: {', '.join(f'{value:.1f}' for value in levels)}.")
+    for stream, levels in evaluation.code_use.items():
+        used = ", ".join(f"{level.num_used / level.num_entries:.0%} ({level.perplexity:.1f})" for level in levels)
+        lines.append(
+            f"\nShare of the {levels[0].num_entries} entries used (perplexity) by {levels[0].num_codes} {stream} codes a "
+            f"level: {used}."
+        )
     lines += [f"\nNot measured: {name}." for name in evaluation.missing]
     text = "\n".join(lines) + "\n"
     (out / "evaluation.md").write_text(text)
@@ -170,7 +209,7 @@ def _coders(config: CodecConfig, folder: str | Path | None) -> tuple[list[Coder]
     return coders(bits_per_s(config), Programs(folder))
 
 
-def _row(clip: HeldOutClip, system: str, coded: Coded, recognize: Recognize | None) -> dict[str, object]:
+def _row(clip: HeldOutClip, system: str, coded: Coded, listeners: Listeners) -> dict[str, object]:
     made = align(clip.samples, np.nan_to_num(coded.samples))
     row: dict[str, object] = {
         "domain": clip.domain,
@@ -182,8 +221,10 @@ def _row(clip: HeldOutClip, system: str, coded: Coded, recognize: Recognize | No
     }
     if clip.domain == "speech":
         row |= {name: _measured(measure, clip.samples, made) for name, measure in SPEECH_MEASURES.items()}
-        if recognize and clip.script:
-            heard = recognize(made)
+        if listeners.voice:
+            row["speaker_similarity"] = _same_voice(listeners.voice, clip.samples, made)
+        if listeners.recognize and clip.script:
+            heard = listeners.recognize(made)
             row["heard"], row["word_errors"] = heard, list(word_errors(clip.script, heard))
     return row
 
@@ -194,6 +235,14 @@ def _measured(measure: Measure, reference: np.ndarray, made: np.ndarray) -> floa
         return measure(reference, made)
     except ModuleNotFoundError:
         return None
+
+
+def _same_voice(voice: VoiceEncoder, reference: np.ndarray, made: np.ndarray) -> float | None:
+    """None where the clip is too short, or nothing is left of it."""
+    if len(reference) < MIN_VOICE_SAMPLES or not made.any():
+        return None
+    first, second = (voice.embed(resample(samples, SAMPLE_RATE, VOICE_RATE)) for samples in (reference, made))
+    return cosine_similarity(first, second)
 
 
 def _opinion(_: np.ndarray, made: np.ndarray) -> float | None:
@@ -220,9 +269,11 @@ def _cell(column: str, rows: Iterable[dict[str, object]]) -> str:
     return f"{np.mean(values):.0f}" if column == "bits_per_s" else f"{np.mean(values):.2f}"
 
 
-def _perplexity(codes: np.ndarray) -> float:
-    share = np.unique(codes, return_counts=True)[1] / len(codes)
-    return float(np.exp(-(share * np.log(share)).sum()))
+def _level_use(codes: np.ndarray, num_entries: int) -> LevelUse:
+    counts = np.unique(codes, return_counts=True)[1]
+    share = counts / len(codes)
+    perplexity = float(np.exp(-(share * np.log(share)).sum()))
+    return LevelUse(perplexity=perplexity, num_used=len(counts), num_entries=num_entries, num_codes=len(codes))
 
 
 def _load_recognizer(folder: str | Path) -> Recognize:

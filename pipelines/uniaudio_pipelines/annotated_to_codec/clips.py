@@ -40,15 +40,13 @@ def load_training_audio(
     chosen = [row for row in store.rows(annotated, Annotated) if row.num_samples > 0 and row.split != "test"]
     needed = {row.raw_clip_id for row in chosen}
     raw_rows = {row.clip_id: row for row in store.rows(raw, Raw) if row.clip_id in needed}
-    validated = any(row.split == "val" for row in chosen)
-    for index, row in enumerate(sorted(chosen, key=lambda row: hash_bytes(row.clip_id.encode()))):
+    for row, held_out in _without_copies(_split(chosen), audio):
         if room <= 0:
             break
         clip = _load(store, row, raw_rows.get(row.raw_clip_id), int(max_clip_s * SAMPLE_RATE), audio)
         if clip is None:
             continue
         room -= len(clip.samples)
-        held_out = row.split == "val" if validated else index % HELD_OUT_SHARE == 0
         (audio.held_out if held_out else audio.train).append(clip)
     if not audio.train or not audio.held_out:
         raise DataError(f"annotated: {len(chosen)} clips of audio are too few to train a codec and hold some out.")
@@ -68,6 +66,23 @@ def facts_of(row: Annotated) -> ClipFacts:
         caption=row.caption or "",
         tags=tuple(row.tags or row.instruments),
     )
+
+
+def _split(chosen: list[Annotated]) -> list[tuple[Annotated, bool]]:
+    """Clips in the order of their ids' hash, and whether each is held out."""
+    validated = any(row.split == "val" for row in chosen)
+    in_order = sorted(chosen, key=lambda row: hash_bytes(row.clip_id.encode()))
+    return [
+        (row, row.split == "val" if validated else index % HELD_OUT_SHARE == 0) for index, row in enumerate(in_order)
+    ]
+
+
+def _without_copies(clips: list[tuple[Annotated, bool]], audio: TrainingAudio) -> list[tuple[Annotated, bool]]:
+    """A held-out clip that is trained on under another name tells nothing: it is dropped."""
+    trained = {row.duplicate_cluster for row, held_out in clips if not held_out} - {None}
+    copies = {row.clip_id for row, held_out in clips if held_out and row.duplicate_cluster in trained}
+    audio.dropped += [(clip_id, "copy", "held out, but trained on too") for clip_id in sorted(copies)]
+    return [(row, held_out) for row, held_out in clips if row.clip_id not in copies]
 
 
 def _load(store: Store, row: Annotated, raw: Raw | None, max_samples: int, audio: TrainingAudio) -> TrainingClip | None:

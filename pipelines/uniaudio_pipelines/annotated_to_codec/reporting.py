@@ -1,5 +1,6 @@
 """What a training worker tells the outside: checkpoints to Ray Train, its step to a file that the driver reads."""
 
+import os
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -43,4 +44,5 @@ class Reporter:
         held_out = [metric.value for metric in state.metrics if metric.name == "held_out_loss"]
         line = f"{phase.name} {state.step}/{phase.num_steps} steps, held-out loss {held_out[-1]:.3f}"
         num_steps = sum(one.num_steps for one in self._phases)
-        write_progress(self._folder / PROGRESS_FILE, {"line": line, "step": done, "num_steps": num_steps})
+        shown = {"line": line, "step": done, "num_steps": num_steps, "pid": os.getpid()}
+        write_progress(self._folder / PROGRESS_FILE, shown)

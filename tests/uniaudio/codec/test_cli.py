@@ -4,6 +4,8 @@ import json
 
 import numpy as np
 import pytest
+import torch
+from uniaudio_schemas.errors import DataError, UsageError
 
 from uniaudio.cli import main
 from uniaudio.codec import evaluate as evaluation
@@ -18,7 +20,8 @@ from uniaudio.codec.coders import (
     ogg_payload_bits,
 )
 from uniaudio.codec.codes_file import load_codes
-from uniaudio.codec.evaluate import HeldOutClip, align, bits_per_s, code_perplexities, evaluate, write_tables
+from uniaudio.codec.evaluate import HeldOutClip, Listeners, align, bits_per_s, code_use, evaluate, write_tables
+from uniaudio.metrics.speaker import VoiceEncoder
 from uniaudio.testing import a_waveform, tiny_codec
 
 pytest.importorskip("transformers")
@@ -91,31 +94,57 @@ def some_clips() -> list[HeldOutClip]:
     ]
 
 
+def a_voice_encoder() -> VoiceEncoder:
+    """Untrained, with weights large enough to tell sounds apart."""
+    torch.manual_seed(0)
+    encoder = VoiceEncoder().eval()
+    for parameter in encoder.parameters():
+        torch.nn.init.normal_(parameter, std=0.5)
+    return encoder
+
+
 def test_evaluation_measures_every_system_and_names_what_is_missing(tmp_path, monkeypatch):
     perfect = Coder(name="perfect", run=lambda samples: Coded(samples, 24_000))
     monkeypatch.setattr(
         evaluation, "_coders", lambda config, folder: ([perfect], ["Opus 6 kbit/s (opusenc not found)"])
     )
-    found = evaluate(tiny_codec(), some_clips(), steps=1)
+    listeners = Listeners(voice=a_voice_encoder())
+    found = evaluate(tiny_codec(), some_clips(), listeners=listeners, steps=1)
     table = write_tables(found, tmp_path)
     assert len(found.rows) == 9
     speech = next(row for row in found.rows if row["system"] == "perfect" and row["domain"] == "speech")
     assert speech["log_mel_distance"] == 0 and speech["bits_per_s"] == 24_000
+    assert speech["speaker_similarity"] == pytest.approx(1)
+    voices = {row["system"]: row["speaker_similarity"] for row in found.rows if "speaker_similarity" in row}
+    assert voices["ReasoningCodec debug"] < 0.9999 and len(voices) == 3, "a voice is heard in speech, by every system"
     assert "| sound (test) | ReasoningCodec debug | 1 | 940 |" in table
     assert "Not measured: Opus 6 kbit/s (opusenc not found)." in table
     assert json.loads((tmp_path / "evaluation.json").read_text())["rows"] == found.rows
-    assert all(1 <= value <= 128 for levels in found.perplexities.values() for value in levels)
+    assert "entries used (perplexity) by 15 reasoning codes a level: " in table
 
 
 def test_bits_per_second_are_those_of_both_streams():
     assert bits_per_s(tiny_codec().config) == 5 * 8 * 6 + 12.5 * 8 * 7
 
 
-def test_perplexity_is_the_number_of_entries_in_equal_use():
+def test_the_use_of_a_codebook_is_its_entries_that_occur_and_its_perplexity_those_in_equal_use():
     codes = tiny_codec().encode([a_waveform(0.1)])[0]
     even = np.tile(np.arange(16, dtype=np.int16)[:, None], (1, 8))
-    levels = code_perplexities([type(codes)(np.zeros((5, 8), np.int16), even, 1)])
-    assert np.allclose(levels["reasoning"], 1) and np.allclose(levels["reconstruction"], 16)
+    even[:, 1] = [7] * 15 + [9]
+    use = code_use(tiny_codec().config, [type(codes)(np.zeros((5, 8), np.int16), even, 1)] * 2)
+    assert use["reasoning"][0] == use["reasoning"][7]
+    assert (use["reasoning"][0].num_used, use["reasoning"][0].num_entries, use["reasoning"][0].num_codes) == (1, 64, 10)
+    assert use["reasoning"][0].perplexity == pytest.approx(1)
+    assert use["reconstruction"][0].perplexity == pytest.approx(16)
+    assert use["reconstruction"][1].num_used == 2 and 1 < use["reconstruction"][1].perplexity < 1.5
+
+
+def test_a_file_that_is_no_voice_encoder_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="`speaker` must be a file"):
+        Listeners.load(None, tmp_path / "none.pt")
+    torch.save({"model_state": {"lstm": torch.zeros(1)}}, tmp_path / "other.pt")
+    with pytest.raises(DataError, match="does not hold the speaker network's weights"):
+        Listeners.load(None, tmp_path / "other.pt")
 
 
 @pytest.mark.parametrize("lag", [-2_000, -1, 0, 1, 777])

@@ -61,8 +61,9 @@ SILENCE = np.zeros(12_000, np.float32)
         np.zeros(1, np.float32),
         SILENCE + 1e-38,
         50 * a_waveform(0.5),
+        a_waveform(0.05),
     ],
-    ids=["silence", "DC", "clipped", "one sample", "one zero", "denormals", "far beyond full scale"],
+    ids=["silence", "DC", "clipped", "one sample", "one zero", "denormals", "far beyond full scale", "0.05 s"],
 )
 def test_codec_degenerate_audio_has_defined_codes(clip):
     codec = tiny_codec()

@@ -1,6 +1,7 @@
 """Text decoders read reasoning frames: cached sampling is the full computation, and only what should learn does."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -176,6 +177,50 @@ def test_the_adapters_change_nothing_at_first(llm_folder: Path) -> None:
         assert torch.equal(loaded.model(ids).logits, plain)
 
 
+def test_a_chat_model_of_transformers_judges_and_its_reply_alone_is_read(
+    llm_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The instruction holds an example of a verdict, which is none."""
+    from transformers import AutoTokenizer, LlamaForCausalLM
+
+    from uniaudio.codec.judge import INSTRUCTION, build_judge
+    from uniaudio.codec.training_examples import ClipFacts
+
+    folder = tmp_path / "chat"
+    shutil.copytree(llm_folder, folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.chat_template = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}<assistant>"
+    tokenizer.save_pretrained(folder)
+    asked: list[str] = []
+
+    def reply(_: object, input_ids: torch.Tensor, *, do_sample: bool, **__: object) -> torch.Tensor:
+        assert not do_sample
+        asked.append(tokenizer.decode(input_ids[0]))
+        verdict = tokenizer('{"scores": [10, 0], "unsupported": 0} x', return_tensors="pt")["input_ids"]
+        return torch.cat([input_ids, verdict], dim=1)
+
+    monkeypatch.setattr(LlamaForCausalLM, "generate", reply)
+    judge = build_judge(str(folder), "", torch.device("cpu"))
+    facts = ClipFacts(domain="speech", caption="a man speaks")
+    assert judge.scores(["Audio: speech"], [facts]) == [0.5]
+    assert INSTRUCTION in asked[0] and "Meaning: a man speaks" in asked[0] and asked[0].endswith("<assistant>")
+
+
+def test_a_model_whose_reply_is_noise_gives_nothing_and_one_without_a_chat_template_is_no_judge(
+    llm_folder: Path, tmp_path: Path
+) -> None:
+    from uniaudio.codec.judge import build_judge
+    from uniaudio.codec.training_examples import ClipFacts
+
+    with pytest.raises(UsageError, match="has no chat template"):
+        build_judge(str(llm_folder), "", torch.device("cpu"))
+    folder = tmp_path / "chat"
+    shutil.copytree(llm_folder, folder)
+    (folder / "chat_template.jinja").write_text("{% for m in messages %}{{ m.content }}{% endfor %}")
+    judge = build_judge(str(folder), "", torch.device("cpu"))
+    assert judge.scores(["Audio: speech"], [ClipFacts(domain="speech")]) == [0.0], "noise is no verdict"
+
+
 def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
     from uniaudio.codec.text_llm import load_model
 
@@ -203,3 +248,38 @@ def test_a_real_language_model_learns_to_read_real_audio(new_codec, short, train
     values = [metric.value for metric in metrics if metric.name == "held_out_loss"]
     print(f"held-out loss {values[0]:.3f} -> {values[-1]:.3f} nats a token")
     assert values[-1] < 0.9 * values[0]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3_600)
+def test_grpo_raises_the_reward_of_a_real_language_model_on_real_audio(
+    new_codec, short, train_clips, held_out_clips
+) -> None:
+    """SFT, then GRPO with the rule judge and no supervised loss, on four clips; the adapters and the projection alone."""
+    from dataclasses import replace
+
+    from uniaudio.codec.training import train_codec
+    from uniaudio.stages.codec_phases import codec_phases
+
+    folder = os.environ.get("UNIAUDIO_TEXT_MODEL", "")
+    if not folder:
+        pytest.skip("no language model: set UNIAUDIO_TEXT_MODEL to the folder of one, such as SmolLM2-135M")
+    shared = {"text_model": folder, "tasks": ("analysis",), "crop_samples": 192_000, "num_clips": 4, "num_held_out": 2}
+    reasoning, grpo = codec_phases(("reasoning", "grpo"))
+    settings = {"num_rollouts": 6, "max_answer_tokens": 32, "num_frozen_steps": 24, "num_inner_steps": 2}
+    phases = [
+        replace(short(reasoning, 32, **shared), num_unquantized_steps=8, learning_rate=1e-3),
+        replace(
+            short(grpo, 24, **shared, log_every=2, grpo=replace(grpo.grpo, **settings, sft_weight=0.0)),
+            learning_rate=3e-4,
+        ),
+    ]
+    metrics = train_codec(new_codec(), phases, train_clips[:4], held_out_clips)
+    rewards = [metric.value for metric in metrics if metric.name == "reward"]
+    distances = [metric.value for metric in metrics if metric.name == "kl"]
+    held_out = [1 - one.value for one in metrics if (one.phase, one.name) == ("grpo", "held_out_loss")]
+    print(f"rewards {', '.join(f'{value:.3f}' for value in rewards)}; distance {distances[-1]:.4f} nats a token")
+    print(f"held out {held_out[0]:.3f} -> {held_out[-1]:.3f}")
+    before, after = sum(rewards[:4]) / 4, sum(rewards[-4:]) / 4
+    print(f"reward {before:.3f} -> {after:.3f}")
+    assert after > before + 0.03

@@ -1,0 +1,70 @@
+"""What codec training and evaluation hold out is never trained on under another name."""
+
+import numpy as np
+import pytest
+from uniaudio_pipelines.annotated_to_codec.clips import TrainingAudio, load_training_audio
+from uniaudio_pipelines.edge import run_edge
+from uniaudio_pipelines.raw_to_annotated.job import RawToAnnotated
+from uniaudio_pipelines.raw_to_annotated.worker import AnnotateWorker
+from uniaudio_pipelines.source_to_raw.job import SourceToRaw
+from uniaudio_pipelines.source_to_raw.worker import RawWorker
+from uniaudio_schemas.annotated import Annotated
+from uniaudio_schemas.store import Store
+
+from uniaudio.codec.evaluate import held_out_clips
+
+soundfile = pytest.importorskip("soundfile")
+NUM_SOUNDS, RATE = 80, 16_000
+
+
+@pytest.fixture(scope="module")
+def twice(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """A store of sounds, every second of them twice, as files of another container and loudness; splits go by file."""
+    root = tmp_path_factory.mktemp("twice")
+    corpus = root / "source" / "sounds"
+    corpus.mkdir(parents=True)
+    lines = []
+    for number in range(NUM_SOUNDS):
+        noise = np.random.default_rng(number).standard_normal(RATE // 2 + 1_600 * (number % 40))
+        sound = 0.1 * np.convolve(noise, np.hanning(4 + 3 * number), "same") / (1 + number)
+        for name, loudness in ((f"{number}.wav", 1.0), (f"{number}.flac", 0.5))[: 1 + number % 2]:
+            soundfile.write(corpus / name, loudness * sound, RATE)
+            lines.append(f'{{"path": "{name}", "domain": "sound", "given_title": "{name}"}}')
+    (corpus / "metadata.jsonl").write_text("\n".join(lines) + "\n")
+    store = Store(root / "store")
+    run_edge(store, SourceToRaw(source=str(root / "source")), RawWorker, num_workers=0)
+    run_edge(store, RawToAnnotated(annotators=("source_caption",)), AnnotateWorker, num_workers=0)
+    return store
+
+
+def rows(store: Store) -> list[Annotated]:
+    manifest = store.head("annotated")
+    assert manifest is not None
+    return list(store.rows(manifest, Annotated))
+
+
+def load(store: Store) -> TrainingAudio:
+    annotated, raw = store.head("annotated"), store.head("raw")
+    assert annotated is not None and raw is not None
+    return load_training_audio(store, annotated, raw, max_clip_s=8.0, max_hours=1.0)
+
+
+def test_training_holds_out_no_clip_that_it_trains_on_under_another_name(twice: Store) -> None:
+    audio = load(twice)
+    clips = {row.clip_id: row for row in rows(twice)}
+    trained = {row.duplicate_cluster for row in clips.values() if row.split == "train"}
+    validated = [row for row in clips.values() if row.split == "val"]
+    copies = {row.clip_id for row in validated if row.duplicate_cluster in trained}
+    assert copies and len(copies) < len(validated), "this corpus shows nothing"
+    assert {clip_id for clip_id, reason, _ in audio.dropped if reason == "copy"} == copies
+    assert len(audio.held_out) == len(validated) - len(copies)
+    assert len(audio.train) == sum(row.split == "train" for row in clips.values())
+
+
+def test_evaluation_hears_no_clip_that_was_trained_on_under_another_name(twice: Store) -> None:
+    annotated = rows(twice)
+    trained = {row.duplicate_cluster for row in annotated if row.split == "train"}
+    tested = {row.clip_id for row in annotated if row.split == "test"}
+    copies = {row.clip_id for row in annotated if row.split == "test" and row.duplicate_cluster in trained}
+    assert copies and copies < tested, "this corpus shows nothing"
+    assert {clip.clip_id for clip in held_out_clips(twice.root, 100)} == tested - copies
