@@ -35,14 +35,19 @@ def a_stack(num_layers: int, width: int) -> StackConfig:
 def a_csm(width: int) -> Any:
     from transformers import CsmConfig, CsmDepthDecoderConfig, CsmForConditionalGeneration
 
-    shared = {
+    stack = a_stack(TOTAL_LAYERS, width)
+    shared: dict[str, Any] = {
         "num_codebooks": 8,
         "vocab_size": VOCABULARY.audio_size,
-        "num_attention_heads": 8,
-        "num_key_value_heads": 2,
+        "hidden_size": stack.width,
+        "intermediate_size": stack.mlp_width,
+        "num_attention_heads": stack.num_heads,
+        "num_key_value_heads": stack.num_kv_heads,
+        "head_dim": stack.head_size,
     }
-    shared |= {"hidden_size": 512, "intermediate_size": 1536, "head_dim": 64}
-    depth = CsmDepthDecoderConfig(**shared, backbone_hidden_size=512, num_hidden_layers=4, max_position_embeddings=9)
+    depth = CsmDepthDecoderConfig(
+        **shared, backbone_hidden_size=width, num_hidden_layers=DEPTH_LAYERS, max_position_embeddings=9
+    )
     config = CsmConfig(
         **shared, text_vocab_size=2048, num_hidden_layers=TOTAL_LAYERS, depth_decoder_config=depth.to_dict(),
         pad_token_id=0, bos_token_id=1, audio_token_id=2, audio_eos_token_id=3, codebook_pad_token_id=2058,
