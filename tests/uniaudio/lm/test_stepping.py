@@ -1,5 +1,8 @@
 """Single positions over laid-out weights are the same function as the stack itself."""
 
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
 import torch
 
@@ -7,8 +10,10 @@ from uniaudio.lm import stepping
 from uniaudio.lm.blocks import Attend, Stack
 from uniaudio.lm.cache import KVCache
 from uniaudio.lm.config import RopeConfig, StackConfig
+from uniaudio.lm.generate import generate
 from uniaudio.lm.rope import rotation
 from uniaudio.lm.stepping import BLOCKS, COLUMNS, PLAIN, Matrix, StackSteps
+from uniaudio.training.doubles import tiny_lm, tiny_vocabulary
 
 CONFIG = StackConfig(num_layers=2, width=32, num_heads=4, num_kv_heads=2, head_size=8, mlp_width=48)
 
@@ -65,6 +70,27 @@ def test_laid_out_weights_follow_the_weights(
     with torch.no_grad():
         linear.weight.mul_(2)
     torch.testing.assert_close(Matrix(linear, num_rows, may_copy=may_copy)(x), linear(x))
+
+
+@pytest.mark.parametrize("num_rows", [1, 3])
+def test_greedy_answers_are_those_of_weights_left_as_they_lie(num_rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    vocabulary = tiny_vocabulary()
+    model = tiny_lm().eval().requires_grad_(False)
+    ids = np.zeros((6, 9), np.int64)
+    prompts = []
+    for row in range(num_rows):
+        ids[:, 8] = np.random.default_rng(row).integers(0, 200, len(ids))
+        prompts.append(SimpleNamespace(ids=ids[: 6 - row].copy(), is_audio=np.zeros(6 - row, bool)))
+
+    def answers() -> list[list[list[int]]]:
+        made = generate(model, prompts, vocabulary=vocabulary, mode=("text", "audio")[num_rows > 1], max_frames=12)
+        return [[segment.ids.tolist() for segment in answer.segments] for answer in made]
+
+    monkeypatch.setattr(stepping, "MIN_BLOCKED", 0)
+    laid_out = answers()
+    monkeypatch.setattr(stepping, "_layout_of", lambda _weight, _num_rows: PLAIN)
+    assert answers() == laid_out
+    assert any(any(segments) for segments in laid_out)
 
 
 def test_small_matrices_of_several_rows_stay_as_they_are(stack: Stack) -> None:
