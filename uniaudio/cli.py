@@ -14,6 +14,7 @@ from uniaudio_schemas.errors import UniaudioError
 from uniaudio.codec import cli as codec
 from uniaudio.lm import cli as lm
 from uniaudio.run import cli as run
+from uniaudio.run import score_cli as score
 
 COMMANDS_GROUP = "uniaudio.commands"
 
@@ -24,6 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
         prog="uniaudio", description="An open UniAudio 2.0: from raw audio to a text-and-audio model."
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    score.add_command(commands)
     for layer in (run, codec, lm):
         layer.add_commands(commands)
     for entry_point in sorted(entry_points(group=COMMANDS_GROUP), key=lambda found: found.name):

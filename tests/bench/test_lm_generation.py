@@ -3,8 +3,9 @@
     pytest -m bench -s tests/bench/test_lm_generation.py
 
 Csm has our shape (a backbone, and a depth decoder over 8 codebooks), so it gets the same depth decoder and as many layers
-as our backbone and experts together. Dia has no depth decoder, and predicts all channels of a frame at once: it gets the
-same number of parameters a frame reads, in its decoder.
+as our backbone and experts together. Dia has no depth decoder, and predicts all channels of a frame at once: it gets as
+many channels and codes, and the same number of parameters a frame reads, in its decoder. The floor is what reading these
+weights once a frame costs, at the rate at which this machine sums a long vector.
 """
 
 from typing import Any
@@ -16,6 +17,7 @@ from tests.bench.lm_shapes import a_prompt, a_vocabulary, build, config_of, fill
 from uniaudio.audio.torchaudio_cpu import import_torchaudio
 from uniaudio.lm.config import StackConfig
 from uniaudio.lm.generate import generate
+from uniaudio.lm.model import UniAudioLM
 
 pytestmark = pytest.mark.bench
 NUM_FRAMES, NUM_PROMPT = 24, 32
@@ -35,14 +37,19 @@ def a_stack(num_layers: int, width: int) -> StackConfig:
 def a_csm(width: int) -> Any:
     from transformers import CsmConfig, CsmDepthDecoderConfig, CsmForConditionalGeneration
 
-    shared = {
+    stack = a_stack(TOTAL_LAYERS, width)
+    shared: dict[str, Any] = {
         "num_codebooks": 8,
         "vocab_size": VOCABULARY.audio_size,
-        "num_attention_heads": 8,
-        "num_key_value_heads": 2,
+        "hidden_size": stack.width,
+        "intermediate_size": stack.mlp_width,
+        "num_attention_heads": stack.num_heads,
+        "num_key_value_heads": stack.num_kv_heads,
+        "head_dim": stack.head_size,
     }
-    shared |= {"hidden_size": 512, "intermediate_size": 1536, "head_dim": 64}
-    depth = CsmDepthDecoderConfig(**shared, backbone_hidden_size=512, num_hidden_layers=4, max_position_embeddings=9)
+    depth = CsmDepthDecoderConfig(
+        **shared, backbone_hidden_size=width, num_hidden_layers=DEPTH_LAYERS, max_position_embeddings=9
+    )
     config = CsmConfig(
         **shared, text_vocab_size=2048, num_hidden_layers=TOTAL_LAYERS, depth_decoder_config=depth.to_dict(),
         pad_token_id=0, bos_token_id=1, audio_token_id=2, audio_eos_token_id=3, codebook_pad_token_id=2058,
@@ -65,25 +72,42 @@ def a_dia(width: int) -> Any:
     decoder = DiaDecoderConfig(
         num_hidden_layers=layers, hidden_size=width, intermediate_size=3 * width, num_attention_heads=heads,
         num_key_value_heads=heads // 4, head_dim=32, cross_num_attention_heads=heads, cross_head_dim=32,
-        cross_num_key_value_heads=heads, cross_hidden_size=width,
+        cross_num_key_value_heads=heads, cross_hidden_size=width, vocab_size=VOCABULARY.audio_size, num_channels=8,
     )  # fmt: skip
     encoder = DiaEncoderConfig(
         num_hidden_layers=2, hidden_size=width, num_attention_heads=heads, num_key_value_heads=heads, head_dim=32,
         intermediate_size=3 * width,
     )  # fmt: skip
-    config = DiaConfig(encoder_config=encoder.to_dict(), decoder_config=decoder.to_dict())
+    config = DiaConfig(
+        encoder_config=encoder.to_dict(), decoder_config=decoder.to_dict(), delay_pattern=[0, *range(8, 15)]
+    )
     model = DiaForConditionalGeneration(config).eval().requires_grad_(False)
     fill(model)
     return model
 
 
+def bytes_of_a_frame(model: UniAudioLM) -> int:
+    """Weights that one frame reads: the trunk once, projection and depth decoder once a codebook, each head once."""
+    trunk = model.num_parameters(["backbone", "understanding_expert", "generation_expert"])
+    read = trunk + 8 * model.num_parameters(["projection", "local_decoder"]) + model.num_parameters(["audio_head"])
+    return read * model.text_head.weight.element_size()
+
+
+def bytes_a_second() -> float:
+    vector = torch.ones(1 << 26)
+    return 4 * len(vector) / seconds(vector.sum)[0]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
 @pytest.mark.parametrize(("width", "batch"), [(128, 1), (128, 8), (512, 1), (512, 8)])
-def test_frames_per_cpu_second_against_csm_and_dia(width: int, batch: int, capsys: pytest.CaptureFixture[str]) -> None:
+def test_frames_per_cpu_second_against_csm_and_dia(
+    width: int, batch: int, dtype: torch.dtype, capsys: pytest.CaptureFixture[str]
+) -> None:
     pytest.importorskip("transformers")
     import_torchaudio()
     torch.manual_seed(0)
     shape = config_of(VOCABULARY, a_stack(NUM_LAYERS, width), a_stack(DEPTH_LAYERS, width), EXPERTS)
-    ours, csm, dia = build(shape), a_csm(width), a_dia(width)
+    ours, csm, dia = build(shape, dtype), a_csm(width).to(dtype), a_dia(width).to(dtype)
     prompt = a_prompt(NUM_PROMPT, 0, VOCABULARY)
     text = torch.randint(4, 255, (batch, NUM_PROMPT))
     counts: dict[str, int] = {}
@@ -103,9 +127,11 @@ def test_frames_per_cpu_second_against_csm_and_dia(width: int, batch: int, capsy
 
     times = dict(zip(("ours", "csm", "dia"), seconds(run_ours, run_csm, run_dia, turns=2), strict=True))
     rates = {name: counts[name] / times[name] for name in times}
+    floor = bytes_of_a_frame(ours) / bytes_a_second()
     with capsys.disabled():
         print(
-            f"\nwidth {width}, batch {batch}: {rates['ours']:.1f} frames a CPU-second, Csm {rates['csm']:.1f} "
+            f"\n{dtype}, width {width}, batch {batch}, {floor * 1e3:.1f} ms to read a frame's weights, "
+            f"{1e3 * times['ours'] / NUM_FRAMES:.1f} ms a step: {rates['ours']:.1f} frames a CPU-second, Csm {rates['csm']:.1f} "
             f"({rates['ours'] / rates['csm']:.2f} times), Dia {rates['dia']:.1f} ({rates['ours'] / rates['dia']:.2f} times)"
         )
     assert counts["ours"] == batch * NUM_FRAMES

@@ -3,7 +3,9 @@
 Shapes: B batch, S positions, K keys, D width, H query heads, G key and value heads, E head size.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -110,9 +112,14 @@ class Stack(nn.Module):
         self.gradient_checkpointing = False
 
     def forward(self, x_BSD: Tensor, attend: Attend, cache: KVCache | None = None) -> Tensor:
+        if cache is not None and cache.steps is not None and attend.slots is not None and x_BSD.shape[1] == 1:
+            return cache.steps(x_BSD, attend, cache)
         for layer, block in enumerate(self.layers):
             if self.gradient_checkpointing and torch.is_grad_enabled():
                 x_BSD = checkpoint(block, x_BSD, attend, cache, layer, use_reentrant=False)
             else:
                 x_BSD = block(x_BSD, attend, cache, layer)
         return self.norm(x_BSD)
+
+    def blocks(self) -> Iterator[Block]:
+        return (cast(Block, block) for block in self.layers)

@@ -6,19 +6,25 @@ the same keys alone and batched.
 Shapes: B batch, S new positions, L slots, G key and value heads, E head size.
 """
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
 from uniaudio.lm.config import StackConfig
+from uniaudio.lm.stepping import StackSteps
 
 
 class KVCache:
-    """Keys and values of one stack, `[layers, B, G, L, E]`."""
+    """Keys and values of one stack, `[layers, B, G, L, E]`; `steps` is how single positions go through it."""
 
-    def __init__(self, config: StackConfig, batch_size: int, num_slots: int, like: Tensor) -> None:
+    def __init__(
+        self, config: StackConfig, batch_size: int, num_slots: int, like: Tensor, steps: StackSteps | None = None
+    ) -> None:
         shape = (config.num_layers, batch_size, config.num_kv_heads, num_slots, config.head_size)
         self.keys = like.new_zeros(shape)
         self.values = like.new_zeros(shape)
+        self.steps = steps
 
     def put(
         self, layer: int, key_BGSE: Tensor, value_BGSE: Tensor, slots: Tensor | int | None
@@ -51,6 +57,11 @@ class ModelCache:
         self.stacks = {name: KVCache(config, batch_size, num_slots, like) for name, config in stacks.items()}
         self.num_slots = num_slots
         self.num_used = 0
+
+    def step_with(self, steps: Mapping[str, StackSteps]) -> None:
+        """From here on single positions go through `steps`, by name of the stack."""
+        for name, stack in self.stacks.items():
+            stack.steps = steps.get(name)
 
     def select(self, rows: Tensor) -> None:
         """Keeps `rows` of every stack."""

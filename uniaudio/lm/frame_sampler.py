@@ -16,17 +16,21 @@ from uniaudio.lm.grammar import Grammar
 from uniaudio.lm.model import UniAudioLM
 from uniaudio.lm.repetition import penalize
 from uniaudio.lm.sampling import Sampling, guide, sample
+from uniaudio.lm.stepping import StackSteps
 
 
 class FrameSampler:
-    """Draws legal frames of either kind."""
+    """Draws legal frames of either kind, for about `num_rows` rows at once."""
 
-    def __init__(self, model: UniAudioLM, grammar: Grammar, sampling: Sampling) -> None:
+    def __init__(self, model: UniAudioLM, grammar: Grammar, sampling: Sampling, num_rows: int = 1) -> None:
         self.model, self.sampling = model, sampling
         self.kinds = {kind: index for index, kind in enumerate(grammar.frames)}
         device = model.device
         masks = [[grammar.code_mask(kind, device, with_end=end) for kind in self.kinds] for end in (False, True)]
         self.legal_2KV = torch.stack([torch.stack(row) for row in masks])
+        num_rows *= 2 if sampling.is_guided else 1
+        self.steps = StackSteps(model.local_decoder.stack, num_rows, may_copy=True)
+        self.rotations = model.local_decoder.rotations(device)
         self.end_K = torch.tensor([grammar.frames[kind].end for kind in self.kinds], device=device)
 
     def sample(
@@ -51,7 +55,7 @@ class FrameSampler:
         """The codes `[N, Q]` int64 of frames of kind `kind_N` (0, 1), which may end where `may_end_N` (bool)."""
         first_NV, rest_NV = self.legal_2KV[may_end_N.long(), kind_N], self.legal_2KV[0, kind_N]
         end_N = self.end_K[kind_N]
-        cache = self.model.local_decoder.allocate_cache(len(hidden_ND), hidden_ND)
+        cache = self.model.local_decoder.allocate_cache(len(hidden_ND), hidden_ND, self.steps)
         num_copies = 2 if self.sampling.is_guided else 1
         codes: list[Tensor] = []
         for codebook in range(self.model.config.num_codebooks):
@@ -67,7 +71,7 @@ class FrameSampler:
 
     def _logits(self, hidden_ND: Tensor, codebook: int, cache: KVCache) -> Tensor:
         """Logits `[N, V]` of one codebook, guided where that is asked for."""
-        out_NC = self.model.local_decoder.step(self.model.projection(hidden_ND), codebook, cache)
+        out_NC = self.model.local_decoder.step(self.model.projection(hidden_ND), codebook, cache, self.rotations)
         logits_NV = self.model.audio_head.codebook(out_NC, codebook)
         return guide(logits_NV, self.sampling.cfg_scale) if self.sampling.is_guided else logits_NV
 

@@ -13,6 +13,7 @@ from uniaudio.lm.blocks import Attend, Stack
 from uniaudio.lm.cache import KVCache
 from uniaudio.lm.config import LMConfig
 from uniaudio.lm.rope import Rotation, rotation
+from uniaudio.lm.stepping import StackSteps
 
 
 class LocalDecoder(nn.Module):
@@ -28,14 +29,22 @@ class LocalDecoder(nn.Module):
         positions_1Q = torch.arange(x_NQC.shape[1], device=x_NQC.device)[None]
         return self.stack(x_NQC, Attend(self._rotation(positions_1Q)))
 
-    def allocate_cache(self, num_frames: int, like: Tensor) -> KVCache:
+    def allocate_cache(self, num_frames: int, like: Tensor, steps: StackSteps | None = None) -> KVCache:
         """A cache for the codebooks of `num_frames` frames."""
-        return KVCache(self.config.local_decoder, num_frames, self.config.num_codebooks, like)
+        return KVCache(self.config.local_decoder, num_frames, self.config.num_codebooks, like, steps)
 
-    def step(self, x_NC: Tensor, codebook: int, cache: KVCache) -> Tensor:
-        """One codebook of all frames: `[N, C]` -> `[N, C]`."""
-        position_11 = torch.full((1, 1), codebook, device=x_NC.device)
-        attend = Attend(self._rotation(position_11), slots=codebook, num_keys=codebook + 1)
+    def rotations(self, device: torch.device) -> list[Rotation]:
+        """Of every codebook."""
+        whole = self._rotation(torch.arange(self.config.num_codebooks, device=device)[None])
+        return [
+            Rotation(cos=whole.cos[:, :, at : at + 1], sin=whole.sin[:, :, at : at + 1])
+            for at in range(self.config.num_codebooks)
+        ]
+
+    def step(self, x_NC: Tensor, codebook: int, cache: KVCache, rotations: list[Rotation] | None = None) -> Tensor:
+        """One codebook of all frames: `[N, C]` -> `[N, C]`; `rotations` are those of `rotations()`."""
+        turn = (rotations or self.rotations(x_NC.device))[codebook]
+        attend = Attend(turn, slots=codebook, num_keys=codebook + 1)
         return self.stack(x_NC[:, None], attend, cache)[:, 0]
 
     def _rotation(self, positions_1Q: Tensor) -> Rotation:

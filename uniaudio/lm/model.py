@@ -28,6 +28,7 @@ from uniaudio.lm.initialize import initialize
 from uniaudio.lm.local_decoder import AudioHead, LocalDecoder
 from uniaudio.lm.masks import packed_mask, packed_positions
 from uniaudio.lm.rope import rotation
+from uniaudio.lm.stepping import MAX_COPIED, StackSteps
 
 
 class UniAudioLM(nn.Module):
@@ -112,6 +113,13 @@ class UniAudioLM(nn.Module):
             stacks["understanding_expert"] = self.config.understanding_expert
             stacks["generation_expert"] = self.config.generation_expert
         return ModelCache(stacks, batch_size, num_slots, self.text_embedding.weight.detach())
+
+    def trunk_steps(self, num_rows: int) -> dict[str, StackSteps]:
+        """How single positions go through the trunk's stacks, by name, when about `num_rows` rows are decoded."""
+        may_copy = self.num_parameters() <= MAX_COPIED
+        experts = (("understanding_expert", self.understanding_expert), ("generation_expert", self.generation_expert))
+        stacks = {"backbone": self.backbone} | {name: each.stack for name, each in experts if each.stack is not None}
+        return {name: StackSteps(stack, num_rows, may_copy=may_copy) for name, stack in stacks.items()}
 
     def set_gradient_checkpointing(self, enabled: bool) -> None:
         """Recompute each block in the backward pass instead of keeping its activations."""

@@ -19,6 +19,7 @@ from typing import Any
 from uniaudio_schemas.errors import UsageError
 
 from uniaudio.run.arguments import add_model_options, add_sampling_options, answer_options, model_path
+from uniaudio.run.inputs import add_input_options, requests_of
 
 _PROGRESS_S = 2.0
 """Seconds between lines of progress."""
@@ -31,21 +32,7 @@ def add_commands(commands: Any) -> None:
     tasks.set_defaults(run=_tasks)
     run = commands.add_parser("run", help="let a trained model do a task: transcribe, speak, caption, answer, …")
     run.set_defaults(run=_run)
-    run.add_argument("task", metavar="TASK", help="a name or alias that `uniaudio tasks` lists")
-    run.add_argument(
-        "inputs", nargs="*", metavar="INPUT", help="audio files, folders or globs; texts: a .txt, a line each"
-    )
-    run.add_argument("--text", default="", help="what to say, or to ask")
-    run.add_argument("--style", default="", help="how to say it (instruct_tts)")
-    run.add_argument("--voice", help="clip of the voice to speak in (prompt_tts)")
-    run.add_argument(
-        "--example",
-        nargs="+",
-        action="append",
-        default=[],
-        metavar="PART",
-        help="a solved example, its parts in order; may be repeated",
-    )
+    add_input_options(run)
     run.add_argument("--out", type=Path, help="where audio goes: a .wav or .flac file; a folder for several inputs")
     run.add_argument("--jsonl", type=Path, help="write JSON lines to this file (- is standard output)")
     run.add_argument("--stream", action="store_true", help="print text as it is written")
@@ -82,7 +69,7 @@ def _run(options: argparse.Namespace) -> int:
     from uniaudio.tasks import find_task
 
     task = find_task(options.task)
-    requests = _requests(options, task)
+    requests = requests_of(options, task)
     writes_audio = "reconstruction" in plan_of_task(task)
     outputs = _output_paths(options, [request.name for request in requests]) if writes_audio else []
     if options.stream and (len(requests) > 1 or options.jsonl):
@@ -124,54 +111,6 @@ def _answers(model: Any, task: Any, requests: Sequence[Any], options: argparse.N
 
         batch = requests[first : first + options.batch]
         yield from model.run_all(task.name, batch, answer_options(options, first, task), progress)
-
-
-def _requests(options: argparse.Namespace, task: Any) -> list[Any]:
-    from uniaudio.run.request import Request, needs_audio
-
-    shared = {
-        "style": options.style,
-        "voice": options.voice,
-        "examples": tuple(tuple(example) for example in options.example),
-    }
-    if needs_audio(task):
-        paths = [path for given in options.inputs for path in _files(given)]
-        if not paths:
-            raise UsageError(f"Task {task.name} needs audio: name files, folders or globs as INPUT.")
-        return [Request(audio=path, text=options.text, name=str(path), **shared) for path in paths]
-    texts = [line for given in options.inputs for line in _text_lines(Path(given), task.name)]
-    if texts and options.text:
-        raise UsageError("`--text` must not be given beside a file of texts.")
-    if not texts:
-        return [Request(text=options.text, name=task.name, **shared)]
-    return [Request(text=text, name=f"{task.name}-{number:04}", **shared) for number, text in enumerate(texts)]
-
-
-def _files(given: str) -> list[Path]:
-    """A file, the audio files below a folder, or what a glob finds; in order of name."""
-    from uniaudio.audio.read import audio_suffixes
-
-    path = Path(given)
-    if path.is_dir():
-        found = sorted(file for file in path.rglob("*") if file.suffix.lower() in audio_suffixes() and file.is_file())
-    elif path.exists() or not any(letter in given for letter in "*?["):
-        return [path]
-    else:
-        root = Path(path.anchor or ".")
-        found = sorted(file for file in root.glob(str(path.relative_to(path.anchor))) if file.is_file())
-    if not found:
-        raise UsageError(f"INPUT must lead to audio files, but {given} leads to none.")
-    return found
-
-
-def _text_lines(path: Path, task: str) -> list[str]:
-    if path.suffix.lower() != ".txt":
-        raise UsageError(f"Task {task} takes no audio but `--text`, or a .txt file with a text a line, but got {path}.")
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: cannot be read as text ({error}).") from error
-    return [line for line in lines if line.strip()]
 
 
 def _output_paths(options: argparse.Namespace, names: Sequence[str]) -> list[Path]:

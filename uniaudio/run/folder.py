@@ -64,6 +64,11 @@ def write_about(folder: Path, tasks: Iterable[str], codec_fingerprint: str) -> N
     (folder / ABOUT_FILE).write_text(json.dumps(about, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
+def codec_fingerprint_of(folder: Path) -> str:
+    """Of the codec whose codes the model in `folder` was trained on; empty where that is not known."""
+    return str(_read_about(folder / ABOUT_FILE)["codec_fingerprint"])
+
+
 def copy_tokenizer(source: Path, folder: Path) -> None:
     """Puts the tokenizer of `source` into a model's folder."""
     (folder / TOKENIZER_FOLDER).mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,7 @@
 """Train the language model on sequences, stage after stage, each under Ray Train.
 
-Reads    sequences, checkpoint (the stage before), the folder of a text model in place of `text_warmup`, codec to distil
+Reads    sequences, checkpoint (the stage before), codec to distil,
+         the folder of a text model in place of `text_warmup`, or of a whole model in place of a checkpoint
 Writes   checkpoint: one version a stage, behind the ref of the stage's name and behind `latest`
 Runs on  `num_workers` workers of Ray Train, with a GPU each where the job asks for it
 Row in   {"sequence_id": "a3…", "mixture": "asr", "segments": […], "audio_ids": […], "text_ids": […]}

@@ -34,6 +34,8 @@ class DueStage:
     """Version of the checkpoint it starts from; None: freshly drawn weights."""
     backbone: str = ""
     """Folder of the text model that replaces the backbone of the freshly drawn weights; empty: none does."""
+    model: str = ""
+    """Folder of the whole model that it starts from in place of a checkpoint; empty: of none."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,6 +57,9 @@ class SequencesToCheckpoint:
     backbone: str = ""
     """Folder of a LlamaForCausalLM with its tokenizer.json, readable by every worker, that `stage1` starts from instead
     of `text_warmup`; the sequences must be of its tokenizer. Experts and local decoder are those of `size`."""
+    model: str = ""
+    """Folder of a whole model (`uniaudio lm import`, `uniaudio lm export`), readable by every worker, that the first of
+    `stages` starts from; its vocabulary must be that of the sequences. Its shapes are its own, `size` is the stages'."""
     distillation_weight: float = 0.0
     """Of the semantic distillation loss of `stage1`; 0 leaves it out."""
     num_workers: int = 1
@@ -80,9 +85,9 @@ class SequencesToCheckpoint:
         _check_size(start, self.size)
         for name in self.learnable(sequences):
             stage = self.stage(name)
-            backbone = self.backbone if start is None else ""
-            plan = self._plan(stage, sequences, start, backbone)
-            yield DueStage(stage=stage, plan=plan, sequences=sequences, parent=start, backbone=backbone)
+            backbone, model = (self.backbone, self.model) if start is None else ("", "")
+            plan = self._plan(stage, sequences, start, backbone, model)
+            yield DueStage(stage=stage, plan=plan, sequences=sequences, parent=start, backbone=backbone, model=model)
             start = store.version(self.WRITES, plan.plan_id)
             if start is None:
                 return
@@ -110,8 +115,8 @@ class SequencesToCheckpoint:
             for name in self.stages
             if not self.stage(name).draws_from(groups)
         }
-        if self.backbone and WARM_UP in self.stages:
-            reasons[WARM_UP] = "the backbone has learned text already"
+        if (self.backbone or self.model) and WARM_UP in self.stages:
+            reasons[WARM_UP] = f"the {'backbone' if self.backbone else 'model'} has learned text already"
         return reasons
 
     def stage(self, name: str) -> StageConfig:
@@ -125,12 +130,12 @@ class SequencesToCheckpoint:
 
     def _start(self, store: Store) -> Manifest | None:
         before = stage_before(self.stages[0])
-        if self.backbone and before in (None, WARM_UP):
+        if self.model or (self.backbone and before in (None, WARM_UP)):
             return None
         ref = self.parent or before
         return None if ref is None else parent(store, self.WRITES, "train-stage", ref)
 
-    def _plan(self, stage: StageConfig, sequences: Manifest, start: Manifest | None, backbone: str) -> Plan:
+    def _plan(self, stage: StageConfig, sequences: Manifest, start: Manifest | None, backbone: str, model: str) -> Plan:
         parents = {"sequences": sequences.content_id}
         # Two codecs may give the same codes, and so the same sequences; the checkpoint names its codec.
         parents |= {kind: content_id for kind, content_id in sequences.parents.items() if kind == "codec"}
@@ -140,6 +145,8 @@ class SequencesToCheckpoint:
         if backbone:
             _check_tokenizer(backbone, sequences)
             parameters["backbone"] = hash_folder(backbone, "backbone")
+        if model:
+            parameters["model"] = hash_folder(model, "model")
         # Through JSON types only: tuples would not survive the manifest.
         described = {name: _plain(value) for name, value in asdict(stage).items()}
         return Plan(
@@ -162,8 +169,9 @@ class SequencesToCheckpoint:
             )
         if self.num_workers < 1:
             raise UsageError(f"`num_workers` must be 1 or more, but is {self.num_workers}.")
-        if self.parent and self.backbone:
-            raise UsageError(f"`backbone` must be empty where a `parent` is named, but they are both ({self.parent}).")
+        starts = [name for name in ("parent", "backbone", "model") if getattr(self, name)]
+        if len(starts) > 1:
+            raise UsageError(f"`{starts[1]}` must be empty where a `{starts[0]}` is named: a stage starts from one.")
 
 
 def _check_tokenizer(backbone: str, sequences: Manifest) -> None:

@@ -1,6 +1,6 @@
 """What a stage starts from: a model with its first weights, the stage's data, and the teacher where it distils.
 
-Reads    sequences; the parent's weights, or the folder of a text model; the codec where the stage distils
+Reads    sequences; the parent's weights, or the folder of a text or a whole model; the codec where the stage distils
 """
 
 import json
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from uniaudio_schemas.checkpoint import Checkpoint
-from uniaudio_schemas.errors import StoreError, UsageError
+from uniaudio_schemas.errors import FingerprintError, StoreError, UsageError
 from uniaudio_schemas.manifest import Manifest
 from uniaudio_schemas.store import Store
 
@@ -60,6 +60,27 @@ def check_start(store: Store, job: SequencesToCheckpoint, due: DueStage) -> None
 
         num_text_rows(due.backbone)
         llama_config(due.backbone, LMConfig.preset(job.size, Vocabulary()))
+    if due.model:
+        _check_model(Path(due.model), store, due.sequences)
+
+
+def _check_model(folder: Path, store: Store, manifest: Manifest) -> None:
+    """Ids of another vocabulary, and codes of another codec, would be noise to it, and nothing else would notice."""
+    from uniaudio.lm.weights import read_config
+    from uniaudio.run.folder import codec_fingerprint_of
+    from uniaudio.training.sequence_set import SequenceSet
+
+    sequences = SequenceSet.open(store, manifest)
+    for name, found in (
+        ("vocabulary_fingerprint", read_config(folder).vocabulary_fingerprint),
+        ("codec_fingerprint", codec_fingerprint_of(folder)),
+    ):
+        wanted = sequences.required_metadata(name)
+        if found and found != wanted:
+            raise FingerprintError(
+                f"`model` must have the {name} of the sequences ({wanted[:12]}), but {folder} has {found[:12]}: "
+                "build the sequences with its tokenizer and the tokens with its codec first."
+            )
 
 
 def start_of(store: Store, config: dict[str, Any], stage: StageConfig) -> Start:
@@ -106,10 +127,14 @@ def _model_of(store: Store, row: Checkpoint) -> "UniAudioLM":
 
 
 def _first_model(config: dict[str, Any], vocabulary: "Vocabulary") -> "UniAudioLM":
+    import torch
+
     from uniaudio.lm.config import LMConfig
     from uniaudio.lm.model import UniAudioLM
     from uniaudio.lm.pretrained import from_llama
 
+    if config["model"]:
+        return UniAudioLM.load(config["model"], dtype=torch.float32)
     preset, seed = LMConfig.preset(config["size"], vocabulary), config["seed"]
     return (
         from_llama(Path(config["backbone"]), preset, seed=seed) if config["backbone"] else UniAudioLM(preset, seed=seed)

@@ -83,6 +83,7 @@ def worker_config(store: Store, job: SequencesToCheckpoint, due: DueStage) -> di
         "sequences_plan_id": due.sequences.plan_id,
         "parent_plan_id": due.parent.plan_id if due.parent else "",
         "backbone": due.backbone,
+        "model": due.model,
         "stage": asdict(due.stage),
         "size": job.size,
         "seed": job.seed,

@@ -122,3 +122,11 @@ def test_no_stage_distils_unless_asked() -> None:
 def test_unknown_names_are_refused(call) -> None:
     with pytest.raises(UsageError, match="must be one of"):
         call()
+
+
+def test_a_pretrained_backbone_learns_at_the_authors_rate_and_debug_stages_all_alike() -> None:
+    """At three times that rate SmolLM2 loses its text (`tests/bench/test_lm_text_kept.py`)."""
+    for size in ("starter", "paper_1b", "paper_3b"):
+        assert stage3_pretraining(size).learning_rate == 2e-4
+        assert stage4_sentences(size).learning_rate == 5e-5
+    assert {stage_config(name, "debug").learning_rate for name in STAGES} == {2e-3, 2e-3 / 4}
