@@ -32,7 +32,7 @@ def reconstruction(size: str = "debug") -> CodecPhase:
         crop_samples=115_200,
         learning_rate=1e-3,
         max_gradient_norm=2.0,
-        checkpoint_every=250,
+        checkpoint_every=200,
         log_every=100,
         num_held_out=48,
     )

@@ -36,7 +36,7 @@ def encoders(size: str = "debug") -> CodecPhase:
         num_targets=1_024,
         warmup_share=0.08,
         weight_decay=0.01,
-        checkpoint_every=250,
+        checkpoint_every=200,
         log_every=100,
         num_held_out=48,
     )
