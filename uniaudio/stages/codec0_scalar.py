@@ -31,7 +31,7 @@ def scalar(size: str = "debug") -> CodecPhase:
         learning_rate=1e-3,
         weight_decay=0.0,
         betas=(0.8, 0.99),
-        adversarial=AdversarialSettings(weight=1.0, feature_weight=2.0, channels=8, num_spectral_steps=36_000),
+        adversarial=AdversarialSettings(weight=1.0, feature_weight=2.0, channels=8, num_spectral_steps=38_000),
         checkpoint_every=200,
         log_every=100,
         num_held_out=48,
