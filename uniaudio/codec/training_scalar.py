@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from uniaudio.audio.frames import UNIT
 from uniaudio.codec.codec import ReasoningCodec
+from uniaudio.codec.config import LATENT_HOP
 from uniaudio.codec.discriminators import Discriminators, adversarial_loss, discriminator_loss, feature_loss
 from uniaudio.codec.losses import waveform_loss
 from uniaudio.codec.training_clips import ClipSet, Crop, step_generator
@@ -32,8 +33,11 @@ class ScalarObjective:
     def losses(self, step: int, share: Share) -> Losses:
         generator = step_generator(self.phase.seed, self.phase.name, step)
         crops = self.train.draw_crops(generator, self.phase.num_clips, self.phase.crop_samples // UNIT)
+        if step == 0 and self.phase.num_unquantized_steps:
+            # All crops on every worker, lest each starts from another scale.
+            self.codec.scalar.spread(self._waveforms(self.train, crops))
         recorded_BN = self._waveforms(self.train, crops[share.rank :: share.world_size])
-        decoded_BN = self.codec.scalar(recorded_BN)
+        decoded_BN = self._decoded(recorded_BN, step)
         spectral = waveform_loss(decoded_BN, recorded_BN)
         if self.discriminators is None or step < self.phase.adversarial.num_spectral_steps:
             return {"loss": spectral}
@@ -45,6 +49,13 @@ class ScalarObjective:
         clips = self.held_out_clips
         waveforms = [self._waveforms(clips, [crop]) for crop in first_crops(clips, self.phase)]
         return mean([waveform_loss(self.codec.scalar(waveform_BN), waveform_BN) for waveform_BN in waveforms])
+
+    def _decoded(self, recorded_BN: Tensor, step: int) -> Tensor:
+        """Through rounded latents; at first through noisy ones, which tell the encoder to stand out from the noise."""
+        if step >= self.phase.num_unquantized_steps:
+            return self.codec.scalar(recorded_BN)
+        shape = (len(recorded_BN), recorded_BN.shape[1] // LATENT_HOP, self.codec.config.scalar.latent_dim)
+        return self.codec.scalar.unrounded(recorded_BN, 2 * torch.rand(shape, device=recorded_BN.device) - 1)
 
     def _adversarial(
         self, discriminators: Discriminators, recorded_BN: Tensor, decoded_BN: Tensor, spectral: Tensor
