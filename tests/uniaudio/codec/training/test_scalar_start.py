@@ -22,13 +22,13 @@ def autoencoder() -> ScalarAutoencoder:
         return ScalarAutoencoder(CodecConfig.preset("debug").scalar)
 
 
-def test_most_fresh_latents_round_to_a_constant_and_spread_ones_do_not(autoencoder: ScalarAutoencoder) -> None:
+def test_fresh_latents_nearly_all_round_to_one_level_and_spread_ones_do_not(autoencoder: ScalarAutoencoder) -> None:
     waveform = torch.from_numpy(a_waveform(0.8))[None]
     with torch.no_grad():
         fresh = round_latents(autoencoder.encode(waveform)).std(dim=1)
         autoencoder.spread(waveform)
         latents = autoencoder.encode(waveform)
-    assert fresh.median() < 0.03
+    assert fresh.median() < 0.06
     assert round_latents(latents).std(dim=1).min() > 0.3
     assert latents.mean(dim=1).abs().max() < 0.2
 
