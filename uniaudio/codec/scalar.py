@@ -16,8 +16,6 @@ from uniaudio.codec.part_configs import ScalarConfig
 # Nineteen levels from -1 to 1 (released architecture).
 LEVELS_PER_UNIT = 9
 DILATIONS = (1, 3, 5, 7, 9)
-SPREAD = 0.7
-SMALLEST_DEVIATION = 1e-6
 
 
 class ScalarAutoencoder(nn.Module):
@@ -45,20 +43,6 @@ class ScalarAutoencoder(nn.Module):
         """`[B, N]` -> `[B, N]` through latents with noise in -1..1 as wide as rounding would move them."""
         latents_BTL = self.encode(waveform_BN) + noise_BTL / (2 * LEVELS_PER_UNIT)
         return self.decoder(latents_BTL.transpose(1, 2))
-
-    @torch.no_grad()
-    def spread(self, waveform_BN: Tensor) -> None:
-        """Scale and shift the encoder's last layer so that each latent of these waveforms has mean 0 and deviation
-        `SPREAD` before tanh. Fresh weights give hundredths, which all round to 0: no audio reaches the decoder."""
-        inputs: list[Tensor] = []
-        out = self.encoder.convolution_out
-        hook = out.register_forward_hook(lambda _, __, output: inputs.append(output))
-        self.encode(waveform_BN)
-        hook.remove()
-        mean_L, deviation_L = inputs[0].mean(dim=(0, 2)), inputs[0].std(dim=(0, 2)).clamp(min=SMALLEST_DEVIATION)
-        scale_L = SPREAD / deviation_L
-        out.parametrizations.weight.original0.mul_(scale_L[:, None, None])  # type: ignore[union-attr, operator, index]
-        out.bias.sub_(mean_L).mul_(scale_L)  # type: ignore[operator, union-attr]
 
 
 def round_latents(latents: Tensor) -> Tensor:

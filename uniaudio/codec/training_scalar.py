@@ -14,10 +14,15 @@ from uniaudio.audio.frames import UNIT
 from uniaudio.codec.codec import ReasoningCodec
 from uniaudio.codec.config import LATENT_HOP
 from uniaudio.codec.discriminators import Discriminators, adversarial_loss, discriminator_loss, feature_loss
-from uniaudio.codec.losses import waveform_loss
+from uniaudio.codec.losses import relative_error, waveform_loss
+from uniaudio.codec.scalar_start import start_as_transform
 from uniaudio.codec.training_clips import ClipSet, Crop, step_generator
 from uniaudio.codec.training_objective import Losses, Share, first_crops, mean
 from uniaudio.stages.codec_phase import CodecPhase
+
+
+START_SPECTRAL_WEIGHT = 0.1
+"""Of the spectral losses while latents are not rounded: alone they are lowest for near silence as long as nothing is heard."""
 
 
 class ScalarObjective:
@@ -35,10 +40,12 @@ class ScalarObjective:
         crops = self.train.draw_crops(generator, self.phase.num_clips, self.phase.crop_samples // UNIT)
         if step == 0 and self.phase.num_unquantized_steps:
             # All crops on every worker, lest each starts from another scale.
-            self.codec.scalar.spread(self._waveforms(self.train, crops))
+            start_as_transform(self.codec.scalar, self._waveforms(self.train, crops))
         recorded_BN = self._waveforms(self.train, crops[share.rank :: share.world_size])
         decoded_BN = self._decoded(recorded_BN, step)
         spectral = waveform_loss(decoded_BN, recorded_BN)
+        if step < self.phase.num_unquantized_steps:
+            return {"loss": relative_error(decoded_BN, recorded_BN) + START_SPECTRAL_WEIGHT * spectral}
         if self.discriminators is None or step < self.phase.adversarial.num_spectral_steps:
             return {"loss": spectral}
         return self._adversarial(self.discriminators, recorded_BN, decoded_BN, spectral)
