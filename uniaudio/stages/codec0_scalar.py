@@ -29,7 +29,7 @@ def scalar(size: str = "debug") -> CodecPhase:
         num_unquantized_steps=20_000,
         num_clips=8,
         crop_samples=19_200,
-        learning_rate=1e-3,
+        learning_rate=5e-4,
         weight_decay=0.0,
         betas=(0.8, 0.99),
         adversarial=AdversarialSettings(weight=1.0, feature_weight=2.0, channels=8, num_spectral_steps=38_000),
