@@ -3,6 +3,7 @@
 from prefect import get_run_logger
 from uniaudio_pipelines.annotated_to_codec.job import AnnotatedToCodec
 
+from uniaudio.codec.config import CodecConfig
 from uniaudio_flows.annotate_corpus import annotate_corpus
 from uniaudio_flows.annotate_corpus import job as annotate_job
 from uniaudio_flows.flow import flow
@@ -10,16 +11,40 @@ from uniaudio_flows.jobs import bring_up_to_date, check_up_to_date
 from uniaudio_flows.settings import load_settings
 
 
-def job(size: str | None = None) -> AnnotatedToCodec:
+def job(
+    size: str | None = None,
+    phases: list[str] | None = None,
+    num_steps: dict[str, int] | None = None,
+    encoders: str | None = None,
+) -> AnnotatedToCodec:
     settings = load_settings()
-    return AnnotatedToCodec(size=size or settings.size, **settings.compute)
+    size = size or settings.size
+    pretrained = CodecConfig.preset(size).encoders == "pretrained"
+    return AnnotatedToCodec(
+        size=size,
+        phases=tuple(phases or ()),
+        num_steps=num_steps or {},
+        encoders=encoders or (str(settings.models) if pretrained else ""),
+        **settings.compute,
+    )
 
 
 @flow("train-codec")
-def train_codec(size: str | None = None, parents: bool = True) -> str:
-    """Returns the content id. `size`: preset, by default `UNIAUDIO_SIZE`; `parents`: bring `annotated` up to date first."""
+def train_codec(
+    size: str | None = None,
+    phases: list[str] | None = None,
+    num_steps: dict[str, int] | None = None,
+    encoders: str | None = None,
+    parents: bool = True,
+) -> str:
+    """Returns the content id.
+
+    `size`: preset, by default `UNIAUDIO_SIZE`; `phases`: names in order, by default those of the size; `num_steps`: phase to
+    optimizer steps, by default the preset's, such as `{"scalar": 2000}`; `encoders`: folder of pretrained encoders, by default
+    `UNIAUDIO_MODELS`; `parents`: bring `annotated` up to date first.
+    """
     if parents:
         annotate_corpus()
     else:
         check_up_to_date(annotate_job())
-    return bring_up_to_date(job(size), get_run_logger()).content_id
+    return bring_up_to_date(job(size, phases, num_steps, encoders), get_run_logger()).content_id

@@ -36,3 +36,14 @@ def test_the_size_is_the_settings_unless_the_run_says_another(name: str, monkeyp
     monkeypatch.setenv("UNIAUDIO_SIZE", "starter")
     assert job().size == "starter"
     assert job(size="debug").size == "debug"
+
+
+def test_a_codec_of_starter_size_finds_whisper_among_the_models_and_debug_needs_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from uniaudio_flows.train_codec import job
+
+    monkeypatch.setenv("UNIAUDIO_MODELS", str(tmp_path))
+    assert (job().encoders, job(size="starter").encoders) == ("", str(tmp_path))
+    given = job("starter", ["scalar"], {"scalar": 9}, "/encoders")
+    assert (given.phases, given.num_steps, given.encoders) == (("scalar",), {"scalar": 9}, "/encoders")

@@ -189,30 +189,33 @@ def debug() -> CodecConfig:
 
 
 def starter() -> CodecConfig:
-    """A real small codec: encoders of base size, read from local folders, and a flow of about 60 M parameters."""
-    quantizer = QuantizerConfig(num_levels=1, codebook_size=1024, code_dim=32, dead_code_threshold=2.0)
-    base = TransformerConfig(dim=512, num_layers=6, num_heads=8, ff_dim=2048, conv_dim=512)
+    """A real small codec that one CPU core can train: Whisper base, read from a local folder; WavLM and music encoder
+    small enough for phase `encoders` to train them here; a flow of about 7 M parameters."""
+    # Thresholds below what an entry of 1,024 is used in a batch of one core: above it all would be replaced at each step.
+    quantizer = QuantizerConfig(num_levels=1, codebook_size=1024, code_dim=32, dead_code_threshold=0.05)
+    small = TransformerConfig(dim=192, num_layers=4, num_heads=6, ff_dim=768, conv_dim=128)
     return CodecConfig(
         size="starter",
         encoders="pretrained",
         encoder_seed=0,
-        whisper=base,
-        wavlm=TransformerConfig(dim=768, num_layers=12, num_heads=12, ff_dim=3072, conv_dim=512, layers=(6, 7, 8, 9)),
-        music=replace(base, conv_dim=256, layers=(2, 5)),
-        dim=512,
-        num_reasoning_layers=4,
-        reasoning_head_dim=128,
-        reasoning=replace(quantizer, num_levels=8, code_dim=64, dead_code_threshold=0.1),
+        whisper=TransformerConfig(dim=512, num_layers=6, num_heads=8, ff_dim=2048, conv_dim=512),
+        wavlm=replace(small, layers=(2, 3)),
+        music=replace(small, conv_dim=48, layers=(1, 3)),
+        dim=256,
+        num_reasoning_layers=3,
+        reasoning_head_dim=64,
+        reasoning=replace(quantizer, num_levels=8, code_dim=64, dead_code_threshold=0.02),
         phone=quantizer,
         music_group=quantizer,
         acoustic=replace(quantizer, num_levels=6),
-        flow=FlowConfig(latent_dim=128, condition_dim=512, dim=512, num_layers=14, num_heads=8),
+        flow=FlowConfig(latent_dim=64, condition_dim=256, dim=256, num_layers=8, num_heads=4, time_dim=256),
         scalar=ScalarConfig(
-            latent_dim=128,
-            initial_channels=32,
-            strides=(4, 5, 6, 8),
-            down_kernel_sizes=(8, 10, 12, 16),
-            up_kernel_sizes=(16, 12, 10, 8),
+            latent_dim=64,
+            initial_channels=16,
+            strides=(4, 5, 6, 4),
+            down_kernel_sizes=(8, 10, 12, 8),
+            up_kernel_sizes=(8, 12, 10, 8),
+            pool_samples=2,
         ),
     )
 

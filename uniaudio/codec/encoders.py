@@ -32,6 +32,9 @@ WAVLM_TAIL = 160
 RANDOM_GAIN = 1.4
 # Whisper's position table has amplitude 1, which would drown what random convolutions say about the audio.
 RANDOM_POSITION_SCALE = 0.1
+# Of the biases of encoders that are to be trained. Without them digital silence is 0 before every layer norm, each of which
+# multiplies its gradient by 316: after ten it is beyond float32.
+TRAINED_BIAS_SCALE = 0.1
 
 
 class Features(NamedTuple):
@@ -144,11 +147,12 @@ class FrozenEncoders(nn.Module):
         return Features(whisper, wavlm, acoustic, semantic)
 
 
-def random_encoders(config: CodecConfig) -> FrozenEncoders:
-    """Encoders of the configured shapes whose weights come from `encoder_seed` alone."""
+def random_encoders(config: CodecConfig, *, bias_scale: float = 0.0) -> FrozenEncoders:
+    """Encoders of the configured shapes whose weights come from `encoder_seed` alone; `bias_scale`: deviation of the
+    biases."""
     encoders = empty_encoders(config)
     with torch.no_grad():
-        _randomize(encoders, config.encoder_seed)
+        _randomize(encoders, config.encoder_seed, bias_scale)
         encoders.whisper.model.embed_positions.weight.copy_(_sinusoids(encoders.whisper.model.embed_positions.weight))  # type: ignore[union-attr, operator, arg-type]
     return encoders
 
@@ -171,7 +175,7 @@ def pretrained_encoders(config: CodecConfig, folders: EncoderFolders) -> FrozenE
         if folder is not None and not folder.is_dir():
             raise UsageError(f"`encoder_folders` must be local folders, but {folder} is none.")
     complete = folders.wavlm is not None and folders.music is not None
-    encoders = empty_encoders(config) if complete else random_encoders(config)
+    encoders = empty_encoders(config) if complete else random_encoders(config, bias_scale=TRAINED_BIAS_SCALE)
     try:
         whisper = import_transformers().WhisperModel.from_pretrained(folders.whisper, **options).encoder
         encoders.whisper.model.load_state_dict(whisper.state_dict())  # type: ignore[union-attr]
@@ -186,7 +190,7 @@ def pretrained_encoders(config: CodecConfig, folders: EncoderFolders) -> FrozenE
     return encoders
 
 
-def _randomize(module: nn.Module, seed: int) -> None:
+def _randomize(module: nn.Module, seed: int, bias_scale: float) -> None:
     """Weights by fan-in from one seed, in the order of their names; norms and biases at rest. Not the library's own
     initialization, which may change with its version."""
     generator = torch.Generator().manual_seed(seed)
@@ -198,6 +202,8 @@ def _randomize(module: nn.Module, seed: int) -> None:
             parameter.copy_(torch.randn(parameter.shape, generator=generator) * scale)
         else:
             parameter.fill_(1.0 if name.endswith("weight") else 0.0)
+            if bias_scale and not name.endswith("weight"):
+                parameter.add_(torch.randn(parameter.shape, generator=generator) * bias_scale)
 
 
 def _sinusoids(table_TD: Tensor) -> Tensor:

@@ -30,6 +30,11 @@ def spectral_distance(
     return torch.stack(distances).mean()
 
 
+def relative_error(predicted_BN: Tensor, target_BN: Tensor) -> Tensor:
+    """Squared error over the energy of the target, of the batch: 1 for silence, 0 where every sample is right."""
+    return (predicted_BN - target_BN).square().sum() / target_BN.square().sum().clamp(min=FLOOR)
+
+
 def masked_mean_square(predicted_BTD: Tensor, target_BTD: Tensor, valid_BT: Tensor) -> Tensor:
     """Mean squared error over the frames where `valid_BT` is True."""
     weight_BT1 = valid_BT[..., None].to(predicted_BTD.dtype)

@@ -39,6 +39,11 @@ class ScalarAutoencoder(nn.Module):
         """`[B, N]` -> `[B, N]` through the rounded latents."""
         return self.decode(self.encode(waveform_BN))
 
+    def unrounded(self, waveform_BN: Tensor, noise_BTL: Tensor) -> Tensor:
+        """`[B, N]` -> `[B, N]` through latents with noise in -1..1 as wide as rounding would move them."""
+        latents_BTL = self.encode(waveform_BN) + noise_BTL / (2 * LEVELS_PER_UNIT)
+        return self.decoder(latents_BTL.transpose(1, 2))
+
 
 def round_latents(latents: Tensor) -> Tensor:
     """Nearest multiple of a ninth; the gradient passes as if nothing had been rounded."""

@@ -46,16 +46,38 @@ class Crop(NamedTuple):
     num_units: int
 
 
+class FeatureCache:
+    """Frozen features by clip, as long as there is room."""
+
+    def __init__(self) -> None:
+        self._features: dict[TrainingClip, Features] = {}
+        self._room_bytes = CACHE_BYTES
+
+    def get(self, clip: TrainingClip) -> Features | None:
+        return self._features.get(clip)
+
+    def put(self, clip: TrainingClip, features: Features) -> None:
+        num_bytes = sum(state.nbytes for state in features)
+        if num_bytes <= self._room_bytes:
+            self._room_bytes -= num_bytes
+            self._features[clip] = features
+
+    def clear(self) -> None:
+        self._features.clear()
+        self._room_bytes = CACHE_BYTES
+
+
 class ClipSet:
     """Clips of one split, with the frozen features of each computed once, exactly as encoding computes them."""
 
-    def __init__(self, codec: "ReasoningCodec", clips: Sequence[TrainingClip]) -> None:
+    def __init__(
+        self, codec: "ReasoningCodec", clips: Sequence[TrainingClip], cache: FeatureCache | None = None
+    ) -> None:
         if not clips:
             raise DataError("codec training: there is no clip to train on.")
         self.clips = clips
         self._codec = codec
-        self._features: dict[int, Features] = {}
-        self._room_bytes = CACHE_BYTES
+        self._cache = cache or FeatureCache()
         self.num_units = np.array([padded_length(len(clip.samples)) // UNIT for clip in clips])
         self._by_length = np.argsort(self.num_units, kind="stable")
         self._sorted_units = self.num_units[self._by_length]
@@ -70,19 +92,19 @@ class ClipSet:
 
     def features(self, index: int) -> Features:
         """Encoder states of a whole clip, `[1, T, D]` each, on the codec's device."""
-        if index in self._features:
-            return self._features[index]
-        features = self._codec.encoders(self.waveform(index)[None].to(self._codec.device))
-        num_bytes = sum(state.nbytes for state in features)
-        if num_bytes <= self._room_bytes:
-            self._room_bytes -= num_bytes
-            self._features[index] = features
+        features = self._cache.get(self.clips[index])
+        if features is None:
+            features = self._codec.encoders(self.waveform(index)[None].to(self._codec.device))
+            self._cache.put(self.clips[index], features)
         return features
+
+    def subset(self, clips: Sequence[TrainingClip]) -> "ClipSet":
+        """Some of these clips, with the same features."""
+        return ClipSet(self._codec, clips, self._cache)
 
     def forget_features(self) -> None:
         """After the encoders learned."""
-        self._features.clear()
-        self._room_bytes = CACHE_BYTES
+        self._cache.clear()
 
     def draw_crops(self, generator: np.random.Generator, num_crops: int, max_units: int) -> list[Crop]:
         """Crops of one length: that of a random clip, at most `max_units`; the others are drawn among longer clips, so

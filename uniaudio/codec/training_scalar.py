@@ -12,11 +12,17 @@ from torch import Tensor, nn
 
 from uniaudio.audio.frames import UNIT
 from uniaudio.codec.codec import ReasoningCodec
+from uniaudio.codec.config import LATENT_HOP
 from uniaudio.codec.discriminators import Discriminators, adversarial_loss, discriminator_loss, feature_loss
-from uniaudio.codec.losses import waveform_loss
+from uniaudio.codec.losses import relative_error, waveform_loss
+from uniaudio.codec.scalar_start import start_as_transform
 from uniaudio.codec.training_clips import ClipSet, Crop, step_generator
 from uniaudio.codec.training_objective import Losses, Share, first_crops, mean
 from uniaudio.stages.codec_phase import CodecPhase
+
+
+START_SPECTRAL_WEIGHT = 0.1
+"""Of the spectral losses while latents are not rounded: alone they are lowest for near silence as long as nothing is heard."""
 
 
 class ScalarObjective:
@@ -32,9 +38,14 @@ class ScalarObjective:
     def losses(self, step: int, share: Share) -> Losses:
         generator = step_generator(self.phase.seed, self.phase.name, step)
         crops = self.train.draw_crops(generator, self.phase.num_clips, self.phase.crop_samples // UNIT)
+        if step == 0 and self.phase.num_unquantized_steps:
+            # All crops on every worker, lest each starts from another scale.
+            start_as_transform(self.codec.scalar, self._waveforms(self.train, crops))
         recorded_BN = self._waveforms(self.train, crops[share.rank :: share.world_size])
-        decoded_BN = self.codec.scalar(recorded_BN)
+        decoded_BN = self._decoded(recorded_BN, step)
         spectral = waveform_loss(decoded_BN, recorded_BN)
+        if step < self.phase.num_unquantized_steps:
+            return {"loss": relative_error(decoded_BN, recorded_BN) + START_SPECTRAL_WEIGHT * spectral}
         if self.discriminators is None or step < self.phase.adversarial.num_spectral_steps:
             return {"loss": spectral}
         return self._adversarial(self.discriminators, recorded_BN, decoded_BN, spectral)
@@ -45,6 +56,13 @@ class ScalarObjective:
         clips = self.held_out_clips
         waveforms = [self._waveforms(clips, [crop]) for crop in first_crops(clips, self.phase)]
         return mean([waveform_loss(self.codec.scalar(waveform_BN), waveform_BN) for waveform_BN in waveforms])
+
+    def _decoded(self, recorded_BN: Tensor, step: int) -> Tensor:
+        """Through rounded latents; at first through noisy ones, which tell the encoder to stand out from the noise."""
+        if step >= self.phase.num_unquantized_steps:
+            return self.codec.scalar(recorded_BN)
+        shape = (len(recorded_BN), recorded_BN.shape[1] // LATENT_HOP, self.codec.config.scalar.latent_dim)
+        return self.codec.scalar.unrounded(recorded_BN, 2 * torch.rand(shape, device=recorded_BN.device) - 1)
 
     def _adversarial(
         self, discriminators: Discriminators, recorded_BN: Tensor, decoded_BN: Tensor, spectral: Tensor

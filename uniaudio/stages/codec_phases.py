@@ -21,7 +21,11 @@ PHASES: dict[str, Callable[[str], CodecPhase]] = {
     "reconstruction": reconstruction,
     "decoder": decoder,
 }
-DEFAULT_PHASES = ("scalar", "reasoning", "reconstruction")
+DEFAULT_PHASES = {
+    "debug": ("scalar", "reasoning", "reconstruction"),
+    "starter": ("encoders", "scalar", "reasoning", "reconstruction", "decoder"),
+}
+"""What trains where a job names no phases. `debug` leaves its encoders random."""
 
 
 def codec_phase(name: str, size: str = "debug") -> CodecPhase:

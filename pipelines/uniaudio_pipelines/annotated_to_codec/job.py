@@ -1,6 +1,7 @@
 """The job of the edge `annotated_to_codec`: which size, which phases, on what. Light: no torch, no ray."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, ClassVar
 
 from uniaudio_schemas.errors import UsageError
@@ -17,6 +18,7 @@ CODE_VERSION = "2"
 """Goes up when the same clips would train to other weights."""
 UNIT = "codec"
 TEXT_PHASES = ("reasoning", "grpo")
+ENCODERS = ("whisper", "wavlm", "music")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,10 +30,11 @@ class AnnotatedToCodec:
 
     size: str = "debug"
     """Preset of codec and phases."""
-    phases: tuple[str, ...] = DEFAULT_PHASES
-    """Names of `uniaudio.stages.codec_phases.PHASES`, in order."""
-    num_steps: int = 0
-    """Optimizer steps of each phase; 0 keeps the preset's."""
+    phases: tuple[str, ...] = ()
+    """Names of `uniaudio.stages.codec_phases.PHASES`, in order; empty: the size's `DEFAULT_PHASES`, without `encoders` where
+    all encoders are given."""
+    num_steps: dict[str, int] = field(default_factory=dict)
+    """Optimizer steps of a phase, such as `{"scalar": 2000}`; phases that are not named keep the preset's."""
     seed: int = 0
     max_clip_s: float = 8.0
     """The start of longer clips is used."""
@@ -44,8 +47,8 @@ class AnnotatedToCodec:
     num_gpus: float = 0.0
     """GPUs that one worker reserves; more than 0 on cuda."""
     encoders: str = ""
-    """Folder with `whisper`, `wavlm` and `music`, for sizes whose encoders are pretrained; phase `encoders` trains the
-    latter two where they are not there."""
+    """Folder with `whisper` (or `whisper-base`, as models are prepared), `wavlm` and `music`, for sizes whose encoders are
+    pretrained; phase `encoders` trains the latter two where they are not there."""
     text_model: str = ""
     """Folder of the language model that phases `reasoning` and `grpo` adapt; empty: a small decoder of their own."""
     judge: str = "rules"
@@ -64,6 +67,7 @@ class AnnotatedToCodec:
             parents={"annotated": annotated.content_id, "raw": annotated.parents["raw"]},
             parameters={
                 "config": _plain(CodecConfig.preset(self.size).to_dict()),
+                **self._encoders_identity(),
                 "phases": [_plain(self._identity(phase)) for phase in self.training_phases()],
                 "seed": self.seed,
                 "max_clip_s": self.max_clip_s,
@@ -83,9 +87,20 @@ class AnnotatedToCodec:
                 text_model=self.text_model if phase.name in TEXT_PHASES else "",
                 grpo=replace(phase.grpo, judge=self.judge, judge_model=self.judge_model),
             )
-            for phase in codec_phases(self.phases, self.size)
+            for phase in codec_phases(self._phase_names(), self.size)
         ]
-        return [_shortened(phase, self.num_steps) for phase in phases] if self.num_steps else phases
+        if unknown := sorted(set(self.num_steps) - {phase.name for phase in phases}):
+            names = ", ".join(phase.name for phase in phases)
+            raise UsageError(f"`num_steps` must name phases of this run ({names}), but names {', '.join(unknown)}.")
+        return [
+            _shortened(phase, self.num_steps[phase.name]) if phase.name in self.num_steps else phase for phase in phases
+        ]
+
+    def _phase_names(self) -> tuple[str, ...]:
+        names = self.phases or DEFAULT_PHASES.get(self.size, ())
+        if self.phases or not self.encoders or encoder_folders(self.encoders).keys() < set(ENCODERS):
+            return names
+        return tuple(name for name in names if name != "encoders")
 
     def resources(self) -> dict[str, float]:
         """Of one worker of the training run."""
@@ -99,15 +114,41 @@ class AnnotatedToCodec:
             "text_model": hash_folder(phase.text_model, "text_model") if phase.text_model else "",
         }
 
+    def _encoders_identity(self) -> dict[str, Any]:
+        """What the given encoders are, wherever they lie; nothing where the size has random ones."""
+        if not self.encoders:
+            return {}
+        found = encoder_folders(self.encoders)
+        return {"encoders": {name: hash_folder(str(folder), "encoders") for name, folder in found.items()}}
+
     def _check(self) -> None:
         check_device(self.device, self.num_gpus)
-        if not self.phases:
-            raise UsageError("`phases` must name a phase, but is empty.")
         for name in ("num_workers", "max_clip_s", "max_hours"):
             if getattr(self, name) <= 0:
                 raise UsageError(f"`{name}` must be positive, but is {getattr(self, name)}.")
-        if CodecConfig.preset(self.size).encoders == "pretrained" and not self.encoders:
-            raise UsageError(f"`encoders` must be a folder at size {self.size}, whose encoders are pretrained.")
+        for name, num_steps in self.num_steps.items():
+            if not isinstance(num_steps, int) or num_steps < 1:
+                raise UsageError(f"`num_steps` of phase {name} must be a whole number from 1, but is {num_steps}.")
+        if CodecConfig.preset(self.size).encoders == "pretrained":
+            self._check_encoders()
+
+    def _check_encoders(self) -> None:
+        found = encoder_folders(self.encoders) if self.encoders else {}
+        trains = "encoders" in self._phase_names()
+        missing = [name for name in ENCODERS if name not in found and not (trains and name != "whisper")]
+        if missing:
+            raise UsageError(
+                f"`encoders` must be a folder with {', '.join(missing)} (transformers' `config.json` and `model.safetensors`) "
+                f"at size {self.size}, but is {self.encoders or 'empty'}. `uniaudio demo` prepares Whisper in its folder of "
+                "models; phase `encoders` trains wavlm and music where it comes first."
+            )
+
+
+def encoder_folders(root: str) -> dict[str, Path]:
+    """Which of `ENCODERS` lie below `root`, and where."""
+    whisper = next((path for name in ("whisper", "whisper-base") if (path := Path(root) / name).is_dir()), None)
+    others = {name: Path(root) / name for name in ENCODERS[1:] if (Path(root) / name).is_dir()}
+    return {**({"whisper": whisper} if whisper else {}), **others}
 
 
 def _shortened(phase: CodecPhase, num_steps: int) -> CodecPhase:

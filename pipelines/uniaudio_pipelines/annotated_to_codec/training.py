@@ -15,7 +15,7 @@ from uniaudio_schemas.manifest import Plan
 from uniaudio_schemas.store import Store
 
 from uniaudio.stages.codec_phase import CodecPhase
-from uniaudio_pipelines.annotated_to_codec.job import AnnotatedToCodec
+from uniaudio_pipelines.annotated_to_codec.job import AnnotatedToCodec, encoder_folders
 from uniaudio_pipelines.metering import usage
 from uniaudio_pipelines.ray_train import fit
 
@@ -119,16 +119,9 @@ def _new_codec(config: dict[str, Any]) -> Any:
     from uniaudio.codec.config import CodecConfig
     from uniaudio.codec.encoders import EncoderFolders
 
-    root = Path(config["encoders"])
-    # Phase `encoders` trains what the folder lacks.
-    trained = any(phase["name"] == "encoders" for phase in config["phases"])
-    wavlm, music = (None if trained and not (root / name).is_dir() else root / name for name in ("wavlm", "music"))
-    folders = EncoderFolders(whisper=root / "whisper", wavlm=wavlm, music=music)
-    codec = ReasoningCodec.create(
-        CodecConfig.preset(config["size"]),
-        seed=config["seed"],
-        encoder_folders=folders if config["encoders"] else None,
-    )
+    # Phase `encoders` trains what is not there.
+    folders = EncoderFolders(**encoder_folders(config["encoders"])) if config["encoders"] else None
+    codec = ReasoningCodec.create(CodecConfig.preset(config["size"]), seed=config["seed"], encoder_folders=folders)
     return codec.to(config["device"])
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from uniaudio_pipelines.annotated_to_codec.clips import facts_of
@@ -9,14 +10,36 @@ from uniaudio_pipelines.annotated_to_codec.job import AnnotatedToCodec
 from uniaudio_pipelines.jobs import hash_folder
 from uniaudio_schemas.annotated import Annotated
 from uniaudio_schemas.errors import UsageError
+from uniaudio_schemas.manifest import Plan
+from uniaudio_schemas.store import Store
 
 from uniaudio.stages.codec_phase import CodecPhase
 from uniaudio.stages.codec_phases import DEFAULT_PHASES, codec_phase
 
 
+@pytest.fixture
+def encoders(tmp_path: Path) -> Path:
+    """A folder of models with Whisper alone, as the demo prepares it."""
+    folder = tmp_path / "models"
+    (folder / "whisper-base").mkdir(parents=True)
+    (folder / "whisper-base" / "config.json").write_text("{}")
+    return folder
+
+
+@pytest.fixture
+def annotated_store(tmp_path: Path) -> Store:
+    """A store with an empty `annotated`: what a plan needs."""
+    store = Store(tmp_path / "store")
+    for kind, parents in (("raw", {}), ("annotated", {"raw": "r"})):
+        plan = Plan(kind=kind, schema_version=1, parents=parents, parameters={}, code_version="1", units=[])
+        with store.writer(plan, owner="test") as writer:
+            writer.publish()
+    return store
+
+
 def test_the_default_phases_are_the_three_of_the_demo_unchanged() -> None:
-    assert DEFAULT_PHASES == ("scalar", "reasoning", "reconstruction")
-    assert AnnotatedToCodec().training_phases() == [codec_phase(name) for name in DEFAULT_PHASES]
+    assert DEFAULT_PHASES["debug"] == ("scalar", "reasoning", "reconstruction")
+    assert AnnotatedToCodec().training_phases() == [codec_phase(name) for name in DEFAULT_PHASES["debug"]]
     assert codec_phase("reasoning").tasks == () and codec_phase("scalar").adversarial.weight == 0
 
 
@@ -26,12 +49,59 @@ def test_where_grpo_follows_reasoning_learns_what_it_starts_from() -> None:
 
 
 def test_fewer_steps_shorten_every_part_of_a_phase() -> None:
-    phases = AnnotatedToCodec(phases=("reasoning", "grpo"), num_steps=6).training_phases()
+    steps = {"reasoning": 6, "grpo": 6}
+    phases = AnnotatedToCodec(phases=("reasoning", "grpo"), num_steps=steps).training_phases()
     assert [phase.num_steps for phase in phases] == [6, 6]
     assert phases[0].num_unquantized_steps == 2 and phases[1].grpo.num_frozen_steps == 2
     scalar = codec_phase("scalar", "starter")
-    (short,) = AnnotatedToCodec(size="starter", phases=("scalar",), num_steps=scalar.num_steps // 10).training_phases()
+    steps = {"scalar": scalar.num_steps // 10}
+    (short,) = AnnotatedToCodec(size="starter", phases=("scalar",), num_steps=steps).training_phases()
     assert short.adversarial.num_spectral_steps == scalar.adversarial.num_spectral_steps // 10
+
+
+def test_only_the_phases_that_are_named_get_other_steps() -> None:
+    scalar, reasoning, reconstruction = AnnotatedToCodec(num_steps={"reasoning": 7}).training_phases()
+    assert (scalar, reconstruction) == (codec_phase("scalar"), codec_phase("reconstruction"))
+    assert reasoning.num_steps == 7
+
+
+def test_steps_of_a_phase_that_does_not_run_are_refused(encoders: Path) -> None:
+    with pytest.raises(UsageError, match=r"`num_steps` must name phases of this run \(scalar, .*\), but names decoder"):
+        AnnotatedToCodec(num_steps={"decoder": 7}).training_phases()
+    assert AnnotatedToCodec(size="starter", encoders=str(encoders), num_steps={"decoder": 7}).training_phases()
+
+
+def test_starter_trains_its_own_small_encoders_first_unless_both_are_given(encoders: Path) -> None:
+    def names() -> list[str]:
+        return [phase.name for phase in AnnotatedToCodec(size="starter", encoders=str(encoders)).training_phases()]
+
+    (encoders / "wavlm").mkdir()
+    assert names() == ["encoders", "scalar", "reasoning", "reconstruction", "decoder"]
+    (encoders / "music").mkdir()
+    assert names() == ["scalar", "reasoning", "reconstruction", "decoder"]
+
+
+def test_a_missing_encoder_is_named_with_where_to_get_it(encoders: Path, annotated_store: Store) -> None:
+    def refused(**fields: Any) -> str:
+        with pytest.raises(UsageError, match="`encoders` must be a folder") as caught:
+            AnnotatedToCodec(size="starter", **fields).plan(annotated_store)
+        return str(caught.value)
+
+    assert "with whisper (" in refused() and "`uniaudio demo` prepares Whisper" in refused()
+    assert "with wavlm, music (" in refused(encoders=str(encoders), phases=("scalar",))
+    assert AnnotatedToCodec(size="starter", encoders=str(encoders)).plan(annotated_store)
+
+
+def test_encoders_are_part_of_the_plan_by_their_files_and_leave_that_of_debug_as_it_was(
+    encoders: Path, annotated_store: Store, tmp_path: Path
+) -> None:
+    job = AnnotatedToCodec(size="starter", encoders=str(encoders))
+    before = job.plan(annotated_store).plan_id
+    moved = encoders.rename(tmp_path / "moved")
+    assert replace(job, encoders=str(moved)).plan(annotated_store).plan_id == before
+    (moved / "whisper-base" / "config.json").write_text('{"d_model": 1}')
+    assert replace(job, encoders=str(moved)).plan(annotated_store).plan_id != before
+    assert "encoders" not in AnnotatedToCodec().plan(annotated_store).parameters
 
 
 def test_text_model_and_judge_reach_the_phases_that_use_them() -> None:
