@@ -13,11 +13,11 @@ import pytest
 import torch
 
 from tests.bench.lm_shapes import a_prompt, a_vocabulary, build, config_of, seconds
-from uniaudio.lm.compat import CompatDecoder, CompatSampling
 from uniaudio.lm.config import StackConfig
 from uniaudio.lm.generate import generate
 from uniaudio.lm.model import UniAudioLM
 from uniaudio.lm.prompts import batch, read_prompt
+from uniaudio.lm.released.compat import CompatDecoder, CompatSampling
 from uniaudio.lm.sampling import Sampling
 
 pytestmark = pytest.mark.bench

@@ -65,7 +65,7 @@ def _add_evaluate(actions: Any) -> None:
 
 
 def _import(options: argparse.Namespace) -> int:
-    from uniaudio.codec.released_import import import_released
+    from uniaudio.codec.released.importing import import_released
 
     report = import_released(options.files, options.out, causal=options.scalar == "causal")
     for row in report["files"]:

@@ -21,7 +21,6 @@ from uniaudio_schemas.errors import DataError, UsageError
 
 from uniaudio.audio.frames import SAMPLE_RATE, num_reasoning_frames, num_reconstruction_frames
 from uniaudio.codec import decoding, encoding, windows
-from uniaudio.codec.compat import compat_clip, decode_clip
 from uniaudio.codec.config import NUM_CODEBOOKS, CodecConfig
 from uniaudio.codec.encoders import EncoderFolders, empty_encoders, pretrained_encoders, random_encoders
 from uniaudio.codec.fingerprint import fingerprint
@@ -29,6 +28,7 @@ from uniaudio.codec.flow import FlowTransformer
 from uniaudio.codec.flow_matching import RELEASED_GUIDANCE, FlowMatching
 from uniaudio.codec.reasoning import ReasoningBranch
 from uniaudio.codec.reconstruction import ReconstructionBranch
+from uniaudio.codec.released.compat import compat_clip, decode_clip
 from uniaudio.codec.scalar import ScalarAutoencoder
 
 CONFIG_FILE, WEIGHTS_FILE = "config.json", "codec.safetensors"

@@ -12,8 +12,8 @@ from uniaudio.codec.codec import ReasoningCodec
 from uniaudio.lm import weights
 from uniaudio.lm.config import LMConfig
 from uniaudio.lm.pretrained import from_llama
-from uniaudio.lm.released import import_released
-from uniaudio.lm.released_vocabulary import REASONING_CODES, RECONSTRUCTION_CODES
+from uniaudio.lm.released.load import import_released
+from uniaudio.lm.released.vocabulary import REASONING_CODES, RECONSTRUCTION_CODES
 from uniaudio.run.folder import CODEC_FOLDER, copy_tokenizer, write_about
 from uniaudio.sequence.vocabulary import Vocabulary
 from uniaudio.tasks import TASKS

@@ -86,7 +86,7 @@ class CodecPhase:
     num_targets: int = 256
     """Classes that masked frames are told apart by in `encoders`."""
     tasks: tuple[str, ...] = ()
-    """Of `training_examples.TASKS`, what `reasoning` and `grpo` ask about a clip; empty: its one text, unasked."""
+    """Of `training.examples.TASKS`, what `reasoning` and `grpo` ask about a clip; empty: its one text, unasked."""
     text_model: str = ""
     """Folder of a causal language model with a tokenizer that is adapted (LoRA) to read reasoning frames; empty: a small
     decoder of bytes, trained from nothing."""

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from uniaudio.codec.training_state import TrainingState
+from uniaudio.codec.training.state import TrainingState
 from uniaudio.stages.codec_phase import CodecPhase
 from uniaudio_pipelines.progress_file import PROGRESS_FILE, write_progress
 

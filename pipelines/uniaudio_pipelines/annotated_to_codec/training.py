@@ -77,7 +77,7 @@ def train_worker(config: dict[str, Any]) -> None:
 def _train(config: dict[str, Any], resume_from: Path | None) -> None:
     import ray.train
 
-    from uniaudio.codec.training import train_codec
+    from uniaudio.codec.training.train import train_codec
     from uniaudio_pipelines.annotated_to_codec.clips import load_training_audio
     from uniaudio_pipelines.annotated_to_codec.reporting import Reporter
 

@@ -72,8 +72,8 @@ def golden_encoders(golden):
 
     from uniaudio.codec.encoders import FrozenEncoders, MusicStates, WavLMStates, WhisperStates
     from uniaudio.codec.music_encoder import MusicEncoder
-    from uniaudio.codec.released import codec_state
-    from uniaudio.codec.released_config import released_config
+    from uniaudio.codec.released.config import released_config
+    from uniaudio.codec.released.load import codec_state
 
     weights, scalar = golden.tensors("model", "weights"), golden.tensors("tokenizer_decode", "scalar_weights")
     info = golden.info("model")
@@ -91,8 +91,8 @@ def golden_encoders(golden):
 def golden_codec(golden):
     """Builds the golden model without its encoders (their features are golden too), scalar autoencoder included."""
     from uniaudio.codec.codec import ReasoningCodec
-    from uniaudio.codec.released import fill_released
-    from uniaudio.codec.released_config import released_config
+    from uniaudio.codec.released.config import released_config
+    from uniaudio.codec.released.load import fill_released
 
     def build(case: str) -> ReasoningCodec:
         scalar = golden.tensors("tokenizer_decode", "scalar_weights")

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from uniaudio.codec.compat import crossfade, num_compat_frames, tile_codes, tile_windows
+from uniaudio.codec.released.compat import crossfade, num_compat_frames, tile_codes, tile_windows
 
 
 @pytest.mark.parametrize(("seconds", "num_windows"), [(1, 2), (10, 2), (15, 3), (30, 3), (31, 2), (60, 3), (120, 5)])

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from uniaudio.codec.compat import compat_codes, decode_compat, encode_compat, sample_window
+from uniaudio.codec.released.compat import compat_codes, decode_compat, encode_compat, sample_window
 
 
 @pytest.mark.parametrize("case", ["short", "exact", "long"])

@@ -5,7 +5,7 @@ import torch
 
 from uniaudio.codec.flow import FlowTransformer, sinusoid_positions, sinusoid_time
 from uniaudio.codec.flow_matching import FlowMatching
-from uniaudio.codec.released_parts import flow_config, flow_transformer_state
+from uniaudio.codec.released.parts import flow_config, flow_transformer_state
 
 
 @pytest.fixture(scope="module")

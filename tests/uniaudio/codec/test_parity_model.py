@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from uniaudio.codec.compat import compat_condition, sample_window
+from uniaudio.codec.released.compat import compat_condition, sample_window
 
 GROUPS = {"phone": "vq_pronunciation_semantic", "music": "vq_structure_semantic", "acoustic": "vq_acoustic"}
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from uniaudio.codec.quantize import ResidualVQ
-from uniaudio.codec.released_parts import residual_vq_state
+from uniaudio.codec.released.parts import residual_vq_state
 
 pytestmark = pytest.mark.parametrize("case", ["rvq_reason", "rvq_acoustic"])
 

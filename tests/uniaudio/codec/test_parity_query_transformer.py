@@ -3,7 +3,7 @@
 import torch
 
 from uniaudio.codec.query_transformer import QueryTransformer, rotary_angles, rotate
-from uniaudio.codec.released_parts import query_transformer_state
+from uniaudio.codec.released.parts import query_transformer_state
 
 
 def released_transformer(golden) -> QueryTransformer:

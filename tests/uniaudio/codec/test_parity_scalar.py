@@ -2,7 +2,7 @@
 
 import pytest
 
-from uniaudio.codec.released_scalar import scalar_config, scalar_state
+from uniaudio.codec.released.scalar import scalar_config, scalar_state
 from uniaudio.codec.scalar import ScalarAutoencoder
 
 CASES = ["scalar_causal", "scalar_noncausal"]

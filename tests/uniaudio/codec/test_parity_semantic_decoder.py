@@ -2,7 +2,7 @@
 
 import pytest
 
-from uniaudio.codec.released_parts import semantic_decoder_state
+from uniaudio.codec.released.parts import semantic_decoder_state
 from uniaudio.codec.semantic_decoder import SemanticDecoder
 
 

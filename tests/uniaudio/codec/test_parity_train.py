@@ -6,7 +6,7 @@ import torch
 from uniaudio.codec.codebook import Codebook
 from uniaudio.codec.film import RELEASED_DROP_PROBABILITY
 from uniaudio.codec.flow_matching import CONTEXT
-from uniaudio.codec.released import codec_state
+from uniaudio.codec.released.load import codec_state
 
 CASE = "model_train"
 # Share of items whose whole condition the released trainer sets to zero.

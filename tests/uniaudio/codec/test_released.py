@@ -10,8 +10,8 @@ from safetensors.torch import save_file
 from uniaudio_schemas.errors import DataError
 
 from uniaudio.codec.config import CodecConfig
-from uniaudio.codec.released import codec_state, fill_released, read_released
-from uniaudio.codec.released_config import released_config
+from uniaudio.codec.released.config import released_config
+from uniaudio.codec.released.load import codec_state, fill_released, read_released
 
 
 @pytest.fixture(scope="module")

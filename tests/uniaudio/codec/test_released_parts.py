@@ -6,8 +6,8 @@ from uniaudio_schemas.errors import DataError
 
 from uniaudio.codec.part_configs import ScalarConfig
 from uniaudio.codec.quantize import ResidualVQ
-from uniaudio.codec.released_parts import new_weight_norm_names, residual_vq_state, semantic_decoder_state
-from uniaudio.codec.released_scalar import scalar_state
+from uniaudio.codec.released.parts import new_weight_norm_names, residual_vq_state, semantic_decoder_state
+from uniaudio.codec.released.scalar import scalar_state
 from uniaudio.codec.scalar import ScalarAutoencoder
 
 

@@ -11,7 +11,7 @@ import torch
 
 from uniaudio.lm.config import LMConfig, RopeConfig, StackConfig
 from uniaudio.lm.model import UniAudioLM
-from uniaudio.lm.released import config_of, read_checkpoint, to_our_names
+from uniaudio.lm.released.load import config_of, read_checkpoint, to_our_names
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 

@@ -12,9 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from uniaudio.lm.blocks import Attend
-from uniaudio.lm.compat import CompatDecoder, CompatSampling
 from uniaudio.lm.model import UniAudioLM
-from uniaudio.lm.released import our_name
+from uniaudio.lm.released.compat import CompatDecoder, CompatSampling
+from uniaudio.lm.released.load import our_name
 from uniaudio.lm.rope import rotation
 from uniaudio.training.data import PADDING_DOCUMENT, Batch
 from uniaudio.training.losses import LossWeights, loss_sums, total_loss

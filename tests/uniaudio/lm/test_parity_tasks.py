@@ -12,7 +12,10 @@ import torch
 from torch import Tensor
 
 from uniaudio.lm.answer import Answer
-from uniaudio.lm.compat import (
+from uniaudio.lm.config import LMConfig
+from uniaudio.lm.grammar import FrameIds, Grammar
+from uniaudio.lm.model import UniAudioLM
+from uniaudio.lm.released.compat import (
     CompatDecoder,
     CompatFrame,
     CompatIds,
@@ -20,9 +23,6 @@ from uniaudio.lm.compat import (
     generate_audio_compat,
     generate_text_compat,
 )
-from uniaudio.lm.config import LMConfig
-from uniaudio.lm.grammar import FrameIds, Grammar
-from uniaudio.lm.model import UniAudioLM
 
 HEAD_SIZE = 8
 IDS = CompatIds(reasoning_end=4097, reconstruction_end=8192, reconstruction_offset=4100, text_end=128001)

@@ -12,8 +12,8 @@ from uniaudio_schemas.errors import DataError
 
 from uniaudio.lm.config import LMConfig, StackConfig
 from uniaudio.lm.model import UniAudioLM
-from uniaudio.lm.released import config_of, import_released, read_checkpoint, reorder_interleaved_qkv, to_our_names
-from uniaudio.lm.released_vocabulary import read_llm_config
+from uniaudio.lm.released.load import config_of, import_released, read_checkpoint, reorder_interleaved_qkv, to_our_names
+from uniaudio.lm.released.vocabulary import read_llm_config
 from uniaudio.sequence.vocabulary import Vocabulary
 
 HEAD_SIZES = {"head_size": 16, "local_head_size": 16}

@@ -14,7 +14,7 @@ from uniaudio_schemas.errors import DataError
 from uniaudio.audio.torchaudio_cpu import import_torchaudio
 from uniaudio.cli import main
 from uniaudio.lm.model import UniAudioLM
-from uniaudio.lm.released_file import foreign_names, load_safely
+from uniaudio.lm.released.file import foreign_names, load_safely
 from uniaudio.run.model import Options, UniAudio
 from uniaudio.run.request import Request
 from uniaudio.testing import tiny_codec

@@ -14,8 +14,8 @@ from uniaudio.audio.read import read_audio
 from uniaudio.audio.resample import resample_tensor
 from uniaudio.codec.codec import ReasoningCodec
 from uniaudio.codec.config import CodecConfig
-from uniaudio.codec.training_clips import TrainingClip
-from uniaudio.codec.training_examples import ClipFacts
+from uniaudio.codec.training.clips import TrainingClip
+from uniaudio.codec.training.examples import ClipFacts
 from uniaudio.stages.codec_phase import CodecPhase
 
 REPOSITORY = Path(__file__).parents[4]

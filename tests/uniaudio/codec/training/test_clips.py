@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from uniaudio.codec.codec import ReasoningCodec
-from uniaudio.codec.training_clips import ClipSet, TrainingClip
+from uniaudio.codec.training.clips import ClipSet, TrainingClip
 
 
 def test_the_clips_of_a_phase_share_the_features_of_all_clips_until_the_encoders_learn(

@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 
-from uniaudio.codec.encoders_pretraining import HIDDEN_SHARE, EncodersObjective, Hidden, RandomQuantizer, _spans
-from uniaudio.codec.training_clips import ClipSet, Crop
+from uniaudio.codec.training.clips import ClipSet, Crop
+from uniaudio.codec.training.encoders import HIDDEN_SHARE, EncodersObjective, Hidden, RandomQuantizer, _spans
 from uniaudio.stages.codec_encoders import encoders
 
 

@@ -11,13 +11,13 @@ import pytest
 import torch
 from uniaudio_schemas.errors import UsageError
 
-from uniaudio.codec.grpo import GrpoTeacher
-from uniaudio.codec.grpo_reward import advantages, policy_loss, reward
-from uniaudio.codec.judge import KEY_VARIABLE, ChatJudge, RuleJudge, build_judge, read_verdict
 from uniaudio.codec.quantize import ResidualVQ
-from uniaudio.codec.text_decoder import TextDecoder
-from uniaudio.codec.training import train_codec
-from uniaudio.codec.training_examples import ClipFacts, examples
+from uniaudio.codec.training.examples import ClipFacts, examples
+from uniaudio.codec.training.grpo import GrpoTeacher
+from uniaudio.codec.training.grpo_reward import advantages, policy_loss, reward
+from uniaudio.codec.training.judge import KEY_VARIABLE, ChatJudge, RuleJudge, build_judge, read_verdict
+from uniaudio.codec.training.text_decoder import TextDecoder
+from uniaudio.codec.training.train import train_codec
 from uniaudio.stages.codec_phase import GrpoSettings
 from uniaudio.stages.codec_phases import codec_phases
 
@@ -178,7 +178,7 @@ class FickleJudge:
 def test_grpo_starts_at_the_reference_and_trains_the_text_decoder_alone_at_first(
     new_codec, short, train_clips, held_out_clips, monkeypatch
 ) -> None:
-    monkeypatch.setattr("uniaudio.codec.grpo.build_judge", lambda *_: FickleJudge())
+    monkeypatch.setattr("uniaudio.codec.training.grpo.build_judge", lambda *_: FickleJudge())
     settings = {"num_rollouts": 3, "max_answer_tokens": 12, "num_frozen_steps": 1, "num_inner_steps": 1}
     reasoning, grpo = grpo_phases(short, 2, 2, **settings)
     grpo = replace(grpo, num_clips=2, num_held_out=1)

@@ -13,11 +13,11 @@ from uniaudio_schemas.codec import Metric
 from uniaudio_schemas.errors import UsageError
 
 from uniaudio.codec.codec import ReasoningCodec
-from uniaudio.codec.compat import compat_condition
 from uniaudio.codec.decoding import LATENTS_PER_FRAME
-from uniaudio.codec.training import train_codec
-from uniaudio.codec.training_clips import TrainingClip
-from uniaudio.codec.training_state import TrainingState
+from uniaudio.codec.released.compat import compat_condition
+from uniaudio.codec.training.clips import TrainingClip
+from uniaudio.codec.training.state import TrainingState
+from uniaudio.codec.training.train import train_codec
 from uniaudio.stages.codec_phase import AdversarialSettings, CodecPhase, GrpoSettings
 from uniaudio.stages.codec_phases import PHASES, codec_phase, codec_phases
 

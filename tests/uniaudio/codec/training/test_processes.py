@@ -12,7 +12,7 @@ import pytest
 
 from uniaudio.codec.codec import ReasoningCodec
 from uniaudio.codec.config import CodecConfig
-from uniaudio.codec.training import train_codec
+from uniaudio.codec.training.train import train_codec
 
 WORKER = Path(__file__).with_name("worker.py")
 pytestmark = pytest.mark.slow

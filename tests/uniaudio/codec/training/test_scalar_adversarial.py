@@ -2,7 +2,7 @@
 
 import torch
 
-from uniaudio.codec.discriminators import Discriminators, adversarial_loss, discriminator_loss, feature_loss
+from uniaudio.codec.training.discriminators import Discriminators, adversarial_loss, discriminator_loss, feature_loss
 from uniaudio.testing import a_waveform
 
 

@@ -9,8 +9,8 @@ import torch
 from uniaudio.codec.codec import ReasoningCodec
 from uniaudio.codec.config import CodecConfig
 from uniaudio.codec.scalar import ScalarAutoencoder, round_latents
-from uniaudio.codec.training import train_codec
-from uniaudio.codec.training_clips import TrainingClip
+from uniaudio.codec.training.clips import TrainingClip
+from uniaudio.codec.training.train import train_codec
 from uniaudio.stages.codec_phases import codec_phase
 from uniaudio.testing import a_waveform
 

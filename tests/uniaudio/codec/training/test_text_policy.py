@@ -8,8 +8,8 @@ import pytest
 import torch
 from uniaudio_schemas.errors import DataError, UsageError
 
-from uniaudio.codec.text_decoder import END, TextDecoder
-from uniaudio.codec.text_policy import TextPolicy, draw_tokens
+from uniaudio.codec.training.text_decoder import END, TextDecoder
+from uniaudio.codec.training.text_policy import TextPolicy, draw_tokens
 
 DIM = 12
 QUESTIONS = ["What?", "", "Is this speech, sound or music?"]
@@ -117,7 +117,7 @@ def llm_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def language_model(folder: Path) -> TextPolicy:
-    from uniaudio.codec.text_llm import TextLLM, load_model
+    from uniaudio.codec.training.text_llm import TextLLM, load_model
 
     torch.manual_seed(0)
     policy = TextLLM(DIM, load_model(folder, torch.device("cpu")), rank=4, dropout=0.1).eval()
@@ -152,7 +152,7 @@ def test_of_a_language_model_the_projection_and_the_adapters_alone_learn(llm_fol
 
 
 def test_the_reference_of_a_language_model_needs_its_adapters_alone(llm_folder: Path) -> None:
-    from uniaudio.codec.grpo import GrpoTeacher
+    from uniaudio.codec.training.grpo import GrpoTeacher
 
     policy, (reasoning, valid) = language_model(llm_folder), frames()
     teacher = GrpoTeacher(policy, torch.nn.Linear(2, 2))
@@ -167,7 +167,7 @@ def test_the_reference_of_a_language_model_needs_its_adapters_alone(llm_folder: 
 
 
 def test_the_adapters_change_nothing_at_first(llm_folder: Path) -> None:
-    from uniaudio.codec.text_llm import TextLLM, load_model
+    from uniaudio.codec.training.text_llm import TextLLM, load_model
 
     loaded = load_model(llm_folder, torch.device("cpu"))
     ids = torch.arange(5)[None]
@@ -183,8 +183,8 @@ def test_a_chat_model_of_transformers_judges_and_its_reply_alone_is_read(
     """The instruction holds an example of a verdict, which is none."""
     from transformers import AutoTokenizer, LlamaForCausalLM
 
-    from uniaudio.codec.judge import INSTRUCTION, build_judge
-    from uniaudio.codec.training_examples import ClipFacts
+    from uniaudio.codec.training.examples import ClipFacts
+    from uniaudio.codec.training.judge import INSTRUCTION, build_judge
 
     folder = tmp_path / "chat"
     shutil.copytree(llm_folder, folder)
@@ -209,8 +209,8 @@ def test_a_chat_model_of_transformers_judges_and_its_reply_alone_is_read(
 def test_a_model_whose_reply_is_noise_gives_nothing_and_one_without_a_chat_template_is_no_judge(
     llm_folder: Path, tmp_path: Path
 ) -> None:
-    from uniaudio.codec.judge import build_judge
-    from uniaudio.codec.training_examples import ClipFacts
+    from uniaudio.codec.training.examples import ClipFacts
+    from uniaudio.codec.training.judge import build_judge
 
     with pytest.raises(UsageError, match="has no chat template"):
         build_judge(str(llm_folder), "", torch.device("cpu"))
@@ -222,7 +222,7 @@ def test_a_model_whose_reply_is_noise_gives_nothing_and_one_without_a_chat_templ
 
 
 def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
-    from uniaudio.codec.text_llm import load_model
+    from uniaudio.codec.training.text_llm import load_model
 
     with pytest.raises(UsageError, match="must be a local folder"):
         load_model(tmp_path / "nothing", torch.device("cpu"))
@@ -234,7 +234,7 @@ def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
 def test_a_real_language_model_learns_to_read_real_audio(new_codec, short, train_clips, held_out_clips) -> None:
     from dataclasses import replace
 
-    from uniaudio.codec.training import train_codec
+    from uniaudio.codec.training.train import train_codec
     from uniaudio.stages.codec_phases import codec_phase
 
     folder = os.environ.get("UNIAUDIO_TEXT_MODEL", "")
@@ -258,7 +258,7 @@ def test_grpo_raises_the_reward_of_a_real_language_model_on_real_audio(
     """SFT, then GRPO with the rule judge and no supervised loss, on four clips; the adapters and the projection alone."""
     from dataclasses import replace
 
-    from uniaudio.codec.training import train_codec
+    from uniaudio.codec.training.train import train_codec
     from uniaudio.stages.codec_phases import codec_phases
 
     folder = os.environ.get("UNIAUDIO_TEXT_MODEL", "")

@@ -10,8 +10,8 @@ from uniaudio.audio.frames import UNIT, padded_length
 from uniaudio.codec.codec import ReasoningCodec
 from uniaudio.codec.decoding import LATENTS_PER_FRAME
 from uniaudio.codec.flow_matching import GENERATE
-from uniaudio.codec.training import train_codec
-from uniaudio.codec.training_clips import TrainingClip
+from uniaudio.codec.training.clips import TrainingClip
+from uniaudio.codec.training.train import train_codec
 from uniaudio.stages.codec_phases import codec_phases
 
 NUM_STEPS, LOUDER = 60, 10.0

@@ -17,10 +17,10 @@ import torch.distributed as dist
 
 from uniaudio.codec.codec import ReasoningCodec
 from uniaudio.codec.config import CodecConfig
-from uniaudio.codec.training import train_codec
-from uniaudio.codec.training_clips import TrainingClip
-from uniaudio.codec.training_examples import ClipFacts
-from uniaudio.codec.training_state import TrainingState
+from uniaudio.codec.training.clips import TrainingClip
+from uniaudio.codec.training.examples import ClipFacts
+from uniaudio.codec.training.state import TrainingState
+from uniaudio.codec.training.train import train_codec
 from uniaudio.stages.codec_phase import CodecPhase, GrpoSettings
 from uniaudio.stages.codec_phases import codec_phases
 

@@ -16,10 +16,10 @@ from uniaudio.codec.codec import ReasoningCodec
 from uniaudio.codec.config import LATENT_HOP
 from uniaudio.codec.decoding import LATENTS_PER_FRAME
 from uniaudio.codec.flow_matching import CONTEXT, GENERATE, PADDING
-from uniaudio.codec.losses import masked_mean_square
 from uniaudio.codec.reconstruction import GROUPS
-from uniaudio.codec.training_clips import ClipSet, Crop, batch_features, step_generator
-from uniaudio.codec.training_objective import (
+from uniaudio.codec.training.clips import ClipSet, Crop, batch_features, step_generator
+from uniaudio.codec.training.losses import masked_mean_square
+from uniaudio.codec.training.objective import (
     FRAMES_PER_UNIT,
     LATENTS_PER_UNIT,
     REASONING_PER_UNIT,

@@ -20,13 +20,13 @@ from torch.func import functional_call
 
 from uniaudio.codec.codec import ReasoningCodec
 from uniaudio.codec.encoders import Features
-from uniaudio.codec.grpo_reward import Reward, advantages, policy_loss, reward
-from uniaudio.codec.judge import build_judge
-from uniaudio.codec.text_policy import Likelihood, TextPolicy
-from uniaudio.codec.training_clips import ClipSet, padded_features, step_generator
-from uniaudio.codec.training_examples import QUESTIONS
-from uniaudio.codec.training_objective import Losses, Share
-from uniaudio.codec.training_reasoning import FRAMES_PER_REASONING, build_policy, draw_example, with_text
+from uniaudio.codec.training.clips import ClipSet, padded_features, step_generator
+from uniaudio.codec.training.examples import QUESTIONS
+from uniaudio.codec.training.grpo_reward import Reward, advantages, policy_loss, reward
+from uniaudio.codec.training.judge import build_judge
+from uniaudio.codec.training.objective import Losses, Share
+from uniaudio.codec.training.reasoning import FRAMES_PER_REASONING, build_policy, draw_example, with_text
+from uniaudio.codec.training.text_policy import Likelihood, TextPolicy
 from uniaudio.stages.codec_phase import CodecPhase
 
 QUESTION = QUESTIONS["analysis"]

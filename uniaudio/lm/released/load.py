@@ -21,8 +21,8 @@ from uniaudio_schemas.errors import DataError
 from uniaudio.lm import weights
 from uniaudio.lm.config import LMConfig, RopeConfig, StackConfig
 from uniaudio.lm.model import UniAudioLM
-from uniaudio.lm.released_file import load_safely
-from uniaudio.lm.released_vocabulary import read_llm_config, released_vocabulary
+from uniaudio.lm.released.file import load_safely
+from uniaudio.lm.released.vocabulary import read_llm_config, released_vocabulary
 from uniaudio.text.tokenizer import TextTokenizer
 
 log = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ from torch import Tensor
 from uniaudio_schemas.errors import DataError
 
 from uniaudio.codec.part_configs import ScalarConfig
-from uniaudio.codec.released_parts import State, count_indices, new_weight_norm_names, rename
+from uniaudio.codec.released.parts import State, count_indices, new_weight_norm_names, rename
 
 SHARED_SLOPE = "down_conv.activation.weight"
 

@@ -21,8 +21,8 @@ from uniaudio.audio.mel import music_log_mel, whisper_log_mel
 from uniaudio.audio.resample import resample_tensor
 from uniaudio.codec.codec import ReasoningCodec
 from uniaudio.codec.encoders import SPEECH_RATE, WAVLM_TAIL
-from uniaudio.codec.training_clips import ClipSet, Crop, step_generator
-from uniaudio.codec.training_objective import Losses, Share, first_crops, mean
+from uniaudio.codec.training.clips import ClipSet, Crop, step_generator
+from uniaudio.codec.training.objective import Losses, Share, first_crops, mean
 from uniaudio.stages.codec_phase import CodecPhase
 
 SPEECH_MEL_STACK, MUSIC_MEL_STACK = 2, 4

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import torch
 from uniaudio_schemas.errors import DataError, UsageError
 
-from uniaudio.codec.training_examples import ClipFacts, read_levels
+from uniaudio.codec.training.examples import ClipFacts, read_levels
 from uniaudio.metrics.text import normalize_text
 
 log = logging.getLogger(__name__)
@@ -142,7 +142,7 @@ def _post(request: urllib.request.Request) -> Any:
 
 def _local_chat(folder: str, device: torch.device) -> Callable[[str, str], str]:
     """Greedy replies of a chat model in a local folder."""
-    from uniaudio.codec.text_llm import load_model
+    from uniaudio.codec.training.text_llm import load_model
 
     model, tokenizer = load_model(folder, device)
     if not tokenizer.chat_template:

@@ -14,8 +14,8 @@ from torch import Tensor
 from uniaudio_schemas.errors import DataError
 
 from uniaudio.codec.config import CodecConfig, QuantizerConfig, TransformerConfig
-from uniaudio.codec.released_parts import count_indices, flow_config
-from uniaudio.codec.released_scalar import scalar_config
+from uniaudio.codec.released.parts import count_indices, flow_config
+from uniaudio.codec.released.scalar import scalar_config
 
 # The released quantizers and our words for their groups.
 QUANTIZERS = {"pronunciation_semantic": "phone", "structure_semantic": "music", "acoustic": "acoustic"}

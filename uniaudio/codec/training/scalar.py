@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from uniaudio.audio.frames import UNIT
 from uniaudio.codec.codec import ReasoningCodec
 from uniaudio.codec.config import LATENT_HOP
-from uniaudio.codec.discriminators import Discriminators, adversarial_loss, discriminator_loss, feature_loss
-from uniaudio.codec.losses import relative_error, waveform_loss
-from uniaudio.codec.scalar_start import start_as_transform
-from uniaudio.codec.training_clips import ClipSet, Crop, step_generator
-from uniaudio.codec.training_objective import Losses, Share, first_crops, mean
+from uniaudio.codec.training.clips import ClipSet, Crop, step_generator
+from uniaudio.codec.training.discriminators import Discriminators, adversarial_loss, discriminator_loss, feature_loss
+from uniaudio.codec.training.losses import relative_error, waveform_loss
+from uniaudio.codec.training.objective import Losses, Share, first_crops, mean
+from uniaudio.codec.training.scalar_start import start_as_transform
 from uniaudio.stages.codec_phase import CodecPhase
 
 START_SPECTRAL_WEIGHT = 0.1

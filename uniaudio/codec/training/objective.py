@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from uniaudio.audio.frames import REASONING_HOP, RECONSTRUCTION_HOP, UNIT
 from uniaudio.codec.codec import ReasoningCodec
 from uniaudio.codec.config import LATENT_HOP
-from uniaudio.codec.training_clips import ClipSet, Crop
+from uniaudio.codec.training.clips import ClipSet, Crop
 from uniaudio.stages.codec_phase import CodecPhase
 
 LATENTS_PER_UNIT = UNIT // LATENT_HOP

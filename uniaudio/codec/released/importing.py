@@ -23,9 +23,9 @@ from uniaudio.codec.codec import CONFIG_FILE, WEIGHTS_FILE, ReasoningCodec
 from uniaudio.codec.config import CodecConfig
 from uniaudio.codec.encoders import empty_encoders
 from uniaudio.codec.reconstruction import PHONE_STRIDES
-from uniaudio.codec.released import OPTIONAL_PREFIX, read_released, released_state
-from uniaudio.codec.released_config import released_config
-from uniaudio.codec.released_parts import State
+from uniaudio.codec.released.config import released_config
+from uniaudio.codec.released.load import OPTIONAL_PREFIX, read_released, released_state
+from uniaudio.codec.released.parts import State
 from uniaudio.codec.semantic_decoder import SemanticDecoder
 
 REPORT_FILE = "import.json"

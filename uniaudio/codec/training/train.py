@@ -18,10 +18,10 @@ from torch import Tensor, nn
 from uniaudio_schemas.codec import Metric
 
 from uniaudio.codec.codec import ReasoningCodec
-from uniaudio.codec.objectives import build_objective, check_order
-from uniaudio.codec.training_clips import ClipSet, TrainingClip, step_generator
-from uniaudio.codec.training_objective import Objective
-from uniaudio.codec.training_state import TrainingState, load_state, restore, save_state
+from uniaudio.codec.training.clips import ClipSet, TrainingClip, step_generator
+from uniaudio.codec.training.objective import Objective
+from uniaudio.codec.training.objectives import build_objective, check_order
+from uniaudio.codec.training.state import TrainingState, load_state, restore, save_state
 from uniaudio.stages.codec_phase import CodecPhase
 
 log = logging.getLogger(__name__)

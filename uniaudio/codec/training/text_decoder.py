@@ -15,7 +15,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, linear, relu, scaled_dot_product_attention
 
-from uniaudio.codec.text_policy import IGNORED, Likelihood, TextPolicy, answer_likelihood, append_token, draw_tokens
+from uniaudio.codec.training.text_policy import (
+    IGNORED,
+    Likelihood,
+    TextPolicy,
+    answer_likelihood,
+    append_token,
+    draw_tokens,
+)
 
 BEGIN, END, PAD = 256, 257, 258
 NUM_IDS = 259

@@ -12,8 +12,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from uniaudio.codec.judge import Judge
-from uniaudio.codec.training_examples import ClipFacts, quoted, read_levels
+from uniaudio.codec.training.examples import ClipFacts, quoted, read_levels
+from uniaudio.codec.training.judge import Judge
 from uniaudio.metrics.wer import word_error_rate
 from uniaudio.stages.codec_phase import GrpoSettings
 

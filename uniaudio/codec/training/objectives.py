@@ -4,14 +4,14 @@ from torch import nn
 from uniaudio_schemas.errors import UsageError
 
 from uniaudio.codec.codec import ReasoningCodec
-from uniaudio.codec.encoders_pretraining import EncodersObjective
-from uniaudio.codec.grpo import GrpoObjective
-from uniaudio.codec.text_policy import TextPolicy
-from uniaudio.codec.training_clips import ClipSet
-from uniaudio.codec.training_objective import Objective
-from uniaudio.codec.training_reasoning import ReasoningObjective
-from uniaudio.codec.training_reconstruction import DecoderObjective, ReconstructionObjective
-from uniaudio.codec.training_scalar import ScalarObjective
+from uniaudio.codec.training.clips import ClipSet
+from uniaudio.codec.training.encoders import EncodersObjective
+from uniaudio.codec.training.grpo import GrpoObjective
+from uniaudio.codec.training.objective import Objective
+from uniaudio.codec.training.reasoning import ReasoningObjective
+from uniaudio.codec.training.reconstruction import DecoderObjective, ReconstructionObjective
+from uniaudio.codec.training.scalar import ScalarObjective
+from uniaudio.codec.training.text_policy import TextPolicy
 from uniaudio.stages.codec_phase import CodecPhase
 
 _OBJECTIVES: dict[str, type[Objective]] = {

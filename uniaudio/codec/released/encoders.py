@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from uniaudio.codec.released_parts import Rules, State, new_weight_norm_names, rename
+from uniaudio.codec.released.parts import Rules, State, new_weight_norm_names, rename
 
 _BATCH_NORM = r"(weight|bias|running_mean|running_var|num_batches_tracked)"
 _BLOCK = r"conformer\.layers\.(\d+)\."

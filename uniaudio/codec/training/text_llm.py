@@ -21,7 +21,14 @@ from torch.nn.utils.rnn import pad_sequence
 from uniaudio_schemas.errors import DataError, UsageError
 
 from uniaudio.codec.encoders import import_transformers
-from uniaudio.codec.text_policy import IGNORED, Likelihood, TextPolicy, answer_likelihood, append_token, draw_tokens
+from uniaudio.codec.training.text_policy import (
+    IGNORED,
+    Likelihood,
+    TextPolicy,
+    answer_likelihood,
+    append_token,
+    draw_tokens,
+)
 
 BEFORE_AUDIO, AFTER_AUDIO = "USER: <Speech>", "</Speech> {question}\nASSISTANT:"
 ADAPTED = ("q_proj", "v_proj")

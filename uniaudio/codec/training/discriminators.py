@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.functional import leaky_relu
 from torch.nn.utils.parametrizations import weight_norm
 
-from uniaudio.codec.losses import RESOLUTIONS
+from uniaudio.codec.training.losses import RESOLUTIONS
 
 SLOPE = 0.2
 DILATIONS = (1, 2, 4)

@@ -18,7 +18,7 @@ from uniaudio_schemas.fingerprint import hash_json
 
 from uniaudio.audio.frames import UNIT, padded_length
 from uniaudio.codec.encoders import Features
-from uniaudio.codec.training_examples import ClipFacts
+from uniaudio.codec.training.examples import ClipFacts
 
 if TYPE_CHECKING:
     from uniaudio.codec.codec import ReasoningCodec

@@ -13,11 +13,11 @@ from uniaudio_schemas.errors import DataError
 
 from uniaudio.audio.frames import REASONING_HOP
 from uniaudio.codec.codec import ReasoningCodec
-from uniaudio.codec.text_decoder import TextDecoder
-from uniaudio.codec.text_policy import TextPolicy
-from uniaudio.codec.training_clips import ClipSet, TrainingClip, padded_features, step_generator
-from uniaudio.codec.training_examples import Example, examples
-from uniaudio.codec.training_objective import LATENTS_PER_UNIT, REASONING_PER_UNIT, Losses, Share, mean
+from uniaudio.codec.training.clips import ClipSet, TrainingClip, padded_features, step_generator
+from uniaudio.codec.training.examples import Example, examples
+from uniaudio.codec.training.objective import LATENTS_PER_UNIT, REASONING_PER_UNIT, Losses, Share, mean
+from uniaudio.codec.training.text_decoder import TextDecoder
+from uniaudio.codec.training.text_policy import TextPolicy
 from uniaudio.stages.codec_phase import CodecPhase
 
 # Bytes of a text the small decoder must write.
@@ -65,7 +65,7 @@ class ReasoningObjective:
 def build_policy(codec: ReasoningCodec, phase: CodecPhase, sets: tuple[ClipSet, ClipSet]) -> TextPolicy:
     """A fresh text decoder as the phase describes it."""
     if phase.text_model:
-        from uniaudio.codec.text_llm import TextLLM, load_model
+        from uniaudio.codec.training.text_llm import TextLLM, load_model
 
         loaded = load_model(phase.text_model, codec.device)
         policy = TextLLM(codec.config.dim, loaded, rank=phase.lora_rank, dropout=phase.lora_dropout)

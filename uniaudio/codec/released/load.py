@@ -19,9 +19,9 @@ from uniaudio_schemas.errors import DataError
 
 from uniaudio.codec.codec import ReasoningCodec
 from uniaudio.codec.encoders import empty_encoders
-from uniaudio.codec.released_config import QUANTIZERS, released_config
-from uniaudio.codec.released_encoders import encoders_state
-from uniaudio.codec.released_parts import (
+from uniaudio.codec.released.config import QUANTIZERS, released_config
+from uniaudio.codec.released.encoders import encoders_state
+from uniaudio.codec.released.parts import (
     State,
     film_state,
     flow_transformer_state,
@@ -30,7 +30,7 @@ from uniaudio.codec.released_parts import (
     residual_vq_state,
     semantic_decoder_state,
 )
-from uniaudio.codec.released_scalar import scalar_state
+from uniaudio.codec.released.scalar import scalar_state
 
 # The released groups and our words for them.
 GROUPS = {"phone": "phone", "semantic": "music", "acoustic": "acoustic"}

@@ -1,0 +1,1 @@
+"""Training of the codec, a module a phase. START HERE: `train.train_codec`."""
