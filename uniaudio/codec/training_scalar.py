@@ -20,7 +20,6 @@ from uniaudio.codec.training_clips import ClipSet, Crop, step_generator
 from uniaudio.codec.training_objective import Losses, Share, first_crops, mean
 from uniaudio.stages.codec_phase import CodecPhase
 
-
 START_SPECTRAL_WEIGHT = 0.1
 """Of the spectral losses while latents are not rounded: alone they are lowest for near silence as long as nothing is heard."""
 
