@@ -31,7 +31,7 @@ def start_as_transform(model: ScalarAutoencoder, waveform_BN: Tensor) -> None:
     for module in model.modules():
         if isinstance(module, ResidualUnit):
             _weight(module.narrow, "original0").zero_()
-            module.narrow.bias.zero_()  # type: ignore[operator, union-attr]
+            module.narrow.bias.zero_()  # type: ignore[operator]
     _one_channel(model)
     steps = _analysis(config.strides, [config.initial_channels * 2 ** (i + 1) for i in range(len(config.strides))])
     for stage, step_CS in zip(model.encoder.stages, steps, strict=True):
