@@ -110,10 +110,11 @@ def _set_up(layer: Any, step_CS: Tensor) -> None:
     (stride,) = layer.stride
     num_in, num_out = len(step_CS), step_CS.shape[1] // stride
     weight[:num_in] = 0.0
-    weight[:, :num_out] = 0.0
     undone_SC = torch.linalg.pinv(step_CS.double())
     weight[:num_in, :num_out, :stride] = undone_SC.view(stride, num_out, num_in).permute(2, 1, 0).to(weight)
     layer.weight = weight
+    # Here the gains are those of the inputs: what the transform leaves free is silent, but learns.
+    _weight(layer, "original0")[num_in:] = 0.0
     layer.bias[:num_out] = 0.0
 
 
