@@ -89,7 +89,10 @@ def _show(_: argparse.Namespace) -> int:
 
     settings = load_settings()
     store = Store.from_uri(settings.store)
-    print(f"{'kind':<14}{'ref':<14}{'rows':>8}  {'version':<10}dropped")
+    if not any(store.refs(kind) for kind in KINDS_IN_ORDER):
+        print(f"{settings.store}: nothing yet; `make demo` or `uniaudio make raw` begins")
+        return 0
+    print(f"{'kind':<14}{'ref':<14}{'rows':>8}  {'plan':<10}dropped")
     for kind in KINDS_IN_ORDER:
         for ref, manifest in sorted(store.refs(kind).items()):
             dropped = ", ".join(f"{reason} {count}" for reason, count in sorted(manifest.dropped.items()))

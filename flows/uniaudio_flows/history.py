@@ -88,7 +88,7 @@ def _clip_lines(clip: dict[str, Any]) -> list[str]:
     if "recipe" in clip:
         parents = ", ".join(parent[:8] for parent in clip["recipe"]["parents"])
         parts.append(f"{clip['recipe']['operation']} of {parents}, {clip['recipe']['parameters']}")
-    if "cut" in clip:
+    if clip.get("cut", {}).get("num_samples"):
         cut = clip["cut"]
         parts.append(f"samples {cut['first_sample']} … {cut['first_sample'] + cut['num_samples']}")
     if "file" in clip:
@@ -168,5 +168,7 @@ def _survey_lines(found: Survey) -> list[str]:
     for model in found.models:
         refs = f" ({', '.join(model.refs)})" if model.refs else ""
         saw = f"up to {model.num_examples} training examples" if model.kind == "checkpoint" else "its training clips"
-        lines.append(f"stays as it is: {model.kind} {model.stage} {model.model_id[:8]}{refs} could draw {saw} of it")
+        lines.append(
+            f"stays as it is: {' '.join(filter(None, (model.kind, model.stage, model.model_id[:8])))}{refs} could draw {saw} of it"
+        )
     return lines

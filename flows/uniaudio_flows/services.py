@@ -23,7 +23,7 @@ import psutil
 from uniaudio_schemas.errors import UsageError
 
 from uniaudio_flows.orphans import mark_orphans
-from uniaudio_flows.settings import LOOPBACK, Settings, service_environment
+from uniaudio_flows.settings import DEFAULT_PREFECT_PORT, LOOPBACK, Settings, service_environment
 
 START_TIMEOUT_S = 90
 STOP_TIMEOUT_S = 15
@@ -60,6 +60,8 @@ def start_services(settings: Settings, log: Callable[[str], None]) -> None:
         _start_what_is_not_running(settings)
     log(f"services are up ({time.monotonic() - begin:.0f} s)")
     log(f"  Prefect        {settings.prefect_url}")
+    if settings.prefect_port != DEFAULT_PREFECT_PORT:
+        log(f"  for `prefect`  export PREFECT_API_URL={settings.prefect_url}/api")
     log(f"  Ray dashboard  {settings.dashboard_url}")
 
 

@@ -20,6 +20,8 @@ from typing import Any
 
 from uniaudio_schemas.errors import UsageError
 
+DEFAULT_PREFECT_PORT = 4200
+"""Where `prefect` itself looks, told by pyproject.toml."""
 LOOPBACK = "127.0.0.1"
 
 
@@ -79,7 +81,7 @@ def load_settings() -> Settings:
         size=os.environ.get("UNIAUDIO_SIZE") or "debug",
         device=os.environ.get("UNIAUDIO_DEVICE") or "cpu",
         backbone=str(_folder("UNIAUDIO_BACKBONE", Path())) if os.environ.get("UNIAUDIO_BACKBONE") else "",
-        prefect_port=_port("UNIAUDIO_PREFECT_PORT", 4200),
+        prefect_port=_port("UNIAUDIO_PREFECT_PORT", DEFAULT_PREFECT_PORT),
         ray_port=_port("UNIAUDIO_RAY_PORT", 6380),
         dashboard_port=_port("UNIAUDIO_DASHBOARD_PORT", 8265),
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from uniaudio_schemas.errors import UsageError
 from uniaudio_schemas.manifest import Manifest
 from uniaudio_schemas.migrations import newest
+from uniaudio_schemas.record import SCHEMAS
 from uniaudio_schemas.store import Store
 
 if TYPE_CHECKING:
@@ -17,9 +18,12 @@ if TYPE_CHECKING:
 
 def scan(store: Store, kind: str, ref: str = "latest") -> "pl.LazyFrame":
     """The version behind `ref`, at the newest schema version. `UsageError` where there is none."""
+    kinds = sorted({name for name, _ in SCHEMAS} - {"dropped", "run"})
+    if kind not in kinds:
+        raise UsageError(f"`kind` must be one of {', '.join(kinds)}, but is {kind!r}.")
     manifest = store.head(kind, ref)
     if manifest is None:
-        raise UsageError(f"`{kind}` has no version behind `{ref}` yet.")
+        raise UsageError(f"{store.root}: `{kind}` has no version behind `{ref}` yet.")
     return scan_version(store, manifest)
 
 

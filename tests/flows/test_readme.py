@@ -50,7 +50,7 @@ def test_its_commands_make_and_show_the_data(services: Services) -> None:
         printed[command] = done.stdout
     assert "scores" in printed["uniaudio show"]
     assert "stage4" in printed["uniaudio lineage checkpoint"] and "bells" in printed["uniaudio lineage checkpoint"]
-    assert "hold equal rows" in printed["uniaudio diff raw latest latest"]
+    assert "hold different rows" in printed["uniaudio diff checkpoint stage3 stage4"]
     assert "nothing was written" in printed["uniaudio forget bells"]
     store = Store(services.data / "store")
     assert store.head("checkpoint", "text_warmup") is None, "bells hold no text to warm up on"

@@ -31,6 +31,8 @@ from uniaudio.codec.reconstruction import ReconstructionBranch
 from uniaudio.codec.released.compat import compat_clip, decode_clip
 from uniaudio.codec.scalar import ScalarAutoencoder
 
+MODEL_CODEC = "codec"
+"""Folder of the codec inside a model's folder."""
 CONFIG_FILE, WEIGHTS_FILE = "config.json", "codec.safetensors"
 
 
@@ -167,7 +169,9 @@ class ReasoningCodec(nn.Module):
 
     @classmethod
     def load(cls, folder: str | Path) -> "ReasoningCodec":
-        """The codec that `save` wrote; a missing, unknown or misshapen tensor is a `DataError`."""
+        """The codec that `save` wrote, or the one inside a model's folder; a missing, unknown or misshapen tensor is a `DataError`."""
+        if (Path(folder) / MODEL_CODEC / CONFIG_FILE).is_file():
+            folder = Path(folder) / MODEL_CODEC
         config_path = Path(folder) / CONFIG_FILE
         if not config_path.is_file():
             raise UsageError(f"`folder` must hold a codec, but {config_path} is missing.")

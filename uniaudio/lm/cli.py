@@ -96,8 +96,11 @@ def _export(options: argparse.Namespace) -> int:
     from uniaudio.run.folder import copy_tokenizer
     from uniaudio.run.model import UniAudio
 
-    UniAudio.from_pretrained(options.source, tokenizer=options.tokenizer).save(options.out)
+    model = UniAudio.from_pretrained(options.source, tokenizer=options.tokenizer)
+    replaced = Path(options.out).exists()
+    model.save(options.out)
     if options.tokenizer is not None:
         copy_tokenizer(options.tokenizer, options.out)
-    print(options.out)
+    tasks = ", ".join(sorted(model.parts.tasks))
+    print(f"{options.out}: {'replaced, ' if replaced else ''}trained on {tasks}")
     return 0

@@ -94,6 +94,8 @@ def _run(options: argparse.Namespace) -> int:
             lines.write(_record(task, result, options.seed + number, files))
         else:
             print("\n".join([*files, *result.texts]))
+        if result.finished == "length":
+            print(f"uniaudio: {result.name}: cut off at its limit (--max-text, --max-seconds)", file=sys.stderr)
     return 0
 
 

@@ -23,7 +23,7 @@ from uniaudio_schemas.errors import DataError, FingerprintError, UsageError
 from uniaudio_schemas.manifest import Manifest
 from uniaudio_schemas.store import Store
 
-from uniaudio.codec.codec import ReasoningCodec
+from uniaudio.codec.codec import MODEL_CODEC, ReasoningCodec
 from uniaudio.lm import weights
 from uniaudio.lm.config import LMConfig
 from uniaudio.lm.model import UniAudioLM
@@ -31,7 +31,7 @@ from uniaudio.sequence.vocabulary import Vocabulary
 from uniaudio.text.tokenizer import ByteTokenizer, HuggingFaceTokenizer, TextTokenizer
 from uniaudio.training.checkpoint import load_model
 
-ABOUT_FILE, TOKENIZER_FOLDER, CODEC_FOLDER = "uniaudio.json", "tokenizer", "codec"
+ABOUT_FILE, TOKENIZER_FOLDER, CODEC_FOLDER = "uniaudio.json", "tokenizer", MODEL_CODEC
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
 
 

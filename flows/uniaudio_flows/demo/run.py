@@ -28,6 +28,10 @@ def run_demo(settings: Settings, *, stop: bool) -> int:
             completed = run_deployment("everything/local", settings, _say)
             if completed:
                 _report(settings)
+        except KeyboardInterrupt:
+            if not stop:
+                _say("the run goes on in the background: `make demo` follows it, `make down` stops it")
+            raise
         finally:
             if stop:
                 stop_services(settings, _say)
@@ -68,7 +72,7 @@ def _only_one(lock: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise StoreError(
-                f"another `make demo` is at work in {lock.parent}: wait for it, or give this one a folder of its own (UNIAUDIO_DATA)."
+                f"another `make demo` is at work in {lock.parent}: wait for it, or give this one a folder (UNIAUDIO_DATA) and ports of its own."
             ) from error
         yield
 

@@ -16,6 +16,7 @@ def write_report(store: Store, path: Path) -> Path:
     parts = [
         "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width, initial-scale=1'>",
         f"<title>UniAudio report</title><style>{STYLE.read_text()}</style><main><h1>From audio to model</h1>",
+        _advice(store),
         sections.data_flow(store),
         sections.dropped(store),
         sections.curves(store),
@@ -32,3 +33,14 @@ def write_report(store: Store, path: Path) -> Path:
     Path(name).chmod(0o644)
     Path(name).replace(path)
     return path
+
+
+def _advice(store: Store) -> str:
+    """What a reader must know before the scores: the smallest size is trained to show the road."""
+    head = store.head("checkpoint")
+    if head is None or head.parameters.get("size") != "debug":
+        return ""
+    return (
+        "<p>This model is of size <em>debug</em>: some dozens of steps a stage on minutes of audio. It shows that the road works; "
+        "its answers are of no use.</p>"
+    )

@@ -40,7 +40,7 @@ def _box(store: Store, kind: str) -> str:
     rows = f"{num_versions} stages" if num_versions else f"{manifest.num_rows:,} rows"
     audio_s = manifest.statistics.get("audio_s", 0.0)
     hours = f"<span>{audio_s / 3600:.3f} h</span>" if audio_s else ""
-    return f"<div class=box><b>{kind}</b><span>{rows}</span>{hours}<code>{manifest.content_id[:8]}</code></div>"
+    return f"<div class=box><b>{kind}</b><span>{rows}</span>{hours}<code>{manifest.plan_id[:8]}</code></div>"
 
 
 def _domains(store: Store) -> str:

@@ -121,7 +121,10 @@ def _walk(root: Path) -> Iterator[tuple[Path, str]]:
         folder_names[:] = kept
         for name in sorted(file_names):
             path = Path(folder) / name
-            if name != METADATA_NAME or len(path.relative_to(root).parts) > 2:
+            if name == METADATA_NAME and len(path.relative_to(root).parts) > 2:
+                # Left out, its speakers and licences would be lost without a word.
+                raise DataError(f"{path}: must lie in the source folder or in a corpus folder, directly below it.")
+            if name != METADATA_NAME:
                 yield path, _problem_of_place(root, path)
 
 
@@ -204,7 +207,7 @@ def _read_metadata(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         try:
             values = json.loads(line)
         except json.JSONDecodeError as error:
-            raise DataError(f"{path}: line {number}: {error.msg}.") from error
+            raise DataError(f"{path}: line {number}: must be a JSON object, but is none: {error.msg}.") from error
         yield _check_metadata(values, f"{path}: line {number}")
 
 
