@@ -2,6 +2,9 @@
 
 Loss: absolute error of the waveform plus spectral distances at several resolutions; at `starter` also what discriminators
 of the spectrum say (adversarial and feature-matching losses), which `debug` is too short for.
+
+`starter` starts as a cosine transform and first learns the waveform with noise for rounding. `debug` starts from fresh weights,
+whose latents nearly all round to 0: what it decodes is the level of the audio and little else.
 """
 
 from uniaudio.stages.codec_phase import AdversarialSettings, CodecPhase, check_size

@@ -1,6 +1,8 @@
 """Phase `scalar`: waveform through rounded latents and back; spectral losses, and adversarial ones where the phase has
 them.
 
+While latents are not rounded yet, the loss is the squared error of the waveform with a tenth of the spectral losses.
+
 Row in   step 17
 Row out  {"loss": 7.3, "spectral": 5.1, "adversarial": 1.0, "features": 0.6, "discriminator": 1.9}
 """
