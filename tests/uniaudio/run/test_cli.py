@@ -21,7 +21,8 @@ def test_one_clip_gives_its_text_and_nothing_else(
 ) -> None:
     assert run("asr", clip_folder / "0.wav", "--model", model_folder) == 0
     printed = capsys.readouterr()
-    assert not printed.err
+    # A model of random weights seldom stops by itself.
+    assert [line for line in printed.err.splitlines() if "cut off at its limit" not in line] == []
     assert "{" not in printed.out.partition("\n")[2]
 
 
