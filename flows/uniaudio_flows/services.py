@@ -28,6 +28,7 @@ from uniaudio_flows.settings import DEFAULT_PREFECT_PORT, LOOPBACK, Settings, se
 START_TIMEOUT_S = 90
 STOP_TIMEOUT_S = 15
 POOL = "local"
+WORKER = "prefect-worker"
 DEPLOYMENTS = Path(__file__).resolve().parents[1] / "prefect.yaml"
 # Half a gigabyte holds far more than one shard in flight; Ray's default is a third of the machine's memory.
 OBJECT_STORE_BYTES = 512 * 1024**2
@@ -79,12 +80,12 @@ def _start_what_is_not_running(settings: Settings) -> None:
             settings,
         )
     _await("prefect-server", f"{settings.prefect_url}/api/health", settings)
-    if "prefect-worker" not in running or "prefect-server" not in running:
+    if WORKER not in running or "prefect-server" not in running:
         _deploy(settings)
-    if "prefect-worker" not in running:
+    if WORKER not in running:
         mark_orphans(f"{settings.prefect_url}/api")
         worker = [*_prefect(), "worker", "start", "--pool", POOL, "--type", "process", "--name", "local-worker"]
-        _start("prefect-worker", worker, settings)
+        _start(WORKER, worker, settings)
     if not settings.ray_address:
         _await("ray", f"{settings.dashboard_url}/api/version", settings)
 
@@ -94,8 +95,18 @@ def stop_services(settings: Settings, log: Callable[[str], None]) -> None:
     running = running_services(settings)
     if not running:
         log("no services of this folder are running")
-    family = [process for service in running.values() for process in _family(service)]
-    for service in running.values():
+    # The worker says goodbye to the server; without one it would ask again and again.
+    _end([service for name, service in running.items() if name == WORKER])
+    _end([service for name, service in running.items() if name != WORKER])
+    for name in running:
+        _record(settings, name).unlink(missing_ok=True)
+        log(f"stopped {name}")
+    shutil.rmtree(settings.ray_temp, ignore_errors=True)
+
+
+def _end(services: list[Service]) -> None:
+    family = [process for service in services for process in _family(service)]
+    for service in services:
         # It may end by itself at any moment.
         with contextlib.suppress(psutil.NoSuchProcess):
             psutil.Process(service.pid).send_signal(signal.SIGTERM)
@@ -104,10 +115,6 @@ def stop_services(settings: Settings, log: Callable[[str], None]) -> None:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
     psutil.wait_procs(alive, timeout=STOP_TIMEOUT_S)
-    for name in running:
-        _record(settings, name).unlink(missing_ok=True)
-        log(f"stopped {name}")
-    shutil.rmtree(settings.ray_temp, ignore_errors=True)
 
 
 def running_services(settings: Settings) -> dict[str, Service]:
