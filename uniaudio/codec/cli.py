@@ -120,7 +120,8 @@ def _write(pieces: "Iterator[np.ndarray]", path: Path) -> int:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    from uniaudio.codec.evaluate import Listeners, evaluate, held_out_clips, write_tables
+    from uniaudio.codec.evaluate import Listeners, evaluate, write_tables
+    from uniaudio.codec.held_out import held_out_clips
 
     clips = held_out_clips(options.store, options.clips)
     listeners = Listeners.load(options.recognizer, options.speaker)

@@ -1,6 +1,6 @@
 """Quality of a codec, measured: held-out clips encoded and decoded, beside Opus, Codec2 and Speex in the same run.
 
-Reads    a codec's folder; `annotated` and `raw` of a store: the `test` clips of each domain, else its `val` clips
+Reads    a codec's folder and held-out clips (`uniaudio.codec.held_out`)
 Writes   `evaluation.json` (every value of every clip) and `evaluation.md` (means)
 Row      {"domain": "speech", "system": "Codec2 700C", "clip": "5f1c…", "log_mel_distance": 0.81, "pesq": 1.21, …}
 
@@ -16,17 +16,16 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-from uniaudio_schemas.annotated import Annotated
+import torch
 from uniaudio_schemas.errors import UsageError
-from uniaudio_schemas.raw import Raw
-from uniaudio_schemas.store import Store
 
 from uniaudio.audio.frames import REASONING_HOP, RECONSTRUCTION_HOP, SAMPLE_RATE
-from uniaudio.audio.render import render_clip
 from uniaudio.audio.resample import resample
 from uniaudio.codec.codec import Codes, ReasoningCodec
 from uniaudio.codec.coders import Coded, Coder, Programs, coders
-from uniaudio.codec.config import CodecConfig
+from uniaudio.codec.config import LATENT_HOP, CodecConfig
+from uniaudio.codec.held_out import DOMAINS, HeldOutClip
+from uniaudio.codec.scalar import LEVELS_PER_UNIT
 from uniaudio.metrics.dnsmos import dnsmos
 from uniaudio.metrics.pesq import wide_band_pesq
 from uniaudio.metrics.speaker import VOICE_RATE, VoiceEncoder, cosine_similarity
@@ -34,26 +33,12 @@ from uniaudio.metrics.spectral import log_mel_distance
 from uniaudio.metrics.stoi import stoi
 from uniaudio.metrics.wer import word_errors
 
-DOMAINS = ("speech", "sound", "music")
-SPLITS = ("test", "val")
-MAX_CLIP_SAMPLES = 20 * SAMPLE_RATE
 MAX_LAG = SAMPLE_RATE // 10
 # A voice cannot be told from less.
 MIN_VOICE_SAMPLES = SAMPLE_RATE // 2
 COLUMNS = ("bits_per_s", "pesq", "stoi", "dnsmos", "log_mel_distance", "speaker_similarity", "wer")
 Recognize = Callable[[np.ndarray], str]
 Measure = Callable[[np.ndarray, np.ndarray], float | None]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class HeldOutClip:
-    clip_id: str
-    domain: str
-    split: str
-    samples: np.ndarray
-    """`[N]` float32 at 24 kHz."""
-    script: str | None
-    """What is spoken, where the source says so."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,34 +84,6 @@ class Evaluation:
     """Coders whose programs are not there."""
 
 
-def held_out_clips(store_root: str | Path, num_clips: int) -> list[HeldOutClip]:
-    """At most `num_clips` of each domain, first in id order (ids are hashes, so it is a fair draw); none that is a copy of
-    a training clip."""
-    store = Store(store_root)
-    annotated, raw = store.head("annotated"), store.head("raw")
-    if annotated is None or raw is None:
-        raise UsageError(f"`store` must hold `annotated` and `raw`, but {store_root} does not.")
-    rows: dict[tuple[str, str], list[Annotated]] = defaultdict(list)
-    trained = {row.duplicate_cluster for row in store.rows(annotated, Annotated) if row.split == "train"} - {None}
-    for row in store.rows(annotated, Annotated):
-        if row.num_samples and row.duplicate_cluster not in trained and len(rows[row.domain, row.split]) < num_clips:
-            rows[row.domain, row.split].append(row)
-    chosen = [next((rows[domain, split] for split in SPLITS if rows[domain, split]), []) for domain in DOMAINS]
-    wanted = {row.raw_clip_id for group in chosen for row in group}
-    raws = {row.clip_id: row for row in store.rows(raw, Raw) if row.clip_id in wanted}
-    return [
-        HeldOutClip(
-            clip_id=row.clip_id,
-            domain=row.domain,
-            split=row.split,
-            samples=render_clip(store, row, raws[row.raw_clip_id])[:MAX_CLIP_SAMPLES],
-            script=row.given_text if row.domain == "speech" else None,
-        )
-        for group in chosen
-        for row in group
-    ]
-
-
 def evaluate(
     model: str | Path | ReasoningCodec,
     clips: Sequence[HeldOutClip],
@@ -148,6 +105,7 @@ def evaluate(
     nominal = bits_per_s(codec.config)
     for clip, ours in zip(clips, decoded, strict=True):
         made = {f"ReasoningCodec {codec.config.size}": Coded(ours, round(nominal * len(ours) / SAMPLE_RATE))}
+        made["its autoencoder alone"] = _autoencoded(codec, clip.samples)
         made |= {coder.name: coder.run(clip.samples) for coder in others}
         # What the metrics say of the clip itself: the bound of what a codec can reach.
         made["original, 16 bits"] = Coded(clip.samples, 16 * len(clip.samples))
@@ -159,6 +117,16 @@ def bits_per_s(config: CodecConfig) -> float:
     """Of both streams; the reconstruction stream alone is what decoding needs."""
     reasoning = math.log2(config.reasoning_codebook_size) * 8 * SAMPLE_RATE / REASONING_HOP
     return reasoning + math.log2(config.reconstruction_codebook_size) * 8 * SAMPLE_RATE / RECONSTRUCTION_HOP
+
+
+def _autoencoded(codec: ReasoningCodec, samples: np.ndarray) -> Coded:
+    """Through the rounded latents, without codes and flow: the bound that the waveform autoencoder sets."""
+    num_latents = -(-len(samples) // LATENT_HOP)
+    waveform_BN = torch.from_numpy(np.pad(samples, (0, num_latents * LATENT_HOP - len(samples)))).float()[None]
+    with torch.inference_mode():
+        made = codec.scalar(waveform_BN)[0, : len(samples)].numpy()
+    num_bits = num_latents * codec.config.scalar.latent_dim * math.log2(2 * LEVELS_PER_UNIT + 1)
+    return Coded(made, round(num_bits))
 
 
 def code_use(config: CodecConfig, codes: Sequence[Codes]) -> dict[str, list[LevelUse]]:

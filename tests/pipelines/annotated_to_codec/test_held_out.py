@@ -11,7 +11,7 @@ from uniaudio_pipelines.source_to_raw.worker import RawWorker
 from uniaudio_schemas.annotated import Annotated
 from uniaudio_schemas.store import Store
 
-from uniaudio.codec.evaluate import held_out_clips
+from uniaudio.codec.held_out import held_out_clips
 
 soundfile = pytest.importorskip("soundfile")
 NUM_SOUNDS, RATE = 80, 16_000
@@ -68,3 +68,25 @@ def test_evaluation_hears_no_clip_that_was_trained_on_under_another_name(twice: 
     copies = {row.clip_id for row in annotated if row.split == "test" and row.duplicate_cluster in trained}
     assert copies and copies < tested, "this corpus shows nothing"
     assert {clip.clip_id for clip in held_out_clips(twice.root, 100)} == tested - copies
+
+
+def test_evaluation_hears_one_audible_clip_of_each_recording(tmp_path) -> None:
+    corpus = tmp_path / "source" / "sounds"
+    corpus.mkdir(parents=True)
+    lines = []
+    for number in range(NUM_SOUNDS):
+        noise = np.random.default_rng(number).standard_normal(RATE * 6)
+        shaped = np.convolve(noise, np.hanning(4 + 3 * number), "same")
+        shaped[RATE * (2 + number % 2) :] *= number % 2  # every second one is silent after two of its six seconds
+        soundfile.write(corpus / f"{number}.wav", shaped / 100, RATE)
+        lines.append(f'{{"path": "{number}.wav", "domain": "sound", "given_title": "{number}"}}')
+    (corpus / "metadata.jsonl").write_text("\n".join(lines) + "\n")
+    store = Store(tmp_path / "store")
+    run_edge(store, SourceToRaw(source=str(tmp_path / "source")), RawWorker, num_workers=0)
+    job = RawToAnnotated(annotators=("source_caption",), max_sound_clip_s=2, max_pieces_per_clip=3)
+    run_edge(store, job, AnnotateWorker, num_workers=0)
+    recordings = {row.clip_id: row.raw_clip_id for row in rows(store) if row.split == "test"}
+    heard = held_out_clips(store.root, 100)
+    assert len(set(recordings.values())) < len(recordings), "this corpus shows nothing"
+    assert sorted(recordings[clip.clip_id] for clip in heard) == sorted(set(recordings.values()))
+    assert all(np.abs(clip.samples).max() > 1e-3 for clip in heard)

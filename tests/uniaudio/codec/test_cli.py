@@ -1,6 +1,7 @@
 """`uniaudio codec encode`, `decode` and `evaluate` as a user calls them."""
 
 import json
+import math
 
 import numpy as np
 import pytest
@@ -20,7 +21,8 @@ from uniaudio.codec.coders import (
     ogg_payload_bits,
 )
 from uniaudio.codec.codes_file import load_codes
-from uniaudio.codec.evaluate import HeldOutClip, Listeners, align, bits_per_s, code_use, evaluate, write_tables
+from uniaudio.codec.evaluate import Listeners, align, bits_per_s, code_use, evaluate, write_tables
+from uniaudio.codec.held_out import HeldOutClip
 from uniaudio.metrics.speaker import VoiceEncoder
 from uniaudio.testing import a_waveform, tiny_codec
 
@@ -111,12 +113,14 @@ def test_evaluation_measures_every_system_and_names_what_is_missing(tmp_path, mo
     listeners = Listeners(voice=a_voice_encoder())
     found = evaluate(tiny_codec(), some_clips(), listeners=listeners, steps=1)
     table = write_tables(found, tmp_path)
-    assert len(found.rows) == 9
+    assert len(found.rows) == 12
     speech = next(row for row in found.rows if row["system"] == "perfect" and row["domain"] == "speech")
     assert speech["log_mel_distance"] == 0 and speech["bits_per_s"] == 24_000
     assert speech["speaker_similarity"] == pytest.approx(1)
+    bound = next(row for row in found.rows if row["system"] == "its autoencoder alone")
+    assert bound["bits_per_s"] == pytest.approx(25 * 32 * math.log2(19), rel=1e-3)
     voices = {row["system"]: row["speaker_similarity"] for row in found.rows if "speaker_similarity" in row}
-    assert voices["ReasoningCodec debug"] < 0.9999 and len(voices) == 3, "a voice is heard in speech, by every system"
+    assert voices["ReasoningCodec debug"] < 0.9999 and len(voices) == 4, "a voice is heard in speech, by every system"
     assert "| sound (test) | ReasoningCodec debug | 1 | 940 |" in table
     assert "Not measured: Opus 6 kbit/s (opusenc not found)." in table
     assert json.loads((tmp_path / "evaluation.json").read_text())["rows"] == found.rows
