@@ -34,6 +34,12 @@ def add_commands(commands: Any) -> None:
     importing.add_argument(
         "--scalar", choices=("causal", "noncausal"), default="causal", help="how sqcodec pads: no file shows it"
     )
+    importing.add_argument(
+        "--whisper",
+        choices=("padded", "real"),
+        default="padded",
+        help="what Whisper hears: 30 s, as in the training of these weights, or the real length (faster; most codes change)",
+    )
     importing.set_defaults(run=_import)
     encoding = actions.add_parser("encode", help="an audio file of any rate and length to codes")
     encoding.add_argument("input", metavar="IN", help="an audio file")
@@ -67,7 +73,8 @@ def _add_evaluate(actions: Any) -> None:
 def _import(options: argparse.Namespace) -> int:
     from uniaudio.codec.released.importing import import_released
 
-    report = import_released(options.files, options.out, causal=options.scalar == "causal")
+    choices = {"causal": options.scalar == "causal", "pad_whisper": options.whisper == "padded"}
+    report = import_released(options.files, options.out, **choices)
     for row in report["files"]:
         print(f"{row['file']}: {row['holds']}, {row['num_tensors']} tensors, sha256 {row['sha256'][:16]}")
     assumed = ", ".join(f"{name} = {value}" for name, value in report["assumed"].items())

@@ -86,7 +86,7 @@ class CodecConfig:
     scalar: ScalarConfig
     """Waveform autoencoder behind the flow."""
     pad_whisper: bool = False
-    """Feed Whisper 30 s whatever the clip's length, as it was trained; False feeds the real length."""
+    """Feed Whisper 30 s whatever the clip's length: imported weights, trained behind that padding, expect it."""
     encode_window_samples: int = 720_000
     """Longer clips are encoded in windows of this many samples (30 s, the released window)."""
     decode_window_latents: int = 500
@@ -248,7 +248,6 @@ def released() -> CodecConfig:
             up_kernel_sizes=(16, 10, 8, 6),
             pool_samples=2,
         ),
-        pad_whisper=True,
     )
 
 

@@ -3,8 +3,8 @@
 Loss: absolute error of the waveform plus spectral distances at several resolutions; at `starter` also what discriminators
 of the spectrum say (adversarial and feature-matching losses), which `debug` is too short for.
 
-`starter` starts as a cosine transform and first learns the waveform with noise for rounding. `debug` starts from fresh weights,
-whose latents nearly all round to 0: what it decodes is the level of the audio and little else.
+The autoencoder starts as a cosine transform and learns the waveform with noise for rounding in the first half: with fresh weights
+nearly all latents round to 0, and what is decoded is the level of the audio and little else.
 """
 
 from uniaudio.stages.codec_phase import AdversarialSettings, CodecPhase, check_size
@@ -17,6 +17,7 @@ def scalar(size: str = "debug") -> CodecPhase:
             name="scalar",
             trains=("scalar",),
             num_steps=200,
+            num_unquantized_steps=100,
             num_clips=8,
             crop_samples=9_600,
             learning_rate=2e-3,

@@ -88,6 +88,7 @@ def test_codec_import_makes_a_codec_that_loads_and_runs(files, tmp_path, capsys)
     assert codec.config.reconstruction_codebook_size == (entries or FEW_ENTRIES)
     assert torch.equal(codec.reconstruction.condition_out.weight, tensors["cond_feature_emb.weight"])
     assert codec.config.flow.num_layers == 32 and codec.config.whisper.num_layers == 24
+    assert codec.config.pad_whisper and codec.encoders.whisper.padded, "as these weights were trained"
     codes = codec.encode([a_waveform(0.3)])
     (waveform,) = codec.decode(codes, steps=1, guidance=1.0)
     assert len(waveform) == codes[0].num_samples
@@ -102,10 +103,11 @@ def test_codec_import_fills_in_the_music_encoder_and_the_training_decoder(files,
     stripped = {key: value for key, value in tensors.items() if not key.startswith(optional)}
     save_file(stripped, tmp_path / "stripped.safetensors")
     files = (tmp_path / "stripped.safetensors", folder / "sqcodec.pth", folder / "music_ssl.pt")
-    assert run(*files, "--out", tmp_path / "out", "--scalar", "noncausal") == 0
+    assert run(*files, "--out", tmp_path / "out", "--scalar", "noncausal", "--whisper", "real") == 0
     report = json.loads((tmp_path / "out" / "import.json").read_text())
     assert all(key.startswith("reconstruction.phone_decoder.") for key in report["initialized_here"])
     assert report["initialized_here"] and report["assumed"]["scalar.causal"] is False
+    assert report["assumed"]["pad_whisper"] is False
     assert torch.equal(
         ReasoningCodec.load(tmp_path / "out").encoders.music.model.project.bias, tensors[f"{MUSIC}conv.linear.bias"]
     )

@@ -68,6 +68,7 @@ def _config(
         acoustic=groups["acoustic"],
         flow=flow_config(flow, head_dim=flow_head_dim),
         scalar=scalar_config(scalar, causal=causal),
+        pad_whisper=True,
     )
 
 

@@ -11,6 +11,7 @@ checkpoint's tensors are used, since its training moved them, and the report cou
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,16 +39,19 @@ MARKS = {
 }
 
 
-def import_released(files: Sequence[str | Path], out: str | Path, *, causal: bool = True) -> dict[str, Any]:
+def import_released(
+    files: Sequence[str | Path], out: str | Path, *, causal: bool = True, pad_whisper: bool = True
+) -> dict[str, Any]:
     """Write the folder `out`; returns the report.
 
-    `causal` says how the scalar autoencoder pads: no file shows it. `UsageError` where a file is missing or given
-    twice, `DataError` where a tensor is missing, unknown or misshapen.
+    `causal` says how the scalar autoencoder pads: no file shows it. `pad_whisper`: whether Whisper hears 30 s whatever
+    the clip's length, as in the training of the released weights; at the real length most codes change.
+    `UsageError` where a file is missing or given twice, `DataError` where a tensor is missing, unknown or misshapen.
     """
     found, rows = _read(files)
     released = dict(found["codec"])
     differing = _add_music(released, found.get("music"))
-    config = released_config(released, found["scalar"], causal=causal)
+    config = replace(released_config(released, found["scalar"], causal=causal), pad_whisper=pad_whisper)
     state, missing = _state(config, released, found["scalar"])
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
@@ -123,6 +127,7 @@ def _assumed(config: CodecConfig) -> dict[str, Any]:
     """What no tensor shows."""
     return {
         "scalar.causal": config.scalar.causal,
+        "pad_whisper": config.pad_whisper,
         "whisper.num_heads": config.whisper.num_heads,
         "flow.num_heads": config.flow.num_heads,
         "wavlm.layers": config.wavlm.layers,
