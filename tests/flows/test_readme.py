@@ -1,6 +1,7 @@
 """What the README tells its reader to type, typed: on a corpus of bells alone, which has no text and no speech."""
 
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -55,6 +56,14 @@ def test_its_commands_make_and_show_the_data(services: Services) -> None:
     store = Store(services.data / "store")
     assert store.head("checkpoint", "text_warmup") is None, "bells hold no text to warm up on"
     assert store.head("checkpoint", "stage4") is not None
+    made = services.data / "made"
+    for line in [line for language, block in BLOCKS if language == "sh" for line in block.splitlines()]:
+        if "data/store" in line:
+            moved = {"data/store": str(store.root), "model": str(made), "model/codec": f"{made}/codec"}
+            arguments = [moved.get(word, word) for word in shlex.split(line, comments=True)]
+            done = services.run([str(Path(sys.executable).with_name(arguments[0])), *arguments[1:]])
+            assert done.returncode == 0, f"{line}: {done.stdout}{done.stderr}"
+    assert "ReasoningCodec debug" in (services.data / "quality" / "evaluation.md").read_text()
     (snippet,) = [block for language, block in BLOCKS if language == "python" and "Store(" in block]
     script = snippet.replace('Store("data/store")', f"Store({str(store.root)!r})")
     shown = services.run([sys.executable, "-c", script])

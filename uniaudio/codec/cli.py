@@ -9,6 +9,7 @@ Everything heavy is imported by the command that needs it.
 """
 
 import argparse
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -132,9 +133,13 @@ def _evaluate(options: argparse.Namespace) -> int:
 
     clips = held_out_clips(options.store, options.clips)
     listeners = Listeners.load(options.recognizer, options.speaker)
-    evaluation = evaluate(options.model, clips, coders=options.coders, listeners=listeners)
+    evaluation = evaluate(options.model, clips, coders=options.coders, listeners=listeners, report=_report_clips)
     print(write_tables(evaluation, options.out))
     return 0
+
+
+def _report_clips(done: int, total: int) -> None:
+    print(f"\r{done} of {total} clips", end="\n" if done == total else "", file=sys.stderr, flush=True)
 
 
 def _parent_made(path: str) -> Path:

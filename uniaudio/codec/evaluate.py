@@ -91,8 +91,10 @@ def evaluate(
     coders: str | Path | None = None,
     listeners: Listeners | None = None,
     steps: int = 10,
+    report: Callable[[int, int], None] = lambda done, total: None,
 ) -> Evaluation:
-    """Every clip through the codec and each coder that is there, at the bitrate nearest to the codec's."""
+    """Every clip through the codec and each coder that is there, at the bitrate nearest to the codec's; `report` is told
+    how many of the clips are done."""
     if not clips:
         raise UsageError("`clips` must hold held-out audio, but is empty.")
     codec = model if isinstance(model, ReasoningCodec) else ReasoningCodec.load(model)
@@ -101,15 +103,16 @@ def evaluate(
     evaluation = Evaluation(size=codec.config.size, splits={clip.domain: clip.split for clip in clips}, missing=missing)
     codes = codec.encode([clip.samples for clip in clips])
     evaluation.code_use = code_use(codec.config, codes)
-    decoded = codec.decode(codes, steps=steps)
     nominal = bits_per_s(codec.config)
-    for clip, ours in zip(clips, decoded, strict=True):
+    for done, (clip, one) in enumerate(zip(clips, codes, strict=True), start=1):
+        (ours,) = codec.decode([one], steps=steps)
         made = {f"ReasoningCodec {codec.config.size}": Coded(ours, round(nominal * len(ours) / SAMPLE_RATE))}
         made["its autoencoder alone"] = _autoencoded(codec, clip.samples)
         made |= {coder.name: coder.run(clip.samples) for coder in others}
         # What the metrics say of the clip itself: the bound of what a codec can reach.
         made["original, 16 bits"] = Coded(clip.samples, 16 * len(clip.samples))
         evaluation.rows += [_row(clip, system, coded, listeners) for system, coded in made.items()]
+        report(done, len(clips))
     return evaluation
 
 

@@ -24,11 +24,11 @@ def test_its_commands_and_its_program_work(
     monkeypatch.chdir(tmp_path)
     shutil.copytree(clip_folder, "recordings")
     shutil.copy("recordings/0.wav", "clip.wav")
-    save_parts(parts, Path("model"))  # stands for the export, which needs a store
+    save_parts(parts, Path("model"))  # stands for the export; what needs a store is typed in tests/flows
     for program, *arguments in COMMANDS:
         if program == "export":
             monkeypatch.setenv(*arguments[0].split("=", 1))
-        elif arguments[:2] != ["lm", "export"]:
+        elif "data/store" not in arguments:
             assert cli.main(arguments) == 0, capsys.readouterr().err
     assert all(Path(name).stat().st_size for name in ("hello.wav", "captions.jsonl", "again.flac"))
     capsys.readouterr()
