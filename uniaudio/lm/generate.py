@@ -93,6 +93,7 @@ class Decoding:
             raise UsageError(f"`seeds` must hold one seed a prompt ({len(prompts)}), but holds {len(seeds)}.")
         self.model, self.sampling = model, sampling
         self.grammar = grammar_of(vocabulary)
+        plan = self.grammar.plan(plan)
         self.prompts = [read_prompt(prompt, model.config) for prompt in prompts]
         self.answers = [Answer(self.grammar, plan, max_frames=max_frames, max_text=max_text) for _ in prompts]
         self.uniforms = [Uniforms(seed) for seed in seeds or range(sampling.seed, sampling.seed + len(prompts))]

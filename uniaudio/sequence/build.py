@@ -61,11 +61,12 @@ def lay_out_segments(
     seed: str = "",
 ) -> list[Segment]:
     """Each segment of an instruction, or of a prompt at inference, laid out; `seed` decides where a long audio prompt
-    is cut.
+    is cut. Reasoning segments are left out where the vocabulary has no codes for them.
     """
     return [
         _lay_out_one(segment, tokens, tokenizer, vocabulary, f"{seed}/{index}")
         for index, segment in enumerate(segments)
+        if vocabulary.has_reasoning or segment.kind != "reasoning"
     ]
 
 

@@ -47,6 +47,7 @@ class Vocabulary:
     """Name -> text id."""
     tokenizer_fingerprint: str = ByteTokenizer.fingerprint
     reasoning_codes: int = 64
+    """0: no reasoning tokens, neither read nor written (the paper's ablation)."""
     reasoning_bos: int = 64
     reasoning_eos: int = 65
     reasoning_pad: int = 67
@@ -112,7 +113,7 @@ class Vocabulary:
         cls, tokenizer: TextTokenizer, reasoning_codebook_size: int, reconstruction_codebook_size: int
     ) -> "Vocabulary":
         """Ranges one behind the other; four ids are set aside after the reasoning codes, eight after the reconstruction
-        codes, as released.
+        codes, as released. A `reasoning_codebook_size` of 0 leaves reasoning tokens out.
         """
         offset = reasoning_codebook_size + 4
         end = offset + reconstruction_codebook_size
@@ -168,6 +169,10 @@ class Vocabulary:
     def stream_size(self) -> int:
         """Ids of one audio stream (V): the same number as `audio_size`."""
         return self.audio_size
+
+    @property
+    def has_reasoning(self) -> bool:
+        return self.reasoning_codes > 0
 
     @property
     def text_pad(self) -> int:

@@ -60,6 +60,9 @@ class SequencesToCheckpoint:
     model: str = ""
     """Folder of a whole model (`uniaudio lm import`, `uniaudio lm export`), readable by every worker, that the first of
     `stages` starts from; its vocabulary must be that of the sequences. Its shapes are its own, `size` is the stages'."""
+    experts: bool = True
+    """False leaves both experts out of the freshly drawn model (the paper's ablation): audio goes straight into the
+    backbone and out of it."""
     distillation_weight: float = 0.0
     """Of the semantic distillation loss of `stage1`; 0 leaves it out."""
     num_workers: int = 1
@@ -142,6 +145,10 @@ class SequencesToCheckpoint:
         if start is not None:
             parents["checkpoint"] = start.content_id
         parameters = {"size": self.size, "seed": self.seed, "num_workers": self.num_workers}
+        if start is None and not self.experts:
+            if model:
+                raise UsageError("`experts` must be true where a `model` is named: its shapes are its own.")
+            parameters["experts"] = False
         if backbone:
             _check_tokenizer(backbone, sequences)
             parameters["backbone"] = hash_folder(backbone, "backbone")

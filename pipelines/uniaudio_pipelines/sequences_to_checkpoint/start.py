@@ -136,6 +136,8 @@ def _first_model(config: dict[str, Any], vocabulary: "Vocabulary") -> "UniAudioL
     if config["model"]:
         return UniAudioLM.load(config["model"], dtype=torch.float32)
     preset, seed = LMConfig.preset(config["size"], vocabulary), config["seed"]
+    if not config["experts"]:
+        preset = preset.without_experts()
     return (
         from_llama(Path(config["backbone"]), preset, seed=seed) if config["backbone"] else UniAudioLM(preset, seed=seed)
     )

@@ -86,6 +86,7 @@ def worker_config(store: Store, job: SequencesToCheckpoint, due: DueStage) -> di
         "model": due.model,
         "stage": asdict(due.stage),
         "size": job.size,
+        "experts": job.experts,
         "seed": job.seed,
         "device": job.device,
     }

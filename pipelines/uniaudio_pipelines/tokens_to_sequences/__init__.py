@@ -10,5 +10,5 @@ Row out  {"task": "asr", "segments": [{"kind": "text", "start": 0, "length": 31,
 
 The vocabulary and its fingerprint, the codec's, and the numerics stand in each shard's schema metadata.
 
-Dropped, each with its reason: missing_tokens, too_long.
+Dropped, each with its reason: missing_tokens, too_long, no_loss (`reasoning` off, and nothing else to write).
 """

@@ -28,6 +28,9 @@ class TokensToSequences:
     max_positions: int = 2048
     """Longer examples are dropped as `too_long`: the longest context of the paper. A stage leaves out what its own
     context cannot hold."""
+    reasoning: bool = True
+    """False leaves every reasoning segment out (the paper's ablation): a model of such sequences neither reads nor writes
+    reasoning tokens."""
     instructions_ref: str = "latest"
     tokens_ref: str = "latest"
     codec_ref: str = "latest"
@@ -47,6 +50,8 @@ class TokensToSequences:
                     f"run `prefect deployment run tokenize-corpus/local` first."
                 )
         parameters = {name: value for name, value in asdict(self).items() if not name.endswith("ref")}
+        if self.reasoning:
+            del parameters["reasoning"]  # the rule; only the ablation is named
         return Plan(
             kind=self.WRITES,
             schema_version=1,

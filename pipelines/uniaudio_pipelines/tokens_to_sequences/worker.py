@@ -29,9 +29,8 @@ class SequenceWorker:
         self._tokenizer: TextTokenizer = (
             ByteTokenizer() if job.tokenizer == BYTES else HuggingFaceTokenizer.from_folder(job.tokenizer)
         )
-        self._vocabulary = Vocabulary.build(
-            self._tokenizer, self._codec.reasoning_codebook_size, self._codec.reconstruction_codebook_size
-        )
+        num_reasoning = self._codec.reasoning_codebook_size if job.reasoning else 0
+        self._vocabulary = Vocabulary.build(self._tokenizer, num_reasoning, self._codec.reconstruction_codebook_size)
         self._metadata = {
             "vocabulary": self._vocabulary.to_json(),
             "vocabulary_fingerprint": self._vocabulary.fingerprint,
@@ -73,6 +72,9 @@ class SequenceWorker:
             sequence = build_sequence(row, tokens, self._tokenizer, self._vocabulary)
         except (DataError, UsageError) as error:
             raise DataError(f"instructions row {row.instruction_id} ({row.task}): {error}") from error
+        if not any(part.loss for part in sequence.segments):
+            detail = f"{row.task}: nothing to learn without reasoning tokens"
+            return Dropped(row_id=row.instruction_id, reason="no_loss", detail=detail, unit=unit)
         length = num_positions(sequence)
         if length > self._job.max_positions:
             detail = f"{row.task}: {length} positions, at most {self._job.max_positions}"
