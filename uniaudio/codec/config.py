@@ -90,7 +90,8 @@ class CodecConfig:
     encode_window_samples: int = 720_000
     """Longer clips are encoded in windows of this many samples (30 s, the released window)."""
     decode_window_latents: int = 500
-    """Longer clips are decoded in windows of this many latents (20 s)."""
+    """Longer clips are decoded in windows of this many latents (20 s): no more than the flow saw in training, whose errors
+    double behind it."""
     context_latents: int = 40
     """Latents (1.6 s) a decoding window takes over from the one before; within the 32 to 64 of training."""
     gpu_batch_samples: int = 960_000
@@ -185,6 +186,7 @@ def debug() -> CodecConfig:
             up_kernel_sizes=(10, 12, 16),
             pool_samples=4,
         ),
+        decode_window_latents=100,
     )
 
 
@@ -217,6 +219,7 @@ def starter() -> CodecConfig:
             up_kernel_sizes=(8, 12, 10, 8),
             pool_samples=2,
         ),
+        decode_window_latents=120,
     )
 
 

@@ -13,13 +13,14 @@ def reconstruction(size: str = "debug") -> CodecPhase:
         return CodecPhase(
             name="reconstruction",
             trains=("reconstruction", "flow"),
-            num_steps=240,
-            num_unquantized_steps=40,
+            # Half of it, and the flow does without the codes: it first learns what is common to all clips.
+            num_steps=500,
+            num_unquantized_steps=80,
             num_clips=8,
             crop_samples=96_000,
-            learning_rate=2e-3,
+            learning_rate=4e-3,
             max_gradient_norm=2.0,
-            checkpoint_every=120,
+            checkpoint_every=125,
             log_every=40,
             num_held_out=12,
         )

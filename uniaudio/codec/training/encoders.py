@@ -113,6 +113,9 @@ class EncodersObjective:
             values.append(self._losses(self.held_out_clips, [crop], hidden)["loss"])
         return mean(values)
 
+    def held_out_gain(self, step: int) -> float | None:
+        return None
+
     def _losses(self, clips: ClipSet, crops: list[Crop], hidden: Hidden) -> Losses:
         waveform_BN = self._waveforms(clips, crops)
         speech, speech_accuracy = self._speech(waveform_BN, hidden.speech_BT)

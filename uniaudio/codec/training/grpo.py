@@ -136,6 +136,9 @@ class GrpoObjective:
         answers = self._answers(codes_BRQ, valid_BT[:, ::FRAMES_PER_REASONING], uniforms)
         return 1.0 - float(self._rewards(self.held_out_clips, clips, answers).total.mean())
 
+    def held_out_gain(self, step: int) -> float | None:
+        return None
+
     @torch.no_grad()
     def _roll_out(self, step: int, share: Share) -> _Rollout:
         generator = step_generator(self.phase.seed, self.phase.name, step)

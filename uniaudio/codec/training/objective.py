@@ -47,6 +47,11 @@ class Objective(Protocol):
         """Mean loss of the held-out clips, with the codebooks if they are on at `step`."""
         ...
 
+    def held_out_gain(self, step: int) -> float | None:
+        """How much lower that loss is with a clip's own frames than with another clip's: what is heard, not what is known of
+        all clips; None where the loss is of the clip alone. No unit, or nats of text."""
+        ...
+
 
 def first_crops(clips: ClipSet, phase: CodecPhase) -> list[Crop]:
     """The held-out crops: the start of each of the first clips."""
@@ -54,6 +59,16 @@ def first_crops(clips: ClipSet, phase: CodecPhase) -> list[Crop]:
     return [
         Crop(index, 0, min(int(clips.num_units[index]), max_units))
         for index in range(min(len(clips), phase.num_held_out))
+    ]
+
+
+def neighbors(crops: list[Crop]) -> list[tuple[Crop, Crop]]:
+    """Each crop and the next one of another clip, both as long as the shorter of them."""
+    pairs = [(crop, crops[(place + 1) % len(crops)]) for place, crop in enumerate(crops)]
+    units = [min(first.num_units, second.num_units) for first, second in pairs]
+    return [
+        (first._replace(num_units=count), second._replace(num_units=count))
+        for (first, second), count in zip(pairs, units, strict=True)
     ]
 
 

@@ -8,7 +8,7 @@ Row out  {"loss": 2.31, "text": 2.1, "commitment": 0.21}
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 from uniaudio_schemas.errors import DataError
 
 from uniaudio.audio.frames import REASONING_HOP
@@ -43,10 +43,22 @@ class ReasoningObjective:
 
     @torch.no_grad()
     def held_out(self, step: int) -> float:
-        clips = self.held_out_clips
-        chosen = range(min(len(clips), self.phase.num_held_out))
-        asked = [draw_example(clips.clips[index], self.phase, np.random.default_rng(index)) for index in chosen]
-        return mean([self._losses(clips, [index], [asked[index]], step)["text"] for index in chosen])
+        chosen = range(min(len(self.held_out_clips), self.phase.num_held_out))
+        return mean([self._held_out_text(index, index, step) for index in chosen])
+
+    @torch.no_grad()
+    def held_out_gain(self, step: int) -> float | None:
+        chosen = range(min(len(self.held_out_clips), self.phase.num_held_out))
+        if len(chosen) < 2:
+            return None
+        texts = [self._held_out_text(index, index, step) for index in chosen]
+        others = [self._held_out_text(index, (index + 1) % len(chosen), step) for index in chosen]
+        return mean(others) - mean(texts)
+
+    def _held_out_text(self, index: int, heard: int, step: int) -> Tensor:
+        """Nats a token of the text of clip `index` where clip `heard` is heard."""
+        asked = draw_example(self.held_out_clips.clips[index], self.phase, np.random.default_rng(index))
+        return self._losses(self.held_out_clips, [heard], [asked], step)["text"]
 
     def _losses(self, clips: ClipSet, indices: list[int], asked: list[Example], step: int) -> Losses:
         features, valid_BT = padded_features([clips.features(index) for index in indices])

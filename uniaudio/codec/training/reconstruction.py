@@ -27,11 +27,14 @@ from uniaudio.codec.training.objective import (
     Share,
     first_crops,
     mean,
+    neighbors,
 )
 from uniaudio.stages.codec_phase import CodecPhase
 
 # Length of a context prefix in training, in latents (released trainer).
 CONTEXT_LATENTS = (32, 64)
+NUM_GAINS = 16
+"""Held-out clips behind `held_out_gain`."""
 
 
 class ReconstructionObjective:
@@ -52,18 +55,41 @@ class ReconstructionObjective:
     def held_out(self, step: int) -> float:
         values = []
         for crop in first_crops(self.held_out_clips, self.phase):
-            draws = _Draws(self.codec, self.phase, step_generator(0, "held out", crop.clip), [crop], dropout=False)
-            values.append(self._losses(self.held_out_clips, [crop], draws, step, slice(None))["flow"])
+            values.append(self._held_out_flow(crop, crop, step))
         return mean(values)
 
-    def _losses(self, clips: ClipSet, crops: list[Crop], draws: "_Draws", step: int, mine: slice) -> Losses:
-        crops = crops[mine]
-        first_units, num_units = [crop.first_unit for crop in crops], crops[0].num_units
-        features = batch_features(
-            [clips.features(crop.clip) for crop in crops], first_unit=first_units, num_units=num_units
+    @torch.no_grad()
+    def held_out_gain(self, step: int) -> float | None:
+        crops = first_crops(self.held_out_clips, self.phase)[:NUM_GAINS]
+        pairs = [(own, other) for own, other in neighbors(crops) if own.clip != other.clip]
+        if not pairs:
+            return None
+        return mean(
+            [self._held_out_flow(own, other, step) - self._held_out_flow(own, own, step) for own, other in pairs]
         )
-        frozen = [self._frozen_parts(clips, crop) for crop in crops]
-        reasoning_BRD, latents_BSL = (torch.cat(parts) for parts in zip(*frozen, strict=True))
+
+    def _held_out_flow(self, crop: Crop, heard: Crop, step: int) -> Tensor:
+        draws = _Draws(self.codec, self.phase, step_generator(0, "held out", crop.clip), [crop], dropout=False)
+        return self._losses(self.held_out_clips, [crop], draws, step, slice(None), [heard])["flow"]
+
+    def _losses(
+        self,
+        clips: ClipSet,
+        crops: list[Crop],
+        draws: "_Draws",
+        step: int,
+        mine: slice,
+        heard: list[Crop] | None = None,
+    ) -> Losses:
+        """`heard`: the crops whose codes are told, unless they are the crops' own."""
+        crops = crops[mine]
+        heard = heard or crops
+        first_units, num_units = [crop.first_unit for crop in heard], crops[0].num_units
+        features = batch_features(
+            [clips.features(crop.clip) for crop in heard], first_unit=first_units, num_units=num_units
+        )
+        latents_BSL = torch.cat([self._frozen_parts(clips, crop)[1] for crop in crops])
+        reasoning_BRD = torch.cat([self._frozen_parts(clips, crop)[0] for crop in heard])
         mask_BS = self._mask(clips, crops, draws.num_context)
         # Targets of real frames alone: padding is nothing to be learned.
         valid_BT = mask_BS[:, ::LATENTS_PER_FRAME] != PADDING
@@ -124,13 +150,21 @@ class DecoderObjective(ReconstructionObjective):
         super().__init__(codec, phase, train, held_out)
         self._codes: dict[tuple[int, int], Tensor] = {}
 
-    def _losses(self, clips: ClipSet, crops: list[Crop], draws: "_Draws", step: int, mine: slice) -> Losses:
+    def _losses(
+        self,
+        clips: ClipSet,
+        crops: list[Crop],
+        draws: "_Draws",
+        step: int,
+        mine: slice,
+        heard: list[Crop] | None = None,
+    ) -> Losses:
         crops = crops[mine]
+        heard = heard or crops
         branch = self.codec.reconstruction
-        reasoning_BRD, latents_BSL = (
-            torch.cat(parts) for parts in zip(*(self._frozen_parts(clips, crop) for crop in crops), strict=True)
-        )
-        codes_BTQ = torch.cat([self._frozen_codes(clips, crop) for crop in crops])
+        latents_BSL = torch.cat([self._frozen_parts(clips, crop)[1] for crop in crops])
+        reasoning_BRD = torch.cat([self._frozen_parts(clips, crop)[0] for crop in heard])
+        codes_BTQ = torch.cat([self._frozen_codes(clips, crop) for crop in heard])
         told_BTD = branch.reasoning_condition(reasoning_BRD, codes_BTQ.shape[1]) * draws.told_reasoning[:, None, None]
         flow = self._flow_loss(
             latents_BSL, branch.condition(codes_BTQ, told_BTD), self._mask(clips, crops, draws.num_context), draws

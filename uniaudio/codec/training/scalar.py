@@ -58,6 +58,9 @@ class ScalarObjective:
         waveforms = [self._waveforms(clips, [crop]) for crop in first_crops(clips, self.phase)]
         return mean([waveform_loss(self.codec.scalar(waveform_BN), waveform_BN) for waveform_BN in waveforms])
 
+    def held_out_gain(self, step: int) -> float | None:
+        return None
+
     def _decoded(self, recorded_BN: Tensor, step: int) -> Tensor:
         """Through rounded latents; at first through noisy ones, which tell the encoder to stand out from the noise."""
         if step >= self.phase.num_unquantized_steps:
