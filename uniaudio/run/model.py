@@ -30,7 +30,7 @@ from uniaudio.lm.sampling import Sampling
 from uniaudio.lm.score import Score, score
 from uniaudio.run.clips import read_clip
 from uniaudio.run.folder import Parts, load_parts, save_parts, to_device
-from uniaudio.run.request import Audio, Request, check_runnable, condition_of, continues_text, plan_of_task
+from uniaudio.run.request import Audio, Request, check_runnable, condition_of, continues_text, is_runnable, plan_of_task
 from uniaudio.sequence.build import lay_out_segments
 from uniaudio.sequence.layout import Grid, Segment, lay_out
 from uniaudio.tasks import TASKS, Task, find_task
@@ -119,8 +119,8 @@ class UniAudio:
 
     @property
     def tasks(self) -> list[str]:
-        """Names of the tasks that it was trained on and can run."""
-        return [name for name, task in TASKS.items() if self._knows(task) and task.mixture == name]
+        """Names of the tasks that it was trained on and can run; few-shot ones where it was trained on auditory sentences."""
+        return [name for name, task in TASKS.items() if self._knows(task) and is_runnable(task)]
 
     def run(
         self,

@@ -63,6 +63,22 @@ def test_a_mixture_is_answered_with_two_clips(model: UniAudio, clip: np.ndarray)
     assert len(model.run("separate", clip, options=SHORT).clips) == 2
 
 
+@pytest.mark.parametrize("num_examples", [1, 3])
+@pytest.mark.parametrize("task", ["vc", "enhance"])
+def test_a_model_of_auditory_sentences_alone_follows_examples(
+    parts: Parts, clip: np.ndarray, task: str, num_examples: int
+) -> None:
+    model = UniAudio(replace(parts, tasks=frozenset({"asr", "auditory_sentences"})))
+    noise = 0.1 * np.random.default_rng(0).standard_normal(clip.size).astype(np.float32)
+    options = replace(SHORT, max_seconds=2.0)
+    answer = model.run(task, clip, examples=((clip, noise),) * num_examples, options=options)
+    other = model.run(task, clip, examples=((noise, clip),) * num_examples, options=options)
+    assert len(answer.clips) == 1
+    assert codes_of(answer) != codes_of(other), "the examples must be read"
+    assert {"asr", "voice_conversion", "speech_enhancement"} <= set(model.tasks)
+    assert "sentence_mixture" not in model.tasks
+
+
 def test_audio_can_be_written_without_any_condition(model: UniAudio) -> None:
     assert len(model.run("audio_only", options=SHORT).clips) == 1
 
