@@ -51,6 +51,15 @@ def plan_of_task(task: Task) -> tuple[str, ...]:
     return tuple(slot.kind for slot in slots[len(_given(slots)) :])
 
 
+def check_streams(task: Task) -> None:
+    """UsageError where the answer is neither text alone nor one clip alone."""
+    plan = plan_of_task(task)
+    if set(plan) != {"text"} and (plan.count("reconstruction") != 1 or "text" in plan):
+        raise UsageError(
+            f"`task` must write one text or one clip to be streamed, but is {task.name} ({task.describe()})."
+        )
+
+
 def is_runnable(task: Task) -> bool:
     """Not where a task only trains: auditory sentences have neither a question nor an end."""
     return task.has_prompt or not any(slot.repeats for slot in task.order)
