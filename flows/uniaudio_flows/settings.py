@@ -6,8 +6,8 @@ UNIAUDIO_SOURCE   a folder of audio and text
 UNIAUDIO_MODELS   annotators' models
 UNIAUDIO_SIZE     preset of codec and model, where a run does not say: `debug` (default), `starter`, `paper_1b`, `paper_3b`
 UNIAUDIO_DEVICE   where models run: `cpu` (default) or `cuda`, one GPU a worker
-UNIAUDIO_BACKBONE   folder of a LlamaForCausalLM with its tokenizer.json that training starts from; without one, text is
-                  bytes and a backbone of our own is warmed up
+UNIAUDIO_BACKBONE   folder of a LlamaForCausalLM with its tokenizer.json that training starts from, where `start` of a run does not
+                  say otherwise; without one, text is bytes and a backbone of our own is warmed up
 UNIAUDIO_PREFECT_PORT, UNIAUDIO_RAY_PORT, UNIAUDIO_DASHBOARD_PORT   of the services that `uniaudio up` starts
 """
 

@@ -15,6 +15,7 @@ from uniaudio_schemas.errors import UsageError
 
 from uniaudio.audio.frames import SAMPLE_RATE
 from uniaudio.audio.loudness import limit_peak
+from uniaudio.audio.voice import shift_voice
 
 _TINY_POWER = 1e-12  # mean square; below it a signal counts as digital silence and no ratio to it exists
 
@@ -206,6 +207,11 @@ def _reverberate(
     return samples + scale_to_snr(samples, wet.astype(np.float32), -wet_db)
 
 
+def _shift_voice(parents: list[np.ndarray], rng: np.random.Generator, *, ratio: float) -> np.ndarray:
+    """The voice of a larger or smaller speaker: pitch and formants times `ratio`, as long as before."""
+    return shift_voice(parents[0], ratio)
+
+
 def _same_length(lengths: list[int], **_: Any) -> int:
     return lengths[0]
 
@@ -219,5 +225,6 @@ OPERATIONS: dict[str, Operation] = {
     "cut_out": Operation(render=_cut_out, length=_remaining_length, num_parents=(1, 1)),
     "insert": Operation(render=_insert, length=_inserted_length, num_parents=(2, 2)),
     "band_limit": Operation(render=_band_limit, length=_same_length, num_parents=(1, 1)),
+    "shift_voice": Operation(render=_shift_voice, length=_same_length, num_parents=(1, 1)),
     "reverberate": Operation(render=_reverberate, length=_same_length, num_parents=(1, 1)),
 }

@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from uniaudio_schemas.errors import DataError, UsageError
 
-from uniaudio.audio.frames import SAMPLE_RATE, num_reasoning_frames, num_reconstruction_frames
+from uniaudio.audio.frames import RECONSTRUCTION_HOP, SAMPLE_RATE, num_reasoning_frames, num_reconstruction_frames
 from uniaudio.codec import decoding, encoding, windows
 from uniaudio.codec.config import NUM_CODEBOOKS, CodecConfig
 from uniaudio.codec.encoders import EncoderFolders, empty_encoders, pretrained_encoders, random_encoders
@@ -110,16 +110,18 @@ class ReasoningCodec(nn.Module):
         steps: int = 10,
         guidance: float = RELEASED_GUIDANCE,
         seed: int = 0,
+        window_latents: int = 0,
         use_reasoning: bool = False,
         compat: bool = False,
     ) -> list[np.ndarray]:
         """Audio `[num_samples]` float32 at 24 kHz of each clip.
 
         A clip's noise depends on `seed` alone, not on its neighbors. `use_reasoning` tells the flow the reasoning codes
-        too; a codec that was not trained with them (the released one) is better without. `compat` decodes in the
-        released windows: every clip gets `T * 1920` samples, whatever its `num_samples`.
+        too; a codec that was not trained with them (the released one) is better without. `window_latents` (25 Hz) is
+        drawn at once; 0: the codec's own. `compat` decodes in the released windows: every clip gets `T * 1920` samples,
+        whatever its `num_samples`.
         """
-        settings = decoding.DecodeSettings(steps=steps, guidance=guidance, seed=seed)
+        settings = self._decode_settings(steps, guidance, seed, window_latents)
         for index, clip in enumerate(codes):
             self._check_codes(clip, index, reasoning=use_reasoning, compat=compat)
         frames = [_to_int64(clip.reconstruction) for clip in codes]
@@ -142,13 +144,49 @@ class ReasoningCodec(nn.Module):
         use_reasoning: bool = False,
     ) -> Iterator[np.ndarray]:
         """What `decode` gives for one clip, in pieces `[n]`, each as soon as its window is drawn."""
-        settings = decoding.DecodeSettings(steps=steps, guidance=guidance, seed=seed)
+        settings = self._decode_settings(steps, guidance, seed)
         self._check_codes(clip, 0, reasoning=use_reasoning)
         reasoning_1RQ = _to_int64(clip.reasoning)[None] if use_reasoning else None
         left = clip.num_samples
-        for piece_1n in decoding.decode_pieces(self, _to_int64(clip.reconstruction)[None], settings, reasoning_1RQ):
+        blocks = [_to_int64(clip.reconstruction)[None]]
+        for piece_1n in decoding.decode_pieces(self, blocks, settings, reasoning_1RQ):
             yield np.ascontiguousarray(piece_1n[0, :left].numpy())
             left -= piece_1n.shape[1]
+
+    def decode_frames(
+        self,
+        blocks: Iterable[np.ndarray],
+        *,
+        steps: int = 10,
+        guidance: float = RELEASED_GUIDANCE,
+        seed: int = 0,
+        window_latents: int = 0,
+    ) -> Iterator[np.ndarray]:
+        """What `decode` gives for reconstruction codes that are still being written: `[t, 8]` each, in order.
+
+        Pieces `[n]`, `T * 1920` samples in all, each as soon as the frame behind its window is there.
+        """
+        settings = self._decode_settings(steps, guidance, seed, window_latents)
+        checked = (self._checked_frames(block) for block in blocks)
+        for piece_1n in decoding.decode_pieces(self, checked, settings):
+            yield np.ascontiguousarray(piece_1n[0].numpy())
+
+    def _checked_frames(self, block: np.ndarray) -> Tensor:
+        self._check_codes(
+            Codes(np.zeros((0, NUM_CODEBOOKS)), block, len(block) * RECONSTRUCTION_HOP), 0, reasoning=False
+        )
+        return _to_int64(block)[None]
+
+    def _decode_settings(
+        self, steps: int, guidance: float, seed: int, window_latents: int = 0
+    ) -> decoding.DecodeSettings:
+        least = 2 * self.config.context_latents
+        if window_latents and (window_latents < least or window_latents % decoding.LATENTS_PER_FRAME):
+            raise UsageError(
+                f"`window_latents` must be a multiple of {decoding.LATENTS_PER_FRAME} and {least} or more, "
+                f"but is {window_latents}."
+            )
+        return decoding.DecodeSettings(steps=steps, guidance=guidance, seed=seed, window_latents=window_latents)
 
     @property
     def device(self) -> torch.device:

@@ -3,7 +3,8 @@
 A clip longer than a window is drawn in windows that overlap; a window starts from the latents the one before gave for
 the same frames, so that time never drifts. The scalar decoder sees as many latents beside a piece as it reaches, so
 that its windows leave no seam at all. Every clip gets its own noise from the seed, so that its audio does not depend on
-what else is decoded; clips of equal length share a batch.
+what else is decoded; clips of equal length share a batch. Nothing looks further ahead than its window, so that codes
+may still be written while the first windows sound: the audio is that of the whole clip, bit for bit.
 """
 
 # Shapes: B batch, T code frames (12.5 Hz), R reasoning frames (5 Hz), S latent frames (25 Hz), L latent channels,
@@ -11,7 +12,7 @@ what else is decoded; clips of equal length share a batch.
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -42,6 +43,8 @@ class DecodeSettings:
     """1.0 follows the condition alone, at half the cost; more pushes away from the unconditional."""
     seed: int = 0
     """Of the noise; every clip starts from the same."""
+    window_latents: int = 0
+    """Latents (25 Hz) drawn at once; 0: the codec's own. Short ones sound sooner and cost more."""
 
     def __post_init__(self) -> None:
         if self.steps < 1:
@@ -62,23 +65,28 @@ def decode_clips(
     for chosen in _batches([len(clip_TQ) for clip_TQ in codes]):
         codes_BTQ = torch.stack([codes[index] for index in chosen])
         reasoning_BRQ = None if reasoning is None else torch.stack([reasoning[index] for index in chosen])
-        waveform_BN = torch.cat(list(decode_pieces(codec, codes_BTQ, settings, reasoning_BRQ)), dim=1)
+        waveform_BN = torch.cat(list(decode_pieces(codec, [codes_BTQ], settings, reasoning_BRQ)), dim=1)
         waveforms.update(zip(chosen, waveform_BN, strict=True))
     return [waveforms[index] for index in range(len(codes))]
 
 
 def decode_pieces(
-    codec: "ReasoningCodec", codes_BTQ: Tensor, settings: DecodeSettings, reasoning_BRQ: Tensor | None = None
+    codec: "ReasoningCodec",
+    blocks: Iterable[Tensor],
+    settings: DecodeSettings,
+    reasoning_BRQ: Tensor | None = None,
 ) -> Iterator[Tensor]:
-    """`[B, n]` on the CPU, one piece after each window of the flow, `T * 1920` samples in all."""
-    num_latents = codes_BTQ.shape[1] * LATENTS_PER_FRAME
+    """`[B, n]` on the CPU, one piece after each window of the flow, `T * 1920` samples in all.
+
+    `blocks`: the codes `[B, t, Q]` as they come, T frames in all; a window is drawn when the frame behind it is there.
+    """
     left, right = scalar_reach(codec.config.scalar)
     done, start = 0, 0  # latents whose audio is out; the first one that is held
     held_BSL: Tensor | None = None
-    for new_BSL in draw_latents(codec, codes_BTQ, settings, reasoning_BRQ):
+    for new_BSL, is_last in draw_latents(codec, blocks, settings, reasoning_BRQ):
         held_BSL = new_BSL if held_BSL is None else torch.cat([held_BSL, new_BSL], dim=1)
         last = start + held_BSL.shape[1]
-        ready = last if last == num_latents else last - right
+        ready = last if is_last else last - right
         with torch.inference_mode(), eval_mode(codec):
             waveform_BN = codec.scalar.decode(held_BSL)
         yield waveform_BN[:, (done - start) * LATENT_HOP : (ready - start) * LATENT_HOP].cpu()
@@ -87,36 +95,57 @@ def decode_pieces(
 
 
 def draw_latents(
-    codec: "ReasoningCodec", codes_BTQ: Tensor, settings: DecodeSettings, reasoning_BRQ: Tensor | None = None
-) -> Iterator[Tensor]:
-    """`[B, s, L]`, the new latents of each window; `T * 2` in all."""
-    codes_BTQ = codes_BTQ.to(codec.device)
-    num_latents, latent_dim = codes_BTQ.shape[1] * LATENTS_PER_FRAME, codec.config.scalar.latent_dim
-    noise_SL = torch.randn(num_latents, latent_dim, generator=torch.Generator().manual_seed(settings.seed))
-    window, context = codec.config.decode_window_latents, codec.config.context_latents
+    codec: "ReasoningCodec",
+    blocks: Iterable[Tensor],
+    settings: DecodeSettings,
+    reasoning_BRQ: Tensor | None = None,
+) -> Iterator[tuple[Tensor, bool]]:
+    """`[B, s, L]`, the new latents of each window, and whether it is the last; `T * 2` in all."""
+    window, context = settings.window_latents or codec.config.decode_window_latents, codec.config.context_latents
+    latent_dim = codec.config.scalar.latent_dim
     context_BPL: Tensor | None = None
-    for first in window_starts(num_latents, window, context):
-        last = min(first + window, num_latents)
+    for first, codes_BTQ, is_last in _windows(blocks, window, context):
+        last = first + codes_BTQ.shape[1] * LATENTS_PER_FRAME
         frames = slice(first // LATENTS_PER_FRAME, last // LATENTS_PER_FRAME)
+        noise_SL = _noise(last, latent_dim, settings.seed)[first:].to(codec.device)
         with torch.inference_mode(), eval_mode(codec):
             condition_BTD = codec.reconstruction.condition(
-                codes_BTQ[:, frames], _reasoning(codec, reasoning_BRQ, frames)
+                codes_BTQ.to(codec.device), _reasoning(codec, reasoning_BRQ, frames)
             )
             latents_BSL = codec.flow.sample(
                 condition_BTD.repeat_interleave(LATENTS_PER_FRAME, dim=1),
                 num_steps=settings.steps,
                 guidance=settings.guidance,
-                noise_BTL=noise_SL[first:last].to(codec.device).expand(len(codes_BTQ), -1, -1).contiguous(),
+                noise_BTL=noise_SL.expand(len(codes_BTQ), -1, -1).contiguous(),
                 context_BPL=context_BPL,
             )
         # The next window starts here: its context are the latents of the same frames.
         context_BPL = latents_BSL[:, window - context :].contiguous()
-        yield latents_BSL[:, context if first else 0 :]
+        yield latents_BSL[:, context if first else 0 :], is_last
 
 
-def window_starts(num_latents: int, window: int, context: int) -> range:
-    """First latents of the windows: each starts `context` latents before the end of the one before."""
-    return range(0, max(1, num_latents - context), window - context)
+def _windows(blocks: Iterable[Tensor], window: int, context: int) -> Iterator[tuple[int, Tensor, bool]]:
+    """First latent, codes `[B, t, Q]`, and whether it is the last: each window starts `context` latents before the end of
+    the one before."""
+    num_frames, step = window // LATENTS_PER_FRAME, (window - context) // LATENTS_PER_FRAME
+    first = 0
+    held_BTQ: Tensor | None = None
+    for block_BTQ in blocks:
+        held_BTQ = block_BTQ if held_BTQ is None else torch.cat([held_BTQ, block_BTQ], dim=1)
+        # With a frame behind it: else it may be the last one, which ends otherwise.
+        while held_BTQ.shape[1] > num_frames:
+            yield first, held_BTQ[:, :num_frames], False
+            held_BTQ, first = held_BTQ[:, step:], first + window - context
+    if held_BTQ is not None:
+        yield first, held_BTQ, True
+
+
+def _noise(num_latents: int, latent_dim: int, seed: int) -> Tensor:
+    """`[num_latents, L]`; that of a longer clip begins with that of a shorter one."""
+    # Torch draws normal numbers in blocks of 16 and the last block, where it is not full, otherwise.
+    count = num_latents * latent_dim
+    flat = torch.randn(-(-count // 16) * 16, generator=torch.Generator().manual_seed(seed))
+    return flat[:count].reshape(num_latents, latent_dim)
 
 
 def scalar_reach(config: ScalarConfig) -> tuple[int, int]:

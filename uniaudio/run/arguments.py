@@ -38,6 +38,12 @@ def add_sampling_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--seed", type=int, default=0, help="input i draws from seed + i (default 0)")
     group.add_argument("--max-seconds", type=float, default=30.0, help="longest audio (default 30)")
+    group.add_argument(
+        "--window-seconds",
+        type=float,
+        default=0.0,
+        help="audio decoded at once: shorter sounds sooner, longer better (default 20; with --stream the shortest, 3.2)",
+    )
     group.add_argument("--max-text", type=int, default=256, help="most text tokens (default 256)")
     group.add_argument("--language", default="en", help="of the prompt (default en)")
 
@@ -66,6 +72,7 @@ def answer_options(options: argparse.Namespace, first: int, task: Any) -> Any:
         sampling=replace(default_sampling(task), seed=options.seed + first, **changed),
         max_seconds=options.max_seconds,
         max_text=options.max_text,
+        decode_window_s=options.window_seconds,
         language=options.language,
     )
 

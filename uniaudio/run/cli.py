@@ -4,6 +4,7 @@
     uniaudio run tts --text "Good morning." --out hello.wav
     uniaudio run caption sounds/ "more/*.flac"         -> JSON lines, one an input
     uniaudio run qa clip.wav --text "Who speaks?" --stream
+    uniaudio run tts --text "Good morning." --stream --out - | aplay -t raw -f S16_LE -r 24000
 
 Text goes to standard output, progress and errors to standard error.
 """
@@ -33,9 +34,17 @@ def add_commands(commands: Any) -> None:
     run = commands.add_parser("run", help="let a trained model do a task: transcribe, speak, caption, answer, …")
     run.set_defaults(run=_run)
     add_input_options(run)
-    run.add_argument("--out", type=Path, help="where audio goes: a .wav or .flac file; a folder for several inputs")
+    run.add_argument(
+        "--out",
+        type=Path,
+        help="where audio goes: a .wav or .flac file; a folder for several inputs; with --stream - is standard output",
+    )
     run.add_argument("--jsonl", type=Path, help="write JSON lines to this file (- is standard output)")
-    run.add_argument("--stream", action="store_true", help="print text as it is written")
+    run.add_argument(
+        "--stream",
+        action="store_true",
+        help="print text, or write audio, as it is made (raw audio: 16 bits, 24 kHz, mono)",
+    )
     add_model_options(run)
     add_sampling_options(run)
 
@@ -71,21 +80,17 @@ def _run(options: argparse.Namespace) -> int:
     task = find_task(options.task)
     requests = requests_of(options, task)
     writes_audio = "reconstruction" in plan_of_task(task)
-    outputs = _output_paths(options, [request.name for request in requests]) if writes_audio else []
-    if options.stream and (len(requests) > 1 or options.jsonl):
-        raise UsageError("`--stream` must be used with one input and without `--jsonl`.")
+    if options.stream:
+        _check_stream(options, task, len(requests), writes_audio)
+    is_file = writes_audio and not options.stream
+    outputs = _output_paths(options, [request.name for request in requests]) if is_file else []
     if options.batch < 1:
         raise UsageError(f"`--batch` must be 1 or more, but is {options.batch}.")
     model = UniAudio.from_pretrained(
         model_path(options), codec=options.codec, tokenizer=options.tokenizer, device=options.device
     )
     if options.stream:
-        for piece in model.stream(
-            task.name, requests[0].audio, text=options.text, options=answer_options(options, 0, task)
-        ):
-            print(piece, end="", flush=True)
-        print()
-        return 0
+        return _stream(model, task, requests[0], options, options.out if writes_audio else None)
     as_json = options.jsonl is not None or len(requests) > 1
     lines = _Lines(options.jsonl) if as_json else None
     for number, result in enumerate(_answers(model, task, requests, options)):
@@ -94,9 +99,48 @@ def _run(options: argparse.Namespace) -> int:
             lines.write(_record(task, result, options.seed + number, files))
         else:
             print("\n".join([*files, *result.texts]))
-        if result.finished == "length":
-            print(f"uniaudio: {result.name}: cut off at its limit (--max-text, --max-seconds)", file=sys.stderr)
+        _say_if_cut_off(result.name, result.finished)
     return 0
+
+
+def _check_stream(options: argparse.Namespace, task: Any, num_requests: int, writes_audio: bool) -> None:
+    from uniaudio.run.request import check_streams
+
+    check_streams(task)
+    if num_requests > 1 or options.jsonl:
+        raise UsageError("`--stream` must be used with one input and without `--jsonl`.")
+    if writes_audio and (options.out is None or (str(options.out) != "-" and options.out.suffix.lower() != ".wav")):
+        raise UsageError(
+            f"`--out` must be a .wav file, or - for raw samples, to be streamed, but is {options.out or 'empty'}."
+        )
+
+
+def _stream(model: Any, task: Any, request: Any, options: argparse.Namespace, out: Path | None) -> int:
+    """Text to standard output, or audio to `out`, piece by piece."""
+    from uniaudio.run.clips import ClipWriter
+
+    given = {name: getattr(request, name) for name in ("audio", "text", "style", "voice", "examples")}
+    pieces = model.stream(task.name, **given, options=answer_options(options, 0, task))
+    if out is None:
+        for piece in pieces:
+            print(piece, end="", flush=True)
+        print()
+    else:
+        writer = ClipWriter(out)
+        try:
+            for samples in pieces:
+                writer.write(samples)
+        finally:
+            writer.close()
+        if str(out) != "-":
+            print(out)
+    _say_if_cut_off(request.name, pieces.finished)
+    return 0
+
+
+def _say_if_cut_off(name: str, finished: str | None) -> None:
+    if finished == "length":
+        print(f"uniaudio: {name}: cut off at its limit (--max-text, --max-seconds)", file=sys.stderr)
 
 
 def _answers(model: Any, task: Any, requests: Sequence[Any], options: argparse.Namespace) -> Iterator[Any]:

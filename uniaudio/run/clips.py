@@ -4,8 +4,10 @@
 """
 
 import io
+import sys
 import wave
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from uniaudio_schemas.errors import UsageError
@@ -41,11 +43,49 @@ def write_clip(path: Path, samples: np.ndarray) -> None:
     path.write_bytes(data)
 
 
+class ClipWriter:
+    """Writes a clip piece by piece: a .wav file that can be read after every piece, or raw samples to standard output where `path` is `-`."""
+
+    def __init__(self, path: Path) -> None:
+        self._wav: wave.Wave_write | None = None
+        if str(path) == "-":
+            self._file: IO[bytes] = sys.stdout.buffer
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("wb")
+        self._wav = _wav_writer(self._file)
+
+    def write(self, samples: np.ndarray) -> None:
+        """Appends `[n]` float32."""
+        data = _pcm_bytes(samples)
+        if self._wav is None:
+            self._file.write(data)
+        else:
+            # Mends the lengths in the header each time.
+            self._wav.writeframes(data)
+        self._file.flush()
+
+    def close(self) -> None:
+        if self._wav is not None:
+            self._wav.close()
+            self._file.close()
+
+
 def _wav_bytes(samples: np.ndarray) -> bytes:
     buffer = io.BytesIO()
-    with wave.open(buffer, "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(SAMPLE_RATE)
-        file.writeframes(np.rint(np.clip(samples, -1, 1) * _FULL_SCALE).astype("<i2").tobytes())
+    with _wav_writer(buffer) as file:
+        file.writeframes(_pcm_bytes(samples))
     return buffer.getvalue()
+
+
+def _wav_writer(file: IO[bytes]) -> wave.Wave_write:
+    writer = wave.Wave_write(file)
+    writer.setnchannels(1)
+    writer.setsampwidth(2)
+    writer.setframerate(SAMPLE_RATE)
+    return writer
+
+
+def _pcm_bytes(samples: np.ndarray) -> bytes:
+    """16 bits, little-endian."""
+    return np.rint(np.clip(samples, -1, 1) * _FULL_SCALE).astype("<i2").tobytes()

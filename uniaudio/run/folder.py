@@ -87,6 +87,16 @@ def save_parts(parts: Parts, folder: str | Path) -> None:
     write_about(path, parts.tasks, parts.codec_fingerprint)
 
 
+def text_of_folder(folder: Path) -> tuple[TextTokenizer, Vocabulary]:
+    """How a model's folder reads text, and its ids; UsageError where it holds no tokenizer."""
+    vocabulary, own = _read_vocabulary(folder / weights.VOCABULARY_FILE), folder / TOKENIZER_FOLDER
+    if not own.is_dir() and vocabulary.tokenizer_fingerprint != ByteTokenizer.fingerprint:
+        raise UsageError(
+            f"{folder} must hold the text tokenizer of its vocabulary, but holds none: import it again with `--tokenizer`."
+        )
+    return _tokenizer(vocabulary, own if own.is_dir() else None), vocabulary
+
+
 def _from_folder(folder: Path, codec: str | Path | None, tokenizer: str | Path | None) -> Parts:
     config = weights.read_config(folder)
     vocabulary = _read_vocabulary(folder / weights.VOCABULARY_FILE)

@@ -17,6 +17,7 @@ from uniaudio.lm.released.vocabulary import REASONING_CODES, RECONSTRUCTION_CODE
 from uniaudio.run.folder import CODEC_FOLDER, copy_tokenizer, write_about
 from uniaudio.sequence.vocabulary import Vocabulary
 from uniaudio.tasks import TASKS
+from uniaudio.tasks.sentences import GROUP
 from uniaudio.text.tokenizer import ByteTokenizer, HuggingFaceTokenizer, TextTokenizer
 
 
@@ -30,13 +31,13 @@ def import_release(
     dtype: str | None = None,
     skip_objects: bool = False,
 ) -> LMConfig:
-    """A released checkpoint; it knows the tasks that the authors' code has."""
+    """A released checkpoint; it knows the tasks that the authors' code has, and few-shot ones: it ends with stage 4."""
     found = HuggingFaceTokenizer.from_folder(tokenizer) if tokenizer else None
     loaded = ReasoningCodec.load(codec) if codec else None
     config = import_released(
         checkpoint, llm_config, out, dtype=_dtype(dtype), tokenizer=found, skip_objects=skip_objects
     )
-    _finish(out, tokenizer, loaded, [name for name, task in TASKS.items() if task.authors_name])
+    _finish(out, tokenizer, loaded, [*(name for name, task in TASKS.items() if task.authors_name), GROUP])
     return config
 
 

@@ -21,14 +21,16 @@ def add_input_options(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="PART",
-        help="a solved example, its parts in order; may be repeated",
+        help="a solved example, its parts in order (vc: source.wav target.wav); may be repeated",
     )
 
 
 def requests_of(options: argparse.Namespace, task: Any) -> list[Any]:
     """One request an input."""
-    from uniaudio.run.request import Request, needs_audio
+    from uniaudio.run.request import Request, check_examples, check_runnable, needs_audio
 
+    check_runnable(task)
+    check_examples(task, options.example)
     shared = {
         "style": options.style,
         "voice": options.voice,

@@ -5,11 +5,12 @@
     model.run("tts", text="Good morning.").audio                       -> [N] float32 at 24 kHz
     model.run_all("caption", [Request(audio=path) for path in paths])  -> one batch, one result a request
     for word in model.stream("qa", "clip.wav", text="Who speaks?"): …
+    for samples in model.stream("tts", text="Good morning."): …        -> pieces [n] while later ones are written
 
 Clips are encoded by the codec, laid out as the task says, answered by `uniaudio.lm.generate` and decoded again.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -30,7 +31,17 @@ from uniaudio.lm.sampling import Sampling
 from uniaudio.lm.score import Score, score
 from uniaudio.run.clips import read_clip
 from uniaudio.run.folder import Parts, load_parts, save_parts, to_device
-from uniaudio.run.request import Audio, Request, check_runnable, condition_of, continues_text, plan_of_task
+from uniaudio.run.request import (
+    Audio,
+    Request,
+    check_runnable,
+    check_streams,
+    condition_of,
+    continues_text,
+    is_runnable,
+    plan_of_task,
+)
+from uniaudio.run.streaming import Stream, audio_pieces, text_pieces, window_latents
 from uniaudio.sequence.build import lay_out_segments
 from uniaudio.sequence.layout import Grid, Segment, lay_out
 from uniaudio.tasks import TASKS, Task, find_task
@@ -54,6 +65,8 @@ class Options:
     """Most text ids of a segment."""
     decode_steps: int = 10
     """Steps of the codec's flow."""
+    decode_window_s: float = 0.0
+    """Audio that the codec decodes at once; 0: its own windows (20 s), and its shortest (3.2 s) where audio is streamed."""
     language: str = "en"
     """Of the prompt."""
     wording: int = 0
@@ -119,8 +132,8 @@ class UniAudio:
 
     @property
     def tasks(self) -> list[str]:
-        """Names of the tasks that it was trained on and can run."""
-        return [name for name, task in TASKS.items() if self._knows(task) and task.mixture == name]
+        """Names of the tasks that it was trained on and can run; few-shot ones where it was trained on auditory sentences."""
+        return [name for name, task in TASKS.items() if self._knows(task) and is_runnable(task)]
 
     def run(
         self,
@@ -163,14 +176,26 @@ class UniAudio:
         ]
 
     def stream(
-        self, task: str, audio: Audio | None = None, *, text: str = "", options: Options | None = None
-    ) -> Iterator[str]:
-        """The answer's text as it is written, in pieces of whole characters."""
-        found = self._find(task)
-        if set(plan_of_task(found)) != {TEXT}:
-            raise UsageError(f"`task` must write text to be streamed, but {found.name} does not.")
-        decoding = self._decoding(found, [Request(audio=audio, text=text)], options or Options())
-        return self._stream(decoding)
+        self,
+        task: str,
+        audio: Audio | None = None,
+        *,
+        text: str = "",
+        style: str = "",
+        voice: Audio | None = None,
+        examples: Sequence[tuple[Audio, ...]] = (),
+        options: Options | None = None,
+    ) -> Stream:
+        """The answer as it is written: text in pieces of whole characters, or audio in pieces `[n]` float32 at 24 kHz
+        (`uniaudio.run.streaming`)."""
+        found, chosen = self._find(task), options or Options()
+        check_streams(found)
+        request = Request(audio=audio, text=text, style=style, voice=voice, examples=tuple(examples))
+        decoding = self._decoding(found, [request], chosen)
+        if plan_of_task(found) == (TEXT,):
+            return Stream(decoding, text_pieces(decoding, self.parts.tokenizer))
+        steps, window_s = chosen.decode_steps, chosen.decode_window_s
+        return Stream(decoding, audio_pieces(decoding, self.codec, steps=steps, window_s=window_s))
 
     def score(self, task: str, answers: Sequence[str], request: Request, options: Options | None = None) -> list[Score]:
         """The log likelihood of each of `answers` (texts) to a request, its opening tag and its end included."""
@@ -232,7 +257,8 @@ class UniAudio:
     def _decode(self, codes: list[Codes], options: Options) -> list[np.ndarray]:
         if not codes:
             return []
-        made = self.codec.decode(codes, steps=options.decode_steps)
+        latents = window_latents(options.decode_window_s, self.codec)
+        made = self.codec.decode(codes, steps=options.decode_steps, window_latents=latents)
         return [limit_peak(np.nan_to_num(samples)) for samples in made]
 
     def _result(self, request: Request, answer: Generated, clips: tuple[np.ndarray, ...]) -> Result:
@@ -242,18 +268,6 @@ class UniAudio:
             for ids in answer.all_of(TEXT)
         )
         return Result(name=request.name, text=texts[-1] if texts else "", texts=texts, clips=clips, generated=answer)
-
-    def _stream(self, decoding: Decoding) -> Iterator[str]:
-        tokenizer, ids, shown = self.parts.tokenizer, [], ""
-        specials = set(tokenizer.specials.values())
-        for _, piece in decoding.run():
-            ids += [token for token in piece.ids if token not in specials]
-            text = tokenizer.decode(ids)
-            # The bytes of one character may come in several ids.
-            if text.startswith(shown) and not (text.endswith("\N{REPLACEMENT CHARACTER}") and piece.finished is None):
-                if new := text[len(shown) :]:
-                    yield new
-                shown = text
 
 
 def _codes_of(answer: Generated) -> list[Codes]:

@@ -51,18 +51,46 @@ def plan_of_task(task: Task) -> tuple[str, ...]:
     return tuple(slot.kind for slot in slots[len(_given(slots)) :])
 
 
+def check_streams(task: Task) -> None:
+    """UsageError where the answer is neither text alone nor one clip alone."""
+    plan = plan_of_task(task)
+    if set(plan) != {"text"} and (plan.count("reconstruction") != 1 or "text" in plan):
+        raise UsageError(
+            f"`task` must write one text or one clip to be streamed, but is {task.name} ({task.describe()})."
+        )
+
+
+def is_runnable(task: Task) -> bool:
+    """Not where a task only trains: auditory sentences have neither a question nor an end."""
+    return task.has_prompt or not any(slot.repeats for slot in task.order)
+
+
 def check_runnable(task: Task) -> None:
-    """UsageError for tasks that only train: auditory sentences have neither a question nor an end."""
-    if not task.has_prompt and any(slot.repeats for slot in task.order):
+    if not is_runnable(task):
         raise UsageError(f"`task` must have something to answer, but {task.name} is for training only.")
+
+
+def check_examples(task: Task, examples: Sequence[Sequence[Audio]]) -> None:
+    """UsageError where their number, or that of the parts of one, is not the task's."""
+    repeating = [slot for slot in task.order if slot.repeats]
+    names = list(dict.fromkeys(slot.name.removeprefix("example_") for slot in repeating or task.order))
+    least, most = task.num_repeats
+    if repeating and not least <= len(examples) <= most:
+        raise UsageError(
+            f"Task {task.name} needs {least} to {most} `examples` of {', '.join(names)}, but has {len(examples)}."
+        )
+    for example in examples:
+        if len(example) != len(names):
+            raise UsageError(
+                f"An example of task {task.name} must hold {', '.join(names)}, but holds {len(example)} values."
+            )
 
 
 def condition_of(task: Task, request: Request, *, seed: int, language: str) -> Condition:
     """The segments up to where the answer begins; UsageError where the task needs something else."""
     check_runnable(task)
     has_repeats = any(slot.repeats for slot in task.order)
-    if has_repeats:
-        _check_num_examples(task, request.examples)
+    check_examples(task, request.examples)
     slots = _given(task.slots(len(request.examples) if has_repeats else 1))
     texts, clips = _fill(task, request, slots)
     if has_repeats:
@@ -136,7 +164,6 @@ def _fill_examples(
     kinds = {slot.name: slot.kind for slot in slots if slot.name.startswith("example")}
     for number, example in enumerate(examples, start=1):
         names = [name for name in kinds if name.endswith(f"_{number}")]
-        _check_example(task, names, example)
         for name, value in zip(names, example, strict=True):
             if kinds[name] == "text":
                 texts[name] = _text(task, "examples", str(value))
@@ -144,18 +171,11 @@ def _fill_examples(
                 clips[name] = value
 
 
-def _check_num_examples(task: Task, examples: Sequence[tuple[Audio, ...]]) -> None:
-    least, most = task.num_repeats
-    if not least <= len(examples) <= most:
-        raise UsageError(f"Task {task.name} needs {least} to {most} `examples`, but has {len(examples)}.")
-
-
 def _example_segments(
     task: Task, example: tuple[Audio, ...], number: int
 ) -> tuple[list[InstructionSegment], dict[str, Audio]]:
     """One solved example of a task that has no slots for it: all its segments, in the task's order."""
     names = list(dict.fromkeys(slot.name for slot in task.order))
-    _check_example(task, names, example)
     values = dict(zip(names, example, strict=True))
     segments: list[InstructionSegment] = []
     clips: dict[str, Audio] = {}
@@ -168,13 +188,6 @@ def _example_segments(
             clips[clip] = values[slot.name]
             segments.append(InstructionSegment(kind=slot.kind, loss=False, clip_id=clip))
     return segments, clips
-
-
-def _check_example(task: Task, names: Sequence[str], example: Sequence[Audio]) -> None:
-    if len(example) != len(names):
-        raise UsageError(
-            f"An example of task {task.name} must hold {', '.join(names)}, but holds {len(example)} values."
-        )
 
 
 def _refuse_unused(task: Task, request: Request, texts: Mapping[str, str], clips: Mapping[str, Audio]) -> None:

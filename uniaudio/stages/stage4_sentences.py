@@ -1,5 +1,6 @@
 """Stage 4, mid-training on auditory sentences: twice the context, and examples of 2 to 8 related segments, which
-few-shot use needs. The other tasks are rehearsed: with a weight of 1, or with twice the learning rate, captions got worse.
+few-shot use needs, with few-shot examples themselves among them. The other tasks are rehearsed: with a weight of 1, or
+with twice the learning rate, captions got worse.
 """
 
 from dataclasses import replace

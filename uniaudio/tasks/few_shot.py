@@ -1,5 +1,10 @@
-"""Tasks that are shown by one to three examples in the prompt; none of them has a format of its own in the authors' code."""
+"""Tasks that are shown by one to three examples in the prompt; none of them has a format of its own in the authors' code.
 
+They are of the group of the auditory sentences: these teach a model to use its context, and a model that was trained on any of them may be
+asked, as the paper does. `annotated_to_instructions` builds examples of the first two; nothing in `annotated` names a class.
+"""
+
+from uniaudio.tasks.sentences import GROUP
 from uniaudio.tasks.task import Task, audio, repeated, text
 
 _CONVERT = (
@@ -14,15 +19,17 @@ FEW_SHOT_TASKS = (
     Task(
         name="voice_conversion",
         order=_CONVERT,
+        group=GROUP,
         num_repeats=_SHOTS,
         metrics=("speaker_similarity", "wer"),
     ),
     Task(
         name="speech_enhancement",
         order=_CONVERT,
+        group=GROUP,
         num_repeats=_SHOTS,
         metrics=("pesq", "stoi", "wer"),
     ),
-    Task(name="emotion_recognition", order=_CLASSIFY, num_repeats=_SHOTS, metrics=("accuracy",)),
-    Task(name="sound_classification", order=_CLASSIFY, num_repeats=_SHOTS, metrics=("accuracy",)),
+    Task(name="emotion_recognition", order=_CLASSIFY, group=GROUP, num_repeats=_SHOTS, metrics=("accuracy",)),
+    Task(name="sound_classification", order=_CLASSIFY, group=GROUP, num_repeats=_SHOTS, metrics=("accuracy",)),
 )

@@ -9,7 +9,8 @@ Row out  {"task": "asr", "split": "train", "segments": [{"kind": "prompt", "text
           {"kind": "text", "wrapper": "transcription", "text": "Let's go.", "loss": True}], …}
 
 A clip that serves several tasks is named by several rows and tokenized once. Mixtures, noisy copies and pieces are
-recipes, rendered when they are tokenized. Clips of one example share one corpus and one split.
+recipes, rendered when they are tokenized. Clips of one example share one corpus and one split. `single`, `several` and
+`few_shot` build them.
 
 Dropped, each with its reason: copy (a held-out clip that is trained on too), no_text, no_given_text, no_caption, no_audio,
 low_mos, no_partner, unequal_parts, too_long.

@@ -10,9 +10,9 @@ from uniaudio_schemas.store import Store
 
 from uniaudio_pipelines.jobs import parent
 
-CODE_VERSION = "2"
+CODE_VERSION = "3"
 """Goes up when the same annotations would give other rows."""
-_SHARES = ("separation_share", "denoise_share", "piece_share")
+_SHARES = ("separation_share", "denoise_share", "piece_share", "few_shot_share")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,7 +26,7 @@ class AnnotatedToInstructions:
     max_positions: int = 1024
     """Longer examples of tasks are dropped as `too_long`: the context of stages 1 to 3."""
     max_sentence_positions: int = 1536
-    """Of auditory sentences: the context of stage 4 at the smallest size."""
+    """Of auditory sentences and few-shot examples: the context of stage 4 at the smallest size."""
     min_mos: float = 0.0
     """Speech whose DNSMOS is lower is no target of generation."""
     separation_share: float = 0.25
@@ -37,6 +37,8 @@ class AnnotatedToInstructions:
     """Of speech clips that get a noisy copy."""
     piece_share: float = 0.25
     """Of whole recordings that are cut into pieces for a sentence."""
+    few_shot_share: float = 0.05
+    """Of speech clips that are the question behind solved examples: to be enhanced, and as often another voice's words."""
     annotated_ref: str = "latest"
     ref: str = "latest"
 

@@ -1,14 +1,22 @@
-"""Examples of several clips of one corpus and one split: mixtures of speakers, real stems, auditory sentences."""
+"""Examples of several clips of one corpus and one split: mixtures of speakers, real stems, auditory sentences; few-shot ones are in `few_shot`."""
 
-from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 
 from uniaudio_schemas.annotated import Annotated
 from uniaudio_schemas.instructions import Instruction, Recipe
 
 from uniaudio.tasks import TASKS, sentences
 from uniaudio.tasks.recipes import make_recipe, samples_of, share_of
-from uniaudio_pipelines.annotated_to_instructions.examples import Built, NotBuilt, Outcomes, has_audio, words_of
+from uniaudio_pipelines.annotated_to_instructions.examples import (
+    Built,
+    NotBuilt,
+    Outcomes,
+    grouped,
+    has_audio,
+    letters_of,
+    words_of,
+)
+from uniaudio_pipelines.annotated_to_instructions.few_shot import few_shot
 from uniaudio_pipelines.annotated_to_instructions.job import AnnotatedToInstructions
 
 _MAX_TRIES = 64
@@ -19,24 +27,14 @@ _NUM_PIECES = (2, 4)
 def of_several_clips(clips: Iterable[Annotated], job: AnnotatedToInstructions) -> Outcomes:
     """Every example of more than one clip, and of pieces of one; `clips` are all of a corpus."""
     audible = sorted((clip for clip in clips if has_audio(clip)), key=lambda clip: clip.clip_id)
-    for _, same_split in _grouped(audible, lambda clip: clip.split):
+    for _, same_split in grouped(audible, lambda clip: clip.split):
         yield from _mixtures_of_speakers(same_split, job)
         yield from _stems(same_split, job)
         yield from _recordings(same_split, job)
         yield from _conversations(same_split, job)
         yield from _captions(same_split, job)
         yield from _same_words(same_split, job)
-
-
-def _grouped(
-    clips: Iterable[Annotated], key: Callable[[Annotated], Hashable | None]
-) -> Iterator[tuple[Hashable, list[Annotated]]]:
-    """Clips by key, in the order of the keys; None is in no group."""
-    groups: dict[Hashable, list[Annotated]] = defaultdict(list)
-    for clip in clips:
-        if (found := key(clip)) is not None:
-            groups[found].append(clip)
-    yield from sorted(groups.items(), key=lambda item: repr(item[0]))
+        yield from few_shot(same_split, job)
 
 
 def _mixtures_of_speakers(clips: Sequence[Annotated], job: AnnotatedToInstructions) -> Outcomes:
@@ -65,7 +63,7 @@ def _stems(clips: Sequence[Annotated], job: AnnotatedToInstructions) -> Outcomes
     def place(clip: Annotated) -> Hashable | None:
         return (clip.part_of, clip.first_sample, clip.sample_rate) if clip.part_of and clip.part else None
 
-    for _, found in _grouped(clips, place):
+    for _, found in grouped(clips, place):
         parts = sorted({clip.part: clip for clip in found}.values(), key=lambda clip: clip.part or "")
         if not 2 <= len(parts) <= sentences.MIXTURE.num_repeats[1]:
             continue
@@ -110,7 +108,7 @@ def _each(made: Iterable[Instruction]) -> Iterator[Built]:
 def _recordings(clips: Sequence[Annotated], job: AnnotatedToInstructions) -> Outcomes:
     """Adjacent cuts of one recording; where it is one clip, its pieces."""
     least, most = _NUM_PIECES
-    for _, cuts in _grouped(clips, lambda clip: clip.raw_clip_id):
+    for _, cuts in grouped(clips, lambda clip: clip.raw_clip_id):
         runs = list(_adjacent(cuts))
         for run in runs:
             yield from _each(sentences.consecutive(run, job.max_sentence_positions))
@@ -137,7 +135,7 @@ def _conversations(clips: Sequence[Annotated], job: AnnotatedToInstructions) -> 
     def voice(clip: Annotated) -> Hashable | None:
         return (clip.speaker or clip.raw_clip_id) if words_of(clip) else None
 
-    for _, spoken in _grouped(clips, voice):
+    for _, spoken in grouped(clips, voice):
         in_order = sorted(spoken, key=lambda clip: (clip.path, clip.first_sample, clip.clip_id))
         yield from _each(sentences.transcribed(in_order, words_of, job.max_sentence_positions))
 
@@ -150,7 +148,7 @@ def _captions(clips: Sequence[Annotated], job: AnnotatedToInstructions) -> Outco
             (clip.domain, clip.tags[0].casefold()) if clip.tags and clip.caption and clip.domain != "speech" else None
         )
 
-    for _, alike in _grouped(clips, subject):
+    for _, alike in grouped(clips, subject):
         by_recording = {clip.raw_clip_id: clip for clip in reversed(alike)}
         in_order = sorted(by_recording.values(), key=lambda clip: clip.clip_id)
         yield from _each(sentences.captioned(in_order, job.max_sentence_positions))
@@ -160,10 +158,9 @@ def _same_words(clips: Sequence[Annotated], job: AnnotatedToInstructions) -> Out
     """One clip a speaker of those who say the same."""
 
     def said(clip: Annotated) -> Hashable | None:
-        letters = "".join(letter for letter in words_of(clip).casefold() if letter.isalnum())
-        return letters if letters and clip.speaker else None
+        return (letters_of(clip) or None) if clip.speaker else None
 
-    for _, alike in _grouped(clips, said):
+    for _, alike in grouped(clips, said):
         by_speaker = {clip.speaker: clip for clip in reversed(alike)}
         in_order = sorted(by_speaker.values(), key=lambda clip: clip.clip_id)
         words = words_of(in_order[0])

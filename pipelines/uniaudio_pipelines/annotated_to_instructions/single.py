@@ -8,13 +8,19 @@ from uniaudio_schemas.instructions import Instruction
 
 from uniaudio.tasks import TASKS
 from uniaudio.tasks.recipes import make_recipe, share_of
-from uniaudio_pipelines.annotated_to_instructions.examples import Built, NotBuilt, Outcomes, has_audio, words_of
+from uniaudio_pipelines.annotated_to_instructions.examples import (
+    Built,
+    NotBuilt,
+    Outcomes,
+    has_audio,
+    is_target,
+    noise_of,
+    words_of,
+)
 from uniaudio_pipelines.annotated_to_instructions.job import AnnotatedToInstructions
 
 _CANTONESE = "yue"
 _CAPTIONED = {"sound": ("audio_caption", "text_to_sound"), "music": ("music_caption", "text_to_music")}
-_NOISE_DB = (0.0, 20.0)
-"""Speech above the noise."""
 
 
 def of_one_clip(clip: Annotated, job: AnnotatedToInstructions) -> Outcomes:
@@ -58,7 +64,7 @@ def _of_text(clip: Annotated, job: AnnotatedToInstructions) -> Outcomes:
 def _of_speech(clip: Annotated, job: AnnotatedToInstructions) -> Outcomes:
     words = words_of(clip)
     prefix = "cantonese_" if clip.language == _CANTONESE else ""
-    is_good = clip.mos is None or clip.mos >= job.min_mos
+    is_good = is_target(clip, job.min_mos)
     if not words and clip.transcript:
         yield NotBuilt(clip.clip_id, "no_given_text", "held out, and a transcript is no reference")
     elif not words:
@@ -74,10 +80,7 @@ def _of_speech(clip: Annotated, job: AnnotatedToInstructions) -> Outcomes:
 
 
 def _denoise(clip: Annotated, job: AnnotatedToInstructions) -> Instruction:
-    low, high = _NOISE_DB
-    snr_db = round(low + (high - low) * share_of("snr", job.seed, clip.clip_id), 1)
-    color = "white" if share_of("color", job.seed, clip.clip_id) < 0.5 else "pink"
-    noisy = make_recipe("add_noise", [clip], {"snr_db": snr_db, "color": color}, seed=job.seed)
+    noisy = make_recipe("add_noise", [clip], noise_of(job.seed, clip.clip_id), seed=job.seed)
     return TASKS["speech_denoise"].instruction(
         clips={"source": noisy, "target": clip.clip_id},
         corpus=clip.corpus,

@@ -79,7 +79,7 @@ def _check_model(folder: Path, store: Store, manifest: Manifest) -> None:
         if found and found != wanted:
             raise FingerprintError(
                 f"`model` must have the {name} of the sequences ({wanted[:12]}), but {folder} has {found[:12]}: "
-                "build the sequences with its tokenizer and the tokens with its codec first."
+                f"build the sequences with its vocabulary (`tokenizer` {folder}) and the tokens with its codec first."
             )
 
 

@@ -14,6 +14,10 @@ from uniaudio_pipelines.jobs import parent
 CODE_VERSION = "2"
 """Goes up when the same instructions and tokens would give other rows."""
 BYTES = "bytes"
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
+VOCABULARY = "vocabulary.json"
+MODEL_FILES = (VOCABULARY, *(f"tokenizer/{name}" for name in TOKENIZER_FILES))
+"""Of a model's folder (`uniaudio.run.folder`), what decides the ids."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,7 +28,7 @@ class TokensToSequences:
     WRITES: ClassVar[str] = "sequences"
 
     tokenizer: str = BYTES
-    """`bytes`, or a folder with a `tokenizer.json`."""
+    """`bytes`, a folder with a `tokenizer.json`, or the folder of a whole model, whose vocabulary the sequences then have."""
     max_positions: int = 2048
     """Longer examples are dropped as `too_long`: the longest context of the paper. A stage leaves out what its own
     context cannot hold."""
@@ -65,10 +69,14 @@ class TokensToSequences:
         """The tokenizer's identity without loading it: where its folder lies is no part of a version."""
         if self.tokenizer == BYTES:
             return BYTES
-        files = [Path(self.tokenizer) / name for name in ("tokenizer.json", "tokenizer_config.json")]
-        if not files[0].is_file():
-            raise UsageError(f"`tokenizer` must be bytes or a folder with a tokenizer.json, but is {self.tokenizer}.")
-        return " ".join(hash_file(file) for file in files if file.is_file())
+        folder = Path(self.tokenizer)
+        is_model = (folder / VOCABULARY).is_file()
+        names = MODEL_FILES if is_model else TOKENIZER_FILES
+        if not is_model and not (folder / TOKENIZER_FILES[0]).is_file():
+            raise UsageError(
+                f"`tokenizer` must be bytes, a folder with a tokenizer.json or that of a model, but is {self.tokenizer}."
+            )
+        return " ".join(hash_file(folder / name) for name in names if (folder / name).is_file())
 
     def resources(self) -> dict[str, float]:
         return {"num_cpus": 1.0}

@@ -1,5 +1,7 @@
 """One shard of instructions to one shard of sequences. Memory: the shard, and the codes of its clips."""
 
+from pathlib import Path
+
 import pyarrow as pa
 import pyarrow.compute as pc
 from uniaudio_schemas.codec import CodecRow
@@ -17,7 +19,27 @@ from uniaudio.sequence.layout import num_positions
 from uniaudio.sequence.vocabulary import Vocabulary
 from uniaudio.text.tokenizer import ByteTokenizer, HuggingFaceTokenizer, TextTokenizer
 from uniaudio_pipelines.edge import ShardResult
-from uniaudio_pipelines.tokens_to_sequences.job import BYTES, TokensToSequences
+from uniaudio_pipelines.tokens_to_sequences.job import BYTES, VOCABULARY, TokensToSequences
+
+
+def _text_ids(job: TokensToSequences, codec: CodecRow) -> tuple[TextTokenizer, Vocabulary]:
+    """The tokenizer and the vocabulary that the job's `tokenizer` stands for."""
+    tokenizer = job.tokenizer
+    sizes = (codec.reasoning_codebook_size if job.reasoning else 0), codec.reconstruction_codebook_size
+    if tokenizer == BYTES:
+        return ByteTokenizer(), Vocabulary.build(ByteTokenizer(), *sizes)
+    if (Path(tokenizer) / VOCABULARY).is_file():
+        from uniaudio.run.folder import text_of_folder
+
+        reader, vocabulary = text_of_folder(Path(tokenizer))
+        if (found := (vocabulary.reasoning_codes, vocabulary.reconstruction_codes)) != sizes:
+            raise FingerprintError(
+                f"the vocabulary of the model in {tokenizer} has {found[0]} reasoning and {found[1]} reconstruction codes, "
+                f"but the codec of the tokens has {sizes[0]} and {sizes[1]}: it was not trained with this codec."
+            )
+        return reader, vocabulary
+    reader = HuggingFaceTokenizer.from_folder(tokenizer)
+    return reader, Vocabulary.build(reader, *sizes)
 
 
 class SequenceWorker:
@@ -26,11 +48,7 @@ class SequenceWorker:
         self._instructions = self._store.version_with("instructions", plan.parents["instructions"])
         self._tokens = self._store.version_with("tokens", plan.parents["tokens"])
         self._codec = next(self._store.rows(self._store.version_with("codec", plan.parents["codec"]), CodecRow))
-        self._tokenizer: TextTokenizer = (
-            ByteTokenizer() if job.tokenizer == BYTES else HuggingFaceTokenizer.from_folder(job.tokenizer)
-        )
-        num_reasoning = self._codec.reasoning_codebook_size if job.reasoning else 0
-        self._vocabulary = Vocabulary.build(self._tokenizer, num_reasoning, self._codec.reconstruction_codebook_size)
+        self._tokenizer, self._vocabulary = _text_ids(job, self._codec)
         self._metadata = {
             "vocabulary": self._vocabulary.to_json(),
             "vocabulary_fingerprint": self._vocabulary.fingerprint,

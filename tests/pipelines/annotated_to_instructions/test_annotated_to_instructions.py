@@ -18,7 +18,8 @@ from uniaudio_schemas.store import Store
 from uniaudio.tasks import TASKS
 
 RATE = 24_000
-ALL = AnnotatedToInstructions(separation_share=1.0, denoise_share=1.0, piece_share=1.0)
+FEW_SHOT = ("speech_enhancement", "voice_conversion")
+ALL = AnnotatedToInstructions(separation_share=1.0, denoise_share=1.0, piece_share=1.0, few_shot_share=1.0)
 
 
 def a_clip(name: str, domain: str, split: str = "train", **more: object) -> Annotated:
@@ -85,7 +86,7 @@ def test_every_task_that_the_annotations_allow_is_built(built: list[Instruction]
     assert {row.task for row in built} == {
         "asr", "tts", "audio_only", "text_only", "audio_caption", "text_to_sound", "music_caption", "text_to_music", "speech_denoise",
         "speech_separation", "music_separation", "sentence_consecutive", "sentence_transcribed", "sentence_captioned",
-        "sentence_mixture", "sentence_same_words",
+        "sentence_mixture", "sentence_same_words", "speech_enhancement", "voice_conversion",
     }  # fmt: skip
 
 
@@ -151,8 +152,8 @@ def test_adjacent_cuts_of_a_recording_are_a_sentence(built: list[Instruction]) -
     assert ["cut0", "cut1", "cut2"] in [row.clip_ids for row in built if row.task == "sentence_consecutive"]
 
 
-def test_sentences_are_one_mixture_group(built: list[Instruction]) -> None:
-    sentences = [row for row in built if row.task.startswith("sentence_")]
+def test_sentences_and_few_shot_examples_are_one_mixture_group(built: list[Instruction]) -> None:
+    sentences = [row for row in built if row.task.startswith("sentence_") or row.task in FEW_SHOT]
     assert {row.mixture for row in sentences} == {"auditory_sentences"}
     assert all(row.mixture == row.task for row in built if row not in sentences)
 
@@ -199,7 +200,7 @@ def test_stems_of_unequal_length_are_named_and_not_mixed(tmp_path: Path) -> None
 
 
 def test_shares_of_zero_build_no_derived_clip_but_stems(tmp_path: Path) -> None:
-    job = AnnotatedToInstructions(separation_share=0.0, denoise_share=0.0, piece_share=0.0)
+    job = AnnotatedToInstructions(separation_share=0.0, denoise_share=0.0, piece_share=0.0, few_shot_share=0.0)
     rows = rows_of(*build(tmp_path, a_corpus(), job))
     assert {recipe.operation for row in rows for recipe in row.recipes} == {"mix"}
     assert Counter(row.task for row in rows)["speech_separation"] == 0

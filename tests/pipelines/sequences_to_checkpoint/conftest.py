@@ -6,8 +6,11 @@ from uniaudio_schemas.manifest import Manifest, Plan
 from uniaudio_schemas.sequences import train_statistics
 from uniaudio_schemas.store import Store
 
+from tests.uniaudio.lm.conftest import parity_folder
 from uniaudio.testing import tiny_sequences
 from uniaudio.training.doubles import tiny_vocabulary
+
+__all__ = ["parity_folder"]
 
 
 def put_sequences(root: Path, *, num_shards: int = 2, without: str = "", codec: str = "codec") -> Manifest:

@@ -2,23 +2,30 @@
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
+from uniaudio_pipelines.edge import run_edge
 from uniaudio_pipelines.sequences_to_checkpoint import driver
 from uniaudio_pipelines.sequences_to_checkpoint.job import SequencesToCheckpoint
 from uniaudio_pipelines.sequences_to_checkpoint.start import start_of
 from uniaudio_pipelines.sequences_to_checkpoint.training import worker_config
+from uniaudio_pipelines.tokens_to_sequences.job import TokensToSequences
+from uniaudio_pipelines.tokens_to_sequences.worker import SequenceWorker
 from uniaudio_schemas.errors import DataError, FingerprintError, UsageError
 from uniaudio_schemas.store import Store
 
 from tests.pipelines.sequences_to_checkpoint.test_backbone import laid_out, run
+from tests.uniaudio.lm.test_released import HEAD_SIZES, LLM_CONFIG
 from uniaudio.lm.config import LMConfig
 from uniaudio.lm.model import UniAudioLM
+from uniaudio.lm.released.load import import_released
 from uniaudio.run.folder import write_about
 from uniaudio.sequence.vocabulary import Vocabulary
 from uniaudio.stages.config import StageConfig
+from uniaudio.text.tokenizer import ByteTokenizer
 from uniaudio.training.doubles import tiny_lm
 from uniaudio.training.sequence_set import SequenceSet
 
@@ -65,6 +72,54 @@ def test_a_whole_model_goes_on_from_its_own_weights_and_the_next_stage_from_the_
     rows = run(store, job, monkeypatch)
     assert (rows["stage3"].parent, rows["stage4"].parent) == (None, rows["stage3"].checkpoint_id)
     assert json.loads(rows["stage4"].config)["model"] == json.loads(model.config.to_json())
+
+
+def as_released(store: Store) -> Vocabulary:
+    """Another order of special ids than ours, as the released models have it."""
+    manifest = store.head("sequences")
+    assert manifest is not None
+    ours = Vocabulary.from_json(SequenceSet.open(store, manifest).required_metadata("vocabulary"))
+    return replace(ours, reconstruction_bos=ours.reconstruction_eos, reconstruction_eos=ours.reconstruction_bos)
+
+
+def test_a_model_of_other_ids_is_trained_on_sequences_of_its_own_vocabulary(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, vocabulary = tmp_path / "model", as_released(store)
+    save_model(folder, store, vocabulary=vocabulary.fingerprint)
+    (folder / "vocabulary.json").write_text(vocabulary.to_json())
+    job = SequencesToCheckpoint(stages=("stage3",), model=str(folder), num_steps=1)
+    with pytest.raises(FingerprintError, match=f"build the sequences with its vocabulary .`tokenizer` {folder}"):
+        driver.run_stages(store, job, owner="test")
+    sequences = run_edge(store, TokensToSequences(tokenizer=str(folder)), SequenceWorker, num_workers=0, owner="test")
+    rows = run(store, job, monkeypatch)
+    assert rows["stage3"].vocabulary_fingerprint == vocabulary.fingerprint
+    assert rows["stage3"].sequences == sequences.content_id
+
+
+def test_a_released_checkpoint_that_was_imported_is_refused_in_one_line_where_it_cannot_be_trained_on(
+    store: Store, tmp_path: Path, parity_folder: Path
+) -> None:
+    (tmp_path / "llm_config.yaml").write_text(LLM_CONFIG)
+    folder = tmp_path / "released"
+    import_released(parity_folder / "core_model.checkpoint", tmp_path / "llm_config.yaml", folder, **HEAD_SIZES)
+    write_about(folder, ["asr"], "")
+    with pytest.raises(FingerprintError, match="`model` must have the vocabulary_fingerprint of the sequences"):
+        driver.run_stages(store, SequencesToCheckpoint(stages=("stage3",), model=str(folder)), owner="test")
+    join = partial(
+        run_edge, store, TokensToSequences(tokenizer=str(folder)), SequenceWorker, num_workers=0, owner="test"
+    )
+    with pytest.raises(
+        UsageError, match="must hold the text tokenizer of its vocabulary, but holds none: import it again"
+    ):
+        join()
+    released = Vocabulary.from_json((folder / "vocabulary.json").read_text())
+    of_bytes = replace(released, tokenizer_fingerprint=ByteTokenizer.fingerprint)
+    (folder / "vocabulary.json").write_text(of_bytes.to_json())
+    with pytest.raises(
+        FingerprintError, match="has 36 reasoning and 68 reconstruction codes, but the codec of the tokens has 64"
+    ):
+        join()
 
 
 def test_other_weights_are_another_plan(store: Store, tmp_path: Path) -> None:

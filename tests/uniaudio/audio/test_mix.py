@@ -26,6 +26,7 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "insert": {"first_sample": 40},
     "band_limit": {"cutoff_hz": 4_000},
     "reverberate": {"decay_samples": 200},
+    "shift_voice": {"ratio": 1.2},
 }
 
 
@@ -105,6 +106,7 @@ def test_an_operation_never_reaches_full_scale() -> None:
         ("mix", 1, {"snr_db": 0.0}, "must have 2 or more parents, but has 1"),
         ("gain", 1, {"gain": 3}, "parameters of `gain` do not fit"),
         ("crop", 1, {"first_sample": 90, "num_samples": 11}, "but is 90 \\+ 11"),
+        ("shift_voice", 1, {"ratio": 3.0}, "`ratio` must lie in 0.5 … 2.0, but is 3.0"),
         ("crop", 1, {"first_sample": 0, "num_samples": 0}, "must leave samples"),
     ],
 )

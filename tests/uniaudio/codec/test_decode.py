@@ -1,6 +1,7 @@
 """Decoding: lengths, seeds, batches, guidance, windows without drift or seam, streams, reasoning codes."""
 
 import copy
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +12,7 @@ from uniaudio_schemas.errors import UsageError
 from uniaudio.audio.frames import num_reasoning_frames, num_reconstruction_frames
 from uniaudio.codec.codec import Codes, ReasoningCodec
 from uniaudio.codec.config import LATENT_HOP
-from uniaudio.codec.decoding import LATENTS_PER_FRAME, DecodeSettings, decode_pieces, draw_latents, scalar_reach
+from uniaudio.codec.decoding import LATENTS_PER_FRAME, DecodeSettings, _noise, decode_pieces, draw_latents, scalar_reach
 from uniaudio.codec.part_configs import ScalarConfig
 from uniaudio.codec.scalar import ScalarAutoencoder
 from uniaudio.testing import a_waveform, tiny_codec
@@ -24,6 +25,10 @@ def with_windows(window: int, context: int) -> ReasoningCodec:
     codec = copy.copy(tiny_codec())
     codec.config = replace(codec.config, decode_window_latents=window, context_latents=context)
     return codec
+
+
+def drawn_latents(codec: ReasoningCodec, codes_BTQ: torch.Tensor, *more: object) -> torch.Tensor:
+    return torch.cat([latents for latents, _ in draw_latents(codec, [codes_BTQ], *more)], dim=1)
 
 
 def some_codes(num_samples: int, seed: int = 0) -> Codes:
@@ -130,8 +135,8 @@ def test_codec_the_waveform_of_windows_is_that_of_one_window():
     """The scalar decoder's windows, given the same latents: no seam at all beyond rounding."""
     codec, codes = with_windows(100, 40), torch.from_numpy(some_codes(400 * LATENT_HOP).reconstruction.astype(np.int64))
     settings = DecodeSettings(steps=1, guidance=1.0)
-    pieces = torch.cat(list(decode_pieces(codec, codes[None], settings)), dim=1)
-    latents = torch.cat(list(draw_latents(codec, codes[None], settings)), dim=1)
+    pieces = torch.cat(list(decode_pieces(codec, [codes[None]], settings)), dim=1)
+    latents = drawn_latents(codec, codes[None], settings)
     with torch.no_grad():
         whole = codec.scalar.decode(latents)
     assert pieces.shape == whole.shape == (1, 400 * LATENT_HOP)
@@ -160,7 +165,7 @@ def test_codec_the_context_of_a_window_comes_from_the_same_time():
     for window in (40, 200):
         codec = with_windows(window, 16)
         codec._modules = {**codec._modules, "flow": _FlowThatKnows()}
-        drawn[window] = torch.cat(list(draw_latents(codec, codes, DecodeSettings())), dim=1)
+        drawn[window] = drawn_latents(codec, codes, DecodeSettings())
         if window == 40:
             first = 0
             for context in codec.flow.contexts:
@@ -203,6 +208,53 @@ def test_codec_a_stream_gives_the_whole_in_pieces_as_windows_are_drawn():
     assert np.array_equal(np.concatenate(pieces), whole)
 
 
+@pytest.mark.parametrize("num_frames", [1, 12, 13, 20, 28, 31])
+def test_codec_codes_that_are_still_written_sound_as_if_they_all_were_there(num_frames: int):
+    """Windows of 12 frames that overlap by 4, so 12, 20 and 28 frames end with a window."""
+    codec, codes = with_windows(24, 8), some_codes(num_frames * 1_920)
+    (whole,) = codec.decode([codes], steps=2, seed=5)
+    num_read = 0
+
+    def frames() -> Iterator[np.ndarray]:
+        nonlocal num_read
+        for frame in codes.reconstruction:
+            num_read += 1
+            yield frame[None]
+
+    pieces, heard_at = [], []
+    for piece in codec.decode_frames(frames(), steps=2, seed=5):
+        pieces.append(piece)
+        heard_at.append(num_read)
+    assert np.array_equal(np.concatenate(pieces), whole)
+    # Each window sounds at the frame behind it, and the last one at the end.
+    assert heard_at == [*range(13, num_frames + 1, 8), num_frames]
+
+
+def test_codec_noise_of_a_longer_clip_begins_with_that_of_a_shorter_one():
+    shapes = [(1, 3), (7, 5), (40, 5), (1_000, 136)]
+    for num_latents, latent_dim in shapes:
+        longer = _noise(num_latents + 9, latent_dim, 3)
+        assert torch.equal(longer[:num_latents], _noise(num_latents, latent_dim, 3))
+        assert longer.std() > 0.5
+
+
+def test_codec_windows_of_a_caller_are_those_of_such_a_codec_and_no_shorter_than_two_contexts():
+    codes = some_codes(60_000)
+    (own,) = with_windows(24, 8).decode([codes], steps=1)
+    (asked,) = with_windows(40, 8).decode([codes], steps=1, window_latents=24)
+    assert np.array_equal(own, asked)
+    for wrong in (14, 25):
+        with pytest.raises(UsageError, match=f"multiple of 2 and 16 or more, but is {wrong}"):
+            with_windows(40, 8).decode([codes], window_latents=wrong)
+
+
+def test_codec_a_frame_outside_the_codebooks_is_refused_when_it_comes():
+    frames = some_codes(3 * 1_920).reconstruction
+    frames[2, 0] = 9_999
+    with pytest.raises(UsageError, match="`reconstruction` must be 0 to"):
+        list(tiny_codec().decode_frames([frames[:2], frames[2:]], steps=1))
+
+
 def test_codec_reasoning_codes_change_the_audio_only_where_they_are_asked_for():
     codec, codes = with_windows(24, 8), some_codes(40_000)
     other = replace(codes, reasoning=some_codes(40_000, seed=9).reasoning)
@@ -223,8 +275,8 @@ def test_codec_windows_take_the_reasoning_codes_of_their_own_time():
             codec.reasoning.quantizer.decode(reasoning_BRQ), codes_BTQ.shape[1]
         )
         condition = codec.reconstruction.condition(codes_BTQ, adapted).repeat_interleave(LATENTS_PER_FRAME, dim=1)
-        plain = torch.cat(list(draw_latents(codec, codes_BTQ, DecodeSettings())), dim=1)
-        told = torch.cat(list(draw_latents(codec, codes_BTQ, DecodeSettings(), reasoning_BRQ)), dim=1)
+        plain = drawn_latents(codec, codes_BTQ, DecodeSettings())
+        told = drawn_latents(codec, codes_BTQ, DecodeSettings(), reasoning_BRQ)
         without = codec.reconstruction.condition(codes_BTQ).repeat_interleave(LATENTS_PER_FRAME, dim=1)
     assert torch.allclose(told - plain, (condition - without)[..., :32], atol=1e-5)
 

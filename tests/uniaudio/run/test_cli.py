@@ -4,9 +4,11 @@ import json
 import wave
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from uniaudio.cli import main
+from uniaudio.run.clips import ClipWriter
 from uniaudio.tasks import TASKS
 
 SHORT = ["--max-text", "6", "--max-seconds", "0.4"]
@@ -81,6 +83,30 @@ def test_streaming_prints_what_answering_prints(
     assert capsys.readouterr().out.strip() == answered.strip()
 
 
+def test_streamed_audio_is_the_file_that_answering_writes(
+    model_folder: Path, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    arguments = ["run", "tts", "--text", "hello", "--model", model_folder, "--temperature", 0, "--max-seconds", 5]
+    out = [tmp_path / name for name in ("whole.wav", "streamed.wav")]
+    assert main([*map(str, arguments), "--out", str(out[0]), "--window-seconds", "3.2"]) == 0
+    assert main([*map(str, arguments), "--out", str(out[1]), "--stream"]) == 0
+    assert out[0].read_bytes() == out[1].read_bytes()
+    capfdbinary.readouterr()
+    assert main([*map(str, arguments), "--out", "-", "--stream"]) == 0
+    with wave.open(str(out[0])) as file:
+        assert file.getnframes() == 5 * 24_000 // 1920 * 1920, "longer than a window"
+        assert capfdbinary.readouterr().out == file.readframes(file.getnframes())
+
+
+def test_a_file_that_is_still_written_can_be_read(tmp_path: Path) -> None:
+    writer = ClipWriter(tmp_path / "new" / "clip.wav")
+    for count in (1, 2):
+        writer.write(np.full(2400, 0.5, np.float32))
+        with wave.open(str(tmp_path / "new" / "clip.wav")) as file:
+            assert file.getnframes() == 2400 * count
+    writer.close()
+
+
 def test_the_table_lists_every_task_with_its_aliases(capsys: pytest.CaptureFixture[str], model_folder: Path) -> None:
     assert main(["tasks"]) == 0
     table = capsys.readouterr().out.splitlines()
@@ -97,6 +123,10 @@ def test_the_table_lists_every_task_with_its_aliases(capsys: pytest.CaptureFixtu
         (["asr", "{clips}/gone.wav"], "gone.wav: cannot be opened"),
         (["asr", "{clips}/*.flac"], "leads to none"),
         (["asr"], "needs audio: name files, folders or globs"),
+        (["vc", "{clips}/0.wav", "--out", "x.wav"], "needs 1 to 3 `examples` of source, target, but has 0"),
+        (["vc", "{clips}/0.wav", "--example", "{clips}/1.wav", "--out", "x.wav"], "must hold source, target, but holds 1 val"),
+        (["enhance", "{clips}/0.wav", "--example", "{clips}/1.wav", "{clips}/2.wav", "--out", "x.wav"], "was trained on (asr,"),
+        (["sentence_mixture", "{clips}/0.wav"], "must have something to answer, but sentence_mixture is for training"),
         (["tts", "--text", " ", "--out", "x.wav"], "needs words in `text`, but it is empty"),
         (["tts", "--text", "hi"], "`--out` must name the audio file to write"),
         (["tts", "--text", "hi", "--out", "x.mp3"], "must end with .wav or .flac"),
@@ -105,6 +135,10 @@ def test_the_table_lists_every_task_with_its_aliases(capsys: pytest.CaptureFixtu
         (["asr", "{clips}/0.wav", "--top-p", "7"], "`top_p` must be above 0"),
         (["asr", "{clips}/0.wav", "--group", "all:top_k=3"], "`groups` must be of text, reasoning, semantic, acoustic"),
         (["asr", "{clips}/0.wav", "--group", "text:heat=3"], "must set temperature, top_k or top_p, but sets heat"),
+        (["tts", "--text", "hi", "--stream"], "must be a .wav file, or - for raw samples, to be streamed, but is empty"),
+        (["tts", "--text", "hi", "--stream", "--out", "x.flac"], "to be streamed, but is x.flac"),
+        (["tts", "--text", "hi", "--out", "x.wav", "--window-seconds", "1"], "(--window-seconds) must be 3.2 or more"),
+        (["separate", "{clips}/0.wav", "--stream", "--out", "-"], "must write one text or one clip to be streamed"),
         (["asr", "{clips}", "--stream"], "`--stream` must be used with one input"),
     ],
 )  # fmt: skip

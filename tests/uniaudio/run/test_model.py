@@ -15,6 +15,7 @@ from uniaudio.lm.sampling import Sampling
 from uniaudio.run.folder import Parts, load_parts, save_parts
 from uniaudio.run.model import Options, Result, UniAudio
 from uniaudio.run.request import Request
+from uniaudio.run.streaming import audio_pieces
 from uniaudio.sequence.vocabulary import Vocabulary
 from uniaudio.testing import a_waveform, tiny_codec, tiny_lm
 
@@ -63,6 +64,22 @@ def test_a_mixture_is_answered_with_two_clips(model: UniAudio, clip: np.ndarray)
     assert len(model.run("separate", clip, options=SHORT).clips) == 2
 
 
+@pytest.mark.parametrize("num_examples", [1, 3])
+@pytest.mark.parametrize("task", ["vc", "enhance"])
+def test_a_model_of_auditory_sentences_alone_follows_examples(
+    parts: Parts, clip: np.ndarray, task: str, num_examples: int
+) -> None:
+    model = UniAudio(replace(parts, tasks=frozenset({"asr", "auditory_sentences"})))
+    noise = 0.1 * np.random.default_rng(0).standard_normal(clip.size).astype(np.float32)
+    options = replace(SHORT, max_seconds=1.0)
+    answer = model.run(task, clip, examples=((clip, noise),) * num_examples, options=options)
+    other = model.run(task, clip, examples=((noise, clip),) * num_examples, options=options)
+    assert len(answer.clips) == 1
+    assert codes_of(answer) != codes_of(other), "the examples must be read"
+    assert {"asr", "voice_conversion", "speech_enhancement"} <= set(model.tasks)
+    assert "sentence_mixture" not in model.tasks
+
+
 def test_audio_can_be_written_without_any_condition(model: UniAudio) -> None:
     assert len(model.run("audio_only", options=SHORT).clips) == 1
 
@@ -72,6 +89,46 @@ def test_streamed_pieces_add_up_to_the_answer(model: UniAudio, clip: np.ndarray)
     pieces = list(model.stream("asr", clip, options=options))
     assert len(pieces) > 1
     assert "".join(pieces).strip() == model.run("asr", clip, options=options).text
+
+
+@pytest.mark.parametrize("window_s", [0.0, 4.0])
+def test_streamed_audio_is_that_of_the_answer_in_such_windows_and_begins_before_its_end(
+    model: UniAudio, clip: np.ndarray, window_s: float
+) -> None:
+    sampling = Sampling(temperature=1.0, seed=9)
+    options = Options(max_seconds=7.0, decode_steps=1, sampling=sampling, decode_window_s=window_s)
+    stream = model.stream("prompt_tts", text="hello", voice=clip, options=options)
+    first = next(stream)
+    assert stream.finished is None
+    # 3.2 or 4 s less the 0.08 s that the next window may still change.
+    assert len(first) == ((window_s or 3.2) - 0.08) * 24_000
+    whole = model.run("prompt_tts", text="hello", voice=clip, options=replace(options, decode_window_s=window_s or 3.2))
+    assert len(whole.audio) > 1.5 * len(first)
+    streamed = np.concatenate([first, *stream])
+    assert np.array_equal(streamed, whole.audio)
+    assert stream.finished == whole.finished
+
+
+def test_streamed_audio_that_is_too_loud_is_lowered_from_that_piece_on() -> None:
+    class Loud:
+        config = tiny_codec().config
+
+        def decode_frames(self, *_: object, **__: object) -> list[np.ndarray]:
+            return [np.full(3, level, np.float32) for level in (0.5, 2.0, 1.0, 4.0, np.nan)]
+
+    levels = [float(piece[0]) for piece in audio_pieces(None, Loud(), steps=1, window_s=0)]  # type: ignore[arg-type]
+    assert levels == pytest.approx([0.5, 0.95, 0.475, 0.95, 0.0])
+
+
+@pytest.mark.parametrize("task", ["separate", "reconstruction_to_reasoning"])
+def test_only_one_text_or_one_clip_is_streamed(model: UniAudio, clip: np.ndarray, task: str) -> None:
+    with pytest.raises(UsageError, match="must write one text or one clip to be streamed"):
+        model.stream(task, clip)
+
+
+def test_a_window_too_short_to_overlap_is_refused(model: UniAudio) -> None:
+    with pytest.raises(UsageError, match=r"--window-seconds\) must be 3.2 or more, but is 1"):
+        model.run("tts", text="hi", options=replace(SHORT, decode_window_s=1.0))
 
 
 def test_a_seed_repeats_an_answer_and_another_changes_it(model: UniAudio) -> None:

@@ -71,14 +71,20 @@ def test_examples_of_a_few_shot_task_fill_its_numbered_slots() -> None:
         ("prompt_tts", Request(text="hi"), "needs a clip in `voice`"),
         ("asr", Request(audio=CLIP, text="hi"), "Task asr uses no `text`"),
         ("tts", Request(audio=CLIP, text="hi"), "Task tts uses no `audio`"),
-        ("voice_conversion", Request(audio=CLIP), "needs 1 to 3 `examples`, but has 0"),
+        ("voice_conversion", Request(audio=CLIP), "needs 1 to 3 `examples` of source, target, but has 0"),
+        (
+            "vc",
+            Request(audio=CLIP, examples=((CLIP, CLIP),) * 4),
+            "needs 1 to 3 `examples` of source, target, but has 4",
+        ),
+        ("enhance", Request(audio=CLIP, examples=((CLIP,),)), "must hold source, target, but holds 1 values"),
         ("asr", Request(audio=CLIP, examples=((CLIP,),)), "must hold audio, transcript, but holds 1 values"),
         ("sentence_consecutive", Request(), "is for training only"),
     ],
 )
 def test_a_request_that_does_not_fit_is_named(task: str, request_: Request, message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        condition_of(TASKS[task], request_, seed=0, language="en")
+        condition_of(find_task(task), request_, seed=0, language="en")
 
 
 @pytest.mark.parametrize(("alias", "name"), [*ALIASES.items(), ("ASR", "asr"), ("Speech-Denoise", "speech_denoise")])
