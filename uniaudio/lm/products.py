@@ -14,7 +14,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-
 MIN_PRODUCTS = 1 << 18
 """Multiplications of the smallest product for which oneDNN's call is worth its overhead."""
 
