@@ -28,9 +28,9 @@ def linear(x: Tensor, weight_OI: Tensor) -> Tensor:
     return onednn(x, weight_OI)
 
 
-def onednn(x: Tensor, weight_OI: Tensor) -> Tensor:
-    """oneDNN's product; the weight lies as it is or in the blocks of `_reorder_linear_weight`."""
-    product: Tensor = torch.ops.mkldnn._linear_pointwise.default(x, weight_OI, None, "none", [], "")
+def onednn(x: Tensor, weight_OI: Tensor, then: str = "none") -> Tensor:
+    """oneDNN's product and the operation `then`; the weight lies as it is or in the blocks of `_reorder_linear_weight`."""
+    product: Tensor = torch.ops.mkldnn._linear_pointwise.default(x, weight_OI, None, then, [], "")
     return product
 
 
