@@ -3,7 +3,9 @@
 Drawing them twice would cost minutes at 3B, and drawing them on the meta device imports torch's whole compiler (4 s).
 """
 
-from torch import nn
+from torch import Tensor, nn
+
+from uniaudio.lm.products import linear
 
 
 class Linear(nn.Linear):
@@ -11,6 +13,9 @@ class Linear(nn.Linear):
 
     def __init__(self, in_features: int, out_features: int) -> None:
         super().__init__(in_features, out_features, bias=False)
+
+    def forward(self, input: Tensor) -> Tensor:
+        return linear(input, self.weight)
 
     def reset_parameters(self) -> None:
         """Nothing: the values come later."""

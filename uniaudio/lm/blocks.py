@@ -107,6 +107,7 @@ class Stack(nn.Module):
 
     def __init__(self, config: StackConfig, norm_eps: float) -> None:
         super().__init__()
+        self.config = config
         self.layers = nn.ModuleList(Block(config, norm_eps) for _ in range(config.num_layers))
         self.norm = RMSNorm(config.width, norm_eps)
         self.gradient_checkpointing = False

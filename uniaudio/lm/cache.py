@@ -3,10 +3,11 @@
 Every row is aligned left: position p of a row lies in slot p whatever its neighbours in the batch, so that a row sees
 the same keys alone and batched.
 
-Shapes: B batch, S new positions, L slots, G key and value heads, E head size.
+Shapes: B batch, S new positions, L slots, G key and value heads, E head size, P = B * G, K slots that are looked at.
 """
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,15 +16,34 @@ from uniaudio.lm.config import StackConfig
 from uniaudio.lm.stepping import StackSteps
 
 
+class Layer(NamedTuple):
+    """What one new position sees of a layer, itself included, and where it is put."""
+
+    keys_PKE: Tensor
+    values_PKE: Tensor
+    place: Tensor
+    """`[2, B, G, E]`, or the whole layer `[2, B, G, L, E]` where rows differ."""
+    rows_and_slots: tuple[Tensor, Tensor] | None
+    """Rows and slots, where rows differ."""
+
+    def put(self, new: Tensor) -> None:
+        """Keys and values `[B, 2G, E]` of the position."""
+        new_B2GE = new.unflatten(1, (2, -1))
+        if self.rows_and_slots is None:
+            self.place.copy_(new_B2GE.transpose(0, 1))
+        else:
+            rows_B, slots_B = self.rows_and_slots
+            self.place[:, rows_B, :, slots_B] = new_B2GE
+
+
 class KVCache:
-    """Keys and values of one stack, `[layers, B, G, L, E]`; `steps` is how single positions go through it."""
+    """Keys and values of one stack, `[layers, 2, B, G, L, E]`; `steps` is how single positions go through it."""
 
     def __init__(
         self, config: StackConfig, batch_size: int, num_slots: int, like: Tensor, steps: StackSteps | None = None
     ) -> None:
-        shape = (config.num_layers, batch_size, config.num_kv_heads, num_slots, config.head_size)
-        self.keys = like.new_zeros(shape)
-        self.values = like.new_zeros(shape)
+        shape = (config.num_layers, 2, batch_size, config.num_kv_heads, num_slots, config.head_size)
+        self.both = like.new_zeros(shape)
         self.steps = steps
 
     def put(
@@ -33,7 +53,7 @@ class KVCache:
 
         `slots`: `[B, S]`, or the first slot of consecutive ones that all rows share; None is 0.
         """
-        keys, values = self.keys[layer], self.values[layer]
+        keys, values = self.both[layer].unbind()
         if isinstance(slots, Tensor):
             rows_B1 = torch.arange(keys.shape[0], device=keys.device)[:, None]
             keys[rows_B1, :, slots] = key_BGSE.transpose(1, 2)
@@ -46,8 +66,19 @@ class KVCache:
 
     def select(self, rows: Tensor) -> None:
         """Keeps `rows`, in that order; a row may be named several times."""
-        self.keys = self.keys.index_select(1, rows)
-        self.values = self.values.index_select(1, rows)
+        self.both = self.both.index_select(2, rows)
+
+    def layers(self, slots: Tensor | int, num_keys: int) -> list[Layer]:
+        """Every layer as a step sees it: `slots` is `[B, 1]`, or the slot that all rows share."""
+        keys, values = self.both.flatten(2, 3)[..., :num_keys, :].unbind(1)
+        places, rows_and_slots = self.both, None
+        if isinstance(slots, int):
+            places = self.both[..., slots, :]
+        else:
+            rows_and_slots = (torch.arange(self.both.shape[2], device=self.both.device), slots[:, 0])
+        return [
+            Layer(*layer, rows_and_slots) for layer in zip(keys.unbind(), values.unbind(), places.unbind(), strict=True)
+        ]
 
 
 class ModelCache:
@@ -70,4 +101,4 @@ class ModelCache:
 
     @property
     def num_bytes(self) -> int:
-        return sum(2 * stack.keys.numel() * stack.keys.element_size() for stack in self.stacks.values())
+        return sum(stack.both.numel() * stack.both.element_size() for stack in self.stacks.values())

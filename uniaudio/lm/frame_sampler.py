@@ -13,10 +13,11 @@ from torch import Tensor
 
 from uniaudio.lm.cache import KVCache
 from uniaudio.lm.grammar import Grammar
+from uniaudio.lm.matrices import matrix
 from uniaudio.lm.model import UniAudioLM
 from uniaudio.lm.repetition import penalize
 from uniaudio.lm.sampling import Sampling, guide, sample
-from uniaudio.lm.stepping import StackSteps
+from uniaudio.lm.stepping import StackSteps, turn_of
 
 
 class FrameSampler:
@@ -30,7 +31,12 @@ class FrameSampler:
         self.legal_2KV = torch.stack([torch.stack(row) for row in masks])
         num_rows *= 2 if sampling.is_guided else 1
         self.steps = StackSteps(model.local_decoder.stack, num_rows, may_copy=True)
-        self.rotations = model.local_decoder.rotations(device)
+        self.turns = [turn_of(at, model.config.local_decoder) for at in model.local_decoder.rotations(device)]
+        self.projection = matrix(model.projection, model.projection.weight, num_rows, may_copy=True)
+        self.heads = [
+            matrix(model.audio_head, head_CV.t(), num_rows, may_copy=model.may_copy, part=codebook)
+            for codebook, head_CV in enumerate(model.audio_head.weight)
+        ]
         self.end_K = torch.tensor([grammar.frames[kind].end for kind in self.kinds], device=device)
 
     def sample(
@@ -55,7 +61,7 @@ class FrameSampler:
         """The codes `[N, Q]` int64 of frames of kind `kind_N` (0, 1), which may end where `may_end_N` (bool)."""
         first_NV, rest_NV = self.legal_2KV[may_end_N.long(), kind_N], self.legal_2KV[0, kind_N]
         end_N = self.end_K[kind_N]
-        cache = self.model.local_decoder.allocate_cache(len(hidden_ND), hidden_ND, self.steps)
+        cache = self.model.local_decoder.allocate_cache(len(hidden_ND), hidden_ND)
         num_copies = 2 if self.sampling.is_guided else 1
         codes: list[Tensor] = []
         for codebook in range(self.model.config.num_codebooks):
@@ -71,8 +77,9 @@ class FrameSampler:
 
     def _logits(self, hidden_ND: Tensor, codebook: int, cache: KVCache) -> Tensor:
         """Logits `[N, V]` of one codebook, guided where that is asked for."""
-        out_NC = self.model.local_decoder.step(self.model.projection(hidden_ND), codebook, cache, self.rotations)
-        logits_NV = self.model.audio_head.codebook(out_NC, codebook)
+        layers = cache.layers(codebook, codebook + 1)
+        out_NC = self.steps.step(self.projection(hidden_ND), self.turns[codebook], layers)
+        logits_NV = self.heads[codebook](out_NC)
         return guide(logits_NV, self.sampling.cfg_scale) if self.sampling.is_guided else logits_NV
 
     def _choose(self, logits_NV: Tensor, codebook: int, kind_N: Tensor, uniform_N: Tensor) -> Tensor:

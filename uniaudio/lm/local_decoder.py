@@ -13,7 +13,6 @@ from uniaudio.lm.blocks import Attend, Stack
 from uniaudio.lm.cache import KVCache
 from uniaudio.lm.config import LMConfig
 from uniaudio.lm.rope import Rotation, rotation
-from uniaudio.lm.stepping import StackSteps
 
 
 class LocalDecoder(nn.Module):
@@ -29,9 +28,9 @@ class LocalDecoder(nn.Module):
         positions_1Q = torch.arange(x_NQC.shape[1], device=x_NQC.device)[None]
         return self.stack(x_NQC, Attend(self._rotation(positions_1Q)))
 
-    def allocate_cache(self, num_frames: int, like: Tensor, steps: StackSteps | None = None) -> KVCache:
+    def allocate_cache(self, num_frames: int, like: Tensor) -> KVCache:
         """A cache for the codebooks of `num_frames` frames."""
-        return KVCache(self.config.local_decoder, num_frames, self.config.num_codebooks, like, steps)
+        return KVCache(self.config.local_decoder, num_frames, self.config.num_codebooks, like)
 
     def rotations(self, device: torch.device) -> list[Rotation]:
         """Of every codebook."""
@@ -41,9 +40,9 @@ class LocalDecoder(nn.Module):
             for at in range(self.config.num_codebooks)
         ]
 
-    def step(self, x_NC: Tensor, codebook: int, cache: KVCache, rotations: list[Rotation] | None = None) -> Tensor:
-        """One codebook of all frames: `[N, C]` -> `[N, C]`; `rotations` are those of `rotations()`."""
-        turn = (rotations or self.rotations(x_NC.device))[codebook]
+    def step(self, x_NC: Tensor, codebook: int, cache: KVCache) -> Tensor:
+        """One codebook of all frames: `[N, C]` -> `[N, C]`."""
+        turn = self.rotations(x_NC.device)[codebook]
         attend = Attend(turn, slots=codebook, num_keys=codebook + 1)
         return self.stack(x_NC[:, None], attend, cache)[:, 0]
 

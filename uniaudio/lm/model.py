@@ -53,6 +53,11 @@ class UniAudioLM(nn.Module):
     def device(self) -> torch.device:
         return self.text_embedding.weight.device
 
+    @property
+    def may_copy(self) -> bool:
+        """Whether decoding may keep the weights twice."""
+        return self.num_parameters() <= MAX_COPIED
+
     def forward(
         self,
         ids_BS9: Tensor,
@@ -116,10 +121,9 @@ class UniAudioLM(nn.Module):
 
     def trunk_steps(self, num_rows: int) -> dict[str, StackSteps]:
         """How single positions go through the trunk's stacks, by name, when about `num_rows` rows are decoded."""
-        may_copy = self.num_parameters() <= MAX_COPIED
         experts = (("understanding_expert", self.understanding_expert), ("generation_expert", self.generation_expert))
         stacks = {"backbone": self.backbone} | {name: each.stack for name, each in experts if each.stack is not None}
-        return {name: StackSteps(stack, num_rows, may_copy=may_copy) for name, stack in stacks.items()}
+        return {name: StackSteps(stack, num_rows, may_copy=self.may_copy) for name, stack in stacks.items()}
 
     def set_gradient_checkpointing(self, enabled: bool) -> None:
         """Recompute each block in the backward pass instead of keeping its activations."""

@@ -1,139 +1,134 @@
 """One new position through a stack, as decoding does hundreds of times: the same function as `Stack.forward`, in fewer
-operations and with the weights laid out for few rows.
+operations and over weights laid out for few rows (`uniaudio.lm.matrices`).
 
-A step reads every weight once and computes little, so it costs what reading costs. On a CPU, float32 matrices are read
-fastest as columns for one row, and in oneDNN's own blocks for several: measured at 512 wide, 0.68 and 0.42 of the time of
-`F.linear`. The laid-out copies are kept as long as their modules and made anew when the weights change. Models above
-`MAX_COPIED` parameters keep one copy alone, but for the local decoder, which every frame reads eight times.
+Models above `MAX_COPIED` parameters keep one copy of their weights alone, but for the local decoder, which every frame reads
+eight times.
 
-Shapes: B rows, D width, H query heads, G key and value heads, E head size.
+Shapes: B rows, D width, H query heads, G key and value heads, E head size, P = B * G, K keys.
 """
 
-from typing import TYPE_CHECKING
-from weakref import WeakKeyDictionary
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
+
+from uniaudio.lm.matrices import matrix
 
 if TYPE_CHECKING:
     from uniaudio.lm.blocks import Attend, Block, RMSNorm, Stack
-    from uniaudio.lm.cache import KVCache
+    from uniaudio.lm.cache import KVCache, Layer
+    from uniaudio.lm.config import StackConfig
+    from uniaudio.lm.rope import Rotation
 
 MAX_COPIED = 1_000_000_000
 """Parameters of the largest model whose trunk is kept twice."""
-MIN_BLOCKED = 1 << 15
-"""Elements of the smallest matrix for which oneDNN's call is worth its overhead."""
-
-PLAIN, COLUMNS, BLOCKS = "plain", "columns", "blocks"
 
 
-class Matrix:
-    """A linear layer's weight, laid out for steps of about `num_rows` rows."""
+class Turn(NamedTuple):
+    """What one position's queries, keys and values are multiplied with, float32 `[B or 1, H + 2G, E]`.
 
-    __slots__ = ("layout", "weight")
+    Queries are scaled too, for the softmax; values stay as they are. The sine carries the sign of `rope.rotate`, as rolling
+    a head by half its size swaps its halves.
+    """
 
-    def __init__(self, linear: nn.Linear, num_rows: int, *, may_copy: bool) -> None:
-        weight = linear.weight.detach()
-        self.layout = _layout_of(weight, num_rows) if may_copy else PLAIN
-        self.weight = weight if self.layout == PLAIN else _laid_out(linear, weight, self.layout)
-
-    def __call__(self, x: Tensor) -> Tensor:
-        if self.layout == COLUMNS:
-            return x @ self.weight
-        if self.layout == BLOCKS:
-            product: Tensor = torch.ops.mkldnn._linear_pointwise(x, self.weight, None, "none", [], "")
-            return product
-        return F.linear(x, self.weight)
+    cos: Tensor
+    sin: Tensor
 
 
-def _layout_of(weight: Tensor, num_rows: int) -> str:
-    if weight.device.type != "cpu" or weight.dtype != torch.float32:
-        return PLAIN
-    if num_rows == 1:
-        return COLUMNS
-    return BLOCKS if weight.numel() >= MIN_BLOCKED and torch.backends.mkldnn.is_available() else PLAIN
+def turn_of(rotation: "Rotation", config: "StackConfig") -> Turn:
+    """The rotation of one position for the heads of a stack."""
+    cos, sin = rotation.cos[:, 0], rotation.sin[:, 0]
+    first, second = sin.chunk(2, dim=-1)
+    sin = torch.cat([-first, second], dim=-1)
+    scale = config.head_size**-0.5
+    heads, kv_heads = (-1, config.num_heads, -1), (-1, config.num_kv_heads, -1)
+    return Turn(
+        cos=torch.cat(
+            [(cos * scale).expand(heads), cos.expand(kv_heads), torch.ones_like(cos).expand(kv_heads)], dim=1
+        ),
+        sin=torch.cat(
+            [(sin * scale).expand(heads), sin.expand(kv_heads), torch.zeros_like(sin).expand(kv_heads)], dim=1
+        ),
+    )
 
 
-_Copy = tuple[tuple[int, int, str], Tensor]
-_copies: WeakKeyDictionary[nn.Linear, _Copy] = WeakKeyDictionary()
-
-
-def _laid_out(linear: nn.Linear, weight: Tensor, layout: str) -> Tensor:
-    """The kept copy, made anew where the weight was written to or moved."""
-    key = (linear.weight._version, weight.data_ptr(), layout)
-    kept = _copies.get(linear)
-    if kept is None or kept[0] != key:
-        copy = weight.t().contiguous()
-        if layout == BLOCKS:
-            copy = torch.ops.mkldnn._reorder_linear_weight(weight, None)
-        kept = _copies[linear] = (key, copy)
-    return kept[1]
-
-
-class _LayerSteps:
+class _BlockSteps:
     """One block."""
 
     def __init__(self, block: "Block", num_rows: int, may_copy: bool) -> None:
         attention, mlp = block.attention, block.mlp
-        self.num_heads, self.num_kv_heads = attention.num_heads, attention.num_kv_heads
+        self.sizes = [attention.num_heads, 2 * attention.num_kv_heads]
         self.head_size = attention.head_size
         self.attention_norm, self.mlp_norm = _Norm(block.attention_norm), _Norm(block.mlp_norm)
         layers = (attention.qkv, attention.out, mlp.gate, mlp.up, mlp.down)
         self.qkv, self.out, self.gate, self.up, self.down = (
-            Matrix(layer, num_rows, may_copy=may_copy) for layer in layers
+            matrix(layer, layer.weight, num_rows, may_copy=may_copy) for layer in layers
         )
 
-    def __call__(
-        self, x_B1D: Tensor, turn: tuple[Tensor, Tensor], attend: "Attend", cache: "KVCache", at: int
-    ) -> Tensor:
-        num_turned, num_heads = self.num_heads + self.num_kv_heads, self.num_heads
-        heads = self.qkv(self.attention_norm(x_B1D)).view(len(x_B1D), -1, 1, self.head_size)
-        turned = _turn(heads[:, :num_turned], turn)
-        keys, values = cache.put(at, turned[:, num_heads:], heads[:, num_turned:], attend.slots)
-        mask = None if attend.mask_BSK is None else attend.mask_BSK[:, None]
-        mixed = F.scaled_dot_product_attention(
-            turned[:, :num_heads],
-            keys[:, :, : attend.num_keys],
-            values[:, :, : attend.num_keys],
-            mask,
-            enable_gqa=num_heads != self.num_kv_heads,
-        )
-        x_B1D = x_B1D + self.out(mixed.reshape(len(x_B1D), 1, -1))
-        normed = self.mlp_norm(x_B1D)
-        return x_B1D + self.down(F.silu(self.gate(normed), inplace=True).mul_(self.up(normed)))
+    def __call__(self, x_BD: Tensor, turn: Turn, cache: "Layer", bias_B1K: Tensor | None) -> Tensor:
+        heads = self.qkv(self.attention_norm(x_BD)).view(len(x_BD), -1, self.head_size)
+        x = heads.to(torch.float32)
+        turned = torch.addcmul(x * turn.cos, x.roll(self.head_size // 2, -1), turn.sin).to(heads.dtype)
+        query, new = turned.split(self.sizes, dim=1)
+        cache.put(new)
+        x_BD = self.out.plus(_attend(query, cache, bias_B1K), x_BD)
+        normed = self.mlp_norm(x_BD)
+        return self.down.plus(self.up.times(normed, self.gate.silu(normed)), x_BD)
 
 
 class StackSteps:
     """A stack for steps of about `num_rows` rows; `may_copy` False leaves its weights as they lie."""
 
     def __init__(self, stack: "Stack", num_rows: int, *, may_copy: bool) -> None:
+        self.config = stack.config
         self.norm = _Norm(stack.norm)
-        self.layers = [_LayerSteps(block, num_rows, may_copy) for block in stack.blocks()]
+        self.blocks = [_BlockSteps(block, num_rows, may_copy) for block in stack.blocks()]
 
     def __call__(self, x_B1D: Tensor, attend: "Attend", cache: "KVCache") -> Tensor:
         """`[B, 1, D]` -> `[B, 1, D]`; keys and values of the position go into `cache`."""
-        sin, half = attend.rotation.sin, attend.rotation.sin.shape[-1] // 2
-        turn = (attend.rotation.cos, torch.cat([-sin[..., :half], sin[..., half:]], dim=-1))
-        for at, layer in enumerate(self.layers):
-            x_B1D = layer(x_B1D, turn, attend, cache, at)
-        return self.norm(x_B1D)
+        assert attend.slots is not None
+        bias_B1K = None
+        if attend.mask_BSK is not None:
+            bias_B1K = torch.zeros_like(attend.mask_BSK, dtype=cache.both.dtype).masked_fill_(
+                ~attend.mask_BSK, -torch.inf
+            )
+        turn = turn_of(attend.rotation, self.config)
+        return self.step(x_B1D[:, 0], turn, cache.layers(attend.slots, attend.num_keys), bias_B1K)[:, None]
+
+    def step(self, x_BD: Tensor, turn: Turn, layers: list["Layer"], bias_B1K: Tensor | None = None) -> Tensor:
+        """`[B, D]` -> `[B, D]`; `bias_B1K` is added to the scores of keys."""
+        for block, layer in zip(self.blocks, layers, strict=True):
+            x_BD = block(x_BD, turn, layer, bias_B1K)
+        return self.norm(x_BD)
 
 
 class _Norm:
-    """`RMSNorm` in four operations: one product gives the mean square plus epsilon."""
+    """`RMSNorm` in four operations: eps is one more side of the triangle whose long side divides."""
 
     def __init__(self, norm: "RMSNorm") -> None:
-        self.weight = norm.weight.detach().to(torch.float32)
-        self.eps = self.weight.new_full((1, 1, 1), norm.eps)
+        weight = norm.weight.detach().to(torch.float32)
+        self.weight = weight * len(weight) ** 0.5
+        self.side = weight.new_tensor((norm.eps * len(weight)) ** 0.5)
 
-    def __call__(self, x_B1D: Tensor) -> Tensor:
-        x = x_B1D.to(torch.float32)
-        scale_B11 = torch.baddbmm(self.eps, x, x.transpose(1, 2), alpha=1 / x.shape[-1]).rsqrt_()
-        return (x * scale_B11).mul_(self.weight).to(x_B1D.dtype)
+    def __call__(self, x_BD: Tensor) -> Tensor:
+        x = x_BD.to(torch.float32)
+        length_B1 = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+        return (x / torch.hypot(length_B1, self.side)).mul_(self.weight).to(x_BD.dtype)
 
 
-def _turn(x_BHSE: Tensor, turn: tuple[Tensor, Tensor]) -> Tensor:
-    """`rope.rotate` with the sign in the sine: rolling a head by half its size swaps its halves."""
-    x, (cos, signed_sin) = x_BHSE.to(torch.float32), turn
-    return torch.addcmul(x * cos, x.roll(x.shape[-1] // 2, -1), signed_sin).to(x_BHSE.dtype)
+def _attend(query_BHE: Tensor, seen: "Layer", bias_B1K: Tensor | None) -> Tensor:
+    """`[B, H * E]`. In float32 two products and a softmax take half of the fused kernel's time; others it rounds less."""
+    num_rows = len(query_BHE)
+    num_groups = len(seen.keys_PKE) // num_rows
+    if query_BHE.dtype != torch.float32:
+        keys, values = (x.unflatten(0, (num_rows, num_groups)) for x in (seen.keys_PKE, seen.values_PKE))
+        bias = None if bias_B1K is None else bias_B1K[:, None]
+        query = query_BHE[:, :, None]
+        mixed = F.scaled_dot_product_attention(query, keys, values, bias, scale=1.0, enable_gqa=True)
+        return mixed.reshape(num_rows, -1)
+    groups = query_BHE.reshape(len(seen.keys_PKE), -1, query_BHE.shape[-1])
+    scores = torch.bmm(groups, seen.keys_PKE.mT)
+    if bias_B1K is not None:
+        scores = scores.unflatten(0, (num_rows, num_groups)).add_(bias_B1K[:, None]).flatten(0, 1)
+    return torch.bmm(scores.softmax(dim=-1), seen.values_PKE).view(num_rows, -1)

@@ -43,11 +43,18 @@ def prompt(make_row: MakeRow) -> SimpleNamespace:
     return make_row("tttaaaaaaaaa", 1)
 
 
-def called(model: UniAudioLM, run: Callable[[], Any]) -> list[str]:
-    """The parts that ran, in order."""
+def called(model: UniAudioLM, run: Callable[[], Any], monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The parts that ran, in order; the local decoder once a codebook."""
     calls: list[str] = []
-    names = ("understanding_expert", "backbone", "generation_expert", "projection", "text_head")
+    names = ("understanding_expert", "backbone", "generation_expert", "text_head")
     hooks = [getattr(model, name).register_forward_hook(lambda *_, name=name: calls.append(name)) for name in names]
+    original = FrameSampler._logits
+
+    def logits(*given: Any) -> torch.Tensor:
+        calls.append("local_decoder")
+        return original(*given)
+
+    monkeypatch.setattr(FrameSampler, "_logits", logits)
     run()
     for hook in hooks:
         hook.remove()
@@ -55,15 +62,15 @@ def called(model: UniAudioLM, run: Callable[[], Any]) -> list[str]:
 
 
 def test_an_audio_answer_runs_the_prompt_once_without_a_head_and_never_the_text_head(
-    model: UniAudioLM, prompt: SimpleNamespace
+    model: UniAudioLM, prompt: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def run() -> None:
         [answer] = generate(model, [prompt], vocabulary=VOCABULARY, mode="reasoning", max_frames=5, sampling=WARM)
         assert len(answer.reasoning_codes) == 2
 
     trunk = ["understanding_expert", "backbone", "generation_expert"]
-    frame = ["projection"] * 8
-    assert called(model, run) == trunk + frame + trunk + frame
+    frame = ["local_decoder"] * 8
+    assert called(model, run, monkeypatch) == trunk + frame + trunk + frame
 
 
 @pytest.mark.parametrize(("mode", "num_layers"), [("text", 4), ("reasoning", 4 + 1 + 1)])

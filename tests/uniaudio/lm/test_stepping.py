@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from uniaudio.lm import stepping
+from uniaudio.lm import matrices
 from uniaudio.lm.blocks import Attend, Stack
 from uniaudio.lm.cache import KVCache
 from uniaudio.lm.config import RopeConfig, StackConfig
 from uniaudio.lm.generate import generate
+from uniaudio.lm.matrices import Blocks, Columns, Matrix, matrix
 from uniaudio.lm.rope import rotation
-from uniaudio.lm.stepping import BLOCKS, COLUMNS, PLAIN, Matrix, StackSteps
+from uniaudio.lm.stepping import StackSteps
 from uniaudio.training.doubles import tiny_lm, tiny_vocabulary
 
 CONFIG = StackConfig(num_layers=2, width=32, num_heads=4, num_kv_heads=2, head_size=8, mlp_width=48)
@@ -40,12 +41,20 @@ def last_of_six(stack: Stack, x_B6D: torch.Tensor, slots: list[int], steps: Stac
     return stack(x_B6D[:, 5:], attend, cache)
 
 
+@pytest.fixture(params=["columns", "blocks", "as they lie"])
+def layout(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> type[Matrix]:
+    """Matrices too small for blocks get them too."""
+    if request.param == "blocks" and not torch.backends.mkldnn.is_available():
+        pytest.skip("this torch has no oneDNN")
+    layout = {"columns": Columns, "blocks": Blocks, "as they lie": Matrix}[request.param]
+    monkeypatch.setattr(matrices, "_layout_of", lambda _weight, _num_rows: layout)
+    return layout
+
+
 @pytest.mark.parametrize("slots", [[5], [5, 5, 5], [5, 3, 4]], ids=["one row", "even rows", "uneven rows"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
-def test_a_step_equals_the_stack(
-    stack: Stack, slots: list[int], dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(stepping, "MIN_BLOCKED", 0)
+@pytest.mark.usefixtures("layout")
+def test_a_step_equals_the_stack(stack: Stack, slots: list[int], dtype: torch.dtype) -> None:
     stack.to(dtype)
     x_B6D = torch.randn(len(slots), 6, CONFIG.width, dtype=dtype)
     steps = StackSteps(stack, len(slots), may_copy=True)
@@ -55,25 +64,34 @@ def test_a_step_equals_the_stack(
     torch.testing.assert_close(found, expected, rtol=tolerance, atol=tolerance)
 
 
-@pytest.mark.parametrize(("num_rows", "may_copy", "layout"), [(1, True, COLUMNS), (2, True, BLOCKS), (2, False, PLAIN)])
-def test_laid_out_weights_follow_the_weights(
-    stack: Stack, num_rows: int, may_copy: bool, layout: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(stepping, "MIN_BLOCKED", 0)
+@torch.no_grad()
+def test_every_layout_multiplies_alike(stack: Stack, layout: type[Matrix]) -> None:
     linear = next(stack.blocks()).mlp.gate
-    x = torch.randn(num_rows, 1, CONFIG.width)
-    first = Matrix(linear, num_rows, may_copy=may_copy)
-    assert first.layout == layout
-    torch.testing.assert_close(first(x), linear(x))
-    kept = Matrix(linear, num_rows, may_copy=may_copy)
-    assert kept.weight is first.weight or layout == PLAIN, "a second answer copies nothing"
-    with torch.no_grad():
-        linear.weight.mul_(2)
-    torch.testing.assert_close(Matrix(linear, num_rows, may_copy=may_copy)(x), linear(x))
+    x, other = torch.randn(3, CONFIG.width), torch.randn(3, CONFIG.mlp_width)
+    made = matrix(linear, linear.weight, 3, may_copy=True)
+    assert type(made) is layout
+    product = x @ linear.weight.T
+    torch.testing.assert_close(made(x), product)
+    torch.testing.assert_close(made.silu(x), torch.nn.functional.silu(product))
+    torch.testing.assert_close(made.times(x, other), product * other)
+    torch.testing.assert_close(made.plus(x, other), product + other)
+
+
+@torch.no_grad()
+def test_laid_out_weights_follow_the_weights(stack: Stack, layout: type[Matrix]) -> None:
+    linear = next(stack.blocks()).mlp.gate
+    x = torch.randn(1, CONFIG.width)
+    first = matrix(linear, linear.weight, 1, may_copy=True)
+    kept = matrix(linear, linear.weight, 1, may_copy=True)
+    assert kept.weight is first.weight or layout is Matrix, "a second answer copies nothing"
+    linear.weight.mul_(2)
+    torch.testing.assert_close(matrix(linear, linear.weight, 1, may_copy=True)(x), linear(x))
 
 
 @pytest.mark.parametrize("num_rows", [1, 3])
-def test_greedy_answers_are_those_of_weights_left_as_they_lie(num_rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_greedy_answers_are_those_of_weights_left_as_they_lie(
+    num_rows: int, layout: type[Matrix], monkeypatch: pytest.MonkeyPatch
+) -> None:
     vocabulary = tiny_vocabulary()
     model = tiny_lm().eval().requires_grad_(False)
     ids = np.zeros((6, 9), np.int64)
@@ -86,13 +104,16 @@ def test_greedy_answers_are_those_of_weights_left_as_they_lie(num_rows: int, mon
         made = generate(model, prompts, vocabulary=vocabulary, mode=("text", "audio")[num_rows > 1], max_frames=12)
         return [[segment.ids.tolist() for segment in answer.segments] for answer in made]
 
-    monkeypatch.setattr(stepping, "MIN_BLOCKED", 0)
     laid_out = answers()
-    monkeypatch.setattr(stepping, "_layout_of", lambda _weight, _num_rows: PLAIN)
+    monkeypatch.setattr(matrices, "_layout_of", lambda _weight, _num_rows: Matrix)
     assert answers() == laid_out
     assert any(any(segments) for segments in laid_out)
 
 
-def test_small_matrices_of_several_rows_stay_as_they_are(stack: Stack) -> None:
-    linear = next(stack.blocks()).mlp.gate
-    assert Matrix(linear, 4, may_copy=True).layout == PLAIN
+def test_a_layout_is_chosen_by_size_rows_and_dtype() -> None:
+    weight = torch.zeros(512, 128)
+    layouts = [matrices._layout_of(weight, num_rows) for num_rows in (1, 8)]
+    assert layouts == [Columns, Blocks if torch.backends.mkldnn.is_available() else Columns]
+    assert matrices._layout_of(weight.double(), 8) is Matrix
+    linear = torch.nn.Linear(8, 8, bias=False)
+    assert type(matrix(linear, linear.weight, 1, may_copy=False)) is Matrix

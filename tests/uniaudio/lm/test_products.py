@@ -1,0 +1,65 @@
+"""Products through oneDNN are those of `F.linear`, their gradients too."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from uniaudio.lm import products
+from uniaudio.lm.bare import Linear
+from uniaudio.lm.products import MIN_PRODUCTS, is_for_onednn, linear
+
+needs_onednn = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this torch has no oneDNN")
+
+
+def product_and_gradients(x: Tensor, weight: Tensor, product: object) -> list[Tensor]:
+    x, weight = x.clone().requires_grad_(), weight.clone().requires_grad_()
+    made: Tensor = product(x, weight)  # type: ignore[operator]
+    made.sin().sum().backward()
+    assert x.grad is not None and weight.grad is not None
+    return [made.detach(), x.grad, weight.grad]
+
+
+@needs_onednn
+@pytest.mark.parametrize("shape", [(64,), (4, 16)])
+def test_a_product_and_its_gradients_are_those_of_the_plain_one(
+    shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    x, weight = torch.randn(*shape, 96), torch.randn(64, 96) / 8
+    calls: list[int] = []
+    original = products.onednn
+    monkeypatch.setattr(products, "onednn", lambda *given: calls.append(1) or original(*given))
+    found = product_and_gradients(x, weight, linear)
+    assert len(calls) == 3, "forward and both gradients went through oneDNN"
+    for ours, theirs in zip(found, product_and_gradients(x, weight, F.linear), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+@needs_onednn
+def test_a_frozen_weight_gets_no_gradient_and_passes_one_on() -> None:
+    layer = Linear(128, 64)
+    torch.nn.init.normal_(layer.weight)
+    layer.requires_grad_(False)
+    x = torch.randn(64, 128, requires_grad=True)
+    layer(x).sum().backward()
+    assert layer.weight.grad is None and x.grad is not None
+    torch.testing.assert_close(x.grad, layer.weight.sum(0).expand_as(x), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_other_dtypes_and_small_products_stay_with_torch(dtype: torch.dtype) -> None:
+    weight = torch.zeros(64, 64)
+    rows = MIN_PRODUCTS // weight.numel()
+    assert is_for_onednn(weight, rows) == torch.backends.mkldnn.is_available()
+    assert not is_for_onednn(weight, rows - 1)
+    assert not is_for_onednn(weight.to(dtype), rows)
+    x = torch.randn(rows, 64)
+    weight.normal_()
+    assert torch.equal(linear(x.to(dtype), weight.to(dtype)), F.linear(x.to(dtype), weight.to(dtype)))
+
+
+def test_autocast_decides_itself() -> None:
+    x, weight = torch.randn(64, 64), torch.randn(64, 64)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert linear(x, weight).dtype == torch.bfloat16
