@@ -5,7 +5,7 @@ import torch
 
 from uniaudio.audio.frames import REASONING_HOP, RECONSTRUCTION_HOP
 from uniaudio.codec.codec import ReasoningCodec
-from uniaudio.codec.config import CodecConfig
+from uniaudio.codec.config import LATENT_HOP, CodecConfig
 from uniaudio.codec.encoders import empty_encoders
 from uniaudio.stages.codec_phase import CodecPhase
 from uniaudio.stages.codec_phases import codec_phase
@@ -49,3 +49,10 @@ def test_starter_is_small_enough_for_one_core_beside_whisper_base(starter_codec:
 
 def _crop_s(phase: CodecPhase) -> float:
     return phase.crop_samples / 24_000
+
+
+@pytest.mark.parametrize("size", ["debug", "starter"])
+@pytest.mark.parametrize("name", ["reconstruction", "decoder"])
+def test_a_window_of_decoding_is_no_longer_than_what_the_flow_saw_in_training(size: str, name: str) -> None:
+    config = CodecConfig.preset(size)
+    assert config.decode_window_latents * LATENT_HOP == codec_phase(name, size).crop_samples
