@@ -219,7 +219,7 @@ def starter() -> CodecConfig:
             up_kernel_sizes=(8, 12, 10, 8),
             pool_samples=2,
         ),
-        decode_window_latents=80,
+        decode_window_latents=120,
     )
 
 
