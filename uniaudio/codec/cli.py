@@ -131,6 +131,10 @@ def _evaluate(options: argparse.Namespace) -> int:
     from uniaudio.codec.evaluate import Listeners, evaluate, write_tables
     from uniaudio.codec.held_out import held_out_clips
 
+    if options.clips < 1:
+        raise UsageError(f"`--clips` must be 1 or more, but is {options.clips}.")
+    if Path(options.out).is_file():
+        raise UsageError(f"`--out` must be a folder, but {options.out} is a file.")
     clips = held_out_clips(options.store, options.clips)
     listeners = Listeners.load(options.recognizer, options.speaker)
     evaluation = evaluate(options.model, clips, coders=options.coders, listeners=listeners, report=_report_clips)

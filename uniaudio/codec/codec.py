@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from uniaudio_schemas.errors import DataError, UsageError
@@ -223,7 +224,7 @@ class ReasoningCodec(nn.Module):
             codec = cls(config, empty_encoders(config))
         try:
             codec.load_state_dict(load_file(weights))
-        except (OSError, RuntimeError, ValueError) as error:
+        except (OSError, RuntimeError, ValueError, SafetensorError) as error:
             raise DataError(f"{weights}: not the weights of a {config.size} codec: {error}") from error
         return codec.eval()
 

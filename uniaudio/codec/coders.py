@@ -55,6 +55,10 @@ class Coder:
     run: Callable[[np.ndarray], Coded]
 
 
+TIMEOUT_S = 60
+"""Of one program on one clip, which takes them a second."""
+
+
 class Programs:
     """Finds programs: installed, or in `usr/bin` below `folder`, with the libraries beside them."""
 
@@ -69,12 +73,16 @@ class Programs:
     def run(self, command: Sequence[str | Path]) -> None:
         """`DataError` with the program's last line where it fails."""
         program = self.find(str(command[0]))
-        done = subprocess.run(
-            [program or str(command[0]), *map(str, command[1:])],
-            env=self._environment(),
-            capture_output=True,
-            check=False,
-        )
+        try:
+            done = subprocess.run(
+                [program or str(command[0]), *map(str, command[1:])],
+                env=self._environment(),
+                capture_output=True,
+                check=False,
+                timeout=TIMEOUT_S,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise DataError(f"{command[0]}: no end after {TIMEOUT_S} s") from error
         if done.returncode:
             lines = done.stderr.decode(errors="replace").split("\n")
             raise DataError(f"{command[0]}: exit code {done.returncode}: {' '.join(lines).strip()[-200:]}")

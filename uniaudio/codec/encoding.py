@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from uniaudio_schemas.errors import UsageError
 
 from uniaudio.audio.frames import SAMPLE_RATE, num_reasoning_frames, num_reconstruction_frames, resampled_length
@@ -165,12 +166,27 @@ def _encode_in_batches(codec: "ReasoningCodec", windows: Windows, work: EncodeWo
 
 
 @contextmanager
+def _full_precision() -> Iterator[None]:
+    """Products of float32 in float32, and those of a CPU by oneDNN where torch has it."""
+    precision, onednn = torch.get_float32_matmul_precision(), torch.backends.mkldnn.enabled
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.mkldnn.enabled = torch.backends.mkldnn.is_available()
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(precision)
+        torch.backends.mkldnn.enabled = onednn
+
+
+@contextmanager
 def settled_numerics(codec: "ReasoningCodec") -> Iterator[None]:
     """Everything that decides the bits and belongs to the process rather than to the clip: the codec in eval mode,
-    one CPU thread, no autocast, no TF32, no convolution chosen by a race."""
+    one CPU thread, no autocast, no TF32, torch's own choice of attention and oneDNN, no convolution chosen by a race."""
     with ExitStack() as stack:
         stack.enter_context(eval_mode(codec))
         stack.enter_context(one_thread())
+        stack.enter_context(_full_precision())
+        stack.enter_context(sdpa_kernel(list(SDPBackend.__members__.values())[1:]))
         stack.enter_context(torch.autocast(codec.device.type, enabled=False))
         if codec.device.type == "cuda":
             flags = {"enabled": True, "benchmark": False, "deterministic": True, "allow_tf32": False}

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from uniaudio_schemas.errors import UsageError
+from uniaudio_schemas.errors import DataError, UsageError
 
 from uniaudio.audio.frames import REASONING_HOP, RECONSTRUCTION_HOP, SAMPLE_RATE
 from uniaudio.audio.resample import resample
@@ -108,7 +108,7 @@ def evaluate(
         (ours,) = codec.decode([one], steps=steps)
         made = {f"ReasoningCodec {codec.config.size}": Coded(ours, round(nominal * len(ours) / SAMPLE_RATE))}
         made["its autoencoder alone"] = _autoencoded(codec, clip.samples)
-        made |= {coder.name: coder.run(clip.samples) for coder in others}
+        made |= _coded(others, clip, evaluation.missing)
         # What the metrics say of the clip itself: the bound of what a codec can reach.
         made["original, 16 bits"] = Coded(clip.samples, 16 * len(clip.samples))
         evaluation.rows += [_row(clip, system, coded, listeners) for system, coded in made.items()]
@@ -120,6 +120,17 @@ def bits_per_s(config: CodecConfig) -> float:
     """Of both streams; the reconstruction stream alone is what decoding needs."""
     reasoning = math.log2(config.reasoning_codebook_size) * 8 * SAMPLE_RATE / REASONING_HOP
     return reasoning + math.log2(config.reconstruction_codebook_size) * 8 * SAMPLE_RATE / RECONSTRUCTION_HOP
+
+
+def _coded(others: Iterable[Coder], clip: HeldOutClip, missing: list[str]) -> dict[str, Coded]:
+    """The clip through each coder; one that fails is named in `missing`."""
+    made: dict[str, Coded] = {}
+    for coder in others:
+        try:
+            made[coder.name] = coder.run(clip.samples)
+        except DataError as error:
+            missing.append(f"{coder.name} on clip {clip.clip_id} ({error})")
+    return made
 
 
 def _autoencoded(codec: ReasoningCodec, samples: np.ndarray) -> Coded:

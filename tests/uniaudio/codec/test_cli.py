@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 
 import numpy as np
 import pytest
@@ -162,6 +163,41 @@ def test_the_nearest_bitrates_are_chosen():
     assert CODEC2_MODES[nearest(CODEC2_MODES, 940)] == "700C"
     assert CODEC2_MODES[nearest(CODEC2_MODES, 1_780)] == "1600"
     assert SPEEX_QUALITIES[nearest(SPEEX_QUALITIES, 4_900)] == 1
+
+
+def test_a_coder_that_hangs_or_fails_costs_its_own_cells_alone(tmp_path, monkeypatch):
+    program = tmp_path / "usr" / "bin" / "opusenc"
+    program.parent.mkdir(parents=True)
+    program.write_text("#!/bin/sh\nexec sleep 60\n")
+    program.chmod(0o755)
+    monkeypatch.setattr("uniaudio.codec.coders.TIMEOUT_S", 0.2)
+    hangs = Coder(name="hangs", run=lambda samples: Programs(tmp_path).run(["opusenc"]))
+    works = Coder(name="works", run=lambda samples: Coded(samples, 24_000))
+    monkeypatch.setattr(evaluation, "_coders", lambda config, folder: ([hangs, works], []))
+    found = evaluate(tiny_codec(), some_clips()[:1], steps=1)
+    assert {row["system"] for row in found.rows} >= {"works"} and "hangs" not in {row["system"] for row in found.rows}
+    assert found.missing == ["hangs on clip speech (opusenc: no end after 0.2 s)"]
+
+
+def test_an_evaluation_that_cannot_be_written_is_not_begun(model, tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    for more, message in (
+        (("--out", tmp_path / "file"), "is a file"),
+        (("--out", tmp_path, "--clips", "-1"), "`--clips`"),
+    ):
+        assert codec("evaluate", "--model", model, "--store", tmp_path, *more) == 2
+        assert message in capsys.readouterr().err
+
+
+def test_weights_that_end_too_soon_are_one_line(model, tmp_path, capsys):
+    broken = tmp_path / "codec"
+    shutil.copytree(model, broken)
+    weights = (broken / "codec.safetensors").read_bytes()
+    (broken / "codec.safetensors").write_bytes(weights[: len(weights) // 2])
+    soundfile.write(tmp_path / "in.wav", a_waveform(0.1), 24_000)
+    assert codec("encode", tmp_path / "in.wav", "--model", broken, "--out", tmp_path / "codes") == 2
+    printed = capsys.readouterr().err
+    assert "not the weights of a debug codec" in printed and printed.count("\n") == 1
 
 
 def test_a_coder_that_is_not_there_is_named(tmp_path, monkeypatch):

@@ -13,6 +13,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from uniaudio.audio.frames import UNIT
 from uniaudio.codec.encoding import EncodeWork, _encode_in_batches, batch_size, encode_clips, encode_windows
@@ -90,6 +91,17 @@ def test_codec_what_the_process_has_set_does_not_change_codes():
     quiet = hashes(codec, clips)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert hashes(codec, clips) == quiet
+    with sdpa_kernel(SDPBackend.MATH):
+        assert hashes(codec, clips) == quiet
+    before = torch.get_float32_matmul_precision(), torch.backends.mkldnn.enabled
+    try:
+        torch.set_float32_matmul_precision("medium")
+        torch.backends.mkldnn.enabled = False
+        assert hashes(codec, clips) == quiet
+        assert torch.get_float32_matmul_precision() == "medium" and not torch.backends.mkldnn.enabled
+    finally:
+        torch.set_float32_matmul_precision(before[0])
+        torch.backends.mkldnn.enabled = before[1]
 
 
 def test_codec_encoding_leaves_every_part_in_the_mode_it_was_in():
