@@ -27,6 +27,7 @@ from uniaudio_flows.settings import DEFAULT_PREFECT_PORT, LOOPBACK, Settings, se
 
 START_TIMEOUT_S = 90
 STOP_TIMEOUT_S = 15
+WORKER_STOP_TIMEOUT_S = 4
 POOL = "local"
 WORKER = "prefect-worker"
 DEPLOYMENTS = Path(__file__).resolve().parents[1] / "prefect.yaml"
@@ -91,26 +92,27 @@ def _start_what_is_not_running(settings: Settings) -> None:
 
 
 def stop_services(settings: Settings, log: Callable[[str], None]) -> None:
-    """End the recorded processes and their children: politely, then after 15 s by SIGKILL."""
+    """End the recorded processes and their children: politely, then after 15 s (the worker's after 4 s) by SIGKILL."""
     running = running_services(settings)
     if not running:
         log("no services of this folder are running")
-    # The worker says goodbye to the server; without one it would ask again and again.
-    _end([service for name, service in running.items() if name == WORKER])
-    _end([service for name, service in running.items() if name != WORKER])
+    # The worker says goodbye to the server; without one it would ask again and again. After a long session it sometimes
+    # never finishes, and it has nothing to lose.
+    _end([service for name, service in running.items() if name == WORKER], WORKER_STOP_TIMEOUT_S)
+    _end([service for name, service in running.items() if name != WORKER], STOP_TIMEOUT_S)
     for name in running:
         _record(settings, name).unlink(missing_ok=True)
         log(f"stopped {name}")
     shutil.rmtree(settings.ray_temp, ignore_errors=True)
 
 
-def _end(services: list[Service]) -> None:
+def _end(services: list[Service], timeout_s: float) -> None:
     family = [process for service in services for process in _family(service)]
     for service in services:
         # It may end by itself at any moment.
         with contextlib.suppress(psutil.NoSuchProcess):
             psutil.Process(service.pid).send_signal(signal.SIGTERM)
-    _, alive = psutil.wait_procs(family, timeout=STOP_TIMEOUT_S)
+    _, alive = psutil.wait_procs(family, timeout=timeout_s)
     for process in alive:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()

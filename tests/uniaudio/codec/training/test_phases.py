@@ -81,7 +81,7 @@ def test_the_flow_listens_to_the_codes_of_the_clip(
     metrics = train_codec(new_codec(), phases, train_clips, held_out_clips)
     gains = [metric.value for metric in metrics if metric.name == "held_out_gain"]
     print(f"reconstruction: with its own codes the held-out loss is lower by {gains[0]:.4f}, then {gains[-1]:.4f}")
-    assert abs(gains[0]) < 0.01 < gains[-1]
+    assert abs(gains[0]) < 0.004 < gains[-1]  # deaf to its codes, it gains nothing at all
 
 
 @pytest.mark.parametrize("name", TRAINED)
