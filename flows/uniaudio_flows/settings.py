@@ -6,6 +6,8 @@ UNIAUDIO_SOURCE   a folder of audio and text
 UNIAUDIO_MODELS   annotators' models
 UNIAUDIO_SIZE     preset of codec and model, where a run does not say: `debug` (default), `starter`, `paper_1b`, `paper_3b`
 UNIAUDIO_DEVICE   where models run: `cpu` (default) or `cuda`, one GPU a worker
+UNIAUDIO_CODEC    folder of a codec that is taken as it is, where a run of `train-codec` does not say otherwise; without one, one
+                  is trained
 UNIAUDIO_BACKBONE   folder of a LlamaForCausalLM with its tokenizer.json that training starts from, where `start` of a run does not
                   say otherwise; without one, text is bytes and a backbone of our own is warmed up
 UNIAUDIO_PREFECT_PORT, UNIAUDIO_RAY_PORT, UNIAUDIO_DASHBOARD_PORT   of the services that `uniaudio up` starts
@@ -34,6 +36,8 @@ class Settings:
     models: Path
     size: str
     device: str
+    codec: str
+    """Folder; empty: none."""
     backbone: str
     """Folder; empty: none."""
     prefect_port: int
@@ -80,7 +84,8 @@ def load_settings() -> Settings:
         models=_folder("UNIAUDIO_MODELS", data / "models"),
         size=os.environ.get("UNIAUDIO_SIZE") or "debug",
         device=os.environ.get("UNIAUDIO_DEVICE") or "cpu",
-        backbone=str(_folder("UNIAUDIO_BACKBONE", Path())) if os.environ.get("UNIAUDIO_BACKBONE") else "",
+        codec=_folder_or_none("UNIAUDIO_CODEC"),
+        backbone=_folder_or_none("UNIAUDIO_BACKBONE"),
         prefect_port=_port("UNIAUDIO_PREFECT_PORT", DEFAULT_PREFECT_PORT),
         ray_port=_port("UNIAUDIO_RAY_PORT", 6380),
         dashboard_port=_port("UNIAUDIO_DASHBOARD_PORT", 8265),
@@ -97,6 +102,7 @@ def service_environment(settings: Settings) -> dict[str, str]:
         "UNIAUDIO_MODELS": str(settings.models),
         "UNIAUDIO_SIZE": settings.size,
         "UNIAUDIO_DEVICE": settings.device,
+        "UNIAUDIO_CODEC": settings.codec,
         "UNIAUDIO_BACKBONE": settings.backbone,
         "UNIAUDIO_DASHBOARD_PORT": str(settings.dashboard_port),
         "PREFECT_HOME": str(settings.services / "prefect"),
@@ -120,6 +126,10 @@ def service_environment(settings: Settings) -> dict[str, str]:
 
 def _folder(variable: str, default: Path) -> Path:
     return Path(os.environ.get(variable) or default).resolve()
+
+
+def _folder_or_none(variable: str) -> str:
+    return str(_folder(variable, Path())) if os.environ.get(variable) else ""
 
 
 def _folder_or_uri(variable: str, default: Path) -> str:

@@ -19,6 +19,8 @@ CODE_VERSION = "3"
 UNIT = "codec"
 TEXT_PHASES = ("reasoning", "grpo")
 ENCODERS = ("whisper", "wavlm", "music")
+CONFIG_FILE, WEIGHTS_FILE, MODEL_CODEC = "config.json", "codec.safetensors", "codec"
+"""Names that `ReasoningCodec.save` gives; of the codec's folder in that of a whole model."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,9 +32,12 @@ class AnnotatedToCodec:
 
     size: str = "debug"
     """Preset of codec and phases."""
+    start: str = ""
+    """Folder of a codec, imported weights among them, that the first phase starts from; its shapes are its own, `size` is the
+    phases'. Without `phases` it is taken as it is."""
     phases: tuple[str, ...] = ()
     """Names of `uniaudio.stages.codec_phases.PHASES`, in order; empty: the size's `DEFAULT_PHASES`, without `encoders` where
-    all encoders are given."""
+    all encoders are given, and none after `start`."""
     num_steps: dict[str, int] = field(default_factory=dict)
     """Optimizer steps of a phase, such as `{"scalar": 2000}`; phases that are not named keep the preset's."""
     seed: int = 0
@@ -66,7 +71,8 @@ class AnnotatedToCodec:
             schema_version=1,
             parents={"annotated": annotated.content_id, "raw": annotated.parents["raw"]},
             parameters={
-                "config": _plain(CodecConfig.preset(self.size).to_dict()),
+                "config": _plain(self.config().to_dict()),
+                **self._start_identity(),
                 **self._encoders_identity(),
                 "phases": [_plain(self._identity(phase)) for phase in self.training_phases()],
                 "seed": self.seed,
@@ -78,6 +84,15 @@ class AnnotatedToCodec:
             numerics=numerics(self.device),
             units=[UNIT],
         )
+
+    def config(self) -> CodecConfig:
+        """Of the codec that is trained."""
+        if not self.start:
+            return CodecConfig.preset(self.size)
+        file = codec_folder(self.start) / CONFIG_FILE
+        if not file.is_file():
+            raise UsageError(f"`start` must be the folder of a codec, but {file} is missing.")
+        return CodecConfig.from_json(file.read_text(encoding="utf-8"))
 
     def training_phases(self) -> list[CodecPhase]:
         phases = [
@@ -97,6 +112,8 @@ class AnnotatedToCodec:
         ]
 
     def _phase_names(self) -> tuple[str, ...]:
+        if self.start:
+            return self.phases
         names = self.phases or DEFAULT_PHASES.get(self.size, ())
         if self.phases or not self.encoders or encoder_folders(self.encoders).keys() < set(ENCODERS):
             return names
@@ -114,6 +131,10 @@ class AnnotatedToCodec:
             "text_model": hash_folder(phase.text_model, "text_model") if phase.text_model else "",
         }
 
+    def _start_identity(self) -> dict[str, str]:
+        """What the codec to start from is, wherever it lies."""
+        return {"start": hash_folder(str(codec_folder(self.start)), "start")} if self.start else {}
+
     def _encoders_identity(self) -> dict[str, Any]:
         """What the given encoders are, wherever they lie; nothing where the size has random ones."""
         if not self.encoders:
@@ -129,7 +150,9 @@ class AnnotatedToCodec:
         for name, num_steps in self.num_steps.items():
             if not isinstance(num_steps, int) or num_steps < 1:
                 raise UsageError(f"`num_steps` of phase {name} must be a whole number from 1, but is {num_steps}.")
-        if CodecConfig.preset(self.size).encoders == "pretrained":
+        if self.start and self.encoders:
+            raise UsageError(f"`encoders` must be empty where `start` names a codec, but is {self.encoders}.")
+        if not self.start and CodecConfig.preset(self.size).encoders == "pretrained":
             self._check_encoders()
 
     def _check_encoders(self) -> None:
@@ -142,6 +165,12 @@ class AnnotatedToCodec:
                 f"at size {self.size}, but is {self.encoders or 'empty'}. `uniaudio demo` prepares Whisper in its folder of "
                 "models; phase `encoders` trains wavlm and music where it comes first."
             )
+
+
+def codec_folder(start: str) -> Path:
+    """Where the files of the codec to start from lie: a whole model holds one."""
+    inside = Path(start) / MODEL_CODEC
+    return inside if (inside / CONFIG_FILE).is_file() else Path(start)
 
 
 def encoder_folders(root: str) -> dict[str, Path]:

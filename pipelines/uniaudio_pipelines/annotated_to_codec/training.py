@@ -8,8 +8,9 @@ import json
 import shutil
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from uniaudio_schemas.codec import Metric
 from uniaudio_schemas.errors import StoreError, UsageError
 from uniaudio_schemas.manifest import Plan
 from uniaudio_schemas.store import Store
@@ -18,6 +19,9 @@ from uniaudio.stages.codec_phase import CodecPhase
 from uniaudio_pipelines.annotated_to_codec.job import AnnotatedToCodec, encoder_folders
 from uniaudio_pipelines.metering import usage
 from uniaudio_pipelines.ray_train import fit
+
+if TYPE_CHECKING:
+    from uniaudio_pipelines.annotated_to_codec.clips import TrainingAudio
 
 RESULT_FILE = "result.json"
 MAX_FAILURES = 3
@@ -62,6 +66,17 @@ def train_with_ray(store: Store, job: AnnotatedToCodec, plan: Plan) -> None:
         raise StoreError(f"{job.EDGE}: Ray Train ended without a codec ({result.error}).")
 
 
+def take_start(store: Store, job: AnnotatedToCodec, plan: Plan) -> None:
+    """The final folder of a run without phases: the codec `job.start`, read whole and written as ours."""
+    from uniaudio.codec.codec import ReasoningCodec
+    from uniaudio_pipelines.annotated_to_codec.clips import TrainingAudio
+
+    folder = final_folder(store, plan.plan_id)
+    if not folder.is_dir():
+        codec = ReasoningCodec.load(job.start)
+        _write_final(folder, codec, _result(codec, [], TrainingAudio()))
+
+
 def train_worker(config: dict[str, Any]) -> None:
     """What every worker runs: all phases, reporting checkpoints to Ray Train. Rank 0 writes the final folder."""
     import ray.train
@@ -102,16 +117,7 @@ def _train(config: dict[str, Any], resume_from: Path | None) -> None:
         on_step=reporter.step,
     )
     if rank == 0:
-        result = {
-            "fingerprint": codec.fingerprint,
-            "metrics": [asdict(metric) for metric in metrics],
-            "dropped": audio.dropped,
-            "audio_s": sum(len(clip.samples) for clip in audio.train) / 24_000,
-            "num_train": len(audio.train),
-            "num_held_out": len(audio.held_out),
-            "usage": asdict(usage()),
-        }
-        _write_final(final_folder(store, config["plan_id"]), codec, result)
+        _write_final(final_folder(store, config["plan_id"]), codec, _result(codec, metrics, audio))
 
 
 def _new_codec(config: dict[str, Any]) -> Any:
@@ -119,6 +125,8 @@ def _new_codec(config: dict[str, Any]) -> Any:
     from uniaudio.codec.config import CodecConfig
     from uniaudio.codec.encoders import EncoderFolders
 
+    if config["start"]:
+        return ReasoningCodec.load(config["start"]).to(config["device"])
     # Phase `encoders` trains what is not there.
     folders = EncoderFolders(**encoder_folders(config["encoders"])) if config["encoders"] else None
     codec = ReasoningCodec.create(CodecConfig.preset(config["size"]), seed=config["seed"], encoder_folders=folders)
@@ -134,11 +142,24 @@ def _worker_config(store: Store, job: AnnotatedToCodec, plan: Plan) -> dict[str,
         "raw": plan.parents["raw"],
         "phases": [phase.to_dict() for phase in job.training_phases()],
         "size": job.size,
+        "start": job.start,
         "seed": job.seed,
         "device": job.device,
         "encoders": job.encoders,
         "max_clip_s": job.max_clip_s,
         "max_hours": job.max_hours,
+    }
+
+
+def _result(codec: Any, metrics: list[Metric], audio: "TrainingAudio") -> dict[str, Any]:
+    return {
+        "fingerprint": codec.fingerprint,
+        "metrics": [asdict(metric) for metric in metrics],
+        "dropped": audio.dropped,
+        "audio_s": sum(len(clip.samples) for clip in audio.train) / 24_000,
+        "num_train": len(audio.train),
+        "num_held_out": len(audio.held_out),
+        "usage": asdict(usage()),
     }
 
 

@@ -17,18 +17,17 @@ from uniaudio_schemas.store import Dropped, Store
 from uniaudio.audio.frames import REASONING_HOP, RECONSTRUCTION_HOP, SAMPLE_RATE
 from uniaudio.codec.config import NUM_CODEBOOKS, CodecConfig
 from uniaudio_pipelines import cluster
-from uniaudio_pipelines.annotated_to_codec.job import AnnotatedToCodec
+from uniaudio_pipelines.annotated_to_codec.job import CONFIG_FILE, WEIGHTS_FILE, AnnotatedToCodec
 from uniaudio_pipelines.annotated_to_codec.training import (
     RESULT_FILE,
     final_folder,
     run_folder,
+    take_start,
     train_with_ray,
 )
 from uniaudio_pipelines.edge import ShardResult
 from uniaudio_pipelines.metering import Usage
 from uniaudio_pipelines.progress_file import PROGRESS_FILE, followed
-
-CONFIG_FILE, WEIGHTS_FILE = "config.json", "codec.safetensors"
 
 
 class CodecWorker:
@@ -36,11 +35,14 @@ class CodecWorker:
         self._store, self._job, self._plan = Store(store_root), job, plan
 
     def process(self, unit: str) -> ShardResult:
-        cluster.connect()
         folder = run_folder(self._store, self._plan.plan_id)
         folder.mkdir(parents=True, exist_ok=True)
-        with followed(folder / PROGRESS_FILE, self._show):
-            train_with_ray(self._store, self._job, self._plan)
+        if self._job.training_phases():
+            cluster.connect()
+            with followed(folder / PROGRESS_FILE, self._show):
+                train_with_ray(self._store, self._job, self._plan)
+        else:
+            take_start(self._store, self._job, self._plan)
         final = final_folder(self._store, self._plan.plan_id)
         result = json.loads((final / RESULT_FILE).read_text(encoding="utf-8"))
         row = _row(self._store, final, result)

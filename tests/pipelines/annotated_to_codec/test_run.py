@@ -22,11 +22,12 @@ from uniaudio_schemas.codec import CodecRow
 from uniaudio_schemas.store import Store
 
 from uniaudio.codec.codec import ReasoningCodec
+from uniaudio.codec.config import CodecConfig
 from uniaudio.stages.codec_phases import PHASES
 
 pytestmark = [pytest.mark.slow, pytest.mark.services, pytest.mark.timeout(900)]
 NUM_STEPS = 6
-JOB: dict[str, Any] = {"phases": list(PHASES), "num_steps": NUM_STEPS}
+JOB: dict[str, Any] = {"phases": list(PHASES), "num_steps": dict.fromkeys(PHASES, NUM_STEPS)}
 
 
 @pytest.fixture
@@ -109,3 +110,15 @@ def test_all_six_phases_with_a_killed_worker_and_a_killed_driver_leave_the_codec
     codec = ReasoningCodec.load_files(expected.config, killed.open_blob(expected.weights))
     assert codec.fingerprint == expected.codec_id
     assert not list(Path(killed.root).glob("train/*")), "what training kept was not cleaned up"
+
+
+def test_a_phase_goes_on_from_a_codec_that_was_given(annotated: Store, tmp_path: Path) -> None:
+    given = ReasoningCodec.create(CodecConfig.preset("debug"), seed=3)
+    given.save(tmp_path / "given")
+    row = finish(
+        annotated, start(annotated, start=str(tmp_path / "given"), phases=["decoder"], num_steps={"decoder": 3})
+    )
+    trained = ReasoningCodec.load_files(row.config, annotated.open_blob(row.weights))
+    before, after = given.state_dict(), trained.state_dict()
+    moved = {name.split(".")[0] for name, tensor in after.items() if not tensor.equal(before[name])}
+    assert "flow" in moved and "encoders" not in moved and "reasoning" not in moved
