@@ -39,6 +39,7 @@ class Codebook(nn.Module):
 
     @property
     def codebook_size(self) -> int:
+        """Entries."""
         return self.vectors.shape[0]
 
     def search(self, inputs_ND: Tensor) -> Tensor:

@@ -191,6 +191,7 @@ class ReasoningCodec(nn.Module):
 
     @property
     def device(self) -> torch.device:
+        """Where the weights are."""
         return self.reconstruction.padding_condition.device
 
     @property

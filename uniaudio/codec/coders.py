@@ -43,6 +43,8 @@ NUM_HEADER_PACKETS = 2
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Coded:
+    """What a coder made of a clip."""
+
     samples: np.ndarray
     num_bits: int
 
@@ -66,6 +68,7 @@ class Programs:
         self.folder = None if folder is None else Path(folder)
 
     def find(self, name: str) -> str | None:
+        """The path of a program, or None where it is not there."""
         if self.folder is not None and (unpacked := self.folder / "usr" / "bin" / name).is_file():
             return str(unpacked)
         return shutil.which(name)

@@ -128,10 +128,12 @@ class CodecConfig:
 
     @property
     def reasoning_codebook_size(self) -> int:
+        """Entries of one level."""
         return self.reasoning.codebook_size
 
     @property
     def reconstruction_codebook_size(self) -> int:
+        """Entries of one level, the same in all groups."""
         return self.acoustic.codebook_size
 
     @classmethod
@@ -146,6 +148,7 @@ class CodecConfig:
         return asdict(self)
 
     def to_json(self) -> str:
+        """One line with sorted keys, so that equal configs are equal texts."""
         return json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
 
     @classmethod

@@ -37,6 +37,8 @@ BATCH_LATENTS = 6_000
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DecodeSettings:
+    """How codes become audio; a value that cannot be is a `UsageError`."""
+
     steps: int = 10
     """Euler steps of the flow."""
     guidance: float = RELEASED_GUIDANCE

@@ -72,6 +72,7 @@ class SemanticEncoder(nn.Module):
         return super().train(False)
 
     def states(self, waveform_BN: Tensor) -> tuple[Tensor, ...]:
+        """`[B, N]` float32 at `sample_rate` -> the encoder's states, `[B, T, D]` each."""
         raise NotImplementedError
 
 
@@ -86,6 +87,7 @@ class WhisperStates(SemanticEncoder):
         self.padded = padded
 
     def states(self, waveform_BN: Tensor) -> tuple[Tensor, ...]:
+        """`[B, N]` at 16 kHz -> one state `[B, N // 320, D]`: 50 Hz, after the last norm."""
         num_frames = waveform_BN.shape[-1] // 320
         options = {} if self.padded else {"num_samples": None}
         mel_BMT = whisper_log_mel(waveform_BN, num_mels=self.model.num_mel_bins, **options)
@@ -109,6 +111,7 @@ class WavLMStates(SemanticEncoder):
         self.layers = layers
 
     def states(self, waveform_BN: Tensor) -> tuple[Tensor, ...]:
+        """`[B, N]` at 16 kHz -> one state `[B, N // 320, D]`: 50 Hz, the mean of `layers`."""
         padded_BN = nn.functional.pad(waveform_BN, (0, WAVLM_TAIL))
         hidden = self.model(padded_BN, output_hidden_states=True).hidden_states
         return (torch.stack([hidden[layer] for layer in self.layers]).mean(dim=0),)
@@ -124,6 +127,7 @@ class MusicStates(SemanticEncoder):
         self.model = model
 
     def states(self, waveform_BN: Tensor) -> tuple[Tensor, ...]:
+        """`[B, N]` at 24 kHz -> acoustic and semantic state `[B, N // 960, D]`: 25 Hz."""
         return tuple(self.model(waveform_BN))
 
 
@@ -214,6 +218,7 @@ def _sinusoids(table_TD: Tensor) -> Tensor:
 
 
 def import_transformers() -> Any:
+    """The package, once the shim it may need is there; its import takes seconds."""
     if importlib.util.find_spec("transformers") is None:
         raise UsageError("The codec's Whisper and WavLM encoders need transformers: install `uniaudio[encoders]`.")
     if importlib.util.find_spec("torchaudio") is not None:

@@ -73,6 +73,8 @@ class LevelUse:
 
 @dataclass(kw_only=True, slots=True)
 class Evaluation:
+    """What `evaluate` measured, before it is written as tables."""
+
     size: str
     splits: dict[str, str]
     """The split of each domain."""

@@ -30,6 +30,8 @@ MIN_PEAK = 1e-3
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class HeldOutClip:
+    """One clip of the test split."""
+
     clip_id: str
     domain: str
     split: str

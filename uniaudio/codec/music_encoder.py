@@ -54,6 +54,7 @@ class ResidualConv2d(nn.Module):
         self.shortcut = _conv_norm(in_channels, channels, stride=2)
 
     def forward(self, x_BCMT: Tensor) -> Tensor:
+        """`[B, C, M, T]` -> `[B, C', M / 2, T / 2]`."""
         return torch.relu(self.second(torch.relu(self.first(x_BCMT))) + self.shortcut(x_BCMT))
 
 
@@ -70,6 +71,7 @@ class ConformerBlock(nn.Module):
         self.norm = nn.LayerNorm(config.dim)
 
     def forward(self, x_BTD: Tensor) -> Tensor:
+        """`[B, T, D]` -> `[B, T, D]` (Gulati et al. 2020)."""
         x_BTD = x_BTD + 0.5 * self.ff_before(x_BTD)
         x_BTD = x_BTD + self.attention(self.attention_norm(x_BTD))
         x_BTD = x_BTD + self.convolution(x_BTD)
@@ -91,6 +93,7 @@ class RotaryAttention(nn.Module):
         self.register_buffer("frequencies", rotary_frequencies(self.head_dim), persistent=False)
 
     def forward(self, x_BTD: Tensor) -> Tensor:
+        """`[B, T, D]` -> `[B, T, D]`; every frame sees every other."""
         angles_TE = rotary_angles(x_BTD.shape[1], self.frequencies)
         turned_BTD = rotate(self._heads(x_BTD), angles_TE).transpose(1, 2).flatten(2)
         query_BHTE, key_BHTE = self._heads(self.query(turned_BTD)), self._heads(self.key(turned_BTD))
@@ -113,6 +116,7 @@ class ConvolutionModule(nn.Module):
         self.pointwise = nn.Conv1d(dim, dim, 1, bias=False)
 
     def forward(self, x_BTD: Tensor) -> Tensor:
+        """`[B, T, D]` -> `[B, T, D]`, without the shortcut."""
         x_BDT = nn.functional.glu(self.gated(self.norm(x_BTD).transpose(1, 2)), dim=1)
         x_BDT = silu(self.depthwise_norm(self.depthwise(x_BDT)))
         return self.pointwise(x_BDT).transpose(1, 2)

@@ -20,6 +20,8 @@ FRAMES_PER_QUERY = 5
 
 
 class Reasoned(NamedTuple):
+    """What the branch makes of a batch."""
+
     hidden: Tensor
     """`[B, R, D]`, before quantization."""
     quantized: Tensor
@@ -48,6 +50,7 @@ class ReasoningBranch(nn.Module):
         return self.query_transformer(merged_BTD, FRAMES_PER_QUERY, valid_BT)
 
     def forward(self, features: Features, valid_BT: Tensor | None = None) -> Reasoned:
+        """Hidden states, quantized states, codes and losses; `valid_BT` as in `hidden`. In train mode the codebooks move."""
         hidden_BRD = self.hidden(features, valid_BT)
         valid_BR = None if valid_BT is None else valid_BT[:, ::FRAMES_PER_QUERY]
         quantized_BRD, codes_BRQ, commitment_Q = self.quantizer(hidden_BRD, valid_BR)

@@ -23,6 +23,8 @@ PHONE_STRIDES = (2, 2)
 
 
 class Reconstructed(NamedTuple):
+    """What the branch makes of a batch."""
+
     modulated: dict[str, Tensor]
     """Each group's frames `[B, T, D]`, before quantization."""
     phone: Tensor

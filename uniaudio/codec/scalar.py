@@ -69,6 +69,7 @@ class ScalarEncoder(nn.Module):
         self.convolution_out = _convolution(width, config.latent_dim, config.kernel_size, causal=config.causal)
 
     def forward(self, waveform_BN: Tensor) -> Tensor:
+        """`[B, N]` or `[B, bands, N]` -> `[B, L, N / hop]` in -1..1."""
         x_BCN = waveform_BN.unsqueeze(1) if waveform_BN.dim() == 2 else waveform_BN
         x_BCN = self.convolution_in(x_BCN)
         if self.pool is not None:
@@ -96,6 +97,7 @@ class ScalarDecoder(nn.Module):
         self.num_bands = config.num_bands
 
     def forward(self, latents_BLT: Tensor) -> Tensor:
+        """`[B, L, T]` -> `[B, T * hop]` or `[B, bands, T * hop]`."""
         x_BCN = self.convolution_in(latents_BLT)
         for stage in self.stages:
             x_BCN = stage(x_BCN)
@@ -114,6 +116,7 @@ class DownStage(nn.Module):
         self.convolution = _convolution(channels, 2 * channels, kernel_size, causal=config.causal, stride=stride)
 
     def forward(self, x_BCN: Tensor) -> Tensor:
+        """`[B, C, N]` -> `[B, 2C, N / stride]`."""
         return self.convolution(self.units(x_BCN))
 
 
@@ -130,6 +133,7 @@ class UpStage(nn.Module):
         self.units = _residual_units(config, channels // 2)
 
     def forward(self, x_BCN: Tensor) -> Tensor:
+        """`[B, C, N]` -> `[B, C / 2, N * stride]`."""
         raised_BCN = self.transposed(x_BCN)
         return self.units(raised_BCN[..., : raised_BCN.shape[-1] - self.num_dropped])
 
@@ -146,6 +150,7 @@ class ResidualUnit(nn.Module):
         self.narrow_slope = nn.PReLU()
 
     def forward(self, x_BCN: Tensor) -> Tensor:
+        """`[B, C, N]` -> `[B, C, N]`."""
         return x_BCN + self.narrow_slope(self.narrow(self.wide_slope(self.wide(x_BCN))))
 
 
@@ -160,6 +165,7 @@ class PoolStage(nn.Module):
         self.pool = nn.AvgPool1d(config.pool_samples)
 
     def forward(self, x_BCN: Tensor) -> Tensor:
+        """`[B, C, N]` -> `[B, C, N / pool_samples]`."""
         return self.pool(self.slope(self.convolution(x_BCN)))
 
 
@@ -174,6 +180,7 @@ class UnpoolStage(nn.Module):
         self.slope = nn.PReLU()
 
     def forward(self, x_BCN: Tensor) -> Tensor:
+        """`[B, C, N]` -> `[B, C, N * pool_samples]`."""
         return self.slope(self.convolution(x_BCN.repeat_interleave(self.pool_samples, dim=-1)))
 
 
@@ -189,6 +196,7 @@ class PaddedConv1d(nn.Conv1d):
         self.num_right = 0 if causal else span // 2
 
     def forward(self, input: Tensor) -> Tensor:
+        """`[B, C, N]` -> `[B, C', N / stride]`, padded before it (causal) or on both sides."""
         return super().forward(pad(input, (self.num_left, self.num_right)))
 
 

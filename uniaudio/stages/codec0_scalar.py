@@ -11,6 +11,7 @@ from uniaudio.stages.codec_phase import AdversarialSettings, CodecPhase, check_s
 
 
 def scalar(size: str = "debug") -> CodecPhase:
+    """Phase 0 at `size`; one that cannot be trained is a `UsageError`."""
     check_size(size)
     if size == "debug":
         return CodecPhase(

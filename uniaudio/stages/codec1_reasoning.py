@@ -8,6 +8,7 @@ from uniaudio.stages.codec_phase import CodecPhase, check_size
 
 
 def reasoning(size: str = "debug") -> CodecPhase:
+    """Phase 1 at `size`; one that cannot be trained is a `UsageError`."""
     check_size(size)
     if size == "debug":
         return CodecPhase(

@@ -18,6 +18,7 @@ TRAINED_PARTS = (
 
 
 def grpo(size: str = "debug") -> CodecPhase:
+    """Phase 2 at `size`; one that cannot be trained is a `UsageError`."""
     check_size(size)
     if size == "debug":
         return CodecPhase(

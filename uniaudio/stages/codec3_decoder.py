@@ -11,6 +11,7 @@ from uniaudio.stages.codec_phase import CodecPhase
 
 
 def decoder(size: str = "debug") -> CodecPhase:
+    """Phase 3b at `size`; one that cannot be trained is a `UsageError`."""
     tuned = reconstruction(size)
     return replace(
         tuned,

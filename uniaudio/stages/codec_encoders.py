@@ -10,6 +10,7 @@ TRAINED_ENCODERS = ("encoders.wavlm.model", "encoders.music.model")
 
 
 def encoders(size: str = "debug") -> CodecPhase:
+    """The phase before all others at `size`; one that cannot be trained is a `UsageError`."""
     check_size(size)
     if size == "debug":
         return CodecPhase(

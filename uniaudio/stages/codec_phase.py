@@ -50,6 +50,8 @@ class AdversarialSettings:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CodecPhase:
+    """Everything that decides what a phase does; part of a codec's identity."""
+
     name: Objective
     """Which loss; one module of `uniaudio.codec` each."""
     trains: tuple[str, ...]

@@ -30,6 +30,8 @@ CACHE_BYTES = 2 * 2**30
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class TrainingClip:
+    """One clip as training reads it."""
+
     samples: np.ndarray
     """`[N]` float32 at 24 kHz."""
     text: str = ""

@@ -23,6 +23,8 @@ DILATIONS = (1, 2, 4)
 
 
 class Judged(NamedTuple):
+    """What one discriminator says of a batch."""
+
     scores: Tensor
     """`[B, 1, T, F']`: above zero means recorded."""
     features: list[Tensor]
@@ -46,6 +48,7 @@ class SpectrumDiscriminator(nn.Module):
         self.out = _convolution(channels, 1, (3, 3))
 
     def forward(self, waveform_BN: Tensor) -> Judged:
+        """Scores and features of `[B, N]`."""
         spectrum_BFT = torch.stft(
             waveform_BN, self.window, self.hop, window=self.window_N, normalized=True, return_complex=True
         )
@@ -65,6 +68,7 @@ class Discriminators(nn.Module):
         self.resolutions = nn.ModuleList(SpectrumDiscriminator(window, hop, channels) for window, hop in RESOLUTIONS)
 
     def forward(self, waveform_BN: Tensor) -> list[Judged]:
+        """What each resolution says of `[B, N]`."""
         return [resolution(waveform_BN) for resolution in self.resolutions]
 
     @contextmanager

@@ -46,6 +46,8 @@ class ClipFacts:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Example:
+    """One question about a clip, and its answer."""
+
     task: str
     question: str
     answer: str

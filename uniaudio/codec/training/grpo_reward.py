@@ -34,6 +34,8 @@ class Reward(NamedTuple):
 
 
 class PolicyLoss(NamedTuple):
+    """The policy's part of the loss and what is logged of it."""
+
     loss: Tensor
     kl: Tensor
     """Mean distance to the reference policy, nats a token."""

@@ -28,12 +28,19 @@ class Share(Protocol):
     """Which part of a step's batch a worker computes."""
 
     @property
-    def rank(self) -> int: ...
+    def rank(self) -> int:
+        """Of this worker, from 0."""
+        ...
+
     @property
-    def world_size(self) -> int: ...
+    def world_size(self) -> int:
+        """How many workers share a batch."""
+        ...
 
 
 class Objective(Protocol):
+    """One phase's losses; built once a phase."""
+
     teacher: nn.Module
     """What learns beside the codec and is not part of it; may be empty."""
 
@@ -73,4 +80,5 @@ def neighbors(crops: list[Crop]) -> list[tuple[Crop, Crop]]:
 
 
 def mean(values: "Iterator[Tensor] | list[Tensor]") -> float:
+    """Of scalars, as a Python number."""
     return float(torch.stack(list(values)).mean())

@@ -36,6 +36,7 @@ class TrainingState:
 
     @classmethod
     def start(cls, phases: Sequence[CodecPhase]) -> "TrainingState":
+        """Before the first step of the first phase."""
         return cls(identity=hash_json([phase.to_dict() for phase in phases]))
 
 

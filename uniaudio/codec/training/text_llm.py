@@ -37,6 +37,8 @@ MAX_ANSWER_TOKENS = 512
 
 
 class LoadedModel(NamedTuple):
+    """A language model as transformers loads it."""
+
     model: Any
     tokenizer: Any
 
@@ -53,6 +55,7 @@ class Adapter(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         # Alpha is the rank, so the scale is 1.
+        """`[..., I]` -> `[..., O]`: the frozen product plus the low-rank one."""
         return self.up(self.down(self.dropout(x)))
 
 

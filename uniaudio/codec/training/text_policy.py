@@ -12,6 +12,8 @@ IGNORED = -100
 
 
 class Likelihood(NamedTuple):
+    """Log probabilities of a batch of answers."""
+
     log_probability: Tensor
     """`[B, A]`, of each token of an answer; 0 behind its end."""
     real: Tensor

@@ -34,6 +34,8 @@ OnStep = Callable[[TrainingState], None]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorkerShare:
+    """This worker's part of each batch."""
+
     rank: int = 0
     world_size: int = 1
 
