@@ -26,6 +26,7 @@ from uniaudio.codec.encoding import eval_mode
 from uniaudio.codec.flow_matching import RELEASED_GUIDANCE
 from uniaudio.codec.part_configs import ScalarConfig
 from uniaudio.codec.scalar import DILATIONS
+from uniaudio.products import EveryLinear
 
 if TYPE_CHECKING:
     from uniaudio.codec.codec import ReasoningCodec
@@ -110,7 +111,7 @@ def draw_latents(
         last = first + codes_BTQ.shape[1] * LATENTS_PER_FRAME
         frames = slice(first // LATENTS_PER_FRAME, last // LATENTS_PER_FRAME)
         noise_SL = _noise(last, latent_dim, settings.seed)[first:].to(codec.device)
-        with torch.inference_mode(), eval_mode(codec):
+        with torch.inference_mode(), eval_mode(codec), EveryLinear():
             condition_BTD = codec.reconstruction.condition(
                 codes_BTQ.to(codec.device), _reasoning(codec, reasoning_BRQ, frames)
             )

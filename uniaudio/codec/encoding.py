@@ -23,6 +23,7 @@ from uniaudio_schemas.errors import UsageError
 
 from uniaudio.audio.frames import SAMPLE_RATE, num_reasoning_frames, num_reconstruction_frames, resampled_length
 from uniaudio.codec.windows import block_windows, clip_windows, num_samples_24k
+from uniaudio.products import EveryLinear
 
 if TYPE_CHECKING:
     from uniaudio.codec.codec import ReasoningCodec
@@ -188,6 +189,7 @@ def settled_numerics(codec: "ReasoningCodec") -> Iterator[None]:
         stack.enter_context(_full_precision())
         stack.enter_context(sdpa_kernel(list(SDPBackend.__members__.values())[1:]))
         stack.enter_context(torch.autocast(codec.device.type, enabled=False))
+        stack.enter_context(EveryLinear())
         if codec.device.type == "cuda":
             flags = {"enabled": True, "benchmark": False, "deterministic": True, "allow_tf32": False}
             stack.enter_context(torch.backends.cudnn.flags(**flags))

@@ -5,7 +5,7 @@ Drawing them twice would cost minutes at 3B, and drawing them on the meta device
 
 from torch import Tensor, nn
 
-from uniaudio.lm.products import linear
+from uniaudio.products import linear
 
 
 class Linear(nn.Linear):

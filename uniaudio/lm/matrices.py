@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from uniaudio.lm.products import linear, onednn
+from uniaudio.products import linear, onednn
 
 MIN_BLOCKED = 1 << 19
 """Multiplications of the smallest float32 product for which oneDNN's call is worth its overhead."""
@@ -61,7 +61,7 @@ class Blocks(Matrix):
         return onednn(x_BI, self.weight)
 
     def silu(self, x_BI: Tensor) -> Tensor:
-        return onednn(x_BI, self.weight, "swish")
+        return onednn(x_BI, self.weight, then="swish")
 
     def times(self, x_BI: Tensor, other_BO: Tensor) -> Tensor:
         return self._with_other("mul", x_BI, other_BO)

@@ -11,7 +11,7 @@ from uniaudio_schemas.store import KINDS, Store
 
 from uniaudio_pipelines.jobs import check_device, parent
 
-CODE_VERSION = "2"
+CODE_VERSION = "3"
 """Goes up when the same checkpoint would get other scores."""
 BENCHMARKS = ("asr", "audio_caption", "music_caption", "codec", "perplexity", "tts", "held_out_loss")
 """One unit each, long ones first. Modules of this package hold them."""

@@ -13,7 +13,7 @@ from uniaudio_schemas.store import Store
 
 from uniaudio_pipelines.jobs import check_device, parent
 
-CODE_VERSION = "1"
+CODE_VERSION = "2"
 """Goes up when the same clip and codec would give other codes; codes of another version are not taken over."""
 _HASH_BITS = 32
 

@@ -8,30 +8,47 @@ A call of it costs 10 us more, so small products stay with MKL.
 Shapes: I inputs, O outputs.
 """
 
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 MIN_PRODUCTS = 1 << 18
 """Multiplications of the smallest product for which oneDNN's call is worth its overhead."""
 
 
-def linear(x: Tensor, weight_OI: Tensor) -> Tensor:
-    """`[..., I]` -> `[..., O]`, as `F.linear` without bias."""
+def linear(x: Tensor, weight_OI: Tensor, bias_O: Tensor | None = None) -> Tensor:
+    """`[..., I]` -> `[..., O]`, as `F.linear`."""
     if not is_for_onednn(weight_OI, x.numel() // weight_OI.shape[1]) or x.dtype != torch.float32:
-        return F.linear(x, weight_OI)
+        return F.linear(x, weight_OI, bias_O)
     if torch.is_grad_enabled() and (x.requires_grad or weight_OI.requires_grad):
         product: Tensor = _Linear.apply(x, weight_OI)
-        return product
-    return onednn(x, weight_OI)
+        return product if bias_O is None else product + bias_O
+    return onednn(x, weight_OI, bias_O)
 
 
-def onednn(x: Tensor, weight_OI: Tensor, then: str = "none") -> Tensor:
+def onednn(x: Tensor, weight_OI: Tensor, bias_O: Tensor | None = None, then: str = "none") -> Tensor:
     """oneDNN's product and the operation `then`; the weight lies as it is or in the blocks of `_reorder_linear_weight`."""
-    product: Tensor = torch.ops.mkldnn._linear_pointwise.default(x, weight_OI, None, then, [], "")
+    product: Tensor = torch.ops.mkldnn._linear_pointwise.default(x, weight_OI, bias_O, then, [], "")
     return product
+
+
+class EveryLinear(TorchFunctionMode):
+    """Within it every `F.linear` is `linear`, those of other libraries' modules too."""
+
+    def __torch_function__(
+        self,
+        function: Callable[..., Any],
+        types: Any,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        if function is F.linear and len(args) > 1:
+            function = linear
+        return function(*args, **(kwargs or {}))
 
 
 def is_for_onednn(weight_OI: Tensor, num_rows: int) -> bool:

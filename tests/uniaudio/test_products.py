@@ -5,9 +5,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from uniaudio.lm import products
+from uniaudio import products
 from uniaudio.lm.bare import Linear
-from uniaudio.lm.products import MIN_PRODUCTS, is_for_onednn, linear
+from uniaudio.products import MIN_PRODUCTS, EveryLinear, is_for_onednn, linear
 
 needs_onednn = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this torch has no oneDNN")
 
@@ -63,3 +63,27 @@ def test_autocast_decides_itself() -> None:
     x, weight = torch.randn(64, 64), torch.randn(64, 64)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert linear(x, weight).dtype == torch.bfloat16
+
+
+@needs_onednn
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("frozen", [True, False])
+def test_within_the_mode_the_layers_of_other_libraries_go_through_onednn_too(
+    bias: bool, frozen: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    layer, x = torch.nn.Linear(128, 64, bias=bias).requires_grad_(not frozen), torch.randn(2, 32, 128)
+    calls: list[int] = []
+    original = products.onednn
+    monkeypatch.setattr(products, "onednn", lambda *given: calls.append(1) or original(*given))
+    expected = layer(x)
+    assert not calls
+    with EveryLinear():
+        found = layer(x)
+    assert calls == [1]
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    if not frozen:
+        plain = torch.autograd.grad(expected.sin().sum(), layer.parameters())
+        ours = torch.autograd.grad(found.sin().sum(), layer.parameters())
+        for one, other in zip(ours, plain, strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
