@@ -22,6 +22,7 @@ from uniaudio.codec.training.clips import ClipSet, TrainingClip, step_generator
 from uniaudio.codec.training.objective import Objective
 from uniaudio.codec.training.objectives import build_objective, check_order
 from uniaudio.codec.training.state import TrainingState, load_state, restore, save_state
+from uniaudio.products import EveryLinear
 from uniaudio.stages.codec_phase import CodecPhase
 
 log = logging.getLogger(__name__)
@@ -261,7 +262,7 @@ def _reproducible(num_threads: int) -> Iterator[None]:
     torch.set_num_threads(num_threads)
     torch.use_deterministic_algorithms(True)
     try:
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), EveryLinear():
             yield
     finally:
         torch.use_deterministic_algorithms(deterministic)
