@@ -130,3 +130,26 @@ def result(reference: Any) -> Any:
 
 class WorkerLostError(Exception):
     """The process of a worker ended before it answered: killed, out of memory, or its machine is gone."""
+
+
+@contextmanager
+def stoppable() -> Iterator[list[int]]:
+    """What is within ends at SIGTERM and Ctrl-C; the list then holds the signal's number. Of Ctrl-C Ray Train takes care itself.
+
+    A handler may raise nothing but `KeyboardInterrupt` or `SystemExit`: in `ray.get` all else is lost until there is a result.
+    """
+    stopped: list[int] = []
+
+    def stop(number: int, frame: Any) -> None:
+        stopped.append(number)
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield stopped
+    except KeyboardInterrupt:
+        if not stopped:
+            raise
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

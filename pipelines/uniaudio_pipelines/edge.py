@@ -17,7 +17,6 @@ import argparse
 import json
 import os
 import shutil
-import signal
 import socket
 import sys
 import tempfile
@@ -259,7 +258,8 @@ def audio_seconds(manifest: Manifest) -> float:
 def edge_main(
     job_class: type[Any], make_worker: MakeWorker, *, num_workers: int | None = None, arguments: list[str] | None = None
 ) -> int:
-    """Entry point of an edge's `__main__`: exit status 0, 2 after an error a user can read, 143 after SIGTERM."""
+    """Entry point of an edge's `__main__`: exit status 0, 2 after an error a user can read, 143 after SIGTERM, 130 after
+    Ctrl-C."""
     parser = argparse.ArgumentParser(
         prog=f"python -m uniaudio_pipelines.{job_class.EDGE}", description=job_class.__doc__
     )
@@ -271,27 +271,15 @@ def edge_main(
     options = parser.parse_args(arguments)
     try:
         job = job_from_json(job_class, options.job)
-        previous = signal.signal(signal.SIGTERM, _stop)
-        try:
-            with disk_errors(options.store):
-                run_edge(Store.from_uri(options.store), job, make_worker, num_workers=num_workers, owner=options.run_id)
-        finally:
-            signal.signal(signal.SIGTERM, previous)
+        with cluster.stoppable() as stopped, disk_errors(options.store):
+            run_edge(Store.from_uri(options.store), job, make_worker, num_workers=num_workers, owner=options.run_id)
     except UniaudioError as error:
         sys.stdout.write(f"ERROR: {' '.join(str(error).split())}\n")
         return 2
-    except _StoppedError:
-        sys.stdout.write(f"STOPPED {job_class.EDGE}: finished shards are kept, the next run continues from them\n")
-        return 128 + signal.SIGTERM
     finally:
         sys.stdout.flush()
         cluster.disconnect()
+    if stopped:
+        sys.stdout.write(f"STOPPED {job_class.EDGE}: what is finished is kept, the next run continues from it\n")
+        return 128 + stopped[0]
     return 0
-
-
-class _StoppedError(BaseException):
-    """SIGTERM arrived. Not an `Exception`, so that no handler on the way takes it for a failure."""
-
-
-def _stop(number: int, frame: Any) -> None:
-    raise _StoppedError

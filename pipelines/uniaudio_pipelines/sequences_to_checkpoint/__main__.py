@@ -2,10 +2,8 @@
 
 import argparse
 import os
-import signal
 import socket
 import sys
-from typing import Any
 
 from uniaudio_schemas.errors import UniaudioError
 from uniaudio_schemas.files import disk_errors
@@ -31,21 +29,17 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         job = job_from_json(SequencesToCheckpoint, options.job)
         cluster.connect()
-        # After connecting: ray installs a handler of its own.
-        signal.signal(signal.SIGTERM, _stop)
-        with disk_errors(options.store):
+        with cluster.stoppable() as stopped, disk_errors(options.store):
             run_stages(Store.from_uri(options.store), job, owner=options.run_id)
     except UniaudioError as error:
         print(f"ERROR: {' '.join(str(error).split())}", flush=True)
         return 2
     finally:
         cluster.disconnect()
+    if stopped:
+        print(f"STOPPED {SequencesToCheckpoint.EDGE}: the next run continues from the last checkpoint", flush=True)
+        return 128 + stopped[0]
     return 0
-
-
-def _stop(number: int, frame: Any) -> None:
-    # Not an `Exception`, so that no handler on the way takes it for a failure; leases are released while it passes.
-    raise SystemExit(128 + number)
 
 
 if __name__ == "__main__":

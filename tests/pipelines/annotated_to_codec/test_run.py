@@ -122,3 +122,12 @@ def test_a_phase_goes_on_from_a_codec_that_was_given(annotated: Store, tmp_path:
     before, after = given.state_dict(), trained.state_dict()
     moved = {name.split(".")[0] for name, tensor in after.items() if not tensor.equal(before[name])}
     assert "flow" in moved and "encoders" not in moved and "reasoning" not in moved
+
+
+def test_a_driver_that_is_told_to_stop_while_ray_trains_stops(annotated: Store) -> None:
+    process = start(annotated, phases=["scalar"], num_steps={"scalar": 100_000})
+    wait_for_step(annotated, 3, process)
+    process.terminate()
+    assert process.wait(timeout=60) == 128 + signal.SIGTERM
+    assert "STOPPED annotated_to_codec" in log_of(annotated).read_text()
+    assert annotated.head("codec") is None
