@@ -4,7 +4,7 @@ import pytest
 import torch
 from uniaudio_schemas.errors import UsageError
 
-from uniaudio.lm.sampling import Sampling, Uniforms, guide, sample
+from uniaudio.lm.sampling import Draw, Sampling, Uniforms, guide, sample
 
 SHARES = torch.tensor([0.1, 0.5, 0.15, 0.25])
 
@@ -61,5 +61,12 @@ def test_guidance_goes_from_the_blanked_prompt_through_the_given_one() -> None:
 def test_wrong_settings_are_named() -> None:
     with pytest.raises(UsageError, match="`top_p` must be above 0 and at most 1, but is 0"):
         Sampling(top_p=0)
-    with pytest.raises(UsageError, match=r"`temperature` must be 0 or more, but is -1"):
+    with pytest.raises(UsageError, match=r"`temperature` must be 0 or lie in .* but is -1"):
         Sampling(temperature=-1)
+
+
+def test_logits_that_are_no_numbers_still_give_an_id_that_is_allowed() -> None:
+    logits = torch.full((1, 6), -torch.inf)
+    logits[0, 4] = torch.nan
+    for how in (Draw(), Draw(temperature=1.0), Draw(temperature=1.0, top_k=5), Draw(temperature=1.0, top_p=0.5)):
+        assert sample(logits, how, torch.tensor([0.5])).tolist() == [4], how
