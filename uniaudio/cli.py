@@ -4,6 +4,7 @@ A `UniaudioError` ends in one line on standard error and exit code 2; Ctrl-C in 
 """
 
 import argparse
+import contextlib
 import io
 import os
 import signal
@@ -79,8 +80,10 @@ def _end(error: Exception) -> int:
 
 
 def _drop_output() -> None:
+    # None where it was closed; a stand-in without a descriptor has nothing that would be written at exit.
     if sys.stdout is not None:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        with contextlib.suppress(io.UnsupportedOperation):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _is_out_of_memory(error: Exception) -> bool:

@@ -18,7 +18,7 @@ from torch import Tensor
 from uniaudio_schemas.errors import FingerprintError, UsageError
 
 from uniaudio.lm.answer import Answer, Generated, Piece
-from uniaudio.lm.config import TEXT_COLUMN
+from uniaudio.lm.config import TEXT_COLUMN, LMConfig
 from uniaudio.lm.frame_sampler import FrameSampler
 from uniaudio.lm.grammar import TEXT, grammar_of, plan_of
 from uniaudio.lm.model import UniAudioLM
@@ -85,7 +85,7 @@ class Decoding:
         sampling: Sampling,
         seeds: Sequence[int] | None,
     ) -> None:
-        check_vocabulary(model, vocabulary)
+        check_vocabulary(model.config, vocabulary)
         max_frames, max_text = caps
         if max_frames < 1 or max_text < 1:
             raise UsageError(f"`max_frames` and `max_text` must be 1 or more, but are {max_frames} and {max_text}.")
@@ -214,10 +214,16 @@ class Decoding:
         return hidden_B1D[:, 0]
 
 
-def check_vocabulary(model: UniAudioLM, vocabulary: "Vocabulary") -> None:
-    """Stops when the model was built for another vocabulary."""
-    expected = model.config.vocabulary_fingerprint
+def check_vocabulary(config: LMConfig, vocabulary: "Vocabulary") -> None:
+    """Stops when the model was built for another vocabulary: by fingerprint where it has one, by sizes where not."""
+    expected = config.vocabulary_fingerprint
     if expected and expected != vocabulary.fingerprint:
         raise FingerprintError(
             f"The model's vocabulary is {expected[:12]}, but the one given is {vocabulary.fingerprint[:12]}."
+        )
+    # Padded text embeddings have rows without an id.
+    if vocabulary.text_size > config.text_size or vocabulary.audio_size != config.audio_size:
+        raise FingerprintError(
+            f"The model has {config.text_size} text and {config.audio_size} audio ids, but the vocabulary given "
+            f"({vocabulary.fingerprint[:12]}) {vocabulary.text_size} and {vocabulary.audio_size}."
         )

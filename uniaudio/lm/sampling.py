@@ -18,7 +18,8 @@ LEAST_FACTOR, MOST_FACTOR = 1e-6, 1e6
 NUM_DRAWS = 9
 """A step draws at most one id a column: 8 codes or 1 text id."""
 _STEPS_AHEAD = 64
-_MOST_SEED = 1 << 63
+MOST_SEED = 1 << 63
+"""Of torch's generators."""
 
 
 GROUPS = ("text", "reasoning", "semantic", "acoustic")
@@ -78,7 +79,7 @@ class Sampling(Draw):
             raise UsageError(f"`repetition_penalty` must lie in 1 … {MOST_FACTOR:g}, but is {self.repetition_penalty}.")
         if not abs(self.cfg_scale) <= MOST_FACTOR:
             raise UsageError(f"`cfg_scale` (--guidance) must lie in ±{MOST_FACTOR:g}, but is {self.cfg_scale}.")
-        if not -_MOST_SEED <= self.seed < _MOST_SEED:
+        if not -MOST_SEED <= self.seed < MOST_SEED:
             raise UsageError(f"`seed` must lie within ±2^63, but is {self.seed}.")
         if self.repetition_window < 1 or self.no_repeat_ngram < 0:
             raise UsageError(

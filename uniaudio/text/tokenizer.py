@@ -84,12 +84,13 @@ class HuggingFaceTokenizer:
             raise UsageError(
                 "this text tokenizer needs the package `tokenizers`: pip install 'uniaudio[encoders]'."
             ) from error
-        path = Path(folder) / "tokenizer.json"
+        self.folder = Path(folder)
+        path = self.folder / "tokenizer.json"
         if not path.is_file():
             raise UsageError(f"`folder` must hold a tokenizer.json, but {folder} does not.")
         try:
             self._tokenizer = Tokenizer.from_file(str(path))
-            named, renamed = _named_specials(Path(folder)), _renamed_tokens(Path(folder))
+            named, renamed = _named_specials(self.folder), _renamed_tokens(self.folder)
         except Exception as error:  # `tokenizers` raises nothing narrower
             raise DataError(f"{folder}: must hold a tokenizer, but cannot be read as such ({error}).") from error
         # Text of a corpus may spell a special token; it must stay text. And all of it is read, whatever the file says.
