@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
-from uniaudio_schemas.errors import FingerprintError, UsageError
+from uniaudio_schemas.errors import DataError, FingerprintError, UsageError
 
 from uniaudio.lm.answer import Answer, Generated, Piece
 from uniaudio.lm.config import TEXT_COLUMN, LMConfig
@@ -133,7 +133,12 @@ class Decoding:
         self.cache.step_with(self.model.trunk_steps(len(given)))
         hidden_BSD = self.model(inputs.ids_BS9, inputs.is_audio_BS, inputs.is_text_BS, cache=self.cache)
         last_B = torch.tensor(inputs.lengths, device=self.model.device) - 1
-        return hidden_BSD[torch.arange(len(given), device=self.model.device), last_B]
+        hidden_BD = hidden_BSD[torch.arange(len(given), device=self.model.device), last_B]
+        if not hidden_BD.isfinite().all():
+            raise DataError(
+                f"The model must give numbers, but overflows in {hidden_BD.dtype}: load it in another type."
+            )
+        return hidden_BD
 
     def _sample(self, hidden_BD: Tensor) -> list[tuple[int, Piece]]:
         """Samples for every row that has nothing queued; each head runs for the rows it concerns."""

@@ -23,9 +23,13 @@ _FULL_SCALE = 32_767
 
 
 def read_clip(clip: Audio) -> np.ndarray:
-    """`[N]` float32 mono at 24 kHz; samples are taken as such."""
-    if isinstance(clip, np.ndarray):
-        return clip
+    """`[N]` float32 mono at 24 kHz; samples are taken as such, also those of a tensor, or of several channels `[C, N]`."""
+    if not isinstance(clip, str | Path):
+        samples = np.asarray(clip)
+        if samples.dtype.kind not in "fiu":
+            raise UsageError(f"`audio` must be a file or samples at 24 kHz, but is of {type(clip).__name__}.")
+        # A copy where it is reversed or read-only, which torch does not take.
+        return np.require(samples, requirements=["C", "W"])
     path = Path(clip)
     if path.is_dir() or path.suffix.lower() not in audio_suffixes():
         raise UsageError(f"{path}: must be an audio file, such as .wav, .flac, .mp3 or .ogg, but is not.")

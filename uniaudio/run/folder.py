@@ -260,7 +260,7 @@ def _read(path: Path) -> str:
 
 def to_device(parts: Parts, device: str, dtype: torch.dtype | None) -> None:
     """Moves the language model; `dtype` None keeps its own."""
-    if device.startswith("meta"):
+    if str(device).startswith("meta"):
         raise UsageError("`device` must be one that torch can compute on, but is 'meta'.")
     try:
         parts.model.to(device=torch.device(device), dtype=dtype)
