@@ -56,6 +56,15 @@ def test_a_broken_input_does_not_shift_the_files_that_the_others_write(
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["0.wav", "2.wav"]
 
 
+def test_a_task_that_writes_reasoning_tokens_alone_prints_them(
+    parts: Parts, mixed_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_parts(parts, tmp_path / "model")
+    assert run("reasoning_copy", mixed_folder / "0.wav", "--model", tmp_path / "model") == 0
+    [line] = capsys.readouterr().out.splitlines()
+    assert {len(frame) for frame in json.loads(line)["reasoning"]} == {8}
+
+
 def test_scoring_goes_on_behind_a_broken_input(
     model_folder: Path, mixed_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
