@@ -124,12 +124,8 @@ def sample(logits_NV: Tensor, draw: Draw, uniform_N: Tensor) -> Tensor:
         shares_NK = shares_NK.where(before_NK < draw.top_p, 0.0)
     upto_NK = shares_NK.cumsum(dim=-1)
     threshold_N1 = uniform_N[:, None].to(upto_NK) * upto_NK[:, -1:]
-    is_reached_NK = upto_NK > threshold_N1
-    index_N1 = is_reached_NK.int().argmax(dim=-1, keepdim=True)
-    if ids_NK is not None:
-        return ids_NK.gather(-1, index_N1)[:, 0]
-    # Logits that are no numbers reach nothing; the largest one is still an id that may be drawn, the first need not be.
-    return torch.where(is_reached_NK[:, -1], index_N1[:, 0], logits_NV.argmax(dim=-1))
+    index_N1 = (upto_NK > threshold_N1).int().argmax(dim=-1, keepdim=True)
+    return (index_N1 if ids_NK is None else ids_NK.gather(-1, index_N1))[:, 0]
 
 
 class Uniforms:

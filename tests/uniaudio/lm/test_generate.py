@@ -245,6 +245,18 @@ def test_a_model_that_overflows_says_so(model: UniAudioLM, prompts: list[SimpleN
             generate(half, prompts, vocabulary=VOCABULARY, mode=mode)
 
 
+def test_logits_that_are_no_numbers_never_become_a_frame(
+    model: UniAudioLM, prompts: list[SimpleNamespace], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def logits(_sampler: FrameSampler, hidden_ND: Tensor, _codebook: int, _cache: object) -> Tensor:
+        return torch.full((len(hidden_ND), VOCABULARY.audio_size), torch.nan)
+
+    monkeypatch.setattr(FrameSampler, "_logits", logits)
+    hot = Sampling(temperature=1.0)
+    with pytest.raises(DataError, match="but overflows"):
+        generate(model, prompts, vocabulary=VOCABULARY, mode="reconstruction", sampling=hot)
+
+
 def test_wrong_requests_are_named(model: UniAudioLM, prompts: list[SimpleNamespace], make_row: MakeRow) -> None:
     with pytest.raises(UsageError, match="but is 'speech'"):
         generate(model, prompts, vocabulary=VOCABULARY, mode="speech")
