@@ -61,7 +61,9 @@ class SoundFileDecoder:
         try:
             self._file = soundfile.SoundFile(_Unnamed(stream))
         except (self._error, TypeError) as error:
-            raise DataError(f"{name}: is not an audio file that can be read: {error}") from error
+            # The library puts the object that it read from in front of its reason.
+            reason = str(error).rpartition(">: ")[2]
+            raise DataError(f"{name}: is not an audio file that can be read: {reason}") from error
         file = self._file
         num_samples = file.frames if 0 <= file.frames < 1 << 62 else None
         self.info = AudioInfo(

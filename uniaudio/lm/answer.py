@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
+from uniaudio_schemas.errors import DataError
 
 from uniaudio.lm.config import TEXT_COLUMN
 from uniaudio.lm.grammar import REASONING, RECONSTRUCTION, TEXT, Grammar
@@ -121,6 +122,9 @@ class Answer:
             return [self._end("stop")]
         first_code = 0 if kind == TEXT else self.grammar.frames[kind].first_code
         ids = tuple(i - first_code for i in sampled)
+        if kind != TEXT and not 0 <= min(ids) <= max(ids) < self.grammar.frames[kind].num_codes:
+            # Every other id is masked: nothing but logits that are no numbers leads here.
+            raise DataError("The model must give numbers, but overflows in its type: load it in another one.")
         self._ids.append(ids)
         self.queue.append(_text(sampled[0]) if kind == TEXT else _frame(sampled))
         pieces = [Piece(kind, ids)]

@@ -93,14 +93,11 @@ def _unpack(options: argparse.Namespace) -> int:
 
 
 def _export(options: argparse.Namespace) -> int:
-    from uniaudio.run.folder import copy_tokenizer
     from uniaudio.run.model import UniAudio
 
     model = UniAudio.from_pretrained(options.source, tokenizer=options.tokenizer)
     replaced = Path(options.out).exists()
     model.save(options.out)
-    if options.tokenizer is not None:
-        copy_tokenizer(options.tokenizer, options.out)
     tasks = ", ".join(sorted(model.parts.tasks))
     print(f"{options.out}: {'replaced, ' if replaced else ''}trained on {tasks}")
     return 0

@@ -5,6 +5,7 @@ Presets: `debug` (seconds on a CPU), `starter` (text backbone of the shape of Sm
 """
 
 import json
+import math
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
 
@@ -27,6 +28,16 @@ class VocabularySizes(Protocol):
     def fingerprint(self) -> str: ...
 
 
+def _check_whole(name: str, value: object, least: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise UsageError(f"`{name}` must be a whole number of {least} or more, but is {value!r}.")
+
+
+def _check_positive(name: str, value: object) -> None:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < math.inf:
+        raise UsageError(f"`{name}` must be a number above 0, but is {value!r}.")
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RopeConfig:
     """Rotary position embedding, with the frequency rescale of LLaMA-3.1 and later where `factor` is above 1."""
@@ -41,6 +52,10 @@ class RopeConfig:
     """Wavelengths below `original_context / this` are left alone."""
     original_context: int = 8192
     """Positions of the context before stretching."""
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            _check_positive(name, value)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,6 +76,8 @@ class StackConfig:
     """Hidden size of the gated MLP."""
 
     def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            _check_whole(name, value, 0 if name == "num_layers" else 1)
         if self.num_heads % self.num_kv_heads:
             raise UsageError(
                 f"`num_heads` must be a multiple of `num_kv_heads` ({self.num_kv_heads}), but is {self.num_heads}."
@@ -93,6 +110,13 @@ class LMConfig:
     """Of every RMS norm."""
     vocabulary_fingerprint: str = ""
     """Of the vocabulary the model was built for; empty when unknown."""
+
+    def __post_init__(self) -> None:
+        for name in ("text_size", "audio_size", "num_codebooks"):
+            _check_whole(name, getattr(self, name), 1)
+        for name in ("num_understanding_layers", "num_generation_layers"):
+            _check_whole(name, getattr(self, name), 0)
+        _check_positive("norm_eps", self.norm_eps)
 
     @property
     def width(self) -> int:

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
-from uniaudio_schemas.errors import FingerprintError, UsageError
+from uniaudio_schemas.errors import DataError, FingerprintError, UsageError
 
 from uniaudio.lm.answer import Answer, Generated, Piece
-from uniaudio.lm.config import TEXT_COLUMN
+from uniaudio.lm.config import TEXT_COLUMN, LMConfig
 from uniaudio.lm.frame_sampler import FrameSampler
 from uniaudio.lm.grammar import TEXT, grammar_of, plan_of
 from uniaudio.lm.model import UniAudioLM
@@ -85,7 +85,7 @@ class Decoding:
         sampling: Sampling,
         seeds: Sequence[int] | None,
     ) -> None:
-        check_vocabulary(model, vocabulary)
+        check_vocabulary(model.config, vocabulary)
         max_frames, max_text = caps
         if max_frames < 1 or max_text < 1:
             raise UsageError(f"`max_frames` and `max_text` must be 1 or more, but are {max_frames} and {max_text}.")
@@ -133,7 +133,12 @@ class Decoding:
         self.cache.step_with(self.model.trunk_steps(len(given)))
         hidden_BSD = self.model(inputs.ids_BS9, inputs.is_audio_BS, inputs.is_text_BS, cache=self.cache)
         last_B = torch.tensor(inputs.lengths, device=self.model.device) - 1
-        return hidden_BSD[torch.arange(len(given), device=self.model.device), last_B]
+        hidden_BD = hidden_BSD[torch.arange(len(given), device=self.model.device), last_B]
+        if not hidden_BD.isfinite().all():
+            raise DataError(
+                f"The model must give numbers, but overflows in {hidden_BD.dtype}: load it in another type."
+            )
+        return hidden_BD
 
     def _sample(self, hidden_BD: Tensor) -> list[tuple[int, Piece]]:
         """Samples for every row that has nothing queued; each head runs for the rows it concerns."""
@@ -214,10 +219,16 @@ class Decoding:
         return hidden_B1D[:, 0]
 
 
-def check_vocabulary(model: UniAudioLM, vocabulary: "Vocabulary") -> None:
-    """Stops when the model was built for another vocabulary."""
-    expected = model.config.vocabulary_fingerprint
+def check_vocabulary(config: LMConfig, vocabulary: "Vocabulary") -> None:
+    """Stops when the model was built for another vocabulary: by fingerprint where it has one, by sizes where not."""
+    expected = config.vocabulary_fingerprint
     if expected and expected != vocabulary.fingerprint:
         raise FingerprintError(
             f"The model's vocabulary is {expected[:12]}, but the one given is {vocabulary.fingerprint[:12]}."
+        )
+    # Padded text embeddings have rows without an id.
+    if vocabulary.text_size > config.text_size or vocabulary.audio_size != config.audio_size:
+        raise FingerprintError(
+            f"The model has {config.text_size} text and {config.audio_size} audio ids, but the vocabulary given "
+            f"({vocabulary.fingerprint[:12]}) {vocabulary.text_size} and {vocabulary.audio_size}."
         )

@@ -9,6 +9,9 @@ import math
 
 import torch
 from torch import nn
+from uniaudio_schemas.errors import UsageError
+
+from uniaudio.lm.sampling import MOST_SEED
 
 WEIGHT_STD = 0.02
 _RESIDUAL_OUTPUTS = ("attention.out.weight", "mlp.down.weight")
@@ -17,6 +20,8 @@ _RESIDUAL_OUTPUTS = ("attention.out.weight", "mlp.down.weight")
 @torch.no_grad()
 def initialize(model: nn.Module, seed: int) -> None:
     """Draws every parameter of a `UniAudioLM` in place."""
+    if not -MOST_SEED <= seed < MOST_SEED:
+        raise UsageError(f"`seed` must lie within ±2^63, but is {seed}.")
     generator = torch.Generator().manual_seed(seed)
     for name, module in model.named_modules():
         for short_name, parameter in module.named_parameters(recurse=False):

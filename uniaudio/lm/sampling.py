@@ -13,9 +13,13 @@ import torch
 from torch import Tensor
 from uniaudio_schemas.errors import UsageError
 
+LEAST_FACTOR, MOST_FACTOR = 1e-6, 1e6
+"""Of temperature, penalty and guidance: beyond these float32 logits overflow, and what is drawn is no longer a choice."""
 NUM_DRAWS = 9
 """A step draws at most one id a column: 8 codes or 1 text id."""
 _STEPS_AHEAD = 64
+MOST_SEED = 1 << 63
+"""Of torch's generators."""
 
 
 GROUPS = ("text", "reasoning", "semantic", "acoustic")
@@ -36,8 +40,9 @@ class Draw:
     """Keeps the fewest most likely ids that hold this share of the probability."""
 
     def __post_init__(self) -> None:
-        if self.temperature < 0:
-            raise UsageError(f"`temperature` must be 0 or more, but is {self.temperature}.")
+        if self.temperature != 0 and not LEAST_FACTOR <= self.temperature <= MOST_FACTOR:
+            bounds = f"{LEAST_FACTOR:g} … {MOST_FACTOR:g}"
+            raise UsageError(f"`temperature` must be 0 or lie in {bounds}, but is {self.temperature}.")
         if self.top_k < 0:
             raise UsageError(f"`top_k` must be 0 or more, but is {self.top_k}.")
         if not 0 < self.top_p <= 1:
@@ -70,8 +75,12 @@ class Sampling(Draw):
         Draw.__post_init__(self)
         if unknown := sorted(set(self.groups) - set(GROUPS)):
             raise UsageError(f"`groups` must be of {', '.join(GROUPS)}, but hold {', '.join(unknown)}.")
-        if self.repetition_penalty < 1:
-            raise UsageError(f"`repetition_penalty` must be 1 or more, but is {self.repetition_penalty}.")
+        if not 1 <= self.repetition_penalty <= MOST_FACTOR:
+            raise UsageError(f"`repetition_penalty` must lie in 1 … {MOST_FACTOR:g}, but is {self.repetition_penalty}.")
+        if not abs(self.cfg_scale) <= MOST_FACTOR:
+            raise UsageError(f"`cfg_scale` (--guidance) must lie in ±{MOST_FACTOR:g}, but is {self.cfg_scale}.")
+        if not -MOST_SEED <= self.seed < MOST_SEED:
+            raise UsageError(f"`seed` must lie within ±2^63, but is {self.seed}.")
         if self.repetition_window < 1 or self.no_repeat_ngram < 0:
             raise UsageError(
                 "`repetition_window` must be 1 or more and `no_repeat_ngram` 0 or more, but they are "

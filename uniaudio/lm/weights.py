@@ -4,12 +4,13 @@ Writes   config.json  model.safetensors   (above 4 GB: model-00001-of-00002.safe
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import reduce
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from uniaudio_schemas.errors import DataError
+from uniaudio_schemas.errors import DataError, UsageError
 
 from uniaudio.lm.config import LMConfig
 
@@ -17,6 +18,7 @@ CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
 VOCABULARY_FILE = "vocabulary.json"
+DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 MAX_FILE_BYTES = 4 << 30
 
 
@@ -28,10 +30,14 @@ def save(
     dtype: torch.dtype | None = None,
     max_file_bytes: int = MAX_FILE_BYTES,
 ) -> None:
-    """Writes `config` and `state` to `folder`, tensors in name order, as `dtype` or their own."""
+    """Writes `config` and `state` to `folder`, tensors in name order, as `dtype` or their own; older weights there go."""
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
+    # An index left behind would bring older weights back. And `state` may be mapped from these files: what is unlinked stays
+    # readable, what is written over does not.
+    for old in (*folder.glob("model*.safetensors"), folder / INDEX_FILE):
+        old.unlink(missing_ok=True)
     (folder / CONFIG_FILE).write_text(config.to_json(), encoding="utf-8")
     groups = _group(state, max_file_bytes)
     if len(groups) == 1:
@@ -52,7 +58,7 @@ def read_config(folder: Path) -> LMConfig:
         return LMConfig.from_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file.") from error
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, UsageError) as error:
         raise DataError(f"{path}: not the config of a language model ({error}).") from error
 
 
@@ -62,8 +68,7 @@ def read_tensors(folder: Path, device: str = "cpu") -> Iterator[tuple[str, Tenso
 
     files = sorted(folder.glob("*.safetensors"))
     if (folder / INDEX_FILE).exists():
-        index = json.loads((folder / INDEX_FILE).read_text(encoding="utf-8"))
-        files = [folder / name for name in sorted(set(index["weight_map"].values()))]
+        files = [folder / name for name in _indexed_files(folder / INDEX_FILE)]
     if not files:
         raise DataError(f"{folder}: holds no *.safetensors file.")
     for path in files:
@@ -77,27 +82,55 @@ def read_tensors(folder: Path, device: str = "cpu") -> Iterator[tuple[str, Tenso
             raise DataError(f"{path}: not a safetensors file ({error}).") from error
 
 
+def _indexed_files(path: Path) -> list[str]:
+    try:
+        names = sorted({str(name) for name in json.loads(path.read_text(encoding="utf-8"))["weight_map"].values()})
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"{path}: must map tensors to files by `weight_map`, but does not ({error}).") from error
+    if outside := [name for name in names if Path(name).name != name]:
+        raise DataError(f"{path}: must name files of its own folder, but names {outside[0]}.")
+    return names
+
+
 def load_into(model: nn.Module, folder: Path, *, device: torch.device, dtype: torch.dtype | None) -> None:
-    """Fills a model on the meta device; every key must fit."""
+    """Fills a model on the meta device; every key must fit. Tensors of several types all become the widest."""
     state = {name: tensor.to(device=device, dtype=dtype) for name, tensor in read_tensors(folder)}
     check_state(state, {name: tuple(p.shape) for name, p in model.state_dict().items()}, folder)
-    model.load_state_dict(state, assign=True)
+    widest = reduce(torch.promote_types, {tensor.dtype for tensor in state.values()})
+    model.load_state_dict({name: tensor.to(widest) for name, tensor in state.items()}, assign=True)
     for parameter in model.parameters():
         parameter.requires_grad_(True)
 
 
-def check_state(state: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]], source: Path) -> None:
-    """Raises a `DataError` that names the first missing, left-over or misshapen keys."""
-    problems = [f"{name} is missing" for name in shapes if name not in state]
-    problems += [f"{name} is left over" for name in state if name not in shapes]
+def check_state(
+    state: Mapping[str, Tensor],
+    shapes: Mapping[str, tuple[int, ...]],
+    source: Path,
+    their_name: Callable[[str], str] = str,
+) -> None:
+    """Raises a `DataError` that names the first missing, left-over, misshapen or broken keys, as `source` calls them."""
+    problems = [f"{their_name(name)} is missing" for name in shapes if name not in state]
+    problems += [f"{their_name(name)} is left over" for name in state if name not in shapes]
     problems += [
-        f"{name} must be {list(shapes[name])}, but is {list(tensor.shape)}"
+        f"{their_name(name)} must be {list(shapes[name])}, but is {list(tensor.shape)}"
         for name, tensor in state.items()
         if name in shapes and tuple(tensor.shape) != shapes[name]
     ]
+    if not problems:
+        problems = [f"{their_name(name)} {problem}" for name, problem in _broken(state)]
     if problems:
         more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
         raise DataError(f"{source}: {'; '.join(problems[:3])}{more}.")
+
+
+def _broken(state: Mapping[str, Tensor]) -> Iterator[tuple[str, str]]:
+    """Tensors that no model can compute with, and why."""
+    for name, tensor in state.items():
+        if tensor.dtype not in DTYPES or tensor.layout != torch.strided or tensor.is_meta:
+            yield name, f"must hold dense floating-point numbers, but holds {tensor.layout} {tensor.dtype}"
+        # A sum is read once and needs no memory; only where it is not finite the numbers are looked at one by one.
+        elif not tensor.sum(dtype=torch.float32).isfinite() and not tensor.isfinite().all():
+            yield name, "must hold numbers, but holds NaN or infinity"
 
 
 def _group(state: Mapping[str, Tensor], max_file_bytes: int) -> list[list[str]]:

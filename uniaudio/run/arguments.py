@@ -53,10 +53,10 @@ def model_path(options: argparse.Namespace) -> str:
     return str(options.model or os.environ.get("UNIAUDIO_MODEL") or os.environ.get("UNIAUDIO_STORE") or f"{data}/store")
 
 
-def answer_options(options: argparse.Namespace, first: int, task: Any) -> Any:
+def answer_options(options: argparse.Namespace, task: Any) -> Any:
     from dataclasses import replace
 
-    from uniaudio.run.model import Options, default_sampling
+    from uniaudio.run.options import Options, default_sampling
 
     stated = {
         "temperature": options.temperature,
@@ -69,7 +69,7 @@ def answer_options(options: argparse.Namespace, first: int, task: Any) -> Any:
     }
     changed = {name: value for name, value in stated.items() if value is not None}
     return Options(
-        sampling=replace(default_sampling(task), seed=options.seed + first, **changed),
+        sampling=replace(default_sampling(task), seed=options.seed, **changed),
         max_seconds=options.max_seconds,
         max_text=options.max_text,
         decode_window_s=options.window_seconds,

@@ -10,17 +10,18 @@ Text goes to standard output, progress and errors to standard error.
 """
 
 import argparse
-import json
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from uniaudio_schemas.errors import UsageError
+from uniaudio_schemas.errors import UniaudioError, UsageError
 
 from uniaudio.run.arguments import add_model_options, add_sampling_options, answer_options, model_path
 from uniaudio.run.inputs import add_input_options, requests_of
+from uniaudio.run.jsonlines import JsonLines
 
 _PROGRESS_S = 2.0
 """Seconds between lines of progress."""
@@ -79,28 +80,40 @@ def _run(options: argparse.Namespace) -> int:
 
     task = find_task(options.task)
     requests = requests_of(options, task)
-    writes_audio = "reconstruction" in plan_of_task(task)
+    plan = plan_of_task(task)
+    num_clips = plan.count("reconstruction")
     if options.stream:
-        _check_stream(options, task, len(requests), writes_audio)
-    is_file = writes_audio and not options.stream
-    outputs = _output_paths(options, [request.name for request in requests]) if is_file else []
+        _check_stream(options, task, len(requests), num_clips > 0)
+    is_file = num_clips > 0 and not options.stream
+    outputs = _output_paths(options, requests, num_clips) if is_file else []
+    if options.out is not None and not num_clips:
+        raise UsageError(f"`--out` must be given where audio is written, but {task.name} writes none: use `--jsonl`.")
     if options.batch < 1:
         raise UsageError(f"`--batch` must be 1 or more, but is {options.batch}.")
+    answering = answer_options(options, task)
     model = UniAudio.from_pretrained(
         model_path(options), codec=options.codec, tokenizer=options.tokenizer, device=options.device
     )
     if options.stream:
-        return _stream(model, task, requests[0], options, options.out if writes_audio else None)
-    as_json = options.jsonl is not None or len(requests) > 1
-    lines = _Lines(options.jsonl) if as_json else None
-    for number, result in enumerate(_answers(model, task, requests, options)):
-        files = _write_clips(result, outputs[number]) if writes_audio else []
-        if lines is not None:
-            lines.write(_record(task, result, options.seed + number, files))
+        return _stream(model, task, requests[0], answering, options.out if num_clips else None)
+    as_json = options.jsonl is not None or len(requests) > 1 or set(plan) == {"reasoning"}
+    lines = JsonLines(options.jsonl) if as_json else None
+    num_broken = 0
+    for number, result in _answers(model, task, requests, options, answering):
+        name = requests[number].name
+        if isinstance(result, UniaudioError):
+            num_broken += 1
+            print(f"uniaudio: {result}", file=sys.stderr)
+            record = {"input": name, "task": task.name, "error": str(result)}
         else:
-            print("\n".join([*files, *result.texts]))
-        _say_if_cut_off(result.name, result.finished)
-    return 0
+            files = _write_clips(result, outputs[number]) if num_clips else []
+            record = _record(task, result, options.seed + number, files)
+            if lines is None:
+                print("\n".join([*files, *result.texts]))
+            _say_if_cut_off(name, result.finished)
+        if lines is not None:
+            lines.write(record)
+    return 2 if num_broken else 0
 
 
 def _check_stream(options: argparse.Namespace, task: Any, num_requests: int, writes_audio: bool) -> None:
@@ -115,12 +128,12 @@ def _check_stream(options: argparse.Namespace, task: Any, num_requests: int, wri
         )
 
 
-def _stream(model: Any, task: Any, request: Any, options: argparse.Namespace, out: Path | None) -> int:
+def _stream(model: Any, task: Any, request: Any, answering: Any, out: Path | None) -> int:
     """Text to standard output, or audio to `out`, piece by piece."""
     from uniaudio.run.clips import ClipWriter
 
     given = {name: getattr(request, name) for name in ("audio", "text", "style", "voice", "examples")}
-    pieces = model.stream(task.name, **given, options=answer_options(options, 0, task))
+    pieces = model.stream(task.name, **given, options=answering)
     if out is None:
         for piece in pieces:
             print(piece, end="", flush=True)
@@ -143,8 +156,15 @@ def _say_if_cut_off(name: str, finished: str | None) -> None:
         print(f"uniaudio: {name}: cut off at its limit (--max-text, --max-seconds)", file=sys.stderr)
 
 
-def _answers(model: Any, task: Any, requests: Sequence[Any], options: argparse.Namespace) -> Iterator[Any]:
-    """Results batch by batch; says on standard error how far it is when it takes long."""
+def _answers(
+    model: Any, task: Any, requests: Sequence[Any], options: argparse.Namespace, answering: Any
+) -> Iterator[tuple[int, Any]]:
+    """Number and result of every request, batch by batch; says on standard error how far it is when it takes long.
+
+    One of several inputs that cannot be read has its error for a result, and costs the others nothing.
+    """
+    from uniaudio.run.clips import with_clip_read
+
     started = last = time.monotonic()
     for first in range(0, len(requests), options.batch):
 
@@ -155,37 +175,56 @@ def _answers(model: Any, task: Any, requests: Sequence[Any], options: argparse.N
                 done = f"{first + num_done}/{len(requests)} inputs, {num_written} tokens and frames"
                 print(f"uniaudio: {done}, {last - started:.0f} s", file=sys.stderr)
 
-        batch = requests[first : first + options.batch]
-        yield from model.run_all(task.name, batch, answer_options(options, first, task), progress)
+        found: dict[int, Any] = {}
+        readable: dict[int, Any] = {}
+        for number, request in enumerate(requests[first : first + options.batch], start=first):
+            try:
+                readable[number] = with_clip_read(request)
+            except UniaudioError as error:
+                if len(requests) == 1:
+                    raise
+                found[number] = error
+        seeds = [options.seed + number for number in readable]
+        results = model.run_all(task.name, list(readable.values()), answering, progress, seeds)
+        found |= zip(readable, results, strict=True)
+        yield from sorted(found.items(), key=lambda item: item[0])
 
 
-def _output_paths(options: argparse.Namespace, names: Sequence[str]) -> list[Path]:
-    """One audio file an input; a clash of names is refused before anything is computed."""
+def _output_paths(options: argparse.Namespace, requests: Sequence[Any], num_clips: int) -> list[list[Path]]:
+    """The audio files of every input; a clash of names is refused before anything is computed."""
     if options.out is None:
         raise UsageError("`--out` must name the audio file to write, or a folder for several inputs.")
     is_file = options.out.suffix.lower() in (".wav", ".flac")
-    if len(names) == 1 and is_file:
-        return [options.out]
     if options.out.suffix and not is_file:
         raise UsageError(f"`--out` must end with .wav or .flac, or be a folder, but is {options.out}.")
-    if is_file or options.out.is_file():
-        raise UsageError(f"`--out` must be a folder for {len(names)} inputs, but is {options.out}.")
-    paths = [options.out / f"{Path(name).stem}.wav" for name in names]
-    twice = next((path for path in paths if paths.count(path) > 1), None)
-    if twice is not None:
-        raise UsageError(f"The inputs must have different names, but two would write {twice}.")
+    if (is_file and len(requests) > 1) or (not is_file and options.out.is_file()):
+        raise UsageError(f"`--out` must be a folder for {len(requests)} inputs, but is {options.out}.")
+    wholes = [options.out if is_file else options.out / f"{Path(request.name).stem}.wav" for request in requests]
+    paths = [_numbered(path, num_clips) for path in wholes]
+    flat = [path for some in paths for path in some]
+    if twice := [path for path, count in Counter(flat).items() if count > 1]:
+        raise UsageError(f"The inputs must have different names, but two would write {twice[0]}.")
+    given = {Path(clip).resolve() for request in requests for clip in (request.audio, request.voice) if clip}
+    if lost := [path for path in flat if path.resolve() in given]:
+        raise UsageError(f"`--out` must not lead to an input, but would replace {lost[0]}.")
+    for folder in {path.parent for path in flat}:
+        folder.mkdir(parents=True, exist_ok=True)
     return paths
 
 
-def _write_clips(result: Any, path: Path) -> list[str]:
-    """Writes the answer's clips; several (the sources of a mixture) are numbered."""
+def _numbered(path: Path, num_clips: int) -> list[Path]:
+    """Several clips of one answer (the sources of a mixture) are numbered."""
+    if num_clips == 1:
+        return [path]
+    return [path.with_stem(f"{path.stem}-{number}") for number in range(1, num_clips + 1)]
+
+
+def _write_clips(result: Any, paths: Sequence[Path]) -> list[str]:
     from uniaudio.run.clips import write_clip
 
-    count = len(result.clips)
-    paths = [path] if count == 1 else [path.with_stem(f"{path.stem}-{number}") for number in range(1, count + 1)]
-    for one, samples in zip(paths, result.clips, strict=True):
-        write_clip(one, samples)
-    return [str(one) for one in paths]
+    for path, samples in zip(paths, result.clips, strict=True):
+        write_clip(path, samples)
+    return [str(path) for path in paths]
 
 
 def _record(task: Any, result: Any, seed: int, files: list[str]) -> dict[str, Any]:
@@ -194,22 +233,6 @@ def _record(task: Any, result: Any, seed: int, files: list[str]) -> dict[str, An
         record["text"] = result.text
     if len(result.texts) > 1:
         record["texts"] = list(result.texts)
+    if not result.texts and not files:
+        record["reasoning"] = result.generated.reasoning_codes.tolist()
     return {**record, "audio": files} if files else record
-
-
-class _Lines:
-    """JSON lines to a file, each as soon as it is known, or to standard output."""
-
-    def __init__(self, path: Path | None) -> None:
-        self._path = None if path is None or str(path) == "-" else path
-        if self._path is not None:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._path.write_text("", encoding="utf-8")
-
-    def write(self, record: dict[str, Any]) -> None:
-        line = json.dumps(record, ensure_ascii=False)
-        if self._path is None:
-            print(line, flush=True)
-            return
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(line + "\n")

@@ -6,6 +6,7 @@
 import io
 import sys
 import wave
+from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
@@ -15,20 +16,29 @@ from uniaudio_schemas.errors import UsageError
 from uniaudio.audio.frames import SAMPLE_RATE
 from uniaudio.audio.read import audio_suffixes, read_audio, write_flac_bytes
 from uniaudio.audio.render import to_mono_24k
-from uniaudio.run.request import Audio
+from uniaudio.run.request import Audio, Request
 
 _FULL_SCALE = 32_767
 """Of 16 bits."""
 
 
 def read_clip(clip: Audio) -> np.ndarray:
-    """`[N]` float32 mono at 24 kHz; samples are taken as such."""
-    if isinstance(clip, np.ndarray):
-        return clip
+    """`[N]` float32 mono at 24 kHz; samples are taken as such, also those of a tensor, or of several channels `[C, N]`."""
+    if not isinstance(clip, str | Path):
+        samples = np.asarray(clip)
+        if samples.dtype.kind not in "fiu":
+            raise UsageError(f"`audio` must be a file or samples at 24 kHz, but is of {type(clip).__name__}.")
+        # A copy where it is reversed or read-only, which torch does not take.
+        return np.require(samples, requirements=["C", "W"])
     path = Path(clip)
     if path.is_dir() or path.suffix.lower() not in audio_suffixes():
         raise UsageError(f"{path}: must be an audio file, such as .wav, .flac, .mp3 or .ogg, but is not.")
     return to_mono_24k(read_audio(path))
+
+
+def with_clip_read(request: Request) -> Request:
+    """With its `audio` as samples."""
+    return request if request.audio is None else replace(request, audio=read_clip(request.audio))
 
 
 def write_clip(path: Path, samples: np.ndarray) -> None:
@@ -49,6 +59,8 @@ class ClipWriter:
     def __init__(self, path: Path) -> None:
         self._wav: wave.Wave_write | None = None
         if str(path) == "-":
+            if sys.stdout is None:
+                raise UsageError("`--out` must be a .wav file where standard output is closed, but is -.")
             self._file: IO[bytes] = sys.stdout.buffer
             return
         path.parent.mkdir(parents=True, exist_ok=True)

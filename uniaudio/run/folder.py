@@ -26,6 +26,7 @@ from uniaudio_schemas.store import Store
 from uniaudio.codec.codec import MODEL_CODEC, ReasoningCodec
 from uniaudio.lm import weights
 from uniaudio.lm.config import LMConfig
+from uniaudio.lm.generate import check_vocabulary
 from uniaudio.lm.model import UniAudioLM
 from uniaudio.sequence.vocabulary import Vocabulary
 from uniaudio.text.tokenizer import ByteTokenizer, HuggingFaceTokenizer, TextTokenizer
@@ -73,17 +74,20 @@ def copy_tokenizer(source: Path, folder: Path) -> None:
     """Puts the tokenizer of `source` into a model's folder."""
     (folder / TOKENIZER_FOLDER).mkdir(parents=True, exist_ok=True)
     for name in TOKENIZER_FILES:
-        if (source / name).is_file():
-            shutil.copyfile(source / name, folder / TOKENIZER_FOLDER / name)
+        target = folder / TOKENIZER_FOLDER / name
+        if (source / name).is_file() and (source / name).resolve() != target.resolve():
+            shutil.copyfile(source / name, target)
 
 
 def save_parts(parts: Parts, folder: str | Path) -> None:
-    """Writes a folder that stands alone; the tokenizer, unless it is of bytes, is copied by `copy_tokenizer`."""
+    """Writes a folder that stands alone."""
     path = Path(folder)
     parts.model.save(path)
     (path / weights.VOCABULARY_FILE).write_text(parts.vocabulary.to_json(), encoding="utf-8")
     if parts.codec_fingerprint:
         parts.load_codec().save(path / CODEC_FOLDER)
+    if isinstance(parts.tokenizer, HuggingFaceTokenizer):
+        copy_tokenizer(parts.tokenizer.folder, path)
     write_about(path, parts.tasks, parts.codec_fingerprint)
 
 
@@ -98,10 +102,13 @@ def text_of_folder(folder: Path) -> tuple[TextTokenizer, Vocabulary]:
 
 
 def _from_folder(folder: Path, codec: str | Path | None, tokenizer: str | Path | None) -> Parts:
-    config = weights.read_config(folder)
     vocabulary = _read_vocabulary(folder / weights.VOCABULARY_FILE)
-    if config.vocabulary_fingerprint:
-        vocabulary.require(config.vocabulary_fingerprint, f"{folder / weights.CONFIG_FILE}")
+    try:
+        check_vocabulary(weights.read_config(folder), vocabulary)
+    except FingerprintError as error:
+        raise FingerprintError(
+            f"{folder}: {error} Its files are of several models: import or export it again."
+        ) from error
     about = _read_about(folder / ABOUT_FILE)
     own_tokenizer = folder / TOKENIZER_FOLDER
     return Parts(
@@ -147,7 +154,7 @@ def _from_store(store: Store, manifest: Manifest, codec: str | Path | None, toke
         if codec is not None:
             return _codec_of_folder(Path(codec), row.codec_fingerprint, vocabulary)
         found = codec_of_store(store, row.codec_fingerprint)
-        _check_codec(found, vocabulary, f"{store.root}: codec {row.codec_fingerprint[:8]}")
+        check_codec(found, vocabulary, f"{store.root}: codec {row.codec_fingerprint[:8]}")
         return found
 
     return Parts(
@@ -196,11 +203,11 @@ def _codec_of_folder(folder: Path, fingerprint: str, vocabulary: Vocabulary) -> 
             f"{folder}: the model was trained on codes of codec {fingerprint[:8]}, but this one is "
             f"{codec.fingerprint[:8]}; name the right folder with `--codec`."
         )
-    _check_codec(codec, vocabulary, str(folder))
+    check_codec(codec, vocabulary, str(folder))
     return codec
 
 
-def _check_codec(codec: ReasoningCodec, vocabulary: Vocabulary, where: str) -> None:
+def check_codec(codec: ReasoningCodec, vocabulary: Vocabulary, where: str) -> None:
     """The id ranges of the vocabulary must be the codec's codebooks."""
     for kind in ("reasoning", "reconstruction"):
         num_codes = getattr(vocabulary, f"{kind}_codes")
@@ -219,21 +226,28 @@ def _tokenizer(vocabulary: Vocabulary, folder: str | Path | None) -> TextTokeniz
             f"the model's text tokenizer is {vocabulary.tokenizer_fingerprint[:8]}, but "
             f"{folder or 'the one of bytes'} is {found.fingerprint[:8]}; name its folder with `--tokenizer`."
         )
+    if found.specials != vocabulary.text_specials:
+        raise FingerprintError(
+            f"the special ids of the model's vocabulary must be those of its tokenizer ({found.specials}), but are "
+            f"{vocabulary.text_specials}."
+        )
     return found
 
 
 def _read_about(path: Path) -> dict[str, Any]:
     try:
         about = json.loads(_read(path))
+        if not isinstance(about["tasks"], list):
+            raise TypeError(f"`tasks` is {about['tasks']!r}")
         return {"tasks": [str(name) for name in about["tasks"]], "codec_fingerprint": str(about["codec_fingerprint"])}
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path}: must hold `tasks` and `codec_fingerprint`, but does not ({error}).") from error
 
 
 def _read_vocabulary(path: Path) -> Vocabulary:
     try:
         return Vocabulary.from_json(_read(path))
-    except (json.JSONDecodeError, TypeError, UsageError) as error:
+    except (ValueError, TypeError, UsageError) as error:
         raise DataError(f"{path}: must hold a vocabulary, but does not ({error}).") from error
 
 
@@ -246,6 +260,8 @@ def _read(path: Path) -> str:
 
 def to_device(parts: Parts, device: str, dtype: torch.dtype | None) -> None:
     """Moves the language model; `dtype` None keeps its own."""
+    if str(device).startswith("meta"):
+        raise UsageError("`device` must be one that torch can compute on, but is 'meta'.")
     try:
         parts.model.to(device=torch.device(device), dtype=dtype)
     except (RuntimeError, AssertionError) as error:

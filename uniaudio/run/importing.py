@@ -7,6 +7,7 @@ Writes   what `uniaudio.run.folder` reads
 from pathlib import Path
 
 import torch
+from uniaudio_schemas.errors import UsageError
 
 from uniaudio.codec.codec import ReasoningCodec
 from uniaudio.lm import weights
@@ -14,7 +15,7 @@ from uniaudio.lm.config import LMConfig
 from uniaudio.lm.pretrained import from_llama
 from uniaudio.lm.released.load import import_released
 from uniaudio.lm.released.vocabulary import REASONING_CODES, RECONSTRUCTION_CODES
-from uniaudio.run.folder import CODEC_FOLDER, copy_tokenizer, write_about
+from uniaudio.run.folder import CODEC_FOLDER, check_codec, copy_tokenizer, write_about
 from uniaudio.sequence.vocabulary import Vocabulary
 from uniaudio.tasks import TASKS
 from uniaudio.tasks.sentences import GROUP
@@ -34,8 +35,13 @@ def import_release(
     """A released checkpoint; it knows the tasks that the authors' code has, and few-shot ones: it ends with stage 4."""
     found = HuggingFaceTokenizer.from_folder(tokenizer) if tokenizer else None
     loaded = ReasoningCodec.load(codec) if codec else None
+
+    def check(vocabulary: Vocabulary) -> None:
+        if loaded is not None:
+            check_codec(loaded, vocabulary, str(codec))
+
     config = import_released(
-        checkpoint, llm_config, out, dtype=_dtype(dtype), tokenizer=found, skip_objects=skip_objects
+        checkpoint, llm_config, out, dtype=_dtype(dtype), tokenizer=found, skip_objects=skip_objects, check=check
     )
     _finish(out, tokenizer, loaded, [*(name for name, task in TASKS.items() if task.authors_name), GROUP])
     return config
@@ -52,6 +58,8 @@ def import_llama(
     dtype: str | None = None,
 ) -> LMConfig:
     """A text model as the backbone of a fresh model of `size`; it knows text alone until it is trained."""
+    if out.resolve() == folder.resolve():
+        raise UsageError(f"`--out` must be another folder than the text model's, but is {out}.")
     loaded = ReasoningCodec.load(codec) if codec else None
     own = tokenizer or (folder if (folder / "tokenizer.json").is_file() else None)
     reader: TextTokenizer = HuggingFaceTokenizer.from_folder(own) if own else ByteTokenizer()

@@ -53,6 +53,8 @@ def _files(given: str) -> list[Path]:
     """A file, the audio files below a folder, or what a glob finds; in order of name."""
     from uniaudio.audio.read import audio_suffixes
 
+    if not given:
+        raise UsageError("INPUT must name a file, a folder or a glob, but is empty.")
     path = Path(given)
     if path.is_dir():
         found = sorted(file for file in path.rglob("*") if file.suffix.lower() in audio_suffixes() and file.is_file())

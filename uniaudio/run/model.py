@@ -21,16 +21,17 @@ import torch
 from uniaudio_schemas.errors import UsageError
 from uniaudio_schemas.tokens import Tokens
 
-from uniaudio.audio.frames import RECONSTRUCTION_HOP, SAMPLE_RATE
+from uniaudio.audio.frames import RECONSTRUCTION_HOP
 from uniaudio.audio.loudness import limit_peak
 from uniaudio.codec.codec import Codes, ReasoningCodec
 from uniaudio.lm.answer import Generated
 from uniaudio.lm.generate import Decoding
 from uniaudio.lm.grammar import TEXT
-from uniaudio.lm.sampling import Sampling
 from uniaudio.lm.score import Score, score
 from uniaudio.run.clips import read_clip
 from uniaudio.run.folder import Parts, load_parts, save_parts, to_device
+from uniaudio.run.options import Options as Options
+from uniaudio.run.options import default_sampling
 from uniaudio.run.request import (
     Audio,
     Request,
@@ -46,31 +47,8 @@ from uniaudio.sequence.build import lay_out_segments
 from uniaudio.sequence.layout import Grid, Segment, lay_out
 from uniaudio.tasks import TASKS, Task, find_task
 
-GREEDY = Sampling()
-WARM = Sampling(temperature=0.9, top_k=50)
-"""The authors' values for audio; text answers are greedy (lm.md 6.4)."""
 Progress = Callable[[int, int], None]
 """Is told the answers that are done and the positions written so far."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Options:
-    """How answers are written; the defaults fit every task."""
-
-    sampling: Sampling | None = None
-    """None: greedy for text, temperature 0.9 and the 50 likeliest codes for audio."""
-    max_seconds: float = 30.0
-    """Longest audio segment."""
-    max_text: int = 256
-    """Most text ids of a segment."""
-    decode_steps: int = 10
-    """Steps of the codec's flow."""
-    decode_window_s: float = 0.0
-    """Audio that the codec decodes at once; 0: its own windows (20 s), and its shortest (3.2 s) where audio is streamed."""
-    language: str = "en"
-    """Of the prompt."""
-    wording: int = 0
-    """Decides which of the task's prompts is used and where a long voice clip is cut: never the place in a batch."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,11 +75,6 @@ class Result:
     def finished(self) -> Literal["stop", "length"]:
         """`length` where a segment met its cap."""
         return self.generated.finished
-
-
-def default_sampling(task: Task) -> Sampling:
-    """Of a task that nobody said more about."""
-    return GREEDY if set(plan_of_task(task)) == {TEXT} else WARM
 
 
 class UniAudio:
@@ -156,13 +129,14 @@ class UniAudio:
         requests: Sequence[Request],
         options: Options | None = None,
         on_progress: Progress | None = None,
+        seeds: Sequence[int] | None = None,
     ) -> list[Result]:
-        """The answers to `requests`, written in one batch; row i draws from the seed plus i."""
+        """The answers to `requests`, written in one batch; row i draws from `seeds[i]`, or from the seed plus i."""
         chosen = options or Options()
         found = self._find(task)
         if not requests:
             return []
-        decoding = self._decoding(found, requests, chosen)
+        decoding = self._decoding(found, requests, chosen, seeds)
         written = 0
         for _, piece in decoding.run():
             written += bool(piece.ids)
@@ -227,13 +201,14 @@ class UniAudio:
             raise UsageError(f"`task` must be one that the model was trained on ({known}), but is {task.name}.")
         return task
 
-    def _decoding(self, task: Task, requests: Sequence[Request], options: Options) -> Decoding:
+    def _decoding(
+        self, task: Task, requests: Sequence[Request], options: Options, seeds: Sequence[int] | None = None
+    ) -> Decoding:
         plan = plan_of_task(task)
         sampling = options.sampling or default_sampling(task)
-        max_frames = max(1, int(options.max_seconds * SAMPLE_RATE) // RECONSTRUCTION_HOP)
         prompts = self._prompts(task, requests, options)
-        caps = (max_frames, options.max_text)
-        return Decoding(self.parts.model, prompts, self.parts.vocabulary, plan, caps, sampling, None)
+        caps = (options.max_frames, options.max_text)
+        return Decoding(self.parts.model, prompts, self.parts.vocabulary, plan, caps, sampling, seeds)
 
     def _prompts(self, task: Task, requests: Sequence[Request], options: Options) -> list[Grid]:
         """Each request on the grid; all their clips are encoded together."""

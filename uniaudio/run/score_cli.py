@@ -8,13 +8,14 @@ Log likelihoods are in nats and of the whole answer: its opening tag, its text a
 """
 
 import argparse
-import json
+import sys
 from typing import Any
 
-from uniaudio_schemas.errors import UsageError
+from uniaudio_schemas.errors import UniaudioError, UsageError
 
 from uniaudio.run.arguments import add_model_options, model_path
 from uniaudio.run.inputs import add_input_options, requests_of
+from uniaudio.run.jsonlines import JsonLines
 
 
 def add_command(commands: Any) -> None:
@@ -31,6 +32,7 @@ def add_command(commands: Any) -> None:
 
 
 def _score(options: argparse.Namespace) -> int:
+    from uniaudio.run.clips import with_clip_read
     from uniaudio.run.model import Options, UniAudio
     from uniaudio.tasks import find_task
 
@@ -41,14 +43,24 @@ def _score(options: argparse.Namespace) -> int:
     model = UniAudio.from_pretrained(
         model_path(options), codec=options.codec, tokenizer=options.tokenizer, device=options.device
     )
+    lines = JsonLines(None)
+    num_broken = 0
     for request in requests:
-        scores = model.score(task.name, options.choice, request, Options(language=options.language))
+        record: dict[str, Any] = {"input": request.name, "task": task.name}
+        try:
+            read = with_clip_read(request)
+        except UniaudioError as error:
+            if len(requests) == 1:
+                raise
+            num_broken += 1
+            print(f"uniaudio: {error}", file=sys.stderr)
+            lines.write({**record, "error": str(error)})
+            continue
+        scores = model.score(task.name, options.choice, read, Options(language=options.language))
         choices = [
             {"text": text, "log_likelihood": round(one.log_likelihood, 6), "tokens": one.num_text}
             for text, one in zip(options.choice, scores, strict=True)
         ]
         rank = [one.log_likelihood / (one.num_text if options.per_token else 1) for one in scores]
-        record = {"input": request.name, "task": task.name, "choices": choices}
-        record["best"] = options.choice[rank.index(max(rank))]
-        print(json.dumps(record, ensure_ascii=False), flush=True)
-    return 0
+        lines.write({**record, "choices": choices, "best": options.choice[rank.index(max(rank))]})
+    return 2 if num_broken else 0

@@ -200,6 +200,10 @@ class Vocabulary:
                 f"a vocabulary must have exactly the fields {sorted(names)}, "
                 f"but differs in {sorted(names ^ set(values))}."
             )
+        for name, value in values.items():
+            wanted = {"text_specials": dict, "tokenizer_fingerprint": str}.get(name, int)
+            if type(value) is not wanted:
+                raise UsageError(f"`{name}` of a vocabulary must be of type {wanted.__name__}, but is {value!r}.")
         return cls(**values)
 
     def require(self, fingerprint: str, what: str) -> None:

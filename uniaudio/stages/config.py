@@ -1,5 +1,6 @@
 """What a stage of the language model is: which modules learn, from which mixture, for how long, with which loss."""
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -97,6 +98,17 @@ class StageConfig:
         for name in ("num_steps", "context", "num_rows", "micro_rows", "num_threads", "checkpoint_every", "log_every"):
             if getattr(self, name) < 1:
                 raise UsageError(f"`{name}` must be 1 or more, but is {getattr(self, name)}.")
+        for name, value in (
+            ("learning_rate", self.learning_rate),
+            ("text_weight", self.text_weight),
+            ("audio_weight", self.audio_weight),
+            *(("stream_weights", weight) for weight in self.stream_weights),
+        ):
+            # A step whose loss is no number is skipped: such a stage would end without having learned.
+            if not 0 <= value < math.inf:
+                raise UsageError(f"`{name}` must be 0 or more, but is {value}.")
+        if not 0 <= self.condition_dropout <= 1:
+            raise UsageError(f"`condition_dropout` must lie in 0 … 1, but is {self.condition_dropout}.")
         if self.distillation_weight < 0 or (self.distillation_weight and "understanding_expert" not in self.trains):
             raise UsageError(
                 "`distillation_weight` must be 0 or more, and 0 where the understanding expert does not learn, "

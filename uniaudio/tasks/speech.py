@@ -55,6 +55,7 @@ SPEECH_TASKS = (
         name="speech_to_text",
         authors_name="speech_s2t",
         order=(*audio("question"), text("answer", loss=True)),
+        metrics=("unigram_f1", "rouge_l"),
     ),
     Task(
         name="speech_to_speech",

@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 from typing import Protocol
 
-from uniaudio_schemas.errors import UsageError
+from uniaudio_schemas.errors import DataError, UsageError
 from uniaudio_schemas.fingerprint import hash_file, hash_json, short
 
 SPECIALS = (
@@ -84,14 +84,24 @@ class HuggingFaceTokenizer:
             raise UsageError(
                 "this text tokenizer needs the package `tokenizers`: pip install 'uniaudio[encoders]'."
             ) from error
-        path = Path(folder) / "tokenizer.json"
+        self.folder = Path(folder)
+        path = self.folder / "tokenizer.json"
         if not path.is_file():
             raise UsageError(f"`folder` must hold a tokenizer.json, but {folder} does not.")
-        self._tokenizer = Tokenizer.from_file(str(path))
-        # Text of a corpus may spell a special token; it must stay text.
+        try:
+            self._tokenizer = Tokenizer.from_file(str(path))
+            named, renamed = _named_specials(self.folder), _renamed_tokens(self.folder)
+        except Exception as error:  # `tokenizers` raises nothing narrower
+            raise DataError(f"{folder}: must hold a tokenizer, but cannot be read as such ({error}).") from error
+        # Text of a corpus may spell a special token; it must stay text. And all of it is read, whatever the file says.
         self._tokenizer.encode_special_tokens = True
-        self.specials = self._find_specials(_named_specials(Path(folder)), _renamed_tokens(Path(folder)))
-        self.num_ids = max(self._tokenizer.get_vocab_size(), *(token + 1 for token in self.specials.values()))
+        self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
+        self.specials = self._find_specials(named, renamed)
+        ids = list(self._tokenizer.get_vocab(with_added_tokens=True).values())
+        if len(set(ids)) < len(ids):
+            raise DataError(f"{path}: ids must follow each other without a gap, for specials come behind them.")
+        self.num_ids = max(*ids, *self.specials.values()) + 1
         self.fingerprint = short(hash_json([hash_file(path), self.specials]))
 
     @classmethod
@@ -109,6 +119,10 @@ class HuggingFaceTokenizer:
                 found[name] = given[0]
                 continue
             spellings = [named[name]] if name in named else [text for text in SPELLINGS[name] if text not in taken]
+            if not spellings:
+                raise DataError(
+                    f"`bos` and `eos` must be tokens of their own, but one of them is {SPELLINGS[name][0]}."
+                )
             known = [spelling for spelling in spellings if self._tokenizer.token_to_id(spelling) is not None]
             chosen = known[0] if known else spellings[0]
             if not known:
@@ -121,7 +135,9 @@ class HuggingFaceTokenizer:
 
     def encode(self, text: str) -> list[int]:
         special = set(self.specials.values())
-        ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
+        # A command line hands over bytes that are no text as surrogates, which no tokenizer takes.
+        plain = text.encode("utf-8", errors="replace").decode("utf-8")
+        ids: list[int] = self._tokenizer.encode(plain, add_special_tokens=False).ids
         return [token for token in ids if token not in special]
 
     def decode(self, ids: list[int]) -> str:
@@ -138,7 +154,7 @@ def _named_specials(folder: Path) -> dict[str, str]:
     config = json.loads(path.read_text(encoding="utf-8"))
     found = {name: config.get(f"{name}_token") for name in ("bos", "eos")}
     contents = {name: value.get("content") if isinstance(value, dict) else value for name, value in found.items()}
-    return {name: value for name, value in contents.items() if isinstance(value, str)}
+    return {name: value for name, value in contents.items() if isinstance(value, str) and value}
 
 
 def _renamed_tokens(folder: Path) -> dict[str, int]:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
-from uniaudio_schemas.errors import FingerprintError, UsageError
+from uniaudio_schemas.errors import DataError, FingerprintError, UsageError
 
 from uniaudio.lm.answer import Generated
 from uniaudio.lm.config import LMConfig
@@ -233,6 +233,28 @@ def test_scores_are_the_log_likelihoods_of_a_plain_forward(model: UniAudioLM, ma
         expected += model.audio_logits(before[audio], codes[..., 0]).log_softmax(-1).gather(-1, codes).sum()
         assert rated.log_likelihood == pytest.approx(float(expected), abs=1e-3)
         assert (rated.num_text, rated.num_frames) == (int(text.sum()), int(audio.sum()))
+
+
+def test_a_model_that_overflows_says_so(model: UniAudioLM, prompts: list[SimpleNamespace]) -> None:
+    half = UniAudioLM(model.config).half()
+    with torch.no_grad():
+        half.backbone.norm.weight.fill_(6e4)
+        half.generation_expert.stack.norm.weight.fill_(6e4)
+    for mode in ("text", "audio"):
+        with pytest.raises(DataError, match=r"overflows in torch\.float16"):
+            generate(half, prompts, vocabulary=VOCABULARY, mode=mode)
+
+
+def test_logits_that_are_no_numbers_never_become_a_frame(
+    model: UniAudioLM, prompts: list[SimpleNamespace], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def logits(_sampler: FrameSampler, hidden_ND: Tensor, _codebook: int, _cache: object) -> Tensor:
+        return torch.full((len(hidden_ND), VOCABULARY.audio_size), torch.nan)
+
+    monkeypatch.setattr(FrameSampler, "_logits", logits)
+    hot = Sampling(temperature=1.0)
+    with pytest.raises(DataError, match="but overflows"):
+        generate(model, prompts, vocabulary=VOCABULARY, mode="reconstruction", sampling=hot)
 
 
 def test_wrong_requests_are_named(model: UniAudioLM, prompts: list[SimpleNamespace], make_row: MakeRow) -> None:

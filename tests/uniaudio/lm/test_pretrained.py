@@ -1,12 +1,14 @@
 """A LLaMA folder as the backbone: logits equal to the library that wrote it."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from uniaudio_schemas.errors import DataError, UsageError
 
 from uniaudio.audio.torchaudio_cpu import import_torchaudio
@@ -83,6 +85,55 @@ def test_a_smaller_text_vocabulary_is_refused(tmp_path: Path, tiny_config: LMCon
     write_llama(tmp_path, DEFAULT, tied=True)
     with pytest.raises(UsageError, match="must hold the 99 ids"):
         built(tmp_path, replace(tiny_config, text_size=98))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"architectures": None}, "must describe a LlamaForCausalLM"),
+        ({"hidden_act": "gelu"}, "`hidden_act` must be silu, but is gelu"),
+        ({"partial_rotary_factor": 0.5}, "`partial_rotary_factor` must be 1, but is 0.5"),
+        ({"num_hidden_layers": "3"}, "`num_layers` must be a whole number"),
+        ({"num_attention_heads": 0}, "must be a whole number of 1 or more|division"),
+        ({"num_key_value_heads": 3}, "config.json: `num_heads` must be a multiple"),
+        ({"rms_norm_eps": None}, "`norm_eps` must be a number above 0, but is None"),
+        ({"rope_parameters": {"rope_type": "llama3"}}, "config.json: `factor` is missing"),
+        ({"rope_parameters": "default"}, "config.json: "),
+        ({"vocab_size": 98}, r"embed_tokens.weight must be \[98, 32\], but is \[99, 32\]"),
+        ({"tie_word_embeddings": True}, "lm_head.weight must be model.embed_tokens.weight"),
+        ({"num_hidden_layers": 4}, "model.layers.3.input_layernorm.weight is missing"),
+        ({"num_key_value_heads": 4}, r"self_attn.k_proj.weight must be \[32, 32\], but is \[16, 32\]"),
+    ],
+)
+def test_a_config_that_is_not_of_the_weights_is_named(
+    tmp_path: Path, tiny_config: LMConfig, change: dict[str, Any], message: str
+) -> None:
+    write_llama(tmp_path, DEFAULT, tied=False)
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(DataError, match=message):
+        built(tmp_path, tiny_config)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda s: s.pop("lm_head.weight"), "lm_head.weight is missing"),
+        (lambda s: s["model.norm.weight"].fill_(torch.nan), "model.norm.weight must hold numbers, but holds NaN"),
+        (lambda s: s["lm_head.weight"][0].fill_(torch.inf), "lm_head.weight must hold numbers, but holds NaN or inf"),
+        (lambda s: s.update({"model.layers.0.self_attn.q_proj.weight": torch.ones(4)}), r"\[32, 32\], but is \[4\]"),
+        (lambda s: s.update({"model.extra": torch.ones(1)}), "model.extra is left over"),
+    ],
+)
+def test_weights_that_do_not_fit_are_named_as_in_their_file(
+    tmp_path: Path, tiny_config: LMConfig, change: Callable[[dict[str, torch.Tensor]], object], message: str
+) -> None:
+    write_llama(tmp_path, DEFAULT, tied=False)
+    state = load_file(tmp_path / "model.safetensors")
+    change(state)
+    save_file(state, tmp_path / "model.safetensors")
+    with pytest.raises(DataError, match=message):
+        built(tmp_path, tiny_config)
 
 
 def test_another_architecture_is_refused(tmp_path: Path, tiny_config: LMConfig) -> None:

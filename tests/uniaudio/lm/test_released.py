@@ -12,11 +12,19 @@ from uniaudio_schemas.errors import DataError
 
 from uniaudio.lm.config import LMConfig, StackConfig
 from uniaudio.lm.model import UniAudioLM
-from uniaudio.lm.released.load import config_of, import_released, read_checkpoint, reorder_interleaved_qkv, to_our_names
+from uniaudio.lm.released.load import (
+    config_of,
+    import_released,
+    our_name,
+    read_checkpoint,
+    released_name,
+    reorder_interleaved_qkv,
+    to_our_names,
+)
 from uniaudio.lm.released.vocabulary import read_llm_config
 from uniaudio.sequence.vocabulary import Vocabulary
 
-HEAD_SIZES = {"head_size": 16, "local_head_size": 16}
+HEAD_SIZES = {"head_sizes": (16, 16)}
 LLM_CONFIG = """!!python/object:argparse.Namespace
 parallel_number: 9
 audio_reason_card: 40
@@ -102,7 +110,10 @@ def test_a_bfloat16_checkpoint_is_read_as_any_dtype(state: dict[str, Tensor], ll
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda s: s.pop("decoder.transformer.h.1.mlp.proj.weight"), "layers.1.mlp.down.weight is missing"),
+        (
+            lambda s: s.pop("decoder.transformer.h.1.mlp.proj.weight"),
+            r"decoder\.transformer\.h\.1\.mlp\.proj\.weight is missing",
+        ),
         (lambda s: s.update({"semantic_head.weight": torch.ones(1)}), "semantic_head.weight is left over"),
         (
             lambda s: s.update({"projection.weight": torch.ones(64, 95)}),
@@ -113,6 +124,27 @@ def test_a_bfloat16_checkpoint_is_read_as_any_dtype(state: dict[str, Tensor], ll
             "8 x 112 rows, the ids of audio_head, but has 9",
         ),
         (lambda s: s.pop("audio_head"), "audio_head is missing"),
+        (
+            lambda s: s.update({"audio_head": torch.ones(3)}),
+            r"audio_head must have 3 axes, none of them empty, but is \[3\]",
+        ),
+        (lambda s: s.pop("backbone.transformer.h.0.attn.qkv.weight"), "h.0.attn.qkv.weight is missing"),
+        (
+            lambda s: s.update({"module.projection.weight": s["projection.weight"] + 1}),
+            "projection.weight is there twice, with and without `module.`",
+        ),
+        (lambda s: s["projection.weight"][3].fill_(torch.nan), "projection.weight must hold numbers, but holds NaN"),
+        (lambda s: s["audio_head"][0, 1].fill_(torch.inf), "audio_head must hold numbers, but holds NaN or infinity"),
+        (
+            lambda s: s.update({"projection.weight": s["projection.weight"].int()}),
+            "but holds torch.strided torch.int32",
+        ),
+        (
+            lambda s: s.update(
+                {"backbone.transformer.h.1.attn.attn.weight": s.pop("backbone.transformer.h.1.attn.qkv.weight")[1:]}
+            ),
+            r"h.1.attn.attn.weight must have 160 rows, but is \[159, 96\]",
+        ),
     ],
 )
 def test_a_key_that_does_not_fit_is_named(
@@ -155,6 +187,17 @@ class _Sizes:
     text_size, audio_size, num_codebooks, fingerprint = 128_256, 12_300, 8, ""
 
 
+def test_a_config_that_names_another_released_model_is_refused(parity_folder: Path) -> None:
+    shapes = json.loads((parity_folder / "state_dict_3b_shapes.json").read_text())
+    with pytest.raises(DataError, match=r"backbone is 3072 wide and so must have heads of 128, but .* says 64"):
+        config_of({name: tuple(shape) for name, shape in shapes.items()}, parity_folder, 64, 64)
+
+
+def test_every_name_of_ours_leads_back_to_theirs(parity_folder: Path) -> None:
+    for name in json.loads((parity_folder / "state_dict_3b_shapes.json").read_text()):
+        assert released_name(our_name(name) or "") == name
+
+
 def test_reordering_inverts_interleaving() -> None:
     stack = StackConfig(num_layers=1, width=3, num_heads=6, num_kv_heads=2, head_size=4, mlp_width=1)
     weight = torch.arange(40.0 * 3).reshape(40, 3)
@@ -172,6 +215,7 @@ def test_the_yaml_of_a_namespace_is_read_as_plain_fields(llm_config: Path) -> No
         ("parallel_number: 9", "parallel_number: 4", "must be 9, but is 4"),
         ("reason_bos: 36\n", "", "`reason_bos` must be a whole number, but is None"),
         ("reason_bos: 36", "reason_bos: 37", "must be distinct"),
+        ("reason_bos: 36", "reason_bos: true", "`reason_bos` must be a whole number, but is True"),
         ("llm_name: meta-llama/Llama-3.2-3B", "llm_name: other", "`llm_name` must be one of"),
     ],
 )

@@ -2,6 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from uniaudio.metrics.accuracy import accuracy
 from uniaudio.metrics.caption import rouge_l, unigram_f1
 from uniaudio.metrics.text import normalize_text
 from uniaudio.metrics.wer import (
@@ -73,6 +74,11 @@ def test_an_empty_answer_scores_exactly_one() -> None:
 def test_there_is_no_rate_without_a_reference() -> None:
     assert word_error_rate([]) is None
     assert word_error_rate([("", "noise"), ("...", "")]) is None
+
+
+def test_a_label_is_right_whatever_its_case_and_punctuation() -> None:
+    assert accuracy([("Happy.", "happy"), ("sad", "angry"), ("sad", "")]) == pytest.approx(1 / 3)
+    assert accuracy([]) is None
 
 
 def test_unigrams_ignore_order_and_rouge_does_not() -> None:

@@ -40,6 +40,20 @@ def test_folder_and_glob_give_one_line_of_json_an_input_in_any_batch(
     assert [json.loads(line) for line in path.read_text().splitlines()] == lines
 
 
+def test_inputs_may_stand_on_either_side_of_options(
+    model_folder: Path, clip_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clips = [clip_folder / f"{number}.wav" for number in range(3)]
+    assert run("asr", *clips, "--model", model_folder) == 0
+    expected = capsys.readouterr().out
+    assert run("asr", clips[0], "--batch", 3, clips[1], "--model", model_folder, clips[2]) == 0
+    assert capsys.readouterr().out == expected
+    for unknown in (["--wrong"], [clips[0], "--model", model_folder, clips[1], "--wrong"]):
+        with pytest.raises(SystemExit):
+            run("asr", *unknown)
+        assert "unrecognized arguments" in capsys.readouterr().err
+
+
 def test_speech_is_written_to_the_file_asked_for(model_folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "new" / "hello.wav"
     assert run("tts", "--text", "hello", "--out", out, "--model", model_folder) == 0
@@ -140,6 +154,15 @@ def test_the_table_lists_every_task_with_its_aliases(capsys: pytest.CaptureFixtu
         (["tts", "--text", "hi", "--out", "x.wav", "--window-seconds", "1"], "(--window-seconds) must be 3.2 or more"),
         (["separate", "{clips}/0.wav", "--stream", "--out", "-"], "must write one text or one clip to be streamed"),
         (["asr", "{clips}", "--stream"], "`--stream` must be used with one input"),
+        (["asr", ""], "INPUT must name a file, a folder or a glob, but is empty"),
+        (["asr", "{clips}/0.wav", "--out", "x.wav"], "must be given where audio is written, but asr writes none"),
+        (["asr", "{clips}/0.wav", "--temperature", "nan"], "`temperature` must be 0 or lie in"),
+        (["asr", "{clips}/0.wav", "--group", "text:temperature=inf"], "`temperature` must be 0 or lie in"),
+        (["asr", "{clips}/0.wav", "--guidance", "inf"], "(--guidance) must lie in"),
+        (["asr", "{clips}/0.wav", "--repetition-penalty", "nan"], "`repetition_penalty` must lie in 1"),
+        (["asr", "{clips}/0.wav", "--seed", str(10**23)], "`seed` must lie within"),
+        (["asr", "{clips}/0.wav", "--device", "meta"], "`device` must be one that torch can compute on"),
+        (["tts", "--text", "hi", "--out", "x.wav", "--window-seconds", "nan"], "`decode_window_s` must be 0 or more"),
     ],
 )  # fmt: skip
 def test_a_mistake_ends_in_one_line_that_names_it_and_exit_code_2(

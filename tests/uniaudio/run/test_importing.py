@@ -65,6 +65,52 @@ def test_a_text_model_becomes_a_model_that_continues_text(
     assert model.score("text", ["a", "b"], Request(text="Once"))[0].num_text == 2
 
 
+def test_a_model_with_a_tokenizer_of_its_own_is_exported_with_it(llama: tuple[Path, Any], tmp_path: Path) -> None:
+    words = pytest.importorskip("tokenizers")
+    source = Path(shutil.copytree(llama[0], tmp_path / "llama"))
+    words.Tokenizer(words.models.WordLevel({"[UNK]": 0, "once": 1}, unk_token="[UNK]")).save(
+        str(source / "tokenizer.json")
+    )
+    assert main(["lm", "import", str(source), "--out", str(tmp_path / "out"), "--size", "debug"]) == 0
+    assert main(["lm", "export", str(tmp_path / "out"), "--out", str(tmp_path / "again")]) == 0
+    texts = [
+        UniAudio.from_pretrained(tmp_path / name).run("text", text="once", options=Options(max_text=5)).text
+        for name in ("out", "again")
+    ]
+    assert texts[0] == texts[1]
+
+
+def test_a_text_model_is_never_written_over(
+    llama: tuple[Path, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = Path(shutil.copytree(llama[0], tmp_path / "llama"))
+    assert main(["lm", "import", str(source), "--out", f"{tmp_path}/other/../llama", "--size", "debug"]) == 2
+    assert "must be another folder than the text model's" in capsys.readouterr().err
+    assert (source / "config.json").read_bytes() == (llama[0] / "config.json").read_bytes()
+
+
+def test_a_codec_of_other_codes_is_refused_before_anything_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "llm_config.yaml").write_text(LLM_CONFIG.replace("reason_bos: 64", "reason_bos: 3"))
+    torch.save({"model": released_state()}, tmp_path / "a.checkpoint")
+    tiny_codec().save(tmp_path / "codec")
+    given = ["a.checkpoint", "--config", "llm_config.yaml", "--codec", "codec", "--out", "out"]
+    arguments = [word if word.startswith("--") else str(tmp_path / word) for word in given]
+    assert main(["lm", "import", *arguments]) == 2
+    assert "reasoning codes, but the codec has" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_checkpoint_that_ends_too_soon_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "llm_config.yaml").write_text(LLM_CONFIG)
+    torch.save({"model": released_state()}, tmp_path / "a.checkpoint")
+    (tmp_path / "a.checkpoint").write_bytes((tmp_path / "a.checkpoint").read_bytes()[:5000])
+    arguments = [tmp_path / "a.checkpoint", "--config", tmp_path / "llm_config.yaml", "--out", tmp_path / "out"]
+    assert main(["lm", "import", *map(str, arguments)]) == 2
+    assert "cannot be read as such" in capsys.readouterr().err
+
+
 def test_a_checkpoint_of_a_store_or_folder_is_exported_whole(model_folder: Path, tmp_path: Path) -> None:
     assert main(["lm", "export", str(model_folder), "--out", str(tmp_path / "out")]) == 0
     shutil.copytree(tmp_path / "out", tmp_path / "moved")
@@ -185,7 +231,7 @@ def test_a_checkpoint_that_calls_the_system_is_refused_whatever_is_asked(tmp_pat
         (["gone", "--out", "out"], "gone: no such file or folder"),
         (["{folder}", "--out", "out", "--config", "x.yaml"], "must be given with a checkpoint FILE"),
         (["{file}", "--out", "out"], "`--config` must be the llm_config.yaml"),
-        (["{folder}", "--out", "out"], "config.json: must hold `vocab_size`"),
+        (["{folder}", "--out", "out"], "config.json: cannot be read"),
     ],
 )
 def test_a_wrong_import_ends_in_one_line(

@@ -180,7 +180,7 @@ def test_a_vocabulary_that_is_not_the_weights_is_refused(parts: Parts, tmp_path:
     save_parts(parts, tmp_path)
     other = replace(parts.vocabulary, reasoning_pad=parts.vocabulary.reasoning_codes + 2)
     (tmp_path / "vocabulary.json").write_text(other.to_json())
-    with pytest.raises(FingerprintError, match="must be made with vocabulary"):
+    with pytest.raises(FingerprintError, match="Its files are of several models"):
         load_parts(tmp_path)
 
 

@@ -130,3 +130,18 @@ def test_a_pretrained_backbone_learns_at_the_authors_rate_and_debug_stages_all_a
         assert stage3_pretraining(size).learning_rate == 2e-4
         assert stage4_sentences(size).learning_rate == 5e-5
     assert {stage_config(name, "debug").learning_rate for name in STAGES} == {2e-3, 2e-3 / 4}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"learning_rate": float("nan")},
+        {"text_weight": -1.0},
+        {"audio_weight": float("inf")},
+        {"stream_weights": (1.0,) * 7 + (float("nan"),)},
+        {"condition_dropout": 1.1},
+    ],
+)
+def test_numbers_that_would_train_nothing_are_refused(change: dict[str, float]) -> None:
+    with pytest.raises(UsageError, match=f"`{next(iter(change))}` must"):
+        replace(stage_config("stage3"), **change)

@@ -11,11 +11,34 @@ from uniaudio_schemas.errors import UsageError
 from uniaudio_schemas.instructions import Instruction, Recipe
 from uniaudio_schemas.record import from_table, to_table
 
+from uniaudio.metrics.table import find_metric
 from uniaudio.tasks import TASKS
 from uniaudio.tasks.prompts import choose_prompt
 from uniaudio.tasks.speech import SPEECH_TASKS
 from uniaudio.tasks.task import Task, audio, repeated, text
 
+AUTHORS = {
+    "text_only": "*T",
+    "audio_only": "*R *S",
+    "ASR Yue_ASR D_ASR": "P R S *transcription:T",
+    "lyric_recognition": "P R S *lyric:T",
+    "audio_caption music_caption": "P R S *caption:T",
+    "TTS Yue_TTS": "P transcription:T *R *S",
+    "TTA TTM": "P caption:T *R *S",
+    "LTS": "P lyric:T *R *S",
+    "InstructTTS": "P caption:T transcription:T *R *S",
+    "prompt_instruct_tts": "P A caption:T transcription:T *R *S",
+    "reason_to_semantic": "P R *S",
+    "semantic_to_reason": "P S *R",
+    "semantic_copy": "P R S *S",
+    "reason_copy": "P R S *R",
+    "speech_edit": "P T R S *R *S",
+    "speech_denoise speech_s2s": "P R S *R *S",
+    "speech_ss music_ss": "P R S *R *S *R *S",
+    "speech_s2t": "P R S *T",
+    "audio_understanding": "P T R S *T",
+}
+"""The table of the specification of the language model, 4.2: P prompt, R S codes, A audio prompt, T text, * with loss."""
 NEVER_REGISTERED = {"speech_sound_generation", "pretraining_prompt_song_generation"}
 CHINESE = re.compile("[\u4e00-\u9fff]")
 RECIPE = Recipe(clip_id="mixed", operation="mix", parents=["a", "b"], parameters="{}", seed=0, num_samples=9600)
@@ -50,6 +73,29 @@ def test_a_task_has_five_english_prompts_and_no_wording_twice(task: Task) -> Non
 def test_a_task_on_speech_has_five_chinese_prompts(task: Task) -> None:
     assert len(task.prompts["zh"]) >= 5
     assert all(CHINESE.search(wording) for wording in task.prompts["zh"])
+
+
+@pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
+def test_a_task_is_judged_by_metrics_that_exist(task: Task) -> None:
+    assert task.metrics
+    assert all(callable(find_metric(name)) for name in task.metrics)
+
+
+def test_the_26_formats_of_the_authors_have_their_order() -> None:
+    kinds = {"reasoning": "R", "reconstruction": "S", "text": "T", "audio_prompt": "A"}
+    found = {
+        task.authors_name: " ".join(
+            ("P " if task.has_prompt and slot is task.order[0] else "")
+            + ("*" if slot.loss else "")
+            + (f"{slot.wrapper}:" if slot.wrapper else "")
+            + kinds[slot.kind]
+            for slot in task.order
+        )
+        for task in TASKS.values()
+    }
+    for names, order in AUTHORS.items():
+        assert {name: found.get(name) for name in names.split()} == dict.fromkeys(names.split(), order)
+    assert sum(len(names.split()) for names in AUTHORS) == 26
 
 
 def test_every_file_of_prompts_belongs_to_a_task() -> None:

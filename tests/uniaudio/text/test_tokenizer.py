@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from uniaudio_schemas.errors import UsageError
+from uniaudio_schemas.errors import DataError, UsageError
 
 from uniaudio.sequence.vocabulary import Vocabulary
 from uniaudio.text.tokenizer import SPECIALS, ByteTokenizer, HuggingFaceTokenizer
@@ -79,6 +79,46 @@ def test_the_fingerprint_knows_the_specials(tmp_path: Path) -> None:
     a = HuggingFaceTokenizer.from_folder(write_tokenizer(tmp_path / "a", "<s>"))
     b = HuggingFaceTokenizer.from_folder(write_tokenizer(tmp_path / "b", "<|begin_of_text|>"))
     assert a.fingerprint != b.fingerprint
+
+
+def test_text_is_read_whole_whatever_length_the_file_was_made_for(tmp_path: Path) -> None:
+    folder = write_tokenizer(tmp_path)
+    made = pytest.importorskip("tokenizers").Tokenizer.from_file(str(folder / "tokenizer.json"))
+    made.enable_truncation(2)
+    made.enable_padding(length=9)
+    made.save(str(folder / "tokenizer.json"))
+    assert HuggingFaceTokenizer.from_folder(folder).encode("hello world hello") == [1, 2, 1]
+
+
+def test_bytes_that_are_no_text_are_read_as_unknown(tmp_path: Path) -> None:
+    assert HuggingFaceTokenizer.from_folder(write_tokenizer(tmp_path)).encode("hello \udcff") == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"tokenizer.json": "{}"}, "must hold a tokenizer, but cannot be read as such"),
+        ({"tokenizer_config.json": "{"}, "must hold a tokenizer, but cannot be read as such"),
+        (
+            {"tokenizer_config.json": '{"eos_token": "<lyric>"}'},
+            "must be tokens of their own, but one of them is <lyric>",
+        ),
+    ],
+)
+def test_a_broken_tokenizer_is_named(tmp_path: Path, change: dict[str, str], message: str) -> None:
+    folder = write_tokenizer(tmp_path, "<lyric>")
+    for name, text in change.items():
+        (folder / name).write_text(text)
+    with pytest.raises(DataError, match=message):
+        HuggingFaceTokenizer.from_folder(folder)
+
+
+def test_a_special_that_would_share_an_id_with_a_word_is_refused(tmp_path: Path) -> None:
+    folder = write_tokenizer(tmp_path)
+    file = folder / "tokenizer.json"
+    file.write_text(file.read_text().replace('"/":6', '"/":8').replace('"/": 6', '"/": 8'))
+    with pytest.raises(DataError, match="ids must follow each other without a gap"):
+        HuggingFaceTokenizer.from_folder(folder)
 
 
 def test_a_folder_without_a_tokenizer_is_named(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def foreign_names(path: Path) -> list[str]:
     """`module.name` of every class or function that reading the file would need beyond tensors and containers."""
     try:
         names = torch.serialization.get_unsafe_globals_in_checkpoint(str(path))
-    except (ValueError, RuntimeError, pickle.UnpicklingError):
+    except (ValueError, RuntimeError, OSError, pickle.UnpicklingError):
         return []
     return sorted(names)
 
@@ -63,7 +63,7 @@ def load_safely(path: Path, *, skip_objects: bool = False) -> Any:
     try:
         with torch.serialization.safe_globals(stand_ins):
             return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
         raise DataError(
             f"{path}: must hold tensors and plain containers, but cannot be read as such{_why(error)}"
         ) from error

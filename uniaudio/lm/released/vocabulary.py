@@ -54,6 +54,8 @@ def read_llm_config(path: Path) -> dict[str, Any]:
         raise DataError(f"{path}: cannot be read ({error.strerror}).") from error
     except yaml.YAMLError as error:
         raise DataError(f"{path}: not YAML ({str(error).splitlines()[0]}).") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not text ({error}).") from error
     if not isinstance(fields, dict):
         raise DataError(f"{path}: must hold a mapping, but holds {type(fields).__name__}.")
     return fields
@@ -81,7 +83,7 @@ def released_vocabulary(
 
 
 def _check_fields(fields: dict[str, Any], config: LMConfig, path: Path) -> None:
-    if missing := [name for name in REQUIRED if not isinstance(fields.get(name), int)]:
+    if missing := [name for name in REQUIRED if type(fields.get(name)) is not int]:
         raise DataError(f"{path}: `{missing[0]}` must be a whole number, but is {fields.get(missing[0])!r}.")
     if fields["parallel_number"] != NUM_STREAMS:
         raise DataError(f"{path}: `parallel_number` must be {NUM_STREAMS}, but is {fields['parallel_number']}.")

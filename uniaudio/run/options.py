@@ -1,0 +1,59 @@
+"""How answers are written.
+
+Options(max_seconds=3, sampling=Sampling(temperature=0.9, top_k=50, seed=7))
+"""
+
+import math
+from dataclasses import dataclass
+
+from uniaudio_schemas.errors import UsageError
+
+from uniaudio.audio.frames import RECONSTRUCTION_HOP, SAMPLE_RATE
+from uniaudio.lm.grammar import TEXT
+from uniaudio.lm.sampling import Sampling
+from uniaudio.run.request import plan_of_task
+from uniaudio.tasks.task import Task
+
+GREEDY = Sampling()
+WARM = Sampling(temperature=0.9, top_k=50)
+"""The authors' values for audio; text answers are greedy (lm.md 6.4)."""
+LONGEST_S, MOST_TEXT = 86_400, 1_000_000
+"""A day and about ten novels: nobody means more, and no machine holds the cache for it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Options:
+    """The defaults fit every task."""
+
+    sampling: Sampling | None = None
+    """None: greedy for text, temperature 0.9 and the 50 likeliest codes for audio."""
+    max_seconds: float = 30.0
+    """Longest audio segment."""
+    max_text: int = 256
+    """Most text ids of a segment."""
+    decode_steps: int = 10
+    """Steps of the codec's flow."""
+    decode_window_s: float = 0.0
+    """Audio that the codec decodes at once; 0: its own windows (20 s), and its shortest (3.2 s) where audio is streamed."""
+    language: str = "en"
+    """Of the prompt."""
+    wording: int = 0
+    """Decides which of the task's prompts is used and where a long voice clip is cut: never the place in a batch."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.max_seconds <= LONGEST_S:
+            raise UsageError(f"`max_seconds` must be above 0 and at most {LONGEST_S}, but is {self.max_seconds}.")
+        if not 1 <= self.max_text <= MOST_TEXT:
+            raise UsageError(f"`max_text` must lie in 1 … {MOST_TEXT}, but is {self.max_text}.")
+        if not 0 <= self.decode_window_s < math.inf:
+            raise UsageError(f"`decode_window_s` must be 0 or more seconds, but is {self.decode_window_s}.")
+
+    @property
+    def max_frames(self) -> int:
+        """Reconstruction frames of the longest audio segment."""
+        return max(1, int(self.max_seconds * SAMPLE_RATE) // RECONSTRUCTION_HOP)
+
+
+def default_sampling(task: Task) -> Sampling:
+    """Of a task that nobody said more about."""
+    return GREEDY if set(plan_of_task(task)) == {TEXT} else WARM
