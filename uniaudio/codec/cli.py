@@ -3,7 +3,7 @@
     uniaudio codec import ReasoningCodec.checkpoint sqcodec.pth --out codec
     uniaudio codec encode talk.mp3 --model codec --out talk.codes
     uniaudio codec decode talk.codes --model codec --out talk.flac --steps 10 --guidance 1.5 --seed 0
-    uniaudio codec evaluate --model codec --store data/store --out quality
+    uniaudio codec evaluate --model codec --store data/store --out quality --device cuda
 
 Everything heavy is imported by the command that needs it.
 """
@@ -18,6 +18,8 @@ from uniaudio_schemas.errors import UsageError
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from uniaudio.codec.codec import ReasoningCodec
 
 SUFFIXES = (".flac", ".wav")
 
@@ -52,14 +54,24 @@ def add_commands(commands: Any) -> None:
     decoding.add_argument("--seed", type=int, default=0, help="of the noise (0)")
     decoding.set_defaults(run=_decode)
     for parser, what in ((encoding, "codes"), (decoding, "a .flac or .wav file")):
-        parser.add_argument("--model", required=True, metavar="DIR", help="a codec's folder")
+        _add_model(parser)
         parser.add_argument("--out", required=True, metavar="FILE", help=what)
     _add_evaluate(actions)
 
 
+def _add_model(parser: Any) -> None:
+    parser.add_argument("--model", required=True, metavar="DIR", help="a codec's folder")
+    parser.add_argument(
+        "--device",
+        choices=("cpu", "cuda"),
+        default="cpu",
+        help="where it runs (cpu); some codes differ between the two",
+    )
+
+
 def _add_evaluate(actions: Any) -> None:
     evaluating = actions.add_parser("evaluate", help="quality on held-out clips, beside Opus, Codec2 and Speex")
-    evaluating.add_argument("--model", required=True, metavar="DIR", help="a codec's folder")
+    _add_model(evaluating)
     evaluating.add_argument("--store", required=True, metavar="DIR", help="the store whose held-out clips are used")
     evaluating.add_argument("--out", required=True, metavar="DIR", help="evaluation.md and evaluation.json go here")
     evaluating.add_argument("--clips", type=int, default=20, help="of each domain, at most (20)")
@@ -88,10 +100,9 @@ def _import(options: argparse.Namespace) -> int:
 
 def _encode(options: argparse.Namespace) -> int:
     from uniaudio.audio.read import probe, read_blocks
-    from uniaudio.codec.codec import ReasoningCodec
     from uniaudio.codec.codes_file import save_codes
 
-    codec = ReasoningCodec.load(options.model)
+    codec = _load_codec(options)
     codes = codec.encode_blocks(read_blocks(options.input), probe(options.input).sample_rate)
     save_codes(codes, _parent_made(options.out), fingerprint=codec.fingerprint)
     print(
@@ -102,17 +113,27 @@ def _encode(options: argparse.Namespace) -> int:
 
 
 def _decode(options: argparse.Namespace) -> int:
-    from uniaudio.codec.codec import ReasoningCodec
     from uniaudio.codec.codes_file import load_codes
 
     if Path(options.out).suffix not in SUFFIXES:
         raise UsageError(f"`--out` must end in {' or '.join(SUFFIXES)}, but is {options.out}.")
-    codec = ReasoningCodec.load(options.model)
+    codec = _load_codec(options)
     codes = load_codes(options.input, fingerprint=codec.fingerprint)
     pieces = codec.decode_stream(codes, steps=options.steps, guidance=options.guidance, seed=options.seed)
     num_samples = _write(pieces, _parent_made(options.out))
     print(f"{options.out}: {num_samples / 24_000:.2f} s at 24000 Hz")
     return 0
+
+
+def _load_codec(options: argparse.Namespace) -> "ReasoningCodec":
+    """`--model` on `--device`."""
+    import torch
+
+    from uniaudio.codec.codec import ReasoningCodec
+
+    if options.device == "cuda" and not torch.cuda.is_available():
+        raise UsageError("`--device` must be one that torch finds here, but is cuda.")
+    return ReasoningCodec.load(options.model).to(options.device)
 
 
 def _write(pieces: "Iterator[np.ndarray]", path: Path) -> int:
@@ -135,9 +156,10 @@ def _evaluate(options: argparse.Namespace) -> int:
         raise UsageError(f"`--clips` must be 1 or more, but is {options.clips}.")
     if Path(options.out).is_file():
         raise UsageError(f"`--out` must be a folder, but {options.out} is a file.")
+    codec = _load_codec(options)
     clips = held_out_clips(options.store, options.clips)
     listeners = Listeners.load(options.recognizer, options.speaker)
-    evaluation = evaluate(options.model, clips, coders=options.coders, listeners=listeners, report=_report_clips)
+    evaluation = evaluate(codec, clips, coders=options.coders, listeners=listeners, report=_report_clips)
     print(write_tables(evaluation, options.out))
     return 0
 

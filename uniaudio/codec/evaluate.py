@@ -23,7 +23,7 @@ from uniaudio.audio.frames import REASONING_HOP, RECONSTRUCTION_HOP, SAMPLE_RATE
 from uniaudio.audio.resample import resample
 from uniaudio.codec.codec import Codes, ReasoningCodec
 from uniaudio.codec.coders import Coded, Coder, Programs, coders
-from uniaudio.codec.config import LATENT_HOP, CodecConfig
+from uniaudio.codec.config import LATENT_HOP, NUM_CODEBOOKS, CodecConfig
 from uniaudio.codec.held_out import DOMAINS, HeldOutClip
 from uniaudio.codec.scalar import LEVELS_PER_UNIT
 from uniaudio.metrics.dnsmos import dnsmos
@@ -84,6 +84,8 @@ class Evaluation:
     """Of each stream, level by level."""
     missing: list[str] = field(default_factory=list)
     """Coders whose programs are not there."""
+    stream_bits_per_s: dict[str, float] = field(default_factory=dict)
+    """Of each stream of the codec."""
 
 
 def evaluate(
@@ -103,12 +105,11 @@ def evaluate(
     listeners = listeners or Listeners()
     others, missing = _coders(codec.config, coders)
     evaluation = Evaluation(size=codec.config.size, splits={clip.domain: clip.split for clip in clips}, missing=missing)
+    evaluation.stream_bits_per_s = stream_bits_per_s(codec.config)
     codes = codec.encode([clip.samples for clip in clips])
     evaluation.code_use = code_use(codec.config, codes)
-    nominal = bits_per_s(codec.config)
     for done, (clip, one) in enumerate(zip(clips, codes, strict=True), start=1):
-        (ours,) = codec.decode([one], steps=steps)
-        made = {f"ReasoningCodec {codec.config.size}": Coded(ours, round(nominal * len(ours) / SAMPLE_RATE))}
+        made = _decoded(codec, one, steps)
         made["its autoencoder alone"] = _autoencoded(codec, clip.samples)
         made |= _coded(others, clip, evaluation.missing)
         # What the metrics say of the clip itself: the bound of what a codec can reach.
@@ -120,8 +121,26 @@ def evaluate(
 
 def bits_per_s(config: CodecConfig) -> float:
     """Of both streams; the reconstruction stream alone is what decoding needs."""
-    reasoning = math.log2(config.reasoning_codebook_size) * 8 * SAMPLE_RATE / REASONING_HOP
-    return reasoning + math.log2(config.reconstruction_codebook_size) * 8 * SAMPLE_RATE / RECONSTRUCTION_HOP
+    return sum(stream_bits_per_s(config).values())
+
+
+def stream_bits_per_s(config: CodecConfig) -> dict[str, float]:
+    """Frames a second times the bits of a frame's codes."""
+    sizes = {
+        "reasoning": (config.reasoning_codebook_size, REASONING_HOP),
+        "reconstruction": (config.reconstruction_codebook_size, RECONSTRUCTION_HOP),
+    }
+    return {name: math.log2(size) * NUM_CODEBOOKS * SAMPLE_RATE / hop for name, (size, hop) in sizes.items()}
+
+
+def _decoded(codec: ReasoningCodec, codes: Codes, steps: int) -> dict[str, Coded]:
+    """From the reconstruction codes alone, and told the reasoning codes too, from the same noise."""
+    name, nominal = f"ReasoningCodec {codec.config.size}", bits_per_s(codec.config)
+    made = {}
+    for system, told in ((name, False), (f"{name}+reasoning", True)):
+        (ours,) = codec.decode([codes], steps=steps, use_reasoning=told)
+        made[system] = Coded(ours, round(nominal * len(ours) / SAMPLE_RATE))
+    return made
 
 
 def _coded(others: Iterable[Coder], clip: HeldOutClip, missing: list[str]) -> dict[str, Coded]:
@@ -140,7 +159,7 @@ def _autoencoded(codec: ReasoningCodec, samples: np.ndarray) -> Coded:
     num_latents = -(-len(samples) // LATENT_HOP)
     waveform_BN = torch.from_numpy(np.pad(samples, (0, num_latents * LATENT_HOP - len(samples)))).float()[None]
     with torch.inference_mode():
-        made = codec.scalar(waveform_BN)[0, : len(samples)].numpy()
+        made = codec.scalar(waveform_BN.to(codec.device))[0, : len(samples)].cpu().numpy()
     num_bits = num_latents * codec.config.scalar.latent_dim * math.log2(2 * LEVELS_PER_UNIT + 1)
     return Coded(made, round(num_bits))
 
@@ -177,6 +196,8 @@ def write_tables(evaluation: Evaluation, out: str | Path) -> str:
     for (domain, system), rows in sorted(groups.items(), key=lambda group: DOMAINS.index(group[0][0])):
         values = " | ".join(_cell(column, rows) for column in COLUMNS)
         lines.append(f"| {domain} ({evaluation.splits[domain]}) | {system} | {len(rows)} | {values} |")
+    rates = " and ".join(f"{rate:.0f} bit/s of {name}" for name, rate in evaluation.stream_bits_per_s.items())
+    lines.append(f"\nThe codec's own rows count both streams, {rates} codes; only `+reasoning` was decoded from both.")
     for stream, levels in evaluation.code_use.items():
         used = ", ".join(f"{level.num_used / level.num_entries:.0%} ({level.perplexity:.1f})" for level in levels)
         lines.append(

@@ -22,7 +22,7 @@ from uniaudio.codec.coders import (
     ogg_payload_bits,
 )
 from uniaudio.codec.codes_file import load_codes
-from uniaudio.codec.evaluate import Listeners, align, bits_per_s, code_use, evaluate, write_tables
+from uniaudio.codec.evaluate import Listeners, align, bits_per_s, code_use, evaluate, stream_bits_per_s, write_tables
 from uniaudio.codec.held_out import HeldOutClip
 from uniaudio.metrics.speaker import VoiceEncoder
 from uniaudio.testing import a_waveform, tiny_codec
@@ -114,22 +114,66 @@ def test_evaluation_measures_every_system_and_names_what_is_missing(tmp_path, mo
     listeners = Listeners(voice=a_voice_encoder())
     found = evaluate(tiny_codec(), some_clips(), listeners=listeners, steps=1)
     table = write_tables(found, tmp_path)
-    assert len(found.rows) == 12
+    assert len(found.rows) == 15
     speech = next(row for row in found.rows if row["system"] == "perfect" and row["domain"] == "speech")
     assert speech["log_mel_distance"] == 0 and speech["bits_per_s"] == 24_000
     assert speech["speaker_similarity"] == pytest.approx(1)
     bound = next(row for row in found.rows if row["system"] == "its autoencoder alone")
     assert bound["bits_per_s"] == pytest.approx(25 * 32 * math.log2(19), rel=1e-3)
     voices = {row["system"]: row["speaker_similarity"] for row in found.rows if "speaker_similarity" in row}
-    assert voices["ReasoningCodec debug"] < 0.9999 and len(voices) == 4, "a voice is heard in speech, by every system"
+    assert voices["ReasoningCodec debug"] < 0.9999 and len(voices) == 5, "a voice is heard in speech, by every system"
     assert "| sound (test) | ReasoningCodec debug | 1 | 940 |" in table
+    assert "| sound (test) | ReasoningCodec debug+reasoning | 1 | 940 |" in table
+    assert "240 bit/s of reasoning and 700 bit/s of reconstruction codes" in table
+    assert json.loads((tmp_path / "evaluation.json").read_text())["stream_bits_per_s"] == found.stream_bits_per_s
     assert "Not measured: Opus 6 kbit/s (opusenc not found)." in table
     assert json.loads((tmp_path / "evaluation.json").read_text())["rows"] == found.rows
     assert "entries used (perplexity) by 15 reasoning codes a level: " in table
 
 
 def test_bits_per_second_are_those_of_both_streams():
+    assert stream_bits_per_s(tiny_codec().config) == {"reasoning": 5 * 8 * 6, "reconstruction": 12.5 * 8 * 7}
     assert bits_per_s(tiny_codec().config) == 5 * 8 * 6 + 12.5 * 8 * 7
+
+
+def test_the_codec_is_evaluated_with_and_without_being_told_the_reasoning_codes(monkeypatch):
+    heard: dict[str, np.ndarray] = {}
+
+    def keep(clip, system, coded, listeners):
+        heard[system] = coded.samples
+        return {"domain": clip.domain, "system": system}
+
+    monkeypatch.setattr(evaluation, "_coders", lambda config, folder: ([], []))
+    monkeypatch.setattr(evaluation, "_row", keep)
+    codec = tiny_codec()
+    clips = some_clips()[:1]
+    evaluate(codec, clips, steps=2)
+    codes = codec.encode([clips[0].samples])
+    for system, told in (("ReasoningCodec debug", False), ("ReasoningCodec debug+reasoning", True)):
+        assert np.array_equal(heard[system], codec.decode(codes, steps=2, use_reasoning=told)[0])
+    assert not np.array_equal(heard["ReasoningCodec debug"], heard["ReasoningCodec debug+reasoning"])
+
+
+@pytest.mark.parametrize("action", ["encode", "decode", "evaluate"])
+def test_a_device_that_is_not_there_is_one_line(action, model, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    soundfile.write(tmp_path / "in.wav", a_waveform(0.1), 24_000)
+    inputs = ("--store", tmp_path) if action == "evaluate" else (tmp_path / "in.wav",)
+    out = tmp_path / ("out" if action == "evaluate" else "out.wav")
+    assert codec(action, *inputs, "--model", model, "--out", out, "--device", "cuda") == 2
+    printed = capsys.readouterr().err
+    assert printed.count("\n") == 1 and "`--device` must be one that torch finds here, but is cuda." in printed
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_file_goes_to_codes_and_back_on_a_gpu(model, tmp_path):
+    soundfile.write(tmp_path / "in.wav", a_waveform(1.0), 24_000)
+    options = ("--model", model, "--device", "cuda", "--out")
+    assert codec("encode", tmp_path / "in.wav", *options, tmp_path / "codes") == 0
+    assert codec("decode", tmp_path / "codes", *options, tmp_path / "out.wav", "--steps", 1) == 0
+    assert len(soundfile.read(tmp_path / "out.wav")[0]) == 24_000
+    found = evaluate(tiny_codec().__class__.load(model).to("cuda"), some_clips()[:1], steps=1)
+    assert {"ReasoningCodec debug", "its autoencoder alone"} <= {row["system"] for row in found.rows}
 
 
 def test_the_use_of_a_codebook_is_its_entries_that_occur_and_its_perplexity_those_in_equal_use():

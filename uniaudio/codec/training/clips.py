@@ -1,12 +1,15 @@
 """What codec training reads: clips, their frozen features, and which of them make up a step.
 
 Row in   TrainingClip(samples=[96000] float32 at 24 kHz, text="let's go")
-Which crops a step holds is a function of the clips, the seed, the phase and the step alone.
+Which crops a step holds is a function of the clips, the seed, the phase and the step alone. A clip longer than a window
+of encoding is trained on as its windows, so that memory does not grow with the length of a clip, nor, since what is kept
+is bounded by bytes, with the corpus.
 """
 
 # Shapes: B batch, N samples, T frames, L latent channels, D width
 
-from collections.abc import Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -16,7 +19,7 @@ from torch import Tensor
 from uniaudio_schemas.errors import DataError
 from uniaudio_schemas.fingerprint import hash_json
 
-from uniaudio.audio.frames import UNIT, padded_length
+from uniaudio.audio.frames import RECONSTRUCTION_HOP, UNIT, padded_length
 from uniaudio.codec.encoders import Features
 from uniaudio.codec.training.examples import ClipFacts
 
@@ -24,7 +27,7 @@ if TYPE_CHECKING:
     from uniaudio.codec.codec import ReasoningCodec
 
 
-# Frozen features kept of one set; those of further clips are computed again each time.
+# Of frozen tensors that are kept; what was used longest ago is computed again when it is needed.
 CACHE_BYTES = 2 * 2**30
 
 
@@ -48,39 +51,43 @@ class Crop(NamedTuple):
     num_units: int
 
 
-class FeatureCache:
-    """Frozen features by clip, as long as there is room."""
+class FrozenCache:
+    """Tensors that frozen parts made of a clip: those used last, at most `CACHE_BYTES` of them."""
 
     def __init__(self) -> None:
-        self._features: dict[TrainingClip, Features] = {}
-        self._room_bytes = CACHE_BYTES
+        self._kept: OrderedDict[tuple[TrainingClip, str], tuple[Tensor, ...]] = OrderedDict()
+        self.num_bytes = 0
 
-    def get(self, clip: TrainingClip) -> Features | None:
-        return self._features.get(clip)
-
-    def put(self, clip: TrainingClip, features: Features) -> None:
-        num_bytes = sum(state.nbytes for state in features)
-        if num_bytes <= self._room_bytes:
-            self._room_bytes -= num_bytes
-            self._features[clip] = features
+    def get(self, clip: TrainingClip, what: str, compute: Callable[[], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
+        """`what` of the clip, computed where it is not kept: the same bits either way."""
+        key = (clip, what)
+        if key in self._kept:
+            self._kept.move_to_end(key)
+            return self._kept[key]
+        made = compute()
+        self._kept[key] = made
+        self.num_bytes += _num_bytes(made)
+        while self.num_bytes > CACHE_BYTES:
+            self.num_bytes -= _num_bytes(self._kept.popitem(last=False)[1])
+        return made
 
     def clear(self) -> None:
-        self._features.clear()
-        self._room_bytes = CACHE_BYTES
+        self._kept.clear()
+        self.num_bytes = 0
 
 
 class ClipSet:
-    """Clips of one split, with the frozen features of each computed once, exactly as encoding computes them."""
+    """Clips of one split, with the frozen features of each exactly as encoding computes them."""
 
     def __init__(
-        self, codec: "ReasoningCodec", clips: Sequence[TrainingClip], cache: FeatureCache | None = None
+        self, codec: "ReasoningCodec", clips: Sequence[TrainingClip], cache: FrozenCache | None = None
     ) -> None:
         if not clips:
             raise DataError("codec training: there is no clip to train on.")
-        self.clips = clips
+        self.clips = cut_long(clips, codec.config.encode_window_samples)
         self._codec = codec
-        self._cache = cache or FeatureCache()
-        self.num_units = np.array([padded_length(len(clip.samples)) // UNIT for clip in clips])
+        self._cache = cache or FrozenCache()
+        self.num_units = np.array([padded_length(len(clip.samples)) // UNIT for clip in self.clips])
         self._by_length = np.argsort(self.num_units, kind="stable")
         self._sorted_units = self.num_units[self._by_length]
 
@@ -94,19 +101,15 @@ class ClipSet:
 
     def features(self, index: int) -> Features:
         """Encoder states of a whole clip, `[1, T, D]` each, on the codec's device."""
-        features = self._cache.get(self.clips[index])
-        if features is None:
-            features = self._codec.encoders(self.waveform(index)[None].to(self._codec.device))
-            self._cache.put(self.clips[index], features)
-        return features
+        return Features(*self._cache.get(self.clips[index], "features", lambda: self._computed(index)))
 
     def subset(self, clips: Sequence[TrainingClip]) -> "ClipSet":
         """Some of these clips, with the same features."""
         return ClipSet(self._codec, clips, self._cache)
 
-    def forget_features(self) -> None:
-        """After the encoders learned."""
-        self._cache.clear()
+    def _computed(self, index: int) -> Features:
+        features: Features = self._codec.encoders(self.waveform(index)[None].to(self._codec.device))
+        return features
 
     def draw_crops(self, generator: np.random.Generator, num_crops: int, max_units: int) -> list[Crop]:
         """Crops of one length: that of a random clip, at most `max_units`; the others are drawn among longer clips, so
@@ -120,6 +123,25 @@ class ClipSet:
         """Whole clips of about one length."""
         first = int(generator.integers(max(1, len(self) - num_clips + 1)))
         return [int(self._by_length[index % len(self)]) for index in range(first, first + num_clips)]
+
+
+def cut_long(clips: Sequence[TrainingClip], window_samples: int) -> list[TrainingClip]:
+    """Clips of at most `window_samples` each: a longer one as its windows, views that hold no samples of their own.
+
+    First those that start a clip, in the clips' order, then the second windows, and so on. No text is about a window of a
+    longer clip; its domain is known.
+    """
+    numbered: list[tuple[int, TrainingClip]] = []
+    for clip in clips:
+        if len(clip.samples) <= window_samples:
+            numbered.append((0, clip))
+            continue
+        facts = ClipFacts(domain=clip.facts.domain)
+        # A rest that fills no frame is left out, as clips like it are.
+        starts = range(0, len(clip.samples) - RECONSTRUCTION_HOP + 1, window_samples)
+        for number, first in enumerate(starts):
+            numbered.append((number, TrainingClip(samples=clip.samples[first : first + window_samples], facts=facts)))
+    return [clip for _, clip in sorted(numbered, key=lambda pair: pair[0])]
 
 
 def step_generator(seed: int, phase: str, step: int) -> np.random.Generator:
@@ -155,3 +177,7 @@ def padded_features(parts: Sequence[Features]) -> tuple[Features, Tensor]:
     device = batch.whisper.device
     valid_BT = torch.arange(max(lengths), device=device)[None] < torch.tensor(lengths, device=device)[:, None]
     return batch, valid_BT
+
+
+def _num_bytes(tensors: Iterable[Tensor]) -> int:
+    return sum(tensor.nbytes for tensor in tensors)

@@ -126,18 +126,27 @@ class GrpoObjective:
             **_perplexities(rollout, self.codec.config.reasoning_codebook_size),
         }
 
-    @torch.no_grad()
     def held_out(self, step: int) -> float:
         """1 less the mean reward of answers to the held-out clips, from the same uniforms each time."""
-        clips = list(range(min(len(self.held_out_clips), self.phase.num_held_out)))
-        uniforms = self._uniforms(step_generator(0, "held out", 0), len(clips))
-        features, valid_BT = padded_features([self.held_out_clips.features(index) for index in clips])
-        codes_BRQ = self._codes(features, valid_BT)
-        answers = self._answers(codes_BRQ, valid_BT[:, ::FRAMES_PER_REASONING], uniforms)
-        return 1.0 - float(self._rewards(self.held_out_clips, clips, answers).total.mean())
+        return 1.0 - self._held_out_reward(0)
 
     def held_out_gain(self, step: int) -> float | None:
-        return None
+        """In reward: of answers to clips that were heard, less that of answers to the next clips."""
+        return None if len(self._held_out_indices()) < 2 else self._held_out_reward(0) - self._held_out_reward(1)
+
+    def _held_out_indices(self) -> list[int]:
+        return list(range(min(len(self.held_out_clips), self.phase.num_held_out)))
+
+    @torch.no_grad()
+    def _held_out_reward(self, distance: int) -> float:
+        """Mean reward where the clip so far behind each one is heard for it."""
+        clips = self._held_out_indices()
+        heard = clips[distance:] + clips[:distance]
+        uniforms = self._uniforms(step_generator(0, "held out", 0), len(clips))
+        features, valid_BT = padded_features([self.held_out_clips.features(index) for index in heard])
+        codes_BRQ = self._codes(features, valid_BT)
+        answers = self._answers(codes_BRQ, valid_BT[:, ::FRAMES_PER_REASONING], uniforms)
+        return float(self._rewards(self.held_out_clips, clips, answers).total.mean())
 
     @torch.no_grad()
     def _roll_out(self, step: int, share: Share) -> _Rollout:

@@ -56,7 +56,7 @@ class Objective(Protocol):
 
     def held_out_gain(self, step: int) -> float | None:
         """How much lower that loss is with a clip's own frames than with another clip's: what is heard, not what is known of
-        all clips; None where the loss is of the clip alone. No unit, or nats of text."""
+        all clips; None where the loss is of the clip alone. No unit, nats of text, or reward."""
         ...
 
 

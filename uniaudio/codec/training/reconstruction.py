@@ -17,7 +17,7 @@ from uniaudio.codec.config import LATENT_HOP
 from uniaudio.codec.decoding import LATENTS_PER_FRAME
 from uniaudio.codec.flow_matching import CONTEXT, GENERATE, PADDING
 from uniaudio.codec.reconstruction import GROUPS
-from uniaudio.codec.training.clips import ClipSet, Crop, batch_features, step_generator
+from uniaudio.codec.training.clips import ClipSet, Crop, FrozenCache, batch_features, step_generator
 from uniaudio.codec.training.losses import masked_mean_square
 from uniaudio.codec.training.objective import (
     FRAMES_PER_UNIT,
@@ -43,7 +43,8 @@ class ReconstructionObjective:
     def __init__(self, codec: ReasoningCodec, phase: CodecPhase, train: ClipSet, held_out: ClipSet) -> None:
         self.codec, self.phase, self.train, self.held_out_clips = codec, phase, train, held_out
         self.teacher: nn.Module = nn.Module()
-        self._frozen: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
+        # Not that of the features: what the branches made goes with the phase.
+        self._frozen = FrozenCache()
 
     def losses(self, step: int, share: Share) -> Losses:
         generator = step_generator(self.phase.seed, self.phase.name, step)
@@ -113,21 +114,27 @@ class ReconstructionObjective:
         condition_BSD = condition_BSD * draws.keeps_condition[:, None, None]
         return self.codec.flow.loss(latents_BSL, condition_BSD, mask_BS, time_B=draws.time, noise_BTL=draws.noise)
 
-    @torch.no_grad()
     def _frozen_parts(self, clips: ClipSet, crop: Crop) -> tuple[Tensor, Tensor]:
         """Quantized reasoning `[1, R, D]` and latents `[1, S, L]` of a crop, cut from the whole clip's."""
-        key = (id(clips), crop.clip)
-        if key not in self._frozen:
-            reasoning = self.codec.reasoning
-            codes_BRQ = reasoning.quantizer.encode_indices(reasoning.hidden(clips.features(crop.clip)))
-            waveform_1N = clips.waveform(crop.clip)[None].to(self.codec.device)
-            self._frozen[key] = (reasoning.quantizer.decode(codes_BRQ), self.codec.scalar.encode(waveform_1N))
-        whole_reasoning, whole_latents = self._frozen[key]
+        whole_reasoning, whole_latents = self._frozen.get(
+            clips.clips[crop.clip], "parts", lambda: self._whole_parts(clips, crop.clip)
+        )
         first, last = crop.first_unit, crop.first_unit + crop.num_units
         return (
             whole_reasoning[:, first * REASONING_PER_UNIT : last * REASONING_PER_UNIT],
             whole_latents[:, first * LATENTS_PER_UNIT : last * LATENTS_PER_UNIT],
         )
+
+    @torch.no_grad()
+    def _whole_parts(self, clips: ClipSet, index: int) -> tuple[Tensor, Tensor]:
+        waveform_1N = clips.waveform(index)[None].to(self.codec.device)
+        return self._reasoning(clips, index), self.codec.scalar.encode(waveform_1N)
+
+    @torch.no_grad()
+    def _reasoning(self, clips: ClipSet, index: int) -> Tensor:
+        """Quantized reasoning `[1, R, D]` of a whole clip."""
+        branch = self.codec.reasoning
+        return branch.quantizer.decode(branch.quantizer.encode_indices(branch.hidden(clips.features(index))))
 
     def _mask(self, clips: ClipSet, crops: list[Crop], num_context: list[int]) -> Tensor:
         """`[B, S]`: a context prefix, frames to generate, padding behind the clip's end."""
@@ -145,10 +152,6 @@ class DecoderObjective(ReconstructionObjective):
 
     A share of the crops is told its reasoning codes too (added before `condition_out`, as the released decoder can be).
     """
-
-    def __init__(self, codec: ReasoningCodec, phase: CodecPhase, train: ClipSet, held_out: ClipSet) -> None:
-        super().__init__(codec, phase, train, held_out)
-        self._codes: dict[tuple[int, int], Tensor] = {}
 
     def _losses(
         self,
@@ -171,18 +174,16 @@ class DecoderObjective(ReconstructionObjective):
         )
         return {"loss": flow, "flow": flow}
 
-    @torch.no_grad()
     def _frozen_codes(self, clips: ClipSet, crop: Crop) -> Tensor:
         """Reconstruction codes `[1, T, Q]` of a crop, cut from the whole clip's."""
-        key = (id(clips), crop.clip)
-        if key not in self._codes:
-            reasoning = self.codec.reasoning
-            features = clips.features(crop.clip)
-            codes_BRQ = reasoning.quantizer.encode_indices(reasoning.hidden(features))
-            modulated = self.codec.reconstruction.modulate(features, reasoning.quantizer.decode(codes_BRQ))
-            self._codes[key] = self.codec.reconstruction.encode(modulated)
+        (codes_1TQ,) = self._frozen.get(clips.clips[crop.clip], "codes", lambda: (self._whole_codes(clips, crop.clip),))
         first = crop.first_unit * FRAMES_PER_UNIT
-        return self._codes[key][:, first : first + crop.num_units * FRAMES_PER_UNIT]
+        return codes_1TQ[:, first : first + crop.num_units * FRAMES_PER_UNIT]
+
+    @torch.no_grad()
+    def _whole_codes(self, clips: ClipSet, index: int) -> Tensor:
+        branch = self.codec.reconstruction
+        return branch.encode(branch.modulate(clips.features(index), self._reasoning(clips, index)))
 
 
 class _Draws:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from uniaudio_schemas.codec import Metric
 
 from uniaudio.codec.codec import ReasoningCodec
-from uniaudio.codec.training.clips import ClipSet, TrainingClip, step_generator
+from uniaudio.codec.training.clips import ClipSet, FrozenCache, TrainingClip, step_generator
 from uniaudio.codec.training.objective import Objective
 from uniaudio.codec.training.objectives import build_objective, check_order
 from uniaudio.codec.training.state import TrainingState, load_state, restore, save_state
@@ -77,7 +77,8 @@ def train_codec(
     saved."""
     check_order([phase.name for phase in phases])
     state = load_state(resume_from, phases) if resume_from else TrainingState.start(phases)
-    train, test = ClipSet(codec, clips), ClipSet(codec, held_out)
+    features = FrozenCache()
+    train, test = ClipSet(codec, clips, features), ClipSet(codec, held_out, features)
     teacher: nn.Module | None = None
     for index in range(state.phase_index, len(phases)):
         resumes = resume_from if index == state.phase_index and state.step > 0 else None
@@ -97,8 +98,7 @@ def train_codec(
             _train_phase(run, resumes)
         state.step, teacher = 0, objective.teacher
         if phases[index].name == "encoders":
-            train.forget_features()
-            test.forget_features()
+            features.clear()
     codec.requires_grad_(False).eval()
     return state.metrics
 

@@ -3,24 +3,27 @@
 import json
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from uniaudio_schemas.errors import DataError
 
 from uniaudio.audio.frames import SAMPLE_RATE
 from uniaudio.audio.read import read_audio
 from uniaudio.audio.resample import resample_tensor
 from uniaudio.codec.codec import ReasoningCodec
 from uniaudio.codec.config import CodecConfig
+from uniaudio.codec.encoders import Features
 from uniaudio.codec.training.clips import TrainingClip
 from uniaudio.codec.training.examples import ClipFacts
 from uniaudio.stages.codec_phase import CodecPhase
 
 REPOSITORY = Path(__file__).parents[4]
 CORPORA = ("queen", "opensfx")
-NUM_EACH, MAX_S = 12, 2.0
+NUM_EACH, NUM_MANY_EACH, MAX_S = 12, 40, 2.0
 
 
 def source_folder() -> Path:
@@ -37,18 +40,36 @@ def read_clip(folder: Path, row: dict[str, str]) -> TrainingClip:
     return TrainingClip(samples=samples, text=given or title, facts=facts)
 
 
-@pytest.fixture(scope="session")
-def real_clips() -> list[TrainingClip]:
-    """24 clips of at most 2 s, speech and sounds in turn."""
+def read_clips(num_each: int) -> list[TrainingClip]:
+    """Speech and sounds in turn; a file without samples is left out."""
     pytest.importorskip("soundfile")
     clips: list[list[TrainingClip]] = []
     for corpus in CORPORA:
         folder = source_folder() / corpus
         if not (folder / "metadata.jsonl").is_file():
             pytest.skip(f"no real audio in {folder}: run the demo once, or set UNIAUDIO_SOURCE to its source folder")
-        rows = [json.loads(line) for line in (folder / "metadata.jsonl").read_text().splitlines()[:NUM_EACH]]
-        clips.append([read_clip(folder, row) for row in rows])
+        clips.append([])
+        for line in (folder / "metadata.jsonl").read_text().splitlines():
+            with suppress(DataError):
+                clips[-1].append(read_clip(folder, json.loads(line)))
+            if len(clips[-1]) == num_each:
+                break
     return [clip for pair in zip(*clips, strict=True) for clip in pair]
+
+
+@pytest.fixture(scope="session")
+def real_clips() -> list[TrainingClip]:
+    """24 clips of at most 2 s, speech and sounds in turn."""
+    return read_clips(NUM_EACH)
+
+
+@pytest.fixture(scope="session")
+def many_clips() -> list[TrainingClip]:
+    """80 such clips, of which no more than their domain is known: what can be heard in minutes of training."""
+    return [
+        replace(clip, text=clip.facts.domain, facts=ClipFacts(domain=clip.facts.domain))
+        for clip in read_clips(NUM_MANY_EACH)
+    ]
 
 
 @pytest.fixture(scope="session")
@@ -80,3 +101,15 @@ def short() -> Callable[..., CodecPhase]:
         return replace(phase, **{**sizes, **steps, **changes})
 
     return shorten
+
+
+@pytest.fixture
+def new_deaf_codec(new_codec: Callable[[], ReasoningCodec]) -> Callable[[], ReasoningCodec]:
+    """Codecs whose encoders say nothing."""
+
+    def deafened() -> ReasoningCodec:
+        codec = new_codec()
+        codec.encoders.register_forward_hook(lambda *call: Features(*(torch.zeros_like(state) for state in call[-1])))
+        return codec
+
+    return deafened
