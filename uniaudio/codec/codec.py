@@ -31,6 +31,7 @@ from uniaudio.codec.reasoning import ReasoningBranch
 from uniaudio.codec.reconstruction import ReconstructionBranch
 from uniaudio.codec.released.compat import compat_clip, decode_clip
 from uniaudio.codec.scalar import ScalarAutoencoder
+from uniaudio.codec.weights import check_fit
 
 MODEL_CODEC = "codec"
 """Folder of the codec inside a model's folder."""
@@ -215,18 +216,25 @@ class ReasoningCodec(nn.Module):
         config_path = Path(folder) / CONFIG_FILE
         if not config_path.is_file():
             raise UsageError(f"`folder` must hold a codec, but {config_path} is missing.")
-        return cls.load_files(config_path.read_text(), Path(folder) / WEIGHTS_FILE)
+        config = CodecConfig.from_json(config_path.read_bytes(), name=str(config_path))
+        return cls._load(config, Path(folder) / WEIGHTS_FILE)
 
     @classmethod
     def load_files(cls, config_json: str, weights: str | Path) -> "ReasoningCodec":
         """From the two columns `config` and `weights` (a blob's path) of a row of `codec`."""
-        config = CodecConfig.from_json(config_json)
-        with torch.random.fork_rng(devices=[]):
-            codec = cls(config, empty_encoders(config))
+        return cls._load(CodecConfig.from_json(config_json), weights)
+
+    @classmethod
+    def _load(cls, config: CodecConfig, weights: str | Path) -> "ReasoningCodec":
         try:
-            codec.load_state_dict(load_file(weights))
+            tensors = load_file(weights)
         except (OSError, RuntimeError, ValueError, SafetensorError) as error:
             raise DataError(f"{weights}: not the weights of a {config.size} codec: {error}") from error
+        # Before anything is built: sizes that are not those of the weights might not even fit into memory.
+        check_fit(shell_state(config), tensors, what=f"{weights}: not the weights of a {config.size} codec")
+        with torch.random.fork_rng(devices=[]):
+            codec = cls(config, empty_encoders(config))
+        codec.load_state_dict(tensors)
         return codec.eval()
 
     def _check_codes(self, clip: Codes, index: int, *, reasoning: bool, compat: bool = False) -> None:
@@ -247,6 +255,15 @@ class ReasoningCodec(nn.Module):
                 raise UsageError(
                     f"Clip {index}: `{name}` must be 0 to {size - 1}, but is {codes.min()} to {codes.max()}."
                 )
+
+
+def shell_state(config: CodecConfig) -> dict[str, Tensor]:
+    """The state dict of a codec of these sizes on the meta device; sizes that no codec can have are a `DataError`."""
+    try:
+        with torch.device("meta"):
+            return ReasoningCodec(config, empty_encoders(config)).state_dict()
+    except (ArithmeticError, RuntimeError, TypeError, ValueError) as error:
+        raise DataError(f"codec config: no codec can have these sizes: {error}") from error
 
 
 def _to_int16(codes: Tensor) -> np.ndarray:
