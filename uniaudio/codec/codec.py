@@ -31,6 +31,7 @@ from uniaudio.codec.reasoning import ReasoningBranch
 from uniaudio.codec.reconstruction import ReconstructionBranch
 from uniaudio.codec.released.compat import compat_clip, decode_clip
 from uniaudio.codec.scalar import ScalarAutoencoder
+from uniaudio.codec.weights import check_fit
 
 MODEL_CODEC = "codec"
 """Folder of the codec inside a model's folder."""
@@ -123,6 +124,8 @@ class ReasoningCodec(nn.Module):
         whatever its `num_samples`.
         """
         settings = self._decode_settings(steps, guidance, seed, window_latents)
+        if isinstance(codes, Codes):
+            raise UsageError("`codes` must be a list of `Codes`, but is one `Codes`.")
         for index, clip in enumerate(codes):
             self._check_codes(clip, index, reasoning=use_reasoning, compat=compat)
         frames = [_to_int64(clip.reconstruction) for clip in codes]
@@ -148,11 +151,8 @@ class ReasoningCodec(nn.Module):
         settings = self._decode_settings(steps, guidance, seed)
         self._check_codes(clip, 0, reasoning=use_reasoning)
         reasoning_1RQ = _to_int64(clip.reasoning)[None] if use_reasoning else None
-        left = clip.num_samples
         blocks = [_to_int64(clip.reconstruction)[None]]
-        for piece_1n in decoding.decode_pieces(self, blocks, settings, reasoning_1RQ):
-            yield np.ascontiguousarray(piece_1n[0, :left].numpy())
-            left -= piece_1n.shape[1]
+        return _cut(decoding.decode_pieces(self, blocks, settings, reasoning_1RQ), clip.num_samples)
 
     def decode_frames(
         self,
@@ -169,25 +169,25 @@ class ReasoningCodec(nn.Module):
         """
         settings = self._decode_settings(steps, guidance, seed, window_latents)
         checked = (self._checked_frames(block) for block in blocks)
-        for piece_1n in decoding.decode_pieces(self, checked, settings):
-            yield np.ascontiguousarray(piece_1n[0].numpy())
+        return _cut(decoding.decode_pieces(self, checked, settings))
 
     def _checked_frames(self, block: np.ndarray) -> Tensor:
-        self._check_codes(
-            Codes(np.zeros((0, NUM_CODEBOOKS)), block, len(block) * RECONSTRUCTION_HOP), 0, reasoning=False
-        )
-        return _to_int64(block)[None]
+        codes_tQ = windows.as_array(block, "A block of codes")
+        num_samples = RECONSTRUCTION_HOP * (len(codes_tQ) if codes_tQ.ndim else 1)
+        self._check_codes(Codes(np.zeros((0, NUM_CODEBOOKS)), codes_tQ, num_samples), 0, reasoning=False)
+        return _to_int64(codes_tQ)[None]
 
     def _decode_settings(
         self, steps: int, guidance: float, seed: int, window_latents: int = 0
     ) -> decoding.DecodeSettings:
+        settings = decoding.DecodeSettings(steps=steps, guidance=guidance, seed=seed, window_latents=window_latents)
         least = 2 * self.config.context_latents
         if window_latents and (window_latents < least or window_latents % decoding.LATENTS_PER_FRAME):
             raise UsageError(
                 f"`window_latents` must be a multiple of {decoding.LATENTS_PER_FRAME} and {least} or more, "
                 f"but is {window_latents}."
             )
-        return decoding.DecodeSettings(steps=steps, guidance=guidance, seed=seed, window_latents=window_latents)
+        return settings
 
     @property
     def device(self) -> torch.device:
@@ -215,38 +215,69 @@ class ReasoningCodec(nn.Module):
         config_path = Path(folder) / CONFIG_FILE
         if not config_path.is_file():
             raise UsageError(f"`folder` must hold a codec, but {config_path} is missing.")
-        return cls.load_files(config_path.read_text(), Path(folder) / WEIGHTS_FILE)
+        config = CodecConfig.from_json(config_path.read_bytes(), name=str(config_path))
+        return cls._load(config, Path(folder) / WEIGHTS_FILE)
 
     @classmethod
     def load_files(cls, config_json: str, weights: str | Path) -> "ReasoningCodec":
         """From the two columns `config` and `weights` (a blob's path) of a row of `codec`."""
-        config = CodecConfig.from_json(config_json)
-        with torch.random.fork_rng(devices=[]):
-            codec = cls(config, empty_encoders(config))
+        return cls._load(CodecConfig.from_json(config_json), weights)
+
+    @classmethod
+    def _load(cls, config: CodecConfig, weights: str | Path) -> "ReasoningCodec":
         try:
-            codec.load_state_dict(load_file(weights))
+            tensors = load_file(weights)
         except (OSError, RuntimeError, ValueError, SafetensorError) as error:
             raise DataError(f"{weights}: not the weights of a {config.size} codec: {error}") from error
+        # Before anything is built: sizes that are not those of the weights might not even fit into memory.
+        check_fit(shell_state(config), tensors, what=f"{weights}: not the weights of a {config.size} codec")
+        with torch.random.fork_rng(devices=[]):
+            codec = cls(config, empty_encoders(config))
+        codec.load_state_dict(tensors)
         return codec.eval()
 
     def _check_codes(self, clip: Codes, index: int, *, reasoning: bool, compat: bool = False) -> None:
+        if not isinstance(clip, Codes):
+            raise UsageError(f"Clip {index} must be `Codes`, but is {type(clip).__name__}.")
         config = self.config
         streams = {
             "reconstruction": (clip.reconstruction, num_reconstruction_frames, config.reconstruction_codebook_size)
         }
         if reasoning:
             streams["reasoning"] = (clip.reasoning, num_reasoning_frames, config.reasoning_codebook_size)
-        if clip.num_samples < 1:
-            raise UsageError(f"Clip {index}: `num_samples` must be 1 or more, but is {clip.num_samples}.")
+        if not isinstance(clip.num_samples, int | np.integer) or clip.num_samples < 1:
+            raise UsageError(
+                f"Clip {index}: `num_samples` must be a whole number, 1 or more, but is {clip.num_samples!r}."
+            )
         for name, (given, num_frames, size) in streams.items():
-            codes = np.asarray(given)
-            expected = (len(codes) if compat else num_frames(clip.num_samples), NUM_CODEBOOKS)
+            codes = windows.as_array(given, f"Clip {index}: `{name}`")
+            if codes.dtype.kind not in "iu":
+                raise UsageError(f"Clip {index}: `{name}` must be whole numbers, but is {codes.dtype}.")
+            expected = (*codes.shape[:1], NUM_CODEBOOKS) if compat else (num_frames(clip.num_samples), NUM_CODEBOOKS)
             if codes.shape != expected or not codes.size:
                 raise UsageError(f"Clip {index}: `{name}` must be {expected} and not empty, but is {codes.shape}.")
             if codes.min() < 0 or codes.max() >= size:
                 raise UsageError(
                     f"Clip {index}: `{name}` must be 0 to {size - 1}, but is {codes.min()} to {codes.max()}."
                 )
+
+
+def shell_state(config: CodecConfig) -> dict[str, Tensor]:
+    """The state dict of a codec of these sizes on the meta device; sizes that no codec can have are a `DataError`."""
+    try:
+        with torch.device("meta"):
+            return ReasoningCodec(config, empty_encoders(config)).state_dict()
+    except (ArithmeticError, RuntimeError, TypeError, ValueError) as error:
+        raise DataError(f"codec config: no codec can have these sizes: {error}") from error
+
+
+def _cut(pieces: Iterable[Tensor], num_samples: int | None = None) -> Iterator[np.ndarray]:
+    """`[1, n]` each -> `[n]`, at most `num_samples` in all."""
+    done = 0
+    for piece_1n in pieces:
+        left = None if num_samples is None else num_samples - done
+        yield np.ascontiguousarray(piece_1n[0, :left].numpy())
+        done += piece_1n.shape[1]
 
 
 def _to_int16(codes: Tensor) -> np.ndarray:

@@ -4,16 +4,14 @@
 the authors' shapes. The architecture is the same in all.
 """
 
-import dataclasses
 import json
-import types
-import typing
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from uniaudio_schemas.errors import DataError, UsageError
 
 from uniaudio.audio.frames import RECONSTRUCTION_HOP, UNIT
+from uniaudio.codec.config_fields import build, check_fields
 from uniaudio.codec.part_configs import FlowConfig, ScalarConfig
 
 LATENT_HOP = 960
@@ -36,6 +34,13 @@ class TransformerConfig:
     layers: tuple[int, ...] = ()
     """Hidden states that are used, 0 being the input of the first layer; empty: the output of the last norm."""
 
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if self.dim % self.num_heads:
+            raise UsageError(f"`dim` must be a multiple of `num_heads` ({self.num_heads}), but is {self.dim}.")
+        if max(self.layers, default=0) > self.num_layers:
+            raise UsageError(f"`layers` must be 0 to `num_layers` ({self.num_layers}), but are {self.layers}.")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class QuantizerConfig:
@@ -48,6 +53,9 @@ class QuantizerConfig:
     """Width in which neighbors are searched."""
     dead_code_threshold: float
     """Entries used less than this often (moving average) are replaced."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -98,6 +106,7 @@ class CodecConfig:
     """Samples (40 s) in one batch of windows on a GPU: the batch's shape follows from the window's length alone."""
 
     def __post_init__(self) -> None:
+        check_fields(self)
         self._check_quantizers()
         if self.encode_window_samples % UNIT:
             raise UsageError(
@@ -105,6 +114,8 @@ class CodecConfig:
             )
         if self.scalar.hop_samples != LATENT_HOP:
             raise UsageError(f"`scalar` must have a hop of {LATENT_HOP} samples, but has {self.scalar.hop_samples}.")
+        if not self.wavlm.layers:
+            raise UsageError("`wavlm.layers` must name a state, but is empty.")
         if len(self.music.layers) != 2:
             raise UsageError(f"`music.layers` must be two states, but is {self.music.layers}.")
         if (self.flow.latent_dim, self.flow.condition_dim) != (self.scalar.latent_dim, self.dim):
@@ -152,12 +163,14 @@ class CodecConfig:
         return json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
 
     @classmethod
-    def from_json(cls, text: str) -> "CodecConfig":
-        """The inverse of `to_json`; a file that is none is a `DataError`."""
+    def from_json(cls, text: str | bytes, *, name: str = "codec config") -> "CodecConfig":
+        """The inverse of `to_json`; a text that is none is a `DataError` that begins with `name`."""
         try:
-            return _build(cls, json.loads(text))
-        except (json.JSONDecodeError, TypeError, KeyError) as error:
-            raise DataError(f"codec config: not the JSON of a CodecConfig: {error}.") from error
+            values = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise DataError(f"{name}: not the JSON of a CodecConfig: {error}.") from error
+        config: CodecConfig = build(cls, values, name)
+        return config
 
 
 def debug() -> CodecConfig:
@@ -268,16 +281,3 @@ def released_1024() -> CodecConfig:
 
 
 PRESETS = {"debug": debug, "starter": starter, "released": released, "released_1024": released_1024}
-
-
-def _build(cls: type[Any], values: dict[str, Any]) -> Any:
-    hints = typing.get_type_hints(cls)
-    return cls(**{name: _convert(hints[name], value) for name, value in values.items()})
-
-
-def _convert(hint: Any, value: Any) -> Any:
-    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
-        return _build(hint, value)
-    if isinstance(hint, types.GenericAlias) and typing.get_origin(hint) is tuple:
-        return tuple(value)
-    return value

@@ -10,7 +10,7 @@ may still be written while the first windows sound: the audio is that of the who
 # Shapes: B batch, T code frames (12.5 Hz), R reasoning frames (5 Hz), S latent frames (25 Hz), L latent channels,
 #         N samples, n samples of a piece, Q levels, D width
 
-import math
+import numbers
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 LATENTS_PER_FRAME = RECONSTRUCTION_HOP // LATENT_HOP
 # Latents (240 s) in one batch: bounds memory, not results beyond rounding.
 BATCH_LATENTS = 6_000
+# Far beyond any use; steps of it would end in infinity.
+MAX_GUIDANCE = 1e6
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,15 +47,20 @@ class DecodeSettings:
     guidance: float = RELEASED_GUIDANCE
     """1.0 follows the condition alone, at half the cost; more pushes away from the unconditional."""
     seed: int = 0
-    """Of the noise; every clip starts from the same."""
+    """Of the noise, 0 to 2^64 - 1; every clip starts from the same."""
     window_latents: int = 0
     """Latents (25 Hz) drawn at once; 0: the codec's own. Short ones sound sooner and cost more."""
 
     def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise UsageError(f"`steps` must be at least 1, but is {self.steps}.")
-        if not math.isfinite(self.guidance):
-            raise UsageError(f"`guidance` must be finite, but is {self.guidance}.")
+        for name, least, most in (("steps", 1, None), ("seed", 0, 2**64 - 1), ("window_latents", 0, None)):
+            value = getattr(self, name)
+            whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+            if not whole or value < least or (most is not None and value > most):
+                to = "or more" if most is None else f"to {most}"
+                raise UsageError(f"`{name}` must be a whole number, {least} {to}, but is {value!r}.")
+        real = isinstance(self.guidance, numbers.Real) and not isinstance(self.guidance, bool)
+        if not real or not abs(self.guidance) <= MAX_GUIDANCE:  # nor is NaN
+            raise UsageError(f"`guidance` must be a number, at most {MAX_GUIDANCE:g}, but is {self.guidance!r}.")
 
 
 @torch.inference_mode()
@@ -147,7 +154,7 @@ def _noise(num_latents: int, latent_dim: int, seed: int) -> Tensor:
     """`[num_latents, L]`; that of a longer clip begins with that of a shorter one."""
     # Torch draws normal numbers in blocks of 16 and the last block, where it is not full, otherwise.
     count = num_latents * latent_dim
-    flat = torch.randn(-(-count // 16) * 16, generator=torch.Generator().manual_seed(seed))
+    flat = torch.randn(-(-count // 16) * 16, generator=torch.Generator().manual_seed(int(seed)))
     return flat[:count].reshape(num_latents, latent_dim)
 
 

@@ -8,6 +8,8 @@ from math import prod
 
 from uniaudio_schemas.errors import UsageError
 
+from uniaudio.codec.config_fields import check_fields
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FlowConfig:
@@ -29,7 +31,8 @@ class FlowConfig:
     """Channels of the sinusoid that encodes the flow time."""
 
     def __post_init__(self) -> None:
-        if self.num_heads < 1 or self.dim % (2 * self.num_heads):
+        check_fields(self)
+        if self.dim % (2 * self.num_heads):
             raise UsageError(f"`dim` must be an even multiple of `num_heads` ({self.num_heads}), but is {self.dim}.")
 
     @property
@@ -66,6 +69,7 @@ class ScalarConfig:
     """Kernel of the dilated convolutions in the residual units."""
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if not len(self.strides) == len(self.down_kernel_sizes) == len(self.up_kernel_sizes):
             raise UsageError(
                 f"`strides`, `down_kernel_sizes` and `up_kernel_sizes` must have one entry a stride, but have "

@@ -29,6 +29,7 @@ MAX_AMPLITUDE = 100.0
 # Whole samples at every integer rate.
 PIECE_S = 30
 _BLOCK_SAMPLES = 1 << 20
+_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 def check_rate(sample_rate: int) -> None:
@@ -37,14 +38,14 @@ def check_rate(sample_rate: int) -> None:
         raise UsageError(f"`sample_rate` must be {MIN_RATE} to {MAX_RATE} Hz, but is {sample_rate!r}.")
 
 
-def check_clip(clip: np.ndarray | Tensor, index: int) -> Tensor:
+def check_clip(clip: np.ndarray | Tensor, name: int | str) -> Tensor:
     """`[C, N]` on the CPU, as it was given; `UsageError` names the clip and what is wrong with it."""
-    samples = torch.as_tensor(clip).detach().cpu()
+    samples = _tensor(clip, f"Clip {name}")
     if samples.dim() not in (1, 2):
-        raise UsageError(f"Clip {index} must be audio [N] or [C, N], but has shape {list(samples.shape)}.")
+        raise UsageError(f"Clip {name} must be audio [N] or [C, N], but has shape {list(samples.shape)}.")
     samples_CN = samples[None] if samples.dim() == 1 else samples
     for block_Cn in samples_CN.split(_BLOCK_SAMPLES, dim=1):
-        _check_block(block_Cn, f"Clip {index}")
+        _check_block(block_Cn, f"Clip {name}")
     return samples_CN
 
 
@@ -66,7 +67,7 @@ def block_windows(
 
     def checked() -> Iterator[Tensor]:
         for block in blocks:
-            samples_Cn = torch.as_tensor(block)
+            samples_Cn = _tensor(block, "A block")
             samples_Cn = samples_Cn[None] if samples_Cn.dim() == 1 else samples_Cn
             _check_block(samples_Cn, "A block")
             counted.append(samples_Cn.shape[1])
@@ -96,7 +97,8 @@ def resampled(blocks: Iterable[Tensor], sample_rate: int) -> Iterator[Tensor]:
             yield out[first : first + PIECE_S * SAMPLE_RATE]
             buffered, before = buffered[before + piece - margin :], margin
         held, num_held = [buffered], len(buffered)
-    yield resample_tensor(torch.cat(held), sample_rate, SAMPLE_RATE)[margin_24k if before else 0 :]
+    if held:
+        yield resample_tensor(torch.cat(held), sample_rate, SAMPLE_RATE)[margin_24k if before else 0 :]
 
 
 def _windows(blocks: Iterable[Tensor], sample_rate: int, window_samples: int) -> Iterator[Tensor]:
@@ -139,9 +141,31 @@ def _mono(samples_Cn: Tensor) -> Tensor:
     return total_n / len(samples_Cn) if len(samples_Cn) > 1 else total_n
 
 
+def as_array(values: object, what: str) -> np.ndarray:
+    """Anything numpy makes an array of; lists of lists of other lengths are none."""
+    try:
+        return np.asarray(values)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise UsageError(f"{what} must be an array, but is {type(values).__name__} of no one shape.") from error
+
+
+def _tensor(samples: object, what: str) -> Tensor:
+    """On the CPU, with the samples as they were given: a copy only where torch cannot look at them where they are."""
+    if isinstance(samples, Tensor):
+        if samples.dtype not in _FLOATS or samples.layout is not torch.strided or samples.is_meta:
+            raise UsageError(f"{what} must be floating point in -1..1, but is {samples.type()}.")
+        return samples.detach().cpu()
+    array = as_array(samples, what)
+    if array.dtype.kind != "f":
+        raise UsageError(f"{what} must be floating point in -1..1, but is {array.dtype}.")
+    size = array.itemsize
+    plain = array.dtype.isnative and array.flags.writeable and size <= 8
+    if not plain or any(stride < 0 or stride % size for stride in array.strides):
+        array = array.astype(f"f{min(size, 8)}", order="C")
+    return torch.from_numpy(array)
+
+
 def _check_block(samples_Cn: Tensor, what: str) -> None:
-    if not samples_Cn.is_floating_point():
-        raise UsageError(f"{what} must be floating point in -1..1, but is {samples_Cn.dtype}.")
     if samples_Cn.dim() != 2 or not 1 <= samples_Cn.shape[0] <= MAX_CHANNELS:
         raise UsageError(f"{what} must have 1 to {MAX_CHANNELS} channels, but has shape {list(samples_Cn.shape)}.")
     if samples_Cn.numel() == 0:

@@ -33,7 +33,7 @@ def load_recognizer(folder: str | Path) -> Callable[[np.ndarray], str]:
         model = transformers.WhisperForConditionalGeneration.from_pretrained(folder, local_files_only=True)
         model = model.float().eval()
         tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    except OSError as error:
+    except Exception as error:  # tokenizers raises nothing more special for a file that is none
         raise DataError(f"{folder}: not a Whisper of transformers: {error}") from error
     prompt = [tokenizer.token_to_id(token) for token in _PROMPT]
     end = int(tokenizer.token_to_id(_END) or 0)

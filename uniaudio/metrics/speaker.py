@@ -38,9 +38,9 @@ class VoiceEncoder(nn.Module):
             raise UsageError(f"`speaker` must be a file of a voice encoder's weights, but {path} is none.")
         encoder = cls()
         try:
-            weights = torch.load(path, map_location="cpu", weights_only=True)["model_state"]
+            weights = dict(torch.load(path, map_location="cpu", weights_only=True))["model_state"]
             encoder.load_state_dict({name: weights[name] for name in encoder.state_dict()})
-        except (KeyError, RuntimeError, ValueError, EOFError) as error:
+        except Exception as error:  # unpickling damaged or foreign bytes may raise anything
             raise DataError(f"{path}: does not hold the speaker network's weights: {error}") from error
         return encoder.eval()
 

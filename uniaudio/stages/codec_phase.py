@@ -1,5 +1,6 @@
 """What a phase of codec training is: which parts learn, for how long, with which loss. Imports no torch."""
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -114,8 +115,11 @@ class CodecPhase:
         if self.crop_samples < UNIT or self.crop_samples % UNIT:
             raise UsageError(f"`crop_samples` must be a multiple of {UNIT}, but is {self.crop_samples}.")
         for name in ("num_steps", "num_clips", "num_threads", "checkpoint_every", "log_every", "num_held_out"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"`{name}` must be 1 or more, but is {getattr(self, name)}.")
+            if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
+                raise UsageError(f"`{name}` must be a whole number of 1 or more, but is {getattr(self, name)!r}.")
+        for name in ("learning_rate", "max_gradient_norm"):
+            if not 0 < getattr(self, name) < math.inf:  # also where it is NaN
+                raise UsageError(f"`{name}` must be more than 0 and finite, but is {getattr(self, name)!r}.")
         if not 0 <= self.num_unquantized_steps < self.num_steps:
             raise UsageError(
                 f"`num_unquantized_steps` must be less than `num_steps`, but is {self.num_unquantized_steps}."

@@ -104,4 +104,4 @@ def _load(store: Store, row: Annotated, raw: Raw | None, max_samples: int, audio
     # A text says nothing of a clip whose end is cut off.
     text = text_of(row) if len(samples) <= max_samples else ""
     facts = facts_of(row) if len(samples) <= max_samples else ClipFacts(domain=row.domain)
-    return TrainingClip(samples=samples[:max_samples], text=text, facts=facts)
+    return TrainingClip(samples=samples[:max_samples], text=text, facts=facts, clip_id=row.clip_id)

@@ -70,7 +70,10 @@ def test_the_codes_in_a_file_are_those_of_the_library(model, tmp_path):
         (("encode", "{tmp}/none.wav", "--out", "{tmp}/x"), "none.wav: cannot be opened"),
         (("decode", "{tmp}/text", "--out", "{tmp}/x.wav"), "text: not a file of codes"),
         (("decode", "{tmp}/codes", "--out", "{tmp}/x.mp3"), "`--out` must end in .flac or .wav"),
-        (("decode", "{tmp}/codes", "--out", "{tmp}/x.wav", "--steps", "0"), "`steps` must be at least 1"),
+        (
+            ("decode", "{tmp}/codes", "--out", "{tmp}/x.wav", "--steps", "0"),
+            "`steps` must be a whole number, 1 or more",
+        ),
     ],
 )
 def test_a_users_mistake_is_one_line_and_exit_code_two(model, tmp_path, capsys, arguments, message):

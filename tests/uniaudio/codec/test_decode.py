@@ -87,7 +87,7 @@ def test_codec_codes_that_are_none_are_refused_by_name():
     for broken, message in [
         (replace(codes, num_samples=30_000), r"Clip 1: `reconstruction` must be \(16, 8\) and not empty"),
         (replace(codes, reconstruction=codes.reconstruction + 128), "`reconstruction` must be 0 to 127"),
-        (replace(codes, num_samples=0), "`num_samples` must be 1 or more"),
+        (replace(codes, num_samples=0), "`num_samples` must be a whole number, 1 or more"),
     ]:
         with pytest.raises(UsageError, match=message):
             tiny_codec().decode([codes, broken])

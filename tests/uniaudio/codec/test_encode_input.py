@@ -25,9 +25,9 @@ pytest.importorskip("transformers")
         (np.float32(0.5), r"but has shape \[\]"),
         (np.array([0.0, np.nan], np.float32), "Clip 1 must be finite, but holds NaN or infinity"),
         (np.array([[0.0], [-np.inf]], np.float32), "Clip 1 must be finite"),
-        (np.array([1, 2], np.int16), r"Clip 1 must be floating point in -1..1, but is torch\.int16"),
+        (np.array([1, 2], np.int16), r"Clip 1 must be floating point in -1..1, but is int16"),
         (np.array([0.0, 32_767.0]), r"Clip 1 must be in -1..1 \(at most 100\), but reaches 32767"),
-        (np.array([1j]), r"but is torch\.complex128"),
+        (np.array([1j]), r"but is complex128"),
     ],
 )
 def test_codec_audio_that_is_none_is_refused_by_name(clip, message):

@@ -6,9 +6,12 @@ import re
 import pytest
 import torch
 from safetensors.torch import save_file
+from uniaudio_schemas.errors import DataError
 
 from uniaudio.cli import main
 from uniaudio.codec.codec import ReasoningCodec
+from uniaudio.codec.released.load import read_released
+from uniaudio.codec.released.scalar import scalar_config
 from uniaudio.testing import a_waveform
 
 pytest.importorskip("transformers")
@@ -138,6 +141,94 @@ def test_codec_import_names_a_key_that_is_wrong_and_writes_nothing(files, tmp_pa
     assert run(tmp_path / "codec.safetensors", folder / "sqcodec.pth", "--out", tmp_path / "out") == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+WHISPER_CONV, CLS = "whisper_encoder.conv1.weight", "audio_thinking.cls_token"
+EMBED = "vq_acoustic.layers.0._codebook.embed"
+FREQUENCIES = f"{MUSIC}conformer.embed_positions.inv_freq"
+BIAS, GAIN = "reason_adaptor.bias", "audio_thinking.encoder_transformers.0.self_attn.to_qkv"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda one: {"zero_cond_embedding1": torch.zeros(())}, "`zero_cond_embedding1` must have 1 dimensions"),
+        (lambda one: {EMBED: torch.zeros(64, 32)}, f"`{EMBED}` must have 3 dimensions"),
+        (lambda one: {EMBED: torch.zeros(2, 64, 32)}, "1 misshapen: reconstruction.quantizers.acoustic.codebooks.0"),
+        (
+            lambda one: {EMBED.replace(".0.", ".3."): torch.zeros(())},
+            "misshapen: reconstruction.quantizers.acoustic.codebooks.3",
+        ),
+        (
+            lambda one: {EMBED.replace("embed", "initted"): torch.ones(3, dtype=torch.bool)},
+            "1 misshapen: reconstruction.quantizers.acoustic.codebooks.0.initialized",
+        ),
+        (lambda one: {WHISPER_CONV: torch.zeros(3)}, f"`{WHISPER_CONV}` must have 3 dimensions"),
+        (lambda one: {WHISPER_CONV: torch.zeros(3, 80, 3)}, "`num_heads` must be a whole number from 1"),
+        (lambda one: {FREQUENCIES: torch.zeros(0)}, f"`{FREQUENCIES}` must have 1 dimensions, none 0"),
+        (lambda one: {CLS: one[CLS].T}, "1 misshapen: reasoning.query_transformer.query"),
+        (lambda one: {BIAS: one[BIAS] * float("nan")}, "1 not finite: reconstruction.reasoning_adaptor.bias"),
+        (lambda one: {BIAS: one[BIAS].double() * 1e300}, "1 not finite: reconstruction.reasoning_adaptor.bias"),
+        (lambda one: {BIAS: one[BIAS].int()}, "1 not floating point: reconstruction.reasoning_adaptor.bias"),
+        (
+            lambda one: {BIAS: one[BIAS].to(torch.complex64)},
+            "1 not floating point: reconstruction.reasoning_adaptor.bias",
+        ),
+        (lambda one: {f"module.{BIAS}": one[BIAS] * 9}, f"`module.{BIAS}` and `{BIAS}` are one weight"),
+        (
+            lambda one: {f"{GAIN}.weight_g": one[f"{GAIN}.parametrizations.weight.original0"] * 7},
+            f"`{GAIN}.parametrizations.weight.original0` and `{GAIN}.weight_g` are one weight",
+        ),
+    ],
+)
+def test_codec_import_of_a_codec_with_a_wrong_tensor_is_one_line_that_names_it(
+    files, tmp_path, capsys, change, message
+):
+    folder, tensors, entries = files
+    if entries:
+        pytest.skip("once is enough")
+    changed = {key: value.contiguous() for key, value in {**tensors, **change(tensors)}.items()}
+    save_file(changed, tmp_path / "codec.safetensors")
+    assert run(tmp_path / "codec.safetensors", folder / "sqcodec.pth", "--out", tmp_path / "out") == 2
+    printed = capsys.readouterr().err
+    assert message in printed and printed.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_codec_import_takes_a_weight_that_is_there_in_both_spellings_if_they_agree(tmp_path):
+    gain, vector = torch.ones(2, 1, 1), torch.ones(2, 3, 4)
+    once = {"a.weight_g": gain, "a.weight_v": vector}
+    twice = {f"module.{key}": value.clone() for key, value in once.items()} | once
+    save_file(once, tmp_path / "once.safetensors")
+    save_file(twice, tmp_path / "twice.safetensors")
+    names = {"a.parametrizations.weight.original0", "a.parametrizations.weight.original1"}
+    assert read_released(tmp_path / "once.safetensors").keys() == names
+    assert read_released(tmp_path / "twice.safetensors").keys() == names
+
+
+def test_codec_import_refuses_a_tensor_that_is_not_plain(tmp_path):
+    torch.save({"model": {"a.bias": torch.ones(3).to_sparse()}}, tmp_path / "codec.pth")
+    with pytest.raises(DataError, match=r"codec\.pth: `a\.bias` must be a plain tensor, but is torch\.sparse"):
+        read_released(tmp_path / "codec.pth")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("decoder.0.weight_v", torch.zeros(3), r"`decoder\.0\..*original1` must have 3 dimensions"),
+        ("decoder.0.weight_v", None, r"no tensor `decoder\.0\."),
+        ("decoder.1.up_conv.layer.weight_v", None, r"no tensor `decoder\.1\.up_conv\.layer"),
+        ("encoder.2.down_conv.layer.weight_v", None, r"no tensor `encoder\.2\.down_conv\.layer"),
+        ("decoder.1.convs.0.conv1.weight_v", torch.zeros(2, 2), r"`decoder\.1\.convs\.0\.conv1"),
+    ],
+)
+def test_codec_sizes_of_an_autoencoder_with_a_wrong_tensor_are_an_error_that_names_it(golden, key, value, message):
+    tensors = {**_scalar(golden), key: value}
+    if value is None:
+        del tensors[key]
+    with pytest.raises(DataError, match=message):
+        scalar_config(tensors, causal=True)
 
 
 def test_codec_import_says_which_file_is_missing_or_foreign(tmp_path, capsys):

@@ -101,4 +101,4 @@ def test_a_codec_of_another_shape_ends_in_one_line(
     assert main(["run", "asr", str(clip_folder / "0.wav"), "--model", str(store)]) == 2
     [line] = capsys.readouterr().err.splitlines()
     assert "not the weights of a debug codec" in line
-    assert "size mismatch" in line
+    assert "24 misshapen: reasoning.quantizer.codebooks.0" in line

@@ -11,17 +11,18 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from torch import Tensor
-from uniaudio_schemas.errors import DataError
+from uniaudio_schemas.errors import DataError, UsageError
 
 from uniaudio.codec.config import CodecConfig, QuantizerConfig, TransformerConfig
-from uniaudio.codec.released.parts import count_indices, flow_config
+from uniaudio.codec.released.parts import count_indices, flow_config, sizes_of
 from uniaudio.codec.released.scalar import scalar_config
 
 # The released quantizers and our words for their groups.
 QUANTIZERS = {"pronunciation_semantic": "phone", "structure_semantic": "music", "acoustic": "acoustic"}
 FLOW = "cfm_wrapper.estimator."
+QUERY_BLOCKS = "audio_thinking.encoder_transformers."
 # Widths of heads that no tensor shows.
-FLOW_HEAD_DIM = WHISPER_HEAD_DIM = 64
+FLOW_HEAD_DIM = WHISPER_HEAD_DIM = MUSIC_HEAD_DIM = 64
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -37,8 +38,8 @@ def released_config(
     """All sizes that the tensors show, on top of the `released` preset."""
     try:
         return _config(released, scalar, causal, flow_head_dim, whisper_head_dim)
-    except (KeyError, StopIteration) as error:
-        raise DataError(f"released codec: no tensor {error} to read a size from.") from error
+    except UsageError as error:
+        raise DataError(f"released codec: no codec has the sizes of these tensors: {error}") from error
 
 
 def _config(
@@ -59,23 +60,23 @@ def _config(
         whisper=_whisper_config(shapes, whisper_head_dim),
         wavlm=_wavlm_config(shapes, preset.wavlm.layers),
         music=_music_config(shapes, preset.music.layers),
-        dim=shapes["zero_cond_embedding1"][0],
-        num_reasoning_layers=count_indices(released, r"audio_thinking\.encoder_transformers\.(\d+)\."),
-        reasoning_head_dim=shapes["audio_thinking.encoder_transformers.0.self_attn.q_norm.weight"][0],
+        dim=sizes_of(shapes, "zero_cond_embedding1", 1)[0],
+        num_reasoning_layers=count_indices(shapes, rf"{re.escape(QUERY_BLOCKS)}(\d+)\."),
+        reasoning_head_dim=sizes_of(shapes, f"{QUERY_BLOCKS}0.self_attn.q_norm.weight", 1)[0],
         reasoning=replace(reasoning, dead_code_threshold=preset.reasoning.dead_code_threshold),
         phone=groups["phone"],
         music_group=groups["music"],
         acoustic=groups["acoustic"],
-        flow=flow_config(flow, head_dim=flow_head_dim),
+        flow=flow_config(flow, head_dim=flow_head_dim, prefix=FLOW),
         scalar=scalar_config(scalar, causal=causal),
         pad_whisper=True,
     )
 
 
 def _quantizer_config(shapes: Shapes, prefix: str) -> QuantizerConfig:
-    _, codebook_size, code_dim = shapes[f"{prefix}layers.0._codebook.embed"]
+    _, codebook_size, code_dim = sizes_of(shapes, f"{prefix}layers.0._codebook.embed", 3)
     return QuantizerConfig(
-        num_levels=_count(shapes, rf"{re.escape(prefix)}layers\.(\d+)\."),
+        num_levels=count_indices(shapes, rf"{re.escape(prefix)}layers\.(\d+)\."),
         codebook_size=codebook_size,
         code_dim=code_dim,
         dead_code_threshold=2.0,
@@ -83,12 +84,12 @@ def _quantizer_config(shapes: Shapes, prefix: str) -> QuantizerConfig:
 
 
 def _whisper_config(shapes: Shapes, head_dim: int) -> TransformerConfig:
-    dim = shapes["whisper_encoder.conv1.weight"][0]
+    dim = sizes_of(shapes, "whisper_encoder.conv1.weight", 3)[0]
     return TransformerConfig(
         dim=dim,
-        num_layers=_count(shapes, r"whisper_encoder\.layers\.(\d+)\."),
+        num_layers=count_indices(shapes, r"whisper_encoder\.layers\.(\d+)\."),
         num_heads=dim // head_dim,
-        ff_dim=shapes["whisper_encoder.layers.0.fc1.weight"][0],
+        ff_dim=sizes_of(shapes, "whisper_encoder.layers.0.fc1.weight", 2)[0],
         conv_dim=dim,
     )
 
@@ -96,28 +97,25 @@ def _whisper_config(shapes: Shapes, head_dim: int) -> TransformerConfig:
 def _wavlm_config(shapes: Shapes, layers: tuple[int, ...]) -> TransformerConfig:
     first = "wavlm_encoder.encoder.layers.0."
     return TransformerConfig(
-        dim=shapes["wavlm_encoder.encoder.layer_norm.weight"][0],
-        num_layers=_count(shapes, r"wavlm_encoder\.encoder\.layers\.(\d+)\."),
-        num_heads=shapes[f"{first}attention.gru_rel_pos_const"][1],
-        ff_dim=shapes[f"{first}feed_forward.intermediate_dense.weight"][0],
-        conv_dim=shapes["wavlm_encoder.feature_extractor.conv_layers.0.conv.weight"][0],
+        dim=sizes_of(shapes, "wavlm_encoder.encoder.layer_norm.weight", 1)[0],
+        num_layers=count_indices(shapes, r"wavlm_encoder\.encoder\.layers\.(\d+)\."),
+        num_heads=sizes_of(shapes, f"{first}attention.gru_rel_pos_const", 4)[1],
+        ff_dim=sizes_of(shapes, f"{first}feed_forward.intermediate_dense.weight", 2)[0],
+        conv_dim=sizes_of(shapes, "wavlm_encoder.feature_extractor.conv_layers.0.conv.weight", 3)[0],
         layers=layers,
     )
 
 
 def _music_config(shapes: Shapes, layers: tuple[int, ...]) -> TransformerConfig:
     prefix = "pretrained_model.model.model."
-    dim = shapes[f"{prefix}conv.linear.weight"][0]
-    frequencies = shapes.get(f"{prefix}conformer.embed_positions.inv_freq", (32,))
+    dim = sizes_of(shapes, f"{prefix}conv.linear.weight", 2)[0]
+    frequencies = f"{prefix}conformer.embed_positions.inv_freq"
+    head_dim = 2 * sizes_of(shapes, frequencies, 1)[0] if frequencies in shapes else MUSIC_HEAD_DIM
     return TransformerConfig(
         dim=dim,
-        num_layers=_count(shapes, rf"{re.escape(prefix)}conformer\.layers\.(\d+)\."),
-        num_heads=dim // (2 * frequencies[0]),
-        ff_dim=shapes[f"{prefix}conformer.layers.0.ffn1.intermediate_dense.weight"][0],
-        conv_dim=shapes[f"{prefix}conv.conv.0.conv1.weight"][0],
+        num_layers=count_indices(shapes, rf"{re.escape(prefix)}conformer\.layers\.(\d+)\."),
+        num_heads=dim // head_dim,
+        ff_dim=sizes_of(shapes, f"{prefix}conformer.layers.0.ffn1.intermediate_dense.weight", 2)[0],
+        conv_dim=sizes_of(shapes, f"{prefix}conv.conv.0.conv1.weight", 4)[0],
         layers=layers,
     )
-
-
-def _count(shapes: Shapes, pattern: str) -> int:
-    return len({match[1] for key in shapes if (match := re.match(pattern, key))})

@@ -20,13 +20,12 @@ from safetensors.torch import save_file
 from torch import Tensor
 from uniaudio_schemas.errors import DataError, UsageError
 
-from uniaudio.codec.codec import CONFIG_FILE, WEIGHTS_FILE, ReasoningCodec
+from uniaudio.codec.codec import CONFIG_FILE, WEIGHTS_FILE, shell_state
 from uniaudio.codec.config import CodecConfig
-from uniaudio.codec.encoders import empty_encoders
 from uniaudio.codec.reconstruction import PHONE_STRIDES
 from uniaudio.codec.released.config import released_config
 from uniaudio.codec.released.load import OPTIONAL_PREFIX, read_released, released_state
-from uniaudio.codec.released.parts import State
+from uniaudio.codec.released.parts import State, equal
 from uniaudio.codec.semantic_decoder import SemanticDecoder
 
 REPORT_FILE = "import.json"
@@ -103,16 +102,15 @@ def _add_music(released: State, music: State | None) -> int | None:
     if not any(key.startswith(MUSIC) for key in released):
         released.update(own)
         return 0
-    return sum(key not in released or not torch.equal(released[key], tensor) for key, tensor in own.items())
+    return sum(key not in released or not equal(released[key], tensor) for key, tensor in own.items())
 
 
 def _state(
     config: CodecConfig, released: Mapping[str, Tensor], scalar: Mapping[str, Tensor]
 ) -> tuple[State, list[str]]:
     """All tensors of our codec, and which of them no file holds."""
-    with torch.device("meta"):
-        shell = ReasoningCodec(config, empty_encoders(config)).state_dict()
-    state = released_state({key: tensor.shape for key, tensor in shell.items()}, released, scalar)
+    shell = shell_state(config)
+    state = released_state(shell, released, scalar)
     missing = sorted(shell.keys() - state.keys())
     if missing:
         with torch.random.fork_rng(devices=[]):

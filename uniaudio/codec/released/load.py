@@ -25,12 +25,15 @@ from uniaudio.codec.released.parts import (
     State,
     film_state,
     flow_transformer_state,
+    new_weight_norm_name,
     query_transformer_state,
     rename,
     residual_vq_state,
     semantic_decoder_state,
+    under_new_names,
 )
 from uniaudio.codec.released.scalar import scalar_state
+from uniaudio.codec.weights import check_fit
 
 # The released groups and our words for them.
 GROUPS = {"phone": "phone", "semantic": "music", "acoustic": "acoustic"}
@@ -68,7 +71,7 @@ def load_released(codec_path: str | Path, scalar_path: str | Path, *, causal: bo
 
 def read_released(path: str | Path) -> State:
     """Tensors of a `.safetensors` file, or of a pickle that holds nothing but tensors and plain values, under one of
-    `TOP_KEYS` or at its top."""
+    `TOP_KEYS` or at its top, both spellings of weight norm as one; whole names are in the error where two differ."""
     path = Path(path)
     try:
         if path.suffix == ".safetensors":
@@ -76,34 +79,28 @@ def read_released(path: str | Path) -> State:
         else:
             content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
             tensors = next((content[key] for key in TOP_KEYS if isinstance(content.get(key), dict)), content)
-        tensors = {name.removeprefix("module."): tensor for name, tensor in tensors.items() if torch.is_tensor(tensor)}
+        tensors = {name: tensor for name, tensor in tensors.items() if torch.is_tensor(tensor)}
+        new_keys = {name: new_weight_norm_name(name.removeprefix("module.")) for name in tensors}
     except Exception as error:  # unpickling damaged or foreign bytes may raise anything
         raise DataError(f"{path}: not a file of tensors alone; convert it to safetensors first: {error}") from error
-    return tensors
+    for name, tensor in tensors.items():
+        if tensor.layout is not torch.strided or tensor.is_quantized or tensor.device.type != "cpu":
+            raise DataError(f"{path}: `{name}` must be a plain tensor, but is {tensor.type()}.")
+    return under_new_names(tensors, new_keys, part=str(path))
 
 
 def fill_released(codec: ReasoningCodec, released: Mapping[str, Tensor], scalar: Mapping[str, Tensor]) -> None:
     """Load both files into a codec of their sizes; `DataError` lists what is missing, unknown or misshapen."""
     own = codec.state_dict()
-    state = released_state({key: tensor.shape for key, tensor in own.items()}, released, scalar)
+    state = released_state(own, released, scalar)
     codec.load_state_dict({**own, **state})
 
 
-def released_state(
-    shapes: Mapping[str, torch.Size], released: Mapping[str, Tensor], scalar: Mapping[str, Tensor]
-) -> State:
-    """Both files under our names; `DataError` lists what of our `shapes` is missing, unknown or misshapen."""
+def released_state(own: Mapping[str, Tensor], released: Mapping[str, Tensor], scalar: Mapping[str, Tensor]) -> State:
+    """Both files under our names; `DataError` lists what does not fit `own`, a state dict of our codec."""
     state = codec_state(released)
     state |= {f"scalar.{key}": tensor for key, tensor in scalar_state(scalar).items()}
-    missing = sorted(key for key in shapes.keys() - state.keys() if not key.startswith(OPTIONAL_PREFIX))
-    unknown = sorted(state.keys() - shapes.keys())
-    misshapen = sorted(key for key in shapes.keys() & state.keys() if shapes[key] != state[key].shape)
-    problems = {"missing": missing, "unknown": unknown, "misshapen": misshapen}
-    if any(problems.values()):
-        listed = "; ".join(
-            f"{len(keys)} {problem}: {', '.join(keys[:8])}" for problem, keys in problems.items() if keys
-        )
-        raise DataError(f"released codec: {listed}.")
+    check_fit(own, state, what="released codec", may_lack=OPTIONAL_PREFIX)
     return state
 
 

@@ -65,23 +65,57 @@ FILM: Rules = ((r"(weight|bias)", r"delta_beta.\1"),)
 
 def rename(released: Mapping[str, Tensor], rules: Rules, *, part: str) -> State:
     """Apply the one rule that matches each key; a key without a rule is a `DataError` that lists all of them."""
-    renamed: State = {}
+    new_keys: dict[str, str] = {}
     unknown: list[str] = []
-    for key, tensor in released.items():
-        new_keys = [match.expand(new) for old, new in rules if (match := re.fullmatch(old, key))]
-        if not new_keys:
+    for key in released:
+        matches = [match.expand(new) for old, new in rules if (match := re.fullmatch(old, key))]
+        if not matches:
             unknown.append(key)
-        elif new_keys[0]:
-            renamed[new_keys[0]] = tensor
+        elif matches[0]:
+            new_keys[key] = matches[0]
     if unknown:
         raise DataError(f"{part}: {len(unknown)} unknown tensors: {', '.join(sorted(unknown)[:8])}.")
-    return renamed
+    return under_new_names(released, new_keys, part=part)
+
+
+def under_new_names(released: Mapping[str, Tensor], new_keys: Mapping[str, str], *, part: str) -> State:
+    """The tensors of `new_keys` under its values. Two of one new name must be equal: else a `DataError` names both."""
+    state: State = {}
+    old_keys: dict[str, str] = {}
+    for key, new_key in new_keys.items():
+        if new_key in state and not equal(state[new_key], released[key]):
+            raise DataError(f"{part}: `{old_keys[new_key]}` and `{key}` are one weight and must be equal, but differ.")
+        state[new_key], old_keys[new_key] = released[key], key
+    return state
+
+
+def equal(first: Tensor, second: Tensor) -> bool:
+    """In type, shape and every value."""
+    return first.dtype == second.dtype and torch.equal(first, second)
+
+
+def sizes_of(shapes: Mapping[str, tuple[int, ...]], key: str, num_dims: int, *, prefix: str = "") -> tuple[int, ...]:
+    """Of a released tensor, none of them 0. One that is missing or of other dimensions is a `DataError` that names it;
+    `prefix` is what its name lost on the way."""
+    if key not in shapes:
+        raise DataError(f"released codec: no tensor `{prefix}{key}` to read a size from.")
+    shape = shapes[key]
+    if len(shape) != num_dims or 0 in shape:
+        raise DataError(
+            f"released codec: `{prefix}{key}` must have {num_dims} dimensions, none 0, but has shape {list(shape)}."
+        )
+    return shape
 
 
 def new_weight_norm_names(released: Mapping[str, Tensor]) -> State:
     """Spell `weight_g` and `weight_v` of older weight norms as today's parametrization does."""
+    return under_new_names(released, {key: new_weight_norm_name(key) for key in released}, part="weight norm")
+
+
+def new_weight_norm_name(key: str) -> str:
+    """Of one tensor."""
     spelling = {"weight_g": "parametrizations.weight.original0", "weight_v": "parametrizations.weight.original1"}
-    return {re.sub(r"\bweight_[gv]$", lambda match: spelling[match[0]], key): value for key, value in released.items()}
+    return re.sub(r"\bweight_[gv]$", lambda match: spelling[match[0]], key)
 
 
 def residual_vq_state(released: Mapping[str, Tensor]) -> State:
@@ -89,11 +123,11 @@ def residual_vq_state(released: Mapping[str, Tensor]) -> State:
     state = rename(released, RESIDUAL_VQ, part="residual VQ")
     for key in [key for key in state if key.startswith("codebooks.")]:
         # The library keeps a leading axis of one for several heads, and old versions of it a flag of shape (1,).
-        state[key] = state[key].reshape(()) if key.endswith("initialized") else state[key].squeeze(0)
+        state[key] = state[key].squeeze() if key.endswith("initialized") else state[key].squeeze(0)
     for key in [key for key in state if key.endswith(".vectors")]:
         codebook = key.removesuffix("vectors")
         state.setdefault(f"{codebook}cluster_sum", state[key].clone())
-        state.setdefault(f"{codebook}cluster_size", torch.ones(len(state[key])))
+        state.setdefault(f"{codebook}cluster_size", torch.ones(state[key].shape[:1]))
         state.setdefault(f"{codebook}initialized", torch.tensor(True))
     return state
 
@@ -101,7 +135,7 @@ def residual_vq_state(released: Mapping[str, Tensor]) -> State:
 def query_transformer_state(blocks: Mapping[str, Tensor], query: Tensor) -> State:
     """For `QueryTransformer`: `audio_thinking.encoder_transformers.*` and `audio_thinking.cls_token`."""
     state = rename(new_weight_norm_names(blocks), QUERY_BLOCKS, part="query transformer")
-    return {**state, "query": query.reshape(-1)}
+    return {**state, "query": query.squeeze(0)}
 
 
 def flow_transformer_state(released: Mapping[str, Tensor]) -> State:
@@ -119,21 +153,23 @@ def film_state(released: Mapping[str, Tensor]) -> State:
     return rename(released, FILM, part="FiLM")
 
 
-def flow_config(released: Mapping[str, Tensor], *, head_dim: int) -> FlowConfig:
-    """Sizes of the flow transformer; the width of a head is the one thing its tensors do not show."""
-    dim, input_dim, _ = released["proj_in.ffn_1.weight"].shape
-    latent_dim = released["proj_out.ffn_2.weight"].shape[0]
+def flow_config(released: Mapping[str, Tensor], *, head_dim: int, prefix: str = "") -> FlowConfig:
+    """Sizes of the flow transformer; the width of a head is the one thing its tensors do not show. `prefix` is what
+    errors put before the keys."""
+    shapes = {key: tuple(tensor.shape) for key, tensor in released.items()}
+    dim, input_dim, _ = sizes_of(shapes, "proj_in.ffn_1.weight", 3, prefix=prefix)
+    latent_dim = sizes_of(shapes, "proj_out.ffn_2.weight", 2, prefix=prefix)[0]
     return FlowConfig(
         latent_dim=latent_dim,
         condition_dim=input_dim - 2 * latent_dim,
         dim=dim,
         num_layers=count_indices(released, r"transformer_blocks\.(\d+)\."),
         num_heads=dim // head_dim,
-        ff_multiplier=released["transformer_blocks.0.ff.net.0.proj.weight"].shape[0] // dim,
-        time_dim=released["adaln_single.emb.timestep_embedder.linear_1.weight"].shape[1],
+        ff_multiplier=sizes_of(shapes, "transformer_blocks.0.ff.net.0.proj.weight", 2, prefix=prefix)[0] // dim,
+        time_dim=sizes_of(shapes, "adaln_single.emb.timestep_embedder.linear_1.weight", 2, prefix=prefix)[1],
     )
 
 
-def count_indices(released: Mapping[str, Tensor], pattern: str) -> int:
+def count_indices(released: Mapping[str, object], pattern: str) -> int:
     """How many different indices the keys that start with `pattern` carry."""
     return len({match[1] for key in released if (match := re.match(pattern, key))})

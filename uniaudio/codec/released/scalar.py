@@ -10,20 +10,22 @@ import re
 from collections.abc import Mapping
 from math import prod
 
-import torch
 from torch import Tensor
 from uniaudio_schemas.errors import DataError
 
 from uniaudio.codec.part_configs import ScalarConfig
-from uniaudio.codec.released.parts import State, count_indices, new_weight_norm_names, rename
+from uniaudio.codec.released.parts import State, count_indices, equal, new_weight_norm_names, rename, sizes_of
 
 SHARED_SLOPE = "down_conv.activation.weight"
+WEIGHT = ".parametrizations.weight.original1"
+# A stage strides down in the encoder and up in the decoder.
+PARTS = (("encoder", "down"), ("decoder", "up"))
 
 
 def scalar_state(released: Mapping[str, Tensor]) -> State:
     """For `ScalarAutoencoder`; the slope that the released encoder repeats per stage must be one value."""
     slopes = [value for key, value in released.items() if key.endswith(SHARED_SLOPE)]
-    if any(not torch.equal(slope, slopes[0]) for slope in slopes):
+    if any(not equal(slope, slopes[0]) for slope in slopes):
         raise DataError(f"scalar autoencoder: `{SHARED_SLOPE}` must be the same in all stages, but differs.")
     modern = new_weight_norm_names(released)
     num_stages = count_indices(modern, r"encoder\.(\d+)\.down_conv\.")
@@ -36,23 +38,27 @@ def scalar_config(released: Mapping[str, Tensor], *, causal: bool, hop_samples: 
     A stride is half the kernel of its transposed convolution: required by a causal model, assumed of another.
     """
     shapes = {key: tuple(value.shape) for key, value in new_weight_norm_names(released).items()}
-    direction = r"\.parametrizations\.weight\.original1"
-    up_kernel_sizes = _kernel_sizes(shapes, rf"decoder\.(\d+)\.up_conv\.layer{direction}")
+    first = 2 if "encoder.1.conv.weight" in shapes else 1
+    num_stages = max(count_indices(shapes, rf"{part}\.(\d+)\.{kind}_conv\.") for part, kind in PARTS)
+    down_kernel_sizes, up_kernel_sizes = (
+        tuple(sizes_of(shapes, f"{part}.{at + stage}.{kind}_conv.layer{WEIGHT}", 3)[2] for stage in range(num_stages))
+        for (part, kind), at in zip(PARTS, (first, 1), strict=True)
+    )
     strides = tuple(kernel_size // 2 for kernel_size in reversed(up_kernel_sizes))
-    initial_channels, num_bands, kernel_size = shapes["encoder.0.parametrizations.weight.original1"]
-    _, latent_dim, look_ahead_kernel_size = shapes["decoder.0.parametrizations.weight.original1"]
+    initial_channels, num_bands, kernel_size = sizes_of(shapes, f"encoder.0{WEIGHT}", 3)
+    _, latent_dim, look_ahead_kernel_size = sizes_of(shapes, f"decoder.0{WEIGHT}", 3)
     return ScalarConfig(
         latent_dim=latent_dim,
         initial_channels=initial_channels,
         strides=strides,
-        down_kernel_sizes=_kernel_sizes(shapes, rf"encoder\.(\d+)\.down_conv\.layer{direction}"),
+        down_kernel_sizes=down_kernel_sizes,
         up_kernel_sizes=up_kernel_sizes,
-        pool_samples=hop_samples // prod(strides) if "encoder.1.conv.weight" in shapes else 1,
+        pool_samples=hop_samples // max(1, prod(strides)) if first == 2 else 1,
         num_bands=num_bands,
         causal=causal,
         kernel_size=kernel_size,
         look_ahead_kernel_size=look_ahead_kernel_size,
-        residual_kernel_size=_kernel_sizes(shapes, rf"decoder\.(1)\.convs\.0\.conv1{direction}")[0],
+        residual_kernel_size=sizes_of(shapes, f"decoder.1.convs.0.conv1{WEIGHT}", 3)[2],
     )
 
 
@@ -100,8 +106,3 @@ def _unit_rules(theirs: str, ours: str) -> list[tuple[str, str]]:
         (rf"{unit}\.activation1\.weight", rf"{ours}.units.\1.wide_slope.weight"),
         (rf"{unit}\.activation2\.weight", rf"{ours}.units.\1.narrow_slope.weight"),
     ]
-
-
-def _kernel_sizes(shapes: Mapping[str, tuple[int, ...]], pattern: str) -> tuple[int, ...]:
-    found = sorted((int(match[1]), shape[2]) for key, shape in shapes.items() if (match := re.fullmatch(pattern, key)))
-    return tuple(kernel_size for _, kernel_size in found)

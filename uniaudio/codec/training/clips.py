@@ -41,6 +41,8 @@ class TrainingClip:
     """Transcript or caption; empty where there is none."""
     facts: ClipFacts = ClipFacts()  # noqa: RUF009 - frozen
     """What is known of it: for phases that ask questions."""
+    clip_id: str = ""
+    """What errors call it."""
 
 
 class Crop(NamedTuple):

@@ -88,7 +88,7 @@ class GrpoObjective:
         self, codec: ReasoningCodec, phase: CodecPhase, train: ClipSet, held_out: ClipSet, policy: TextPolicy | None
     ) -> None:
         self.codec, self.phase, self.settings = codec, phase, phase.grpo
-        self.train, self.held_out_clips = with_text(phase, train), with_text(phase, held_out)
+        self.train, self.held_out_clips = with_text(phase, train, "clips"), with_text(phase, held_out, "held_out")
         self.policy = policy or build_policy(codec, phase, (self.train, self.held_out_clips))
         self.grpo_teacher = GrpoTeacher(self.policy, codec.reasoning)
         self.teacher: nn.Module = self.grpo_teacher

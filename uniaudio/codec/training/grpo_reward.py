@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from uniaudio_schemas.errors import UsageError
 
 from uniaudio.codec.training.examples import ClipFacts, quoted, read_levels
 from uniaudio.codec.training.judge import Judge
@@ -43,7 +44,7 @@ class PolicyLoss(NamedTuple):
 
 def reward(answers: Sequence[str], facts: Sequence[ClipFacts], judge: Judge) -> Reward:
     """Of each answer about the clip with these facts; where there is no transcript its weight moves to the judge."""
-    judged = torch.tensor(judge.scores(answers, facts))
+    judged = torch.tensor(_checked(judge, judge.scores(answers, facts), len(answers)))
     pairs = list(zip(answers, facts, strict=True))
     transcript = torch.tensor([_transcript(answer, one) for answer, one in pairs])
     form = torch.tensor([_form(answer, one) for answer, one in pairs])
@@ -81,6 +82,16 @@ def policy_loss(
     num_tokens = counted_NA.sum().clamp(min=1)
     kl = (distance_NA * counted_NA).sum() / num_tokens
     return PolicyLoss(-(gain_NA * counted_NA).sum() / num_tokens + settings.kl_weight * kl, kl.detach())
+
+
+def _checked(judge: Judge, scores: Sequence[float], num_answers: int) -> list[float]:
+    """A score that is none would end in weights that are none."""
+    right = [score for score in scores if isinstance(score, int | float) and 0 <= score <= 1]
+    if len(scores) != num_answers or len(right) != num_answers:
+        raise UsageError(
+            f"`judge` must give each of {num_answers} answers 0 to 1, but {type(judge).__name__} gives {scores!r:.80}."
+        )
+    return [float(score) for score in right]
 
 
 def _transcript(answer: str, facts: ClipFacts) -> float:

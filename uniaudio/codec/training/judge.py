@@ -6,27 +6,27 @@ Row out  0.5
 
 import json
 import logging
-import os
-import re
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
 import torch
-from uniaudio_schemas.errors import DataError, UsageError
+from uniaudio_schemas.errors import UsageError
 
+from uniaudio.codec.training.endpoint import chat_endpoint
 from uniaudio.codec.training.examples import ClipFacts, read_levels
 from uniaudio.metrics.text import normalize_text
 
 log = logging.getLogger(__name__)
 
-KEY_VARIABLE = "UNIAUDIO_JUDGE_KEY"
 MAX_VERDICT_TOKENS = 128
 UNSUPPORTED_COST = 0.1
 """What a chat judge's unsupported claim costs."""
-TIMEOUT_S, NUM_ATTEMPTS = 60.0, 3
+NUM_CALLS = 8
+"""To an endpoint at the same time."""
+BEST_SCORE = 10
+MAX_UNSUPPORTED = 10
+"""Of these nothing is left of a score."""
 INSTRUCTION = (
     "You grade a description of an audio clip against what is known about the clip. For each level that is known, give "
     "a score from 0 (wrong or missing) to 10 (right and complete); what is said in other words is right. Count the "
@@ -49,14 +49,20 @@ class RuleJudge:
 
 
 class ChatJudge:
-    """A chat model that is asked for a score a level, one answer at a time."""
+    """A chat model that is asked for a score a level, about one answer a call."""
 
-    def __init__(self, ask: Callable[[str, str], str]) -> None:
+    def __init__(self, ask: Callable[[str, str], str], *, num_calls: int = 1) -> None:
         self._ask = ask
-        """From instruction and question to the model's reply."""
+        """From instruction and question to the model's reply; called from as many threads as `num_calls`."""
+        self._num_calls = num_calls
 
     def scores(self, answers: Sequence[str], facts: Sequence[ClipFacts]) -> list[float]:
-        return [self._score(answer, one) for answer, one in zip(answers, facts, strict=True)]
+        pairs = list(zip(answers, facts, strict=True))
+        if self._num_calls == 1:
+            return [self._score(*pair) for pair in pairs]
+        with ThreadPoolExecutor(self._num_calls) as pool:
+            # In the order of the answers; the first error ends it, and calls that have not begun are not made.
+            return list(pool.map(lambda pair: self._score(*pair), pairs))
 
     def _score(self, answer: str, facts: ClipFacts) -> float:
         known = facts.levels()
@@ -68,16 +74,25 @@ class ChatJudge:
 
 
 def read_verdict(reply: str, num_levels: int) -> float:
-    """0 to 1 from a chat model's reply; one that cannot be read counts 0 and is logged."""
-    found = re.search(r"\{.*?\}", reply, re.DOTALL)
+    """0 to 1 from the first JSON object in a chat model's reply. One that does not give each of `num_levels` levels a
+    score of 0 to 10 is unreadable: it counts 0 and is logged."""
     try:
-        verdict = json.loads(found.group()) if found else {}
-        scores = [min(max(float(score) / 10, 0.0), 1.0) for score in verdict["scores"]][:num_levels]
-        unsupported = max(int(verdict.get("unsupported", 0)), 0)
-    except (ValueError, KeyError, TypeError):
+        verdict, _ = json.JSONDecoder().raw_decode(reply, reply.index("{"))
+        scores, unsupported = verdict["scores"], min(verdict.get("unsupported", 0), MAX_UNSUPPORTED)
+        if not isinstance(scores, list) or len(scores) != num_levels:
+            raise ValueError
+        if not all(_is_within(score, BEST_SCORE) for score in scores) or not _is_within(unsupported, MAX_UNSUPPORTED):
+            raise ValueError
+    except (ValueError, KeyError, TypeError, RecursionError):
         log.warning("judge: the reply %.80r is no verdict and counts 0", reply)
         return 0.0
-    return max(sum(scores) / num_levels - UNSUPPORTED_COST * unsupported, 0.0)
+    right = sum(score / BEST_SCORE for score in scores) / num_levels
+    return max(right - UNSUPPORTED_COST * unsupported, 0.0)
+
+
+def _is_within(value: Any, most: float) -> bool:
+    """A number of 0 to `most`."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= most
 
 
 def build_judge(judge: str, model: str, device: torch.device) -> Judge:
@@ -87,7 +102,7 @@ def build_judge(judge: str, model: str, device: torch.device) -> Judge:
     if judge.startswith(("http://", "https://")):
         if not model:
             raise UsageError("`judge_model` must name the endpoint's model, but is empty.")
-        return ChatJudge(_endpoint(judge.rstrip("/"), model))
+        return ChatJudge(chat_endpoint(judge, model, MAX_VERDICT_TOKENS), num_calls=NUM_CALLS)
     return ChatJudge(_local_chat(judge, device))
 
 
@@ -105,41 +120,6 @@ def _rule_score(answer: str, facts: ClipFacts) -> float:
     return total / len(known)
 
 
-def _endpoint(address: str, model: str) -> Callable[[str, str], str]:
-    """Chat completions of an OpenAI-compatible server, as greedy as it can be; the key comes from the environment."""
-
-    def ask(instruction: str, question: str) -> str:
-        body = {
-            "model": model,
-            "messages": [{"role": "system", "content": instruction}, {"role": "user", "content": question}],
-            "temperature": 0,
-            "max_tokens": MAX_VERDICT_TOKENS,
-        }
-        headers = {"Content-Type": "application/json"}
-        if key := os.environ.get(KEY_VARIABLE):
-            headers["Authorization"] = f"Bearer {key}"
-        url = f"{address}/chat/completions"
-        reply = _post(urllib.request.Request(url, json.dumps(body).encode(), headers))
-        try:
-            return str(reply["choices"][0]["message"]["content"])
-        except (KeyError, IndexError, TypeError) as error:
-            raise DataError(f"{url}: the reply is no chat completion.") from error
-
-    return ask
-
-
-def _post(request: urllib.request.Request) -> Any:
-    for attempt in range(NUM_ATTEMPTS):
-        try:
-            with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:
-                return json.loads(response.read())
-        except (urllib.error.URLError, TimeoutError, json.JSONDecodeError) as error:
-            if attempt + 1 == NUM_ATTEMPTS:
-                raise UsageError(f"`judge` must answer, but {request.full_url} does not: {error}.") from error
-            time.sleep(2.0**attempt)
-    raise AssertionError
-
-
 def _local_chat(folder: str, device: torch.device) -> Callable[[str, str], str]:
     """Greedy replies of a chat model in a local folder."""
     from uniaudio.codec.training.text_llm import load_model
@@ -148,10 +128,17 @@ def _local_chat(folder: str, device: torch.device) -> Callable[[str, str], str]:
     if not tokenizer.chat_template:
         raise UsageError(f"`judge` must be `rules`, an address or a chat model, but {folder} has no chat template.")
 
+    from jinja2 import TemplateError  # with which transformers reads chat templates
+
     @torch.no_grad()
     def ask(instruction: str, question: str) -> str:
         messages = [{"role": "system", "content": instruction}, {"role": "user", "content": question}]
-        prompt = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+        try:
+            prompt = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+        except TemplateError as error:
+            raise UsageError(
+                f"`judge` must take a system and a user message, but {folder} does not: {error}."
+            ) from error
         inputs = tokenizer(prompt, add_special_tokens=False, return_tensors="pt").to(device)
         ids_1S = model.generate(**inputs, max_new_tokens=MAX_VERDICT_TOKENS, do_sample=False)
         return str(tokenizer.decode(ids_1S[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True))

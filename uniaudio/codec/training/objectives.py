@@ -1,10 +1,13 @@
-"""Which objective each phase of codec training has."""
+"""Which objective each phase of codec training has, and what a run of phases must be given."""
 
+from collections.abc import Sequence
+
+import numpy as np
 from torch import nn
-from uniaudio_schemas.errors import UsageError
+from uniaudio_schemas.errors import DataError, UsageError
 
 from uniaudio.codec.codec import ReasoningCodec
-from uniaudio.codec.training.clips import ClipSet
+from uniaudio.codec.training.clips import ClipSet, TrainingClip
 from uniaudio.codec.training.encoders import EncodersObjective
 from uniaudio.codec.training.grpo import GrpoObjective
 from uniaudio.codec.training.objective import Objective
@@ -12,6 +15,7 @@ from uniaudio.codec.training.reasoning import ReasoningObjective
 from uniaudio.codec.training.reconstruction import DecoderObjective, ReconstructionObjective
 from uniaudio.codec.training.scalar import ScalarObjective
 from uniaudio.codec.training.text_policy import TextPolicy
+from uniaudio.codec.windows import check_clip
 from uniaudio.stages.codec_phase import CodecPhase
 
 _OBJECTIVES: dict[str, type[Objective]] = {
@@ -33,7 +37,37 @@ def build_objective(
     return _OBJECTIVES[phase.name](codec, phase, train, held_out)
 
 
-def check_order(phases: list[str]) -> None:
+def check_run(
+    codec: ReasoningCodec,
+    phases: Sequence[CodecPhase],
+    clips: Sequence[TrainingClip],
+    held_out: Sequence[TrainingClip],
+) -> None:
+    """What is wrong with a run, before its first step: the order of its phases, a part that the codec lacks, a set
+    without clips, or a clip that is no audio, by name."""
+    _check_order([phase.name for phase in phases])
+    parts = {name for name, _ in [*codec.named_modules(), *codec.named_parameters()]} - {""}
+    for phase in phases:
+        wrong = [name for name in phase.trains if name not in parts]
+        if wrong or not phase.trains:
+            raise UsageError(
+                f"`trains` of phase `{phase.name}` must be modules or parameters of the codec, "
+                f"but {', '.join(map(repr, wrong)) or 'nothing'} is none."
+            )
+    for name, chosen in (("clips", clips), ("held_out", held_out)):
+        if not chosen:
+            raise DataError(f"codec training: `{name}` must hold at least one clip, but is empty.")
+        for index, clip in enumerate(chosen):
+            _check_clip(clip, f"{index} of `{name}`" + (f" ({clip.clip_id})" if clip.clip_id else ""))
+
+
+def _check_clip(clip: TrainingClip, name: str) -> None:
+    check_clip(clip.samples, name)
+    if np.ndim(clip.samples) != 1:
+        raise UsageError(f"Clip {name} must be audio [N], but has shape {list(np.shape(clip.samples))}.")
+
+
+def _check_order(phases: list[str]) -> None:
     """Phase `grpo` goes on with the text decoder that `reasoning` trained, so it must come right after it."""
     for before, phase in zip(["", *phases], phases, strict=False):
         if phase == "grpo" and before != "reasoning":

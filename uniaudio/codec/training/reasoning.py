@@ -30,7 +30,7 @@ class ReasoningObjective:
 
     def __init__(self, codec: ReasoningCodec, phase: CodecPhase, train: ClipSet, held_out: ClipSet) -> None:
         self.codec, self.phase = codec, phase
-        self.train, self.held_out_clips = with_text(phase, train), with_text(phase, held_out)
+        self.train, self.held_out_clips = with_text(phase, train, "clips"), with_text(phase, held_out, "held_out")
         self.policy = build_policy(codec, phase, (self.train, self.held_out_clips))
         self.teacher: nn.Module = self.policy
 
@@ -99,11 +99,11 @@ def draw_example(clip: TrainingClip, phase: CodecPhase, generator: np.random.Gen
     return possible[int(generator.integers(len(possible)))]
 
 
-def with_text(phase: CodecPhase, clips: ClipSet) -> ClipSet:
+def with_text(phase: CodecPhase, clips: ClipSet, name: str) -> ClipSet:
     """The clips that have a text, or the answer to a task where the phase has tasks."""
     chosen = [clip for clip in clips.clips if (examples(clip.facts, phase.tasks) if phase.tasks else clip.text)]
     if not chosen:
         raise DataError(
-            f"codec training: phase `{phase.name}` needs clips with a transcript or caption, but there is none."
+            f"codec training: phase `{phase.name}` needs clips with a transcript or caption, but `{name}` has none."
         )
     return clips.subset(chosen)

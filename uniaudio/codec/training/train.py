@@ -20,7 +20,7 @@ from uniaudio_schemas.codec import Metric
 from uniaudio.codec.codec import ReasoningCodec
 from uniaudio.codec.training.clips import ClipSet, FrozenCache, TrainingClip, step_generator
 from uniaudio.codec.training.objective import Objective
-from uniaudio.codec.training.objectives import build_objective, check_order
+from uniaudio.codec.training.objectives import build_objective, check_run
 from uniaudio.codec.training.state import TrainingState, load_state, restore, save_state
 from uniaudio.products import EveryLinear
 from uniaudio.stages.codec_phase import CodecPhase
@@ -74,8 +74,8 @@ def train_codec(
     on_step: OnStep | None = None,
 ) -> list[Metric]:
     """Train `codec` in place through `phases`; returns the curves. `resume_from` is a folder that `on_checkpoint`
-    saved."""
-    check_order([phase.name for phase in phases])
+    saved. A part that the codec lacks is a `UsageError`; clips that are empty or not finite are named in one."""
+    check_run(codec, phases, clips, held_out)
     state = load_state(resume_from, phases) if resume_from else TrainingState.start(phases)
     features = FrozenCache()
     train, test = ClipSet(codec, clips, features), ClipSet(codec, held_out, features)

@@ -1,21 +1,15 @@
 """Phase `grpo`: judges, rewards, the policy loss, and that the reward rises on real audio."""
 
-import json
-import threading
-from collections.abc import Iterator
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from typing import ClassVar
 
 import pytest
 import torch
-from uniaudio_schemas.errors import UsageError
 
 from uniaudio.codec.quantize import ResidualVQ
 from uniaudio.codec.training.examples import ClipFacts, examples
 from uniaudio.codec.training.grpo import GrpoTeacher
 from uniaudio.codec.training.grpo_reward import advantages, policy_loss, reward
-from uniaudio.codec.training.judge import KEY_VARIABLE, ChatJudge, RuleJudge, build_judge, read_verdict
+from uniaudio.codec.training.judge import ChatJudge, RuleJudge
 from uniaudio.codec.training.text_decoder import TextDecoder
 from uniaudio.codec.training.train import train_codec
 from uniaudio.stages.codec_phase import GrpoSettings
@@ -49,65 +43,6 @@ def test_the_reference_analysis_earns_the_whole_reward() -> None:
 def test_what_is_wrong_invented_missing_or_out_of_form_earns_less(worse: str) -> None:
     best, earned = reward([RIGHT, worse], [SPEECH, SPEECH], RuleJudge()).total.tolist()
     assert earned < best - 0.05
-
-
-@pytest.mark.parametrize(
-    ("reply", "score"),
-    [
-        ('{"scores": [10, 5], "unsupported": 1}', 0.65),
-        ('Sure! {"scores": [10, 10]} I hope this helps.', 1.0),
-        ('{"scores": [99, -3], "unsupported": -4}', 0.5),
-        ('{"scores": [10]}', 0.5),
-        ("I cannot say.", 0.0),
-        ('{"scores": "ten"}', 0.0),
-        ('{"points": 3}', 0.0),
-    ],
-)
-def test_a_verdict_is_read_whatever_a_model_writes_around_it(reply: str, score: float) -> None:
-    assert read_verdict(reply, 2) == pytest.approx(score)
-
-
-class Endpoint(BaseHTTPRequestHandler):
-    seen: ClassVar[list[tuple[str, str | None, dict]]] = []
-
-    def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        Endpoint.seen.append((self.path, self.headers.get("Authorization"), body))
-        right = "let's go" in body["messages"][1]["content"].split("Description:")[1]
-        content = json.dumps({"scores": [10, 10, 10] if right else [0, 0, 0], "unsupported": 0})
-        self.send_response(200)
-        self.end_headers()
-        self.wfile.write(json.dumps({"choices": [{"message": {"content": content}}]}).encode())
-
-    def log_message(self, *_: object) -> None:
-        """Quiet."""
-
-
-@pytest.fixture
-def endpoint() -> Iterator[str]:
-    Endpoint.seen.clear()
-    server = HTTPServer(("127.0.0.1", 0), Endpoint)
-    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/v1"
-    server.shutdown()
-    server.server_close()
-
-
-def test_an_endpoint_judges_with_the_key_from_the_environment(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(KEY_VARIABLE, "a-key")
-    judge = build_judge(endpoint + "/", "some-chat", torch.device("cpu"))
-    assert judge.scores([RIGHT, "Audio: music"], [SPEECH, SPEECH]) == [1.0, 0.0]
-    path, key, body = Endpoint.seen[0]
-    assert (path, key, body["model"], body["temperature"]) == ("/v1/chat/completions", "Bearer a-key", "some-chat", 0)
-    assert '"let\'s go"' in body["messages"][1]["content"]
-
-
-def test_an_endpoint_without_a_model_or_a_server_is_a_usage_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("time.sleep", lambda _: None)
-    with pytest.raises(UsageError, match="`judge_model` must name"):
-        build_judge("http://127.0.0.1:9", "", torch.device("cpu"))
-    with pytest.raises(UsageError, match="`judge` must answer"):
-        build_judge("http://127.0.0.1:9", "some-chat", torch.device("cpu")).scores([RIGHT], [SPEECH])
 
 
 def test_a_chat_judge_asks_nothing_about_a_clip_of_which_nothing_is_known() -> None:

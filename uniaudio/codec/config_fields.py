@@ -1,0 +1,69 @@
+"""What the fields of the codec's configurations may hold, by their type hints. Imports no torch.
+
+Row in   QuantizerConfig(num_levels=8, codebook_size="64", …)
+Row out  UsageError: `codebook_size` must be a whole number from 1 to 16777216, but is '64'.
+"""
+
+import dataclasses
+import math
+import typing
+from typing import Any, Literal
+
+from uniaudio_schemas.errors import DataError, UsageError
+
+# Beyond any codec that can be built: what is larger is a damaged file.
+MAX_SIZE, MAX_COUNT, MAX_ITEMS = 1 << 24, 1024, 16
+MAY_BE_ZERO = ("encoder_seed", "layers")
+
+
+def check_fields(config: Any) -> None:
+    """`UsageError` for the first field of another type, or of a size that no codec has."""
+    hints = typing.get_type_hints(type(config))
+    for field in dataclasses.fields(config):
+        _check(hints[field.name], getattr(config, field.name), field.name)
+
+
+def build(cls: type[Any], values: Any, name: str) -> Any:
+    """One of our dataclasses from what JSON holds; `DataError` that says where in the file it is wrong."""
+    if not isinstance(values, dict):
+        raise DataError(f"{name}: must be an object, but is {values!r:.80}.")
+    fields = dataclasses.fields(cls)
+    missing = [field.name for field in fields if field.default is dataclasses.MISSING and field.name not in values]
+    unknown = sorted(values.keys() - {field.name for field in fields})
+    if missing or unknown:
+        raise DataError(f"{name}: must have the fields of a {cls.__name__}, but lacks {missing} and adds {unknown}.")
+    hints = typing.get_type_hints(cls)
+    converted = {key: _convert(hints[key], value, f"{name}, `{key}`") for key, value in values.items()}
+    try:
+        return cls(**converted)
+    except UsageError as error:
+        raise DataError(f"{name}: {error}") from error
+
+
+def _convert(hint: Any, value: Any, name: str) -> Any:
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        return build(hint, value, name)
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _check(hint: Any, value: Any, name: str) -> None:
+    wanted = ""
+    if typing.get_origin(hint) is Literal:
+        wanted = "" if value in typing.get_args(hint) else " or ".join(typing.get_args(hint))
+    elif typing.get_origin(hint) is tuple:
+        if not isinstance(value, tuple) or len(value) > MAX_ITEMS:
+            wanted = f"a list of at most {MAX_ITEMS} numbers"
+        else:
+            for item in value:
+                _check(typing.get_args(hint)[0], item, name)
+    elif hint is int:
+        least, most = int(name not in MAY_BE_ZERO), MAX_COUNT if name.startswith("num_") else MAX_SIZE
+        most = 2**63 - 1 if name == "encoder_seed" else most
+        wanted = "" if type(value) is int and least <= value <= most else f"a whole number from {least} to {most}"
+    elif hint is float:
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        wanted = "" if number and math.isfinite(value) and value >= 0 else "a number of 0 or more"
+    elif not isinstance(value, hint):
+        wanted = {bool: "true or false", str: "a text"}.get(hint, f"a {hint.__name__}")
+    if wanted:
+        raise UsageError(f"`{name}` must be {wanted}, but is {value!r:.80}.")

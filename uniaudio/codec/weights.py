@@ -1,0 +1,45 @@
+"""Do these tensors fit this codec? The one answer, for released files and for a codec's own folder.
+
+Row in   {"reasoning.merge.weight": [96, 128] float32}, {"reasoning.merge.weight": [96, 128] int8}
+Row out  DataError: codec.safetensors: 1 not floating point: reasoning.merge.weight.
+"""
+
+from collections.abc import Mapping
+
+from torch import Tensor
+from uniaudio_schemas.errors import DataError
+
+MAX_LISTED = 8
+
+
+def check_fit(
+    own: Mapping[str, Tensor], found: Mapping[str, Tensor], *, what: str, may_lack: str | None = None
+) -> None:
+    """`DataError` that begins with `what` and lists the tensors of `found` that are missing (but for those whose names
+    start with `may_lack`), unknown, misshapen, of another kind of number or, in the type of `own`, not finite. `own` may
+    be on the meta device."""
+    lacking = own.keys() - found.keys()
+    shared = sorted(own.keys() & found.keys())
+    problems = {
+        "missing": sorted(key for key in lacking if may_lack is None or not key.startswith(may_lack)),
+        "unknown": sorted(found.keys() - own.keys()),
+        "misshapen": [key for key in shared if own[key].shape != found[key].shape],
+        "not floating point": [
+            key for key in shared if own[key].is_floating_point() and not found[key].is_floating_point()
+        ],
+        "complex": [key for key in shared if not own[key].is_floating_point() and found[key].is_complex()],
+    }
+    if not any(problems.values()):
+        problems = {"not finite": [key for key in shared if not _is_finite(own[key], found[key])]}
+    if any(problems.values()):
+        listed = "; ".join(
+            f"{len(keys)} {problem}: {', '.join(keys[:MAX_LISTED])}" for problem, keys in problems.items() if keys
+        )
+        raise DataError(f"{what}: {listed}.")
+
+
+def _is_finite(own: Tensor, found: Tensor) -> bool:
+    """Also as what it becomes: a large float64 is no float32."""
+    if own.is_floating_point():
+        found = found.to(own.dtype)
+    return bool(found.isfinite().all())
