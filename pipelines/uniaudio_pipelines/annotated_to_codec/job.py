@@ -92,7 +92,7 @@ class AnnotatedToCodec:
         file = codec_folder(self.start) / CONFIG_FILE
         if not file.is_file():
             raise UsageError(f"`start` must be the folder of a codec, but {file} is missing.")
-        return CodecConfig.from_json(file.read_text(encoding="utf-8"))
+        return CodecConfig.from_json(file.read_bytes(), name=str(file))
 
     def training_phases(self) -> list[CodecPhase]:
         phases = [

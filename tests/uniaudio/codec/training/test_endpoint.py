@@ -210,8 +210,8 @@ def test_a_server_that_takes_too_long_is_left(
         if drops:
             self.send_response(200)
             self.end_headers()
-        while not over.wait(0.02):
-            if drops:
+        for _ in range(50):
+            if not over.wait(0.02) and drops:
                 self.wfile.write(b" ")
 
     monkeypatch.setattr(_Handler, "do_POST", drip)

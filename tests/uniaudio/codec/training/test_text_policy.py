@@ -216,6 +216,9 @@ def test_a_model_whose_reply_is_noise_gives_nothing_and_one_without_a_chat_templ
         build_judge(str(llm_folder), "", torch.device("cpu"))
     folder = tmp_path / "chat"
     shutil.copytree(llm_folder, folder)
+    (folder / "chat_template.jinja").write_text("{{ raise_exception('no system role') }}")
+    with pytest.raises(UsageError, match=r"`judge` must take a system and a user message, but .* no system role\."):
+        build_judge(str(folder), "", torch.device("cpu")).scores(["Audio: speech"], [ClipFacts(domain="speech")])
     (folder / "chat_template.jinja").write_text("{% for m in messages %}{{ m.content }}{% endfor %}")
     judge = build_judge(str(folder), "", torch.device("cpu"))
     assert judge.scores(["Audio: speech"], [ClipFacts(domain="speech")]) == [0.0], "noise is no verdict"
