@@ -1,4 +1,4 @@
-"""Phase `grpo`: judges, rewards, the policy loss, and that the reward rises on real audio."""
+"""Phase `grpo`: judges, rewards and the policy loss; `test_listening.py` shows that it learns."""
 
 from dataclasses import replace
 
@@ -155,15 +155,3 @@ def test_the_reference_policy_stays_what_the_phase_started_from() -> None:
         "reference",
         "reference_branch",
     }
-
-
-@pytest.mark.slow
-def test_grpo_raises_the_reward_on_real_audio(new_codec, short, train_clips, held_out_clips) -> None:
-    phases = grpo_phases(short, 60, 32, max_answer_tokens=80, num_frozen_steps=10, sft_weight=0.0)
-    metrics = train_codec(new_codec(), phases, train_clips, held_out_clips)
-    rewards = [metric.value for metric in metrics if metric.name == "reward"]
-    before, after = sum(rewards[:6]) / 6, sum(rewards[-6:]) / 6
-    held_out = [1 - m.value for m in metrics if (m.phase, m.name) == ("grpo", "held_out_loss")]
-    print(f"reward {before:.3f} -> {after:.3f}, held out {held_out[0]:.3f} -> {held_out[-1]:.3f}")
-    assert after > before + 0.05
-    assert held_out[-1] > held_out[0]

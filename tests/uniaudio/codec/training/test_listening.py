@@ -79,3 +79,26 @@ def test_grpo_earns_its_reward_by_listening(
     # The domain is right in half of the answers of a guesser: 0.9 / 2, and 0.1 for the form.
     assert (rewards[-1] > rewards[0] + 0.15 and rewards[-1] > 0.7) == hears
     assert (gains[-1] > gains[0] + 0.2) == hears
+
+
+@pytest.mark.timeout(600)
+def test_the_flow_listens_to_codes_that_learn_beside_it_and_a_new_one_to_codes_that_stay(
+    codec_and_hears: tuple[ReasoningCodec, bool], new_codec: NewCodec, many_clips: list[TrainingClip]
+) -> None:
+    """Phase `reconstruction`, then phase `decoder` with a flow that knows nothing."""
+    codec, hears = codec_and_hears
+    scalar, reconstruction, decoder = codec_phases(("scalar", "reconstruction", "decoder"))
+    train, held_out = many_clips[NUM_HELD_OUT:], many_clips[:NUM_HELD_OUT]
+    metrics = train_codec(codec, [scalar, reconstruction], train, held_out)
+    codec.flow.load_state_dict(new_codec().flow.state_dict())
+    decoder = replace(decoder, learning_rate=reconstruction.learning_rate, num_held_out=NUM_HELD_OUT)
+    metrics += train_codec(codec, [decoder], train, held_out)
+    for phase in ("reconstruction", "decoder"):
+        losses, gains = (curve(metrics, phase, name) for name in ("held_out_loss", "held_out_gain"))
+        print(
+            f"{phase}, {hears=}: held-out loss {losses[0]:.3f} -> {losses[-1]:.3f}, lower than with another clip's codes "
+            f"by {gains[0]:.4f} -> {gains[-1]:.4f}"
+        )
+        assert losses[-1] < 0.5 * losses[0], "a deaf one learns what latents look like"
+        assert abs(gains[0]) < 0.004
+        assert (gains[-1] > 0.012) == hears

@@ -25,7 +25,8 @@ NewCodec = Callable[[], ReasoningCodec]
 Short = Callable[..., CodecPhase]
 ADVERSARIAL = AdversarialSettings(weight=1.0, feature_weight=2.0, channels=4)
 GRPO = GrpoSettings(num_rollouts=4, max_answer_tokens=16, num_frozen_steps=1, num_inner_steps=2)
-STEPS = {"encoders": 30, "scalar": 12, "reasoning": 30, "reconstruction": 20, "decoder": 20}
+# Of the other phases, which can lower their losses without listening: `test_listening.py`.
+STEPS = {"encoders": 30, "scalar": 12}
 TRAINED = {
     "encoders": {"encoders.wavlm", "encoders.music"},
     "scalar": {"scalar.encoder", "scalar.decoder"},
@@ -69,19 +70,6 @@ def test_a_phase_lowers_its_held_out_loss_on_real_audio(
     values = held_out(train_codec(new_codec(), [phase], train_clips, held_out_clips), name)
     print(f"{name}: held-out loss {values[0]:.3f} -> {values[-1]:.3f} in {num_steps} steps")
     assert values[-1] < 0.97 * values[0]
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-def test_the_flow_listens_to_the_codes_of_the_clip(
-    new_codec: NewCodec, train_clips: list[TrainingClip], held_out_clips: list[TrainingClip]
-) -> None:
-    """Losses fall without listening too, to what all clips have in common: another clip's codes must do worse."""
-    phases = [codec_phase(name) for name in ("scalar", "reconstruction")]
-    metrics = train_codec(new_codec(), phases, train_clips, held_out_clips)
-    gains = [metric.value for metric in metrics if metric.name == "held_out_gain"]
-    print(f"reconstruction: with its own codes the held-out loss is lower by {gains[0]:.4f}, then {gains[-1]:.4f}")
-    assert abs(gains[0]) < 0.004 < gains[-1]  # deaf to its codes, it gains nothing at all
 
 
 @pytest.mark.parametrize("name", TRAINED)
