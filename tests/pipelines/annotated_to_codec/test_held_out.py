@@ -17,6 +17,11 @@ soundfile = pytest.importorskip("soundfile")
 NUM_SOUNDS, RATE = 80, 16_000
 
 
+def white_noise(seed: int, num_samples: int) -> np.ndarray:
+    """`[num_samples]` int16: the same bytes, so the same clip ids and splits, on every processor."""
+    return np.random.default_rng(seed).integers(-20_000, 20_001, num_samples, dtype=np.int16)
+
+
 @pytest.fixture(scope="module")
 def twice(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """A store of sounds, every second of them twice, as files of another container and loudness; splits go by file."""
@@ -25,10 +30,9 @@ def twice(tmp_path_factory: pytest.TempPathFactory) -> Store:
     corpus.mkdir(parents=True)
     lines = []
     for number in range(NUM_SOUNDS):
-        noise = np.random.default_rng(number).standard_normal(RATE // 2 + 1_600 * (number % 40))
-        sound = 0.1 * np.convolve(noise, np.hanning(4 + 3 * number), "same") / (1 + number)
-        for name, loudness in ((f"{number}.wav", 1.0), (f"{number}.flac", 0.5))[: 1 + number % 2]:
-            soundfile.write(corpus / name, loudness * sound, RATE)
+        sound = white_noise(number, RATE // 2 + 1_600 * (number % 40))
+        for name, quieter in ((f"{number}.wav", 1), (f"{number}.flac", 2))[: 1 + number % 2]:
+            soundfile.write(corpus / name, sound // quieter, RATE)
             lines.append(f'{{"path": "{name}", "domain": "sound", "given_title": "{name}"}}')
     (corpus / "metadata.jsonl").write_text("\n".join(lines) + "\n")
     store = Store(root / "store")
@@ -75,10 +79,9 @@ def test_evaluation_hears_one_audible_clip_of_each_recording(tmp_path) -> None:
     corpus.mkdir(parents=True)
     lines = []
     for number in range(NUM_SOUNDS):
-        noise = np.random.default_rng(number).standard_normal(RATE * 6)
-        shaped = np.convolve(noise, np.hanning(4 + 3 * number), "same")
-        shaped[RATE * 2 :] *= 1 if number % 2 else 1e-4  # every second one is as good as silent after two seconds
-        soundfile.write(corpus / f"{number}.wav", shaped / np.abs(shaped).max(), RATE, subtype="FLOAT")
+        sound = white_noise(number, RATE * 6)
+        sound[RATE * 2 :] //= 1 if number % 2 else 10_000  # every second one is as good as silent after two seconds
+        soundfile.write(corpus / f"{number}.wav", sound, RATE)
         lines.append(f'{{"path": "{number}.wav", "domain": "sound", "given_title": "{number}"}}')
     (corpus / "metadata.jsonl").write_text("\n".join(lines) + "\n")
     store = Store(tmp_path / "store")
