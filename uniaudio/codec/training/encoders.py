@@ -22,7 +22,7 @@ from uniaudio.audio.resample import resample_tensor
 from uniaudio.codec.codec import ReasoningCodec
 from uniaudio.codec.encoders import SPEECH_RATE, WAVLM_TAIL
 from uniaudio.codec.training.clips import ClipSet, Crop, step_generator
-from uniaudio.codec.training.objective import Losses, Share, first_crops, mean
+from uniaudio.codec.training.objective import HeldOut, Losses, Share, first_crops, mean
 from uniaudio.stages.codec_phase import CodecPhase
 
 SPEECH_MEL_STACK, MUSIC_MEL_STACK = 2, 4
@@ -106,15 +106,12 @@ class EncodersObjective:
         return self._losses(self.train, crops[mine], Hidden(*(draw[mine] for draw in hidden)))
 
     @torch.no_grad()
-    def held_out(self, step: int) -> float:
+    def held_out(self, step: int) -> HeldOut:
         values = []
         for crop in first_crops(self.held_out_clips, self.phase):
             hidden = self._draw(step_generator(0, "held out", crop.clip), [crop])
             values.append(self._losses(self.held_out_clips, [crop], hidden)["loss"])
-        return mean(values)
-
-    def held_out_gain(self, step: int) -> float | None:
-        return None
+        return HeldOut(mean(values))
 
     def _losses(self, clips: ClipSet, crops: list[Crop], hidden: Hidden) -> Losses:
         waveform_BN = self._waveforms(clips, crops)

@@ -24,7 +24,7 @@ from uniaudio.codec.training.clips import ClipSet, padded_features, step_generat
 from uniaudio.codec.training.examples import QUESTIONS
 from uniaudio.codec.training.grpo_reward import Reward, advantages, policy_loss, reward
 from uniaudio.codec.training.judge import build_judge
-from uniaudio.codec.training.objective import Losses, Share
+from uniaudio.codec.training.objective import HeldOut, Losses, Share
 from uniaudio.codec.training.reasoning import FRAMES_PER_REASONING, build_policy, draw_example, with_text
 from uniaudio.codec.training.text_policy import Likelihood, TextPolicy
 from uniaudio.stages.codec_phase import CodecPhase
@@ -126,22 +126,16 @@ class GrpoObjective:
             **_perplexities(rollout, self.codec.config.reasoning_codebook_size),
         }
 
-    def held_out(self, step: int) -> float:
-        """1 less the mean reward of answers to the held-out clips, from the same uniforms each time."""
-        return 1.0 - self._held_out_reward(0)
-
-    def held_out_gain(self, step: int) -> float | None:
-        """In reward: of answers to clips that were heard, less that of answers to the next clips."""
-        return None if len(self._held_out_indices()) < 2 else self._held_out_reward(0) - self._held_out_reward(1)
-
-    def _held_out_indices(self) -> list[int]:
-        return list(range(min(len(self.held_out_clips), self.phase.num_held_out)))
+    def held_out(self, step: int) -> HeldOut:
+        """1 less the mean reward of answers to the held-out clips, from the same uniforms each time; the gain is of reward."""
+        clips = list(range(min(len(self.held_out_clips), self.phase.num_held_out)))
+        own = self._held_out_reward(clips, clips)
+        gain = own - self._held_out_reward(clips, clips[1:] + clips[:1]) if len(clips) > 1 else None
+        return HeldOut(1.0 - own, gain)
 
     @torch.no_grad()
-    def _held_out_reward(self, distance: int) -> float:
-        """Mean reward where the clip so far behind each one is heard for it."""
-        clips = self._held_out_indices()
-        heard = clips[distance:] + clips[:distance]
+    def _held_out_reward(self, clips: list[int], heard: list[int]) -> float:
+        """Mean reward of answers about `clips` where the clips `heard` are heard for them."""
         uniforms = self._uniforms(step_generator(0, "held out", 0), len(clips))
         features, valid_BT = padded_features([self.held_out_clips.features(index) for index in heard])
         codes_BRQ = self._codes(features, valid_BT)

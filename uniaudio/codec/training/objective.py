@@ -6,7 +6,7 @@ Row out  {"loss": 1.31, "flow": 0.92, "phone": 0.8, "commitment": 0.62}
 """
 
 from collections.abc import Iterator
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -38,6 +38,16 @@ class Share(Protocol):
         ...
 
 
+class HeldOut(NamedTuple):
+    """What held-out clips say of a codec."""
+
+    loss: float
+    """Mean of the clips."""
+    gain: float | None = None
+    """How much lower the loss is with a clip's own frames than with another clip's: what is heard, not what is known of all
+    clips; None where the loss is of the clip alone. No unit, nats of text, or reward."""
+
+
 class Objective(Protocol):
     """One phase's losses; built once a phase."""
 
@@ -50,13 +60,8 @@ class Objective(Protocol):
         """`loss` to be minimized, and the parts to be logged."""
         ...
 
-    def held_out(self, step: int) -> float:
-        """Mean loss of the held-out clips, with the codebooks if they are on at `step`."""
-        ...
-
-    def held_out_gain(self, step: int) -> float | None:
-        """How much lower that loss is with a clip's own frames than with another clip's: what is heard, not what is known of
-        all clips; None where the loss is of the clip alone. No unit, nats of text, or reward."""
+    def held_out(self, step: int) -> "HeldOut":
+        """Of the held-out clips, with the codebooks if they are on at `step`."""
         ...
 
 

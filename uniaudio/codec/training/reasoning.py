@@ -15,7 +15,7 @@ from uniaudio.audio.frames import REASONING_HOP
 from uniaudio.codec.codec import ReasoningCodec
 from uniaudio.codec.training.clips import ClipSet, TrainingClip, padded_features, step_generator
 from uniaudio.codec.training.examples import Example, examples
-from uniaudio.codec.training.objective import LATENTS_PER_UNIT, REASONING_PER_UNIT, Losses, Share, mean
+from uniaudio.codec.training.objective import LATENTS_PER_UNIT, REASONING_PER_UNIT, HeldOut, Losses, Share, mean
 from uniaudio.codec.training.text_decoder import TextDecoder
 from uniaudio.codec.training.text_policy import TextPolicy
 from uniaudio.stages.codec_phase import CodecPhase
@@ -42,18 +42,13 @@ class ReasoningObjective:
         return self._losses(self.train, clips[mine], asked[mine], step)
 
     @torch.no_grad()
-    def held_out(self, step: int) -> float:
+    def held_out(self, step: int) -> HeldOut:
         chosen = range(min(len(self.held_out_clips), self.phase.num_held_out))
-        return mean([self._held_out_text(index, index, step) for index in chosen])
-
-    @torch.no_grad()
-    def held_out_gain(self, step: int) -> float | None:
-        chosen = range(min(len(self.held_out_clips), self.phase.num_held_out))
+        loss = mean([self._held_out_text(index, index, step) for index in chosen])
         if len(chosen) < 2:
-            return None
-        texts = [self._held_out_text(index, index, step) for index in chosen]
+            return HeldOut(loss)
         others = [self._held_out_text(index, (index + 1) % len(chosen), step) for index in chosen]
-        return mean(others) - mean(texts)
+        return HeldOut(loss, mean(others) - loss)
 
     def _held_out_text(self, index: int, heard: int, step: int) -> Tensor:
         """Nats a token of the text of clip `index` where clip `heard` is heard."""

@@ -7,6 +7,8 @@ Row out  {"loss": 1.31, "flow": 0.92, "phone": 0.8, "commitment": 0.62}
 
 # Shapes: B batch, N samples, T frames (12.5 Hz), S latents (25 Hz), L latent channels, R reasoning frames, D width
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -23,6 +25,7 @@ from uniaudio.codec.training.objective import (
     FRAMES_PER_UNIT,
     LATENTS_PER_UNIT,
     REASONING_PER_UNIT,
+    HeldOut,
     Losses,
     Share,
     first_crops,
@@ -34,7 +37,7 @@ from uniaudio.stages.codec_phase import CodecPhase
 # Length of a context prefix in training, in latents (released trainer).
 CONTEXT_LATENTS = (32, 64)
 NUM_GAINS = 16
-"""Held-out clips behind `held_out_gain`."""
+"""Held-out clips behind `HeldOut.gain`."""
 
 
 class ReconstructionObjective:
@@ -53,21 +56,14 @@ class ReconstructionObjective:
         return self._losses(self.train, crops, draws.share(share), step, slice(share.rank, None, share.world_size))
 
     @torch.no_grad()
-    def held_out(self, step: int) -> float:
-        values = []
-        for crop in first_crops(self.held_out_clips, self.phase):
-            values.append(self._held_out_flow(crop, crop, step))
-        return mean(values)
-
-    @torch.no_grad()
-    def held_out_gain(self, step: int) -> float | None:
-        crops = first_crops(self.held_out_clips, self.phase)[:NUM_GAINS]
-        pairs = [(own, other) for own, other in neighbors(crops) if own.clip != other.clip]
-        if not pairs:
-            return None
-        return mean(
-            [self._held_out_flow(own, other, step) - self._held_out_flow(own, own, step) for own, other in pairs]
-        )
+    def held_out(self, step: int) -> HeldOut:
+        crops = first_crops(self.held_out_clips, self.phase)
+        loss = mean([self._held_out_flow(crop, crop, step) for crop in crops])
+        if len(crops) < 2:
+            return HeldOut(loss)
+        pairs = neighbors(crops[:NUM_GAINS])
+        gains = [self._held_out_flow(own, other, step) - self._held_out_flow(own, own, step) for own, other in pairs]
+        return HeldOut(loss, mean(gains))
 
     def _held_out_flow(self, crop: Crop, heard: Crop, step: int) -> Tensor:
         draws = _Draws(self.codec, self.phase, step_generator(0, "held out", crop.clip), [crop], dropout=False)
@@ -84,35 +80,46 @@ class ReconstructionObjective:
     ) -> Losses:
         """`heard`: the crops whose codes are told, unless they are the crops' own."""
         crops = crops[mine]
-        heard = heard or crops
-        first_units, num_units = [crop.first_unit for crop in heard], crops[0].num_units
-        features = batch_features(
-            [clips.features(crop.clip) for crop in heard], first_unit=first_units, num_units=num_units
+        return self._told_losses(
+            _Told(
+                clips=clips,
+                heard=heard or crops,
+                reasoning_BRD=torch.cat([self._frozen_parts(clips, crop)[0] for crop in heard or crops]),
+                latents_BSL=torch.cat([self._frozen_parts(clips, crop)[1] for crop in crops]),
+                mask_BS=self._mask(clips, crops, draws.num_context),
+                draws=draws,
+            ),
+            step,
         )
-        latents_BSL = torch.cat([self._frozen_parts(clips, crop)[1] for crop in crops])
-        reasoning_BRD = torch.cat([self._frozen_parts(clips, crop)[0] for crop in heard])
-        mask_BS = self._mask(clips, crops, draws.num_context)
+
+    def _told_losses(self, told: "_Told", step: int) -> Losses:
+        features = batch_features(
+            [told.clips.features(crop.clip) for crop in told.heard],
+            first_unit=[crop.first_unit for crop in told.heard],
+            num_units=told.heard[0].num_units,
+        )
         # Targets of real frames alone: padding is nothing to be learned.
-        valid_BT = mask_BS[:, ::LATENTS_PER_FRAME] != PADDING
+        valid_BT = told.mask_BS[:, ::LATENTS_PER_FRAME] != PADDING
         branch = self.codec.reconstruction
         commitment = torch.zeros((), device=self.codec.device)
         if step < self.phase.num_unquantized_steps:
-            phone_BTD, condition_BTD = branch.unquantized(features, reasoning_BRD, draws.film)
+            phone_BTD, condition_BTD = branch.unquantized(features, told.reasoning_BRD, told.draws.film)
         else:
-            result = branch(features, reasoning_BRD, valid_BT, draws.film)
+            result = branch(features, told.reasoning_BRD, valid_BT, told.draws.film)
             phone_BTD, condition_BTD, commitment = result.phone, result.condition, result.commitment
-        flow = self._flow_loss(latents_BSL, condition_BTD, mask_BS, draws)
+        flow = self._flow_loss(told, condition_BTD)
         valid_wavlm = valid_BT.repeat_interleave(features.wavlm.shape[1] // valid_BT.shape[1], dim=1)
         phone = masked_mean_square(branch.phone_decoder(phone_BTD), features.wavlm, valid_wavlm)
         loss = flow + self.phase.phone_weight * phone + self.phase.commitment_weight * commitment
         return {"loss": loss, "flow": flow, "phone": phone, "commitment": commitment}
 
-    def _flow_loss(self, latents_BSL: Tensor, condition_BTD: Tensor, mask_BS: Tensor, draws: "_Draws") -> Tensor:
+    def _flow_loss(self, told: "_Told", condition_BTD: Tensor) -> Tensor:
+        mask_BS, draws = told.mask_BS, told.draws
         condition_BSD = condition_BTD.repeat_interleave(LATENTS_PER_FRAME, dim=1)
         padding = self.codec.reconstruction.padding_condition
         condition_BSD = torch.where((mask_BS != PADDING)[..., None], condition_BSD, padding)
         condition_BSD = condition_BSD * draws.keeps_condition[:, None, None]
-        return self.codec.flow.loss(latents_BSL, condition_BSD, mask_BS, time_B=draws.time, noise_BTL=draws.noise)
+        return self.codec.flow.loss(told.latents_BSL, condition_BSD, mask_BS, time_B=draws.time, noise_BTL=draws.noise)
 
     def _frozen_parts(self, clips: ClipSet, crop: Crop) -> tuple[Tensor, Tensor]:
         """Quantized reasoning `[1, R, D]` and latents `[1, S, L]` of a crop, cut from the whole clip's."""
@@ -153,25 +160,12 @@ class DecoderObjective(ReconstructionObjective):
     A share of the crops is told its reasoning codes too (added before `condition_out`, as the released decoder can be).
     """
 
-    def _losses(
-        self,
-        clips: ClipSet,
-        crops: list[Crop],
-        draws: "_Draws",
-        step: int,
-        mine: slice,
-        heard: list[Crop] | None = None,
-    ) -> Losses:
-        crops = crops[mine]
-        heard = heard or crops
+    def _told_losses(self, told: "_Told", step: int) -> Losses:
         branch = self.codec.reconstruction
-        latents_BSL = torch.cat([self._frozen_parts(clips, crop)[1] for crop in crops])
-        reasoning_BRD = torch.cat([self._frozen_parts(clips, crop)[0] for crop in heard])
-        codes_BTQ = torch.cat([self._frozen_codes(clips, crop) for crop in heard])
-        told_BTD = branch.reasoning_condition(reasoning_BRD, codes_BTQ.shape[1]) * draws.told_reasoning[:, None, None]
-        flow = self._flow_loss(
-            latents_BSL, branch.condition(codes_BTQ, told_BTD), self._mask(clips, crops, draws.num_context), draws
-        )
+        codes_BTQ = torch.cat([self._frozen_codes(told.clips, crop) for crop in told.heard])
+        reasoning_BTD = branch.reasoning_condition(told.reasoning_BRD, codes_BTQ.shape[1])
+        reasoning_BTD = reasoning_BTD * told.draws.told_reasoning[:, None, None]
+        flow = self._flow_loss(told, branch.condition(codes_BTQ, reasoning_BTD))
         return {"loss": flow, "flow": flow}
 
     def _frozen_codes(self, clips: ClipSet, crop: Crop) -> Tensor:
@@ -184,6 +178,19 @@ class DecoderObjective(ReconstructionObjective):
     def _whole_codes(self, clips: ClipSet, index: int) -> Tensor:
         branch = self.codec.reconstruction
         return branch.encode(branch.modulate(clips.features(index), self._reasoning(clips, index)))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class _Told:
+    """One batch: latents to be found, and the crops `heard` that tell the flow about them."""
+
+    clips: ClipSet
+    heard: list[Crop]
+    reasoning_BRD: Tensor
+    """Quantized reasoning of the crops that are heard."""
+    latents_BSL: Tensor
+    mask_BS: Tensor
+    draws: "_Draws"
 
 
 class _Draws:

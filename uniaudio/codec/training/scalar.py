@@ -18,7 +18,7 @@ from uniaudio.codec.config import LATENT_HOP
 from uniaudio.codec.training.clips import ClipSet, Crop, step_generator
 from uniaudio.codec.training.discriminators import Discriminators, adversarial_loss, discriminator_loss, feature_loss
 from uniaudio.codec.training.losses import relative_error, waveform_loss
-from uniaudio.codec.training.objective import Losses, Share, first_crops, mean
+from uniaudio.codec.training.objective import HeldOut, Losses, Share, first_crops, mean
 from uniaudio.codec.training.scalar_start import start_as_transform
 from uniaudio.stages.codec_phase import CodecPhase
 
@@ -52,14 +52,11 @@ class ScalarObjective:
         return self._adversarial(self.discriminators, recorded_BN, decoded_BN, spectral)
 
     @torch.no_grad()
-    def held_out(self, step: int) -> float:
+    def held_out(self, step: int) -> HeldOut:
         """The spectral loss: what the discriminators say moves with them."""
         clips = self.held_out_clips
         waveforms = [self._waveforms(clips, [crop]) for crop in first_crops(clips, self.phase)]
-        return mean([waveform_loss(self.codec.scalar(waveform_BN), waveform_BN) for waveform_BN in waveforms])
-
-    def held_out_gain(self, step: int) -> float | None:
-        return None
+        return HeldOut(mean([waveform_loss(self.codec.scalar(waveform_BN), waveform_BN) for waveform_BN in waveforms]))
 
     def _decoded(self, recorded_BN: Tensor, step: int) -> Tensor:
         """Through rounded latents; at first through noisy ones, which tell the encoder to stand out from the noise."""

@@ -235,14 +235,13 @@ def _log_held_out(run: _Run) -> None:
     for part in parts:
         part.eval()
     # The codebooks are where the step before left them: not placed yet at the first step that uses them.
-    value = run.objective.held_out(max(run.state.step - 1, 0))
-    gain = run.objective.held_out_gain(max(run.state.step - 1, 0))
+    held_out = run.objective.held_out(max(run.state.step - 1, 0))
     for part in parts:
         part.train()
-    run.state.metrics.append(_metric(run, "held_out_loss", value))
-    if gain is not None:
-        run.state.metrics.append(_metric(run, "held_out_gain", gain))
-    log.info("%s step %d of %d: held-out loss %.4f", run.phase.name, run.state.step, run.phase.num_steps, value)
+    run.state.metrics.append(_metric(run, "held_out_loss", held_out.loss))
+    if held_out.gain is not None:
+        run.state.metrics.append(_metric(run, "held_out_gain", held_out.gain))
+    log.info("%s step %d of %d: held-out loss %.4f", run.phase.name, run.state.step, run.phase.num_steps, held_out.loss)
 
 
 def _metric(run: _Run, name: str, value: float) -> Metric:
