@@ -10,7 +10,6 @@ from uniaudio_pipelines.annotated_to_codec.job import AnnotatedToCodec
 from uniaudio_pipelines.jobs import hash_folder
 from uniaudio_schemas.annotated import Annotated
 from uniaudio_schemas.errors import UsageError
-from uniaudio_schemas.manifest import Plan
 from uniaudio_schemas.store import Store
 
 from uniaudio.stages.codec_phase import CodecPhase
@@ -24,17 +23,6 @@ def encoders(tmp_path: Path) -> Path:
     (folder / "whisper-base").mkdir(parents=True)
     (folder / "whisper-base" / "config.json").write_text("{}")
     return folder
-
-
-@pytest.fixture
-def annotated_store(tmp_path: Path) -> Store:
-    """A store with an empty `annotated`: what a plan needs."""
-    store = Store(tmp_path / "store")
-    for kind, parents in (("raw", {}), ("annotated", {"raw": "r"})):
-        plan = Plan(kind=kind, schema_version=1, parents=parents, parameters={}, code_version="1", units=[])
-        with store.writer(plan, owner="test") as writer:
-            writer.publish()
-    return store
 
 
 def test_the_default_phases_are_the_three_of_the_demo_unchanged() -> None:
