@@ -114,6 +114,13 @@ class CodecConfig:
             )
         if self.scalar.hop_samples != LATENT_HOP:
             raise UsageError(f"`scalar` must have a hop of {LATENT_HOP} samples, but has {self.scalar.hop_samples}.")
+        if self.dim % self.reasoning_head_dim or self.reasoning_head_dim % 2:
+            raise UsageError(
+                f"`dim` must be a multiple of an even `reasoning_head_dim`, but they are {self.dim} and "
+                f"{self.reasoning_head_dim}."
+            )
+        if self.music.dim % (2 * self.music.num_heads):
+            raise UsageError(f"`music.dim` must be an even multiple of `num_heads`, but is {self.music.dim}.")
         if not self.wavlm.layers:
             raise UsageError("`wavlm.layers` must name a state, but is empty.")
         if len(self.music.layers) != 2:

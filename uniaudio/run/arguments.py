@@ -45,7 +45,7 @@ def add_sampling_options(parser: argparse.ArgumentParser) -> None:
         help="audio decoded at once: shorter sounds sooner, longer better (default 20; with --stream the shortest, 3.2)",
     )
     group.add_argument("--max-text", type=int, default=256, help="most text tokens (default 256)")
-    group.add_argument("--language", default="en", help="of the prompt (default en)")
+    group.add_argument("--language", default="en", help="of the prompt: en, zh or yue (default en)")
 
 
 def model_path(options: argparse.Namespace) -> str:

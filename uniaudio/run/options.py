@@ -12,6 +12,7 @@ from uniaudio.audio.frames import RECONSTRUCTION_HOP, SAMPLE_RATE
 from uniaudio.lm.grammar import TEXT
 from uniaudio.lm.sampling import Sampling
 from uniaudio.run.request import plan_of_task
+from uniaudio.tasks.prompts import LANGUAGES
 from uniaudio.tasks.task import Task
 
 GREEDY = Sampling()
@@ -36,7 +37,7 @@ class Options:
     decode_window_s: float = 0.0
     """Audio that the codec decodes at once; 0: its own windows (20 s), and its shortest (3.2 s) where audio is streamed."""
     language: str = "en"
-    """Of the prompt."""
+    """Of the prompt, one of `LANGUAGES`."""
     wording: int = 0
     """Decides which of the task's prompts is used and where a long voice clip is cut: never the place in a batch."""
 
@@ -45,6 +46,10 @@ class Options:
             raise UsageError(f"`max_seconds` must be above 0 and at most {LONGEST_S}, but is {self.max_seconds}.")
         if not 1 <= self.max_text <= MOST_TEXT:
             raise UsageError(f"`max_text` must lie in 1 … {MOST_TEXT}, but is {self.max_text}.")
+        if self.language not in LANGUAGES:
+            raise UsageError(
+                f"`language` of the prompt must be one of {', '.join(LANGUAGES)}, but is {self.language!r}."
+            )
         if not 0 <= self.decode_window_s < math.inf:
             raise UsageError(f"`decode_window_s` must be 0 or more seconds, but is {self.decode_window_s}.")
 

@@ -27,7 +27,7 @@ def add_command(commands: Any) -> None:
         "--choice", action="append", default=[], metavar="ANSWER", help="an answer to rate; may be repeated"
     )
     score.add_argument("--per-token", action="store_true", help="`best` has the highest log likelihood a token")
-    score.add_argument("--language", default="en", help="of the prompt (default en)")
+    score.add_argument("--language", default="en", help="of the prompt: en, zh or yue (default en)")
     add_model_options(score)
 
 

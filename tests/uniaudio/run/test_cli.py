@@ -163,6 +163,7 @@ def test_the_table_lists_every_task_with_its_aliases(capsys: pytest.CaptureFixtu
         (["asr", "{clips}/0.wav", "--seed", str(10**23)], "`seed` must lie within"),
         (["asr", "{clips}/0.wav", "--device", "meta"], "`device` must be one that torch can compute on"),
         (["tts", "--text", "hi", "--out", "x.wav", "--window-seconds", "nan"], "`decode_window_s` must be 0 or more"),
+        (["asr", "{clips}/0.wav", "--language", "xx"], "`language` of the prompt must be one of en, zh, yue"),
     ],
 )  # fmt: skip
 def test_a_mistake_ends_in_one_line_that_names_it_and_exit_code_2(

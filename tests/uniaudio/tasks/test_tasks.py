@@ -13,7 +13,7 @@ from uniaudio_schemas.record import from_table, to_table
 
 from uniaudio.metrics.table import find_metric
 from uniaudio.tasks import TASKS
-from uniaudio.tasks.prompts import choose_prompt
+from uniaudio.tasks.prompts import LANGUAGES, choose_prompt
 from uniaudio.tasks.speech import SPEECH_TASKS
 from uniaudio.tasks.task import Task, audio, repeated, text
 
@@ -144,6 +144,10 @@ def test_lineage_holds_each_clip_once_and_the_parents_of_recipes() -> None:
     )
     assert row.recipes == [RECIPE]
     assert row.clip_ids == ["mixed", "a", "b"]
+
+
+def test_every_language_of_the_wordings_can_be_asked_for() -> None:
+    assert {language for task in TASKS.values() for language in task.prompts} <= set(LANGUAGES)
 
 
 def test_the_language_chooses_the_prompt_and_cantonese_reads_chinese() -> None:

@@ -9,6 +9,8 @@ from uniaudio_schemas.errors import DataError, UsageError
 FALLBACK = "en"
 RELATED = {"yue": "zh"}
 """Language -> whose prompts it may use."""
+LANGUAGES = ("en", "zh", *RELATED)
+"""Of the wordings. Sound and music have English ones alone, which every language falls back on."""
 
 
 @cache
