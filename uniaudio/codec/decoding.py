@@ -112,12 +112,12 @@ def draw_latents(
 ) -> Iterator[tuple[Tensor, bool]]:
     """`[B, s, L]`, the new latents of each window, and whether it is the last; `T * 2` in all."""
     window, context = settings.window_latents or codec.config.decode_window_latents, codec.config.context_latents
-    latent_dim = codec.config.scalar.latent_dim
+    noise = DecodeNoise(codec.config.scalar.latent_dim, settings.seed)
     context_BPL: Tensor | None = None
     for first, codes_BTQ, is_last in _windows(blocks, window, context):
         last = first + codes_BTQ.shape[1] * LATENTS_PER_FRAME
         frames = slice(first // LATENTS_PER_FRAME, last // LATENTS_PER_FRAME)
-        noise_SL = _noise(last, latent_dim, settings.seed)[first:].to(codec.device)
+        noise_SL = noise.between(first, last).to(codec.device)
         with torch.inference_mode(), eval_mode(codec), EveryLinear():
             condition_BTD = codec.reconstruction.condition(
                 codes_BTQ.to(codec.device), _reasoning(codec, reasoning_BRQ, frames)
@@ -150,12 +150,22 @@ def _windows(blocks: Iterable[Tensor], window: int, context: int) -> Iterator[tu
         yield first, held_BTQ, True
 
 
-def _noise(num_latents: int, latent_dim: int, seed: int) -> Tensor:
-    """`[num_latents, L]`; that of a longer clip begins with that of a shorter one."""
-    # Torch draws normal numbers in blocks of 16 and the last block, where it is not full, otherwise.
-    count = num_latents * latent_dim
-    flat = torch.randn(-(-count // 16) * 16, generator=torch.Generator().manual_seed(int(seed)))
-    return flat[:count].reshape(num_latents, latent_dim)
+class DecodeNoise:
+    """Normal numbers `[S, L]` that `seed` and the place of a latent decide; the past is forgotten."""
+
+    def __init__(self, latent_dim: int, seed: int) -> None:
+        self.latent_dim = latent_dim
+        self._generator = torch.Generator().manual_seed(int(seed))
+        self._first, self._flat = 0, torch.zeros(0)
+
+    def between(self, first: int, last: int) -> Tensor:
+        """`[last - first, L]`; `first` never goes back."""
+        self._flat = self._flat[(first - self._first) * self.latent_dim :]
+        self._first, count = first, (last - first) * self.latent_dim
+        # Torch draws in blocks of 16, and a last block that is not full otherwise.
+        num_new = -(-max(0, count - len(self._flat)) // 16) * 16
+        self._flat = torch.cat([self._flat, torch.randn(num_new, generator=self._generator)])
+        return self._flat[:count].view(-1, self.latent_dim)
 
 
 def scalar_reach(config: ScalarConfig) -> tuple[int, int]:

@@ -1,6 +1,7 @@
 """Decoding: lengths, seeds, batches, guidance, windows without drift or seam, streams, reasoning codes."""
 
 import copy
+import itertools
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -12,7 +13,14 @@ from uniaudio_schemas.errors import UsageError
 from uniaudio.audio.frames import num_reasoning_frames, num_reconstruction_frames
 from uniaudio.codec.codec import Codes, ReasoningCodec
 from uniaudio.codec.config import LATENT_HOP
-from uniaudio.codec.decoding import LATENTS_PER_FRAME, DecodeSettings, _noise, decode_pieces, draw_latents, scalar_reach
+from uniaudio.codec.decoding import (
+    LATENTS_PER_FRAME,
+    DecodeNoise,
+    DecodeSettings,
+    decode_pieces,
+    draw_latents,
+    scalar_reach,
+)
 from uniaudio.codec.part_configs import ScalarConfig
 from uniaudio.codec.scalar import ScalarAutoencoder
 from uniaudio.testing import a_waveform, tiny_codec
@@ -230,12 +238,13 @@ def test_codec_codes_that_are_still_written_sound_as_if_they_all_were_there(num_
     assert heard_at == [*range(13, num_frames + 1, 8), num_frames]
 
 
-def test_codec_noise_of_a_longer_clip_begins_with_that_of_a_shorter_one():
-    shapes = [(1, 3), (7, 5), (40, 5), (1_000, 136)]
-    for num_latents, latent_dim in shapes:
-        longer = _noise(num_latents + 9, latent_dim, 3)
-        assert torch.equal(longer[:num_latents], _noise(num_latents, latent_dim, 3))
-        assert longer.std() > 0.5
+def test_codec_noise_goes_by_the_place_of_a_latent_whatever_the_window_and_length():
+    for latent_dim, num_latents, window, context in itertools.product((1, 8, 34), (1, 7, 90), (2, 20), (0, 1)):
+        whole = DecodeNoise(latent_dim, seed=3).between(0, num_latents + 9)
+        noise = DecodeNoise(latent_dim, seed=3)
+        for first in range(0, num_latents, window - context):
+            last = min(first + window, num_latents)
+            assert torch.equal(noise.between(first, last), whole[first:last])
 
 
 def test_codec_windows_of_a_caller_are_those_of_such_a_codec_and_no_shorter_than_two_contexts():
