@@ -54,8 +54,8 @@ class Adapter(nn.Module):
         nn.init.zeros_(self.up.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        # Alpha is the rank, so the scale is 1.
         """`[..., I]` -> `[..., O]`: the frozen product plus the low-rank one."""
+        # Alpha is the rank, so the scale is 1.
         return self.up(self.down(self.dropout(x)))
 
 
