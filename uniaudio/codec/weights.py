@@ -4,7 +4,7 @@ Row in   {"reasoning.merge.weight": [96, 128] float32}, {"reasoning.merge.weight
 Row out  DataError: codec.safetensors: 1 not floating point: reasoning.merge.weight.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from torch import Tensor
 from uniaudio_schemas.errors import DataError
@@ -13,11 +13,16 @@ MAX_LISTED = 8
 
 
 def check_fit(
-    own: Mapping[str, Tensor], found: Mapping[str, Tensor], *, what: str, may_lack: str | None = None
+    own: Mapping[str, Tensor],
+    found: Mapping[str, Tensor],
+    *,
+    what: str,
+    may_lack: str | None = None,
+    their_name: Callable[[str], str] = str,
 ) -> None:
     """`DataError` that begins with `what` and lists the tensors of `found` that are missing (but for those whose names
-    start with `may_lack`), unknown, misshapen, of another kind of number or, in the type of `own`, not finite. `own` may
-    be on the meta device."""
+    start with `may_lack`), unknown, misshapen, of another kind of number or, in the type of `own`, not finite, as
+    `their_name` calls them. `own` may be on the meta device."""
     lacking = own.keys() - found.keys()
     shared = sorted(own.keys() & found.keys())
     problems = {
@@ -33,7 +38,9 @@ def check_fit(
         problems = {"not finite": [key for key in shared if not _is_finite(own[key], found[key])]}
     if any(problems.values()):
         listed = "; ".join(
-            f"{len(keys)} {problem}: {', '.join(keys[:MAX_LISTED])}" for problem, keys in problems.items() if keys
+            f"{len(keys)} {problem}: {', '.join(map(their_name, keys[:MAX_LISTED]))}"
+            for problem, keys in problems.items()
+            if keys
         )
         raise DataError(f"{what}: {listed}.")
 

@@ -5,14 +5,14 @@ import torch
 
 from uniaudio.codec.flow import FlowTransformer, sinusoid_positions, sinusoid_time
 from uniaudio.codec.flow_matching import FlowMatching
-from uniaudio.codec.released.parts import flow_config, flow_transformer_state
+from uniaudio.codec.released.parts import FLOW_TRANSFORMER, flow_config, rename
 
 
 @pytest.fixture(scope="module")
 def transformer(golden) -> FlowTransformer:
     weights = golden.tensors("flow_transformer", "weights")
     transformer = FlowTransformer(flow_config(weights, head_dim=golden.info("flow_transformer")["attention_head_dim"]))
-    transformer.load_state_dict(flow_transformer_state(weights))
+    transformer.load_state_dict(rename(weights, FLOW_TRANSFORMER, part="flow"))
     return transformer.eval()
 
 

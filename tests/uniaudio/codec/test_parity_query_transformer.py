@@ -3,14 +3,15 @@
 import torch
 
 from uniaudio.codec.query_transformer import QueryTransformer, rotary_angles, rotate
-from uniaudio.codec.released.parts import query_transformer_state
+from uniaudio.codec.released.parts import QUERY_BLOCKS, new_weight_norm_names, rename
 
 
 def released_transformer(golden) -> QueryTransformer:
     info = golden.info("query_block")
     transformer = QueryTransformer(info["dim"], info["depth"], info["dim_heads"])
     weights = golden.tensors("query_block", "weights")
-    transformer.load_state_dict(query_transformer_state(weights, torch.zeros(1, info["dim"])))
+    blocks = rename(new_weight_norm_names(weights), QUERY_BLOCKS, part="blocks")
+    transformer.load_state_dict({**blocks, "query": torch.zeros(info["dim"])})
     return transformer.eval()
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from uniaudio.codec.released.parts import semantic_decoder_state
+from uniaudio.codec.released.parts import SEMANTIC_DECODER, rename
 from uniaudio.codec.semantic_decoder import SemanticDecoder
 
 
@@ -12,6 +12,6 @@ def test_codec_semantic_decoder_equals_the_released_one(golden, case):
     decoder = SemanticDecoder(
         info["code_dim"], info["decode_channels"], info["output_channels"], tuple(info["strides"])
     )
-    decoder.load_state_dict(semantic_decoder_state(golden.tensors(case, "weights")))
+    decoder.load_state_dict(rename(golden.tensors(case, "weights"), SEMANTIC_DECODER, part="decoder"))
     io = golden.tensors(case, "io")
     golden.assert_close(decoder(io["z"].transpose(1, 2)), io["y"].transpose(1, 2))

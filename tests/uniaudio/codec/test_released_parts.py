@@ -6,7 +6,7 @@ from uniaudio_schemas.errors import DataError
 
 from uniaudio.codec.part_configs import ScalarConfig
 from uniaudio.codec.quantize import ResidualVQ
-from uniaudio.codec.released.parts import new_weight_norm_names, residual_vq_state, semantic_decoder_state
+from uniaudio.codec.released.parts import SEMANTIC_DECODER, new_weight_norm_names, rename, residual_vq_state
 from uniaudio.codec.released.scalar import scalar_state
 from uniaudio.codec.scalar import ScalarAutoencoder
 
@@ -23,7 +23,7 @@ def released_vq_tensors(num_codes: int = 6) -> dict[str, torch.Tensor]:
 
 def test_an_unknown_tensor_is_an_error_that_names_it():
     with pytest.raises(DataError, match=r"conv3\.weight"):
-        semantic_decoder_state({"conv3.weight": torch.zeros(1)})
+        rename({"conv3.weight": torch.zeros(1)}, SEMANTIC_DECODER, part="semantic decoder")
 
 
 def test_moving_averages_missing_from_a_file_start_at_the_code_vectors():

@@ -9,7 +9,8 @@ Every tensor is used, known to be unneeded, or an error; so is every tensor of o
 """
 
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -20,24 +21,46 @@ from uniaudio_schemas.errors import DataError
 from uniaudio.codec.codec import ReasoningCodec
 from uniaudio.codec.encoders import empty_encoders
 from uniaudio.codec.released.config import QUANTIZERS, released_config
-from uniaudio.codec.released.encoders import encoders_state
+from uniaudio.codec.released.music import MUSIC
 from uniaudio.codec.released.parts import (
+    FILM,
+    FLOW_TRANSFORMER,
+    QUERY_BLOCKS,
+    RESIDUAL_VQ,
+    SEMANTIC_DECODER,
+    Rules,
     State,
-    film_state,
-    flow_transformer_state,
     new_weight_norm_name,
-    query_transformer_state,
+    new_weight_norm_names,
+    old_key,
     rename,
-    residual_vq_state,
-    semantic_decoder_state,
+    settle_codebooks,
     under_new_names,
+    with_prefixes,
 )
-from uniaudio.codec.released.scalar import scalar_state
+from uniaudio.codec.released.scalar import scalar_rules, scalar_state
 from uniaudio.codec.weights import check_fit
 
 # The released groups and our words for them.
 GROUPS = {"phone": "phone", "semantic": "music", "acoustic": "acoustic"}
-PLAIN = (
+# Whisper and WavLM keep the names of transformers.
+KEPT: Rules = ((r"(.+)", r"\1"),)
+PARTS: Sequence[tuple[str, str, Rules]] = (
+    ("audio_thinking.encoder_transformers.", "reasoning.query_transformer.", QUERY_BLOCKS),
+    ("audio_thinking.reasoning_vq.", "reasoning.quantizer.", RESIDUAL_VQ),
+    ("pronunciation_decoder.", "reconstruction.phone_decoder.", SEMANTIC_DECODER),
+    ("cfm_wrapper.estimator.", "flow.transformer.", FLOW_TRANSFORMER),
+    ("whisper_encoder.", "encoders.whisper.model.", KEPT),
+    ("wavlm_encoder.", "encoders.wavlm.model.", KEPT),
+    ("pretrained_model.model.model.", "encoders.music.model.", MUSIC),
+    *((f"time_film_{theirs}.", f"reconstruction.film.{ours}.", FILM) for theirs, ours in GROUPS.items()),
+    *((f"vq_{theirs}.", f"reconstruction.quantizers.{ours}.", RESIDUAL_VQ) for theirs, ours in QUANTIZERS.items()),
+)
+"""Their prefix, ours, and the rules behind it."""
+QUERY = "reasoning.query_transformer.query"
+RULES: Rules = (
+    *(rule for theirs, ours, rules in PARTS for rule in with_prefixes(rules, theirs, ours)),
+    (r"audio_thinking\.cls_token", QUERY),
     (r"zero_cond_embedding1", "reconstruction.padding_condition"),
     (r"d_conv_(whisper|wavlm)\.(weight|bias)", r"reconstruction.\1_down.\2"),
     (r"d_conv_embedding_(semantic|acoustic)\.(weight|bias)", r"reconstruction.music_\1_down.\2"),
@@ -56,7 +79,6 @@ PLAIN = (
 OPTIONAL_PREFIX = "reconstruction.phone_decoder."
 # Where a released pickle keeps its tensors: the codec's, the scalar autoencoder's.
 TOP_KEYS = ("model", "codec_model")
-ENCODER_PREFIXES = ("whisper_encoder.", "wavlm_encoder.", "pretrained_model.model.model.")
 
 
 def load_released(codec_path: str | Path, scalar_path: str | Path, *, causal: bool) -> ReasoningCodec:
@@ -97,34 +119,15 @@ def fill_released(codec: ReasoningCodec, released: Mapping[str, Tensor], scalar:
 
 
 def released_state(own: Mapping[str, Tensor], released: Mapping[str, Tensor], scalar: Mapping[str, Tensor]) -> State:
-    """Both files under our names; `DataError` lists what does not fit `own`, a state dict of our codec."""
+    """Both files under our names; `DataError` lists, under theirs, what does not fit `own`, a state dict of our codec."""
     state = codec_state(released)
     state |= {f"scalar.{key}": tensor for key, tensor in scalar_state(scalar).items()}
-    check_fit(own, state, what="released codec", may_lack=OPTIONAL_PREFIX)
+    rules = [*RULES, *with_prefixes(scalar_rules(scalar), "", "scalar.")]
+    check_fit(own, state, what="released codec", may_lack=OPTIONAL_PREFIX, their_name=partial(old_key, rules))
     return state
 
 
 def codec_state(released: Mapping[str, Tensor]) -> State:
     """The codec's tensors (or gradients of any of them) under our names, without the scalar autoencoder."""
-    rest = dict(released)
-    blocks = _take(rest, "audio_thinking.encoder_transformers.")
-    query = rest.pop("audio_thinking.cls_token", torch.empty(0))
-    parts = {
-        "reasoning.query_transformer": query_transformer_state(blocks, query) if blocks else {},
-        "reasoning.quantizer": residual_vq_state(_take(rest, "audio_thinking.reasoning_vq.")),
-        "reconstruction.phone_decoder": semantic_decoder_state(_take(rest, "pronunciation_decoder.")),
-        "flow.transformer": flow_transformer_state(_take(rest, "cfm_wrapper.estimator.")),
-        "encoders": encoders_state(*(_take(rest, prefix) for prefix in ENCODER_PREFIXES)),
-    }
-    for theirs, ours in GROUPS.items():
-        parts[f"reconstruction.film.{ours}"] = film_state(_take(rest, f"time_film_{theirs}."))
-    for theirs, ours in QUANTIZERS.items():
-        parts[f"reconstruction.quantizers.{ours}"] = residual_vq_state(_take(rest, f"vq_{theirs}."))
-    state = rename(rest, PLAIN, part="released codec")
-    return state | {f"{part}.{key}": tensor for part, found in parts.items() for key, tensor in found.items()}
-
-
-def _take(tensors: State, prefix: str) -> State:
-    """Move the tensors under a prefix out of the dict, without it."""
-    taken = {key: tensors.pop(key) for key in list(tensors) if key.startswith(prefix)}
-    return {key.removeprefix(prefix): tensor for key, tensor in taken.items()}
+    state = settle_codebooks(rename(new_weight_norm_names(released), RULES, part="released codec"))
+    return state | {key: state[key].squeeze(0) for key in (QUERY,) if key in state}

@@ -61,6 +61,8 @@ SEMANTIC_DECODER: Rules = (
     (r"conv_blocks\.(\d+)\.res_units\.(\d+)\.conv2\.weight", r"stages.\1.units.\2.narrow.weight"),
 )
 FILM: Rules = ((r"(weight|bias)", r"delta_beta.\1"),)
+_CAPTURE = re.compile(r"\((?!\?)((?:[^()]|\([^()]*\))*)\)")
+"""A capturing group, at most one other group in it."""
 
 
 def rename(released: Mapping[str, Tensor], rules: Rules, *, part: str) -> State:
@@ -76,6 +78,27 @@ def rename(released: Mapping[str, Tensor], rules: Rules, *, part: str) -> State:
     if unknown:
         raise DataError(f"{part}: {len(unknown)} unknown tensors: {', '.join(sorted(unknown)[:8])}.")
     return under_new_names(released, new_keys, part=part)
+
+
+def with_prefixes(rules: Rules, theirs: str, ours: str) -> Rules:
+    """The same rules for keys that begin with `theirs`, renamed to such that begin with `ours`."""
+    return [(rf"{re.escape(theirs)}(?:{old})", new and f"{ours}{new}") for old, new in rules]
+
+
+def old_key(rules: Rules, new_key: str) -> str:
+    """The key that `rules` rename to `new_key`, which errors call it by; `new_key` where there is none."""
+    for old, new in rules:
+        # Literals and groups take turns: old is literal, group 1, literal, …; new is literal, number, literal, …
+        theirs, ours = _CAPTURE.split(old), re.split(r"\\(\d)", new)
+        numbers = [int(number) for number in ours[1::2]]
+        pattern = "".join(
+            re.escape(piece) if place % 2 == 0 else f"({theirs[2 * int(piece) - 1]})"
+            for place, piece in enumerate(ours)
+        )
+        if match := re.fullmatch(pattern, new_key):
+            theirs[1::2] = [match[1 + numbers.index(number)] for number in range(1, 1 + len(numbers))]
+            return re.sub(r"\\(.)|\(\?:|\)", r"\1", "".join(theirs))
+    return new_key
 
 
 def under_new_names(released: Mapping[str, Tensor], new_keys: Mapping[str, str], *, part: str) -> State:
@@ -120,8 +143,13 @@ def new_weight_norm_name(key: str) -> str:
 
 def residual_vq_state(released: Mapping[str, Tensor]) -> State:
     """For `ResidualVQ`; moving averages that the file leaves out start afresh at its code vectors."""
-    state = rename(released, RESIDUAL_VQ, part="residual VQ")
-    for key in [key for key in state if key.startswith("codebooks.")]:
+    return settle_codebooks(rename(released, RESIDUAL_VQ, part="residual VQ"))
+
+
+def settle_codebooks(state: State) -> State:
+    """With every renamed codebook in our shapes, and whole."""
+    state = dict(state)
+    for key in [key for key in state if ".codebooks." in f".{key}"]:
         # The library keeps a leading axis of one for several heads, and old versions of it a flag of shape (1,).
         state[key] = state[key].squeeze() if key.endswith("initialized") else state[key].squeeze(0)
     for key in [key for key in state if key.endswith(".vectors")]:
@@ -130,27 +158,6 @@ def residual_vq_state(released: Mapping[str, Tensor]) -> State:
         state.setdefault(f"{codebook}cluster_size", torch.ones(state[key].shape[:1]))
         state.setdefault(f"{codebook}initialized", torch.tensor(True))
     return state
-
-
-def query_transformer_state(blocks: Mapping[str, Tensor], query: Tensor) -> State:
-    """For `QueryTransformer`: `audio_thinking.encoder_transformers.*` and `audio_thinking.cls_token`."""
-    state = rename(new_weight_norm_names(blocks), QUERY_BLOCKS, part="query transformer")
-    return {**state, "query": query.squeeze(0)}
-
-
-def flow_transformer_state(released: Mapping[str, Tensor]) -> State:
-    """For `FlowTransformer`: `cfm_wrapper.estimator.*`."""
-    return rename(released, FLOW_TRANSFORMER, part="flow transformer")
-
-
-def semantic_decoder_state(released: Mapping[str, Tensor]) -> State:
-    """For `SemanticDecoder`: `pronunciation_decoder.*` or `structure_semantic_decoder.*`."""
-    return rename(released, SEMANTIC_DECODER, part="semantic decoder")
-
-
-def film_state(released: Mapping[str, Tensor]) -> State:
-    """For `TimeFiLM`: `time_film_*.*`."""
-    return rename(released, FILM, part="FiLM")
 
 
 def flow_config(released: Mapping[str, Tensor], *, head_dim: int, prefix: str = "") -> FlowConfig:

@@ -27,9 +27,7 @@ def scalar_state(released: Mapping[str, Tensor]) -> State:
     slopes = [value for key, value in released.items() if key.endswith(SHARED_SLOPE)]
     if any(not equal(slope, slopes[0]) for slope in slopes):
         raise DataError(f"scalar autoencoder: `{SHARED_SLOPE}` must be the same in all stages, but differs.")
-    modern = new_weight_norm_names(released)
-    num_stages = count_indices(modern, r"encoder\.(\d+)\.down_conv\.")
-    return rename(modern, _rules(num_stages, has_pool="encoder.1.conv.weight" in modern), part="scalar autoencoder")
+    return rename(new_weight_norm_names(released), scalar_rules(released), part="scalar autoencoder")
 
 
 def scalar_config(released: Mapping[str, Tensor], *, causal: bool, hop_samples: int = 960) -> ScalarConfig:
@@ -62,8 +60,9 @@ def scalar_config(released: Mapping[str, Tensor], *, causal: bool, hop_samples: 
     )
 
 
-def _rules(num_stages: int, *, has_pool: bool) -> list[tuple[str, str]]:
-    """Where each numbered layer of the released model lives in ours."""
+def scalar_rules(released: Mapping[str, Tensor]) -> list[tuple[str, str]]:
+    """Where each numbered layer of this released model lives in ours."""
+    num_stages, has_pool = count_indices(released, r"encoder\.(\d+)\.down_conv\."), "encoder.1.conv.weight" in released
     first = 2 if has_pool else 1
     last_in_encoder = first + num_stages
     last_in_decoder = 1 + num_stages + has_pool

@@ -1,16 +1,11 @@
-"""Released weights of the three frozen encoders under our names.
+"""Released weights of the music encoder under our names: `pretrained_model.model.model.*`, or `music_ssl.pt` less its
+leading `model.`.
 
-Reads    the whole released state dict: `whisper_encoder.*`, `wavlm_encoder.*`, `pretrained_model.model.model.*`
-Writes   a state dict for `FrozenEncoders`
-Row in   {"pretrained_model.model.model.conformer.layers.0.ffn1.output_dense.bias": [1024]}
-Row out  {"music.model.blocks.0.ff_before.3.bias": [1024]}
+Row in   {"conformer.layers.0.ffn1.output_dense.bias": [1024]}
+Row out  {"blocks.0.ff_before.3.bias": [1024]}
 """
 
-from collections.abc import Mapping
-
-from torch import Tensor
-
-from uniaudio.codec.released.parts import Rules, State, new_weight_norm_names, rename
+from uniaudio.codec.released.parts import Rules
 
 _BATCH_NORM = r"(weight|bias|running_mean|running_var|num_batches_tracked)"
 _BLOCK = r"conformer\.layers\.(\d+)\."
@@ -48,14 +43,3 @@ MUSIC: Rules = (
     (rf"{_BLOCK}ffn2\.output_dense\.(weight|bias)", r"blocks.\1.ff_after.3.\2"),
     (rf"{_BLOCK}final_layer_norm\.(weight|bias)", r"blocks.\1.norm.\2"),
 )
-
-
-def music_state(released: Mapping[str, Tensor]) -> State:
-    """For `MusicEncoder`: `pretrained_model.model.model.*`, or `music_ssl.pt` less its leading `model.`."""
-    return rename(released, MUSIC, part="music encoder")
-
-
-def encoders_state(whisper: Mapping[str, Tensor], wavlm: Mapping[str, Tensor], music: Mapping[str, Tensor]) -> State:
-    """For `FrozenEncoders`; Whisper and WavLM keep the names of transformers."""
-    parts = {"whisper": whisper, "wavlm": new_weight_norm_names(wavlm), "music": music_state(music)}
-    return {f"{part}.model.{key}": tensor for part, state in parts.items() for key, tensor in state.items()}
