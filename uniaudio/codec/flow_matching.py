@@ -35,6 +35,7 @@ class FlowMatching(nn.Module):
         self.transformer = transformer
         self.attend_padding = attend_padding
         self.sigma_min = sigma_min
+        self.scale = transformer.config.latent_scale
 
     def loss(
         self,
@@ -47,12 +48,13 @@ class FlowMatching(nn.Module):
         noise_BTL: Tensor | None = None,
         generator: torch.Generator | None = None,
     ) -> Tensor:
-        """Weighted squared error between predicted and true velocity.
+        """Weighted squared error between predicted and true velocity of the scaled latents.
 
         The context is the true latent where the mask says so, unless given. Time and noise are drawn unless given.
         """
         if context_BTL is None:
             context_BTL = latents_BTL * (mask_BT == CONTEXT)[..., None]
+        latents_BTL, context_BTL = self.scale * latents_BTL, self.scale * context_BTL
         if time_B is None:
             time_B = _draw(torch.rand, latents_BTL.shape[:1], latents_BTL, generator)
         if noise_BTL is None:
@@ -87,9 +89,11 @@ class FlowMatching(nn.Module):
         if noise_BTL is None:
             shape = torch.Size((*condition_BTD.shape[:2], self.transformer.config.latent_dim))
             noise_BTL = _draw(torch.randn, shape, condition_BTD, generator)
-        latents_BTL = self.solve(
-            noise_BTL, condition_BTD, num_steps=num_steps, guidance=guidance, context_BPL=context_BPL
+        scaled_BPL = None if context_BPL is None else self.scale * context_BPL
+        scaled_BTL = self.solve(
+            noise_BTL, condition_BTD, num_steps=num_steps, guidance=guidance, context_BPL=scaled_BPL
         )
+        latents_BTL = scaled_BTL / self.scale
         if context_BPL is not None:
             latents_BTL[:, : context_BPL.shape[1]] = context_BPL
         return latents_BTL
@@ -104,7 +108,7 @@ class FlowMatching(nn.Module):
         guidance: float,
         context_BPL: Tensor | None = None,
     ) -> Tensor:
-        """Euler steps from noise at time 0 to latents at time 1, the context prefix held on its own path."""
+        """Euler steps from noise at time 0 to scaled latents at time 1, the context prefix held on its own path."""
         if num_steps < 1:
             raise UsageError(f"`num_steps` must be at least 1, but is {num_steps}.")
         num_context = 0 if context_BPL is None else context_BPL.shape[1]

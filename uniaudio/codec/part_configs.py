@@ -10,6 +10,8 @@ from uniaudio_schemas.errors import UsageError
 
 from uniaudio.codec.config_fields import check_fields
 
+MIN_SCALE = 1e-3
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FlowConfig:
@@ -29,11 +31,18 @@ class FlowConfig:
     """Width of the feed-forward layer over `dim`."""
     time_dim: int = 512
     """Channels of the sinusoid that encodes the flow time."""
+    latent_scale: float = 1.0
+    """Latents times this are about as large as the noise that they start from (Rombach et al. 2022, 4.3.2): smaller ones would
+    come out of it in the last steps alone. The released flow has none."""
 
     def __post_init__(self) -> None:
         check_fields(self)
         if self.dim % (2 * self.num_heads):
             raise UsageError(f"`dim` must be an even multiple of `num_heads` ({self.num_heads}), but is {self.dim}.")
+        if not MIN_SCALE <= self.latent_scale <= 1 / MIN_SCALE:
+            raise UsageError(
+                f"`latent_scale` must lie in {MIN_SCALE:g} … {1 / MIN_SCALE:g}, but is {self.latent_scale}."
+            )
 
     @property
     def input_dim(self) -> int:

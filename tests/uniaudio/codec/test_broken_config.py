@@ -69,6 +69,7 @@ def test_every_preset_survives_its_json(size):
         (changed("reasoning_head_dim", 5), "codec config: `dim` must be a multiple of an even `reasoning_head_dim`"),
         (changed("reasoning_head_dim", 1), "`dim` must be a multiple of an even `reasoning_head_dim`"),
         (changed("music", "num_heads", 64), "`music.dim` must be an even multiple of `num_heads`"),
+        (changed("flow", "latent_scale", 0.0), "`flow`: `latent_scale` must lie in 0.001 … 1000, but is 0.0"),
         (changed("flow", "num_heads", 0), "`flow`: `num_heads` must be a whole number from 1"),
         (changed("wavlm", "num_layers", 10**9), "`wavlm`: `num_layers` must be a whole number from 1 to 1024"),
         (changed("wavlm", "layers", [99]), "`wavlm`: `layers` must be 0 to `num_layers`"),

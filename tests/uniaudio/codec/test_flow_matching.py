@@ -1,5 +1,7 @@
 """What the flow promises beyond the golden tensors: batches, guidance, context, padding, seeds."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from uniaudio_schemas.errors import UsageError
@@ -54,6 +56,22 @@ def test_the_context_is_returned_as_it_was_given_and_noise_stays_untouched(flow)
     latents = flow.sample(condition, num_steps=2, noise_BTL=noise, context_BPL=context)
     assert torch.equal(latents[:, :4], context)
     assert torch.equal(noise, kept)
+
+
+def test_scaled_latents_are_those_of_a_flow_that_knows_larger_ones(flow):
+    scaled = FlowMatching(FlowTransformer(replace(CONFIG, latent_scale=4.0))).eval()
+    scaled.load_state_dict(flow.state_dict())
+    noise, condition = noise_and_condition()
+    context, latents = torch.randn(3, 4, 4), torch.randn(3, 10, 4)
+    small = scaled.sample(condition, num_steps=2, noise_BTL=noise, context_BPL=context)
+    large = flow.sample(condition, num_steps=2, noise_BTL=noise, context_BPL=4 * context)
+    assert torch.equal(4 * small, large)
+    mask, time = torch.full((3, 10), GENERATE), torch.tensor([0.1, 0.5, 0.9])
+    mask[:, :4] = CONTEXT
+    drawn = {"time_B": time, "noise_BTL": noise}
+    assert torch.equal(scaled.loss(latents, condition, mask, **drawn), flow.loss(4 * latents, condition, mask, **drawn))
+    told = scaled.loss(latents, condition, mask, context_BTL=latents * (mask == CONTEXT)[..., None], **drawn)
+    assert torch.equal(told, scaled.loss(latents, condition, mask, **drawn))
 
 
 def test_a_seed_decides_the_latents(flow):
