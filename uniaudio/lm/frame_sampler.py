@@ -11,13 +11,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from uniaudio.lm.blocks import Attend
 from uniaudio.lm.cache import KVCache
 from uniaudio.lm.grammar import Grammar
-from uniaudio.lm.matrices import matrix
 from uniaudio.lm.model import UniAudioLM
 from uniaudio.lm.repetition import penalize
 from uniaudio.lm.sampling import Sampling, guide, sample
-from uniaudio.lm.stepping import StackSteps, turn_of
 
 
 class FrameSampler:
@@ -30,11 +29,15 @@ class FrameSampler:
         masks = [[grammar.code_mask(kind, device, with_end=end) for kind in self.kinds] for end in (False, True)]
         self.legal_2KV = torch.stack([torch.stack(row) for row in masks])
         num_rows *= 2 if sampling.is_guided else 1
-        self.steps = StackSteps(model.local_decoder.stack, num_rows, may_copy=True)
-        self.turns = [turn_of(at, model.config.local_decoder) for at in model.local_decoder.rotations(device)]
-        self.projection = matrix(model.projection, model.projection.weight, num_rows, may_copy=True)
+        self.steps = model.steps_of(model.local_decoder.stack, num_rows, may_copy=True)
+        self.attends = [
+            Attend(turn, slots=codebook, num_keys=codebook + 1)
+            for codebook, turn in enumerate(model.local_decoder.rotations(device))
+        ]
+        self.turns = [self.steps.turn(attend.rotation) for attend in self.attends]
+        self.projection = model.matrix_of(model.projection, model.projection.weight, num_rows, may_copy=True)
         self.heads = [
-            matrix(model.audio_head, head_CV.t(), num_rows, may_copy=model.may_copy, part=codebook)
+            model.matrix_of(model.audio_head, head_CV.t(), num_rows, may_copy=model.may_copy, part=codebook)
             for codebook, head_CV in enumerate(model.audio_head.weight)
         ]
         self.end_K = torch.tensor([grammar.frames[kind].end for kind in self.kinds], device=device)
@@ -77,8 +80,7 @@ class FrameSampler:
 
     def _logits(self, hidden_ND: Tensor, codebook: int, cache: KVCache) -> Tensor:
         """Logits `[N, V]` of one codebook, guided where that is asked for."""
-        layers = cache.layers(codebook, codebook + 1)
-        out_NC = self.steps.step(self.projection(hidden_ND), self.turns[codebook], layers)
+        out_NC = self.steps.step(self.projection(hidden_ND), self.turns[codebook], cache, self.attends[codebook])
         logits_NV = self.heads[codebook](out_NC)
         return guide(logits_NV, self.sampling.cfg_scale) if self.sampling.is_guided else logits_NV
 
