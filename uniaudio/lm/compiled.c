@@ -15,8 +15,8 @@
 #define TILE 32
 #define HALF 16
 #define MOST_ROWS 8
-/* Inputs that are fetched ahead of the one that is multiplied: 4 KiB of float32. */
-#define AHEAD 32
+/* Inputs that are fetched ahead of the one that is multiplied: 8 KiB of float32. */
+#define AHEAD 64
 #define ALWAYS static inline __attribute__((always_inline))
 
 typedef float Lanes __attribute__((vector_size(4 * HALF), aligned(4)));
@@ -153,10 +153,10 @@ struct Stack {
 /* What `step` needs besides: [B, D], [B, (H + 2G) E], [B, H E], [B, M], [B, M]. */
 int64_t scratch_size(const struct Stack *s, int64_t B) { return B * (s->D + (2 * s->H + 2 * s->G) * s->E + 2 * s->M); }
 
-/* `x` `[B, D]` is changed in place; `cache` is `[layers, 2, B, G, L, E]`, and row b is put into slot `slots[b]`;
- * cosines and sines are `[B, E]`, or `[E]` with `num_turns` 1. */
+/* `x` `[B, D]` is changed in place; `cache` is `[layers, 2, B, G, L, E]`. The new position is put into the slots `[B]`, turned
+ * by cosines and sines `[B, E]`, or by `[1]` and `[1, E]` where all rows are `even`. */
 void step(const struct Stack *s, float *x, Number *cache, const int64_t *slots, const float *cosine, const float *sine,
-          int64_t num_turns, int64_t B, int64_t L, float *scratch, int num_threads) {
+          int64_t even, int64_t B, int64_t L, float *scratch, int num_threads) {
     int64_t D = s->D, H = s->H, G = s->G, E = s->E, M = s->M, width = (H + 2 * G) * E;
     float *normed = scratch, *heads = normed + B * D, *mixed = heads + B * width, *gate = mixed + B * H * E, *up = gate + B * M;
     float scale = 1 / sqrtf(E);
@@ -165,17 +165,17 @@ void step(const struct Stack *s, float *x, Number *cache, const int64_t *slots, 
         normalize(x, s->norms + 2 * layer * D, s->eps, normed, B, D);
         multiply(weights[0], normed, heads, B, D, width, 0, num_threads);
         for (int64_t b = 0; b < B; b++) {
-            const float *turn_cosine = cosine + (num_turns > 1) * b * E, *turn_sine = sine + (num_turns > 1) * b * E;
+            int64_t at = even ? 0 : b, slot = slots[at];
             float *row = heads + b * width;
-            for (int64_t h = 0; h < H + G; h++) rotate(row + h * E, turn_cosine, turn_sine, h < H ? scale : 1, E);
+            for (int64_t h = 0; h < H + G; h++) rotate(row + h * E, cosine + at * E, sine + at * E, h < H ? scale : 1, E);
             for (int64_t g = 0; g < G; g++) {
                 Number *keys = cache + (b * G + g) * L * E, *values = keys + B * G * L * E;
                 for (int64_t e = 0; e < E; e++) {
-                    keys[slots[b] * E + e] = number(row[(H + g) * E + e]);
-                    values[slots[b] * E + e] = number(row[(H + G + g) * E + e]);
+                    keys[slot * E + e] = number(row[(H + g) * E + e]);
+                    values[slot * E + e] = number(row[(H + G + g) * E + e]);
                 }
                 for (int64_t h = g * (H / G); h < (g + 1) * (H / G); h++)
-                    attend(row + h * E, keys, values, slots[b] + 1, E, mixed + (b * H + h) * E);
+                    attend(row + h * E, keys, values, slot + 1, E, mixed + (b * H + h) * E);
             }
         }
         multiply(weights[1], mixed, x, B, H * E, D, 1, num_threads);

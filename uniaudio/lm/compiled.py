@@ -15,7 +15,7 @@ import subprocess
 import tempfile
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +26,6 @@ from uniaudio.lm.matrices import Matrix, Tiles, laid_out
 if TYPE_CHECKING:
     from uniaudio.lm.blocks import Attend, Stack
     from uniaudio.lm.cache import KVCache
-    from uniaudio.lm.rope import Rotation
 
 FLAGS = ("-O3", "-march=native", "-fopenmp", "-fno-math-errno", "-shared", "-fPIC")
 _NUMBERS = {torch.float32: (), torch.bfloat16: ("-DBFLOAT16",)}
@@ -53,7 +52,9 @@ def library(dtype: torch.dtype) -> ctypes.CDLL:
 def check_compiles(dtype: torch.dtype, device: torch.device) -> None:
     """Stops where there is nothing to build for."""
     if device.type != "cpu" or dtype not in _NUMBERS:
-        raise UsageError(f"`compile` must be of a model in float32 or bfloat16 on a CPU, but it is {dtype} on {device}.")
+        raise UsageError(
+            f"`compile` must be of a model in float32 or bfloat16 on a CPU, but it is {dtype} on {device}."
+        )
     library(dtype)
 
 
@@ -83,6 +84,14 @@ class _StackOfC(ctypes.Structure):
     )
 
 
+class _Place(NamedTuple):
+    """Where new positions go, `[B]`, and how they are turned, `[B, E]`; one row where all rows are even."""
+
+    slots_B: Tensor
+    cos_BE: Tensor
+    sin_BE: Tensor
+
+
 class CompiledSteps:
     """A stack for single positions, as `stepping.StackSteps`."""
 
@@ -106,25 +115,22 @@ class CompiledSteps:
 
     def __call__(self, x_B1D: Tensor, attend: "Attend", cache: "KVCache") -> Tensor:
         """`[B, 1, D]` -> `[B, 1, D]`; every row looks at the slots up to its own."""
-        assert attend.slots is not None
-        turn = self.turn(attend.rotation)
-        return self.step(x_B1D[:, 0], turn, cache, attend).to(x_B1D.dtype)[:, None]
+        return self.step(x_B1D[:, 0], self.prepare(attend), cache).to(x_B1D.dtype)[:, None]
 
-    def turn(self, rotation: "Rotation") -> tuple[Tensor, Tensor]:
-        """Cosines and sines of a position, `[B or 1, E]`."""
-        return rotation.cos[:, 0, 0].contiguous(), rotation.sin[:, 0, 0].contiguous()
+    def prepare(self, attend: "Attend") -> _Place:
+        slots_B = torch.as_tensor(attend.slots).reshape(-1)
+        return _Place(slots_B, attend.rotation.cos[:, 0, 0].contiguous(), attend.rotation.sin[:, 0, 0].contiguous())
 
-    def step(self, x_BD: Tensor, turn: tuple[Tensor, Tensor], cache: "KVCache", attend: "Attend") -> Tensor:
+    def step(self, x_BD: Tensor, place: _Place, cache: "KVCache") -> Tensor:
         """`[B, D]` -> `[B, D]` float32; keys and values go into `cache`."""
-        num_rows, (cos, sin) = len(x_BD), turn
-        slots_B = torch.as_tensor(attend.slots).flatten().expand(num_rows).contiguous()
-        x = x_BD.to(torch.float32, copy=True).contiguous()
+        num_rows = len(x_BD)
+        x = x_BD.to(torch.float32, copy=True)
         size = self._library.scratch_size(ctypes.byref(self._stack), _whole(num_rows))
         if len(self._scratch) < size:
             self._scratch = torch.empty(size)
         self._library.step(
-            ctypes.byref(self._stack), _at(x), _at(cache.both), _at(slots_B), _at(cos), _at(sin),
-            *(_whole(n) for n in (len(cos), num_rows, cache.both.shape[-2])), _at(self._scratch), torch.get_num_threads(),
+            ctypes.byref(self._stack), _at(x), _at(cache.both), *map(_at, place),
+            *map(_whole, (len(place.slots_B) == 1, num_rows, cache.both.shape[-2])), _at(self._scratch), torch.get_num_threads(),
         )  # fmt: skip
         return x
 

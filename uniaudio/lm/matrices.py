@@ -43,7 +43,6 @@ class Matrix:
         """`other + weight x`."""
         return self(x_BI).add_(other_BO)
 
-
     @staticmethod
     def lay_out(weight_OI: Tensor) -> Tensor:
         """A copy in this layout."""

@@ -83,11 +83,11 @@ class Steps(Protocol):
     def __call__(self, x_B1D: Tensor, attend: "Attend", cache: "KVCache") -> Tensor:
         """`[B, 1, D]` -> `[B, 1, D]`; keys and values of the position go into `cache`."""
 
-    def turn(self, rotation: "Rotation") -> Any:
-        """What `step` needs of the rotation of a position, made once where many steps share it."""
+    def prepare(self, attend: "Attend") -> Any:
+        """What `step` needs of `attend`, made once where many steps share it."""
 
-    def step(self, x_BD: Tensor, turn: Any, cache: "KVCache", attend: "Attend") -> Tensor:
-        """`[B, D]` -> `[B, D]`, with `turn` instead of the rotation in `attend`."""
+    def step(self, x_BD: Tensor, prepared: Any, cache: "KVCache") -> Tensor:
+        """`[B, D]` -> `[B, D]`; keys and values of the position go into `cache`."""
 
 
 class StackSteps:
@@ -99,12 +99,13 @@ class StackSteps:
         self.blocks = [_BlockSteps(block, num_rows, may_copy) for block in stack.blocks()]
 
     def __call__(self, x_B1D: Tensor, attend: "Attend", cache: "KVCache") -> Tensor:
-        return self.step(x_B1D[:, 0], self.turn(attend.rotation), cache, attend)[:, None]
+        return self.step(x_B1D[:, 0], self.prepare(attend), cache)[:, None]
 
-    def turn(self, rotation: "Rotation") -> Turn:
-        return turn_of(rotation, self.config)
+    def prepare(self, attend: "Attend") -> tuple[Turn, "Attend"]:
+        return turn_of(attend.rotation, self.config), attend
 
-    def step(self, x_BD: Tensor, turn: Turn, cache: "KVCache", attend: "Attend") -> Tensor:
+    def step(self, x_BD: Tensor, prepared: tuple[Turn, "Attend"], cache: "KVCache") -> Tensor:
+        turn, attend = prepared
         assert attend.slots is not None
         bias_B1K = None
         if attend.mask_BSK is not None:
