@@ -141,6 +141,8 @@ def test_frames_per_cpu_second_against_csm_and_dia(
         print(f"\n{dtype}, width {width}, batch {batch}: {floor * 1e3:.1f} ms to read a frame's weights")
         for name in runs:
             against = f"{rates[name] / rates['csm']:.2f} of Csm, {rates[name] / rates['dia']:.2f} of Dia"
-            print(f"  {name:9}{1e3 * batch * times[name] / counts[name]:7.1f} ms a step, {rates[name]:7.1f} frames a CPU-second: {against}")
+            print(
+                f"  {name:9}{1e3 * batch * times[name] / counts[name]:7.1f} ms a step, {rates[name]:7.1f} frames a CPU-second: {against}"
+            )
     assert counts["compiled"] == counts["ours"] == batch * NUM_FRAMES
     assert rates["ours"] > 0.8 * rates["csm"]

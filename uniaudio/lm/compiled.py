@@ -31,9 +31,16 @@ FLAGS = ("-O3", "-march=native", "-fopenmp", "-fno-math-errno", "-shared", "-fPI
 _NUMBERS = {torch.float32: (), torch.bfloat16: ("-DBFLOAT16",)}
 
 
+def library_for(weight: Tensor) -> ctypes.CDLL:
+    """The functions of `compiled.c` for such weights."""
+    if weight.device.type != "cpu" or weight.dtype not in _NUMBERS:
+        given = f"{weight.dtype} on {weight.device}"
+        raise UsageError(f"`compile` must be of a model in float32 or bfloat16 on a CPU, but it is in {given}.")
+    return _build(weight.dtype)
+
+
 @cache
-def library(dtype: torch.dtype) -> ctypes.CDLL:
-    """The functions of `compiled.c` for weights of `dtype`."""
+def _build(dtype: torch.dtype) -> ctypes.CDLL:
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
         raise UsageError("`compile` must find a C compiler, but neither `cc` nor `gcc` is installed.")
@@ -43,19 +50,13 @@ def library(dtype: torch.dtype) -> ctypes.CDLL:
         command = [compiler, *FLAGS, *_NUMBERS[dtype], str(source), "-o", str(built), "-lm"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
-            raise UsageError(f"`compile` must find a C compiler that builds {source.name}, but it says: {done.stderr}")
+            reason = done.stderr.strip().partition("\n")[0]
+            raise UsageError(
+                f"`compile` must find a C compiler that builds {source.name}, but {compiler} says: {reason}"
+            )
         made = ctypes.CDLL(str(built))
     made.scratch_size.restype = ctypes.c_int64
     return made
-
-
-def check_compiles(dtype: torch.dtype, device: torch.device) -> None:
-    """Stops where there is nothing to build for."""
-    if device.type != "cpu" or dtype not in _NUMBERS:
-        raise UsageError(
-            f"`compile` must be of a model in float32 or bfloat16 on a CPU, but it is {dtype} on {device}."
-        )
-    library(dtype)
 
 
 class CompiledMatrix(Matrix):
@@ -63,8 +64,8 @@ class CompiledMatrix(Matrix):
 
     def __init__(self, owner: nn.Module, weight_OI: Tensor, part: object = None) -> None:
         self.shape = weight_OI.shape
+        self.library = library_for(weight_OI)
         super().__init__(laid_out(owner, part, weight_OI.detach(), Tiles))
-        self.library = library(self.weight.dtype)
 
     def __call__(self, x_BI: Tensor) -> Tensor:
         x_BI = x_BI.to(torch.float32).contiguous()
@@ -105,7 +106,7 @@ class CompiledSteps:
         self._weights = [laid_out(layer, None, layer.weight.detach(), Tiles) for layer in layers]
         norms = [norm for block in blocks for norm in (block.attention_norm, block.mlp_norm)]
         self._norms = torch.stack([norm.weight.detach().to(torch.float32) for norm in (*norms, stack.norm)])
-        self._library = library(stack.norm.weight.dtype)
+        self._library = library_for(stack.norm.weight)
         self._stack = _StackOfC(
             config.num_layers, config.width, config.num_heads, config.num_kv_heads, config.head_size, config.mlp_width,
             stack.norm.eps, (ctypes.c_void_p * len(layers))(*(weight.data_ptr() for weight in self._weights)),
@@ -124,7 +125,7 @@ class CompiledSteps:
     def step(self, x_BD: Tensor, place: _Place, cache: "KVCache") -> Tensor:
         """`[B, D]` -> `[B, D]` float32; keys and values go into `cache`."""
         num_rows = len(x_BD)
-        x = x_BD.to(torch.float32, copy=True)
+        x = x_BD.to(torch.float32, copy=True).contiguous()
         size = self._library.scratch_size(ctypes.byref(self._stack), _whole(num_rows))
         if len(self._scratch) < size:
             self._scratch = torch.empty(size)

@@ -35,8 +35,9 @@ class FrameSampler:
             for codebook, turn in enumerate(model.local_decoder.rotations(device))
         ]
         self.projection = model.matrix_of(model.projection, model.projection.weight, num_rows, may_copy=True)
+        may_copy = model.may_copy
         self.heads = [
-            model.matrix_of(model.audio_head, head_CV.t(), num_rows, may_copy=model.may_copy, part=codebook)
+            model.matrix_of(model.audio_head, head_CV.t(), num_rows, may_copy=may_copy, part=codebook)
             for codebook, head_CV in enumerate(model.audio_head.weight)
         ]
         self.end_K = torch.tensor([grammar.frames[kind].end for kind in self.kinds], device=device)
