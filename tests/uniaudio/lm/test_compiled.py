@@ -74,6 +74,17 @@ def test_a_row_gets_the_same_bits_alone_and_in_a_batch(stack: Stack, num_threads
     assert all(torch.equal(batched[row : row + 1], first_position(x_BD[row : row + 1])) for row in range(len(x_BD)))
 
 
+def test_the_cache_of_a_bfloat16_model_holds_the_nearest_numbers(stack: Stack) -> None:
+    stack.to(torch.bfloat16)
+    x_BD = torch.randn(8, CONFIG.width, dtype=torch.bfloat16)
+    cache, steps = KVCache(CONFIG, len(x_BD), 1, x_BD), CompiledSteps(stack)
+    place = steps.prepare(Attend(rotation(RopeConfig(), torch.tensor([[0]]), 12), slots=0, num_keys=1))
+    steps.step(x_BD, place, cache)
+    attention, norm = next(stack.float().blocks()).attention, next(stack.blocks()).attention_norm
+    values = attention.qkv(norm(x_BD.float())).unflatten(-1, (-1, 12))[:, -2:].to(torch.bfloat16)
+    assert (cache.both[0, 1, :, :, 0] == values).float().mean() > 0.95
+
+
 def test_large_scores_and_gates_neither_overflow_nor_vanish(stack: Stack) -> None:
     for block in stack.blocks():
         block.attention.qkv.weight.mul_(30)
