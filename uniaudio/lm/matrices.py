@@ -16,7 +16,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from uniaudio.products import MIN_PRODUCTS, linear, onednn
+from uniaudio.products import linear, onednn
+
+MIN_BLOCKED = 1 << 19
+"""Multiplications of the smallest float32 product for which oneDNN's call is worth its overhead."""
 
 
 class Matrix:
@@ -109,7 +112,7 @@ def _layout_of(weight_OI: Tensor, num_rows: int) -> type[Matrix]:
     has_blocks = torch.backends.mkldnn.is_available()
     if weight_OI.dtype == torch.bfloat16:
         return Blocks if has_blocks and torch.ops.mkldnn._is_mkldnn_bf16_supported() else Matrix
-    return Blocks if has_blocks and num_rows * weight_OI.numel() >= MIN_PRODUCTS else Columns
+    return Blocks if has_blocks and num_rows * weight_OI.numel() >= MIN_BLOCKED else Columns
 
 
 _Copies = dict[Hashable, tuple[tuple[int, int, type[Matrix]], Tensor]]
