@@ -2,7 +2,7 @@
 
     UniAudioLM.compile_decoding()   -> from then on `generate`, `stream` and all that call them take these steps
 
-Building takes under a second, once a process and number type, and nothing is built again for another length or batch.
+Building takes about a second, once a process and number type, and nothing is built again for another length or batch.
 The weights are kept twice. Differences from the other steps are those of rounding: activations stay float32 between products,
 also where the model is bfloat16, and a row gets the same bits alone and in any batch.
 
