@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from uniaudio.lm.config import StackConfig
-from uniaudio.lm.stepping import StackSteps
+from uniaudio.lm.stepping import Steps
 
 
 class Layer(NamedTuple):
@@ -40,7 +40,7 @@ class KVCache:
     """Keys and values of one stack, `[layers, 2, B, G, L, E]`; `steps` is how single positions go through it."""
 
     def __init__(
-        self, config: StackConfig, batch_size: int, num_slots: int, like: Tensor, steps: StackSteps | None = None
+        self, config: StackConfig, batch_size: int, num_slots: int, like: Tensor, steps: Steps | None = None
     ) -> None:
         shape = (config.num_layers, 2, batch_size, config.num_kv_heads, num_slots, config.head_size)
         self.both = like.new_zeros(shape)
@@ -89,7 +89,7 @@ class ModelCache:
         self.num_slots = num_slots
         self.num_used = 0
 
-    def step_with(self, steps: Mapping[str, StackSteps]) -> None:
+    def step_with(self, steps: Mapping[str, Steps]) -> None:
         """From here on single positions go through `steps`, by name of the stack."""
         for name, stack in self.stacks.items():
             stack.steps = steps.get(name)

@@ -11,13 +11,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from uniaudio.lm.blocks import Attend
 from uniaudio.lm.cache import KVCache
 from uniaudio.lm.grammar import Grammar
-from uniaudio.lm.matrices import matrix
 from uniaudio.lm.model import UniAudioLM
 from uniaudio.lm.repetition import penalize
 from uniaudio.lm.sampling import Sampling, guide, sample
-from uniaudio.lm.stepping import StackSteps, turn_of
 
 
 class FrameSampler:
@@ -28,13 +27,17 @@ class FrameSampler:
         self.kinds = {kind: index for index, kind in enumerate(grammar.frames)}
         device = model.device
         masks = [[grammar.code_mask(kind, device, with_end=end) for kind in self.kinds] for end in (False, True)]
-        self.legal_2KV = torch.stack([torch.stack(row) for row in masks])
+        self.illegal_2KV = ~torch.stack([torch.stack(row) for row in masks])
         num_rows *= 2 if sampling.is_guided else 1
-        self.steps = StackSteps(model.local_decoder.stack, num_rows, may_copy=True)
-        self.turns = [turn_of(at, model.config.local_decoder) for at in model.local_decoder.rotations(device)]
-        self.projection = matrix(model.projection, model.projection.weight, num_rows, may_copy=True)
+        self.steps = model.steps_of(model.local_decoder.stack, num_rows, may_copy=True)
+        self.places = [
+            self.steps.prepare(Attend(turn, slots=codebook, num_keys=codebook + 1))
+            for codebook, turn in enumerate(model.local_decoder.rotations(device))
+        ]
+        self.projection = model.matrix_of(model.projection, model.projection.weight, num_rows, may_copy=True)
+        may_copy = model.may_copy
         self.heads = [
-            matrix(model.audio_head, head_CV.t(), num_rows, may_copy=model.may_copy, part=codebook)
+            model.matrix_of(model.audio_head, head_CV.t(), num_rows, may_copy=may_copy, part=codebook)
             for codebook, head_CV in enumerate(model.audio_head.weight)
         ]
         self.end_K = torch.tensor([grammar.frames[kind].end for kind in self.kinds], device=device)
@@ -59,26 +62,26 @@ class FrameSampler:
         self, hidden_ND: Tensor, kind_N: Tensor, may_end_N: Tensor, uniforms_NQ: Tensor, recent_NQV: Tensor | None
     ) -> Tensor:
         """The codes `[N, Q]` int64 of frames of kind `kind_N` (0, 1), which may end where `may_end_N` (bool)."""
-        first_NV, rest_NV = self.legal_2KV[may_end_N.long(), kind_N], self.legal_2KV[0, kind_N]
+        first_NV, rest_NV = self.illegal_2KV[may_end_N.long(), kind_N], self.illegal_2KV[0, kind_N]
         end_N = self.end_K[kind_N]
         cache = self.model.local_decoder.allocate_cache(len(hidden_ND), hidden_ND)
         num_copies = 2 if self.sampling.is_guided else 1
         codes: list[Tensor] = []
         for codebook in range(self.model.config.num_codebooks):
             if codebook:
-                hidden_ND = self.model.embed_code(codes[-1].repeat(num_copies), codebook - 1)
+                previous = codes[-1].repeat(num_copies) if num_copies > 1 else codes[-1]
+                hidden_ND = self.model.embed_code(previous, codebook - 1)
             logits_NV = self._logits(hidden_ND, codebook, cache)
             if recent_NQV is not None:
                 logits_NV = penalize(logits_NV, recent_NQV[:, codebook], self.sampling.repetition_penalty)
-            logits_NV = logits_NV.masked_fill(~(rest_NV if codebook else first_NV), -torch.inf)
+            logits_NV = logits_NV.masked_fill(rest_NV if codebook else first_NV, -torch.inf)
             ids_N = self._choose(logits_NV, codebook, kind_N, uniforms_NQ[:, codebook])
             codes.append(torch.where(codes[0] == end_N, end_N, ids_N) if codebook else ids_N)
         return torch.stack(codes, dim=1)
 
     def _logits(self, hidden_ND: Tensor, codebook: int, cache: KVCache) -> Tensor:
         """Logits `[N, V]` of one codebook, guided where that is asked for."""
-        layers = cache.layers(codebook, codebook + 1)
-        out_NC = self.steps.step(self.projection(hidden_ND), self.turns[codebook], layers)
+        out_NC = self.steps.step(self.projection(hidden_ND), self.places[codebook], cache)
         logits_NV = self.heads[codebook](out_NC)
         return guide(logits_NV, self.sampling.cfg_scale) if self.sampling.is_guided else logits_NV
 

@@ -43,9 +43,18 @@ class Matrix:
         """`other + weight x`."""
         return self(x_BI).add_(other_BO)
 
+    @staticmethod
+    def lay_out(weight_OI: Tensor) -> Tensor:
+        """A copy in this layout."""
+        return weight_OI
+
 
 class Columns(Matrix):
     """Transposed: one row's product reads it in order."""
+
+    @staticmethod
+    def lay_out(weight_OI: Tensor) -> Tensor:
+        return weight_OI.t().contiguous()
 
     def __call__(self, x_BI: Tensor) -> Tensor:
         return torch.mm(x_BI, self.weight)
@@ -56,6 +65,11 @@ class Columns(Matrix):
 
 class Blocks(Matrix):
     """In the blocks of oneDNN."""
+
+    @staticmethod
+    def lay_out(weight_OI: Tensor) -> Tensor:
+        blocks: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight_OI.contiguous(), None)
+        return blocks
 
     def __call__(self, x_BI: Tensor) -> Tensor:
         return onednn(x_BI, self.weight)
@@ -74,11 +88,22 @@ class Blocks(Matrix):
         return product
 
 
+class Tiles(Matrix):
+    """`[O / 32, I, 32]`, the outputs padded with zeros: what `uniaudio.lm.compiled` reads."""
+
+    SIZE = 32
+
+    @staticmethod
+    def lay_out(weight_OI: Tensor) -> Tensor:
+        padded = F.pad(weight_OI, (0, 0, 0, -len(weight_OI) % Tiles.SIZE))
+        return padded.unflatten(0, (-1, Tiles.SIZE)).transpose(1, 2).contiguous()
+
+
 def matrix(owner: nn.Module, weight_OI: Tensor, num_rows: int, *, may_copy: bool, part: Hashable = None) -> Matrix:
     """`weight_OI`, `part` of what `owner` holds, for products of about `num_rows` rows."""
     weight_OI = weight_OI.detach()
     layout = _layout_of(weight_OI, num_rows) if may_copy else Matrix
-    return layout(weight_OI if layout is Matrix else _laid_out(owner, part, weight_OI, layout))
+    return layout(weight_OI if layout is Matrix else laid_out(owner, part, weight_OI, layout))
 
 
 def _layout_of(weight_OI: Tensor, num_rows: int) -> type[Matrix]:
@@ -94,14 +119,11 @@ _Copies = dict[Hashable, tuple[tuple[int, int, type[Matrix]], Tensor]]
 _copies: WeakKeyDictionary[nn.Module, _Copies] = WeakKeyDictionary()
 
 
-def _laid_out(owner: nn.Module, part: Hashable, weight_OI: Tensor, layout: type[Matrix]) -> Tensor:
+def laid_out(owner: nn.Module, part: Hashable, weight_OI: Tensor, layout: type[Matrix]) -> Tensor:
     """The kept copy, made anew where the weight was written to or moved."""
     state = (weight_OI._version, weight_OI.data_ptr(), layout)
     copies = _copies.setdefault(owner, {})
     kept = copies.get(part)
     if kept is None or kept[0] != state:
-        copy = weight_OI.t().contiguous()
-        if layout is Blocks:
-            copy = torch.ops.mkldnn._reorder_linear_weight(weight_OI.contiguous(), None)
-        kept = copies[part] = (state, copy)
+        kept = copies[part] = (state, layout.lay_out(weight_OI))
     return kept[1]

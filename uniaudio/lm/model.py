@@ -11,7 +11,7 @@ them.
 Shapes: B batch, S positions, D width, N frames, Q codebooks (8), C depth width, V ids of one audio stream.
 """
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from pathlib import Path
 
 import torch
@@ -22,13 +22,15 @@ from uniaudio.lm import weights
 from uniaudio.lm.bare import Embedding, Linear
 from uniaudio.lm.blocks import Attend, Stack
 from uniaudio.lm.cache import ModelCache
+from uniaudio.lm.compiled import CompiledMatrix, CompiledSteps, library_for
 from uniaudio.lm.config import TEXT_COLUMN, LMConfig
 from uniaudio.lm.experts import Expert
 from uniaudio.lm.initialize import initialize
 from uniaudio.lm.local_decoder import AudioHead, LocalDecoder
 from uniaudio.lm.masks import packed_mask, packed_positions
+from uniaudio.lm.matrices import Matrix, matrix
 from uniaudio.lm.rope import rotation
-from uniaudio.lm.stepping import MAX_COPIED, StackSteps
+from uniaudio.lm.stepping import MAX_COPIED, StackSteps, Steps
 
 
 class UniAudioLM(nn.Module):
@@ -37,6 +39,7 @@ class UniAudioLM(nn.Module):
     def __init__(self, config: LMConfig, *, seed: int = 0) -> None:
         super().__init__()
         self.config = config
+        self.compiles = False
         self.text_embedding = Embedding(config.text_size, config.width)
         self.audio_embedding = Embedding(config.num_codebooks * config.audio_size, config.width)
         self.understanding_expert = Expert(config.understanding_expert, config.norm_eps)
@@ -119,11 +122,32 @@ class UniAudioLM(nn.Module):
             stacks["generation_expert"] = self.config.generation_expert
         return ModelCache(stacks, batch_size, num_slots, self.text_embedding.weight.detach())
 
-    def trunk_steps(self, num_rows: int) -> dict[str, StackSteps]:
+    def compile_decoding(self, enabled: bool = True) -> None:
+        """From here on answers are written by machine code built for this processor (`uniaudio.lm.compiled`), a few times
+        faster on a CPU; it takes a second and a C compiler, and keeps the weights twice.
+        """
+        if enabled:
+            library_for(self.text_embedding.weight)
+        self.compiles = enabled
+
+    def steps_of(self, stack: Stack, num_rows: int, *, may_copy: bool) -> Steps:
+        """How single positions of about `num_rows` rows go through `stack`."""
+        return CompiledSteps(stack) if self.compiles else StackSteps(stack, num_rows, may_copy=may_copy)
+
+    def matrix_of(
+        self, owner: nn.Module, weight_OI: Tensor, num_rows: int, *, may_copy: bool, part: Hashable = None
+    ) -> Matrix:
+        """`matrices.matrix`, compiled where decoding is."""
+        if self.compiles:
+            return CompiledMatrix(owner, weight_OI, part)
+        return matrix(owner, weight_OI, num_rows, may_copy=may_copy, part=part)
+
+    def trunk_steps(self, num_rows: int) -> dict[str, Steps]:
         """How single positions go through the trunk's stacks, by name, when about `num_rows` rows are decoded."""
         experts = (("understanding_expert", self.understanding_expert), ("generation_expert", self.generation_expert))
         stacks = {"backbone": self.backbone} | {name: each.stack for name, each in experts if each.stack is not None}
-        return {name: StackSteps(stack, num_rows, may_copy=self.may_copy) for name, stack in stacks.items()}
+        may_copy = self.may_copy
+        return {name: self.steps_of(stack, num_rows, may_copy=may_copy) for name, stack in stacks.items()}
 
     def set_gradient_checkpointing(self, enabled: bool) -> None:
         """Recompute each block in the backward pass instead of keeping its activations."""

@@ -7,7 +7,7 @@ eight times.
 Shapes: B rows, D width, H query heads, G key and value heads, E head size, P = B * G, K keys.
 """
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -77,6 +77,19 @@ class _BlockSteps:
         return self.down.plus(self.up.times(normed, self.gate.silu(normed)), x_BD)
 
 
+class Steps(Protocol):
+    """How single positions go through a stack."""
+
+    def __call__(self, x_B1D: Tensor, attend: "Attend", cache: "KVCache") -> Tensor:
+        """`[B, 1, D]` -> `[B, 1, D]`; keys and values of the position go into `cache`."""
+
+    def prepare(self, attend: "Attend") -> Any:
+        """What `step` needs of `attend`, made once where many steps share it."""
+
+    def step(self, x_BD: Tensor, prepared: Any, cache: "KVCache") -> Tensor:
+        """`[B, D]` -> `[B, D]`; keys and values of the position go into `cache`."""
+
+
 class StackSteps:
     """A stack for steps of about `num_rows` rows; `may_copy` False leaves its weights as they lie."""
 
@@ -86,19 +99,20 @@ class StackSteps:
         self.blocks = [_BlockSteps(block, num_rows, may_copy) for block in stack.blocks()]
 
     def __call__(self, x_B1D: Tensor, attend: "Attend", cache: "KVCache") -> Tensor:
-        """`[B, 1, D]` -> `[B, 1, D]`; keys and values of the position go into `cache`."""
+        return self.step(x_B1D[:, 0], self.prepare(attend), cache)[:, None]
+
+    def prepare(self, attend: "Attend") -> tuple[Turn, "Attend"]:
+        return turn_of(attend.rotation, self.config), attend
+
+    def step(self, x_BD: Tensor, prepared: tuple[Turn, "Attend"], cache: "KVCache") -> Tensor:
+        turn, attend = prepared
         assert attend.slots is not None
         bias_B1K = None
         if attend.mask_BSK is not None:
             bias_B1K = torch.zeros_like(attend.mask_BSK, dtype=cache.both.dtype).masked_fill_(
                 ~attend.mask_BSK, -torch.inf
             )
-        turn = turn_of(attend.rotation, self.config)
-        return self.step(x_B1D[:, 0], turn, cache.layers(attend.slots, attend.num_keys), bias_B1K)[:, None]
-
-    def step(self, x_BD: Tensor, turn: Turn, layers: list["Layer"], bias_B1K: Tensor | None = None) -> Tensor:
-        """`[B, D]` -> `[B, D]`; `bias_B1K` is added to the scores of keys."""
-        for block, layer in zip(self.blocks, layers, strict=True):
+        for block, layer in zip(self.blocks, cache.layers(attend.slots, attend.num_keys), strict=True):
             x_BD = block(x_BD, turn, layer, bias_B1K)
         return self.norm(x_BD)
 

@@ -47,6 +47,9 @@ def add_commands(commands: Any) -> None:
         help="print text, or write audio, as it is made (raw audio: 16 bits, 24 kHz, mono)",
     )
     add_model_options(run)
+    run.add_argument(
+        "--compile", action="store_true", help="answer through machine code: faster on a CPU, needs a C compiler"
+    )
     add_sampling_options(run)
 
 
@@ -92,7 +95,11 @@ def _run(options: argparse.Namespace) -> int:
         raise UsageError(f"`--batch` must be 1 or more, but is {options.batch}.")
     answering = answer_options(options, task)
     model = UniAudio.from_pretrained(
-        model_path(options), codec=options.codec, tokenizer=options.tokenizer, device=options.device
+        model_path(options),
+        codec=options.codec,
+        tokenizer=options.tokenizer,
+        device=options.device,
+        compile=options.compile,
     )
     if options.stream:
         return _stream(model, task, requests[0], answering, options.out if num_clips else None)

@@ -92,10 +92,15 @@ class UniAudio:
         tokenizer: str | Path | None = None,
         device: str = "cpu",
         dtype: torch.dtype | None = None,
+        compile: bool = False,
     ) -> "UniAudio":
-        """The model at `path`: a folder that `save` or `uniaudio lm import` wrote, or a store with a checkpoint."""
+        """The model at `path`: a folder that `save` or `uniaudio lm import` wrote, or a store with a checkpoint.
+
+        `compile`: whether answers are written by machine code (`UniAudioLM.compile_decoding`).
+        """
         parts = load_parts(path, codec=codec, tokenizer=tokenizer)
         to_device(parts, device, dtype)
+        parts.model.compile_decoding(compile)
         return cls(parts)
 
     @cached_property

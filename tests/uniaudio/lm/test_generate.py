@@ -27,14 +27,15 @@ WARM = Sampling(temperature=1.0, top_k=40, top_p=0.95, seed=11)
 GUIDED = Sampling(temperature=0.8, cfg_scale=2.0, seed=5)
 
 
-@pytest.fixture(scope="module")
-def model() -> UniAudioLM:
+@pytest.fixture(scope="module", params=[False, True], ids=["", "compiled"])
+def model(request: pytest.FixtureRequest) -> UniAudioLM:
     """Peaked random predictions, so that greedy answers differ from prompt to prompt."""
     model = UniAudioLM(LMConfig.preset("debug", VOCABULARY), seed=3)
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.ndim > 1:
                 parameter.mul_(4.0)
+    model.compile_decoding(request.param)
     return model.requires_grad_(False)
 
 

@@ -1,6 +1,7 @@
 """The command line: conventional, one line for a mistake, exit code 2."""
 
 import json
+import shutil
 import wave
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 from uniaudio.cli import main
+from uniaudio.lm.compiled import _build
 from uniaudio.run.clips import ClipWriter
 from uniaudio.tasks import TASKS
 
@@ -38,6 +40,21 @@ def test_folder_and_glob_give_one_line_of_json_an_input_in_any_batch(
     path = tmp_path / "out" / "lines.jsonl"
     assert run("asr", f"{clip_folder}/*.wav", "--batch", 2, "--jsonl", path, "--model", model_folder) == 0
     assert [json.loads(line) for line in path.read_text().splitlines()] == lines
+
+
+def test_compiling_is_asked_for_by_name_and_changes_no_answer(
+    model_folder: Path, clip_folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ("asr", clip_folder, "--model", model_folder)
+    if shutil.which("cc"):
+        assert run(*arguments) == 0
+        expected = capsys.readouterr().out
+        assert run(*arguments, "--compile") == 0
+        assert capsys.readouterr().out == expected
+    _build.cache_clear()
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    assert run(*arguments, "--compile") == 2
+    assert capsys.readouterr().err.startswith("uniaudio: `compile` must find a C compiler")
 
 
 def test_inputs_may_stand_on_either_side_of_options(

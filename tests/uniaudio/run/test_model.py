@@ -1,6 +1,7 @@
 """The front door: the same answers however one asks, and one line for whatever does not fit."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -37,6 +38,17 @@ def test_a_saved_model_gives_the_answers_of_the_one_in_memory(
     loaded = uniaudio.UniAudio.from_pretrained(model_folder)
     for task, request in (("asr", {"audio": clip}), ("tts", {"text": "hello"})):
         assert same(loaded.run(task, options=SHORT, **request), model.run(task, options=SHORT, **request))
+
+
+@pytest.mark.skipif(not shutil.which("cc"), reason="there is no C compiler")
+def test_a_compiled_model_gives_the_answers_of_one_that_is_not(
+    model: UniAudio, model_folder: Path, clip: np.ndarray
+) -> None:
+    compiled = uniaudio.UniAudio.from_pretrained(model_folder, compile=True)
+    assert compiled.parts.model.compiles and not model.parts.model.compiles
+    for task, request in (("asr", {"audio": clip}), ("tts", {"text": "hello"})):
+        answers = (each.run(task, options=SHORT, **request) for each in (compiled, model))
+        assert same(*answers)
 
 
 @pytest.mark.parametrize("task", ["asr", "speech_denoise"])
