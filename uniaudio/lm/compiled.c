@@ -126,9 +126,10 @@ ALWAYS float exponential(float x) {
     return power * (sum * rest * rest + rest + 1);
 }
 
-/* One query head over the keys 0 .. num_keys - 1. */
-static void attend(const float *query, const Number *keys, const Number *values, int64_t num_keys, int64_t E, float *restrict out) {
-    float shares[num_keys], most = -INFINITY, sum = 0;
+/* One query head over the keys 0 .. num_keys - 1, for which there is room in `shares`. */
+static void attend(const float *query, const Number *keys, const Number *values, int64_t num_keys, int64_t E,
+                   float *restrict shares, float *restrict out) {
+    float most = -INFINITY, sum = 0;
     for (int64_t k = 0; k < num_keys; k++) {
         float score = 0;
 #pragma omp simd reduction(+ : score)
@@ -150,8 +151,10 @@ struct Stack {
     const float *norms;           /* [2 * num_layers + 1, D] */
 };
 
-/* What `step` needs besides: [B, D], [B, (H + 2G) E], [B, H E], [B, M], [B, M]. */
-int64_t scratch_size(const struct Stack *s, int64_t B) { return B * (s->D + (2 * s->H + 2 * s->G) * s->E + 2 * s->M); }
+/* What `step` needs besides: [B, D], [B, (H + 2G) E], [B, H E], [B, M], [B, M], [L]. */
+int64_t scratch_size(const struct Stack *s, int64_t B, int64_t L) {
+    return B * (s->D + (2 * s->H + 2 * s->G) * s->E + 2 * s->M) + L;
+}
 
 /* `x` `[B, D]` is changed in place; `cache` is `[layers, 2, B, G, L, E]`. The new position is put into the slots `[B]`, turned
  * by cosines and sines `[B, E]`, or by `[1]` and `[1, E]` where all rows are `even`. */
@@ -159,6 +162,7 @@ void step(const struct Stack *s, float *x, Number *cache, const int64_t *slots, 
           int64_t even, int64_t B, int64_t L, float *scratch, int num_threads) {
     int64_t D = s->D, H = s->H, G = s->G, E = s->E, M = s->M, width = (H + 2 * G) * E;
     float *normed = scratch, *heads = normed + B * D, *mixed = heads + B * width, *gate = mixed + B * H * E, *up = gate + B * M;
+    float *shares = up + B * M;
     float scale = 1 / sqrtf(E);
     for (int64_t layer = 0; layer < s->num_layers; layer++, cache += 2 * B * G * L * E) {
         const Number *const *weights = s->weights + 5 * layer;
@@ -175,7 +179,7 @@ void step(const struct Stack *s, float *x, Number *cache, const int64_t *slots, 
                     values[slot * E + e] = number(row[(H + G + g) * E + e]);
                 }
                 for (int64_t h = g * (H / G); h < (g + 1) * (H / G); h++)
-                    attend(row + h * E, keys, values, slot + 1, E, mixed + (b * H + h) * E);
+                    attend(row + h * E, keys, values, slot + 1, E, shares, mixed + (b * H + h) * E);
             }
         }
         multiply(weights[1], mixed, x, B, H * E, D, 1, num_threads);

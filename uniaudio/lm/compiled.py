@@ -54,7 +54,12 @@ def _build(dtype: torch.dtype) -> ctypes.CDLL:
             raise UsageError(
                 f"`compile` must find a C compiler that builds {source.name}, but {compiler} says: {reason}"
             )
-        made = ctypes.CDLL(str(built))
+        try:
+            made = ctypes.CDLL(str(built))
+        except OSError as error:  # such as a folder that is mounted `noexec`
+            raise UsageError(
+                f"`compile` must load what it builds, but {error}: let TMPDIR name another folder."
+            ) from error
     made.scratch_size.restype = ctypes.c_int64
     return made
 
@@ -126,7 +131,7 @@ class CompiledSteps:
         """`[B, D]` -> `[B, D]` float32; keys and values go into `cache`."""
         num_rows = len(x_BD)
         x = x_BD.to(torch.float32, copy=True).contiguous()
-        size = self._library.scratch_size(ctypes.byref(self._stack), _whole(num_rows))
+        size = self._library.scratch_size(ctypes.byref(self._stack), _whole(num_rows), _whole(cache.both.shape[-2]))
         if len(self._scratch) < size:
             self._scratch = torch.empty(size)
         self._library.step(
