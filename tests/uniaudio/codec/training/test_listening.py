@@ -4,6 +4,7 @@ common can be learned by the deaf.
 Every bound lies between what a codec reaches and what one reaches whose encoders say nothing; a test each trains both.
 """
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -20,7 +21,7 @@ pytestmark = pytest.mark.slow
 NewCodec = Callable[[], ReasoningCodec]
 NUM_HELD_OUT = 16
 BEST_DEAF_LOSS = 0.099
-"""Nats a token of an answer that is `speech` or `sound` to a guesser: one of seven tokens has to be guessed."""
+"""ln(2) / 7: no guesser of `speech` or `sound`, six bytes or five and the end, needs fewer nats a token."""
 
 
 def curve(metrics: list[Metric], phase: str, name: str) -> list[float]:
@@ -59,6 +60,30 @@ def test_reasoning_answers_from_what_it_hears(
     )
     assert losses[-1] < 0.1 * losses[0], "a deaf one learns what answers look like"
     assert (losses[-1] < 0.9 * BEST_DEAF_LOSS and gains[-1] > 0.3) == hears
+
+
+@pytest.fixture
+def text_model() -> str:
+    if not (folder := os.environ.get("UNIAUDIO_TEXT_MODEL", "")):
+        pytest.skip("no language model: set UNIAUDIO_TEXT_MODEL to the folder of one, such as SmolLM2-135M")
+    return folder
+
+
+@pytest.mark.timeout(1_800)
+def test_a_real_language_model_answers_from_what_it_hears(
+    codec_and_hears: tuple[ReasoningCodec, bool], many_clips: list[TrainingClip], text_model: str
+) -> None:
+    codec, hears = codec_and_hears
+    phases = text_phases(("reasoning",), (90,), tasks=("qa",), text_model=text_model, learning_rate=1e-3)
+    metrics = train_codec(codec, phases, many_clips[NUM_HELD_OUT:], many_clips[:NUM_HELD_OUT])
+    losses, gains = (curve(metrics, "reasoning", name) for name in ("held_out_loss", "held_out_gain"))
+    print(
+        f"language model, {hears=}: held-out loss {losses[0]:.3f} -> {losses[-1]:.3f} nats a token, lower than with "
+        f"another clip's frames by {gains[0]:.4f} -> {gains[-1]:.4f}"
+    )
+    assert losses[-1] < 0.1 * losses[0], "a deaf one learns what answers look like"
+    # `speech` and `sound` are a token each and the end another: ln(2) / 2 nats to a guesser, less by what lengths tell.
+    assert (losses[-1] < 0.26 and gains[-1] > 1.0) == hears
 
 
 def test_grpo_earns_its_reward_by_listening(

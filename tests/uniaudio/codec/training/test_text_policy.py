@@ -234,26 +234,6 @@ def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_real_language_model_learns_to_read_real_audio(new_codec, short, train_clips, held_out_clips) -> None:
-    from dataclasses import replace
-
-    from uniaudio.codec.training.train import train_codec
-    from uniaudio.stages.codec_phases import codec_phase
-
-    folder = os.environ.get("UNIAUDIO_TEXT_MODEL", "")
-    if not folder:
-        pytest.skip("no language model: set UNIAUDIO_TEXT_MODEL to the folder of one, such as SmolLM2-135M")
-    tasks = ("asr", "caption", "qa")
-    phase = replace(
-        short(codec_phase("reasoning"), 16), text_model=folder, tasks=tasks, num_clips=2, learning_rate=1e-3
-    )
-    metrics = train_codec(new_codec(), [phase], train_clips, held_out_clips)
-    values = [metric.value for metric in metrics if metric.name == "held_out_loss"]
-    print(f"held-out loss {values[0]:.3f} -> {values[-1]:.3f} nats a token")
-    assert values[-1] < 0.9 * values[0]
-
-
-@pytest.mark.slow
 @pytest.mark.timeout(3_600)
 def test_grpo_raises_the_reward_of_a_real_language_model_on_real_audio(
     new_codec, short, train_clips, held_out_clips
