@@ -14,8 +14,8 @@ from importlib.metadata import entry_points
 from uniaudio_schemas.errors import UniaudioError
 
 from uniaudio.codec import cli as codec
-from uniaudio.lm import cli as lm
 from uniaudio.run import cli as run
+from uniaudio.run import lm_cli as lm
 from uniaudio.run import score_cli as score
 
 COMMANDS_GROUP = "uniaudio.commands"
