@@ -1,19 +1,23 @@
 """Against the authors' procedure (batch 1, both heads at every step, all logits of the prompt, 2,048 cache slots, fp32).
 
     pytest -m bench -s tests/bench/test_lm_authors.py
+    UNIAUDIO_BENCH_SHARE=1 pytest -m bench -s tests/bench/test_lm_authors.py    # the whole 3B model: 21 GiB
 
-Shapes: an eighth of the layers of every trunk stack of the released 3B model, and an eighth of its vocabularies; the depth
-decoder keeps one layer of four at half width, so that it is read as often against the trunk as in the whole model. The
-authors' steps are `lm.compat`'s, which runs both heads; their prompt pass is written out here.
+Shapes: one `UNIAUDIO_BENCH_SHARE`-th (an eighth) of the layers of every stack of the released 3B model and of its
+vocabularies; where the depth decoder has fewer layers than that, the last is narrower, so that it is read as often against the
+trunk as in the whole model. The authors' steps are `lm.released.compat`'s, which runs both heads; their prompt pass is written
+out here.
 """
 
+import os
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 import torch
 
 from tests.bench.lm_shapes import a_prompt, a_vocabulary, build, config_of, seconds
-from uniaudio.lm.config import StackConfig
+from uniaudio.lm.config import PRESETS
 from uniaudio.lm.generate import generate
 from uniaudio.lm.model import UniAudioLM
 from uniaudio.lm.prompts import batch, read_prompt
@@ -21,9 +25,19 @@ from uniaudio.lm.released.compat import CompatDecoder, CompatSampling
 from uniaudio.lm.sampling import Sampling
 
 pytestmark = pytest.mark.bench
-BACKBONE = StackConfig(num_layers=3, width=3072, num_heads=24, num_kv_heads=8, head_size=128, mlp_width=8192)
-DEPTH = StackConfig(num_layers=1, width=2048, num_heads=32, num_kv_heads=8, head_size=64, mlp_width=4096)
-VOCABULARY = a_vocabulary(text_size=128_256 // 8, reasoning_codes=512, reconstruction_codes=1012)
+SHARE = int(os.environ.get("UNIAUDIO_BENCH_SHARE", "8"))
+WHOLE = PRESETS["paper_3b"]
+BACKBONE = replace(WHOLE["backbone"], num_layers=max(1, WHOLE["backbone"].num_layers // SHARE))
+EXPERTS = (max(1, WHOLE["num_understanding_layers"] // SHARE), max(1, WHOLE["num_generation_layers"] // SHARE))
+DEPTH_LAYERS = max(1, WHOLE["local_decoder"].num_layers // SHARE)
+DEPTH = replace(
+    WHOLE["local_decoder"],
+    num_layers=DEPTH_LAYERS,
+    mlp_width=WHOLE["local_decoder"].mlp_width * WHOLE["local_decoder"].num_layers // (SHARE * DEPTH_LAYERS),
+)
+VOCABULARY = a_vocabulary(
+    text_size=128_256 // SHARE, reasoning_codes=4096 // SHARE, reconstruction_codes=8 * 1012 // SHARE
+)
 SLOTS, NUM_FRAMES, NUM_TOKENS = 2048, 63, 6
 
 
@@ -62,7 +76,7 @@ def our_text(model: UniAudioLM, prompt: SimpleNamespace, num_tokens: int, num_ro
 
 
 def test_time_against_the_authors_procedure(capsys: pytest.CaptureFixture[str]) -> None:
-    model = build(config_of(VOCABULARY, BACKBONE, DEPTH, (1, 1)))
+    model = build(config_of(VOCABULARY, BACKBONE, DEPTH, EXPERTS))
     short, long = a_prompt(1, 0, VOCABULARY), a_prompt(1, NUM_FRAMES, VOCABULARY)
     with torch.no_grad():
         theirs, ours, many, their_prompt, our_prompt = seconds(
