@@ -114,5 +114,5 @@ def test_a_run_goes_on_with_no_codec_of_another_config_though_its_tensors_fit(tm
 
     train_codec(ReasoningCodec.create(config), [phase], [GOOD], [GOOD], on_checkpoint=keep_the_first)
     scaled = ReasoningCodec.create(replace(config, flow=replace(config.flow, latent_scale=4.0)))
-    with pytest.raises(UniaudioError, match="`resume_from` must be a checkpoint of this codec, but .* another config"):
+    with pytest.raises(UniaudioError, match=r"`resume_from` must be a checkpoint of this codec, but .* another config"):
         train_codec(scaled, [phase], [GOOD], [GOOD], resume_from=folder)
