@@ -162,8 +162,11 @@ class CodecConfig:
         return PRESETS[size]()
 
     def to_dict(self) -> dict[str, Any]:
-        """The sizes as plain values."""
-        return asdict(self)
+        """The sizes as plain values. Without a scale of 1: codecs and plans from before it keep their identities."""
+        values = asdict(self)
+        if self.flow.latent_scale == 1:
+            del values["flow"]["latent_scale"]
+        return values
 
     def to_json(self) -> str:
         """One line with sorted keys, so that equal configs are equal texts."""

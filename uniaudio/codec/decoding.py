@@ -160,12 +160,12 @@ class DecodeNoise:
 
     def between(self, first: int, last: int) -> Tensor:
         """`[last - first, L]`; `first` never goes back."""
-        self._flat = self._flat[(first - self._first) * self.latent_dim :]
-        self._first, count = first, (last - first) * self.latent_dim
+        num_missing = (last - self._first) * self.latent_dim - len(self._flat)
         # Torch draws in blocks of 16, and a last block that is not full otherwise.
-        num_new = -(-max(0, count - len(self._flat)) // 16) * 16
-        self._flat = torch.cat([self._flat, torch.randn(num_new, generator=self._generator)])
-        return self._flat[:count].view(-1, self.latent_dim)
+        new = torch.randn(-(-max(0, num_missing) // 16) * 16, generator=self._generator)
+        self._flat = torch.cat([self._flat, new])[(first - self._first) * self.latent_dim :]
+        self._first = first
+        return self._flat[: (last - first) * self.latent_dim].view(-1, self.latent_dim)
 
 
 def scalar_reach(config: ScalarConfig) -> tuple[int, int]:

@@ -108,7 +108,7 @@ class FlowMatching(nn.Module):
         guidance: float,
         context_BPL: Tensor | None = None,
     ) -> Tensor:
-        """Euler steps from noise at time 0 to scaled latents at time 1, the context prefix held on its own path."""
+        """Euler steps from noise at time 0 to scaled latents at time 1, the scaled context prefix held on its own path."""
         if num_steps < 1:
             raise UsageError(f"`num_steps` must be at least 1, but is {num_steps}.")
         num_context = 0 if context_BPL is None else context_BPL.shape[1]

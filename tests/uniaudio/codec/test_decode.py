@@ -239,7 +239,8 @@ def test_codec_codes_that_are_still_written_sound_as_if_they_all_were_there(num_
 
 
 def test_codec_noise_goes_by_the_place_of_a_latent_whatever_the_window_and_length():
-    for latent_dim, num_latents, window, context in itertools.product((1, 8, 34), (1, 7, 90), (2, 20), (0, 1)):
+    """A context of -3 leaves latents out."""
+    for latent_dim, num_latents, window, context in itertools.product((1, 8, 34), (1, 7, 90), (2, 20), (-3, 0, 1)):
         whole = DecodeNoise(latent_dim, seed=3).between(0, num_latents + 9)
         noise = DecodeNoise(latent_dim, seed=3)
         for first in range(0, num_latents, window - context):

@@ -1,5 +1,8 @@
 """Sizes of the codec that are trained here."""
 
+import json
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -56,3 +59,14 @@ def _crop_s(phase: CodecPhase) -> float:
 def test_a_window_of_decoding_is_no_longer_than_what_the_flow_saw_in_training(size: str, name: str) -> None:
     config = CodecConfig.preset(size)
     assert config.decode_window_latents * LATENT_HOP == codec_phase(name, size).crop_samples
+
+
+def test_a_codec_from_before_latents_were_scaled_keeps_its_json_and_with_it_its_fingerprint() -> None:
+    config = CodecConfig.preset("debug")
+    fields = json.loads(config.to_json())
+    assert config.flow.latent_scale == 1 and "latent_scale" not in fields["flow"]
+    for scale in (1, 1.0):
+        fields["flow"]["latent_scale"] = scale
+        assert CodecConfig.from_json(json.dumps(fields)).to_json() == config.to_json()
+    scaled = replace(config, flow=replace(config.flow, latent_scale=4.7))
+    assert CodecConfig.from_json(scaled.to_json()) == scaled and scaled.to_json() != config.to_json()

@@ -119,7 +119,8 @@ def fill_released(codec: ReasoningCodec, released: Mapping[str, Tensor], scalar:
 
 
 def released_state(own: Mapping[str, Tensor], released: Mapping[str, Tensor], scalar: Mapping[str, Tensor]) -> State:
-    """Both files under our names; `DataError` lists, under theirs, what does not fit `own`, a state dict of our codec."""
+    """Both files under our names; `DataError` lists what does not fit `own`, a state dict of our codec, under theirs as
+    `read_released` spells them."""
     state = codec_state(released)
     state |= {f"scalar.{key}": tensor for key, tensor in scalar_state(scalar).items()}
     rules = [*RULES, *with_prefixes(scalar_rules(scalar), "", "scalar.")]

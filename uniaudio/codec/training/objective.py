@@ -45,7 +45,7 @@ class HeldOut(NamedTuple):
     """Mean of the clips."""
     gain: float | None = None
     """How much lower the loss is with a clip's own frames than with another clip's: what is heard, not what is known of all
-    clips; None where the loss is of the clip alone. No unit, nats of text, or reward."""
+    clips; None where the loss is of the clip alone, or there is but one clip. No unit, nats of text, or reward."""
 
 
 class Objective(Protocol):
@@ -60,7 +60,7 @@ class Objective(Protocol):
         """`loss` to be minimized, and the parts to be logged."""
         ...
 
-    def held_out(self, step: int) -> "HeldOut":
+    def held_out(self, step: int) -> HeldOut:
         """Of the held-out clips, with the codebooks if they are on at `step`."""
         ...
 

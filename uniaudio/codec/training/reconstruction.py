@@ -80,8 +80,8 @@ class ReconstructionObjective:
     ) -> Losses:
         """`heard`: the crops whose codes are told, unless they are the crops' own."""
         crops = crops[mine]
-        return self._told_losses(
-            _Told(
+        return self._batch_losses(
+            _Batch(
                 clips=clips,
                 heard=heard or crops,
                 reasoning_BRD=torch.cat([self._frozen_parts(clips, crop)[0] for crop in heard or crops]),
@@ -92,34 +92,34 @@ class ReconstructionObjective:
             step,
         )
 
-    def _told_losses(self, told: "_Told", step: int) -> Losses:
+    def _batch_losses(self, batch: "_Batch", step: int) -> Losses:
         features = batch_features(
-            [told.clips.features(crop.clip) for crop in told.heard],
-            first_unit=[crop.first_unit for crop in told.heard],
-            num_units=told.heard[0].num_units,
+            [batch.clips.features(crop.clip) for crop in batch.heard],
+            first_unit=[crop.first_unit for crop in batch.heard],
+            num_units=batch.heard[0].num_units,
         )
         # Targets of real frames alone: padding is nothing to be learned.
-        valid_BT = told.mask_BS[:, ::LATENTS_PER_FRAME] != PADDING
+        valid_BT = batch.mask_BS[:, ::LATENTS_PER_FRAME] != PADDING
         branch = self.codec.reconstruction
         commitment = torch.zeros((), device=self.codec.device)
         if step < self.phase.num_unquantized_steps:
-            phone_BTD, condition_BTD = branch.unquantized(features, told.reasoning_BRD, told.draws.film)
+            phone_BTD, condition_BTD = branch.unquantized(features, batch.reasoning_BRD, batch.draws.film)
         else:
-            result = branch(features, told.reasoning_BRD, valid_BT, told.draws.film)
+            result = branch(features, batch.reasoning_BRD, valid_BT, batch.draws.film)
             phone_BTD, condition_BTD, commitment = result.phone, result.condition, result.commitment
-        flow = self._flow_loss(told, condition_BTD)
+        flow = self._flow_loss(batch, condition_BTD)
         valid_wavlm = valid_BT.repeat_interleave(features.wavlm.shape[1] // valid_BT.shape[1], dim=1)
         phone = masked_mean_square(branch.phone_decoder(phone_BTD), features.wavlm, valid_wavlm)
         loss = flow + self.phase.phone_weight * phone + self.phase.commitment_weight * commitment
         return {"loss": loss, "flow": flow, "phone": phone, "commitment": commitment}
 
-    def _flow_loss(self, told: "_Told", condition_BTD: Tensor) -> Tensor:
-        mask_BS, draws = told.mask_BS, told.draws
+    def _flow_loss(self, batch: "_Batch", condition_BTD: Tensor) -> Tensor:
+        mask_BS, draws = batch.mask_BS, batch.draws
         condition_BSD = condition_BTD.repeat_interleave(LATENTS_PER_FRAME, dim=1)
         padding = self.codec.reconstruction.padding_condition
         condition_BSD = torch.where((mask_BS != PADDING)[..., None], condition_BSD, padding)
         condition_BSD = condition_BSD * draws.keeps_condition[:, None, None]
-        return self.codec.flow.loss(told.latents_BSL, condition_BSD, mask_BS, time_B=draws.time, noise_BTL=draws.noise)
+        return self.codec.flow.loss(batch.latents_BSL, condition_BSD, mask_BS, time_B=draws.time, noise_BTL=draws.noise)
 
     def _frozen_parts(self, clips: ClipSet, crop: Crop) -> tuple[Tensor, Tensor]:
         """Quantized reasoning `[1, R, D]` and latents `[1, S, L]` of a crop, cut from the whole clip's."""
@@ -160,12 +160,12 @@ class DecoderObjective(ReconstructionObjective):
     A share of the crops is told its reasoning codes too (added before `condition_out`, as the released decoder can be).
     """
 
-    def _told_losses(self, told: "_Told", step: int) -> Losses:
+    def _batch_losses(self, batch: "_Batch", step: int) -> Losses:
         branch = self.codec.reconstruction
-        codes_BTQ = torch.cat([self._frozen_codes(told.clips, crop) for crop in told.heard])
-        reasoning_BTD = branch.reasoning_condition(told.reasoning_BRD, codes_BTQ.shape[1])
-        reasoning_BTD = reasoning_BTD * told.draws.told_reasoning[:, None, None]
-        flow = self._flow_loss(told, branch.condition(codes_BTQ, reasoning_BTD))
+        codes_BTQ = torch.cat([self._frozen_codes(batch.clips, crop) for crop in batch.heard])
+        reasoning_BTD = branch.reasoning_condition(batch.reasoning_BRD, codes_BTQ.shape[1])
+        reasoning_BTD = reasoning_BTD * batch.draws.told_reasoning[:, None, None]
+        flow = self._flow_loss(batch, branch.condition(codes_BTQ, reasoning_BTD))
         return {"loss": flow, "flow": flow}
 
     def _frozen_codes(self, clips: ClipSet, crop: Crop) -> Tensor:
@@ -181,7 +181,7 @@ class DecoderObjective(ReconstructionObjective):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class _Told:
+class _Batch:
     """One batch: latents to be found, and the crops `heard` that tell the flow about them."""
 
     clips: ClipSet

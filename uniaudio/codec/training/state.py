@@ -17,7 +17,8 @@ from uniaudio_schemas.codec import Metric
 from uniaudio_schemas.errors import DataError, UsageError
 from uniaudio_schemas.fingerprint import hash_json
 
-from uniaudio.codec.codec import WEIGHTS_FILE, ReasoningCodec
+from uniaudio.codec.codec import CONFIG_FILE, WEIGHTS_FILE, ReasoningCodec
+from uniaudio.codec.config import CodecConfig
 from uniaudio.stages.codec_phase import CodecPhase
 
 TEACHER_FILE, OPTIMIZER_FILE, STATE_FILE = "teacher.safetensors", "optimizer.safetensors", "state.json"
@@ -80,8 +81,12 @@ def load_state(folder: Path, phases: Sequence[CodecPhase]) -> TrainingState:
 def restore(
     folder: Path, codec: ReasoningCodec, teacher: nn.Module, optimizer: Optimizer, parameters: dict[str, nn.Parameter]
 ) -> None:
-    """Load the tensors of a checkpoint into codec, teacher and optimizer."""
+    """Load the tensors of a checkpoint into codec, teacher and optimizer; a `UsageError` where its codec has another config,
+    which tensors alone may not show."""
     try:
+        config = CodecConfig.from_json((folder / CONFIG_FILE).read_bytes(), name=str(folder / CONFIG_FILE))
+        if config != codec.config:
+            raise UsageError(f"`resume_from` must be a checkpoint of this codec, but {folder} is of another config.")
         codec.load_state_dict(load_file(folder / WEIGHTS_FILE))
         teacher.load_state_dict(load_file(folder / TEACHER_FILE))
         moments = load_file(folder / OPTIMIZER_FILE)

@@ -106,17 +106,22 @@ def grpo_phases(short, sft_steps: int, num_steps: int, **settings):
 class FickleJudge:
     """Has an opinion of any text, so that an untrained policy's answers differ in worth."""
 
+    def __init__(self) -> None:
+        self.num_asked = 0
+
     def scores(self, answers, facts) -> list[float]:
+        self.num_asked += 1
         return [sum(answer.encode()) % 11 / 10 for answer in answers]
 
 
 def test_grpo_starts_at_the_reference_and_trains_the_text_decoder_alone_at_first(
     new_codec, short, train_clips, held_out_clips, monkeypatch
 ) -> None:
-    monkeypatch.setattr("uniaudio.codec.training.grpo.build_judge", lambda *_: FickleJudge())
-    settings = {"num_rollouts": 3, "max_answer_tokens": 12, "num_frozen_steps": 1, "num_inner_steps": 1}
+    judge = FickleJudge()
+    monkeypatch.setattr("uniaudio.codec.training.grpo.build_judge", lambda *_: judge)
+    settings = {"num_rollouts": 3, "max_answer_tokens": 8, "num_frozen_steps": 1, "num_inner_steps": 1}
     reasoning, grpo = grpo_phases(short, 2, 2, **settings)
-    grpo = replace(grpo, num_clips=2, num_held_out=1)
+    grpo = replace(grpo, num_clips=2, num_held_out=2)
     states = []
     codec = new_codec()
     metrics = train_codec(
@@ -127,6 +132,7 @@ def test_grpo_starts_at_the_reference_and_trains_the_text_decoder_alone_at_first
         on_step=lambda _: states.append({name: tensor.clone() for name, tensor in codec.state_dict().items()}),
     )
     curve = {(m.name, m.step): m.value for m in metrics if m.phase == "grpo"}
+    assert judge.num_asked == 2 + 3 * 2, "of each rollout, and of held-out clips from their own and from others' frames"
     assert curve["kl", 1] == pytest.approx(0, abs=1e-6) and curve["kl", 2] > 0
     assert {"reward", "judge", "form", "reward_std", "length", "code_perplexity_0", "code_perplexity_7"} <= {
         name for name, _ in curve

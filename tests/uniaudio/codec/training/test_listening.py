@@ -21,7 +21,8 @@ pytestmark = pytest.mark.slow
 NewCodec = Callable[[], ReasoningCodec]
 NUM_HELD_OUT = 16
 BEST_DEAF_LOSS = 0.099
-"""ln(2) / 7: no guesser of `speech` or `sound`, six bytes or five and the end, needs fewer nats a token."""
+"""ln(2) / 7: no guesser of `speech` or `sound`, six bytes or five and the end, needs fewer nats a token, unless the length of
+a clip tells it something. With three seeds a codec that hears needs 0.048 to 0.089, a deaf one 0.108 to 0.113."""
 
 
 def curve(metrics: list[Metric], phase: str, name: str) -> list[float]:
@@ -59,7 +60,7 @@ def test_reasoning_answers_from_what_it_hears(
         f"training), lower than with another clip's frames by {gains[0]:.4f} -> {gains[-1]:.4f}"
     )
     assert losses[-1] < 0.1 * losses[0], "a deaf one learns what answers look like"
-    assert (losses[-1] < 0.9 * BEST_DEAF_LOSS and gains[-1] > 0.3) == hears
+    assert (losses[-1] < BEST_DEAF_LOSS) == (gains[-1] > 0.2) == hears
 
 
 @pytest.fixture
@@ -83,7 +84,7 @@ def test_a_real_language_model_answers_from_what_it_hears(
     )
     assert losses[-1] < 0.1 * losses[0], "a deaf one learns what answers look like"
     # `speech` and `sound` are a token each and the end another: ln(2) / 2 nats to a guesser, less by what lengths tell.
-    assert (losses[-1] < 0.26 and gains[-1] > 1.0) == hears
+    assert (losses[-1] < 0.26) == (gains[-1] > 1.0) == hears
 
 
 def test_grpo_earns_its_reward_by_listening(
@@ -102,7 +103,7 @@ def test_grpo_earns_its_reward_by_listening(
         f"clip by {gains[0]:.3f} -> {gains[-1]:.3f}"
     )
     # The domain is right in half of the answers of a guesser: 0.9 / 2, and 0.1 for the form.
-    assert (rewards[-1] > rewards[0] + 0.15 and rewards[-1] > 0.7) == hears
+    assert (rewards[-1] > rewards[0] + 0.15) == (rewards[-1] > 0.7) == hears
     assert (gains[-1] > gains[0] + 0.2) == hears
 
 

@@ -1,11 +1,14 @@
 """What a training run must not be given: each is an error before the first step, and a clip is named."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from uniaudio_schemas.errors import UniaudioError
 
+from uniaudio.codec.codec import ReasoningCodec
+from uniaudio.codec.config import CodecConfig
 from uniaudio.codec.training.clips import TrainingClip
 from uniaudio.codec.training.train import train_codec
 from uniaudio.stages.codec_phase import CodecPhase
@@ -98,3 +101,18 @@ def test_a_phase_that_trains_what_the_codec_lacks_is_an_error_before_any_phase(
 def test_a_number_of_a_phase_that_cannot_be_is_an_error_that_names_it(name: str, value: float) -> None:
     with pytest.raises(UniaudioError, match=f"`{name}` must be"):
         replace(codec_phase("scalar"), **{name: value})
+
+
+def test_a_run_goes_on_with_no_codec_of_another_config_though_its_tensors_fit(tmp_path: Path) -> None:
+    config = CodecConfig.preset("debug")
+    phase = replace(codec_phase("decoder"), num_steps=2, checkpoint_every=1, num_clips=1, crop_samples=9_600)
+    folder = tmp_path / "checkpoint"
+
+    def keep_the_first(state, save) -> None:
+        if state.step == 1:
+            save(folder)
+
+    train_codec(ReasoningCodec.create(config), [phase], [GOOD], [GOOD], on_checkpoint=keep_the_first)
+    scaled = ReasoningCodec.create(replace(config, flow=replace(config.flow, latent_scale=4.0)))
+    with pytest.raises(UniaudioError, match=r"`resume_from` must be a checkpoint of this codec, but .* another config"):
+        train_codec(scaled, [phase], [GOOD], [GOOD], resume_from=folder)
