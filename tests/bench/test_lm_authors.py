@@ -23,6 +23,7 @@ from uniaudio.lm.model import UniAudioLM
 from uniaudio.lm.prompts import batch, read_prompt
 from uniaudio.lm.released.compat import CompatDecoder, CompatSampling
 from uniaudio.lm.sampling import Sampling
+from uniaudio.products import EveryLinear
 
 pytestmark = pytest.mark.bench
 SHARE = int(os.environ.get("UNIAUDIO_BENCH_SHARE", "8"))
@@ -67,7 +68,8 @@ def authors_text(model: UniAudioLM, prompt: SimpleNamespace, num_tokens: int) ->
 def our_prefill(model: UniAudioLM, prompt: SimpleNamespace) -> None:
     inputs = batch([read_prompt(prompt, model.config)], model.device)
     cache = model.allocate_cache(1, len(prompt.ids) + 32)
-    model(inputs.ids_BS9, inputs.is_audio_BS, inputs.is_text_BS, cache=cache)
+    with EveryLinear():
+        model(inputs.ids_BS9, inputs.is_audio_BS, inputs.is_text_BS, cache=cache)
 
 
 def our_text(model: UniAudioLM, prompt: SimpleNamespace, num_tokens: int, num_rows: int = 1) -> None:

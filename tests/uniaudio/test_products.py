@@ -1,13 +1,19 @@
 """Products through oneDNN are those of `F.linear`, their gradients too."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from uniaudio import products
-from uniaudio.lm.bare import Linear
+from uniaudio.lm.config import LMConfig
+from uniaudio.lm.generate import generate
+from uniaudio.lm.model import UniAudioLM
+from uniaudio.lm.sampling import Sampling
 from uniaudio.products import MIN_PRODUCTS, EveryLinear, is_for_onednn, linear
+from uniaudio.sequence.vocabulary import Vocabulary
 
 needs_onednn = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this torch has no oneDNN")
 
@@ -38,13 +44,10 @@ def test_a_product_and_its_gradients_are_those_of_the_plain_one(
 
 @needs_onednn
 def test_a_frozen_weight_gets_no_gradient_and_passes_one_on() -> None:
-    layer = Linear(128, 64)
-    torch.nn.init.normal_(layer.weight)
-    layer.requires_grad_(False)
-    x = torch.randn(64, 128, requires_grad=True)
-    layer(x).sum().backward()
-    assert layer.weight.grad is None and x.grad is not None
-    torch.testing.assert_close(x.grad, layer.weight.sum(0).expand_as(x), rtol=1e-4, atol=1e-4)
+    weight, x = torch.randn(64, 128), torch.randn(64, 128, requires_grad=True)
+    linear(x, weight).sum().backward()
+    assert weight.grad is None and x.grad is not None
+    torch.testing.assert_close(x.grad, weight.sum(0).expand_as(x), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
@@ -87,3 +90,21 @@ def test_within_the_mode_the_layers_of_other_libraries_go_through_onednn_too(
         ours = torch.autograd.grad(found.sin().sum(), layer.parameters())
         for one, other in zip(ours, plain, strict=True):
             torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+
+
+@needs_onednn
+def test_a_prompt_is_read_through_onednn_and_a_model_that_is_called_computes_as_torch_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    vocabulary = Vocabulary()
+    model = UniAudioLM(LMConfig.preset("debug", vocabulary)).requires_grad_(False)
+    ids, is_audio = torch.zeros(300, 9, dtype=torch.int64), torch.zeros(300, dtype=torch.bool)
+    calls: list[int] = []
+    original = products.onednn
+    monkeypatch.setattr(products, "onednn", lambda *given: calls.append(1) or original(*given))
+    with torch.no_grad():
+        model(ids[None], is_audio[None], ~is_audio[None])
+    assert not calls
+    prompt = SimpleNamespace(ids=ids, is_audio=is_audio)
+    generate(model, [prompt], vocabulary=vocabulary, mode="text", max_text=1, sampling=Sampling())
+    assert calls

@@ -3,6 +3,8 @@
 Drawing them twice would cost minutes at 3B, and drawing them on the meta device imports torch's whole compiler (4 s).
 """
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from uniaudio.products import linear
@@ -15,7 +17,8 @@ class Linear(nn.Linear):
         super().__init__(in_features, out_features, bias=False)
 
     def forward(self, input: Tensor) -> Tensor:
-        return linear(input, self.weight)
+        """Training takes the fast product; without gradients the exact one, unless `products.EveryLinear` asks for speed."""
+        return linear(input, self.weight) if torch.is_grad_enabled() else F.linear(input, self.weight)
 
     def reset_parameters(self) -> None:
         """Nothing: the values come later."""

@@ -25,6 +25,7 @@ from uniaudio.lm.model import UniAudioLM
 from uniaudio.lm.prompts import GridLike, batch, blank, from_positions, read_prompt
 from uniaudio.lm.repetition import penalize, recent_ids, repeating_ids
 from uniaudio.lm.sampling import Sampling, Uniforms, guide, sample
+from uniaudio.products import EveryLinear
 
 if TYPE_CHECKING:
     from uniaudio.sequence.vocabulary import Vocabulary
@@ -107,7 +108,8 @@ class Decoding:
     @torch.no_grad()
     def run(self) -> Iterator[tuple[int, Piece]]:
         """Yields (prompt index, piece) until every answer is done."""
-        hidden_BD = self._prefill()
+        with EveryLinear():
+            hidden_BD = self._prefill()
         while self.rows:
             yield from self._sample(hidden_BD)
             self._drop_finished()

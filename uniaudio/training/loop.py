@@ -21,6 +21,7 @@ from torch import Tensor, distributed, nn
 from uniaudio_schemas.errors import UsageError
 
 from uniaudio.lm.model import UniAudioLM
+from uniaudio.products import EveryLinear
 from uniaudio.stages.config import StageConfig
 from uniaudio.training.checkpoint import TrainingState, load_checkpoint, save_checkpoint
 from uniaudio.training.data import Batch, MixtureData
@@ -110,7 +111,8 @@ class _Trainer:
 
     def held_out_losses(self) -> dict[str, list[SequenceLoss]]:
         self.model.eval()
-        losses = held_out_losses(self.model, self.held_out, self.device)
+        with EveryLinear():
+            losses = held_out_losses(self.model, self.held_out, self.device)
         freeze_all_but(self.model, self.trains)
         return losses
 

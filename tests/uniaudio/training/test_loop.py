@@ -14,6 +14,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from uniaudio_schemas.errors import DataError, UsageError
 
+from uniaudio.lm import bare
+from uniaudio.products import linear
 from uniaudio.stages.config import StageConfig
 from uniaudio.training.checkpoint import MODEL_FILE, OPTIMIZER_FILE, STATE_FILE, TrainingState, load_model
 from uniaudio.training.data import MixtureData
@@ -102,6 +104,15 @@ def test_bfloat16_learns_as_float32_does(sequences: SequenceSet, long_stage: Sta
 
 def test_recomputing_activations_changes_no_bit(sequences: SequenceSet, stage: StageConfig) -> None:
     assert_same_bits(train(sequences, stage)[1], train(sequences, replace(stage, recompute_activations=True))[1])
+
+
+def test_training_takes_the_fast_product(
+    sequences: SequenceSet, stage: StageConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[int] = []
+    monkeypatch.setattr(bare, "linear", lambda *given: calls.append(1) or linear(*given))
+    train(sequences, replace(stage, num_steps=1))
+    assert calls
 
 
 def test_progress_is_reported_in_words(sequences: SequenceSet, stage: StageConfig) -> None:
