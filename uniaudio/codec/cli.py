@@ -49,14 +49,18 @@ def add_commands(commands: Any) -> None:
     encoding.set_defaults(run=_encode)
     decoding = actions.add_parser("decode", help="codes to audio")
     decoding.add_argument("input", metavar="IN", help="a file that `encode` wrote")
-    decoding.add_argument("--steps", type=int, default=10, help="Euler steps of the flow (10)")
-    decoding.add_argument("--guidance", type=float, default=1.5, help="1.0 is half the cost (1.5)")
+    _add_flow(decoding)
     decoding.add_argument("--seed", type=int, default=0, help="of the noise (0)")
     decoding.set_defaults(run=_decode)
     for parser, what in ((encoding, "codes"), (decoding, "a .flac or .wav file")):
         _add_model(parser)
         parser.add_argument("--out", required=True, metavar="FILE", help=what)
     _add_evaluate(actions)
+
+
+def _add_flow(parser: Any) -> None:
+    parser.add_argument("--steps", type=int, default=10, help="Euler steps of the flow (10)")
+    parser.add_argument("--guidance", type=float, default=1.5, help="1.0 is half the cost (1.5)")
 
 
 def _add_model(parser: Any) -> None:
@@ -72,6 +76,7 @@ def _add_model(parser: Any) -> None:
 def _add_evaluate(actions: Any) -> None:
     evaluating = actions.add_parser("evaluate", help="quality on held-out clips, beside Opus, Codec2 and Speex")
     _add_model(evaluating)
+    _add_flow(evaluating)
     evaluating.add_argument("--store", required=True, metavar="DIR", help="the store whose held-out clips are used")
     evaluating.add_argument("--out", required=True, metavar="DIR", help="evaluation.md and evaluation.json go here")
     evaluating.add_argument("--clips", type=int, default=20, help="of each domain, at most (20)")
@@ -159,7 +164,8 @@ def _evaluate(options: argparse.Namespace) -> int:
     codec = _load_codec(options)
     clips = held_out_clips(options.store, options.clips)
     listeners = Listeners.load(options.recognizer, options.speaker)
-    evaluation = evaluate(codec, clips, coders=options.coders, listeners=listeners, report=_report_clips)
+    flow = {"steps": options.steps, "guidance": options.guidance}
+    evaluation = evaluate(codec, clips, coders=options.coders, listeners=listeners, report=_report_clips, **flow)
     print(write_tables(evaluation, options.out))
     return 0
 

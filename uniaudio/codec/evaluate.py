@@ -76,6 +76,10 @@ class Evaluation:
     """What `evaluate` measured, before it is written as tables."""
 
     size: str
+    steps: int
+    """Of the flow, when decoding."""
+    guidance: float
+    """Likewise."""
     splits: dict[str, str]
     """The split of each domain."""
     rows: list[dict[str, object]] = field(default_factory=list)
@@ -95,6 +99,7 @@ def evaluate(
     coders: str | Path | None = None,
     listeners: Listeners | None = None,
     steps: int = 10,
+    guidance: float = 1.5,
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> Evaluation:
     """Every clip through the codec and each coder that is there, at the bitrate nearest to the codec's; `report` is told
@@ -104,12 +109,13 @@ def evaluate(
     codec = model if isinstance(model, ReasoningCodec) else ReasoningCodec.load(model)
     listeners = listeners or Listeners()
     others, missing = _coders(codec.config, coders)
-    evaluation = Evaluation(size=codec.config.size, splits={clip.domain: clip.split for clip in clips}, missing=missing)
+    splits = {clip.domain: clip.split for clip in clips}
+    evaluation = Evaluation(size=codec.config.size, steps=steps, guidance=guidance, splits=splits, missing=missing)
     evaluation.stream_bits_per_s = stream_bits_per_s(codec.config)
     codes = codec.encode([clip.samples for clip in clips])
     evaluation.code_use = code_use(codec.config, codes)
     for done, (clip, one) in enumerate(zip(clips, codes, strict=True), start=1):
-        made = _decoded(codec, one, steps)
+        made = _decoded(codec, one, steps=steps, guidance=guidance)
         made["its autoencoder alone"] = _autoencoded(codec, clip.samples)
         made |= _coded(others, clip, evaluation.missing)
         # What the metrics say of the clip itself: the bound of what a codec can reach.
@@ -133,12 +139,12 @@ def stream_bits_per_s(config: CodecConfig) -> dict[str, float]:
     return {name: math.log2(size) * NUM_CODEBOOKS * SAMPLE_RATE / hop for name, (size, hop) in sizes.items()}
 
 
-def _decoded(codec: ReasoningCodec, codes: Codes, steps: int) -> dict[str, Coded]:
+def _decoded(codec: ReasoningCodec, codes: Codes, *, steps: int, guidance: float) -> dict[str, Coded]:
     """From the reconstruction codes alone, and told the reasoning codes too, from the same noise."""
     name, nominal = f"ReasoningCodec {codec.config.size}", bits_per_s(codec.config)
     made = {}
     for system, told in ((name, False), (f"{name}+reasoning", True)):
-        (ours,) = codec.decode([codes], steps=steps, use_reasoning=told)
+        (ours,) = codec.decode([codes], steps=steps, guidance=guidance, use_reasoning=told)
         made[system] = Coded(ours, round(nominal * len(ours) / SAMPLE_RATE))
     return made
 
@@ -197,7 +203,10 @@ def write_tables(evaluation: Evaluation, out: str | Path) -> str:
         values = " | ".join(_cell(column, rows) for column in COLUMNS)
         lines.append(f"| {domain} ({evaluation.splits[domain]}) | {system} | {len(rows)} | {values} |")
     rates = " and ".join(f"{rate:.0f} bit/s of {name}" for name, rate in evaluation.stream_bits_per_s.items())
-    lines.append(f"\nThe codec's own rows count both streams, {rates} codes; only `+reasoning` was decoded from both.")
+    lines.append(
+        f"\nThe codec's own rows count both streams, {rates} codes; only `+reasoning` was decoded from both. "
+        f"Decoded in {evaluation.steps} steps with guidance {evaluation.guidance:g}."
+    )
     for stream, levels in evaluation.code_use.items():
         used = ", ".join(f"{level.num_used / level.num_entries:.0%} ({level.perplexity:.1f})" for level in levels)
         lines.append(

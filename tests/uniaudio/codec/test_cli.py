@@ -115,7 +115,7 @@ def test_evaluation_measures_every_system_and_names_what_is_missing(tmp_path, mo
         evaluation, "_coders", lambda config, folder: ([perfect], ["Opus 6 kbit/s (opusenc not found)"])
     )
     listeners = Listeners(voice=a_voice_encoder())
-    found = evaluate(tiny_codec(), some_clips(), listeners=listeners, steps=1)
+    found = evaluate(tiny_codec(), some_clips(), listeners=listeners, steps=4)
     table = write_tables(found, tmp_path)
     assert len(found.rows) == 15
     speech = next(row for row in found.rows if row["system"] == "perfect" and row["domain"] == "speech")
@@ -126,6 +126,7 @@ def test_evaluation_measures_every_system_and_names_what_is_missing(tmp_path, mo
     voices = {row["system"]: row["speaker_similarity"] for row in found.rows if "speaker_similarity" in row}
     assert voices["ReasoningCodec debug"] < 0.9999 and len(voices) == 5, "a voice is heard in speech, by every system"
     assert "| sound (test) | ReasoningCodec debug | 1 | 940 |" in table
+    assert "Decoded in 4 steps with guidance 1.5." in table
     assert "| sound (test) | ReasoningCodec debug+reasoning | 1 | 940 |" in table
     assert "240 bit/s of reasoning and 700 bit/s of reconstruction codes" in table
     assert json.loads((tmp_path / "evaluation.json").read_text())["stream_bits_per_s"] == found.stream_bits_per_s
@@ -150,10 +151,10 @@ def test_the_codec_is_evaluated_with_and_without_being_told_the_reasoning_codes(
     monkeypatch.setattr(evaluation, "_row", keep)
     codec = tiny_codec()
     clips = some_clips()[:1]
-    evaluate(codec, clips, steps=2)
+    evaluate(codec, clips, steps=2, guidance=3.0)
     codes = codec.encode([clips[0].samples])
     for system, told in (("ReasoningCodec debug", False), ("ReasoningCodec debug+reasoning", True)):
-        assert np.array_equal(heard[system], codec.decode(codes, steps=2, use_reasoning=told)[0])
+        assert np.array_equal(heard[system], codec.decode(codes, steps=2, guidance=3.0, use_reasoning=told)[0])
     assert not np.array_equal(heard["ReasoningCodec debug"], heard["ReasoningCodec debug+reasoning"])
 
 
