@@ -37,7 +37,7 @@ MAX_LAG = SAMPLE_RATE // 10
 # A voice cannot be told from less.
 MIN_VOICE_SAMPLES = SAMPLE_RATE // 2
 COLUMNS = ("bits_per_s", "pesq", "stoi", "dnsmos", "log_mel_distance", "speaker_similarity", "wer")
-Recognize = Callable[[np.ndarray], str]
+Recognize = Callable[[np.ndarray, str], str | None]
 Measure = Callable[[np.ndarray, np.ndarray], float | None]
 
 
@@ -237,9 +237,10 @@ def _row(clip: HeldOutClip, system: str, coded: Coded, listeners: Listeners) -> 
         row |= {name: _measured(measure, clip.samples, made) for name, measure in SPEECH_MEASURES.items()}
         if listeners.voice:
             row["speaker_similarity"] = _same_voice(listeners.voice, clip.samples, made)
-        if listeners.recognize and clip.script:
-            heard = listeners.recognize(made)
-            row["heard"], row["word_errors"] = heard, list(word_errors(clip.script, heard))
+        if listeners.recognize and clip.script and clip.language:
+            heard = listeners.recognize(made, clip.language)
+            if heard is not None:
+                row["heard"], row["word_errors"] = heard, list(word_errors(clip.script, heard))
     return row
 
 

@@ -1,7 +1,7 @@
 """The held-out clips that a codec is judged by.
 
 Reads    `annotated` and `raw` of a store: the `test` clips of each domain, else its `val` clips
-Row      HeldOutClip(clip_id="5f1c…", domain="speech", split="test", samples=[0.0, 0.01, …], script="let's go")
+Row      HeldOutClip(clip_id="5f1c…", domain="speech", split="test", samples=[0.0, …], script="let's go", language="en")
 
 At most one clip of a recording (two cuts of one are no two witnesses), no copy of a training clip, none of silence alone.
 """
@@ -39,6 +39,8 @@ class HeldOutClip:
     """`[N]` float32 at 24 kHz."""
     script: str | None
     """What is spoken, where the source says so."""
+    language: str | None = None
+    """It is spoken in, likewise: "en"."""
 
 
 def held_out_clips(store_root: str | Path, num_clips: int) -> list[HeldOutClip]:
@@ -69,4 +71,5 @@ def _one_a_recording(store: Store, rows: Iterable[Annotated], raws: dict[str, Ra
         if np.abs(samples).max(initial=0.0) >= MIN_PEAK:
             heard |= names
             script = row.given_text if row.domain == "speech" else None
-            yield HeldOutClip(clip_id=row.clip_id, domain=row.domain, split=row.split, samples=samples, script=script)
+            told = {"script": script, "language": row.language}
+            yield HeldOutClip(clip_id=row.clip_id, domain=row.domain, split=row.split, samples=samples, **told)

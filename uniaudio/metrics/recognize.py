@@ -1,4 +1,4 @@
-"""Words that a Whisper of transformers hears, for word error rates. English, greedy, 30 s at most.
+"""Words that a Whisper of transformers hears, for word error rates. Greedy, 30 s at most.
 
 Reads    a local folder with `config.json`, `model.safetensors` and `tokenizer.json`
 """
@@ -15,13 +15,13 @@ from uniaudio.audio.mel import WHISPER_RATE, whisper_log_mel
 from uniaudio.audio.resample import resample
 from uniaudio.audio.torchaudio_cpu import import_torchaudio
 
-_PROMPT = ("<|startoftranscript|>", "<|en|>", "<|transcribe|>", "<|notimestamps|>")
+_PROMPT = ("<|startoftranscript|>", "<|{language}|>", "<|transcribe|>", "<|notimestamps|>")
 _END = "<|endoftext|>"
 _MAX_TOKENS = 120
 
 
-def load_recognizer(folder: str | Path) -> Callable[[np.ndarray], str]:
-    """A function from `[N]` float32 at 24 kHz to text."""
+def load_recognizer(folder: str | Path) -> Callable[[np.ndarray, str], str | None]:
+    """A function from `[N]` float32 at 24 kHz and the language spoken ("en") to text; None of a language it does not know."""
     folder = Path(folder)
     if not (folder / "tokenizer.json").is_file():
         raise UsageError(f"`recognizer` must be a folder of a Whisper with tokenizer.json, but {folder} is none.")
@@ -35,11 +35,13 @@ def load_recognizer(folder: str | Path) -> Callable[[np.ndarray], str]:
         tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     except Exception as error:  # tokenizers raises nothing more special for a file that is none
         raise DataError(f"{folder}: not a Whisper of transformers: {error}") from error
-    prompt = [tokenizer.token_to_id(token) for token in _PROMPT]
     end = int(tokenizer.token_to_id(_END) or 0)
 
     @torch.inference_mode()
-    def recognize(samples: np.ndarray) -> str:
+    def recognize(samples: np.ndarray, language: str) -> str | None:
+        prompt = [tokenizer.token_to_id(token.format(language=language)) for token in _PROMPT]
+        if None in prompt:
+            return None
         speech = torch.from_numpy(resample(samples, SAMPLE_RATE, WHISPER_RATE))[None]
         states = model.model.encoder(whisper_log_mel(speech, num_mels=model.config.num_mel_bins))
         tokens = torch.tensor([prompt])

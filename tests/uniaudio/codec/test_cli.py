@@ -3,6 +3,7 @@
 import json
 import math
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -133,6 +134,17 @@ def test_evaluation_measures_every_system_and_names_what_is_missing(tmp_path, mo
     assert "Not measured: Opus 6 kbit/s (opusenc not found)." in table
     assert json.loads((tmp_path / "evaluation.json").read_text())["rows"] == found.rows
     assert "entries used (perplexity) by 15 reasoning codes a level: " in table
+
+
+def test_a_clip_is_recognized_in_its_language_and_not_measured_in_an_unknown_one(monkeypatch):
+    monkeypatch.setattr(evaluation, "_coders", lambda config, folder: ([], []))
+    words = {"cs": "co si", "en": "so see"}
+    listeners = Listeners(recognize=lambda samples, language: words.get(language))
+    speech = next(clip for clip in some_clips() if clip.domain == "speech")
+    clips = [replace(speech, script="co si", language=language) for language in ("cs", "en", "xx", None)]
+    found = evaluate(tiny_codec(), clips, listeners=listeners, steps=1)
+    errors = [row.get("word_errors") for row in found.rows if row["system"] == "original, 16 bits"]
+    assert errors == [[0, 2], [2, 2], None, None]
 
 
 def test_bits_per_second_are_those_of_both_streams():
