@@ -157,13 +157,16 @@ int64_t scratch_size(const struct Stack *s, int64_t B, int64_t L) {
 }
 
 /* `x` `[B, D]` is changed in place; `cache` is `[layers, 2, B, G, L, E]`. The new position is put into the slots `[B]`, turned
- * by cosines and sines `[B, E]`, or by `[1]` and `[1, E]` where all rows are `even`. */
-void step(const struct Stack *s, float *x, Number *cache, const int64_t *slots, const float *cosine, const float *sine,
+ * by cosines and sines `[B, E]`, or by `[1]` and `[1, E]` where all rows are `even`. Returns 1 and changes nothing where a slot
+ * lies outside of the cache. */
+int step(const struct Stack *s, float *x, Number *cache, const int64_t *slots, const float *cosine, const float *sine,
           int64_t even, int64_t B, int64_t L, float *scratch, int num_threads) {
     int64_t D = s->D, H = s->H, G = s->G, E = s->E, M = s->M, width = (H + 2 * G) * E;
     float *normed = scratch, *heads = normed + B * D, *mixed = heads + B * width, *gate = mixed + B * H * E, *up = gate + B * M;
     float *shares = up + B * M;
     float scale = 1 / sqrtf(E);
+    for (int64_t b = 0; b < (even ? 1 : B); b++)
+        if (slots[b] < 0 || slots[b] >= L) return 1;
     for (int64_t layer = 0; layer < s->num_layers; layer++, cache += 2 * B * G * L * E) {
         const Number *const *weights = s->weights + 5 * layer;
         normalize(x, s->norms + 2 * layer * D, s->eps, normed, B, D);
@@ -191,4 +194,5 @@ void step(const struct Stack *s, float *x, Number *cache, const int64_t *slots, 
         multiply(weights[4], gate, x, B, M, D, 1, num_threads);
     }
     normalize(x, s->norms + 2 * s->num_layers * D, s->eps, x, B, D);
+    return 0;
 }

@@ -117,27 +117,33 @@ class CompiledSteps:
             stack.norm.eps, (ctypes.c_void_p * len(layers))(*(weight.data_ptr() for weight in self._weights)),
             self._norms.data_ptr(),
         )  # fmt: skip
-        self._scratch = torch.empty(0)
+        self._scratch = self._norms.new_empty(0)
 
     def __call__(self, x_B1D: Tensor, attend: "Attend", cache: "KVCache") -> Tensor:
         """`[B, 1, D]` -> `[B, 1, D]`; every row looks at the slots up to its own."""
         return self.step(x_B1D[:, 0], self.prepare(attend), cache).to(x_B1D.dtype)[:, None]
 
     def prepare(self, attend: "Attend") -> _Place:
-        slots_B = torch.as_tensor(attend.slots).reshape(-1)
+        slots_B = torch.as_tensor(attend.slots, dtype=torch.int64, device="cpu").reshape(-1).contiguous()
         return _Place(slots_B, attend.rotation.cos[:, 0, 0].contiguous(), attend.rotation.sin[:, 0, 0].contiguous())
 
     def step(self, x_BD: Tensor, place: _Place, cache: "KVCache") -> Tensor:
-        """`[B, D]` -> `[B, D]` float32; keys and values go into `cache`."""
+        """`[B, D]` -> `[B, D]` float32; keys and values go into `cache`, or an `IndexError` says that they do not fit."""
         num_rows = len(x_BD)
+        if cache.both.shape[2] != num_rows or len(place.slots_B) not in (1, num_rows):
+            raise IndexError(
+                f"{num_rows} rows and {len(place.slots_B)} slots do not fit a cache {tuple(cache.both.shape)}."
+            )
         x = x_BD.to(torch.float32, copy=True).contiguous()
         size = self._library.scratch_size(ctypes.byref(self._stack), _whole(num_rows), _whole(cache.both.shape[-2]))
         if len(self._scratch) < size:
-            self._scratch = torch.empty(size)
-        self._library.step(
+            self._scratch = self._norms.new_empty(size)
+        is_outside = self._library.step(
             ctypes.byref(self._stack), _at(x), _at(cache.both), *map(_at, place),
             *map(_whole, (len(place.slots_B) == 1, num_rows, cache.both.shape[-2])), _at(self._scratch), torch.get_num_threads(),
         )  # fmt: skip
+        if is_outside:
+            raise IndexError(f"Slots {place.slots_B.tolist()} do not fit a cache {tuple(cache.both.shape)}.")
         return x
 
 

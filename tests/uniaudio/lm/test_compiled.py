@@ -74,6 +74,31 @@ def test_a_row_gets_the_same_bits_alone_and_in_a_batch(stack: Stack, num_threads
     assert all(torch.equal(batched[row : row + 1], first_position(x_BD[row : row + 1])) for row in range(len(x_BD)))
 
 
+def test_a_position_outside_of_the_cache_is_refused(stack: Stack) -> None:
+    x_BD, steps = torch.randn(2, CONFIG.width), CompiledSteps(stack)
+    cache = KVCache(CONFIG, 2, 4, x_BD)
+    for slots, num_rows in ((4, 2), (-1, 2), (torch.tensor([[0], [4]]), 2), (torch.tensor([[0], [1]]), 1), (0, 3)):
+        turn = rotation(RopeConfig(), torch.as_tensor(slots).reshape(-1, 1), 12)
+        with pytest.raises(IndexError, match="a cache"):
+            steps.step(x_BD[:1].expand(num_rows, -1), steps.prepare(Attend(turn, slots=slots, num_keys=4)), cache)
+    assert not cache.both.any()
+
+
+def test_the_number_type_that_new_tensors_have_is_of_no_consequence(stack: Stack) -> None:
+    x_B6D = torch.randn(3, 6, CONFIG.width)
+    expected = last_of_six(stack, x_B6D, [5, 5, 4], compiles=True)
+    torch.set_default_dtype(torch.float16)
+    steps = CompiledSteps(stack)
+    try:
+        place = steps.prepare(Attend(rotation(RopeConfig(), torch.tensor([[0]]), 12), slots=0, num_keys=1))
+        steps.step(x_B6D[:, 0], place, KVCache(CONFIG, 3, 1, x_B6D))
+        found = last_of_six(stack, x_B6D, [5, 5, 4], compiles=True)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert steps._scratch.dtype == torch.float32, "C writes float32 into it"
+    assert torch.equal(found, expected)
+
+
 def test_the_cache_of_a_bfloat16_model_holds_the_nearest_numbers(stack: Stack) -> None:
     stack.to(torch.bfloat16)
     x_BD = torch.randn(8, CONFIG.width, dtype=torch.bfloat16)
