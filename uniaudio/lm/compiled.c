@@ -1,7 +1,7 @@
 /* One new position of every row through a whole stack: the same function as `Stack.forward`, for `uniaudio.lm.compiled`.
  *
  * A step of decoding reads every weight once, so the weights lie in the order in which they are read: tiles of 32 outputs,
- * `[O / 32, I, 32]`. What lies in a tile is multiplied with up to eight rows while it passes. Every row is summed in the same
+ * `[O / 32, I, 32]`. What lies in a tile is multiplied with several rows while it passes. Every row is summed in the same
  * order however many there are, so a row alone and in a batch gets the same bits.
  *
  * Everything but weights and cache is float32. `Number` is float, or bfloat16 with -DBFLOAT16.
@@ -13,18 +13,32 @@
 #include <string.h>
 
 #define TILE 32
-#define HALF 16
+/* What the processor has: numbers in a register, and the most rows whose sums, two registers each, stay in registers. Vectors that
+ * are longer than registers are built from memory, at a fiftieth of the speed. */
+#if defined(__AVX512F__)
+#define LANES 16
 #define MOST_ROWS 8
+#elif defined(__AVX__)
+#define LANES 8
+#define MOST_ROWS 6
+#else
+#define LANES 4
+#define MOST_ROWS 4
+#endif
+/* Registers of outputs that go through together, with many rows and with one or two. */
+#define NARROW 2
+#define WIDE (TILE / LANES < 4 ? TILE / LANES : 4)
 /* Inputs that are fetched ahead of the one that is multiplied: 8 KiB of float32. */
 #define AHEAD 64
+#define CACHE_LINE (64 / (int)sizeof(Number))
 #define ALWAYS static inline __attribute__((always_inline))
 
-typedef float Lanes __attribute__((vector_size(4 * HALF), aligned(4)));
+typedef float Lanes __attribute__((vector_size(4 * LANES), aligned(4)));
 
 #ifdef BFLOAT16
 typedef uint16_t Number;
-typedef uint16_t Halves __attribute__((vector_size(2 * HALF), aligned(2)));
-typedef uint32_t Words __attribute__((vector_size(4 * HALF)));
+typedef uint16_t Halves __attribute__((vector_size(2 * LANES), aligned(2)));
+typedef uint32_t Words __attribute__((vector_size(4 * LANES)));
 
 ALWAYS Lanes lanes(const Number *from) { return (Lanes)(__builtin_convertvector(*(const Halves *)from, Words) << 16); }
 
@@ -49,24 +63,32 @@ ALWAYS float value(Number number) { return number; }
 ALWAYS Number number(float value) { return value; }
 #endif
 
-/* One tile times `num_rows` rows (a constant, so that the sums stay in registers), added to what is in `out` or put there. */
-ALWAYS void tile(int num_rows, const Number *weight, const float *x, int64_t I, float *out, int64_t O, int64_t width, int adds) {
-    Lanes sums[MOST_ROWS][2];
-    for (int b = 0; b < num_rows; b++) sums[b][0] = sums[b][1] = (Lanes){0};
+/* Some outputs of a tile times `num_rows` rows, added to what is in `out` or put there. Numbers of rows and of registers are
+ * constants where this is called, so that the sums stay in registers. */
+ALWAYS void part(int num_rows, int num_registers, const Number *weight, const float *x, int64_t I, float *out, int64_t O,
+                 int64_t width, int adds) {
+    Lanes sums[MOST_ROWS][TILE / LANES], passing[TILE / LANES];
+    for (int b = 0; b < num_rows; b++)
+        for (int r = 0; r < num_registers; r++) sums[b][r] = (Lanes){0};
     for (int64_t i = 0; i < I; i++, weight += TILE) {
         __builtin_prefetch(weight + AHEAD * TILE);
-        __builtin_prefetch(weight + AHEAD * TILE + HALF);
-        Lanes first = lanes(weight), second = lanes(weight + HALF);
-        for (int b = 0; b < num_rows; b++) {
-            sums[b][0] += first * x[b * I + i];
-            sums[b][1] += second * x[b * I + i];
-        }
+        if (num_registers * LANES > CACHE_LINE) __builtin_prefetch(weight + AHEAD * TILE + CACHE_LINE);
+        for (int r = 0; r < num_registers; r++) passing[r] = lanes(weight + r * LANES);
+        for (int b = 0; b < num_rows; b++)
+            for (int r = 0; r < num_registers; r++) sums[b][r] += passing[r] * x[b * I + i];
     }
     for (int b = 0; b < num_rows; b++) {
         float found[TILE];
-        memcpy(found, sums[b], sizeof found);
+        for (int r = 0; r < num_registers; r++) memcpy(found + r * LANES, &sums[b][r], sizeof(Lanes));
         for (int64_t o = 0; o < width; o++) out[b * O + o] = adds ? out[b * O + o] + found[o] : found[o];
     }
+}
+
+ALWAYS void tile(int num_rows, int num_registers, const Number *weight, const float *x, int64_t I, float *out, int64_t O,
+                 int64_t width, int adds) {
+    const int64_t most = num_registers * LANES;
+    for (int64_t o = 0; o < width; o += most)
+        part(num_rows, num_registers, weight + o, x, I, out + o, O, width - o < most ? width - o : most, adds);
 }
 
 /* `[B, I]` times tiles -> `[B, O]`. */
@@ -78,10 +100,10 @@ void multiply(const Number *weight, const float *x, float *out, int64_t B, int64
         float *to = out + t * TILE;
         int64_t width = O - t * TILE < TILE ? O - t * TILE : TILE;
         int64_t b = 0;
-        for (; b + 8 <= B; b += 8) tile(8, at, x + b * I, I, to + b * O, O, width, adds);
-        for (; b + 4 <= B; b += 4) tile(4, at, x + b * I, I, to + b * O, O, width, adds);
-        for (; b + 2 <= B; b += 2) tile(2, at, x + b * I, I, to + b * O, O, width, adds);
-        for (; b < B; b++) tile(1, at, x + b * I, I, to + b * O, O, width, adds);
+        for (; b + MOST_ROWS <= B; b += MOST_ROWS) tile(MOST_ROWS, NARROW, at, x + b * I, I, to + b * O, O, width, adds);
+        for (; b + 4 <= B; b += 4) tile(4, NARROW, at, x + b * I, I, to + b * O, O, width, adds);
+        for (; b + 2 <= B; b += 2) tile(2, WIDE, at, x + b * I, I, to + b * O, O, width, adds);
+        for (; b < B; b++) tile(1, WIDE, at, x + b * I, I, to + b * O, O, width, adds);
     }
 }
 

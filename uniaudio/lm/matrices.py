@@ -109,10 +109,16 @@ def matrix(owner: nn.Module, weight_OI: Tensor, num_rows: int, *, may_copy: bool
 def _layout_of(weight_OI: Tensor, num_rows: int) -> type[Matrix]:
     if weight_OI.device.type != "cpu" or weight_OI.dtype not in (torch.float32, torch.bfloat16):
         return Matrix
-    has_blocks = torch.backends.mkldnn.is_available()
     if weight_OI.dtype == torch.bfloat16:
-        return Blocks if has_blocks and torch.ops.mkldnn._is_mkldnn_bf16_supported() else Matrix
-    return Blocks if has_blocks and num_rows * weight_OI.numel() >= MIN_BLOCKED else Columns
+        return Blocks if has_blocks(weight_OI.dtype) else Matrix
+    return Blocks if has_blocks(weight_OI.dtype) and num_rows * weight_OI.numel() >= MIN_BLOCKED else Columns
+
+
+def has_blocks(dtype: torch.dtype) -> bool:
+    """Whether oneDNN multiplies such numbers on this processor: bfloat16 takes AVX-512 or newer."""
+    if not torch.backends.mkldnn.is_available():
+        return False
+    return dtype == torch.float32 or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 _Copies = dict[Hashable, tuple[tuple[int, int, type[Matrix]], Tensor]]

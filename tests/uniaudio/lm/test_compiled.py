@@ -1,7 +1,8 @@
 """Machine code for single positions is the same function as the stack itself, and gives a row the same bits in any batch."""
 
+import platform
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -48,6 +49,11 @@ def last_of_six(stack: Stack, x_B6D: torch.Tensor, slots: list[int], *, compiles
     return stack(x_B6D[:, 5:], attend, cache)
 
 
+def first_position(steps: CompiledSteps, x_BD: torch.Tensor) -> torch.Tensor:
+    place = steps.prepare(Attend(rotation(RopeConfig(), torch.tensor([[0]]), 12), slots=0, num_keys=1))
+    return steps.step(x_BD, place, KVCache(CONFIG, len(x_BD), 1, x_BD))
+
+
 @pytest.mark.parametrize("slots", [[5], [5] * 3, SLOTS[:2], SLOTS], ids=["one row", "even", "two", "eleven"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
 def test_a_step_equals_the_stack(stack: Stack, slots: list[int], dtype: torch.dtype) -> None:
@@ -59,19 +65,48 @@ def test_a_step_equals_the_stack(stack: Stack, slots: list[int], dtype: torch.dt
     torch.testing.assert_close(found, expected, rtol=tolerance, atol=tolerance)
 
 
+@pytest.fixture(params=["-mno-avx512f", "-mno-avx"])
+def _older_processor(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Code for registers of at most eight and of four numbers."""
+    if platform.machine() not in ("x86_64", "AMD64"):
+        pytest.skip("other processors have one size of register")
+    monkeypatch.setattr(compiled, "FLAGS", (*compiled.FLAGS, request.param))
+    compiled._build.cache_clear()
+    yield
+    compiled._build.cache_clear()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
+@pytest.mark.usefixtures("_older_processor")
+def test_code_for_older_processors_computes_the_same(stack: Stack, dtype: torch.dtype) -> None:
+    stack.to(dtype)
+    x_B6D = torch.randn(len(SLOTS), 6, CONFIG.width, dtype=dtype)
+    expected, found = (last_of_six(stack, x_B6D, SLOTS, compiles=compiles) for compiles in (False, True))
+    tolerance = 1e-5 if dtype == torch.float32 else 0.05
+    torch.testing.assert_close(found, expected, rtol=tolerance, atol=tolerance)
+    x_BD, steps = x_B6D[:, 5], CompiledSteps(stack)
+    batched = first_position(steps, x_BD)
+    for rows in (slice(0, 1), slice(1, 3), slice(3, 7), slice(7, 11)):
+        assert torch.equal(batched[rows], first_position(steps, x_BD[rows])), "a row gets the same bits in any batch"
+
+
+@pytest.mark.usefixtures("_older_processor")
+def test_no_vector_is_longer_than_a_register(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The compiler builds such vectors from memory, fifty times as slow, and says so with -Wvector-operation-performance."""
+    monkeypatch.setattr(compiled, "FLAGS", (*compiled.FLAGS, "-Werror=vector-operation-performance", "-Werror=psabi"))
+    for number in (torch.float32, torch.bfloat16):
+        compiled.library_for(torch.zeros(1, dtype=number))
+
+
 @pytest.mark.parametrize("num_threads", [1, 2])
 def test_a_row_gets_the_same_bits_alone_and_in_a_batch(stack: Stack, num_threads: int) -> None:
     before = torch.get_num_threads()
     torch.set_num_threads(num_threads)
     x_BD, steps = torch.randn(len(SLOTS), CONFIG.width), CompiledSteps(stack)
-
-    def first_position(x_BD: torch.Tensor) -> torch.Tensor:
-        place = steps.prepare(Attend(rotation(RopeConfig(), torch.tensor([[0]]), 12), slots=0, num_keys=1))
-        return steps.step(x_BD, place, KVCache(CONFIG, len(x_BD), 1, x_BD))
-
-    batched = first_position(x_BD)
+    batched = first_position(steps, x_BD)
     torch.set_num_threads(before)
-    assert all(torch.equal(batched[row : row + 1], first_position(x_BD[row : row + 1])) for row in range(len(x_BD)))
+    rows = [slice(row, row + 1) for row in range(len(x_BD))]
+    assert all(torch.equal(batched[row], first_position(steps, x_BD[row])) for row in rows)
 
 
 def test_a_position_outside_of_the_cache_is_refused(stack: Stack) -> None:
