@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from uniaudio_schemas.errors import UsageError
 
 from uniaudio.lm.config import TEXT_COLUMN
 from uniaudio.lm.model import UniAudioLM
@@ -35,16 +36,18 @@ class Score:
 
 @torch.no_grad()
 def score(model: UniAudioLM, prompt: GridLike, continuations: Sequence[GridLike]) -> list[Score]:
-    """Rates every position of every continuation, each given the prompt and what precedes it."""
+    """Rates every position of every continuation, each given the prompt and what precedes it; an empty one is certain (0)."""
     if not continuations:
         return []
     given, device = read_prompt(prompt, model.config), model.device
+    if not len(given):
+        raise UsageError("`prompt` must hold one position or more, but is empty.")
     inputs = batch([read_prompt(continuation, model.config) for continuation in continuations], device)
     num_rows, num_new = inputs.is_text_BS.shape
     cache = model.allocate_cache(1, len(given) + num_new)
     first = batch([given], device)
     prompt_1SD = model(first.ids_BS9, first.is_audio_BS, first.is_text_BS, cache=cache)
-    before_BSD = prompt_1SD[:, -1:].expand(num_rows, 1, -1)
+    before_BSD = prompt_1SD[:, -1:].expand(num_rows, 1, -1)[:, :num_new]
     if num_new > 1:
         cache.select(torch.zeros(num_rows, dtype=torch.int64, device=device))
         known = slice(0, num_new - 1)

@@ -15,7 +15,7 @@ from uniaudio.lm.frame_sampler import FrameSampler
 from uniaudio.lm.generate import generate, stream
 from uniaudio.lm.model import UniAudioLM
 from uniaudio.lm.sampling import Sampling
-from uniaudio.lm.score import score
+from uniaudio.lm.score import Score, score
 from uniaudio.sequence.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary()
@@ -234,6 +234,14 @@ def test_scores_are_the_log_likelihoods_of_a_plain_forward(model: UniAudioLM, ma
         expected += model.audio_logits(before[audio], codes[..., 0]).log_softmax(-1).gather(-1, codes).sum()
         assert rated.log_likelihood == pytest.approx(float(expected), abs=1e-3)
         assert (rated.num_text, rated.num_frames) == (int(text.sum()), int(audio.sum()))
+
+
+def test_an_answer_of_nothing_is_certain_and_a_prompt_of_nothing_refused(model: UniAudioLM, make_row: MakeRow) -> None:
+    nothing = Score(0.0, 0, 0.0, 0)
+    assert score(model, make_row("tt", 1), [make_row("", 2)] * 2) == [nothing] * 2
+    assert score(model, make_row("tt", 1), [make_row("", 2), make_row("ta", 3)])[0] == nothing
+    with pytest.raises(UsageError, match="`prompt` must hold one position or more"):
+        score(model, make_row("", 1), [make_row("t", 2)])
 
 
 def test_a_model_that_overflows_says_so(model: UniAudioLM, prompts: list[SimpleNamespace]) -> None:
