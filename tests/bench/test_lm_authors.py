@@ -91,9 +91,12 @@ def test_time_against_the_authors_procedure(capsys: pytest.CaptureFixture[str]) 
         )
         half = model.to(torch.bfloat16)
         [ours_half] = seconds(lambda: our_text(half, short, NUM_TOKENS), turns=2)
+        half.compile_decoding()
+        [compiled_half] = seconds(lambda: our_text(half, short, NUM_TOKENS), turns=2)
     with capsys.disabled():
         print(
-            f"\ntext token, batch 1: {ours / theirs:.2f} of the authors' time; in bf16 {ours_half / theirs:.2f}; "
+            f"\ntext token, batch 1: {ours / theirs:.2f} of the authors' time; in bf16 {ours_half / theirs:.2f}, "
+            f"compiled {compiled_half / theirs:.2f}; "
             f"batch 16: {16 * theirs / many:.1f} times their throughput; "
             f"prompt frame: {our_prompt / their_prompt:.2f} of their time "
             f"({1e3 * theirs / NUM_TOKENS:.0f} ms a token, {1e3 * their_prompt / NUM_FRAMES:.0f} ms a frame theirs)"

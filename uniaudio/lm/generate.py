@@ -11,6 +11,7 @@ Shapes: B rows, N rows that sample now, D width, V ids.
 """
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import torch
@@ -99,11 +100,15 @@ class Decoding:
         self.answers = [Answer(self.grammar, plan, max_frames=max_frames, max_text=max_text) for _ in prompts]
         self.uniforms = [Uniforms(seed) for seed in seeds or range(sampling.seed, sampling.seed + len(prompts))]
         self.needs_experts = plan != (TEXT,)
-        self.frame_sampler = FrameSampler(model, self.grammar, sampling, len(prompts))
         self.text_mask = self.grammar.text_mask(model.device, model.config.text_size)
         # Answers still being written; row i of the cache is rows[i], with guidance row len(rows) + i its blanked twin.
         self.rows = list(range(len(prompts)))
         self.lengths: list[int] = []
+
+    @cached_property
+    def frame_sampler(self) -> FrameSampler:
+        """Made where audio is written: it lays out the weights of the local decoder."""
+        return FrameSampler(self.model, self.grammar, self.sampling, len(self.prompts))
 
     @torch.no_grad()
     def run(self) -> Iterator[tuple[int, Piece]]:
@@ -132,7 +137,7 @@ class Decoding:
             length + answer.max_positions for length, answer in zip(self.lengths, self.answers, strict=True)
         )
         self.cache = self.model.allocate_cache(len(given), num_slots, with_experts=self.needs_experts)
-        self.cache.step_with(self.model.trunk_steps(len(given)))
+        self.cache.step_with(self.model.trunk_steps(self.cache.stacks, len(given)))
         hidden_BSD = self.model(inputs.ids_BS9, inputs.is_audio_BS, inputs.is_text_BS, cache=self.cache)
         last_B = torch.tensor(inputs.lengths, device=self.model.device) - 1
         hidden_BD = hidden_BSD[torch.arange(len(given), device=self.model.device), last_B]

@@ -142,12 +142,12 @@ class UniAudioLM(nn.Module):
             return CompiledMatrix(owner, weight_OI, part)
         return matrix(owner, weight_OI, num_rows, may_copy=may_copy, part=part)
 
-    def trunk_steps(self, num_rows: int) -> dict[str, Steps]:
-        """How single positions go through the trunk's stacks, by name, when about `num_rows` rows are decoded."""
+    def trunk_steps(self, names: Iterable[str], num_rows: int) -> dict[str, Steps]:
+        """How single positions go through stacks of the trunk, by name, when about `num_rows` rows are decoded."""
         experts = (("understanding_expert", self.understanding_expert), ("generation_expert", self.generation_expert))
         stacks = {"backbone": self.backbone} | {name: each.stack for name, each in experts if each.stack is not None}
-        may_copy = self.may_copy
-        return {name: self.steps_of(stack, num_rows, may_copy=may_copy) for name, stack in stacks.items()}
+        wanted, may_copy = [name for name in names if name in stacks], self.may_copy
+        return {name: self.steps_of(stacks[name], num_rows, may_copy=may_copy) for name in wanted}
 
     def set_gradient_checkpointing(self, enabled: bool) -> None:
         """Recompute each block in the backward pass instead of keeping its activations."""

@@ -1,6 +1,7 @@
 """Decoding: the same answer alone and batched, no illegal frame, defined ends."""
 
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor
 from uniaudio_schemas.errors import DataError, FingerprintError, UsageError
 
+from uniaudio.lm import matrices
 from uniaudio.lm.answer import Generated
 from uniaudio.lm.config import LMConfig
 from uniaudio.lm.frame_sampler import FrameSampler
@@ -234,6 +236,15 @@ def test_scores_are_the_log_likelihoods_of_a_plain_forward(model: UniAudioLM, ma
         expected += model.audio_logits(before[audio], codes[..., 0]).log_softmax(-1).gather(-1, codes).sum()
         assert rated.log_likelihood == pytest.approx(float(expected), abs=1e-3)
         assert (rated.num_text, rated.num_frames) == (int(text.sum()), int(audio.sum()))
+
+
+def test_a_text_answer_lays_out_no_weights_of_audio(model: UniAudioLM, prompts: list[SimpleNamespace]) -> None:
+    fresh = deepcopy(model)
+    generate(fresh, prompts, vocabulary=VOCABULARY, mode="text", max_text=3)
+    laid_out = {name for name, module in fresh.named_modules() if module in matrices._copies}
+    assert laid_out and all(name.startswith("backbone.") for name in laid_out)
+    generate(fresh, prompts, vocabulary=VOCABULARY, mode="audio", max_frames=1)
+    assert fresh.projection in matrices._copies and fresh.audio_head in matrices._copies
 
 
 def test_an_answer_of_nothing_is_certain_and_a_prompt_of_nothing_refused(model: UniAudioLM, make_row: MakeRow) -> None:
