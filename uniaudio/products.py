@@ -9,7 +9,10 @@ It is also less exact: it adds up all inputs one after the other, MKL some hundr
 logits of a 135M text model, 5e-4 against 5e-5. So it is chosen where speed counts: training, and what runs in `EveryLinear`
 (encoding, decoding, the pass over a prompt). A language model that is called without gradients computes as torch does.
 
-Shapes: I inputs, O outputs.
+Without AVX-512 no library multiplies bfloat16: torch turns every number into float32 each time a row needs it. Many rows share
+that here: 32 instead of 5 GMAC/s for 256 rows, 9 for 8 (one EPYC core with AVX2).
+
+Shapes: B rows, I inputs, O outputs.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -23,9 +26,16 @@ from torch.overrides import TorchFunctionMode
 MIN_PRODUCTS = 1 << 18
 """Multiplications of the smallest product for which oneDNN's call is worth its overhead."""
 
+MIN_WIDENED_ROWS = 8
+"""Rows of the smallest bfloat16 product whose weights are worth widening."""
+WIDENED_WEIGHTS = 1 << 20
+"""Weights that are widened at once: 4 MiB of float32."""
+
 
 def linear(x: Tensor, weight_OI: Tensor, bias_O: Tensor | None = None) -> Tensor:
     """`[..., I]` -> `[..., O]`, as `F.linear`."""
+    if _is_for_widening(x, weight_OI):
+        return _widened(x, weight_OI, bias_O)
     if not is_for_onednn(weight_OI, x.numel() // weight_OI.shape[1]) or x.dtype != torch.float32:
         return F.linear(x, weight_OI, bias_O)
     if torch.is_grad_enabled() and (x.requires_grad or weight_OI.requires_grad):
@@ -64,6 +74,34 @@ def is_for_onednn(weight_OI: Tensor, num_rows: int) -> bool:
         and torch.backends.mkldnn.is_available()
         and not torch.is_autocast_enabled("cpu")
     )
+
+
+def multiplies_bfloat16() -> bool:
+    """Whether oneDNN is here and this processor has products of bfloat16 for it (AVX-512 or newer)."""
+    return torch.backends.mkldnn.is_available() and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def _is_for_widening(x: Tensor, weight_OI: Tensor) -> bool:
+    return (
+        weight_OI.device.type == "cpu"
+        and x.dtype == weight_OI.dtype == torch.bfloat16
+        and x.numel() >= MIN_WIDENED_ROWS * weight_OI.shape[1]
+        and not (torch.is_grad_enabled() and (x.requires_grad or weight_OI.requires_grad))
+        and not torch.is_autocast_enabled("cpu")
+        and not multiplies_bfloat16()
+    )
+
+
+def _widened(x: Tensor, weight_OI: Tensor, bias_O: Tensor | None) -> Tensor:
+    """Sums in float32 of some outputs after the other, so that no more than `WIDENED_WEIGHTS` are there twice."""
+    x_BI = x.flatten(0, -2).to(torch.float32)
+    out_BO = x.new_empty(len(x_BI), len(weight_OI))
+    num_outputs = max(1, WIDENED_WEIGHTS // weight_OI.shape[1])
+    for first in range(0, len(weight_OI), num_outputs):
+        chosen = slice(first, first + num_outputs)
+        bias = None if bias_O is None else bias_O[chosen].to(torch.float32)
+        out_BO[:, chosen] = F.linear(x_BI, weight_OI[chosen].to(torch.float32), bias)
+    return out_BO.view(*x.shape[:-1], -1)
 
 
 class _Linear(torch.autograd.Function):

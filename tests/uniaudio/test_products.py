@@ -51,7 +51,8 @@ def test_a_frozen_weight_gets_no_gradient_and_passes_one_on() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
-def test_other_dtypes_and_small_products_stay_with_torch(dtype: torch.dtype) -> None:
+def test_other_dtypes_and_small_products_stay_with_torch(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(products, "multiplies_bfloat16", lambda: True)
     weight = torch.zeros(64, 64)
     rows = MIN_PRODUCTS // weight.numel()
     assert is_for_onednn(weight, rows) == torch.backends.mkldnn.is_available()
@@ -108,3 +109,25 @@ def test_a_prompt_is_read_through_onednn_and_a_model_that_is_called_computes_as_
     prompt = SimpleNamespace(ids=ids, is_audio=is_audio)
     generate(model, [prompt], vocabulary=vocabulary, mode="text", max_text=1, sampling=Sampling())
     assert calls
+
+
+@pytest.mark.parametrize("has_bias", [False, True])
+def test_bfloat16_weights_are_widened_in_turn_where_the_processor_does_not_multiply_them(
+    has_bias: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(products, "multiplies_bfloat16", lambda: False)
+    monkeypatch.setattr(products, "WIDENED_WEIGHTS", 10 * 96)
+    weight, bias = torch.randn(64, 96).bfloat16(), torch.randn(64).bfloat16() if has_bias else None
+    x = torch.randn(3, 5, 96).bfloat16()
+    shapes: list[tuple[int, ...]] = []
+    original = F.linear
+    monkeypatch.setattr(F, "linear", lambda x, w, b=None: shapes.append((*w.shape, len(x))) or original(x, w, b))
+    found = linear(x, weight, bias)
+    assert shapes == [(10, 96, 15)] * 6 + [(4, 96, 15)]
+    assert found.dtype == torch.bfloat16
+    exact = original(x.double(), weight.double(), None if bias is None else bias.double())
+    torch.testing.assert_close(found.double(), exact, rtol=2**-8, atol=0.02)
+    for few in (x[0, :, :], x.clone().requires_grad_()):
+        shapes.clear()
+        torch.testing.assert_close(linear(few, weight, bias), original(few, weight, bias), rtol=0, atol=0)
+        assert len(shapes) == 1, "few rows, and those with gradients, are torch's"

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from uniaudio.products import linear, onednn
+from uniaudio.products import linear, multiplies_bfloat16, onednn
 
 MIN_BLOCKED = 1 << 19
 """Multiplications of the smallest float32 product for which oneDNN's call is worth its overhead."""
@@ -115,10 +115,8 @@ def _layout_of(weight_OI: Tensor, num_rows: int) -> type[Matrix]:
 
 
 def has_blocks(dtype: torch.dtype) -> bool:
-    """Whether oneDNN multiplies such numbers on this processor: bfloat16 takes AVX-512 or newer."""
-    if not torch.backends.mkldnn.is_available():
-        return False
-    return dtype == torch.float32 or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    """Whether oneDNN multiplies such numbers on this processor."""
+    return torch.backends.mkldnn.is_available() if dtype == torch.float32 else multiplies_bfloat16()
 
 
 _Copies = dict[Hashable, tuple[tuple[int, int, type[Matrix]], Tensor]]
