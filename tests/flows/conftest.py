@@ -23,7 +23,9 @@ class Services:
     def __init__(self, data: Path) -> None:
         self.data = data
         ports = {f"UNIAUDIO_{name}_PORT": str(free_port()) for name in ("PREFECT", "RAY", "DASHBOARD")}
-        self.environment = {**os.environ, **ports, "UNIAUDIO_DATA": str(data)}
+        # What whoever starts the tests has set for a source or a codec of their own is not for these services.
+        around = {name: value for name, value in os.environ.items() if not name.startswith("UNIAUDIO_")}
+        self.environment = {**around, **ports, "UNIAUDIO_DATA": str(data)}
         self.environment["PREFECT_API_URL"] = f"http://127.0.0.1:{ports['UNIAUDIO_PREFECT_PORT']}/api"
         self.environment["PREFECT_HOME"] = str(data / "services" / "prefect")
         self.dashboard = f"http://127.0.0.1:{ports['UNIAUDIO_DASHBOARD_PORT']}"
