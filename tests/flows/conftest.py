@@ -65,7 +65,7 @@ class Services:
 
     def run(self, command: list[str]) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            command, env=self.environment, cwd=self.data, capture_output=True, text=True, check=False, timeout=600
+            command, env=self.environment, cwd=self.data, capture_output=True, text=True, check=False, timeout=1500
         )
 
 

@@ -37,7 +37,7 @@ def test_every_file_it_names_exists(path: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.services
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_its_commands_make_and_show_the_data(services: Services) -> None:
     # The README's reader has the demo's corpora; this one has bells.
     commands = [line.replace("forget queen", "forget bells") for line in COMMANDS if not line.startswith("make ")]
