@@ -14,7 +14,7 @@
 
 #define TILE 32
 /* What the processor has: numbers in a register, and the most rows whose sums, two registers each, stay in registers. Vectors that
- * are longer than registers are built from memory, at a fiftieth of the speed. */
+ * are longer than registers are built from memory, at down to a twenty-eighth of the speed. */
 #if defined(__AVX512F__)
 #define LANES 16
 #define MOST_ROWS 8

@@ -92,7 +92,7 @@ def test_code_for_older_processors_computes_the_same(stack: Stack, dtype: torch.
 
 @pytest.mark.usefixtures("_older_processor")
 def test_no_vector_is_longer_than_a_register(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The compiler builds such vectors from memory, fifty times as slow, and says so with -Wvector-operation-performance."""
+    """The compiler builds such vectors from memory, many times as slow, and says so with -Wvector-operation-performance."""
     monkeypatch.setattr(compiled, "FLAGS", (*compiled.FLAGS, "-Werror=vector-operation-performance", "-Werror=psabi"))
     for number in (torch.float32, torch.bfloat16):
         compiled.library_for(torch.zeros(1, dtype=number))
