@@ -1,26 +1,37 @@
 """Word and character error rates, corpus level: all errors over all reference units, after `text.normalize_text`.
 
 The rate of Levenshtein operations (substitutions, insertions, deletions); an empty answer scores exactly 1.0, a
-babbling one more.
+babbling one more. Where a script has no spaces between words (Chinese, Japanese, Thai, …) its characters are counted
+as words, and spaces are no characters: "今天 天气 很 好" is "今天天气很好".
 """
 
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from uniaudio.metrics.text import normalize_text
+from uniaudio.text.normalization import spoken_characters, spoken_words
 
 
 def word_errors(reference: str, hypothesis: str) -> tuple[int, int]:
     """`(errors, words in the reference)` of one pair."""
-    words = normalize_text(reference).split()
-    return edit_distance(words, normalize_text(hypothesis).split()), len(words)
+    words = spoken_words(reference)
+    return edit_distance(words, spoken_words(hypothesis)), len(words)
 
 
 def character_errors(reference: str, hypothesis: str) -> tuple[int, int]:
-    """`(errors, characters in the reference)` of one pair; a space between words counts as a character."""
-    characters = normalize_text(reference)
-    return edit_distance(characters, normalize_text(hypothesis)), len(characters)
+    """`(errors, characters in the reference)` of one pair; a space counts as one where the script has spaces."""
+    characters = spoken_characters(reference)
+    return edit_distance(characters, spoken_characters(hypothesis)), len(characters)
+
+
+def disagreement(first: str, second: str) -> float | None:
+    """Word errors over the words of the longer text: 0 to 1 and the same both ways, since neither is the reference.
+
+    None where neither holds a word.
+    """
+    words, others = spoken_words(first), spoken_words(second)
+    longer = max(len(words), len(others))
+    return edit_distance(words, others) / longer if longer else None
 
 
 def word_error_rate(pairs: Iterable[tuple[str, str]]) -> float | None:

@@ -7,6 +7,8 @@ from uniaudio.metrics.caption import rouge_l, unigram_f1
 from uniaudio.metrics.text import normalize_text
 from uniaudio.metrics.wer import (
     character_error_rate,
+    character_errors,
+    disagreement,
     edit_distance,
     word_error_rate,
     word_errors,
@@ -69,6 +71,52 @@ def test_the_rate_is_of_the_corpus_not_the_mean_of_clips() -> None:
 def test_an_empty_answer_scores_exactly_one() -> None:
     assert word_error_rate([("let's go", ""), ("no", "")]) == 1.0
     assert character_error_rate([("let's go", "")]) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("segmented", "plain", "num_words"),
+    [
+        ("今天 天气 很 好", "今天天气很好", 6),
+        ("今日 は いい 天気 です 。", "今日はいい天気です。", 9),
+        ("สวัสดี ครับ", "สวัสดีครับ", 7),
+        ("ខ្ញុំ ស្រឡាញ់ អ្នក", "ខ្ញុំស្រឡាញ់អ្នក", 9),
+        ("我 用 Python 写 第 3 章", "我用Python写第3章", 7),
+    ],
+)
+def test_a_space_says_nothing_where_the_script_has_none(segmented: str, plain: str, num_words: int) -> None:
+    for reference, hypothesis in ((segmented, plain), (plain, segmented)):
+        assert character_errors(reference, hypothesis)[0] == 0
+        assert word_errors(reference, hypothesis) == (0, num_words)
+
+
+def test_one_wrong_chinese_character_is_one_error_of_characters_and_of_words() -> None:
+    assert (
+        character_errors("今天 天气 很 好", "今天天汽很好") == word_errors("今天 天气 很 好", "今天天汽很好") == (1, 6)
+    )
+
+
+def test_a_space_counts_where_the_script_has_spaces() -> None:
+    assert character_errors("한국어 말", "한국어말")[0] == 1
+    assert character_errors("to day", "today")[0] == 1
+    assert word_errors("안녕 하세요", "안녕하세요") == (2, 2)
+
+
+def test_marks_of_hindi_stay_and_words_stay_whole() -> None:
+    assert word_errors("प्राचीन संस्कृतियों", "प्राचीन संस्कृतियों।") == (0, 2)
+    assert character_errors("प्राचीन", "परचन") == (3, 7)
+
+
+@given(st.text(max_size=20), st.text(max_size=20))
+def test_two_recognizers_disagree_the_same_both_ways(first: str, second: str) -> None:
+    found = disagreement(first, second)
+    assert found == disagreement(second, first)
+    assert found is None or 0 <= found <= 1
+
+
+def test_a_recognizer_that_hears_nothing_disagrees_wholly() -> None:
+    assert disagreement("let's go", "") == 1.0
+    assert disagreement("let's go", "let's") == 0.5
+    assert disagreement("...", "") is None
 
 
 def test_there_is_no_rate_without_a_reference() -> None:
