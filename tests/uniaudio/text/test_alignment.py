@@ -1,0 +1,143 @@
+"""A given text at its places in a recording: no word is lost, none is twice, and cuts fall between words."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from uniaudio_schemas.annotated import Word
+from uniaudio_schemas.errors import UsageError
+
+from uniaudio.text.alignment import Alignment, align_words, choose_borders, cut_text
+
+
+def heard(text: str, *, word_samples: int = 80, every: int = 100) -> list[Word]:
+    """The words of `text`, one each `every` samples."""
+    words = enumerate(text.split())
+    return [
+        Word(word=word, first_sample=place * every, num_samples=word_samples, confidence=1.0) for place, word in words
+    ]
+
+
+def pieces(alignment: Alignment) -> list[str]:
+    ends = [(word.first_character, word.first_character + word.num_characters) for word in alignment.words]
+    return [alignment.text[first:last] for first, last in ends]
+
+
+texts = st.lists(
+    st.sampled_from(
+        ["a", "do", "dog's", "twenty-one", "—", "...", "“", "”", "(", ")", "今", "天。", "ครับ", "\n", "  ", " "]
+    ),
+    max_size=14,
+).map("".join)
+words = st.lists(
+    st.tuples(st.sampled_from(["a", "dog", "twenty", "今天", "ครั", "..."]), st.integers(-5, 900), st.integers(0, 300)),
+    max_size=8,
+).map(lambda found: [Word(word=w, first_sample=f, num_samples=n, confidence=0.5) for w, f, n in found])
+borders = st.lists(st.integers(-10, 1100), max_size=4).map(sorted)
+
+
+@given(texts, words, borders)
+def test_the_texts_of_the_cuts_are_the_text(text: str, found: list[Word], places: list[int]) -> None:
+    cuts = cut_text(align_words(text, found, 1000), places)
+    assert len(cuts) == len(places) + 1
+    assert "".join(cut.text for cut in cuts) == text
+
+
+@given(texts, words)
+def test_every_word_has_a_place_in_the_recording_in_order(text: str, found: list[Word]) -> None:
+    alignment = align_words(text, found, 1000)
+    assert not alignment.words or "".join(pieces(alignment)) == text
+    starts = [word.first_sample for word in alignment.words]
+    assert starts == sorted(starts)
+    assert all(0 <= word.first_sample <= word.end_sample <= 1000 for word in alignment.words)
+    assert 0 <= alignment.confidence <= 1
+
+
+@given(st.integers(1, 3000), st.integers(2, 700), st.lists(st.integers(0, 3000), max_size=5), words)
+def test_borders_make_short_enough_pieces_in_order(
+    num_samples: int, max_samples: int, pauses: list[int], found: list[Word]
+) -> None:
+    alignment = align_words("a dog twenty 今天", found, num_samples)
+    places = [0, *choose_borders(alignment, pauses, num_samples=num_samples, max_samples=max_samples), num_samples]
+    assert all(0 < length <= max_samples for length in np.diff(places))
+
+
+def test_words_take_the_times_of_the_words_that_sound_like_them() -> None:
+    text = "Dear Mr. Ferguson — please, come in!"
+    alignment = align_words(text, heard("dear mister fergusson please come in"), 600)
+    assert pieces(alignment) == ["Dear ", "Mr. ", "Ferguson — ", "please, ", "come ", "in!"]
+    assert [word.first_sample for word in alignment.words] == [0, 100, 200, 300, 400, 500]
+    assert [word.is_matched for word in alignment.words] == [True, False, True, True, True, True]
+
+
+def test_a_word_that_was_not_heard_lies_between_its_neighbours() -> None:
+    alignment = align_words("one two three four", [*heard("one"), heard("a b c four")[3]], 400)
+    assert [(word.first_sample, word.num_samples) for word in alignment.words] == [
+        (0, 80),
+        (80, 82),
+        (162, 138),
+        (300, 80),
+    ]
+    assert [word.confidence for word in alignment.words] == [1.0, 0.0, 0.0, 1.0]
+
+
+def test_what_only_the_recognizer_heard_moves_nothing() -> None:
+    alignment = align_words("one two", heard("so one and and two then"), 600)
+    assert [word.first_sample for word in alignment.words] == [100, 400]
+    assert alignment.confidence == pytest.approx(2 / 6, abs=1e-4)
+
+
+def test_chinese_is_aligned_by_characters_whatever_the_recognizer_calls_a_word() -> None:
+    found = [Word(word="今天天气", first_sample=0, num_samples=400, confidence=1.0), *heard("x x x x x 很好")[5:]]
+    alignment = align_words("今天，“天气” 很好。", found, 600)
+    assert pieces(alignment) == ["今", "天，", "“天", "气” ", "很", "好。"]
+    assert [word.first_sample for word in alignment.words] == [0, 100, 200, 300, 500, 540]
+    assert [cut.text for cut in cut_text(alignment, [250, 450])] == ["今天，", "“天气” ", "很好。"]
+
+
+def test_a_word_goes_to_the_cut_its_middle_lies_in() -> None:
+    alignment = align_words("one two three", heard("one two three"), 300)
+    assert [cut.text for cut in cut_text(alignment, [139])] == ["one ", "two three"]
+    assert [cut.text for cut in cut_text(alignment, [141])] == ["one two ", "three"]
+
+
+def test_a_cut_is_as_sure_as_its_words_were_heard() -> None:
+    alignment = align_words("one two three four", heard("one xyz three four"), 400)
+    assert [cut.confidence for cut in cut_text(alignment, [190, 300, 390])] == [0.5, 1.0, 1.0, 1.0]
+
+
+def test_a_text_of_another_recording_is_not_sure() -> None:
+    spoken = heard("please enter your password followed by the pound key")
+    assert align_words("Please enter your password, followed by the pound key.", spoken, 900).is_sure
+    assert not align_words("I need to find a way over to Sloth Island.", spoken, 900).is_sure
+    assert not align_words("Please enter.", spoken, 900).is_sure
+    assert not align_words("Please enter.", [], 900).is_sure
+
+
+def test_a_pause_between_words_is_chosen_before_a_later_one_inside_a_word() -> None:
+    alignment = align_words("one two three four", heard("one two three four"), 400)
+    assert choose_borders(alignment, [190, 240], num_samples=400, max_samples=250) == [190]
+    assert choose_borders(alignment, [190], num_samples=400, max_samples=250) == [190]
+
+
+def test_a_pause_where_every_word_was_heard_is_chosen_before_a_later_one_beside_a_guess() -> None:
+    alignment = align_words("one two three four five", heard("one two three zzz five"), 500)
+    assert choose_borders(alignment, [200, 385], num_samples=500, max_samples=400) == [200]
+    assert choose_borders(alignment, [250, 385], num_samples=500, max_samples=400) == [385]
+
+
+def test_without_a_pause_the_widest_gap_between_words_is_cut() -> None:
+    found = [*heard("one two"), Word(word="three", first_sample=240, num_samples=40, confidence=1.0)]
+    alignment = align_words("one two three", found, 300)
+    assert choose_borders(alignment, [], num_samples=400, max_samples=250) == [210]
+
+
+def test_where_nothing_was_heard_the_last_pause_is_cut() -> None:
+    alignment = align_words("", [], 400)
+    assert choose_borders(alignment, [150, 220, 260], num_samples=400, max_samples=250) == [220]
+    assert choose_borders(alignment, [], num_samples=400, max_samples=250) == [250]
+
+
+def test_borders_are_in_order() -> None:
+    with pytest.raises(UsageError, match=r"but is \[3, 1\]"):
+        cut_text(align_words("a", [], 5), [3, 1])
