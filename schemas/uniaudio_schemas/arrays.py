@@ -1,4 +1,4 @@
-"""numpy arrays in Arrow columns: the codes of a clip, ids of text. Range and shape are checked, memory is shared."""
+"""numpy arrays in Arrow columns: the codes of a clip, ids of text, landmarks of a recording. Range and shape are checked, memory is shared."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,12 +9,14 @@ import pyarrow as pa
 NUM_CODEBOOKS = 8
 CODES_TYPE = pa.list_(pa.list_(pa.int16(), NUM_CODEBOOKS))
 TEXT_IDS_TYPE = pa.list_(pa.int32())
+LANDMARKS_TYPE = pa.list_(pa.int64())
+_DTYPES = {CODES_TYPE: np.int16, TEXT_IDS_TYPE: np.int32, LANDMARKS_TYPE: np.int64}
 
 
 def array_column(values: Sequence[Any], arrow: pa.DataType) -> pa.Array:
     """Arrays -> one column; None stays null. Raises ValueError for another shape, dtype or range."""
     width = NUM_CODEBOOKS if arrow == CODES_TYPE else 0
-    dtype = np.dtype(np.int16 if width else np.int32)
+    dtype = np.dtype(_DTYPES[arrow])
     parts = [_checked(value, width, dtype) for value in values if value is not None]
     lengths = [0 if value is None else len(value) for value in values]
     offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])

@@ -23,7 +23,7 @@ from typing import Annotated, Any, TypeVar
 import numpy as np
 import pyarrow as pa
 
-from uniaudio_schemas.arrays import CODES_TYPE, TEXT_IDS_TYPE, array_column, array_values
+from uniaudio_schemas.arrays import CODES_TYPE, LANDMARKS_TYPE, TEXT_IDS_TYPE, array_column, array_values
 from uniaudio_schemas.errors import DataError, UsageError
 from uniaudio_schemas.fingerprint import hash_json
 
@@ -31,6 +31,8 @@ Codes = Annotated[np.ndarray, "codes"]
 """`[frames, 8]` int16."""
 TextIds = Annotated[np.ndarray, "text_ids"]
 """`[positions]` int32."""
+Landmarks = Annotated[np.ndarray, "landmarks"]
+"""`[landmarks]` int64."""
 
 BATCH_ROWS = 1024
 """Rows of a record batch: a random row costs one small batch, a scan few calls."""
@@ -38,7 +40,7 @@ BATCH_ROWS = 1024
 R = TypeVar("R")
 
 _SCALARS: dict[Any, pa.DataType] = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
-_ARRAYS = {"codes": CODES_TYPE, "text_ids": TEXT_IDS_TYPE}
+_ARRAYS = {"codes": CODES_TYPE, "text_ids": TEXT_IDS_TYPE, "landmarks": LANDMARKS_TYPE}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

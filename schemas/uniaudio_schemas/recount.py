@@ -22,7 +22,7 @@ def recount(store: "Store", plan: Plan, table: pa.Table, before: dict[str, float
     counted: dict[str, float] = {}
     if plan.kind == "raw":
         counted = {"audio_s": _seconds(table), "num_documents": float(table["medium"].to_pylist().count("text"))}
-    elif plan.kind == "annotated":
+    elif plan.kind in ("cuts", "annotated"):
         names = ("speech", "sound", "music")
         counted = {f"{name}_s": _seconds(table.filter(_equal(table, "domain", name))) for name in names}
         counted["audio_s"] = sum(counted.values())

@@ -7,11 +7,14 @@ import numpy as np
 from uniaudio_schemas.annotated import Annotated, Annotation, Word
 from uniaudio_schemas.checkpoint import Checkpoint, HeldOutLoss, LedgerEntry
 from uniaudio_schemas.codec import CodecRow, Metric
+from uniaudio_schemas.cuts import Cut
 from uniaudio_schemas.dropped import Dropped
+from uniaudio_schemas.evalset import EvalsetItem
 from uniaudio_schemas.fingerprint import hash_bytes, hash_json, short
 from uniaudio_schemas.instructions import Instruction, InstructionSegment, Recipe
 from uniaudio_schemas.manifest import Plan
-from uniaudio_schemas.raw import Raw
+from uniaudio_schemas.migrations import newest
+from uniaudio_schemas.raw import Fact, Raw
 from uniaudio_schemas.record import schema_of
 from uniaudio_schemas.runs import RunRow
 from uniaudio_schemas.scores import Medium, Score
@@ -28,7 +31,12 @@ _VOCABULARY = short(hash_bytes(b"vocabulary"))
 def a_plan(kind: str = "raw", units: tuple[str, ...] = ("queen-00000",), **parameters: Any) -> Plan:
     """A plan without parents."""
     return Plan(
-        kind=kind, schema_version=1, parents={}, parameters=parameters, code_version="example-1", units=list(units)
+        kind=kind,
+        schema_version=newest(kind).version,
+        parents={},
+        parameters=parameters,
+        code_version="example-1",
+        units=list(units),
     )
 
 
@@ -82,18 +90,34 @@ def _raw(index: int) -> Raw:
         given_text="Let's go.",
         given_tags=["dialogue"],
         language="en",
+        facts=[Fact(name="gender", value="male")],
+        audio_sha256=hash_bytes(f"samples {index}".encode()),
+        landmarks=np.arange(3, dtype=np.int64) + (index << 32),
     )
 
 
-def _annotated(index: int) -> Annotated:
-    return Annotated(
+def _evalset(index: int) -> EvalsetItem:
+    return EvalsetItem(
+        clip_id=clip_id(index),
+        name="esc50",
+        path=f"esc50/{index}.wav",
+        sha256=_sha256(index),
+        licence="CC-BY-NC-3.0",
+        sample_rate=24_000,
+        num_samples=NUM_SAMPLES,
+        landmarks=np.arange(3, dtype=np.int64) + (index << 32),
+    )
+
+
+def _cut(index: int) -> dict[str, Any]:
+    """The columns of a cut."""
+    return dict(
         clip_id=clip_id(index),
         raw_clip_id=clip_id(index),
         corpus="queen",
         path=f"queen/DALT{index:04d}.mp3",
         domain="speech",
         licence="freeware",
-        split="train",
         num_samples=NUM_SAMPLES,
         sample_rate=24_000,
         channels=1,
@@ -111,8 +135,16 @@ def _annotated(index: int) -> Annotated:
         snr_db=31.0,
         mos=3.1,
         speech_fraction=0.75,
+        facts=[Fact(name="gender", value="male")],
+        pitch_hz=121.0,
+        characters_per_s=13.1,
         annotations=[Annotation(value="transcript", annotator="whisper-base", version="20250625", confidence=0.94)],
+        asked=["transcript whisper-base-20250625"],
     )
+
+
+def _annotated(index: int) -> Annotated:
+    return Annotated(**_cut(index), split="train", duplicate_cluster=clip_id(index))
 
 
 def _instruction(index: int) -> Instruction:
@@ -241,6 +273,18 @@ def _dropped(index: int) -> Dropped:
     )
 
 
-_MAKERS = (_raw, _annotated, _instruction, _codec, _tokens, _sequence, _checkpoint, _score, _dropped)
+_MAKERS = (
+    _raw,
+    _evalset,
+    lambda index: Cut(**_cut(index)),
+    _annotated,
+    _instruction,
+    _codec,
+    _tokens,
+    _sequence,
+    _checkpoint,
+    _score,
+    _dropped,
+)
 _EXAMPLES = {schema_of(type(make(0))).kind: make for make in _MAKERS}
 EXAMPLE_KINDS = tuple(_EXAMPLES)

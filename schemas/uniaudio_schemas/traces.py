@@ -24,7 +24,7 @@ from uniaudio_schemas.manifest import Manifest, ShardInfo
 if TYPE_CHECKING:
     from uniaudio_schemas.store import Store
 
-DATA_KINDS = ("raw", "annotated", "instructions", "tokens", "sequences", "scores")
+DATA_KINDS = ("raw", "evalset", "cuts", "annotated", "instructions", "tokens", "sequences", "scores")
 """Kinds whose rows come from files, parents first."""
 MODEL_KINDS = ("codec", "checkpoint")
 _CLIP_ID = re.compile(r"[0-9a-f]{8,32}")
@@ -78,8 +78,10 @@ def raw_clips(store: "Store", source: str) -> dict[str, str]:
     or a pattern of paths (`queen/*`, `*/joe-*.wav`; `*` takes `/` too). A file that versions know by several names is of each."""
     names: dict[str, set[tuple[str, str]]] = {}
     for _, _, table in _shards(store, "raw"):
-        for row in table.select(["clip_id", "path", "corpus"]).to_pylist():
-            names.setdefault(row["clip_id"], set()).add((row["path"], row["corpus"]))
+        for row in table.select(["clip_id", "path", "corpus", "also_paths"]).to_pylist():
+            known = names.setdefault(row["clip_id"], set())
+            known.add((row["path"], row["corpus"]))
+            known.update((path, path.partition("/")[0]) for path in row["also_paths"])
 
     def where(fits: Callable[[str, str], bool]) -> dict[str, str]:
         found = {clip: sorted(path for path, corpus in known if fits(path, corpus)) for clip, known in names.items()}
@@ -146,9 +148,9 @@ def names_any(column: pa.ChunkedArray, ids: pa.Array) -> np.ndarray:
 
 def mask(store: "Store", kind: str, table: pa.Table, trace: Trace) -> np.ndarray:
     """`[rows]` bool: the rows of a shard that come from the source. All False for kinds that are models."""
-    if kind == "raw":
+    if kind in ("raw", "evalset"):
         found = pc.is_in(table["clip_id"], value_set=trace.raw_set)
-    elif kind == "annotated":
+    elif kind in ("cuts", "annotated"):
         found = pc.is_in(table["raw_clip_id"], value_set=trace.raw_set)
     elif kind == "tokens":
         found = pc.is_in(table["clip_id"], value_set=trace.clip_set)

@@ -46,7 +46,7 @@ class Count:
             raise UsageError("`num_units` must be 1 or more,\nbut is 0.")
         units = [f"n-{number:05d}" for number in range(self.num_units)]
         parameters = {"num_units": self.num_units}
-        return Plan(kind="raw", schema_version=1, parents={}, parameters=parameters, code_version="1", units=units)
+        return Plan(kind="raw", schema_version=2, parents={}, parameters=parameters, code_version="1", units=units)
 
     def resources(self) -> dict[str, float]:
         return {"num_cpus": 1.0}

@@ -15,6 +15,7 @@ from uniaudio_schemas.fingerprint import hash_bytes, short
 from uniaudio_schemas.forget import Forgotten, finish, forget, survey
 from uniaudio_schemas.instructions import Instruction, Recipe
 from uniaudio_schemas.manifest import Manifest, Plan
+from uniaudio_schemas.migrations import newest
 from uniaudio_schemas.scores import Score
 from uniaudio_schemas.sequences import train_statistics
 from uniaudio_schemas.store import Store
@@ -37,7 +38,12 @@ def publish(
     store: Store, kind: str, parents: dict[str, str], units: dict[str, dict[str, Any]], **more: Any
 ) -> Manifest:
     plan = Plan(
-        kind=kind, schema_version=1, parents=parents, parameters=more, code_version="arc-1", units=sorted(units)
+        kind=kind,
+        schema_version=newest(kind).version,
+        parents=parents,
+        parameters=more,
+        code_version="arc-1",
+        units=sorted(units),
     )
     with store.writer(plan, owner="test") as writer:
         for unit in sorted(units):
@@ -50,6 +56,8 @@ def make_arc(root: Path, **more: Any) -> Store:
     """`more`: parameters of the version of raw, to make another one of the same files."""
     store = Store(root)
     raw = publish(store, "raw", {}, {f"{corpus}-00000": _raw_unit(corpus) for corpus in CORPORA}, **more)
+    publish(store, "evalset", {"raw": raw.content_id}, {f"{name}-00000": _evalset_unit(name) for name in CORPORA})
+    publish(store, "cuts", {"raw": raw.content_id}, {f"{name}-00000": _cuts_unit(name) for name in CORPORA})
     annotated = publish(
         store, "annotated", {"raw": raw.content_id}, {f"{name}-00000": _annotated_unit(name) for name in CORPORA}
     )
@@ -92,6 +100,19 @@ def _raw_unit(corpus: str) -> dict[str, Any]:
     data = file.getvalue()
     rows = [replace(row, tar=hash_bytes(data)) for row in rows]
     return {"rows": rows, "data": [data], "statistics": {"audio_s": 0.8 * len(rows), "source_bytes": 9.0}}
+
+
+def _evalset_unit(corpus: str) -> dict[str, Any]:
+    rows = [replace(example_rows("evalset", first=number)[0], text=word(number)) for number in CORPORA[corpus]]
+    return {"rows": rows}
+
+
+def _cuts_unit(corpus: str) -> dict[str, Any]:
+    rows = [
+        replace(example_rows("cuts", first=number)[0], corpus=corpus, transcript=word(number))
+        for number in CORPORA[corpus]
+    ]
+    return {"rows": rows, "statistics": {"audio_s": 0.8 * len(rows), "speech_s": 0.8 * len(rows)}}
 
 
 def _annotated_unit(corpus: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from typing import Any
 
 from uniaudio_schemas.collect import ABANDONED_S
 from uniaudio_schemas.manifest import Plan
+from uniaudio_schemas.migrations import newest
 from uniaudio_schemas.runs import log_run, read_runs
 from uniaudio_schemas.store import Store
 from uniaudio_schemas.testing import a_plan, a_run, example_rows
@@ -44,7 +45,14 @@ def test_ancestors_of_a_referenced_version_are_kept(store: Store, publish: Any) 
 
 
 def child(kind: str, parents: dict[str, str]) -> Plan:
-    return Plan(kind=kind, schema_version=1, parents=parents, parameters={}, code_version="1", units=["queen-00000"])
+    return Plan(
+        kind=kind,
+        schema_version=newest(kind).version,
+        parents=parents,
+        parameters={},
+        code_version="1",
+        units=["queen-00000"],
+    )
 
 
 def test_blobs_and_dropped_shards_live_as_long_as_what_names_them(store: Store, publish: Any) -> None:

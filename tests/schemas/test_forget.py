@@ -18,7 +18,16 @@ from uniaudio_schemas.traces import DATA_KINDS
 from tests.schemas import arc
 from tests.schemas.killing import killed_at
 
-ROWS_LEFT = {"raw": 4, "annotated": 4, "instructions": 4, "tokens": 4, "sequences": 4, "scores": 1}
+ROWS_LEFT = {
+    "raw": 4,
+    "evalset": 4,
+    "cuts": 4,
+    "annotated": 4,
+    "instructions": 4,
+    "tokens": 4,
+    "sequences": 4,
+    "scores": 1,
+}
 """Without clip 3: the mixture and the example of it with clip 4 go too, and the score of corpus `queen`."""
 
 
@@ -60,7 +69,7 @@ def test_looking_at_what_would_be_forgotten_writes_nothing(full: Store) -> None:
     found = survey(full, "queen/3.wav")
     assert files(full) == before
     assert {holder.manifest.kind: sum(holder.num_rows.values()) for holder in found.holders} == {
-        "raw": 1, "annotated": 1, "instructions": 2, "tokens": 2, "sequences": 2, "scores": 1
+        "raw": 1, "evalset": 1, "cuts": 1, "annotated": 1, "instructions": 2, "tokens": 2, "sequences": 2, "scores": 1
     }  # fmt: skip
     assert [(model.kind, model.refs, model.num_examples) for model in found.models] == [
         ("codec", ["latest"], 0), ("checkpoint", ["latest"], 2)
@@ -80,7 +89,9 @@ def test_nothing_of_a_forgotten_clip_is_left_and_all_else_is(full: Store, source
 
 def test_a_corpus_is_forgotten_as_a_whole(full: Store) -> None:
     forget(full, survey(full, "queen"))
-    assert num_rows(full) == {"raw": 2, "annotated": 2, "instructions": 2, "tokens": 2, "sequences": 2, "scores": 1}
+    assert num_rows(full) == {
+        "raw": 2, "evalset": 2, "cuts": 2, "annotated": 2, "instructions": 2, "tokens": 2, "sequences": 2, "scores": 1
+    }  # fmt: skip
     check_heads(full)
 
 
@@ -141,7 +152,7 @@ def test_versions_that_no_ref_points_to_forget_too(full: Store) -> None:
 
 
 def test_staged_units_and_torn_files_of_dead_runs_go_too(full: Store) -> None:
-    plan = Plan(kind="raw", schema_version=1, parents={}, parameters={"x": 1}, code_version="1", units=["a", "b"])
+    plan = Plan(kind="raw", schema_version=2, parents={}, parameters={"x": 1}, code_version="1", units=["a", "b"])
     (row,) = example_rows("raw", first=3)
     with full.writer(plan, owner="killed") as writer:
         writer.put_shard("a", [row], blobs=[writer.put_blob(arc.SECRET)])

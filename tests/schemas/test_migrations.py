@@ -1,3 +1,4 @@
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -5,11 +6,13 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from uniaudio_schemas import migrations
+from uniaudio_schemas.earlier import AnnotatedV1, RawV1
 from uniaudio_schemas.errors import DataError, UsageError
 from uniaudio_schemas.manifest import Manifest, Plan
 from uniaudio_schemas.query import scan
 from uniaudio_schemas.record import SCHEMAS, schema
 from uniaudio_schemas.store import Store
+from uniaudio_schemas.testing import example_rows
 
 KIND = "test_song"
 
@@ -93,3 +96,20 @@ def test_one_step_has_one_migration(versions: tuple[type[Any], Manifest]) -> Non
     register()
     with pytest.raises(UsageError, match="test_song v1 has a migration already"):
         register()
+
+
+@pytest.mark.parametrize(("kind", "earlier"), [("raw", RawV1), ("annotated", AnnotatedV1)])
+def test_a_store_of_the_first_release_is_read_at_the_newest_version(
+    kind: str, earlier: type[Any], store: Store
+) -> None:
+    (newest,) = example_rows(kind)
+    old = earlier(**{field.name: getattr(newest, field.name) for field in dataclasses.fields(earlier)})
+    plan = Plan(kind=kind, schema_version=1, parents={}, parameters={}, code_version="1", units=["a"])
+    with store.writer(plan, owner="test") as writer:
+        writer.put_shard("a", [old])
+        manifest = writer.publish()
+    (row,) = store.rows(manifest, type(newest))
+    assert {field.name: getattr(row, field.name) for field in dataclasses.fields(earlier)} == {
+        field.name: getattr(old, field.name) for field in dataclasses.fields(earlier)
+    }
+    assert row.facts == [] and (kind == "annotated" or (len(row.landmarks) == 0 and row.gain is None))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from uniaudio_schemas.annotated import Annotated, Word
 from uniaudio_schemas.errors import DataError, UsageError
 from uniaudio_schemas.kinds import ROWS
-from uniaudio_schemas.record import Codes, TextIds, from_table, schema, schema_of, to_table
+from uniaudio_schemas.record import Codes, Landmarks, TextIds, from_table, schema, schema_of, to_table
 from uniaudio_schemas.testing import EXAMPLE_KINDS, example_rows
 from uniaudio_schemas.tokens import Tokens
 
@@ -31,6 +31,8 @@ def values(hint: Any) -> st.SearchStrategy[Any]:
     if hint == Codes:
         frames = st.lists(st.lists(st.integers(0, 2**15 - 1), min_size=8, max_size=8), max_size=3)
         return frames.map(lambda rows: np.array(rows, np.int16).reshape(-1, 8))
+    if hint == Landmarks:
+        return st.lists(st.integers(-(2**63), 2**63 - 1), max_size=4).map(lambda marks: np.array(marks, np.int64))
     if hint == TextIds:
         return st.lists(st.integers(0, 2**31 - 1), max_size=4).map(lambda ids: np.array(ids, np.int32))
     if typing.get_origin(hint) is list:

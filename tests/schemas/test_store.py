@@ -285,7 +285,7 @@ def test_the_plan_id_covers_all_but_the_units() -> None:
     assert replace(plan, units=["other"]).plan_id == plan.plan_id == pickle.loads(pickle.dumps(plan)).plan_id  # noqa: S301
     changes: list[dict[str, Any]] = [
         {"kind": "tokens"},
-        {"schema_version": 2},
+        {"schema_version": 3},
         {"parents": {"raw": "x"}},
         {"parameters": {"speed": 2}},
         {"code_version": "2"},
@@ -303,7 +303,7 @@ def test_a_plan_with_a_unit_twice_or_a_parameter_that_is_no_json_is_refused() ->
 
 def test_a_version_from_a_newer_program_is_refused_with_advice(store: Store) -> None:
     plan = Plan(kind="raw", schema_version=9, parents={}, parameters={}, code_version="1", units=["a"])
-    with pytest.raises(DataError, match=r"raw v9 is not known here; the newest is v1. Update uniaudio"):
+    with pytest.raises(DataError, match=r"raw v9 is not known here; the newest is v2. Update uniaudio"):
         store.writer(plan, owner="test")
 
 

@@ -64,7 +64,7 @@ class RawToAnnotated:
         parameters = {name: value for name, value in asdict(self).items() if name not in NOT_OF_THE_VERSION}
         return Plan(
             kind=self.WRITES,
-            schema_version=1,
+            schema_version=2,
             parents={"raw": raw.content_id},
             parameters={**parameters, "annotators": table.versions(self.annotators)},
             code_version=f"{self.EDGE}-{CODE_VERSION}",

@@ -47,7 +47,7 @@ class SourceToRaw:
             parameters[PARAMETER] = digest(forgotten)
         return Plan(
             kind=self.WRITES,
-            schema_version=1,
+            schema_version=2,
             parents={},
             parameters={**parameters, "listing": listing.save_listing(entries, cache)},
             code_version=f"{self.EDGE}-{CODE_VERSION}",

@@ -16,6 +16,7 @@ from uniaudio_schemas.checkpoint import Checkpoint, HeldOutLoss
 from uniaudio_schemas.codec import CodecRow
 from uniaudio_schemas.instructions import Instruction, InstructionSegment
 from uniaudio_schemas.manifest import Manifest, Plan
+from uniaudio_schemas.migrations import newest
 from uniaudio_schemas.raw import Raw
 from uniaudio_schemas.store import Store
 from uniaudio_schemas.tokens import Tokens
@@ -46,7 +47,7 @@ class Built:
 
 
 def write(store: Store, kind: str, rows: Iterable[Any], parents: dict[str, str], **options: Any) -> Manifest:
-    plan = Plan(kind=kind, schema_version=1, parents=parents, parameters={}, code_version="test", units=["a"])
+    plan = Plan(kind=kind, schema_version=newest(kind).version, parents=parents, parameters={}, code_version="test", units=["a"])
     ref = options.pop("ref", "latest")
     with store.writer(plan, owner="test", ref=ref) as writer:
         blobs = [writer.put_blob(blob) for blob in options.pop("blobs", [])]
@@ -89,7 +90,7 @@ def write_audio(store: Store) -> tuple[Manifest, Manifest, dict[str, np.ndarray]
         raw.append({"clip_id": clip, "medium": "audio", "sha256": clip, **place, **common, **size})
         annotated.append(Annotated(clip_id=clip, raw_clip_id=clip, split=split, **common, **size))
         tar += flac
-    plan = Plan(kind="raw", schema_version=1, parents={}, parameters={}, code_version="test", units=["a"])
+    plan = Plan(kind="raw", schema_version=2, parents={}, parameters={}, code_version="test", units=["a"])
     with store.writer(plan, owner="test") as writer:
         digest = writer.put_blob(tar)
         writer.put_shard("a", [Raw(**(row | {"tar": digest})) for row in raw], blobs=[digest])

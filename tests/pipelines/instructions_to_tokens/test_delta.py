@@ -12,6 +12,7 @@ from uniaudio_schemas.annotated import Annotated
 from uniaudio_schemas.codec import CodecRow
 from uniaudio_schemas.fingerprint import numerics
 from uniaudio_schemas.manifest import Manifest, Plan
+from uniaudio_schemas.migrations import newest
 from uniaudio_schemas.store import Store
 from uniaudio_schemas.testing import example_rows
 from uniaudio_schemas.tokens import Tokens
@@ -22,7 +23,7 @@ JOB = InstructionsToTokens(clips_per_unit=8)
 
 
 def write(store: Store, kind: str, rows: list[Any], parents: dict[str, str], **metadata: str) -> Manifest:
-    plan = Plan(kind=kind, schema_version=1, parents=parents, parameters={}, code_version="t", units=["all"])
+    plan = Plan(kind=kind, schema_version=newest(kind).version, parents=parents, parameters={}, code_version="t", units=["all"])
     with store.writer(plan, owner="test") as writer:
         writer.put_shard("all", rows, metadata=metadata or None)
         return writer.publish()

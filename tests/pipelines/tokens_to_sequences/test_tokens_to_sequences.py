@@ -13,6 +13,7 @@ from uniaudio_schemas.codec import CodecRow
 from uniaudio_schemas.errors import DataError, FingerprintError, UsageError
 from uniaudio_schemas.instructions import Instruction
 from uniaudio_schemas.manifest import Manifest, Plan
+from uniaudio_schemas.migrations import newest
 from uniaudio_schemas.sequences import Sequence
 from uniaudio_schemas.store import Store
 from uniaudio_schemas.tokens import Tokens
@@ -29,7 +30,7 @@ METADATA = {"codec_fingerprint": "codec-a", "numerics": "cpu-float32"}
 
 
 def write(store: Store, kind: str, shards: dict[str, list[Any]], parents: dict[str, str], **metadata: str) -> Manifest:
-    plan = Plan(kind=kind, schema_version=1, parents=parents, parameters={}, code_version="t", units=sorted(shards))
+    plan = Plan(kind=kind, schema_version=newest(kind).version, parents=parents, parameters={}, code_version="t", units=sorted(shards))
     with store.writer(plan, owner="test") as writer:
         for unit, rows in shards.items():
             writer.put_shard(unit, rows, metadata=metadata or None)

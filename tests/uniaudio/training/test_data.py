@@ -8,6 +8,7 @@ import torch
 from uniaudio_schemas.annotated import Annotated
 from uniaudio_schemas.errors import FingerprintError
 from uniaudio_schemas.manifest import Plan
+from uniaudio_schemas.migrations import newest
 from uniaudio_schemas.record import to_table
 from uniaudio_schemas.sequences import Sequence
 from uniaudio_schemas.store import Store
@@ -137,7 +138,7 @@ def test_a_held_out_row_knows_the_recording_behind_it(tmp_path: Path) -> None:
     ]
     store, parents = Store(tmp_path), {}
     for kind, members in (("annotated", clips), ("instructions", []), ("sequences", rows)):
-        plan = Plan(kind=kind, schema_version=1, parents=parents, parameters={}, code_version="test", units=["a"])
+        plan = Plan(kind=kind, schema_version=newest(kind).version, parents=parents, parameters={}, code_version="test", units=["a"])
         with store.writer(plan, owner="test") as writer:
             writer.put_shard("a", members)
             manifest = writer.publish()
