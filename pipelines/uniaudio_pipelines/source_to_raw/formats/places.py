@@ -1,0 +1,62 @@
+"""Where the audio lies that a manifest names, and which split a file's name says it is of.
+
+Places(folder, "data/train/wav.scp").find("/export/corpora/queen/audio/rec1.wav")  ->  "audio/rec1.wav"
+split_of(folder, "data/train-00000-of-00003.parquet")                              ->  "train"
+"""
+
+import posixpath
+import re
+from pathlib import PurePosixPath
+
+from uniaudio_pipelines.source_to_raw.formats.format import Folder
+
+_SHORT = frozenset({"tr", "cv", "tt"})
+"""Names of splits only where they stand alone: `cv-corpus-17` is Common Voice, and not validation."""
+_WORDS = re.compile(r"[^\W\d_]+|\d+")
+
+
+class Places:
+    """Finds the files that one label file names."""
+
+    def __init__(self, folder: Folder, file: str) -> None:
+        """`file`: the label file, below the corpus folder."""
+        self._folder, self._file = folder, file
+        self._moved_from: str | None = None
+
+    def find(self, name: str) -> str | None:
+        """The file below the corpus folder that `name` means; None where there is none. Relative to the label file's folder or to one
+        above it, as toolkits write the folder that they ran in; absolute, also where the corpus has been moved as a whole since."""
+        folder = self._file
+        while folder:
+            if found := self._folder.locate(folder, name):
+                return found
+            folder = posixpath.dirname(folder)
+        return self._moved(name)
+
+    def _moved(self, name: str) -> str | None:
+        """Absolute paths of another machine: one beginning is cut off, the same from all of them, so that two files never become one."""
+        path = PurePosixPath(posixpath.normpath(name))
+        if not path.is_absolute():
+            return None
+        if self._moved_from is not None:
+            is_of_it = path.is_relative_to(self._moved_from)
+            return self._folder.find(path.relative_to(self._moved_from).as_posix()) if is_of_it else None
+        # A folder and a name at least: a name alone is no evidence.
+        for num_cut in range(1, len(path.parts) - 1):
+            if found := self._folder.find(PurePosixPath(*path.parts[num_cut:]).as_posix()):
+                self._moved_from = PurePosixPath(*path.parts[:num_cut]).as_posix()
+                return found
+        return None
+
+
+def split_of(folder: Folder, path: str) -> str | None:
+    """The split that the name of a file, or of the nearest folder above it, says: `train`, `val`, `test` or None."""
+    for part in reversed(PurePosixPath(path).parts):
+        # `librispeech_recordings_dev-clean.jsonl.gz` says it in the middle, `train.tar.gz` before its suffixes.
+        stem = part.split(".")[0]
+        if split := folder.split(stem) or folder.split(part):
+            return split
+        said = {folder.split(word) for word in _WORDS.findall(stem) if word.lower() not in _SHORT} - {None}
+        if len(said) == 1:
+            return said.pop()
+    return None

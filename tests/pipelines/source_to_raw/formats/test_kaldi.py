@@ -1,0 +1,171 @@
+"""Kaldi data folders as toolkits and people write them."""
+
+import tracemalloc
+from pathlib import Path
+
+import pytest
+from uniaudio_pipelines.source_to_raw.formats.format import Folder, Label, Problem
+from uniaudio_pipelines.source_to_raw.formats.kaldi import Kaldi
+from uniaudio_schemas.raw import Fact
+
+
+def folder_of(root: Path, files: dict[str, str | bytes]) -> Folder:
+    for name, data in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(data.encode() if isinstance(data, str) else data)
+    return Folder(root, sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()))
+
+
+def read(root: Path, files: dict[str, str | bytes]) -> tuple[list[Label], list[Problem]]:
+    folder = folder_of(root, files)
+    claim = Kaldi().claim(folder)
+    assert claim is not None
+    rows = list(Kaldi().labels(folder, claim))
+    return [row for row in rows if isinstance(row, Label)], [row for row in rows if isinstance(row, Problem)]
+
+
+TRAIN: dict[str, str | bytes] = {
+    "audio/rec1.wav": "",
+    "audio/rec2.wav": "",
+    "data/train/wav.scp": "rec1 audio/rec1.wav\nrec2 ../../audio/rec2.wav\n",
+    "data/train/segments": "spk1-a rec1 0.10 1.20\nspk1-b rec1 1.5 -1\nspk2-a rec2 0 2\n",
+    "data/train/text": "spk1-a HAS JOINED THE CONFERENCE.\nspk1-b HAS LEFT\u2028IT\nspk2-a I'M SORRY\n",
+    "data/train/utt2spk": "spk1-a spk1\nspk1-b spk1\nspk2-a spk2\n",
+    "data/train/spk2utt": "spk1 spk1-a spk1-b\nspk2 spk2-a\n",
+}
+
+
+def test_an_utterance_has_its_stretch_its_words_its_speaker_and_the_split_of_its_folder(tmp_path):
+    labels, problems = read(tmp_path, TRAIN)
+    assert not problems
+    assert labels[0] == Label(
+        path="audio/rec1.wav", start_s=0.1, end_s=1.2, utterance="spk1-a", recording="rec1", domain="speech", speaker="spk1",
+        given_text="HAS JOINED THE CONFERENCE.", split="train", said_by="data/train/segments: line 1",
+    )  # fmt: skip
+    assert [label.path for label in labels] == ["audio/rec1.wav", "audio/rec1.wav", "audio/rec2.wav"]
+    assert labels[1].end_s is None and labels[1].given_text == "HAS LEFT\u2028IT"
+
+
+def test_a_claim_names_all_files_of_the_folder_and_says_what_was_found(tmp_path):
+    claim = Kaldi().claim(folder_of(tmp_path, TRAIN | {"data/train/notes.txt": "x"}))
+    assert claim is not None and claim.summary == "Kaldi: 1 data folders (data/train), 1 with segments"
+    assert claim.label_files == tuple(
+        f"data/train/{name}" for name in ("segments", "spk2utt", "text", "utt2spk", "wav.scp")
+    )
+
+
+@pytest.mark.parametrize("files", [{"a.wav": ""}, {"wav.scp": ""}, {"wav.scp": "one\n"}, {"text": "a b\n"}])
+def test_what_has_no_list_of_recordings_is_not_claimed(tmp_path, files):
+    assert Kaldi().claim(folder_of(tmp_path, files)) is None
+
+
+def test_a_command_is_refused_with_its_utterances_and_never_run(tmp_path):
+    proof = tmp_path / "proof"
+    scp = f"rec1 touch {proof}; sox /corpora/{'x' * 90}.wav -t wav - |\nrec2 audio/rec2.wav\n"
+    labels, problems = read(tmp_path, TRAIN | {"data/train/wav.scp": scp})
+    assert [label.utterance for label in labels] == ["spk2-a"]
+    (problem,) = problems
+    assert problem.reason == "pipe_refused" and problem.path == "data/train/wav.scp"
+    assert "line 1" in problem.detail and "(2 utterances)" in problem.detail and f"touch {proof}"[:40] in problem.detail
+    assert len(problem.detail) < 140
+    assert not proof.exists()
+
+
+def test_without_segments_each_recording_is_an_utterance(tmp_path):
+    files: dict[str, str | bytes] = {
+        "dev_clean/wav.scp": "\ufeffutt1\twav/a b.wav\r\nutt2 gone.wav\r\n",
+        "dev_clean/wav/a b.wav": "",
+        "dev_clean/text": "utt1\tzwei  Wörter\r\nutt2\r\n",
+        "dev_clean/utt2lang": "utt1 de\n",
+        "dev_clean/utt2spk": "utt1 s1\n",
+        "dev_clean/spk2gender": "s1 f\n",
+    }
+    labels, problems = read(tmp_path, files)
+    assert labels == [
+        Label(
+            path="dev_clean/wav/a b.wav", utterance="utt1", domain="speech", speaker="s1", given_text="zwei  Wörter", language="de",
+            split="val", facts=(Fact(name="gender", value="f"),), said_by="dev_clean/wav.scp: line 1",
+        )
+    ]  # fmt: skip
+    assert [(problem.reason, "gone.wav" in problem.detail) for problem in problems] == [("missing", True)]
+
+
+def test_sides_of_a_telephone_call_become_channels(tmp_path):
+    files = {
+        "sw1.wav": "",
+        "wav.scp": "sw1 sw1.wav\nsw1-C sw1.wav\n",
+        "segments": "a sw1-A 0 1\nb sw1-B 0 1\nc sw1-C 0 1\nd sw1 0 1 1\n",
+        "reco2file_and_channel": "sw1-A sw1 A\nsw1-B sw1 2\nsw1-C sw1 C\n",
+    }
+    labels, problems = read(tmp_path, files)
+    assert [(label.utterance, label.channel) for label in labels] == [("a", 0), ("b", 1), ("c", None), ("d", 1)]
+    assert [problem.path for problem in problems] == ["reco2file_and_channel"]
+
+
+def test_a_bad_line_costs_that_line_and_nothing_else(tmp_path):
+    segments = (
+        "spk1-a rec1 0.10 1.20\nx rec1 nan 2\ny rec1 2 1\nz rec9 0 1\nv rec1 0\nspk1-b rec1 1.5 inf\nspk2-a rec2 0 2\n"
+    )
+    text = b"spk1-a ONE\nspk1-b \xff\nspk2-a TWO\nspk9 LOST\n"
+    labels, problems = read(tmp_path, TRAIN | {"data/train/segments": segments, "data/train/text": text})
+    assert [(label.utterance, label.given_text) for label in labels] == [("spk1-a", "ONE"), ("spk2-a", "TWO")]
+    assert sorted((problem.reason, problem.detail[:6]) for problem in problems) == [
+        ("bad_line", "line 2"), ("bad_line", "line 3"), ("bad_line", "line 5"), ("bad_line", "line 6"), ("not_utf8", "line 2"),
+        ("unknown_recording", "line 4"), ("unknown_utterance", "1 of 3"),
+    ]  # fmt: skip
+
+
+def test_files_in_another_order_are_joined_all_the_same(tmp_path):
+    text = "spk2-a THREE\nspk1-b TWO\nspk1-a ONE\n"
+    labels, problems = read(tmp_path, TRAIN | {"data/train/text": text})
+    assert [label.given_text for label in labels] == ["ONE", "TWO", "THREE"] and not problems
+    segments = "spk2-a rec2 0 2\nspk1-b rec1 1.5 3\nspk1-a rec1 0 1\n"
+    labels, _ = read(tmp_path, TRAIN | {"data/train/segments": segments})
+    assert [label.speaker for label in labels] == ["spk2", "spk1", "spk1"]
+    assert labels[2].given_text == "HAS JOINED THE CONFERENCE."
+
+
+def test_paths_are_absolute_or_of_a_machine_that_the_corpus_was_moved_from(tmp_path):
+    scp = f"a {tmp_path}/audio/rec1.wav\nb /export/ks/audio/rec2.wav\nc /export/other/audio/rec1.wav\nd /etc/rec1.wav\ne ../../../x.wav\n"
+    files = {name: data for name, data in TRAIN.items() if name.startswith("audio")} | {"data/test/wav.scp": scp}
+    labels, problems = read(tmp_path, files)
+    assert [(label.utterance, label.path) for label in labels] == [("a", "audio/rec1.wav"), ("b", "audio/rec2.wav")]
+    assert [problem.reason for problem in problems] == ["missing"] * 3
+
+
+def test_pieces_cut_for_jobs_are_not_read_again(tmp_path):
+    pieces = {f"data/train/split2/{number}/wav.scp": "rec1 audio/rec1.wav\n" for number in (1, 2)}
+    labels, _ = read(tmp_path, TRAIN | pieces)
+    assert len(labels) == 3
+    claim = Kaldi().claim(folder_of(tmp_path, {}))
+    assert claim is not None and set(pieces) <= set(claim.label_files)
+
+
+def test_memory_does_not_grow_with_sorted_utterances(tmp_path):
+    def peak(num: int) -> int:
+        names = [f"utt{number:06d}" for number in range(num)]
+        root = tmp_path / str(num)
+        folder = folder_of(root, {
+            "a.wav": "", "wav.scp": "rec a.wav\n",
+            "segments": "".join(f"{name} rec 0 1\n" for name in names),
+            "text": "".join(f"{name} {'WORD ' * 20}\n" for name in names),
+        })  # fmt: skip
+        claim = Kaldi().claim(folder)
+        assert claim is not None
+        tracemalloc.start()
+        assert sum(isinstance(row, Label) for row in Kaldi().labels(folder, claim)) == num
+        size = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return size
+
+    assert peak(8000) < 1.5 * peak(1000)
+
+
+def test_a_folder_that_cannot_be_read_is_a_problem(tmp_path):
+    folder = folder_of(tmp_path, TRAIN)
+    claim = Kaldi().claim(folder)
+    assert claim is not None
+    (tmp_path / "data/train/text").unlink()
+    rows = list(Kaldi().labels(folder, claim))
+    assert [row.reason for row in rows if isinstance(row, Problem)] == ["unreadable"]
+    assert sum(isinstance(row, Label) for row in rows) == 3
