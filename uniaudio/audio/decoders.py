@@ -1,9 +1,11 @@
-"""The two decoders behind `read`: libsndfile and FFmpeg. Both give `[C, n]` float32 blocks and name the file in every
-error.
+"""The two decoders behind `read`: libsndfile and FFmpeg. Both give `[C, n]` float32 blocks, take a part of a file as a
+stream of its own, and name the file in every error.
+
+libsndfile reads raw samples in any header, and Ogg Vorbis and Opus, all of them exactly; FFmpeg everything else, with the
+demuxer that it is told. It opens no other file: no protocol is allowed to it, and no demuxer of playlists is ever named.
 """
 
 import io
-import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -12,26 +14,15 @@ from typing import Any
 import numpy as np
 from uniaudio_schemas.errors import DataError
 
-DEMUXERS = {
-    ".g722": "g722",
-    ".aac": "aac",
-    ".m4a": "mov",
-    ".mp4": "mov",
-    ".m4b": "mov",
-    ".mov": "mov",
-    ".3gp": "mov",
-    ".wma": "asf",
-    ".amr": "amr",
-    ".ac3": "ac3",
-    ".mka": "matroska",
-    ".mkv": "matroska",
-    ".webm": "matroska",
-    ".gsm": "gsm",
-    ".wv": "wv",
-    ".tta": "tta",
-    ".ape": "ape",
-}
-"""FFmpeg's demuxer by lower-case suffix: the formats libsndfile does not read."""
+from uniaudio.audio.part import Part
+from uniaudio.audio.problem import Problem
+from uniaudio.audio.splice import Splice
+
+_MAX_FRAME_SAMPLES = 1 << 22
+"""Samples a channel of one frame; Monkey's Audio, whose frames are the longest, has 1,179,648."""
+_MAX_BAD_SHARE = 0.01
+"""Of a file's packets so many may be undecodable; with more it is broken."""
+_MICROSECONDS = 1_000_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,24 +44,24 @@ def _finite(block: np.ndarray, first: int, name: str) -> np.ndarray:
 
 
 class SoundFileDecoder:
-    def __init__(self, stream: Any, name: str) -> None:
+    largest_frame = 0
+
+    def __init__(self, file: Any, part: Part, name: str) -> None:
         import soundfile
 
-        self._name, self._error = name, soundfile.LibsndfileError
-        _refuse_short_riff(stream, name)
+        self._name, self._error, self.problems = name, soundfile.LibsndfileError, list[Problem]()
         try:
-            self._file = soundfile.SoundFile(_Unnamed(stream))
+            self._file = soundfile.SoundFile(Splice(file, part.pieces))
         except (self._error, TypeError) as error:
             # The library puts the object that it read from in front of its reason.
-            reason = str(error).rpartition(">: ")[2]
+            reason = str(error).rpartition(">: ")[2] or "its header contradicts its contents"
             raise DataError(f"{name}: is not an audio file that can be read: {reason}") from error
-        file = self._file
-        num_samples = file.frames if 0 <= file.frames < 1 << 62 else None
+        opened = self._file
         self.info = AudioInfo(
-            sample_rate=file.samplerate,
-            channels=file.channels,
-            num_samples=num_samples,
-            format=f"{file.format}/{file.subtype}",
+            sample_rate=opened.samplerate,
+            channels=opened.channels,
+            num_samples=opened.frames if 0 <= opened.frames < 1 << 62 else None,
+            format=f"{opened.format}/{opened.subtype}",
         )
 
     def blocks(self, block_samples: int, first_sample: int) -> Iterator[np.ndarray]:
@@ -86,94 +77,132 @@ class SoundFileDecoder:
                 position += block.shape[1]
         except self._error as error:
             raise DataError(f"{self._name}: is broken after sample {position}: {error}") from error
-        # Without a Xing header the length of an MP3 is an estimate from its bit rate (up to 1 % too long here).
-        expected = None if self._file.subtype.startswith("MPEG") else self.info.num_samples
-        if expected is not None and position < expected:
-            raise DataError(f"{self._name}: is cut short: {position} of {expected} samples.")
 
     def close(self) -> None:
         self._file.close()
 
 
-class _Unnamed(io.RawIOBase):
-    """A stream without `name`: soundfile would take the format from a name such as `x.raw` instead of from the
-    contents.
-    """
+class FFmpegDecoder:
+    def __init__(self, file: Any, part: Part, name: str) -> None:
+        import av
 
-    def __init__(self, stream: Any) -> None:
-        self._stream = stream
+        self._name, self._av, self._part, self.problems = name, av, part, list[Problem]()
+        self.largest_frame = self._position = self._num_packets = self._num_bad = 0
+        # One thread: the order of errors, and with it what is kept, must not depend on timing.
+        options = {"protocol_whitelist": "none", "threads": "1", "max_samples": str(_MAX_FRAME_SAMPLES)}
+        if part.is_exact:
+            options["err_detect"] = "crccheck+explode"
+        try:
+            self._container = av.open(_Readable(Splice(file, part.pieces)), format=part.demuxer, options=options)
+        except (av.FFmpegError, ValueError) as error:
+            raise DataError(f"{name}: is not {part.demuxer} audio that can be read: {_reason(error)}") from error
+        try:
+            self._open(options)
+        except BaseException:
+            self._container.close()
+            raise
+
+    def _open(self, options: dict[str, str]) -> None:
+        streams = self._container.streams.audio
+        if not streams:
+            raise DataError(f"{self._name}: has no audio stream.")
+        self._stream = streams[0]
+        if len(streams) > 1:
+            self.problems.append(Problem(kind="other_audio_streams", detail=f"{len(streams)}, the first was read"))
+        context = self._stream.codec_context
+        if context is None:
+            raise DataError(f"{self._name}: is coded in a way that is not known.")
+        context.thread_count = 1
+        context.options = {key: value for key, value in options.items() if key in ("err_detect", "max_samples")}
+        self._frames = self._decode()
+        # The header of AAC tells half the rate, and sometimes half the channels, of what is decoded.
+        self._first = next(self._frames, None)
+        if self._first is None:
+            raise DataError(f"{self._name}: holds no samples that can be decoded.")
+        self.info = AudioInfo(
+            sample_rate=self._first.sample_rate,
+            channels=self._first.layout.nb_channels,
+            num_samples=self._promise(self._first.sample_rate),
+            format=context.name,
+        )
+
+    def blocks(self, block_samples: int, first_sample: int) -> Iterator[np.ndarray]:
+        """Blocks of the codec's own frames, whatever `block_samples` says."""
+        frame, expected = self._first, (self.info.sample_rate, self.info.channels)
+        while frame is not None:
+            if (frame.sample_rate, frame.layout.nb_channels) != expected:
+                raise DataError(
+                    f"{self._name}: must keep its {expected[0]} Hz and {expected[1]} channels, but has {frame.sample_rate} "
+                    f"Hz and {frame.layout.nb_channels} channels from sample {self._position} on."
+                )
+            block = _finite(_to_float(frame), self._position, self._name)
+            first, self._position = self._position, self._position + block.shape[1]
+            self.largest_frame = max(self.largest_frame, block.shape[1])
+            if self._position > first_sample:
+                yield np.ascontiguousarray(block[:, max(0, first_sample - first) :])
+            frame = next(self._frames, None)
+        if self._num_bad:
+            detail = f"{self._num_bad} of {self._num_packets} packets"
+            self.problems.append(Problem(kind="undecodable_frames", detail=detail))
+
+    def _decode(self) -> Iterator[Any]:
+        """Decoded frames that hold samples."""
+        try:
+            for packet in self._container.demux(self._stream):
+                self._num_packets += bool(packet.size)
+                try:
+                    yield from (frame for frame in packet.decode() if frame.samples)
+                except self._av.FFmpegError as error:
+                    self._num_bad += 1
+                    if self._part.is_exact:
+                        raise DataError(self._broken(error)) from error
+        except self._av.FFmpegError as error:
+            raise DataError(self._broken(error)) from error
+        if self._num_bad > 1 + _MAX_BAD_SHARE * self._num_packets:
+            raise DataError(
+                f"{self._name}: is broken: {self._num_bad} of {self._num_packets} packets cannot be decoded."
+            )
+
+    def _broken(self, error: Exception) -> str:
+        return f"{self._name}: is broken after sample {self._position}: {_reason(error)}"
+
+    def _promise(self, sample_rate: int) -> int | None:
+        """Samples a channel by the container."""
+        if self._part.num_samples is not None or not self._part.container_promises:
+            return self._part.num_samples
+        if self._stream.duration is not None and self._stream.time_base:
+            return int(self._stream.duration * self._stream.time_base * sample_rate)
+        alone = sum(stream.type in ("audio", "video") for stream in self._container.streams) == 1
+        if self._container.duration is None or not alone:  # of several streams the longest counts
+            return None
+        return int(Fraction(self._container.duration, _MICROSECONDS) * sample_rate)
+
+    def close(self) -> None:
+        self._frames.close()
+        self._container.close()
+
+
+class _Readable:
+    """What PyAV needs of a stream, and no more: with `write` or a `name` it would do other things."""
+
+    def __init__(self, stream: io.RawIOBase) -> None:
+        self.read, self.seek, self.tell = stream.read, stream.seek, stream.tell
 
     def seekable(self) -> bool:
         return True
 
-    def seek(self, offset: int, whence: int = 0) -> int:
-        return int(self._stream.seek(offset, whence))
 
-    def tell(self) -> int:
-        return int(self._stream.tell())
-
-    def readinto(self, buffer: Any) -> int:
-        return int(self._stream.readinto(buffer))
+def _reason(error: Exception) -> str:
+    return str(getattr(error, "strerror", None) or error)
 
 
-def _refuse_short_riff(stream: Any, name: str) -> None:
-    """libsndfile silently shortens a WAV whose data chunk promises more bytes than the file has; 0 and 2^32-1 mean
-    "not known".
-    """
-    try:
-        header = stream.read(12)
-        if header[:4] != b"RIFF" or header[8:] != b"WAVE":
-            return
-        while len(chunk := stream.read(8)) == 8:
-            kind, size = chunk[:4], struct.unpack("<I", chunk[4:])[0]
-            if kind == b"data":
-                start = stream.tell()
-                present = stream.seek(0, io.SEEK_END) - start
-                if present < size < 0xFFFF_FF00:
-                    raise DataError(f"{name}: is cut short: {present} of {size} bytes of samples.")
-                return
-            stream.seek(size + size % 2, io.SEEK_CUR)
-    finally:
-        stream.seek(0)
-
-
-class FFmpegDecoder:
-    def __init__(self, stream: Any, demuxer: str, name: str) -> None:
-        import av
-
-        self._name, self._av = name, av
-        try:
-            self._container = av.open(stream, format=demuxer, options={"protocol_whitelist": "none"})
-        except (av.FFmpegError, ValueError) as error:
-            raise DataError(f"{name}: is not {demuxer} audio that can be read: {error}") from error
-        if not self._container.streams.audio:
-            self._container.close()
-            raise DataError(f"{name}: has no audio stream.")
-        self._stream = self._container.streams.audio[0]
-        context = self._stream.codec_context
-        rate = context.sample_rate or 0
-        known = self._stream.duration if rate and self._stream.time_base == Fraction(1, rate) else None
-        self.info = AudioInfo(sample_rate=rate, channels=context.channels or 0, num_samples=known, format=context.name)
-
-    def blocks(self, block_samples: int, first_sample: int) -> Iterator[np.ndarray]:
-        resampler = self._av.AudioResampler(
-            format="fltp", layout=self._stream.codec_context.layout.name, rate=self.info.sample_rate
-        )
-        position = 0
-        try:
-            for frame in self._container.decode(self._stream):
-                for part in resampler.resample(frame):
-                    block = _finite(part.to_ndarray(), position, self._name)
-                    position += block.shape[1]
-                    if position > first_sample:
-                        yield np.ascontiguousarray(block[:, max(0, first_sample - (position - block.shape[1])) :])
-        except self._av.FFmpegError as error:
-            raise DataError(f"{self._name}: is broken after sample {position}: {error}") from error
-        expected = self.info.num_samples
-        if (
-            expected is not None and position + self.info.sample_rate < expected
-        ):  # a second of slack: encoders count their own delay
-            raise DataError(f"{self._name}: is cut short: {position} of {expected} samples.")
-
-    def close(self) -> None:
-        self._container.close()
+def _to_float(frame: Any) -> np.ndarray:
+    """`[C, n]` float32 of a frame in any of FFmpeg's formats; integers of b bits are divided by 2^(b-1)."""
+    samples = frame.to_ndarray()
+    if not frame.format.is_planar:
+        samples = samples.reshape(-1, frame.layout.nb_channels).T
+    if samples.dtype.kind == "u":
+        return ((samples.astype(np.float32) - 128) / 128).astype(np.float32)
+    if samples.dtype.kind == "i":
+        return (samples * (0.5 ** (8 * samples.itemsize - 1))).astype(np.float32)
+    return samples.astype(np.float32, copy=False)

@@ -1,27 +1,45 @@
 """Read and write audio files: `[C, N]` float32 in, FLAC out.
 
-libsndfile (soundfile) reads WAV, FLAC, Ogg Vorbis and Opus, MP3, AIFF, AU; FFmpeg (PyAV) what it does not know: raw
-G.722, AAC, M4A, WMA, AMR, Matroska. FFmpeg gets its demuxer from the name's suffix and never guesses it, because a
-guessed playlist format would open other files. Bad input is a `DataError` that names the file: nothing in it, cut
-short, not a number, no channel, a rate nobody records at.
+Reads   any of the formats of `container.FORMATS`, recognized by its contents, from its first sample to its last
+Gives   samples, and what was wrong with a file that could be read all the same:
+        `Problem(kind="longer_than_header", detail="89856 samples, the header says 63592")`
+
+| format | decoder | why |
+|---|---|---|
+| WAV, AIFF, AU, CAF, W64, SPHERE | libsndfile | exact; it gets a header that is written anew, because it believes sizes |
+| Ogg Vorbis and Opus | libsndfile, link by link | exact to the sample; FFmpeg loses a block where streams are chained |
+| MP1, MP2, MP3 | FFmpeg, on counted frames | libsndfile stops at an estimate of the length |
+| FLAC | FFmpeg to the end, libsndfile for a cut | libsndfile needs the header's length, and seeks by it |
+| AAC, MP4, Matroska, WMA, AMR, AC-3, WavPack, TTA, APE, AVI, FLV, TS, G.722, GSM | FFmpeg | libsndfile does not know them |
+
+Bad input is a `DataError` that names the file: nothing in it, cut short, not a number, no channel, a rate nobody records
+at, a rate or a number of channels that changes. What was decoded is compared with what the file promises.
 """
 
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from uniaudio_schemas.errors import DataError, UsageError
 
-from uniaudio.audio.decoders import DEMUXERS, AudioInfo, FFmpegDecoder, SoundFileDecoder
+from uniaudio.audio.container import audio_suffixes, lay_out
+from uniaudio.audio.decoders import AudioInfo, FFmpegDecoder, SoundFileDecoder
+from uniaudio.audio.part import Layout, Part
+from uniaudio.audio.problem import Problem
+
+__all__ = ["Audio", "AudioInfo", "Problem", "audio_suffixes", "probe", "read_audio", "read_blocks", "write_flac_bytes"]
 
 MIN_RATE, MAX_RATE = 1_000, 768_000  # Hz; telephony is 8,000, the fastest converters sold 768,000
+MAX_CHANNELS = 256
+"""An ambisonic recording of order 15, the largest that anybody stores."""
 _BLOCK = 1 << 20
-_SOUNDFILE_SUFFIXES = ".wav .flac .ogg .oga .opus .mp3 .aif .aiff .au .snd .w64 .caf .rf64"
+"""Numbers of a block, all channels together: 4 MiB."""
 Source = str | Path | bytes
+_Decoder = SoundFileDecoder | FFmpegDecoder
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,11 +50,6 @@ class Audio:
     """Hz."""
 
 
-def audio_suffixes() -> frozenset[str]:
-    """Lower-case suffixes this module reads."""
-    return frozenset(DEMUXERS) | frozenset(_SOUNDFILE_SUFFIXES.split())
-
-
 def read_audio(
     source: Source,
     *,
@@ -44,16 +57,19 @@ def read_audio(
     name: str | None = None,
     first_sample: int = 0,
     num_samples: int | None = None,
+    problems: list[Problem] | None = None,
 ) -> Audio:
     """The whole file, or `num_samples` from `first_sample` (at the file's own rate). `suffix` and `name` describe
-    `bytes`, which have no name.
+    `bytes`, which have no name. What is found wrong on the way is appended to `problems`.
     """
     name = name or _name(source)
     if first_sample < 0 or (num_samples is not None and num_samples <= 0):
         raise UsageError(f"A cut must start at 0 or later and be longer than 0, but is {first_sample} + {num_samples}.")
-    with _open(source, suffix, name) as reader:
-        blocks = list(_cut(reader.blocks(min(_BLOCK, num_samples or _BLOCK), first_sample), num_samples))
-    samples = np.concatenate(blocks, axis=1) if blocks else np.zeros((reader.info.channels, 0), np.float32)
+    whole = num_samples is None and first_sample == 0
+    with _open(source, suffix, name, whole=whole) as reader:
+        size = max(1, _BLOCK // reader.info.channels)
+        blocks = list(_cut(reader.blocks(min(size, num_samples or size), first_sample), num_samples))
+        samples = np.concatenate(blocks, axis=1) if blocks else np.zeros((reader.info.channels, 0), np.float32)
     if samples.shape[1] == 0:
         raise DataError(f"{name}: holds no samples{f' from sample {first_sample}' if first_sample else ''}.")
     if num_samples is not None and samples.shape[1] < num_samples:
@@ -61,22 +77,35 @@ def read_audio(
             f"{name}: ends {num_samples - samples.shape[1]} samples before the end "
             f"of the cut {first_sample} + {num_samples}."
         )
+    if problems is not None:
+        problems += reader.problems
     return Audio(samples=samples, sample_rate=reader.info.sample_rate)
 
 
 def read_blocks(
-    source: Source, block_samples: int = _BLOCK, *, suffix: str | None = None, name: str | None = None
+    source: Source,
+    block_samples: int | None = None,
+    *,
+    suffix: str | None = None,
+    name: str | None = None,
+    problems: list[Problem] | None = None,
 ) -> Iterator[np.ndarray]:
-    """The file as `[C, block_samples]` float32 blocks (the last one shorter): memory does not grow with the file."""
-    if block_samples <= 0:
+    """The file as `[C, block_samples]` float32 blocks (the last one shorter): memory does not grow with the file, nor with
+    the number of channels where `block_samples` is not given. When the last block has been taken, what was found wrong is
+    in `problems`.
+    """
+    if block_samples is not None and block_samples <= 0:
         raise UsageError(f"`block_samples` must be positive, but is {block_samples}.")
-    with _open(source, suffix, name or _name(source)) as reader:
-        yield from _even(reader.blocks(block_samples, 0), block_samples)
+    with _open(source, suffix, name or _name(source), whole=True) as reader:
+        size = block_samples or max(1, _BLOCK // reader.info.channels)
+        yield from _even(reader.blocks(size, 0), size)
+        if problems is not None:
+            problems += reader.problems
 
 
 def probe(source: Source, *, suffix: str | None = None, name: str | None = None) -> AudioInfo:
-    """What the header says, without decoding."""
-    with _open(source, suffix, name or _name(source)) as reader:
+    """What the header says, and where it cannot be believed the headers of frames, without decoding more than one."""
+    with _open(source, suffix, name or _name(source), whole=False) as reader:
         return reader.info
 
 
@@ -125,18 +154,79 @@ def _even(blocks: Iterator[np.ndarray], block_samples: int) -> Iterator[np.ndarr
         yield rest
 
 
-@contextmanager
-def _open(source: Source, suffix: str | None, name: str) -> "Iterator[SoundFileDecoder | FFmpegDecoder]":
-    stream = _stream(source, name)
-    suffix = (suffix or Path(name).suffix).lower()
-    with stream:
-        reader: SoundFileDecoder | FFmpegDecoder
-        reader = FFmpegDecoder(stream, DEMUXERS[suffix], name) if suffix in DEMUXERS else SoundFileDecoder(stream, name)
-        info = reader.info
-        if info.channels < 1:
-            raise DataError(f"{name}: has no audio channel.")
+class _Reader:
+    """The parts of a file, one behind the other, as one."""
+
+    def __init__(self, file: Any, layout: Layout, name: str) -> None:
+        self._file, self._parts, self._name = file, layout.parts, name
+        self.problems = layout.problems
+        self._decoder = self._open_part(0)
+        self.info = self._checked(self._decoder.info)
+
+    def blocks(self, block_samples: int, first_sample: int) -> Iterator[np.ndarray]:
+        """From `first_sample` on."""
+        start = 0
+        for index, part in enumerate(self._parts):
+            if index:
+                self._decoder = self._open_part(index)
+                self._compare(self._decoder.info, start)
+            # A later part cannot be sought in: how long those before it are is known when they have been decoded.
+            seekable = len(self._parts) == 1
+            position = first_sample if seekable else 0
+            for block in self._decoder.blocks(block_samples, position):
+                position += block.shape[1]
+                if seekable or start + position > first_sample:
+                    before = max(0, first_sample - (start + position - block.shape[1]))
+                    yield block if seekable else block[:, before:]
+            self._check_length(part, position)
+            start += position
+
+    def close(self) -> None:
+        self._decoder.close()
+
+    def _open_part(self, index: int) -> _Decoder:
+        if index:
+            self._decoder.close()
+        part = self._parts[index]
+        decoder = FFmpegDecoder if part.demuxer else SoundFileDecoder
+        return decoder(self._file, part, self._name)
+
+    def _check_length(self, part: Part, num_samples: int) -> None:
+        self.problems += self._decoder.problems
+        promised = self._decoder.info.num_samples
+        if promised is None:
+            return
+        missing = promised - num_samples
+        if missing > (0 if part.is_exact else self.info.sample_rate):
+            raise DataError(f"{self._name}: is cut short: {num_samples} of {promised} samples.")
+        if abs(missing) > self._decoder.largest_frame * (not part.is_exact):
+            kind = "shorter_than_header" if missing > 0 else "longer_than_header"
+            detail = f"{num_samples} samples, the header says {promised}"
+            self.problems.append(Problem(kind=kind, detail=detail))
+
+    def _checked(self, info: AudioInfo) -> AudioInfo:
+        if not 1 <= info.channels <= MAX_CHANNELS:
+            raise DataError(f"{self._name}: must have 1 to {MAX_CHANNELS} audio channels, but has {info.channels}.")
         if not MIN_RATE <= info.sample_rate <= MAX_RATE:
-            raise DataError(f"{name}: its sample rate must be {MIN_RATE} to {MAX_RATE} Hz, but is {info.sample_rate}.")
+            raise DataError(
+                f"{self._name}: its sample rate must be {MIN_RATE} to {MAX_RATE} Hz, but is {info.sample_rate}."
+            )
+        return replace(info, num_samples=None) if len(self._parts) > 1 else info
+
+    def _compare(self, info: AudioInfo, start: int) -> None:
+        expected, found = (self.info.sample_rate, self.info.channels), (info.sample_rate, info.channels)
+        if found != expected:
+            raise DataError(
+                f"{self._name}: must keep its {expected[0]} Hz and {expected[1]} channels, but has {found[0]} Hz and "
+                f"{found[1]} channels from sample {start} on."
+            )
+
+
+@contextmanager
+def _open(source: Source, suffix: str | None, name: str, *, whole: bool) -> Iterator[_Reader]:
+    with _stream(source, name) as file:
+        _, layout = lay_out(file, name, (suffix or Path(name).suffix).lower(), whole=whole)
+        reader = _Reader(file, layout, name)
         try:
             yield reader
         finally:
