@@ -54,7 +54,7 @@ def track_pitch(samples: np.ndarray, sample_rate: int) -> PitchTrack:
     path_T = _best_path(hertz_TK, strength_TK)
     frames_T = np.arange(num_frames)
     periodicity_T = np.where(path_T > 0, height_TK[frames_T, path_T], height_TK.max(axis=1))
-    return PitchTrack(hertz=hertz_TK[frames_T, path_T], periodicity=np.clip(periodicity_T, 0, 1))
+    return PitchTrack(hertz=hertz_TK[frames_T, path_T], periodicity=periodicity_T)
 
 
 def _candidates(
@@ -79,8 +79,7 @@ def _candidates(
     bend_TK = np.where(there_TK, before_TK - 2 * middle_TK + after_TK, -1)
     shift_TK = 0.5 * (before_TK - after_TK) / bend_TK
     height_TK = np.where(there_TK, middle_TK - 0.25 * (before_TK - after_TK) * shift_TK, 0)
-    # Sampling lifts some peaks beyond 1; they are as far below it (the paper's eq. 24 does so, too).
-    height_TK = np.where(height_TK > 1, 1 / np.maximum(height_TK, 1), height_TK)
+    height_TK = np.minimum(height_TK, 1)
     hertz_TK = sample_rate / (best_TK + shortest + shift_TK)
     there_TK &= (hertz_TK >= LOWEST_HZ) & (hertz_TK <= HIGHEST_HZ)
     strength_TK = np.where(there_TK, height_TK - _OCTAVE * np.log2(LOWEST_HZ / hertz_TK), -np.inf)

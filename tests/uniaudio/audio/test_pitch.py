@@ -35,6 +35,7 @@ def test_a_glide_over_two_octaves_is_followed_without_a_jump() -> None:
     middles = ((np.arange(len(track.hertz)) + 0.5) * RATE / pitch.FRAME_RATE).astype(int)
     error = 12 * np.log2(track.hertz[5:-5] / hertz_N[middles][5:-5])
     assert np.abs(error).max() < 0.5
+    assert abs(error.mean()) < 0.03
 
 
 @pytest.mark.parametrize("formant_hz", [300.0, 440.0, 660.0])
@@ -57,6 +58,18 @@ def test_noise_and_silence_have_no_pitch_and_a_vowel_between_them_has() -> None:
     assert voiced[:95].mean() < 0.05
     assert voiced[105:195].all()
     assert not voiced[205:].any()
+
+
+def test_hum_forty_decibels_below_the_voice_is_silence() -> None:
+    voice = a_vowel(np.full(RATE, 140.0))
+    voiced = track_pitch(np.concatenate([voice, voice / 100]), RATE).hertz > 0
+    assert voiced[5:95].all()
+    assert not voiced[105:].any()
+
+
+def test_a_constant_offset_changes_nothing() -> None:
+    voice = a_vowel(np.full(RATE, 140.0))
+    np.testing.assert_allclose(track_pitch(voice + 0.3, RATE).hertz, track_pitch(voice, RATE).hertz, rtol=0.002)
 
 
 def test_pitch_is_found_in_noise_ten_decibels_below_the_voice() -> None:

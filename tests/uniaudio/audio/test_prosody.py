@@ -9,10 +9,11 @@ from uniaudio.audio.prosody import find_pauses, levels_db, mean_level_db, syllab
 RATE = 16_000
 
 
-def syllables(num: int, a_second: float, hertz: float = 130.0) -> np.ndarray:
-    """Vowels of equal length, each swelling and fading, in which harmonics lie under a resonance at 600 Hz."""
+def syllables(num: int, a_second: float, hertz: float = 130.0, dip_db: float = np.inf) -> np.ndarray:
+    """Vowels of equal length, each swelling and fading by `dip_db`, in which harmonics lie under a resonance at 600 Hz."""
     time_s = np.arange(round(num * RATE / a_second)) / RATE
-    swell = np.sin(np.pi * ((time_s * a_second) % 1)) ** 2
+    dip = 10 ** (-dip_db / 20)
+    swell = dip + (1 - dip) * np.sin(np.pi * ((time_s * a_second) % 1)) ** 2
     harmonics = hertz * np.arange(1, 25)
     sizes = np.exp(-0.5 * ((harmonics - 600) / 200) ** 2)
     vowel = (sizes[:, None] * np.sin(2 * np.pi * harmonics[:, None] * time_s)).sum(axis=0)
@@ -26,6 +27,12 @@ def test_every_syllable_has_one_nucleus_at_its_middle(a_second: float) -> None:
     expected = (np.arange(8) + 0.5) * 100 / a_second
     assert len(nuclei) == 8
     assert np.abs(nuclei - expected).max() <= 4
+
+
+@pytest.mark.parametrize(("dip_db", "num_found"), [(0.7, 1), (6.0, 5)])
+def test_a_ripple_separates_no_syllables_and_a_dip_does(dip_db: float, num_found: int) -> None:
+    samples = syllables(5, 4.0, dip_db=dip_db)
+    assert len(syllable_nuclei(samples, RATE, track_pitch(samples, RATE))) == num_found
 
 
 def test_bursts_of_noise_are_no_syllables() -> None:
