@@ -38,14 +38,15 @@ def text_positions(text: str) -> int:
 
 def positions_of(instruction: Instruction, num_samples: Mapping[str, int]) -> int:
     """About the positions that an instruction takes; `num_samples` (24 kHz) knows every clip that is no recipe of it."""
-    known = {**num_samples, **{recipe.clip_id: recipe.num_samples for recipe in instruction.recipes}}
+    made = {recipe.clip_id: recipe.num_samples for recipe in instruction.recipes}
     total = 0
     for segment in instruction.segments:
         if segment.kind in ("prompt", "text"):
             total += text_positions(segment.text)
         else:
             count = num_reasoning_frames if segment.kind == "reasoning" else num_reconstruction_frames
-            total += count(known[segment.clip_id]) + 2
+            clip = segment.clip_id
+            total += count(made[clip] if clip in made else num_samples[clip]) + 2
     return total
 
 

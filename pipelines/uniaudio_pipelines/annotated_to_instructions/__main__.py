@@ -7,5 +7,4 @@ from uniaudio_pipelines.annotated_to_instructions.worker import InstructionWorke
 from uniaudio_pipelines.edge import edge_main
 
 if __name__ == "__main__":
-    # In the driver: pairing rows takes less time than starting an actor.
-    sys.exit(edge_main(AnnotatedToInstructions, InstructionWorker, num_workers=0))
+    sys.exit(edge_main(AnnotatedToInstructions, InstructionWorker))

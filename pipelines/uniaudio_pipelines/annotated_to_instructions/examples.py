@@ -1,7 +1,7 @@
 """What the builders yield: examples, and what could not become one. And what they all ask of clips."""
 
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,24 +9,29 @@ from uniaudio_schemas.annotated import Annotated
 from uniaudio_schemas.instructions import Instruction
 
 from uniaudio.tasks.recipes import share_of
+from uniaudio_pipelines.annotated_to_instructions.routes import hash64
 
 AUDIO_DOMAINS = ("speech", "sound", "music", "unknown")
+MAX_TRIES = 64
+"""Clips that are looked at for a partner."""
 NOISE_DB = (0.0, 20.0)
 """Speech above the noise."""
 
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """One example; it goes into the shard that holds its `anchor`, so that shards decide nothing."""
+    """One example."""
 
-    anchor: str
-    """Clip id."""
+    anchor: Annotated
+    """The clip that it is an example of: whose corpus and voice it counts for."""
     instruction: Instruction
 
 
 @dataclass(frozen=True, slots=True)
 class NotBuilt:
     anchor: str
+    """Clip id."""
+    task: str
     reason: str
     detail: str
 
@@ -35,21 +40,8 @@ Outcome = Built | NotBuilt
 Outcomes = Iterator[Outcome]
 
 
-def words_of(clip: Annotated) -> str:
-    """What is said: a script goes before what a recognizer heard, and held out nothing else is a reference."""
-    if clip.domain != "speech":
-        return ""
-    heard = clip.transcript if clip.split == "train" else None
-    return (clip.given_text or "").strip() or (heard or "").strip()
-
-
 def has_audio(clip: Annotated) -> bool:
     return clip.domain != "text" and clip.num_samples > 0 and clip.sample_rate > 0
-
-
-def letters_of(clip: Annotated) -> str:
-    """What is said, for comparing: no case, no punctuation, no spaces."""
-    return "".join(letter for letter in words_of(clip).casefold() if letter.isalnum())
 
 
 def is_target(clip: Annotated, min_mos: float) -> bool:
@@ -57,11 +49,28 @@ def is_target(clip: Annotated, min_mos: float) -> bool:
     return clip.mos is None or clip.mos >= min_mos
 
 
+def are_copies(left: Annotated, right: Annotated) -> bool:
+    return left.duplicate_cluster is not None and left.duplicate_cluster == right.duplicate_cluster
+
+
 def noise_of(*key: object) -> dict[str, Any]:
     """Parameters of `add_noise` that depend on the key alone."""
     low, high = NOISE_DB
     color = "white" if share_of("color", *key) < 0.5 else "pink"
     return {"snr_db": round(low + (high - low) * share_of("snr", *key), 1), "color": color}
+
+
+def in_ring(clips: Iterable[Annotated]) -> list[Annotated]:
+    """In an order in which anyone may follow anyone, and a new clip comes between two others."""
+    return sorted(clips, key=lambda clip: (hash64(clip.clip_id), clip.clip_id))
+
+
+def followers(ring: Sequence[Annotated], place: int) -> Iterator[Annotated]:
+    """The clips that follow the one at `place`, without copies of it; at most `MAX_TRIES` are looked at."""
+    for step in range(1, min(len(ring), MAX_TRIES)):
+        other = ring[(place + step) % len(ring)]
+        if not are_copies(ring[place], other):
+            yield other
 
 
 def grouped(

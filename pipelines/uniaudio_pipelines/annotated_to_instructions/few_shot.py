@@ -1,13 +1,13 @@
 """Few-shot examples: one to three solved pairs, then a question of the same kind.
 
 speech_enhancement   clips of one corpus, all degraded in one way -> the clips as they are
-voice_conversion     one speaker's words -> the same words by another: real recordings where both say the same sentences; else the one
-                     voice is made of the other (`shift_voice`, one ratio throughout an example)
+voice_conversion     one speaker's words -> the same words by another: real recordings where both say the same sentences, and one voice
+                     made of the other (`shift_voice`, one ratio throughout an example)
 
-Only the answer to the question carries loss. No pair shows a copy of the answer.
+Only the answer to the question carries loss. No pair shows a copy of the answer. Each function takes clips of one corpus and one split.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from uniaudio_schemas.annotated import Annotated
@@ -20,12 +20,14 @@ from uniaudio_pipelines.annotated_to_instructions.examples import (
     Built,
     NotBuilt,
     Outcomes,
+    followers,
     grouped,
+    in_ring,
     is_target,
-    letters_of,
     noise_of,
 )
 from uniaudio_pipelines.annotated_to_instructions.job import AnnotatedToInstructions
+from uniaudio_pipelines.annotated_to_instructions.texts import letters_of, words_of
 
 Pair = tuple[Annotated | Recipe, Annotated]
 """What is given, and what is to be said."""
@@ -34,19 +36,11 @@ _CUTOFF_HZ = (2_000, 5_000)
 _DECAY_S = (0.2, 0.8)
 _SHIFTS = (1.15, 1.4)
 """Other voices have pitch and formants so many times as high, or as low."""
-_MAX_TRIES = 64
-"""Clips looked at for pairs."""
 
 
-def few_shot(clips: Sequence[Annotated], job: AnnotatedToInstructions) -> Outcomes:
-    """The examples of the speech `clips` of one corpus and one split."""
-    spoken = [clip for clip in clips if clip.domain == "speech" and is_target(clip, job.min_mos)]
-    ring = sorted(spoken, key=lambda clip: share_of("few_shot", job.seed, clip.clip_id))
-    yield from _enhancements(ring, job)
-    yield from _conversions(ring, job)
-
-
-def _enhancements(ring: Sequence[Annotated], job: AnnotatedToInstructions) -> Outcomes:
+def enhancements(clips: Sequence[Annotated], job: AnnotatedToInstructions) -> Outcomes:
+    """Of clips on the route `ring`."""
+    ring = in_ring(clip for clip in clips if _may_be_said(clip, job))
     for place, query in enumerate(ring):
         if not _is_chosen(_ENHANCEMENT, query, job):
             continue
@@ -57,19 +51,39 @@ def _enhancements(ring: Sequence[Annotated], job: AnnotatedToInstructions) -> Ou
             seed = job.seed if operation == "reverberate" else int(2**31 * share_of("noise", job.seed, clip.clip_id))
             return make_recipe(operation, [clip], parameters, seed=seed), clip
 
-        pairs = [pair(clip) for clip in _others(ring, place)]
+        pairs = [pair(clip) for clip in followers(ring, place)]
         yield _example(_ENHANCEMENT, pairs, pair(query), job)
 
 
-def _conversions(ring: Sequence[Annotated], job: AnnotatedToInstructions) -> Outcomes:
-    said = {words: found for words, found in grouped(ring, lambda clip: letters_of(clip) or None)}
+def made_conversions(clips: Sequence[Annotated], job: AnnotatedToInstructions) -> Outcomes:
+    """Of clips of one voice."""
+    ring = in_ring(clip for clip in clips if _may_be_said(clip, job))
+    low, high = _SHIFTS
+    for place, query in enumerate(ring):
+        if not _is_chosen(_CONVERSION, query, job):
+            continue
+        ratio = low + (high - low) * share_of("ratio", job.seed, query.clip_id)
+        if share_of("down", job.seed, query.clip_id) < 0.5:
+            ratio = 1 / ratio
+        shown = [*followers(ring, place), query]
+        pairs: list[Pair] = [(make_recipe("shift_voice", [clip], {"ratio": round(ratio, 2)}), clip) for clip in shown]
+        yield _example(_CONVERSION, pairs[:-1], pairs[-1], job)
+
+
+def recorded_conversions(clips: Sequence[Annotated], job: AnnotatedToInstructions) -> Outcomes:
+    """Of clips on the route `words`: those whose words another speaker says too, as that speaker says two sentences or more."""
+    ring = in_ring(clip for clip in clips if clip.speaker and _may_be_said(clip, job))
+    said = dict(grouped(ring, lambda clip: letters_of(words_of(clip)) or None))
     for _, voice in grouped(ring, lambda clip: clip.speaker):
         for place, query in enumerate(voice):
-            if not _is_chosen(_CONVERSION, query, job):
-                continue
-            others = list(_others(voice, place))
-            *pairs, question = _recorded(query, others, said) or _made(query, others, job)
-            yield _example(_CONVERSION, pairs, question, job)
+            if _is_chosen(_CONVERSION, query, job):
+                *pairs, question = _recorded(query, list(followers(voice, place)), said) or [None]
+                if question is not None:
+                    yield _example(_CONVERSION, pairs, question, job)
+
+
+def _may_be_said(clip: Annotated, job: AnnotatedToInstructions) -> bool:
+    return clip.domain == "speech" and is_target(clip, job.min_mos)
 
 
 def _is_chosen(task: str, query: Annotated, job: AnnotatedToInstructions) -> bool:
@@ -88,21 +102,13 @@ def _degradation(*key: object) -> tuple[str, dict[str, Any]]:
     return "reverberate", {"decay_samples": round(value * SAMPLE_RATE)}
 
 
-def _others(ring: Sequence[Annotated], place: int) -> Iterator[Annotated]:
-    """The clips that follow in the ring, without copies of the one at `place`."""
-    query = ring[place]
-    for step in range(1, min(len(ring), _MAX_TRIES)):
-        other = ring[(place + step) % len(ring)]
-        if query.duplicate_cluster is None or other.duplicate_cluster != query.duplicate_cluster:
-            yield other
-
-
 def _recorded(query: Annotated, others: Sequence[Annotated], said: dict[Any, list[Annotated]]) -> list[Pair]:
     """Pairs of the speaker who says most of what the speaker of `query` says, the question last; empty where nobody says two
     sentences of it."""
     spoken_by: dict[str, list[Pair]] = {}
     for clip in [*others, query]:
-        alike = {other.speaker: other for other in said.get(letters_of(clip), []) if other.speaker != query.speaker}
+        same = said.get(letters_of(words_of(clip)), [])
+        alike = {other.speaker: other for other in same if other.speaker != query.speaker}
         for speaker, other in alike.items():
             if speaker:
                 spoken_by.setdefault(speaker, []).append((other, clip))
@@ -110,29 +116,21 @@ def _recorded(query: Annotated, others: Sequence[Annotated], said: dict[Any, lis
     return max(found, key=lambda pairs: (len(pairs), pairs[-1][0].clip_id), default=[])
 
 
-def _made(query: Annotated, others: Sequence[Annotated], job: AnnotatedToInstructions) -> list[Pair]:
-    low, high = _SHIFTS
-    ratio = low + (high - low) * share_of("ratio", job.seed, query.clip_id)
-    if share_of("down", job.seed, query.clip_id) < 0.5:
-        ratio = 1 / ratio
-    return [(make_recipe("shift_voice", [clip], {"ratio": round(ratio, 2)}), clip) for clip in [*others, query]]
-
-
 def _example(task: str, pairs: Sequence[Pair], question: Pair, job: AnnotatedToInstructions) -> Built | NotBuilt:
     """As many of `pairs` as are drawn and fit, then the question."""
     query = question[1]
     if not pairs:
-        where = f"of {query.speaker} " if task == _CONVERSION else ""
-        return NotBuilt(query.clip_id, "no_partner", f"{task}: no other clip {where}in {query.split}")
+        where = f"of {query.speaker or query.speaker_cluster} " if task == _CONVERSION else ""
+        return NotBuilt(query.clip_id, task, "no_partner", f"{task}: no other clip {where}in {query.split}")
     least, most = TASKS[task].num_repeats
     wanted = least + int((most - least + 1) * share_of("shots", job.seed, task, query.clip_id))
-    clips = [clip for pair in [*pairs, question] for clip in pair if isinstance(clip, Annotated)]
-    num_samples = {clip.clip_id: samples_of(clip) for clip in clips}
+    chosen = [*pairs[:wanted], question]
+    num_samples = {clip.clip_id: samples_of(clip) for pair in chosen for clip in pair if isinstance(clip, Annotated)}
     for count in range(min(wanted, len(pairs)), 0, -1):
         instruction = _instruction(task, pairs[:count], question, job.seed)
         if positions_of(instruction, num_samples) <= job.max_sentence_positions:
             break
-    return Built(query.clip_id, instruction)
+    return Built(query, instruction)
 
 
 def _instruction(task: str, pairs: Sequence[Pair], question: Pair, seed: int) -> Instruction:

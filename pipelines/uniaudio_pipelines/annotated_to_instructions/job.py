@@ -1,5 +1,5 @@
-"""The job of the edge `annotated_to_instructions`: which share of the clips goes into derived examples, and how long one
-may be."""
+"""The job of the edge `annotated_to_instructions`: which clips are trained on, which share of them goes into derived examples, and how
+long one may be."""
 
 from dataclasses import asdict, dataclass
 from typing import ClassVar
@@ -8,11 +8,12 @@ from uniaudio_schemas.errors import UsageError
 from uniaudio_schemas.manifest import Plan
 from uniaudio_schemas.store import Store
 
+from uniaudio_pipelines.annotated_to_instructions.units import units_of
 from uniaudio_pipelines.jobs import parent
 
-CODE_VERSION = "3"
+CODE_VERSION = "4"
 """Goes up when the same annotations would give other rows."""
-_SHARES = ("separation_share", "denoise_share", "piece_share", "few_shot_share")
+_POLICIES = {"leaks": ("drop", "keep"), "copies": ("drop_held_out", "drop_training")}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,6 +30,10 @@ class AnnotatedToInstructions:
     """Of auditory sentences and few-shot examples: the context of stage 4 at the smallest size."""
     min_mos: float = 0.0
     """Speech whose DNSMOS is lower is no target of generation."""
+    leaks: str = "drop"
+    """Training clips that share sound or text with a registered evaluation set: `drop` or `keep`."""
+    copies: str = "drop_held_out"
+    """Of a sound that is in training and held out: `drop_held_out` or `drop_training` says which is in no example."""
     separation_share: float = 0.25
     """Of speech clips that are mixed with one of another speaker."""
     max_mix_db: float = 5.0
@@ -39,16 +44,13 @@ class AnnotatedToInstructions:
     """Of whole recordings that are cut into pieces for a sentence."""
     few_shot_share: float = 0.05
     """Of speech clips that are the question behind solved examples: to be enhanced, and as often another voice's words."""
+    clips_per_unit: int = 4096
+    """Mean number of clips that are at home in a shard, at most; partners are looked for among as many."""
     annotated_ref: str = "latest"
     ref: str = "latest"
 
     def plan(self, store: Store) -> Plan:
-        for name in _SHARES:
-            if not 0 <= getattr(self, name) <= 1:
-                raise UsageError(f"`{name}` must lie in 0 … 1, but is {getattr(self, name)}.")
-        for name in ("max_positions", "max_sentence_positions"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"`{name}` must be 1 or more, but is {getattr(self, name)}.")
+        self._check()
         annotated = parent(store, "annotated", "annotate-corpus", self.annotated_ref)
         parameters = {name: value for name, value in asdict(self).items() if name not in ("ref", "annotated_ref")}
         return Plan(
@@ -57,8 +59,19 @@ class AnnotatedToInstructions:
             parents={"annotated": annotated.content_id},
             parameters=parameters,
             code_version=f"{self.EDGE}-{CODE_VERSION}",
-            units=sorted({shard.unit for shard in annotated.shards}),
+            units=units_of(annotated, self.clips_per_unit),
         )
 
     def resources(self) -> dict[str, float]:
         return {"num_cpus": 1.0}
+
+    def _check(self) -> None:
+        for name, value in asdict(self).items():
+            if name.endswith("_share") and not 0 <= value <= 1:
+                raise UsageError(f"`{name}` must lie in 0 … 1, but is {value}.")
+        for name in ("max_positions", "max_sentence_positions", "clips_per_unit"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"`{name}` must be 1 or more, but is {getattr(self, name)}.")
+        for name, choices in _POLICIES.items():
+            if getattr(self, name) not in choices:
+                raise UsageError(f"`{name}` must be {' or '.join(choices)}, but is {getattr(self, name)!r}.")

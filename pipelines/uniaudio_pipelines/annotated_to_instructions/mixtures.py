@@ -1,0 +1,60 @@
+"""Several clips heard at once: two speakers, or the parts of one recording."""
+
+from collections.abc import Sequence
+
+from uniaudio_schemas.annotated import Annotated
+from uniaudio_schemas.instructions import Recipe
+
+from uniaudio.tasks import TASKS, sentences
+from uniaudio.tasks.recipes import make_recipe, samples_of, share_of
+from uniaudio_pipelines.annotated_to_instructions.examples import Built, NotBuilt, Outcomes, followers, in_ring
+from uniaudio_pipelines.annotated_to_instructions.job import AnnotatedToInstructions
+
+_TASK = "speech_separation"
+
+
+def mixtures_of_speakers(clips: Sequence[Annotated], job: AnnotatedToInstructions) -> Outcomes:
+    """Two speakers at once, then each of them; `clips` are of one corpus and one split, on the route `ring`."""
+    ring = in_ring(clip for clip in clips if clip.domain == "speech" and _voice(clip))
+    for place, clip in enumerate(ring):
+        if share_of("separation", job.seed, clip.clip_id) >= job.separation_share:
+            continue
+        partner = next((other for other in followers(ring, place) if _are_two_people(clip, other)), None)
+        if partner is None:
+            yield NotBuilt(clip.clip_id, _TASK, "no_partner", f"no other speaker than {_voice(clip)} in {clip.split}")
+            continue
+        # The longer one first: the mixture has its length, and the shorter one is put somewhere into it.
+        pair = sorted((clip, partner), key=lambda one: (-samples_of(one), one.clip_id))
+        snr_db = round(job.max_mix_db * (2 * share_of("mix", job.seed, clip.clip_id) - 1), 1)
+        recipe = make_recipe("mix", pair, {"snr_db": snr_db, "length": "longest"}, seed=job.seed)
+        yield from separation(_TASK, recipe, pair, clip, job)
+
+
+def separation(
+    task: str, recipe: Recipe, sources: Sequence[Annotated], anchor: Annotated, job: AnnotatedToInstructions
+) -> Outcomes:
+    """A mixture and its sources, as an example of `task` where there are two, and as a sentence."""
+    if len(sources) == 2:
+        first, second = sources
+        instruction = TASKS[task].instruction(
+            clips={"mixture": recipe, "first_source": first.clip_id, "second_source": second.clip_id},
+            corpus=first.corpus,
+            split=first.split,
+            seed=job.seed,
+            language=first.language or "en",
+        )
+        yield Built(anchor, instruction)
+    sentence = sentences.mixture(recipe, sources, job.max_sentence_positions)
+    if sentence is not None:
+        yield Built(anchor, sentence)
+
+
+def _voice(clip: Annotated) -> str | None:
+    return clip.speaker or clip.speaker_cluster
+
+
+def _are_two_people(clip: Annotated, other: Annotated) -> bool:
+    """A name and a voice that only measuring told apart may be the same person."""
+    if clip.speaker and other.speaker:
+        return clip.speaker != other.speaker
+    return None not in (clip.speaker_cluster, other.speaker_cluster) and clip.speaker_cluster != other.speaker_cluster

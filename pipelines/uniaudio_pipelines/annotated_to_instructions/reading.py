@@ -1,0 +1,188 @@
+"""What one unit reads: the clips of its range of hashes on each route, and nothing else of the corpus."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from uniaudio_schemas.annotated import Annotated, Word
+from uniaudio_schemas.manifest import Manifest
+from uniaudio_schemas.raw import Fact
+from uniaudio_schemas.store import Store
+
+from uniaudio_pipelines.annotated_to_instructions.job import AnnotatedToInstructions
+from uniaudio_pipelines.annotated_to_instructions.packs import (
+    COLUMNS,
+    NUM_BACKGROUNDS,
+    InUse,
+    Pack,
+    make_packs,
+    packs_of,
+)
+from uniaudio_pipelines.annotated_to_instructions.routes import ROUTES
+from uniaudio_pipelines.annotated_to_instructions.texts import TRAIN
+from uniaudio_pipelines.annotated_to_instructions.units import num_units_by_source, parse_unit, unit_numbers
+
+WORD_COLUMNS = ("words", "given_words")
+"""Read for few clips: a dozen words cost more than the rest of a row."""
+_NOT_AT_ONCE = {*WORD_COLUMNS, "turns"}
+CLIP_COLUMNS = tuple(name for name in COLUMNS if name not in _NOT_AT_ONCE)
+
+
+@dataclass(frozen=True, slots=True)
+class Background:
+    """A sound that speech may be heard over."""
+
+    clip: Annotated
+    own: int
+    """Hash of its id."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    clip_id: str
+    reason: str
+    detail: str
+
+
+class Annotations:
+    """The packs of one version of `annotated`; makes those that are not there."""
+
+    def __init__(self, store: Store, annotated: Manifest, folder: Path, job: AnnotatedToInstructions) -> None:
+        self._job = job
+        self._in_use = InUse(folder)
+        self._packs = packs_of(annotated, folder)
+        self._num_units = num_units_by_source(annotated, job.clips_per_unit)
+        make_packs(store, annotated, self._packs, job.clips_per_unit)
+        self._tables: dict[Path, pa.Table] = {}
+
+    def clips(self, route: str, unit: str, *, alone: bool) -> tuple[list[Annotated], list[LeftOut]]:
+        """The unit's clips on a route in the order of their ids, and what the job's policies leave out of all routes. Where not `alone`,
+        a clip without company is not read."""
+        table = self._table(route, unit, alone=alone)
+        reasons = self._reasons(table)
+        is_kept = np.array([not reason for reason in reasons], bool)
+        names = table["clip_id"].to_pylist()
+        left_out = [LeftOut(name, *reason) for name, reason in zip(names, reasons, strict=True) if reason]
+        kept = table.select(CLIP_COLUMNS).filter(pa.array(is_kept)).sort_by("clip_id")
+        return [_clip(row) for row in kept.to_pylist()], left_out
+
+    def words(self, unit: str, clip_ids: Iterable[str]) -> dict[str, tuple[list[Word], list[Word]]]:
+        """Clip id -> words of the transcript and of the given text, with their times; of clips that are at home in the unit."""
+        wanted = pa.array(sorted(clip_ids), pa.string())
+        table = self._table("home", unit, alone=True, columns=("clip_id", *WORD_COLUMNS), only=wanted)
+        return {
+            row["clip_id"]: ([Word(**word) for word in row["words"]], [Word(**word) for word in row["given_words"]])
+            for row in table.to_pylist()
+        }
+
+    def backgrounds(self, split: str) -> list[Background]:
+        return self._backgrounds.get(split, [])
+
+    def _table(
+        self,
+        route: str,
+        unit: str,
+        *,
+        alone: bool,
+        columns: tuple[str, ...] = CLIP_COLUMNS,
+        only: pa.Array | None = None,
+    ) -> pa.Table:
+        source, number = parse_unit(unit)
+        chosen = [(pack, *self._chosen(pack, route, number)) for pack in self._packs if pack.source == source]
+        if not alone and chosen:
+            # One of a key has nobody to go with.
+            found, counts = np.unique(np.concatenate([keys for _, _, keys in chosen]), return_counts=True)
+            shared = found[counts > 1]
+            chosen = [(pack, rows[np.isin(keys, shared)], keys) for pack, rows, keys in chosen]
+        names = [*columns, "cluster"] if only is None else list(columns)
+        tables = [self._open(pack).select(names).take(pa.array(rows)) for pack, rows, _ in chosen]
+        if not tables:
+            empty = Annotated.SCHEMA.arrow.empty_table().select(columns)  # type: ignore[attr-defined]
+            return empty if only is not None else empty.append_column("cluster", pa.array([], pa.uint64()))
+        table = pa.concat_tables(tables)
+        return table if only is None else table.filter(pa.compute.is_in(table["clip_id"], value_set=only))
+
+    def _chosen(self, pack: Pack, route: str, number: int) -> tuple[np.ndarray, np.ndarray]:
+        """Rows of a pack that go to unit `number` of its source by a route, and their keys' hashes."""
+        table = self._open(pack)
+        hashes = table[f"route_{route}"].to_numpy()
+        own = table["own"].to_numpy()
+        num_units = self._num_units[pack.source]
+        units = unit_numbers(hashes, own, self._cells(pack.source, route), num_units, self._job.clips_per_unit)
+        (rows,) = np.nonzero((units == number) & (hashes > 0))
+        return rows, hashes[rows]
+
+    def _open(self, pack: Pack) -> pa.Table:
+        if pack.path not in self._tables:
+            with pa.memory_map(str(pack.path)) as source, pa.ipc.open_file(source) as reader:
+                self._tables[pack.path] = reader.read_all()
+        return self._tables[pack.path]
+
+    def _cells(self, source: str, route: str) -> np.ndarray:
+        return self._counts[(source, route)]
+
+    @cached_property
+    def _counts(self) -> dict[tuple[str, str], np.ndarray]:
+        """(source, route) -> rows in each cell."""
+        total: dict[tuple[str, str], np.ndarray] = {}
+        for pack in self._packs:
+            with np.load(pack.facts_path) as facts:
+                for route in ROUTES:
+                    key = (pack.source, route)
+                    total[key] = total.get(key, 0) + facts[f"cells_{route}"]
+        return total
+
+    @cached_property
+    def _on_both_sides(self) -> np.ndarray:
+        """Clusters of copies that are in training and held out, over all corpora."""
+        held_out = [np.zeros(0, np.uint64)]
+        for pack in self._packs:
+            with np.load(pack.facts_path) as facts:
+                held_out.append(facts["clusters_held_out"])
+        wanted, found = np.unique(np.concatenate(held_out)), [np.zeros(0, np.uint64)]
+        for pack in self._packs:
+            with np.load(pack.facts_path) as facts:
+                found.append(np.intersect1d(wanted, facts["clusters_train"], assume_unique=True))
+        return np.unique(np.concatenate(found))
+
+    @cached_property
+    def _backgrounds(self) -> dict[str, list[Background]]:
+        found: dict[str, list[Background]] = {}
+        for pack in self._packs:
+            with np.load(pack.facts_path) as facts:
+                rows = json.loads(str(facts["backgrounds"]))
+            for row in rows:
+                own = row.pop("own")
+                clip = Annotated(**row, raw_clip_id=row["clip_id"], corpus=pack.source, path="", licence="")
+                found.setdefault(clip.split, []).append(Background(clip, own))
+        return {
+            split: sorted(some, key=lambda one: (one.own, one.clip.clip_id))[:NUM_BACKGROUNDS]
+            for split, some in found.items()
+        }
+
+    def _reasons(self, table: pa.Table) -> list[tuple[str, str] | None]:
+        is_copied = np.isin(table["cluster"].to_numpy(), self._on_both_sides)
+        return [
+            self._reason(split, leaks, bool(copied))
+            for split, leaks, copied in zip(
+                table["split"].to_pylist(), table["leaks"].to_pylist(), is_copied, strict=True
+            )
+        ]
+
+    def _reason(self, split: str, leaks: list[str], is_copied: bool) -> tuple[str, str] | None:
+        """Why the job leaves a clip out of every example."""
+        if split == TRAIN and leaks and self._job.leaks == "drop":
+            return "leak", f"shares sound or text with {', '.join(sorted(leaks))}"
+        if is_copied and (split == TRAIN) == (self._job.copies == "drop_training"):
+            return "copy", f"{split}, but {'held out' if split == TRAIN else 'trained on'} too"
+        return None
+
+
+def _clip(row: dict[str, Any]) -> Annotated:
+    row["facts"] = [Fact(**fact) for fact in row["facts"]]
+    return Annotated(**row)
