@@ -27,3 +27,8 @@ def test_words_and_characters_hold_the_same_text(text: str) -> None:
 def test_the_characters_of_the_characters_are_the_same(text: str) -> None:
     once = spoken_characters(text)
     assert spoken_characters(once) == once
+
+
+@given(st.text(st.sampled_from("ab'Z-_`0. \t\n\x00\x01\x7f,\x1c"), max_size=12))
+def test_ascii_alone_is_normalized_as_beside_other_letters(text: str) -> None:
+    assert normalize_text(f"{text} é") == f"{normalize_text(text)} é".strip()

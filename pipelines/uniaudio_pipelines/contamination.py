@@ -1,0 +1,163 @@
+"""What a corpus shares with the evaluation sets that are registered: files, samples, sound, long text.
+
+Reads    evalset, raw (files and sound), rows of annotated (text)
+Gives    {"clip_id": "5f1c…", "name": "asr-test", "item": "77aa…", "how": "sound", "score": 0.93, "detail": "2.3 s"}
+
+    found = Contamination.find(store, raw, registered(store))
+    table = table.append_column("leaks", found.column(table))
+
+Sound is compared once, raw clips with items; text row by row, since what is trained on is the text of a cut. Memory: landmarks and
+hashes of the items, and a record batch of rows. Light to import: planning a training run loads neither torch nor polars with it.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from uniaudio_schemas.manifest import Manifest
+from uniaudio_schemas.store import Store
+
+from uniaudio.text.overlap import TextIndex, shared_text
+
+LEAKS = pa.schema(
+    [
+        pa.field("clip_id", pa.string(), nullable=False),
+        pa.field("name", pa.string(), nullable=False),
+        pa.field("item", pa.string(), nullable=False),
+        pa.field("how", pa.string(), nullable=False),
+        pa.field("score", pa.float64(), nullable=False),
+        pa.field("detail", pa.string(), nullable=False),
+    ]
+)
+"""`name` of the evaluation set, `item` its clip id; `how`: `file`, `samples`, `sound` or `text`; `score`: 0 to 1."""
+TEXT_COLUMNS = ("text", "given_text", "transcript", "lyrics", "caption", "captions")
+"""Of annotated, what an example may be made of. What a recognizer heard is a text like any other."""
+_ITEM_COLUMNS = ["clip_id", "name", "sha256", "audio_sha256", "landmarks", "sample_rate"]
+Leak = tuple[str, str, str, str, float, str]
+"""A row of `LEAKS`."""
+
+
+def registered(store: Store) -> dict[str, Manifest]:
+    """Name -> version of every evaluation set."""
+    return store.refs("evalset")
+
+
+def content_ids(evalsets: dict[str, Manifest]) -> dict[str, str]:
+    """What a version of annotated says in its parameter `evalsets`: what its rows were compared with."""
+    return {name: manifest.content_id for name, manifest in sorted(evalsets.items())}
+
+
+def text_index(store: Store, evalsets: dict[str, Manifest]) -> TextIndex:
+    """Of the texts of all items."""
+
+    def references() -> Iterator[tuple[str, str, str | None]]:
+        for name, manifest in sorted(evalsets.items()):
+            for batch in store.batches(manifest, ["clip_id", "text"]):
+                for clip, text in zip(batch["clip_id"].to_pylist(), batch["text"].to_pylist(), strict=True):
+                    yield name, clip, text
+
+    return TextIndex.build(references())
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Contamination:
+    """What the rows of a version of annotated are compared with."""
+
+    raw: pa.Table
+    """`LEAKS` by raw clip: files, samples and sound."""
+    texts: TextIndex
+
+    @classmethod
+    def find(cls, store: Store, raw: Manifest, evalsets: dict[str, Manifest]) -> "Contamination":
+        return cls(raw=shared_recordings(store, raw, evalsets), texts=text_index(store, evalsets))
+
+    def leaks(self, table: pa.Table) -> pa.Table:
+        """`LEAKS` by the clip ids of `table`, a table of annotated or cuts; of each row, set and item the first that was found."""
+        of_raw: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        for row in self.raw.filter(pc.is_in(self.raw["clip_id"], value_set=_values(table["raw_clip_id"]))).to_pylist():
+            of_raw[row["clip_id"]].append(row)
+        clips = table["clip_id"]
+        chosen = pc.is_in(table["raw_clip_id"], value_set=pa.array(sorted(of_raw), pa.string()))
+        shared = table.select(["clip_id", "raw_clip_id"]).filter(chosen).to_pylist()
+        found = [
+            tuple({**leak, **row}[name] for name in LEAKS.names)
+            for row in shared
+            for leak in of_raw[row["raw_clip_id"]]
+        ]
+        for name in (name for name in TEXT_COLUMNS if name in table.column_names):
+            rows, texts = _texts(table[name])
+            for match in shared_text(self.texts, texts).to_pylist():
+                clip = clips[rows[match["row"]] if rows else match["row"]].as_py()
+                found.append((clip, match["name"], match["item"], "text", match["score"], f"{name}: {match['detail']}"))
+        return leaks_table(found)
+
+    def column(self, table: pa.Table) -> pa.Array:
+        """list<string>: of each row of `table` the names of the sets that it shares something with, sorted."""
+        names: dict[str, set[str]] = defaultdict(set)
+        found = self.leaks(table)
+        for clip, name in zip(found["clip_id"].to_pylist(), found["name"].to_pylist(), strict=True):
+            names[clip].add(name)
+        return pa.array([sorted(names.get(clip, ())) for clip in table["clip_id"].to_pylist()], pa.list_(pa.string()))
+
+
+def shared_recordings(store: Store, raw: Manifest, evalsets: dict[str, Manifest]) -> pa.Table:
+    """`LEAKS` by raw clip: the same file, the same samples in another file, the same sound. One pass over raw."""
+    tables = [store.read(manifest, _ITEM_COLUMNS) for _, manifest in sorted(evalsets.items()) if manifest.num_rows]
+    if not tables:
+        return LEAKS.empty_table()
+    items = pa.concat_tables([table.replace_schema_metadata(None) for table in tables])
+    return leaks_table([*_same_bytes(store, raw, items), *_same_sound(store, raw, items)])
+
+
+def leaks_table(found: Iterable[Leak]) -> pa.Table:
+    """Sorted; of each clip, set and item the first that was found, so the surest kind."""
+    first: dict[tuple[str, str, str], Leak] = {}
+    for leak in found:
+        first.setdefault(leak[:3], leak)
+    columns = list(zip(*(first[key] for key in sorted(first)), strict=True)) or [()] * len(LEAKS)
+    return pa.table([pa.array(column, field.type) for column, field in zip(columns, LEAKS, strict=True)], schema=LEAKS)
+
+
+def _same_bytes(store: Store, raw: Manifest, items: pa.Table) -> Iterator[Leak]:
+    columns = ["clip_id", "sha256", "audio_sha256"]
+    of_file: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    of_samples: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for item in items.select([*columns, "name"]).to_pylist():
+        of_file[item["sha256"]].append(item)
+        if item["audio_sha256"]:
+            of_samples[item["audio_sha256"]].append(item)
+    files, samples = (pa.array(sorted(known), pa.string()) for known in (of_file, of_samples))
+    for table in store.tables(raw, columns):
+        is_known = pc.or_(pc.is_in(table["sha256"], files), pc.is_in(table["audio_sha256"], samples))
+        for row in table.filter(is_known).to_pylist():
+            for item in of_file.get(row["sha256"], ()):
+                if _overlaps(row, item):
+                    yield row["clip_id"], item["name"], item["clip_id"], "file", 1.0, "the same file"
+            for item in of_samples.get(row["audio_sha256"], ()):
+                yield row["clip_id"], item["name"], item["clip_id"], "samples", 1.0, "the same samples in another file"
+
+
+def _overlaps(row: dict[str, Any], item: dict[str, Any]) -> bool:
+    """Of two clips of one file. Two utterances of a recording are two clips; whether they sound alike is not for the file to say."""
+    whole = row["sha256"][:32]
+    return row["clip_id"] == item["clip_id"] or whole in (row["clip_id"], item["clip_id"])
+
+
+def _same_sound(store: Store, raw: Manifest, items: pa.Table) -> Iterator[Leak]:
+    yield from ()
+
+
+def _values(column: pa.ChunkedArray) -> pa.Array:
+    return pc.unique(column).drop_null()
+
+
+def _texts(column: pa.ChunkedArray) -> tuple[list[int], Iterator[str | None]]:
+    """Texts of a column one after the other; of a column of lists also the row of each."""
+    rows: list[int] = []
+    if pa.types.is_list(column.type):
+        rows = pc.list_parent_indices(column).to_pylist()
+        column = pc.list_flatten(column)
+    return rows, (text for chunk in column.chunks for text in chunk.to_pylist())
