@@ -16,12 +16,14 @@ def job(start: str | None = None) -> CheckpointToScores:
 
 
 @flow("evaluate-checkpoint")
-def evaluate_checkpoint(size: str | None = None, parents: bool = True, start: str | None = None) -> str:
-    """Returns the content id. `size`: preset of codec and model; `parents`: bring `checkpoint` up to date first; `start`: what
-    it was trained from, as `train-stage` says.
+def evaluate_checkpoint(
+    size: str | None = None, parents: bool = True, start: str | None = None, allow_leaks: list[str] | None = None
+) -> str:
+    """Returns the content id. `size`: preset of codec and model; `parents`: bring `checkpoint` up to date first; `start` and
+    `allow_leaks`: what it was trained from and in spite of, as `train-stage` says.
     """
     if parents:
-        train_stage(size=size, start=start)
+        train_stage(size=size, start=start, allow_leaks=allow_leaks)
     else:
-        check_up_to_date(train_job(size=size, start=start))
+        check_up_to_date(train_job(size=size, start=start, allow_leaks=allow_leaks))
     return bring_up_to_date(job(start), get_run_logger()).content_id

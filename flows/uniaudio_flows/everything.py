@@ -30,9 +30,9 @@ from uniaudio_flows.train_stage import train_stage
 
 
 @flow("everything")
-def everything(size: str | None = None, start: str | None = None) -> str:
-    """Returns the content id of the scores. `size`: preset of codec and model, by default `UNIAUDIO_SIZE`; `start`: what
-    training starts from, as `train-stage` says.
+def everything(size: str | None = None, start: str | None = None, allow_leaks: list[str] | None = None) -> str:
+    """Returns the content id of the scores. `size`: preset of codec and model, by default `UNIAUDIO_SIZE`; `start` and
+    `allow_leaks`: what training starts from and in spite of, as `train-stage` says.
     """
     _step(ingest_job(), lambda: ingest_corpus())
     _step(annotate_job(), lambda: annotate_corpus(parents=False))
@@ -40,8 +40,9 @@ def everything(size: str | None = None, start: str | None = None) -> str:
     _step(build_job(), lambda: build_multitask_data(parents=False))
     _step(tokenize_job(), lambda: tokenize_corpus(parents=False))
     _step(sequences_job(start), lambda: build_sequences(parents=False, start=start))
-    _step(train_job(size=size, start=start), lambda: train_stage(size=size, parents=False, start=start))
-    return _step(evaluate_job(start), lambda: evaluate_checkpoint(size=size, parents=False, start=start))
+    trained: dict[str, Any] = {"size": size, "start": start, "allow_leaks": allow_leaks}
+    _step(train_job(**trained), lambda: train_stage(parents=False, **trained))
+    return _step(evaluate_job(start), lambda: evaluate_checkpoint(parents=False, **trained))
 
 
 def _step(job: Any, run: Callable[[], str]) -> str:

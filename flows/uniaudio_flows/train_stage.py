@@ -16,7 +16,11 @@ from uniaudio_flows.start import find_start
 
 
 def job(
-    stages: list[str] | None = None, size: str | None = None, seed: int = 0, start: str | None = None
+    stages: list[str] | None = None,
+    size: str | None = None,
+    seed: int = 0,
+    start: str | None = None,
+    allow_leaks: list[str] | None = None,
 ) -> SequencesToCheckpoint:
     settings, found = load_settings(), find_start(start)
     return SequencesToCheckpoint(
@@ -26,6 +30,7 @@ def job(
         backbone=found.backbone,
         model=found.model,
         parent=found.parent,
+        allow_leaks=tuple(allow_leaks or ()),
         **settings.compute,
     )
 
@@ -37,16 +42,18 @@ def train_stage(
     seed: int = 0,
     parents: bool = True,
     start: str | None = None,
+    allow_leaks: list[str] | None = None,
 ) -> str:
     """Returns the content id of the last checkpoint.
 
     `stages`: names in order, by default all of them; `parents`: bring `sequences` up to date first; `start`: what the first
     stage starts from: the folder of a text LLM (LlamaForCausalLM with its tokenizer.json), the folder of a whole model
     (`uniaudio lm import`, `uniaudio lm export`), or a ref of `checkpoint`. By default `UNIAUDIO_BACKBONE`, else fresh
-    weights. Sequences are then built of its vocabulary.
+    weights. Sequences are then built of its vocabulary. `allow_leaks`: names of registered evaluation sets
+    (`uniaudio evalset list`) that training examples may share sound and text with.
     """
     if parents:
         build_sequences(size=size, start=start)
     else:
         check_up_to_date(sequences_job(start))
-    return bring_up_to_date(job(stages, size, seed, start), get_run_logger()).content_id
+    return bring_up_to_date(job(stages, size, seed, start, allow_leaks), get_run_logger()).content_id

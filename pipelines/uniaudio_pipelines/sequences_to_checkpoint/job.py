@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from uniaudio_schemas.errors import UsageError
 from uniaudio_schemas.fingerprint import hash_file, numerics
@@ -14,6 +14,7 @@ from uniaudio_schemas.store import Store
 from uniaudio.stages.config import StageConfig
 from uniaudio.stages.table import STAGES, stage_before, stage_config
 from uniaudio_pipelines.jobs import check_device, hash_folder, parent
+from uniaudio_pipelines.sequences_to_checkpoint.gate import check_leaks
 
 CODE_VERSION = "3"
 """Goes up when the same sequences would train to other weights."""
@@ -73,6 +74,8 @@ class SequencesToCheckpoint:
     """GPUs that one worker reserves; more than 0 on cuda."""
     num_steps: int = 0
     """Optimizer steps of each stage; 0 keeps the preset's."""
+    allow_leaks: tuple[str, ...] = ()
+    """Names of registered evaluation sets that training examples may share sound and text with."""
     ref: str = "latest"
 
     def plan(self, store: Store) -> Plan:
@@ -86,6 +89,7 @@ class SequencesToCheckpoint:
         sequences = parent(store, "sequences", "build-sequences", self.sequences)
         start = self._start(store)
         _check_size(start, self.size)
+        check_leaks(store, sequences, start, self.allow_leaks)
         for name in self.learnable(sequences):
             stage = self.stage(name)
             backbone, model = (self.backbone, self.model) if start is None else ("", "")
@@ -144,7 +148,9 @@ class SequencesToCheckpoint:
         parents |= {kind: content_id for kind, content_id in sequences.parents.items() if kind == "codec"}
         if start is not None:
             parents["checkpoint"] = start.content_id
-        parameters = {"size": self.size, "seed": self.seed, "num_workers": self.num_workers}
+        parameters: dict[str, Any] = {"size": self.size, "seed": self.seed, "num_workers": self.num_workers}
+        if self.allow_leaks:
+            parameters["allow_leaks"] = sorted(set(self.allow_leaks))
         if start is None and not self.experts:
             if model:
                 raise UsageError("`experts` must be true where a `model` is named: its shapes are its own.")
