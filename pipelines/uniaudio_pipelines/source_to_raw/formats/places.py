@@ -25,26 +25,26 @@ class Places:
 
     def find(self, name: str) -> str | None:
         """The file below the corpus folder that `name` means; None where there is none. Relative to the label file's folder or to one
-        above it, as toolkits write the folder that they ran in; absolute, also where the corpus has been moved as a whole since."""
+        above it, as toolkits write the folder that they ran in; also where the corpus has been moved as a whole since."""
         folder = self._file
         while folder:
             if found := self._folder.locate(folder, name):
                 return found
             folder = posixpath.dirname(folder)
-        return self._moved(name)
+        return self._moved(PurePosixPath(posixpath.normpath(name)))
 
-    def _moved(self, name: str) -> str | None:
-        """Absolute paths of another machine: one beginning is cut off, the same from all of them, so that two files never become one."""
-        path = PurePosixPath(posixpath.normpath(name))
-        if not path.is_absolute():
-            return None
+    def _moved(self, path: PurePosixPath) -> str | None:
+        """Paths of another place: one beginning is cut off, the same from all of them, so that two files never become one."""
         if self._moved_from is not None:
             is_of_it = path.is_relative_to(self._moved_from)
             return self._folder.find(path.relative_to(self._moved_from).as_posix()) if is_of_it else None
-        # A folder and a name at least: a name alone is no evidence.
-        for num_cut in range(1, len(path.parts) - 1):
-            if found := self._folder.find(PurePosixPath(*path.parts[num_cut:]).as_posix()):
-                self._moved_from = PurePosixPath(*path.parts[:num_cut]).as_posix()
+        for num_cut in range(1, len(path.parts)):
+            beginning, rest = PurePosixPath(*path.parts[:num_cut]), PurePosixPath(*path.parts[num_cut:])
+            # A name alone is no evidence; a folder and a name are, or the corpus folder's own name.
+            if len(rest.parts) == 1 and beginning.name != self._folder.root.name:
+                continue
+            if ".." not in beginning.parts and (found := self._folder.find(rest.as_posix())):
+                self._moved_from = beginning.as_posix()
                 return found
         return None
 
