@@ -4,6 +4,7 @@ import socket
 import time
 from typing import Any
 
+from uniaudio_schemas.fingerprint import canonical_json
 from uniaudio_schemas.runs import RunRow, log_run
 from uniaudio_schemas.store import Store
 
@@ -26,5 +27,6 @@ def log_cost(store: Store, owner: str, summary: dict[str, Any], *, num_gpus: flo
             hours=worked_s / 3600,
             rows=summary["rows"],
             attempts=summary["attempts"],
+            work=canonical_json(summary.get("work", {})),
         ),
     )

@@ -64,6 +64,9 @@ class ShardResult:
     """Of processes the worker started itself."""
     scratch: Path | None = None
     """A folder that goes once the unit is staged."""
+    work: dict[str, float] = field(default_factory=dict)
+    """What this run did, such as values computed and reused, seconds an annotator took: summed up in the summary and in the runs log,
+    never in the manifest."""
 
 
 class Worker(Protocol):
@@ -81,6 +84,7 @@ class _UnitReport:
     dropped: dict[str, int]
     audio_s: float
     usage: tuple[Usage, ...]
+    work: dict[str, float]
 
 
 class _Bench:
@@ -110,6 +114,7 @@ class _Bench:
             dropped=dict(shard.dropped),
             audio_s=result.statistics.get("audio_s", 0.0),
             usage=(usage(), *result.usage),
+            work=result.work,
         )
 
 
@@ -120,6 +125,7 @@ class _Progress:
         self.edge, self.num_units, self.num_done = edge, num_units, num_done
         self.num_rows, self.audio_s = 0, 0.0
         self.dropped: Counter[str] = Counter()
+        self.work: Counter[str] = Counter()
         self.attempts, self.num_workers = 0, 0
         self.meter = Meter()
         self.started = time.monotonic()
@@ -138,6 +144,7 @@ class _Progress:
         self.num_rows += report.num_rows
         self.audio_s += report.audio_s
         self.dropped.update(report.dropped)
+        self.work.update(report.work)
         for process in report.usage:
             self.meter.report(process)
         hours, speed = self.audio_s / 3600, self.audio_s / max(self.seconds, 1e-9)
@@ -244,6 +251,7 @@ def _summarize(store: Store, job: Job, manifest: Manifest, progress: _Progress, 
         "seconds": round(progress.seconds, 2),
         "cpu_seconds": round(progress.meter.cpu_seconds, 2),
         "peak_memory_bytes": progress.meter.peak_memory_bytes,
+        "work": {name: round(value, 3) for name, value in sorted(progress.work.items())},
     }
     num_gpus = job.resources().get("num_gpus", 0.0) * progress.num_workers
     log_cost(store, owner, summary, num_gpus=num_gpus, worked_s=progress.audio_s)
@@ -255,11 +263,20 @@ def audio_seconds(manifest: Manifest) -> float:
     return float(sum(shard.statistics.get("audio_s", 0.0) for shard in manifest.shards))
 
 
+RunJob = Callable[[Store, Any, str], Any]
+"""`run(store, job, owner)`: what an edge does with a job, where it is more than one `run_edge`."""
+
+
 def edge_main(
-    job_class: type[Any], make_worker: MakeWorker, *, num_workers: int | None = None, arguments: list[str] | None = None
+    job_class: type[Any],
+    make_worker: MakeWorker | None = None,
+    *,
+    num_workers: int | None = None,
+    run: RunJob | None = None,
+    arguments: list[str] | None = None,
 ) -> int:
     """Entry point of an edge's `__main__`: exit status 0, 2 after an error a user can read, 143 after SIGTERM, 130 after
-    Ctrl-C."""
+    Ctrl-C. Either `make_worker` or `run` is given."""
     parser = argparse.ArgumentParser(
         prog=f"python -m uniaudio_pipelines.{job_class.EDGE}", description=job_class.__doc__
     )
@@ -268,11 +285,18 @@ def edge_main(
     parser.add_argument(
         "--run-id", default=f"{socket.gethostname()}-{os.getpid()}", help="owner of the lease, key of the runs log"
     )
+    parser.add_argument(
+        "--num-workers", type=int, default=num_workers, help="processes that share the work; 0: this one alone, without Ray"
+    )
     options = parser.parse_args(arguments)
     try:
         job = job_from_json(job_class, options.job)
         with cluster.stoppable() as stopped, disk_errors(options.store):
-            run_edge(Store.from_uri(options.store), job, make_worker, num_workers=num_workers, owner=options.run_id)
+            store = Store.from_uri(options.store)
+            if run is not None:
+                run(store, job, options.run_id)
+            elif make_worker is not None:
+                run_edge(store, job, make_worker, num_workers=options.num_workers, owner=options.run_id)
     except UniaudioError as error:
         sys.stdout.write(f"ERROR: {' '.join(str(error).split())}\n")
         return 2

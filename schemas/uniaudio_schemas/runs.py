@@ -39,6 +39,8 @@ class RunRow:
     rows: int
     attempts: int
     """Units started, retries included."""
+    work: str = "{}"
+    """JSON: what the job did besides, such as values computed and reused, CPU-seconds of each annotator."""
 
     @property
     def hours_per_hour(self) -> float:

@@ -5,10 +5,12 @@ Gives   `[N]` float32 mono at 24 kHz, N = ceil(num_samples * 24000 / sample_rate
 `num_samples` for a recipe
 """
 
+import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import IO, Protocol
 
 import numpy as np
 from uniaudio_schemas.annotated import Annotated
@@ -18,8 +20,9 @@ from uniaudio_schemas.raw import Raw
 
 from uniaudio.audio.frames import SAMPLE_RATE
 from uniaudio.audio.mix import render_operation
-from uniaudio.audio.read import Audio, read_audio
+from uniaudio.audio.read import Audio
 from uniaudio.audio.resample import resample
+from uniaudio.audio.splice import Splice
 
 
 class BlobSource(Protocol):
@@ -30,25 +33,81 @@ class BlobSource(Protocol):
 
 
 def render_clip(store: BlobSource, annotated: Annotated, raw: Raw) -> np.ndarray:
-    """`[N]` float32 mono at 24 kHz: the cut `annotated` of the raw clip."""
+    """`[N]` float32 mono at 24 kHz: the cut `annotated` of the raw clip, as `raw.mono_channel` says."""
     if annotated.raw_clip_id != raw.clip_id:
         raise UsageError(f"`raw` must be clip {annotated.raw_clip_id}, but is {raw.clip_id}.")
     if annotated.num_samples <= 0:
         raise UsageError(
             f"Clip {annotated.clip_id} must hold audio, but is a row of domain {annotated.domain!r} without samples."
         )
-    audio = _read_raw(store, raw, annotated.first_sample, annotated.num_samples)
-    if audio.sample_rate != annotated.sample_rate:
+    if raw.sample_rate != annotated.sample_rate:
         raise DataError(
             f"{raw.path}: clip {annotated.clip_id} is cut at {annotated.sample_rate} "
-            f"Hz, but the audio has {audio.sample_rate} Hz."
+            f"Hz, but the audio has {raw.sample_rate} Hz."
         )
-    return to_mono_24k(audio)
+    with open_raw(store, raw) as reader:
+        samples = reader.mono(reader.read(annotated.first_sample, annotated.num_samples))
+    return resample(samples, raw.sample_rate, SAMPLE_RATE)
+
+
+class RawReader:
+    """The audio of one raw clip, read where it lies: memory does not grow with the clip."""
+
+    def __init__(self, tar: IO[bytes], raw: Raw) -> None:
+        import soundfile
+
+        self._raw, self._error = raw, soundfile.LibsndfileError
+        stream = Splice(tar, [(raw.tar_offset, raw.tar_offset + raw.tar_size)])
+        try:
+            self._file = soundfile.SoundFile(stream)
+        except (self._error, TypeError) as error:
+            raise DataError(f"{raw.path}: its audio in {raw.tar} cannot be read: {error}") from error
+
+    @property
+    def num_samples(self) -> int:
+        return int(self._file.frames)
+
+    def read(self, first_sample: int, num_samples: int) -> np.ndarray:
+        """`[C, num_samples]` float32 at the clip's own rate. `DataError` where the clip ends before."""
+        try:
+            self._file.seek(first_sample)
+            samples = self._file.read(num_samples, dtype="float32", always_2d=True).T
+        except self._error as error:
+            raise DataError(f"{self._raw.path}: is broken after sample {first_sample}: {error}") from error
+        if samples.shape[1] < num_samples:
+            missing = num_samples - samples.shape[1]
+            raise DataError(
+                f"{self._raw.path}: ends {missing} samples before the end of {first_sample} + {num_samples}."
+            )
+        return np.ascontiguousarray(samples)
+
+    def blocks(self, block_samples: int = 1 << 18) -> Iterator[np.ndarray]:
+        """The whole clip as `[C, n]` float32."""
+        for first in range(0, self.num_samples, block_samples):
+            yield self.read(first, min(block_samples, self.num_samples - first))
+
+    def mono(self, samples_CN: np.ndarray) -> np.ndarray:
+        """`[N]` float32: what of `[C, N]` is heard (`raw.mono_channel`)."""
+        return mix_down(samples_CN, self._raw.mono_channel)
+
+
+@contextmanager
+def open_raw(store: BlobSource, raw: Raw) -> Iterator[RawReader]:
+    """The whole raw clip as it was found. `UsageError` where it is no audio."""
+    if raw.medium != "audio" or not raw.tar:
+        raise UsageError(f"Raw clip {raw.clip_id} ({raw.path}) must be audio, but its medium is {raw.medium!r}.")
+    with store.open_blob(raw.tar).open("rb") as tar:
+        size = tar.seek(0, io.SEEK_END)
+        if size < raw.tar_offset + raw.tar_size:
+            missing = raw.tar_offset + raw.tar_size - size
+            raise DataError(f"{raw.path}: its tar {raw.tar} ends {missing} bytes before the clip does.")
+        yield RawReader(tar, raw)
 
 
 def render_raw(store: BlobSource, raw: Raw) -> Audio:
     """The whole raw clip as it was found: `[C, N]` at its own rate."""
-    return _read_raw(store, raw, 0, None)
+    with open_raw(store, raw) as reader:
+        return Audio(samples=reader.read(0, reader.num_samples), sample_rate=raw.sample_rate)
 
 
 def render_recipe(recipe: Recipe, parents: Sequence[np.ndarray]) -> np.ndarray:
@@ -69,17 +128,11 @@ def render_recipe(recipe: Recipe, parents: Sequence[np.ndarray]) -> np.ndarray:
     return samples
 
 
-def to_mono_24k(audio: Audio) -> np.ndarray:
-    """`[C, N]` at any rate -> `[N']` float32: the mean of the channels, at 24 kHz."""
-    return resample(audio.samples.mean(axis=0, dtype=np.float32), audio.sample_rate, SAMPLE_RATE)
+def to_mono_24k(audio: Audio, mono_channel: int | None = None) -> np.ndarray:
+    """`[C, N]` at any rate -> `[N']` float32 at 24 kHz: the mean of the channels, or one of them."""
+    return resample(mix_down(audio.samples, mono_channel), audio.sample_rate, SAMPLE_RATE)
 
 
-def _read_raw(store: BlobSource, raw: Raw, first_sample: int, num_samples: int | None) -> Audio:
-    if raw.medium != "audio" or not raw.tar:
-        raise UsageError(f"Raw clip {raw.clip_id} ({raw.path}) must be audio, but its medium is {raw.medium!r}.")
-    with store.open_blob(raw.tar).open("rb") as tar:
-        tar.seek(raw.tar_offset)
-        data = tar.read(raw.tar_size)
-    if len(data) < raw.tar_size:
-        raise DataError(f"{raw.path}: its tar {raw.tar} ends {raw.tar_size - len(data)} bytes before the clip does.")
-    return read_audio(data, name=raw.path, suffix=".flac", first_sample=first_sample, num_samples=num_samples)
+def mix_down(samples_CN: np.ndarray, mono_channel: int | None) -> np.ndarray:
+    """`[C, N]` -> `[N]` float32: the channel, or where it is None the mean of all."""
+    return samples_CN.mean(axis=0, dtype=np.float32) if mono_channel is None else samples_CN[mono_channel]

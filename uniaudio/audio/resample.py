@@ -8,6 +8,7 @@ with no common divisor do not need a filter bank of gigabytes.
 # Shapes: C channels (any leading axes), N samples, P phases (output rate / gcd), K filter taps
 
 import math
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
 import numpy as np
@@ -46,6 +47,28 @@ def resample_tensor(samples_CN: Tensor, from_rate: int, to_rate: int) -> Tensor:
     dense = rate_out * (rate_in + 2 * half_width(rate_in, rate_out)) <= _MAX_BANK
     result = _by_filter_bank(flat, rate_in, rate_out) if dense else _by_sample(flat, rate_in, rate_out, num_out)
     return result[:, :num_out].reshape(*samples_CN.shape[:-1], num_out)
+
+
+def resample_blocks(blocks: Iterable[np.ndarray], from_rate: int, to_rate: int) -> Iterator[np.ndarray]:
+    """`[N_i]` float32 blocks of one recording at `from_rate` -> blocks whose concatenation is `resample` of theirs: memory
+    does not grow with the recording.
+    """
+    if from_rate == to_rate:
+        yield from (np.asarray(block, np.float32) for block in blocks)
+        return
+    divisor = math.gcd(from_rate, to_rate)
+    rate_in, rate_out = from_rate // divisor, to_rate // divisor
+    context = -(-half_width(rate_in, rate_out) // rate_in)  # periods on either side that the filter reaches
+    periods = max(1, _BLOCK * 4 // rate_in)
+    waiting, num_in, num_out = np.zeros(context * rate_in, np.float32), 0, 0
+    for block in blocks:
+        waiting, num_in = np.concatenate([waiting, np.asarray(block, np.float32)]), num_in + len(block)
+        while len(waiting) >= (2 * context + periods) * rate_in:
+            made = resample(waiting[: (2 * context + periods) * rate_in], from_rate, to_rate)
+            yield made[context * rate_out : (context + periods) * rate_out]
+            waiting, num_out = waiting[periods * rate_in :], num_out + periods * rate_out
+    made = resample(np.pad(waiting, (0, (context + 1) * rate_in)), from_rate, to_rate)[context * rate_out :]
+    yield made[: resampled_length(num_in, from_rate, to_rate) - num_out]
 
 
 def half_width(rate_in: int, rate_out: int) -> int:

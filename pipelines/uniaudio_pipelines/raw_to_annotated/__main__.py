@@ -4,7 +4,7 @@ import sys
 
 from uniaudio_pipelines.edge import edge_main
 from uniaudio_pipelines.raw_to_annotated.job import RawToAnnotated
-from uniaudio_pipelines.raw_to_annotated.worker import AnnotateWorker
+from uniaudio_pipelines.raw_to_annotated.run import run
 
 if __name__ == "__main__":
-    sys.exit(edge_main(RawToAnnotated, AnnotateWorker))
+    sys.exit(edge_main(RawToAnnotated, run=run))

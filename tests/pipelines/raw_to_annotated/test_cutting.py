@@ -1,9 +1,7 @@
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from uniaudio_pipelines.raw_to_annotated.cutting import cut_at_pauses, cut_evenly, cut_text, spread
-from uniaudio_pipelines.raw_to_annotated.splits import assign_splits
 
 
 def test_speech_is_cut_in_the_middle_of_a_pause() -> None:
@@ -55,47 +53,3 @@ def test_passages_are_parts_of_the_text_in_order_and_short_enough(text: str, siz
 def test_short_paragraphs_share_a_passage_and_long_ones_end_with_a_sentence() -> None:
     assert [text for _, text in cut_text("a\n\nb\n\n" + "c" * 9, 10)] == ["a\n\nb", "c" * 9]
     assert [text for _, text in cut_text("One two three. Four five six.", 20)] == ["One two three.", "Four five six."]
-
-
-@given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 30).map(str)), max_size=60))
-def test_every_corpus_of_three_groups_has_all_three_splits(groups: list[tuple[str, str]]) -> None:
-    # Groups of one corpus only: where corpora share groups, the first one may take what another needs.
-    groups = [(corpus, f"{corpus}/{group}") for corpus, group in groups]
-    splits = assign_splits((corpus, group, "speech") for corpus, group in groups)
-    for corpus in {corpus for corpus, _ in groups}:
-        members = {group for name, group in groups if name == corpus}
-        found = {splits[group] for group in members}
-        if len(members) >= 3:
-            assert found == {"train", "val", "test"}
-
-
-def test_splits_do_not_depend_on_the_order_or_on_other_corpora() -> None:
-    groups = [("a", f"g{number}", "speech") for number in range(40)]
-    alone = assign_splits(groups)
-    together = assign_splits([*[("b", f"h{number}", "speech") for number in range(9)], *reversed(groups)])
-    assert {name: together[name] for name in alone} == alone
-
-
-@given(st.lists(st.tuples(st.sampled_from("abcd"), st.integers(0, 30).map(str)), max_size=12))
-def test_a_corpus_of_one_or_two_groups_is_trained_on_where_another_holds_some_out(
-    groups: list[tuple[str, str]],
-) -> None:
-    few = {(corpus, f"{corpus}/{group}", "speech") for corpus, group in groups}
-    few = {one for one in few if sum(other[0] == one[0] for other in few) <= 2}
-    splits = assign_splits([*few, *(("large", f"l{number}", "speech") for number in range(9))])
-    assert {splits[group] for _, group, _ in few} <= {"train"}
-
-
-@given(st.sets(st.text(max_size=4), min_size=1, max_size=8))
-def test_a_domain_of_small_corpora_holds_one_group_out_and_trains_on_the_rest(names: set[str]) -> None:
-    music = [(f"corpus of {name}", f"song {name}", "music") for name in sorted(names)]
-    splits = assign_splits([*music, *(("large", f"l{number}", "speech") for number in range(9))])
-    found = sorted(splits[group] for _, group, _ in music)
-    assert found == ["train"] * (len(music) - 1) + (["val"] if len(music) > 1 else ["train"])
-
-
-@pytest.mark.parametrize("split", ["train", "val", "test"])
-def test_about_the_stated_share_of_groups_is_in_each_split(split: str) -> None:
-    splits = assign_splits([("a", str(number), "speech") for number in range(2_000)])
-    share = sum(value == split for value in splits.values()) / 2_000
-    assert abs(share - {"train": 0.8, "val": 0.1, "test": 0.1}[split]) < 0.03

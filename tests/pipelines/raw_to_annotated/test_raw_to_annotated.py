@@ -5,15 +5,16 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 from uniaudio_pipelines.edge import run_edge
+from uniaudio_pipelines.raw_to_annotated import earlier
 from uniaudio_pipelines.raw_to_annotated.annotators import table
 from uniaudio_pipelines.raw_to_annotated.annotators.annotator import Annotator, Clip, Value
 from uniaudio_pipelines.raw_to_annotated.annotators.caption import SourceCaption
-from uniaudio_pipelines.raw_to_annotated.duplicates import audio_cluster
-from uniaudio_pipelines.raw_to_annotated.job import RawToAnnotated
-from uniaudio_pipelines.raw_to_annotated.worker import AnnotateWorker
+from uniaudio_pipelines.raw_to_annotated.cuts_worker import CutsWorker
+from uniaudio_pipelines.raw_to_annotated.job import RawToAnnotated, RawToCuts
+from uniaudio_pipelines.raw_to_annotated.run import run
 from uniaudio_pipelines.source_to_raw.job import SourceToRaw
 from uniaudio_pipelines.source_to_raw.worker import RawWorker
-from uniaudio_schemas.annotated import Annotated
+from uniaudio_schemas.annotated import Annotated, Word
 from uniaudio_schemas.errors import UsageError
 from uniaudio_schemas.manifest import Manifest, Plan
 from uniaudio_schemas.store import Store
@@ -27,6 +28,8 @@ class Counter:
 
     name: ClassVar[str] = "counter"
     domains: ClassVar[frozenset[str]] = frozenset({"speech"})
+    reads: ClassVar[frozenset[str]] = frozenset()
+    writes: ClassVar[frozenset[str]] = frozenset({"transcript"})
 
     def __init__(self, models: Path, device: str) -> None:
         del models
@@ -67,10 +70,10 @@ def source(
 def annotate(
     store: Store, annotators: tuple[type[Annotator], ...] = (Counter,), **changes: Any
 ) -> tuple[Manifest, list[Annotated]]:
-    def make(root: str, job: RawToAnnotated, plan: Plan) -> AnnotateWorker:
-        return AnnotateWorker.with_annotators(root, job, plan, [cls(Path(), "cpu") for cls in annotators])
+    def make(root: str, job: RawToCuts, plan: Plan) -> CutsWorker:
+        return CutsWorker.with_annotators(root, job, plan, [cls(Path(), "cpu") for cls in annotators])
 
-    manifest = run_edge(store, RawToAnnotated(annotators=(), **changes), make, num_workers=0)
+    manifest = run(store, RawToAnnotated(annotators=(), **changes), num_workers=0, make_worker=make)
     return manifest, list(store.rows(manifest, Annotated))
 
 
@@ -94,14 +97,67 @@ def test_every_value_says_who_found_it(tmp_path: Path) -> None:
     assert notes["domain"] == ("source", "metadata", 1.0)
 
 
-def test_long_speech_is_cut_and_no_cut_claims_the_given_text(tmp_path: Path) -> None:
-    store = source(tmp_path, {"a/x.wav": (5.0, {"domain": "speech", "given_text": "a long text"})})
+def test_long_speech_without_a_given_text_is_cut_into_all_of_it(tmp_path: Path) -> None:
+    store = source(tmp_path, {"a/x.wav": (5.0, {"domain": "speech"})})
     rows = sorted(annotate(store, max_speech_clip_s=2.0)[1], key=lambda row: row.first_sample)
     assert len(rows) >= 3
     assert sum(row.num_samples for row in rows) == 5 * RATE
-    assert all(row.num_samples <= 2 * RATE and row.given_text is None for row in rows)
+    assert all(row.num_samples <= 2 * RATE for row in rows)
     assert len({row.clip_id for row in rows}) == len(rows)
     assert {row.raw_clip_id for row in rows}.isdisjoint(row.clip_id for row in rows)
+
+
+class Hears(Counter):
+    """Hears the words of a script of one word a second, wherever a clip begins."""
+
+    writes: ClassVar[frozenset[str]] = frozenset({"transcript", "words"})
+    script: ClassVar[list[str]] = [
+        "alpha",
+        "bravo",
+        "charlie",
+        "delta",
+        "echo",
+        "foxtrot",
+        "golf",
+        "hotel",
+        "india",
+        "juliet",
+    ]
+
+    def annotate(self, clip: Clip) -> list[Value]:
+        words = []
+        for second, word in enumerate(self.script):
+            first = second * RATE + RATE // 4 - clip.first_sample
+            if first >= 0 and first + RATE // 2 <= clip.num_samples:
+                words.append(Word(word=word, first_sample=first, num_samples=RATE // 2, confidence=0.9))
+        text = " ".join(word.word for word in words)
+        return [Value(column="transcript", value=text), Value(column="words", value=words)]
+
+
+def test_a_given_text_survives_the_cut_word_for_word(tmp_path: Path) -> None:
+    script = "Alpha, bravo; Charlie! Delta? Echo. Foxtrot: golf hotel (india) juliet."
+    store = source(tmp_path, {"a/x.wav": (10.0, {"domain": "speech", "given_text": script})})
+    rows = sorted(annotate(store, (Hears,), max_speech_clip_s=4.0)[1], key=lambda row: row.first_sample)
+    assert len(rows) >= 3
+    assert " ".join(row.given_text or "" for row in rows) == script
+    for row in rows:
+        assert [word.word for word in row.given_words] == (row.given_text or "").split()
+        assert all(
+            word.first_sample >= 0 and word.first_sample + word.num_samples <= row.num_samples
+            for word in row.given_words
+        )
+        (note,) = [note for note in row.annotations if note.value == "given_text"]
+        assert note.annotator == "alignment" and note.confidence is not None and note.confidence > 0.9
+
+
+def test_a_text_that_is_not_what_is_heard_keeps_the_recording_whole_or_drops_it(tmp_path: Path) -> None:
+    said = {"domain": "speech", "given_text": "quite other things were written down here by somebody"}
+    store = source(tmp_path, {"a/short.wav": (5.0, said), "a/long.wav": (9.0, said)})
+    manifest, rows = annotate(store, (Hears,), max_speech_clip_s=2.0, max_whole_speech_s=6.0)
+    (row,) = rows
+    assert (row.path, row.num_samples, row.given_text) == ("a/short.wav", 5 * RATE, said["given_text"])
+    assert manifest.dropped == {"unaligned_text": 1}
+    assert "fits" in store.dropped(manifest)["detail"].to_pylist()[0]
 
 
 def test_a_limit_takes_clips_from_every_corpus_and_drops_the_rest(tmp_path: Path) -> None:
@@ -170,13 +226,75 @@ def test_a_caption_holds_nothing_but_the_words_of_the_source(tmp_path: Path) -> 
     assert rows["a/y.wav"].caption is None
 
 
-def test_a_copy_at_another_level_and_rate_shares_the_duplicate_cluster() -> None:
-    from uniaudio.audio.resample import resample
+class Later(Counter):
+    """Looks at what the counter said."""
 
-    sound = noise(3.0, 0) * np.linspace(0, 1, 3 * RATE, dtype=np.float32)
-    one, other = resample(sound, RATE, 16_000), resample(resample(sound, RATE, 22_050) * 0.5, 22_050, 16_000)
-    assert audio_cluster(np.asarray(one)) == audio_cluster(np.asarray(other))
-    assert audio_cluster(np.asarray(one)) != audio_cluster(np.asarray(one)[::-1])
+    name: ClassVar[str] = "later"
+    reads: ClassVar[frozenset[str]] = frozenset({"transcript"})
+    writes: ClassVar[frozenset[str]] = frozenset({"caption"})
+
+    def annotate(self, clip: Clip) -> list[Value]:
+        return [Value(column="caption", value=f"after {clip.known['transcript']}")]
+
+
+class NewCounter(Counter):
+    @classmethod
+    def version(cls) -> str:
+        return "8"
+
+    def annotate(self, clip: Clip) -> list[Value]:
+        return [Value(column="transcript", value="new")]
+
+
+def cuts_of(
+    store: Store, annotators: tuple[type[Annotator], ...], capsys: pytest.CaptureFixture[str], **changes: Any
+) -> tuple[list[Annotated], dict[str, float]]:
+    """The annotated rows, and what the first step says of its work. A version's parameters name the annotators, so they do here."""
+    capsys.readouterr()
+    rows = annotate(store, annotators, max_whole_speech_s=30.0 + len(annotators) / 1000, **changes)[1]
+    summaries = [json.loads(line[8:]) for line in capsys.readouterr().out.splitlines() if line.startswith("SUMMARY ")]
+    return rows, next(one["work"] for one in summaries if one["kind"] == "cuts")
+
+
+@pytest.fixture
+def reusing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Versions of stand-ins are told apart by a rule that says nothing of cutting."""
+    monkeypatch.setattr(earlier, "same_cutting", lambda version, plan: True)
+
+
+def test_an_added_annotator_is_the_only_one_that_is_asked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], reusing: None
+) -> None:
+    store = source(tmp_path, {f"a/{n}.wav": (1.0, {"domain": "speech"}) for n in range(3)})
+    before, work = cuts_of(store, (Counter,), capsys)
+    assert (work["computed"], work["reused"]) == (3, 0)
+    after, work = cuts_of(store, (Counter, Later), capsys)
+    assert (work["computed"], work["reused"]) == (3, 3)
+    assert [row.transcript for row in after] == [row.transcript for row in before]
+    assert all(row.caption == f"after {RATE} 16000" for row in after)
+
+
+def test_a_new_version_of_an_annotator_also_renews_those_that_read_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], reusing: None
+) -> None:
+    store = source(tmp_path, {f"a/{n}.wav": (1.0, {"domain": "speech"}) for n in range(3)})
+    cuts_of(store, (Counter, Later), capsys)
+    rows, _ = cuts_of(store, (NewCounter, Later), capsys, min_clip_s=0.21)
+    assert [(row.transcript, row.caption) for row in rows] == [("new", "after new")] * 3
+    assert all(len([note for note in row.annotations if note.value == "transcript"]) == 1 for row in rows)
+    assert all(row.asked[:2] == ["counter 8", "later 7"] for row in rows)
+
+
+def test_what_is_taken_over_is_what_would_be_made(tmp_path: Path) -> None:
+    clips = {f"a/{n}.wav": (1.0 + n / 10, {"domain": "speech"}) for n in range(4)}
+    store = source(tmp_path / "grown", clips)
+    annotate(store)
+    soundfile.write(tmp_path / "grown/source/a/added.wav", noise(1.0, 99), RATE, subtype="PCM_16")
+    run_edge(store, SourceToRaw(source=str(tmp_path / "grown/source")), RawWorker, num_workers=0)
+    grown = annotate(store)[0]
+    fresh = Store(tmp_path / "fresh")
+    run_edge(fresh, SourceToRaw(source=str(tmp_path / "grown/source")), RawWorker, num_workers=0)
+    assert annotate(fresh)[0] == grown
 
 
 def test_the_units_are_those_of_raw_and_the_annotators_are_part_of_the_plan(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """What an annotator is given (a clip) and what it gives back (values of columns)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -54,7 +55,8 @@ class Clip:
 
 
 class Annotator(Protocol):
-    """Answers are a function of the clip alone: neither its neighbours nor what came before it matter.
+    """Answers are a function of the clip alone: neither its neighbours nor what came before it matter. So a clip that was asked before
+    is not asked again, unless the version of the annotator, or of one whose columns it reads, is another.
 
     Made once a worker from the folder of models, for `cpu` or `cuda`; a package or a file that is missing is a `UsageError` then.
     """
@@ -62,6 +64,10 @@ class Annotator(Protocol):
     name: ClassVar[str]
     domains: ClassVar[frozenset[str]]
     """Kinds of clips it is asked about."""
+    reads: ClassVar[frozenset[str]]
+    """Columns of annotators before it that it looks at in `Clip.known`."""
+    writes: ClassVar[frozenset[str]]
+    """Columns it may fill."""
 
     def __init__(self, models: Path, device: str) -> None: ...
 
@@ -71,3 +77,20 @@ class Annotator(Protocol):
         ...
 
     def annotate(self, clip: Clip) -> list[Value]: ...
+
+
+class BatchAnnotator(Annotator, Protocol):
+    """One whose model takes several clips at once. The answers do not depend on which clips share a batch."""
+
+    batch_size: ClassVar[int]
+
+    def annotate_batch(self, clips: Sequence[Clip]) -> list[list[Value]]: ...
+
+
+def ask(annotator: Annotator, clips: Sequence[Clip]) -> list[list[Value]]:
+    """The values of each of `clips`, in batches where the annotator takes batches."""
+    if not hasattr(annotator, "annotate_batch"):
+        return [annotator.annotate(clip) for clip in clips]
+    size = annotator.batch_size  # type: ignore[attr-defined]
+    batches = [clips[first : first + size] for first in range(0, len(clips), size)]
+    return [values for batch in batches for values in annotator.annotate_batch(batch)]

@@ -16,6 +16,8 @@ class Language:
 
     name: ClassVar[str] = "language"
     domains: ClassVar[frozenset[str]] = frozenset({TEXT, SPEECH})
+    reads: ClassVar[frozenset[str]] = frozenset()
+    writes: ClassVar[frozenset[str]] = frozenset({"language"})
 
     def __init__(self, models: Path, device: str) -> None:
         del models  # its network is in a package

@@ -16,6 +16,8 @@ _MAX_SNR_DB = 80.0
 class Loudness:
     name: ClassVar[str] = "loudness"
     domains: ClassVar[frozenset[str]] = frozenset({SPEECH, SOUND, MUSIC})
+    reads: ClassVar[frozenset[str]] = frozenset()
+    writes: ClassVar[frozenset[str]] = frozenset({"loudness_lufs"})
 
     def __init__(self, models: Path, device: str) -> None:
         del models  # measures; has none
@@ -38,6 +40,8 @@ class SignalToNoise:
 
     name: ClassVar[str] = "signal_to_noise"
     domains: ClassVar[frozenset[str]] = frozenset({SPEECH})
+    reads: ClassVar[frozenset[str]] = frozenset()
+    writes: ClassVar[frozenset[str]] = frozenset({"snr_db"})
 
     def __init__(self, models: Path, device: str) -> None:
         del models  # measures; has none

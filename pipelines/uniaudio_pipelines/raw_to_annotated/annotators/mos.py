@@ -18,6 +18,8 @@ _MAX_HOPS = 7
 class MeanOpinionScore:
     name: ClassVar[str] = "mos"
     domains: ClassVar[frozenset[str]] = frozenset({SPEECH})
+    reads: ClassVar[frozenset[str]] = frozenset()
+    writes: ClassVar[frozenset[str]] = frozenset({"mos"})
 
     def __init__(self, models: Path, device: str) -> None:
         del models  # its network is in a package

@@ -15,6 +15,8 @@ _MIN_SAMPLES = ANALYSIS_RATE // 2
 class SpeakerEmbedding:
     name: ClassVar[str] = "speaker_embedding"
     domains: ClassVar[frozenset[str]] = frozenset({SPEECH})
+    reads: ClassVar[frozenset[str]] = frozenset()
+    writes: ClassVar[frozenset[str]] = frozenset({"speaker_embedding"})
 
     def __init__(self, models: Path, device: str) -> None:
         from uniaudio.metrics.speaker import VoiceEncoder

@@ -27,6 +27,9 @@ ANNOTATORS: dict[str, type[Annotator]] = {
     )
 }
 
+DEFAULT = tuple(ANNOTATORS)
+"""Those that a job asks where it names none: what packages hold, and the two models that every installation prepares."""
+
 
 def versions(names: tuple[str, ...]) -> dict[str, str]:
     """Name -> version of the annotators `names`, for a plan."""

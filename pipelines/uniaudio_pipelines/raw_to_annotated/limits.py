@@ -1,6 +1,9 @@
-"""Which raw clips a limited job works on: the same ones on any worker, spread over corpora, parts of one recording
-together."""
+"""Which raw clips a limited job works on: the same ones on any worker, spread over corpora, parts of one recording together.
 
+Without a limit only recordings in parts are looked at, and memory does not grow with the number of clips.
+"""
+
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,11 +14,8 @@ from uniaudio_schemas.manifest import Manifest
 from uniaudio_schemas.store import Store
 
 from uniaudio_pipelines.raw_to_annotated.job import RawToAnnotated
-from uniaudio_pipelines.raw_to_annotated.splits import assign_splits
 
-_COLUMNS = [
-    "clip_id", "medium", "corpus", "domain", "sample_rate", "num_samples", "split_group", "speaker", "part_of", "text"
-]  # fmt: skip
+_COLUMNS = ["clip_id", "medium", "corpus", "domain", "sample_rate", "num_samples", "part_of", "text"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,48 +30,50 @@ class Candidate:
     """Seconds that its cuts would have; passages for text."""
     recording: str
     """What must be chosen together: `part_of`, or the clip."""
-    split_group: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Selection:
+class Limits:
     """What a worker must know of the other shards' clips."""
 
+    limited: frozenset[str]
+    """Clip ids of the domains that have a limit."""
     chosen: frozenset[str]
-    """Clip ids."""
-    group: dict[str, str]
-    """Clip id -> split group."""
-    splits: dict[str, str]
-    """Split group -> split."""
+    """Those of them that are within it."""
     shortest_part_s: dict[str, float]
-    """Clip id -> duration of the shortest part recorded together with it."""
+    """Clip id -> duration of the shortest part recorded together with it, for parts."""
+
+    def has(self, clip_id: str) -> bool:
+        return clip_id not in self.limited or clip_id in self.chosen
 
     @classmethod
-    def of(cls, store: Store, raw: Manifest, job: RawToAnnotated) -> "Selection":
-        clips = [_candidate(row, job) for row in _facts(store.read(raw, columns=_COLUMNS))]
-        chosen = choose(clips, job.limits_s())
+    def of(cls, store: Store, raw: Manifest, job: RawToAnnotated) -> "Limits":
+        limits_s = {domain: limit for domain, limit in job.limits_s().items() if limit}
+        limited: list[Candidate] = []
+        parts: list[Candidate] = []
+        for table in store.tables(raw, _COLUMNS):
+            for clip in _candidates(table, tuple(limits_s), job):
+                if clip.domain in limits_s:
+                    limited.append(clip)
+                if clip.recording != clip.clip_id:
+                    parts.append(clip)
         shortest: dict[str, float] = {}
-        for clip in clips:
+        for clip in parts:
             shortest[clip.recording] = min(clip.duration_s, shortest.get(clip.recording, clip.duration_s))
-        kept = [clip for clip in clips if clip.clip_id in chosen]
         return cls(
-            chosen=frozenset(chosen),
-            group={clip.clip_id: clip.split_group for clip in kept},
-            splits=assign_splits((clip.corpus, clip.split_group, clip.domain) for clip in kept),
-            shortest_part_s={clip.clip_id: shortest[clip.recording] for clip in kept},
+            limited=frozenset(clip.clip_id for clip in limited),
+            chosen=frozenset(choose(limited, limits_s)),
+            shortest_part_s={clip.clip_id: shortest[clip.recording] for clip in parts},
         )
 
 
-def _facts(table: pa.Table) -> list[dict[str, Any]]:
-    """Rows without their texts, of which only the length is wanted."""
-    lengths = pc.fill_null(pc.utf8_length(table["text"]), 0)
-    rows: list[dict[str, Any]] = table.drop_columns(["text"]).append_column("num_characters", lengths).to_pylist()
-    return rows
-
-
-def _voice(row: dict[str, Any]) -> str | None:
-    """A voice that was trained on must not be held out. Names of speakers are their corpus' own."""
-    return f"{row['corpus']}/{row['speaker']}" if row["speaker"] else None
+def _candidates(table: pa.Table, limited: tuple[str, ...], job: RawToAnnotated) -> Iterator[Candidate]:
+    """The clips of the limited domains, and parts; without their texts, of which only the length is wanted."""
+    wanted = pc.or_(pc.is_in(table["domain"], value_set=pa.array(limited, pa.string())), pc.is_valid(table["part_of"]))
+    chosen = table.filter(wanted)
+    lengths = pc.fill_null(pc.utf8_length(chosen["text"]), 0)
+    for row in chosen.drop_columns(["text"]).append_column("num_characters", lengths).to_pylist():
+        yield _candidate(row, job)
 
 
 def _candidate(row: dict[str, Any], job: RawToAnnotated) -> Candidate:
@@ -83,15 +85,13 @@ def _candidate(row: dict[str, Any], job: RawToAnnotated) -> Candidate:
         used = duration_s
     else:
         used = min(duration_s, job.max_pieces_per_clip * job.max_sound_clip_s)
-    recording = f"{row['corpus']}/{row['part_of']}" if row["part_of"] else row["clip_id"]
     return Candidate(
         clip_id=row["clip_id"],
         corpus=row["corpus"],
         domain=row["domain"],
         duration_s=duration_s,
         used_s=used,
-        recording=recording,
-        split_group=row["split_group"] or _voice(row) or recording,
+        recording=f"{row['corpus']}/{row['part_of']}" if row["part_of"] else row["clip_id"],
     )
 
 

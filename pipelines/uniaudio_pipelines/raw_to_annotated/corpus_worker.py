@@ -1,0 +1,104 @@
+"""One shard of cuts to annotated rows: the same rows, with what follows from the corpus and from the job's policies.
+
+Runs in the driver: it costs milliseconds a shard, and what it knows of the corpus is held once.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from uniaudio_schemas.annotated import Annotated
+from uniaudio_schemas.cuts import Annotation, Cut
+from uniaudio_schemas.fingerprint import hash_json, short
+from uniaudio_schemas.manifest import Manifest, Plan
+from uniaudio_schemas.record import rows
+from uniaudio_schemas.store import Dropped, Store
+
+from uniaudio.text.plausibility import TranscriptPolicy, measure_transcript
+from uniaudio_pipelines.edge import ShardResult
+from uniaudio_pipelines.raw_to_annotated.corpus import view
+from uniaudio_pipelines.raw_to_annotated.drafts import SOURCE
+from uniaudio_pipelines.raw_to_annotated.job import RawToAnnotated, RawToCuts
+
+_NOT_MEASURED = ("annotations", "asked")
+
+
+class CorpusWorker:
+    def __init__(self, store_root: str, job: RawToAnnotated, plan: Plan) -> None:
+        self._store, self._job = Store(store_root), job
+        raw = self._store.version_with("raw", plan.parents["raw"])
+        cuts_plan = RawToCuts(annotate=job).plan(self._store)
+        cuts = self._store.version(cuts_plan.kind, cuts_plan.plan_id)
+        if cuts is None:
+            raise RuntimeError(f"cuts {cuts_plan.plan_id[:8]} are made before annotated.")
+        self._cuts = cuts
+        self._shards = {shard.unit: shard for shard in cuts.shards}
+        self._view = view(self._store, raw, self._copies(raw), self._left_out())
+
+    def process(self, unit: str) -> ShardResult:
+        shard = self._shards[unit]
+        found = list(self._annotated(self._store.table_of_shard(self._cuts, shard)))
+        dropped = rows(self._store.dropped(replace(self._cuts, shards=[shard])), Dropped)
+        return ShardResult(
+            rows=found,
+            dropped=[Dropped(row_id=one.row_id, reason=one.reason, detail=one.detail) for one in dropped],
+            statistics={**shard.statistics, "rejected": float(sum(bool(row.rejections) for row in found))},
+        )
+
+    def _annotated(self, table: pa.Table) -> Iterator[Annotated]:
+        places = self._view.places(table["raw_clip_id"].to_pylist())
+        for row, place in zip(rows(table, Cut), places.tolist(), strict=True):
+            columns: dict[str, Any] = {name: getattr(row, name) for name in Cut.__dataclass_fields__}
+            if self._view.is_given[place]:
+                note = Annotation(value="split", annotator=SOURCE, version="metadata", confidence=1.0)
+                columns["annotations"] = [*row.annotations, note]
+            yield Annotated(
+                **columns,
+                split=self._view.split_of(place),
+                duplicate_cluster=self._cluster(row, place),
+                rejections=rejections(row, self._job.text_policy),
+            )
+
+    def _cluster(self, row: Cut, place: int) -> str:
+        """Cuts of a recording without copies have none either; those of one with copies share its name, since copies may be cut
+        elsewhere. Passages have the name of their words."""
+        if row.text is not None:
+            words = re.sub(r"\W+", " ", row.text.casefold()).strip()
+            return short(hash_json(["text", words]))
+        return self._view.cluster_of(place) or row.clip_id
+
+    def _copies(self, raw: Manifest) -> Iterator[pa.Table]:
+        return iter(())
+
+    def _left_out(self) -> frozenset[str]:
+        """Raw clips of which nothing is used: none of them takes a held-out place from another."""
+        if not any(self._job.limits_s().values()):
+            return frozenset()
+        used: set[str] = set()
+        for table in self._store.tables(self._cuts, ["raw_clip_id"]):
+            used.update(pc.unique(table["raw_clip_id"]).to_pylist())
+        raw = self._store.version_with("raw", self._cuts.parents["raw"])
+        return (
+            frozenset(clip for table in self._store.tables(raw, ["clip_id"]) for clip in table["clip_id"].to_pylist())
+            - used
+        )
+
+
+def rejections(row: Cut, policy: TranscriptPolicy) -> list[str]:
+    """Why the row's transcript is not to be trained on."""
+    if not row.transcript:
+        return []
+    confidence = next((note.confidence for note in row.annotations if note.value == "transcript"), None)
+    measures = measure_transcript(
+        row.transcript,
+        duration_s=row.num_samples / row.sample_rate,
+        num_empty_words=row.num_empty_words,
+        no_speech_probability=row.no_speech_probability,
+        language_probability=row.language_probability,
+        confidence=confidence,
+        second_wer=row.second_wer,
+    )
+    return policy.rejections(measures)

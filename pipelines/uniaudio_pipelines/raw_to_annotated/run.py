@@ -1,0 +1,24 @@
+"""Both steps of the edge: `cuts`, by workers that hear each clip alone; then `annotated`, in the driver, from what follows from all."""
+
+from uniaudio_schemas.manifest import Manifest
+from uniaudio_schemas.store import Store
+
+from uniaudio_pipelines.edge import MakeWorker, run_edge
+from uniaudio_pipelines.raw_to_annotated.corpus_worker import CorpusWorker
+from uniaudio_pipelines.raw_to_annotated.cuts_worker import CutsWorker
+from uniaudio_pipelines.raw_to_annotated.job import RawToAnnotated, RawToCuts
+
+
+def run(
+    store: Store,
+    job: RawToAnnotated,
+    owner: str = "driver",
+    *,
+    num_workers: int | None = None,
+    make_worker: MakeWorker = CutsWorker,
+) -> Manifest:
+    """Bring `annotated` up to date; `num_workers` 0 works in this process."""
+    plan = job.plan(store)
+    if store.version(plan.kind, plan.plan_id) is None:
+        run_edge(store, RawToCuts(annotate=job, ref=job.ref), make_worker, num_workers=num_workers, owner=owner)
+    return run_edge(store, job, CorpusWorker, num_workers=0, owner=owner)
