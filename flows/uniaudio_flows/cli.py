@@ -5,6 +5,8 @@ import sys
 from functools import partial
 from typing import Any
 
+from uniaudio_flows import evalset_cli
+
 KINDS_IN_ORDER = ("raw", "annotated", "codec", "instructions", "tokens", "sequences", "checkpoint", "scores")
 
 
@@ -36,6 +38,7 @@ def add_commands(commands: Any) -> None:
     for name in ("first", "second"):
         diff.add_argument(name, help="a ref, or the start of a plan id or content id")
     diff.add_argument("--json", action="store_true")
+    evalset_cli.add_command(commands)
     forget = _add(
         commands, "forget", _forget, "list what comes from a source and the models that saw it; --really removes it"
     )

@@ -1,13 +1,13 @@
 """What a corpus shares with the evaluation sets that are registered: files, samples, sound, long text.
 
 Reads    evalset, raw (files and sound), rows of annotated (text)
-Gives    {"clip_id": "5f1c…", "name": "asr-test", "item": "77aa…", "how": "sound", "score": 0.93, "detail": "2.3 s"}
+Gives    {"clip_id": "5f1c…", "name": "asr-test", "item": "77aa…", "how": "sound", "score": 0.93, "detail": "97 landmarks agree"}
 
-    found = Contamination.find(store, raw, registered(store))
-    table = table.append_column("leaks", found.column(table))
+    found = Contamination.find(store, raw, named(store, plan.parameters["evalsets"]))
+    names = found.column(table)                                # list<string>: of each row of a table of annotated
 
-Sound is compared once, raw clips with items; text row by row, since what is trained on is the text of a cut. Memory: landmarks and
-hashes of the items, and a record batch of rows. Light to import: planning a training run loads neither torch nor polars with it.
+Sound is compared once, raw clips with items, and what is shared is of those cuts of a recording that hold it; text is compared cut by
+cut, as it is trained on. Memory: what `copies` may use, hashes of the items, and a record batch of rows.
 """
 
 from collections import defaultdict
@@ -21,6 +21,8 @@ from uniaudio_schemas.manifest import Manifest
 from uniaudio_schemas.store import Store
 
 from uniaudio.text.overlap import TextIndex, shared_text
+from uniaudio_pipelines.copies import find_copies
+from uniaudio_pipelines.jobs import cache_folder
 
 LEAKS = pa.schema(
     [
@@ -30,13 +32,17 @@ LEAKS = pa.schema(
         pa.field("how", pa.string(), nullable=False),
         pa.field("score", pa.float64(), nullable=False),
         pa.field("detail", pa.string(), nullable=False),
+        pa.field("start_s", pa.float64()),
+        pa.field("end_s", pa.float64()),
     ]
 )
-"""`name` of the evaluation set, `item` its clip id; `how`: `file`, `samples`, `sound` or `text`; `score`: 0 to 1."""
+"""`name` of the evaluation set, `item` its clip id; `how`: `file`, `samples`, `sound` or `text`; `score`: 0 to 1, the share of the
+shorter recording, or of the item's long runs of words; `start_s`, `end_s`: which part of the raw clip it is, null where it may be all of it."""
+_CUT_COLUMNS = ["clip_id", "raw_clip_id", "first_sample", "num_samples", "sample_rate"]
 TEXT_COLUMNS = ("text", "given_text", "transcript", "lyrics", "caption", "captions")
 """Of annotated, what an example may be made of. What a recognizer heard is a text like any other."""
-_ITEM_COLUMNS = ["clip_id", "name", "sha256", "audio_sha256", "landmarks", "sample_rate"]
-Leak = tuple[str, str, str, str, float, str]
+_ITEM_COLUMNS = ["clip_id", "name", "sha256", "audio_sha256", "landmarks", "num_samples", "sample_rate"]
+Leak = tuple[str, str, str, str, float, str, float | None, float | None]
 """A row of `LEAKS`."""
 
 
@@ -48,6 +54,11 @@ def registered(store: Store) -> dict[str, Manifest]:
 def content_ids(evalsets: dict[str, Manifest]) -> dict[str, str]:
     """What a version of annotated says in its parameter `evalsets`: what its rows were compared with."""
     return {name: manifest.content_id for name, manifest in sorted(evalsets.items())}
+
+
+def named(store: Store, content_ids: dict[str, str]) -> dict[str, Manifest]:
+    """The inverse of `content_ids`: the versions that a plan was made for, whatever was registered since."""
+    return {name: store.version_with("evalset", content_id) for name, content_id in content_ids.items()}
 
 
 def text_index(store: Store, evalsets: dict[str, Manifest]) -> TextIndex:
@@ -76,22 +87,33 @@ class Contamination:
 
     def leaks(self, table: pa.Table) -> pa.Table:
         """`LEAKS` by the clip ids of `table`, a table of annotated or cuts; of each row, set and item the first that was found."""
-        of_raw: dict[str, list[dict[str, Any]]] = defaultdict(list)
-        for row in self.raw.filter(pc.is_in(self.raw["clip_id"], value_set=_values(table["raw_clip_id"]))).to_pylist():
-            of_raw[row["clip_id"]].append(row)
-        clips = table["clip_id"]
-        chosen = pc.is_in(table["raw_clip_id"], value_set=pa.array(sorted(of_raw), pa.string()))
-        shared = table.select(["clip_id", "raw_clip_id"]).filter(chosen).to_pylist()
+        of_raw: dict[str, list[Leak]] = defaultdict(list)
+        for leak in _rows(self.raw.filter(pc.is_in(self.raw["clip_id"], pc.unique(table["raw_clip_id"])))):
+            of_raw[leak[0]].append(leak)
+        chosen = table.filter(pc.is_in(table["raw_clip_id"], pa.array(sorted(of_raw), pa.string())))
         found = [
-            tuple({**leak, **row}[name] for name in LEAKS.names)
-            for row in shared
-            for leak in of_raw[row["raw_clip_id"]]
+            (cut["clip_id"], *leak[1:])
+            for cut in chosen.select(_CUT_COLUMNS).to_pylist()
+            for leak in of_raw[cut["raw_clip_id"]]
+            if _is_in(cut, *leak[-2:])
         ]
+        clips = table["clip_id"]
         for name in (name for name in TEXT_COLUMNS if name in table.column_names):
             rows, texts = _texts(table[name])
             for match in shared_text(self.texts, texts).to_pylist():
                 clip = clips[rows[match["row"]] if rows else match["row"]].as_py()
-                found.append((clip, match["name"], match["item"], "text", match["score"], f"{name}: {match['detail']}"))
+                found.append(
+                    (
+                        clip,
+                        match["name"],
+                        match["item"],
+                        "text",
+                        match["score"],
+                        f"{name}: {match['detail']}",
+                        None,
+                        None,
+                    )
+                )
         return leaks_table(found)
 
     def column(self, table: pa.Table) -> pa.Array:
@@ -135,9 +157,18 @@ def _same_bytes(store: Store, raw: Manifest, items: pa.Table) -> Iterator[Leak]:
         for row in table.filter(is_known).to_pylist():
             for item in of_file.get(row["sha256"], ()):
                 if _overlaps(row, item):
-                    yield row["clip_id"], item["name"], item["clip_id"], "file", 1.0, "the same file"
+                    yield row["clip_id"], item["name"], item["clip_id"], "file", 1.0, "the same file", None, None
             for item in of_samples.get(row["audio_sha256"], ()):
-                yield row["clip_id"], item["name"], item["clip_id"], "samples", 1.0, "the same samples in another file"
+                yield (
+                    row["clip_id"],
+                    item["name"],
+                    item["clip_id"],
+                    "samples",
+                    1.0,
+                    "the same samples in another file",
+                    None,
+                    None,
+                )
 
 
 def _overlaps(row: dict[str, Any], item: dict[str, Any]) -> bool:
@@ -147,11 +178,47 @@ def _overlaps(row: dict[str, Any], item: dict[str, Any]) -> bool:
 
 
 def _same_sound(store: Store, raw: Manifest, items: pa.Table) -> Iterator[Leak]:
-    yield from ()
+    columns = ["clip_id", "landmarks", "num_samples", "sample_rate"]
+    heard = _with_landmarks(items)
+    names: dict[str, list[str]] = defaultdict(list)
+    for item, name in zip(heard["clip_id"].to_pylist(), heard["name"].to_pylist(), strict=True):
+        names[item].append(name)
+    if not names:
+        return
+    # One file may be an item of several sets.
+    firsts = pc.index_in(pa.array(list(names), pa.string()), heard["clip_id"].combine_chunks())
+    heard = heard.take(firsts)
+    durations = dict(zip(names, heard["duration_s"].to_pylist(), strict=True))
+    folder = cache_folder(store)
+    folder.mkdir(parents=True, exist_ok=True)
+    pairs = find_copies([heard], (_with_landmarks(table) for table in store.tables(raw, columns)), folder=folder)
+    for pair in pairs.to_pylist():
+        item, clip = pair["id_a"], pair["id_b"]
+        # In the clip's own time: where the item begins, and where it ends.
+        start_s = -pair["offset_s"] / pair["speed"]
+        end_s = start_s + durations[item] / pair["speed"]
+        score, detail = round(pair["overlap"], 3), f"{pair['votes']} landmarks agree"
+        for name in names[item]:
+            yield clip, name, item, "sound", score, detail, start_s, end_s
 
 
-def _values(column: pa.ChunkedArray) -> pa.Array:
-    return pc.unique(column).drop_null()
+def _with_landmarks(table: pa.Table) -> pa.Table:
+    """The clips of a table that can be found by sound, with their `duration_s`."""
+    table = table.filter(pc.greater(pc.list_value_length(table["landmarks"]), 0))
+    duration_s = pc.divide(pc.cast(table["num_samples"], pa.float64()), table["sample_rate"])
+    return table.append_column("duration_s", duration_s)
+
+
+def _is_in(cut: dict[str, Any], start_s: float | None, end_s: float | None) -> bool:
+    """Whether a cut holds something of a part of its recording."""
+    if start_s is None or end_s is None or not cut["sample_rate"]:
+        return True
+    first, last = cut["first_sample"], cut["first_sample"] + cut["num_samples"]
+    return bool(first < end_s * cut["sample_rate"] and last > start_s * cut["sample_rate"])
+
+
+def _rows(table: pa.Table) -> Iterator[Leak]:
+    yield from zip(*(column.to_pylist() for column in table.columns), strict=True)
 
 
 def _texts(column: pa.ChunkedArray) -> tuple[list[int], Iterator[str | None]]:

@@ -116,6 +116,11 @@ class Store:
                 raise StoreError(f"{kind} {manifest.plan_id[:8]} is not published here, so `{ref}` cannot point to it.")
             self.write_ref(manifest, ref)
 
+    def unpoint(self, kind: str, ref: str) -> None:
+        """Take a ref away; what it pointed to stays until `collect` finds that nothing needs it."""
+        with self.files.lock(STORE_LOCK, exclusive=False):
+            self.files.delete(layout.ref_path(kind, ref))
+
     def write_ref(self, manifest: Manifest, ref: str) -> None:
         """For a writer that holds the locks already; others call `point`."""
         text = canonical_json({"content_id": manifest.content_id, "plan_id": manifest.plan_id}) + "\n"

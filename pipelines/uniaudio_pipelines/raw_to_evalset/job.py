@@ -45,7 +45,7 @@ class RawToEvalset:
             parents={"raw": raw.content_id},
             parameters={"name": self.name},
             code_version=f"{self.EDGE}-{CODE_VERSION}",
-            units=sorted(shard.unit for shard in raw.shards),
+            units=sorted({shard.unit for shard in raw.shards}),
         )
 
     def resources(self) -> dict[str, float]:
