@@ -23,7 +23,7 @@ from uniaudio_schemas.errors import DataError
 
 MAX_AUDIO = 2 << 30
 """Bytes of one audio file."""
-MAX_LABEL = 64 << 20
+MAX_LABEL = 16 << 20
 """Bytes of one file of labels."""
 _MAX_HEADER = 4 << 20
 """Bytes that one header may take: `tarfile` reads a long name or a PAX header at once, whatever size it claims."""
@@ -73,8 +73,8 @@ def members(file: Path, max_data: Callable[[str], int] = lambda name: 0) -> Iter
                     yield found
             if _holds_more(stream):
                 yield Flaw(reason="broken_tar", detail=f"after {number} members: what follows is no member")
-    except _CutShortError as error:
-        yield Flaw(reason="cut_short", detail=f"{error}; what follows is lost")
+    except (_CutShortError, EOFError) as error:
+        yield Flaw(reason="cut_short", detail=f"after {number} members: {error}")
     except _ERRORS as error:
         yield Flaw(reason="broken_tar", detail=f"after {number} members: {error or type(error).__name__}")
 
