@@ -1,0 +1,167 @@
+"""Whether a recognizer's transcript can be what was said: measures of it, and a policy that rejects it by name.
+
+Text      "Please and to the conference pin number." three times, in 2.39 s, 11 of its 21 words of no length
+Measures  repetition .67 (14 words), 51 characters a second, 8.8 words a second, 11 empty words, compression 2.35
+Rejected  repetition, too_fast, empty_words
+
+All are functions of the text, its words and the recognizer's own numbers; none listens to the recording. What nobody
+measured is None and rejects nothing.
+"""
+
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from uniaudio_schemas.annotated import Word
+
+from uniaudio.text.normalization import is_spaceless, spoken_characters, spoken_words
+
+_LEAST_REPETITION = 0.25
+"""Share of the text below which a loop is a refrain."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TranscriptMeasures:
+    """What can be counted about a transcript; None where it was not."""
+
+    num_words: int
+    """In scripts without spaces each character is a word."""
+    is_spaceless: bool
+    """Whether most of its letters are of a script without spaces, whose characters each say more and take longer."""
+    repetition: float
+    """Share of the text that only says again what came just before: 0 without a loop, 2/3 where all is said three times."""
+    num_repeated_words: int
+    """Words in it: two of "no, no, no", which is speech, where 20 are a recognizer's loop."""
+    characters_per_s: float | None = None
+    words_per_s: float | None = None
+    compression_ratio: float | None = None
+    """Bytes of the text over bytes after zlib, as Whisper counts it."""
+    num_empty_words: int | None = None
+    """Words of no length or behind the recording's end: the recognizer found no place for them."""
+    no_speech_probability: float | None = None
+    language_probability: float | None = None
+    confidence: float | None = None
+    """Mean probability of the words."""
+    second_wer: float | None = None
+    """Disagreement with a second recognizer, 0 to 1 (`uniaudio.metrics.wer.disagreement`)."""
+
+
+def measure_transcript(
+    text: str,
+    *,
+    duration_s: float | None = None,
+    num_empty_words: int | None = None,
+    no_speech_probability: float | None = None,
+    language_probability: float | None = None,
+    confidence: float | None = None,
+    second_wer: float | None = None,
+) -> TranscriptMeasures:
+    """Measure `text`; what a recognizer said of it, or a row holds already, is passed on."""
+    words, characters = spoken_words(text), spoken_characters(text)
+    repeated = longest_loop(words)
+    timed = duration_s is not None and duration_s > 0
+    return TranscriptMeasures(
+        num_words=len(words),
+        is_spaceless=2 * sum(map(is_spaceless, characters)) > len(characters),
+        repetition=repeated / len(words) if words else 0.0,
+        num_repeated_words=repeated,
+        characters_per_s=len(characters) / duration_s if timed and duration_s else None,
+        words_per_s=len(words) / duration_s if timed and duration_s else None,
+        compression_ratio=compression_ratio(text),
+        num_empty_words=num_empty_words,
+        no_speech_probability=no_speech_probability,
+        language_probability=language_probability,
+        confidence=confidence,
+        second_wer=second_wer,
+    )
+
+
+def longest_loop(words: list[str]) -> int:
+    """How many of `words`, at most, repeat in one run what stands a fixed number of words before them.
+
+    A run counts from a whole second copy on; the last copy may be cut short: 14 of a sentence of 7 words said three
+    times, 2 of "no no no", 0 of "the cat and the dog".
+    """
+    ids = {word: number for number, word in enumerate(dict.fromkeys(words))}
+    numbers = np.array([ids[word] for word in words], np.int64)
+    longest = 0
+    for lag in range(1, len(words) // 2 + 1):
+        same = np.concatenate([[False], numbers[lag:] == numbers[:-lag], [False]])
+        edges = np.flatnonzero(np.diff(same.astype(np.int8)))
+        run = int((edges[1::2] - edges[::2]).max(initial=0))
+        if run >= lag:
+            longest = max(longest, run)
+    return longest
+
+
+def compression_ratio(text: str) -> float | None:
+    """Bytes of the text over bytes after zlib; from about 2.4 on a text says the same again. None without text."""
+    data = text.encode("utf-8", "replace")
+    return len(data) / len(zlib.compress(data)) if data else None
+
+
+def count_empty_words(words: Iterable[Word], num_samples: int) -> int:
+    """Words of no length, or that begin at the recording's end or behind it; before anyone clamps their times."""
+    return sum(word.num_samples <= 0 or word.first_sample >= num_samples for word in words)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TranscriptPolicy:
+    """From where on a transcript is rejected; None never rejects."""
+
+    max_repeated_words: int | None = 5
+    """Above it `repetition`, where a quarter of the text repeats. "I don't know. I don't know." repeats three."""
+    max_repeated_characters: int | None = 11
+    """The same for scripts without spaces."""
+    max_words_per_s: float | None = 7.0
+    """Above it `too_fast`; the fastest speakers reach six."""
+    max_characters_per_s: float | None = 30.0
+    """Above it `too_fast`, in scripts with spaces."""
+    max_spaceless_characters_per_s: float | None = 14.0
+    """Above it `too_fast`, in scripts without; Thai needs most characters."""
+    min_words_per_s: float | None = 0.3
+    """Below it `too_slow`: most of the recording is not in the text."""
+    max_empty_words: float | None = 0.2
+    """Share of the words above which `empty_words`. One at the end is often only badly timed."""
+    max_compression_ratio: float | None = 2.4
+    """Above it `compressible`; Whisper's own threshold."""
+    max_no_speech_probability: float | None = 0.6
+    """Above it `no_speech`; Whisper's own threshold."""
+    min_language_probability: float | None = 0.5
+    """Below it `language_unsure`."""
+    min_confidence: float | None = 0.5
+    """Below it `low_confidence`."""
+    max_second_wer: float | None = 0.5
+    """Above it `recognizers_disagree`."""
+
+    def rejections(self, measures: TranscriptMeasures) -> list[str]:
+        """Why the transcript is not to be used, by name; empty where it is plausible."""
+        return [reason for reason, rejected in self._checks(measures).items() if rejected]
+
+    def _checks(self, measures: TranscriptMeasures) -> dict[str, bool]:
+        """Reason -> whether it holds."""
+        spaceless = measures.is_spaceless
+        repeated = self.max_repeated_characters if spaceless else self.max_repeated_words
+        fastest = self.max_spaceless_characters_per_s if spaceless else self.max_characters_per_s
+        words_per_s = None if spaceless else measures.words_per_s
+        empty = None if measures.num_empty_words is None else measures.num_empty_words / max(1, measures.num_words)
+        return {
+            "repetition": measures.repetition >= _LEAST_REPETITION and _above(measures.num_repeated_words, repeated),
+            "too_fast": _above(measures.characters_per_s, fastest) or _above(words_per_s, self.max_words_per_s),
+            "too_slow": _below(measures.words_per_s, self.min_words_per_s),
+            "empty_words": _above(empty, self.max_empty_words),
+            "no_speech": _above(measures.no_speech_probability, self.max_no_speech_probability),
+            "language_unsure": _below(measures.language_probability, self.min_language_probability),
+            "compressible": _above(measures.compression_ratio, self.max_compression_ratio),
+            "recognizers_disagree": _above(measures.second_wer, self.max_second_wer),
+            "low_confidence": _below(measures.confidence, self.min_confidence),
+        }
+
+
+def _above(value: float | None, limit: float | None) -> bool:
+    return value is not None and limit is not None and value > limit
+
+
+def _below(value: float | None, limit: float | None) -> bool:
+    return value is not None and limit is not None and value < limit
