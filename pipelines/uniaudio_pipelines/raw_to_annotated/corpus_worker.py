@@ -18,12 +18,13 @@ from uniaudio_schemas.record import rows
 from uniaudio_schemas.store import Dropped, Store
 
 from uniaudio.text.plausibility import TranscriptPolicy, measure_transcript
+from uniaudio_pipelines.contamination import Contamination, named
+from uniaudio_pipelines.copies import find_copies
 from uniaudio_pipelines.edge import ShardResult
+from uniaudio_pipelines.jobs import cache_folder
 from uniaudio_pipelines.raw_to_annotated.corpus import view
 from uniaudio_pipelines.raw_to_annotated.drafts import SOURCE
 from uniaudio_pipelines.raw_to_annotated.job import RawToAnnotated, RawToCuts
-
-_NOT_MEASURED = ("annotations", "asked")
 
 
 class CorpusWorker:
@@ -37,20 +38,29 @@ class CorpusWorker:
         self._cuts = cuts
         self._shards = {shard.unit: shard for shard in cuts.shards}
         self._view = view(self._store, raw, self._copies(raw), self._left_out())
+        self._contamination = None
+        if evalsets := plan.parameters.get("evalsets"):
+            self._contamination = Contamination.find(self._store, raw, named(self._store, evalsets))
 
     def process(self, unit: str) -> ShardResult:
         shard = self._shards[unit]
-        found = list(self._annotated(self._store.table_of_shard(self._cuts, shard)))
+        table = self._store.table_of_shard(self._cuts, shard)
+        leaks = self._contamination.column(table).to_pylist() if self._contamination else [[]] * len(table)
+        found = list(self._annotated(table, leaks))
         dropped = rows(self._store.dropped(replace(self._cuts, shards=[shard])), Dropped)
         return ShardResult(
             rows=found,
             dropped=[Dropped(row_id=one.row_id, reason=one.reason, detail=one.detail) for one in dropped],
-            statistics={**shard.statistics, "rejected": float(sum(bool(row.rejections) for row in found))},
+            statistics={
+                **shard.statistics,
+                "rejected": float(sum(bool(row.rejections) for row in found)),
+                "leaking": float(sum(bool(row.leaks) for row in found)),
+            },
         )
 
-    def _annotated(self, table: pa.Table) -> Iterator[Annotated]:
-        places = self._view.places(table["raw_clip_id"].to_pylist())
-        for row, place in zip(rows(table, Cut), places.tolist(), strict=True):
+    def _annotated(self, table: pa.Table, leaks: list[list[str]]) -> Iterator[Annotated]:
+        places = self._view.places(table["raw_clip_id"].to_pylist()).tolist()
+        for row, place, sets in zip(rows(table, Cut), places, leaks, strict=True):
             columns: dict[str, Any] = {name: getattr(row, name) for name in Cut.__dataclass_fields__}
             if self._view.is_given[place]:
                 note = Annotation(value="split", annotator=SOURCE, version="metadata", confidence=1.0)
@@ -60,6 +70,7 @@ class CorpusWorker:
                 split=self._view.split_of(place),
                 duplicate_cluster=self._cluster(row, place),
                 rejections=rejections(row, self._job.text_policy),
+                leaks=sets,
             )
 
     def _cluster(self, row: Cut, place: int) -> str:
@@ -71,7 +82,12 @@ class CorpusWorker:
         return self._view.cluster_of(place) or row.clip_id
 
     def _copies(self, raw: Manifest) -> Iterator[pa.Table]:
-        return iter(())
+        """Pairs of raw clips that hold the same sound."""
+        folder = cache_folder(self._store)
+        folder.mkdir(parents=True, exist_ok=True)
+        columns = ["clip_id", "num_samples", "sample_rate", "landmarks"]
+        heard = (_with_durations(table) for table in self._store.tables(raw, columns))
+        yield find_copies(heard, folder=folder, search=self._job.copies)
 
     def _left_out(self) -> frozenset[str]:
         """Raw clips of which nothing is used: none of them takes a held-out place from another."""
@@ -85,6 +101,12 @@ class CorpusWorker:
             frozenset(clip for table in self._store.tables(raw, ["clip_id"]) for clip in table["clip_id"].to_pylist())
             - used
         )
+
+
+def _with_durations(table: pa.Table) -> pa.Table:
+    heard = table.filter(pc.greater(pc.list_value_length(table["landmarks"]), 0))
+    seconds = pc.divide(pc.cast(heard["num_samples"], pa.float64()), pc.cast(heard["sample_rate"], pa.float64()))
+    return heard.select(["clip_id", "landmarks"]).append_column("duration_s", seconds)
 
 
 def rejections(row: Cut, policy: TranscriptPolicy) -> list[str]:

@@ -202,13 +202,19 @@ class CutsWorker:
         for annotator in self._annotators:
             chosen = [place for place, (_, draft) in enumerate(waiting) if draft.needs(annotator)]
             for place in chosen:
-                clips[place].known = _known_to(annotator, waiting[place][1])
+                clips[place].known = self._known_to(annotator, waiting[place][1])
             started = time.process_time()
             answers = ask(annotator, [clips[place] for place in chosen])
             if chosen:
                 self._work[f"{annotator.name}_cpu_s"] += time.process_time() - started
             for place, values in zip(chosen, answers, strict=True):
                 waiting[place][1].fill(annotator, values)
+
+    def _known_to(self, annotator: Annotator, draft: Draft) -> dict[str, Any]:
+        """What an annotator sees: what the source and those before it say, as in a run that asks all of them."""
+        later = {one.name for one in self._annotators[self._annotators.index(annotator) :]}
+        unseen = {note.value for note in draft.notes if note.annotator in later}
+        return {name: value for name, value in draft.known.items() if name not in unseen}
 
     def _clip(self, recording: _Recording, draft: Draft, files: ExitStack) -> Clip:
         from uniaudio.audio.render import open_raw
@@ -230,12 +236,6 @@ class CutsWorker:
             analysis=np.asarray(resample(reader.mono(samples), raw.sample_rate, RATE), np.float32),
             speech_probabilities=recording.hearing.part(cut),
         )
-
-
-def _known_to(annotator: Annotator, draft: Draft) -> dict[str, Any]:
-    """What an annotator sees: all that is known but what it said itself before."""
-    own = {note.value for note in draft.notes if note.annotator == annotator.name}
-    return {name: value for name, value in draft.known.items() if name not in own}
 
 
 def _one_thread() -> None:

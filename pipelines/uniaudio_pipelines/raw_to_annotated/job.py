@@ -12,6 +12,7 @@ from uniaudio_schemas.manifest import Manifest, Plan, ShardInfo
 from uniaudio_schemas.store import Store
 
 from uniaudio.text.plausibility import TranscriptPolicy
+from uniaudio_pipelines.copies import CopySearch
 from uniaudio_pipelines.jobs import check_device, parent
 from uniaudio_pipelines.raw_to_annotated.annotators import table
 
@@ -21,9 +22,9 @@ CODE_VERSION = "4"
 """Goes up when the same cuts would give other rows of `annotated`."""
 NOT_OF_THE_VERSION = ("models", "ref", "raw_ref", "num_gpus")
 """Fields that change nothing of what the version holds."""
-OF_THE_CORPUS = ("text_policy", "copies_at")
+OF_THE_CORPUS = ("text_policy", "copies")
 """Fields that the cuts do not depend on."""
-_POSITIVE = ("max_speech_clip_s", "max_whole_speech_s", "max_sound_clip_s", "max_passage_characters", "copies_at")
+_POSITIVE = ("max_speech_clip_s", "max_whole_speech_s", "max_sound_clip_s", "max_passage_characters")
 _NOT_NEGATIVE = (
     "max_speech_s", "max_sound_s", "max_music_s", "max_unknown_s", "max_text_passages", "max_pieces_per_clip",
     "max_passages_per_document", "min_clip_s", "max_pause_s",
@@ -66,8 +67,8 @@ class RawToAnnotated:
     max_text_passages: int = 0
     text_policy: TranscriptPolicy = field(default_factory=TranscriptPolicy)
     """From where on a recognizer's text is rejected; such rows say why, and it is not trained on."""
-    copies_at: float = 0.5
-    """Share of a clip's landmarks that must recur in another for the two to be copies, see `copies`."""
+    copies: CopySearch = field(default_factory=CopySearch)
+    """What counts as a copy of another clip."""
     device: str = "cpu"
     """`cpu` or `cuda`: of the annotators."""
     num_gpus: float = 0.0
