@@ -177,6 +177,28 @@ def _inserted_length(lengths: list[int], *, first_sample: int) -> int:
     return sum(lengths)
 
 
+def _splice(
+    parents: list[np.ndarray],
+    rng: np.random.Generator,
+    *,
+    first_sample: int,
+    num_samples: int,
+    from_sample: int,
+    from_num_samples: int,
+) -> np.ndarray:
+    """The first parent, with a stretch of the second one where `num_samples` from `first_sample` on stood; 0 samples only insert."""
+    put_in = parents[1][from_sample : from_sample + from_num_samples]
+    return np.concatenate([parents[0][:first_sample], put_in, parents[0][first_sample + num_samples :]])
+
+
+def _spliced_length(
+    lengths: list[int], *, first_sample: int, num_samples: int, from_sample: int, from_num_samples: int
+) -> int:
+    _inside(lengths[0], first_sample, num_samples)
+    _inside(lengths[1], from_sample, from_num_samples)
+    return lengths[0] - num_samples + from_num_samples
+
+
 def _inside(length: int, first_sample: int, num_samples: int) -> None:
     if not (first_sample >= 0 and num_samples >= 0 and first_sample + num_samples <= length):
         raise UsageError(
@@ -224,6 +246,7 @@ OPERATIONS: dict[str, Operation] = {
     "crop": Operation(render=_crop, length=_cropped_length, num_parents=(1, 1)),
     "cut_out": Operation(render=_cut_out, length=_remaining_length, num_parents=(1, 1)),
     "insert": Operation(render=_insert, length=_inserted_length, num_parents=(2, 2)),
+    "splice": Operation(render=_splice, length=_spliced_length, num_parents=(2, 2)),
     "band_limit": Operation(render=_band_limit, length=_same_length, num_parents=(1, 1)),
     "shift_voice": Operation(render=_shift_voice, length=_same_length, num_parents=(1, 1)),
     "reverberate": Operation(render=_reverberate, length=_same_length, num_parents=(1, 1)),

@@ -1,7 +1,7 @@
 """Tasks that are shown by one to three examples in the prompt; none of them has a format of its own in the authors' code.
 
 They are of the group of the auditory sentences: these teach a model to use its context, and a model that was trained on any of them may be
-asked, as the paper does. `annotated_to_instructions` builds examples of the first two; nothing in `annotated` names a class.
+asked, as the paper does.
 """
 
 from uniaudio.tasks.sentences import GROUP
@@ -22,6 +22,7 @@ FEW_SHOT_TASKS = (
         group=GROUP,
         num_repeats=_SHOTS,
         metrics=("speaker_similarity", "wer"),
+        needs=("voice",),
     ),
     Task(
         name="speech_enhancement",
@@ -29,7 +30,22 @@ FEW_SHOT_TASKS = (
         group=GROUP,
         num_repeats=_SHOTS,
         metrics=("pesq", "stoi", "wer"),
+        needs=("audio",),
     ),
-    Task(name="emotion_recognition", order=_CLASSIFY, group=GROUP, num_repeats=_SHOTS, metrics=("accuracy",)),
-    Task(name="sound_classification", order=_CLASSIFY, group=GROUP, num_repeats=_SHOTS, metrics=("accuracy",)),
+    Task(
+        name="emotion_recognition",
+        order=_CLASSIFY,
+        group=GROUP,
+        num_repeats=_SHOTS,
+        metrics=("accuracy",),
+        needs=("emotion",),
+    ),
+    Task(
+        name="sound_classification",
+        order=_CLASSIFY,
+        group=GROUP,
+        num_repeats=_SHOTS,
+        metrics=("accuracy",),
+        needs=("sound_class",),
+    ),
 )

@@ -27,6 +27,7 @@ CONSECUTIVE = Task(
     has_prompt=False,
     group=GROUP,
     num_repeats=NUM_SEGMENTS,
+    needs=("audio",),
     metrics=_METRICS,
 )
 TRANSCRIBED = Task(
@@ -35,6 +36,7 @@ TRANSCRIBED = Task(
     has_prompt=False,
     group=GROUP,
     num_repeats=_PAIRS,
+    needs=("words",),
     metrics=_METRICS,
 )
 CAPTIONED = Task(
@@ -43,6 +45,7 @@ CAPTIONED = Task(
     has_prompt=False,
     group=GROUP,
     num_repeats=_PAIRS,
+    needs=("tags",),
     metrics=_METRICS,
 )
 MIXTURE = Task(
@@ -51,6 +54,7 @@ MIXTURE = Task(
     has_prompt=False,
     group=GROUP,
     num_repeats=_SOURCES,
+    needs=("voice",),
     metrics=_METRICS,
 )
 SAME_WORDS = Task(
@@ -59,6 +63,7 @@ SAME_WORDS = Task(
     has_prompt=False,
     group=GROUP,
     num_repeats=_SOURCES,
+    needs=("words", "voice"),
     metrics=_METRICS,
 )
 SENTENCE_TASKS = (CONSECUTIVE, TRANSCRIBED, CAPTIONED, MIXTURE, SAME_WORDS)

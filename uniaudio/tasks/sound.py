@@ -1,6 +1,9 @@
 """Tasks on sound of any kind: captions, sounds from captions, questions."""
 
+from uniaudio.tasks.filling import OneClip, described
 from uniaudio.tasks.task import Task, audio, text
+
+_DESCRIBED = OneClip(domains=("sound",), texts={"caption": described})
 
 SOUND_TASKS = (
     Task(
@@ -8,6 +11,8 @@ SOUND_TASKS = (
         authors_name="audio_caption",
         order=(*audio("audio"), text("caption", "caption", loss=True)),
         metrics=("unigram_f1", "rouge_l"),
+        needs=("sound_caption",),
+        of_clip=_DESCRIBED,
     ),
     Task(
         name="text_to_sound",
@@ -15,12 +20,15 @@ SOUND_TASKS = (
         order=(text("caption", "caption"), *audio("audio", loss=True)),
         metrics=("frechet",),
         drops_condition=True,
+        needs=("sound_caption",),
+        of_clip=_DESCRIBED,
     ),
     Task(
         name="audio_understanding",
         authors_name="audio_understanding",
         order=(text("question"), *audio("audio"), text("answer", loss=True)),
         metrics=("unigram_f1",),
+        needs=("audio",),
     ),
     # The authors name this one and give it no format; the order is ours.
     Task(
@@ -32,5 +40,6 @@ SOUND_TASKS = (
             text("answer", "answer", loss=True),
         ),
         metrics=("unigram_f1",),
+        needs=("evidence",),
     ),
 )

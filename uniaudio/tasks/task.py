@@ -15,6 +15,8 @@ from uniaudio_schemas.errors import UsageError
 from uniaudio_schemas.fingerprint import hash_json, short
 from uniaudio_schemas.instructions import Instruction, InstructionSegment, Recipe
 
+from uniaudio.tasks.annotations import NEEDS
+from uniaudio.tasks.filling import OneClip
 from uniaudio.tasks.prompts import choose_prompt, prompts_of
 
 Kind = Literal["text", "reasoning", "reconstruction", "audio_prompt"]
@@ -65,11 +67,19 @@ class Task:
     """What an answer is judged by."""
     drops_condition: bool = False
     """Trained with a share of dropped conditions, for guidance at inference."""
+    needs: tuple[str, ...] = ()
+    """What a clip must have to give an example, of `annotations.NEEDS`."""
+    of_clip: OneClip | None = None
+    """How a clip fills it by itself; None where an example takes other clips, or is made from the clip."""
 
     def __post_init__(self) -> None:
         least, most = self.num_repeats
         if not 1 <= least <= most:
             raise UsageError(f"`num_repeats` of task {self.name} must ascend from 1, but is {self.num_repeats}.")
+        if unknown := sorted(set(self.needs) - set(NEEDS)):
+            raise UsageError(
+                f"`needs` of task {self.name} must be of {', '.join(NEEDS)}, but hold {', '.join(unknown)}."
+            )
         if not any(slot.loss for slot in self.order):
             raise UsageError(f"`order` of task {self.name} must hold a segment with loss, but holds none.")
 

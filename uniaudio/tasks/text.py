@@ -1,5 +1,6 @@
 """Plain text: no prompt, every token is a target."""
 
+from uniaudio.tasks.filling import OneClip, passage_of
 from uniaudio.tasks.task import Task, text
 
 TEXT_TASKS = (
@@ -9,5 +10,7 @@ TEXT_TASKS = (
         order=(text("passage", loss=True),),
         has_prompt=False,
         metrics=("perplexity",),
+        needs=("text",),
+        of_clip=OneClip(domains=("text",), texts={"passage": passage_of}),
     ),
 )

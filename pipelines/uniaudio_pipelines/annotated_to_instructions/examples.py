@@ -1,17 +1,18 @@
 """What the builders yield: examples, and what could not become one. And what they all ask of clips."""
 
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from uniaudio_schemas.annotated import Annotated
-from uniaudio_schemas.instructions import Instruction
+from uniaudio_schemas.instructions import Instruction, Recipe
 
+from uniaudio.tasks import TASKS
 from uniaudio.tasks.recipes import share_of
+from uniaudio_pipelines.annotated_to_instructions.job import AnnotatedToInstructions
 from uniaudio_pipelines.annotated_to_instructions.routes import hash64
 
-AUDIO_DOMAINS = ("speech", "sound", "music", "unknown")
 MAX_TRIES = 64
 """Clips that are looked at for a partner."""
 NOISE_DB = (0.0, 20.0)
@@ -44,9 +45,26 @@ def has_audio(clip: Annotated) -> bool:
     return clip.domain != "text" and clip.num_samples > 0 and clip.sample_rate > 0
 
 
-def is_target(clip: Annotated, min_mos: float) -> bool:
-    """Whether a model may learn to speak like that."""
-    return clip.mos is None or clip.mos >= min_mos
+def example(
+    task: str,
+    anchor: Annotated,
+    job: AnnotatedToInstructions,
+    *,
+    clips: Mapping[str, str | Recipe],
+    texts: Mapping[str, str] | None = None,
+    sources: Sequence[str] = (),
+) -> Built:
+    """An example of `task` in the corpus, split and language of its anchor."""
+    instruction = TASKS[task].instruction(
+        texts=texts,
+        clips=clips,
+        corpus=anchor.corpus,
+        split=anchor.split,
+        seed=job.seed,
+        language=anchor.language or "en",
+        sources=sources,
+    )
+    return Built(anchor, instruction)
 
 
 def are_copies(left: Annotated, right: Annotated) -> bool:

@@ -15,7 +15,9 @@ from uniaudio_schemas.instructions import Instruction, Recipe
 
 from uniaudio.audio.frames import SAMPLE_RATE
 from uniaudio.tasks import TASKS
+from uniaudio.tasks.annotations import letters_of, words_of
 from uniaudio.tasks.recipes import make_recipe, positions_of, samples_of, share_of
+from uniaudio_pipelines.annotated_to_instructions.context import Context
 from uniaudio_pipelines.annotated_to_instructions.examples import (
     Built,
     NotBuilt,
@@ -23,11 +25,9 @@ from uniaudio_pipelines.annotated_to_instructions.examples import (
     followers,
     grouped,
     in_ring,
-    is_target,
     noise_of,
 )
 from uniaudio_pipelines.annotated_to_instructions.job import AnnotatedToInstructions
-from uniaudio_pipelines.annotated_to_instructions.texts import letters_of, words_of
 
 Pair = tuple[Annotated | Recipe, Annotated]
 """What is given, and what is to be said."""
@@ -38,9 +38,10 @@ _SHIFTS = (1.15, 1.4)
 """Other voices have pitch and formants so many times as high, or as low."""
 
 
-def enhancements(clips: Sequence[Annotated], job: AnnotatedToInstructions) -> Outcomes:
+def enhancements(clips: Sequence[Annotated], context: Context) -> Outcomes:
     """Of clips on the route `ring`."""
-    ring = in_ring(clip for clip in clips if _may_be_said(clip, job))
+    job = context.job
+    ring = in_ring(clip for clip in clips if _may_be_said(clip, context))
     for place, query in enumerate(ring):
         if not _is_chosen(_ENHANCEMENT, query, job):
             continue
@@ -55,9 +56,10 @@ def enhancements(clips: Sequence[Annotated], job: AnnotatedToInstructions) -> Ou
         yield _example(_ENHANCEMENT, pairs, pair(query), job)
 
 
-def made_conversions(clips: Sequence[Annotated], job: AnnotatedToInstructions) -> Outcomes:
+def made_conversions(clips: Sequence[Annotated], context: Context) -> Outcomes:
     """Of clips of one voice."""
-    ring = in_ring(clip for clip in clips if _may_be_said(clip, job))
+    job = context.job
+    ring = in_ring(clip for clip in clips if _may_be_said(clip, context))
     low, high = _SHIFTS
     for place, query in enumerate(ring):
         if not _is_chosen(_CONVERSION, query, job):
@@ -70,9 +72,10 @@ def made_conversions(clips: Sequence[Annotated], job: AnnotatedToInstructions) -
         yield _example(_CONVERSION, pairs[:-1], pairs[-1], job)
 
 
-def recorded_conversions(clips: Sequence[Annotated], job: AnnotatedToInstructions) -> Outcomes:
+def recorded_conversions(clips: Sequence[Annotated], context: Context) -> Outcomes:
     """Of clips on the route `words`: those whose words another speaker says too, as that speaker says two sentences or more."""
-    ring = in_ring(clip for clip in clips if clip.speaker and _may_be_said(clip, job))
+    job = context.job
+    ring = in_ring(clip for clip in clips if clip.speaker and _may_be_said(clip, context))
     said = dict(grouped(ring, lambda clip: letters_of(words_of(clip)) or None))
     for _, voice in grouped(ring, lambda clip: clip.speaker):
         for place, query in enumerate(voice):
@@ -82,8 +85,8 @@ def recorded_conversions(clips: Sequence[Annotated], job: AnnotatedToInstruction
                     yield _example(_CONVERSION, pairs, question, job)
 
 
-def _may_be_said(clip: Annotated, job: AnnotatedToInstructions) -> bool:
-    return clip.domain == "speech" and is_target(clip, job.min_mos)
+def _may_be_said(clip: Annotated, context: Context) -> bool:
+    return clip.domain == "speech" and context.refusal(clip) is None
 
 
 def _is_chosen(task: str, query: Annotated, job: AnnotatedToInstructions) -> bool:

@@ -34,6 +34,8 @@ class AnnotatedToInstructions:
     """Training clips that share sound or text with a registered evaluation set: `drop` or `keep`."""
     copies: str = "drop_held_out"
     """Of a sound that is in training and held out: `drop_held_out` or `drop_training` says which is in no example."""
+    max_synthetic_share: float = 0.5
+    """Of the speech that a model learns to speak like, that in which a machine speaks (fact `synthetic`); such clips keep their corpus."""
     separation_share: float = 0.25
     """Of speech clips that are mixed with one of another speaker."""
     max_mix_db: float = 5.0
@@ -44,6 +46,24 @@ class AnnotatedToInstructions:
     """Of whole recordings that are cut into pieces for a sentence."""
     few_shot_share: float = 0.05
     """Of speech clips that are the question behind solved examples: to be enhanced, and as often another voice's words."""
+    codes_share: float = 0.05
+    """Of clips that drill codes without text, for each of the four such tasks."""
+    edit_share: float = 0.1
+    """Of speech clips with word times that a word is taken out of, put into or replaced in."""
+    voice_share: float = 0.5
+    """Of clips with words that are said in the voice of another clip of the same speaker."""
+    background_share: float = 0.1
+    """Of speech clips that are heard over a sound; half of the noisy copies are as well."""
+    question_share: float = 0.25
+    """Of clips that something is asked about."""
+    scene_share: float = 0.1
+    """Of sounds that are put in a row with others, to be counted and ordered."""
+    class_share: float = 0.2
+    """Of clips with a class or an emotion that are asked for it behind solved examples."""
+    max_examples_per_corpus: int = 0
+    """Of a task; 0 for all. Others are dropped as `over_cap`, the same whatever else is there."""
+    max_examples_per_speaker: int = 0
+    """Of a task; 0 for all."""
     clips_per_unit: int = 4096
     """Mean number of clips that are at home in a shard, at most; partners are looked for among as many."""
     annotated_ref: str = "latest"
@@ -72,6 +92,9 @@ class AnnotatedToInstructions:
         for name in ("max_positions", "max_sentence_positions", "clips_per_unit"):
             if getattr(self, name) < 1:
                 raise UsageError(f"`{name}` must be 1 or more, but is {getattr(self, name)}.")
+        for name in ("max_examples_per_corpus", "max_examples_per_speaker"):
+            if getattr(self, name) < 0:
+                raise UsageError(f"`{name}` must be 0 or more, but is {getattr(self, name)}.")
         for name, choices in _POLICIES.items():
             if getattr(self, name) not in choices:
                 raise UsageError(f"`{name}` must be {' or '.join(choices)}, but is {getattr(self, name)!r}.")

@@ -1,20 +1,22 @@
 """Several clips heard at once: two speakers, or the parts of one recording."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from uniaudio_schemas.annotated import Annotated
 from uniaudio_schemas.instructions import Recipe
 
-from uniaudio.tasks import TASKS, sentences
+from uniaudio.tasks import sentences
 from uniaudio.tasks.recipes import make_recipe, samples_of, share_of
-from uniaudio_pipelines.annotated_to_instructions.examples import Built, NotBuilt, Outcomes, followers, in_ring
-from uniaudio_pipelines.annotated_to_instructions.job import AnnotatedToInstructions
+from uniaudio_pipelines.annotated_to_instructions.context import Context
+from uniaudio_pipelines.annotated_to_instructions.examples import Built, NotBuilt, Outcomes, example, followers, in_ring
 
 _TASK = "speech_separation"
 
 
-def mixtures_of_speakers(clips: Sequence[Annotated], job: AnnotatedToInstructions) -> Outcomes:
+def mixtures_of_speakers(clips: Sequence[Annotated], context: Context) -> Outcomes:
     """Two speakers at once, then each of them; `clips` are of one corpus and one split, on the route `ring`."""
+    job = context.job
     ring = in_ring(clip for clip in clips if clip.domain == "speech" and _voice(clip))
     for place, clip in enumerate(ring):
         if share_of("separation", job.seed, clip.clip_id) >= job.separation_share:
@@ -27,24 +29,18 @@ def mixtures_of_speakers(clips: Sequence[Annotated], job: AnnotatedToInstruction
         pair = sorted((clip, partner), key=lambda one: (-samples_of(one), one.clip_id))
         snr_db = round(job.max_mix_db * (2 * share_of("mix", job.seed, clip.clip_id) - 1), 1)
         recipe = make_recipe("mix", pair, {"snr_db": snr_db, "length": "longest"}, seed=job.seed)
-        yield from separation(_TASK, recipe, pair, clip, job)
+        yield from separation(_TASK, recipe, pair, clip, context)
 
 
 def separation(
-    task: str, recipe: Recipe, sources: Sequence[Annotated], anchor: Annotated, job: AnnotatedToInstructions
+    task: str, recipe: Recipe, sources: Sequence[Annotated], anchor: Annotated, context: Context
 ) -> Outcomes:
     """A mixture and its sources, as an example of `task` where there are two, and as a sentence."""
     if len(sources) == 2:
         first, second = sources
-        instruction = TASKS[task].instruction(
-            clips={"mixture": recipe, "first_source": first.clip_id, "second_source": second.clip_id},
-            corpus=first.corpus,
-            split=first.split,
-            seed=job.seed,
-            language=first.language or "en",
-        )
-        yield Built(anchor, instruction)
-    sentence = sentences.mixture(recipe, sources, job.max_sentence_positions)
+        clips = {"mixture": recipe, "first_source": first.clip_id, "second_source": second.clip_id}
+        yield replace(example(task, first, context.job, clips=clips), anchor=anchor)
+    sentence = sentences.mixture(recipe, sources, context.job.max_sentence_positions)
     if sentence is not None:
         yield Built(anchor, sentence)
 

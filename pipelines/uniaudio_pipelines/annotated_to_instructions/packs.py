@@ -24,8 +24,8 @@ from uniaudio_schemas.annotated import Annotated
 from uniaudio_schemas.manifest import Manifest, ShardInfo
 from uniaudio_schemas.store import Store
 
+from uniaudio.tasks.annotations import TRAIN, is_true, value_of
 from uniaudio_pipelines.annotated_to_instructions.routes import KEY_COLUMNS, ROUTES, hash64, keys_of
-from uniaudio_pipelines.annotated_to_instructions.texts import TRAIN
 from uniaudio_pipelines.annotated_to_instructions.units import cells_of, num_units_by_source, source_of
 
 PACK_ROWS = 1 << 15
@@ -125,10 +125,21 @@ def _write_facts(pack: Pack, table: pa.Table, hashes: dict[str, np.ndarray], num
     for name, chosen in (("train", is_train), ("held_out", ~is_train)):
         clusters = np.unique(hashes["cluster"][chosen])
         found[f"clusters_{name}"] = clusters[clusters > 0]
+    found["num_targets"] = np.array(_num_targets(table))
     found["backgrounds"] = np.array(json.dumps(_backgrounds(table, hashes["own"])))
     temporary = pack.path.with_suffix(f".{os.getpid()}.npz")
     np.savez(temporary, **found)
     temporary.replace(pack.facts_path)
+
+
+def _num_targets(table: pa.Table) -> tuple[int, int]:
+    """Clips of speech in training that a person speaks, and that a machine speaks."""
+    rows = table.select(["domain", "split", "facts"]).to_pylist()
+    spoken = [row["facts"] for row in rows if row["domain"] == "speech" and row["split"] == TRAIN]
+    synthetic = sum(
+        is_true(value_of(((fact["name"], fact["value"]) for fact in facts), "synthetic")) for facts in spoken
+    )
+    return len(spoken) - synthetic, synthetic
 
 
 def _backgrounds(table: pa.Table, own: np.ndarray) -> list[dict[str, Any]]:

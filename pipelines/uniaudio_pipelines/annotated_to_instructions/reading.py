@@ -14,6 +14,8 @@ from uniaudio_schemas.manifest import Manifest
 from uniaudio_schemas.raw import Fact
 from uniaudio_schemas.store import Store
 
+from uniaudio.tasks.annotations import TRAIN
+from uniaudio_pipelines.annotated_to_instructions.context import Background, Context, WordTimes
 from uniaudio_pipelines.annotated_to_instructions.job import AnnotatedToInstructions
 from uniaudio_pipelines.annotated_to_instructions.packs import (
     COLUMNS,
@@ -23,23 +25,19 @@ from uniaudio_pipelines.annotated_to_instructions.packs import (
     make_packs,
     packs_of,
 )
-from uniaudio_pipelines.annotated_to_instructions.routes import ROUTES
-from uniaudio_pipelines.annotated_to_instructions.texts import TRAIN
-from uniaudio_pipelines.annotated_to_instructions.units import num_units_by_source, parse_unit, unit_numbers
+from uniaudio_pipelines.annotated_to_instructions.routes import ROUTES, hash64, home_key
+from uniaudio_pipelines.annotated_to_instructions.units import (
+    cells_of,
+    num_units_by_source,
+    parse_unit,
+    spread_of,
+    unit_numbers,
+)
 
 WORD_COLUMNS = ("words", "given_words")
 """Read for few clips: a dozen words cost more than the rest of a row."""
 _NOT_AT_ONCE = {*WORD_COLUMNS, "turns"}
 CLIP_COLUMNS = tuple(name for name in COLUMNS if name not in _NOT_AT_ONCE)
-
-
-@dataclass(frozen=True, slots=True)
-class Background:
-    """A sound that speech may be heard over."""
-
-    clip: Annotated
-    own: int
-    """Hash of its id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +69,7 @@ class Annotations:
         kept = table.select(CLIP_COLUMNS).filter(pa.array(is_kept)).sort_by("clip_id")
         return [_clip(row) for row in kept.to_pylist()], left_out
 
-    def words(self, unit: str, clip_ids: Iterable[str]) -> dict[str, tuple[list[Word], list[Word]]]:
+    def words(self, unit: str, clip_ids: Iterable[str]) -> WordTimes:
         """Clip id -> words of the transcript and of the given text, with their times; of clips that are at home in the unit."""
         wanted = pa.array(sorted(clip_ids), pa.string())
         table = self._table("home", unit, alone=True, columns=("clip_id", *WORD_COLUMNS), only=wanted)
@@ -80,8 +78,25 @@ class Annotations:
             for row in table.to_pylist()
         }
 
-    def backgrounds(self, split: str) -> list[Background]:
-        return self._backgrounds.get(split, [])
+    def context(self, unit: str) -> Context:
+        return Context(
+            job=self._job,
+            synthetic_share=self._synthetic_share,
+            backgrounds=lambda split: self._backgrounds.get(split, []),
+            words=lambda clip_ids: self.words(unit, clip_ids),
+        )
+
+    def num_units(self, unit: str) -> int:
+        """Of the unit's source."""
+        return self._num_units[parse_unit(unit)[0]]
+
+    def part_of_home(self, unit: str, clip: Annotated) -> tuple[int, int]:
+        """Among how many units those at home with the clip are spread, and which of them the unit is."""
+        source, number = parse_unit(unit)
+        num_units = self._num_units[source]
+        cell = int(cells_of(np.array([hash64(clip.corpus, clip.split, home_key(clip))], np.uint64), num_units)[0])
+        first, num_parts = spread_of(cell, self._cells(source, "home"), num_units, self._job.clips_per_unit)
+        return num_parts, (number - first) % num_units
 
     def _table(
         self,
@@ -131,39 +146,47 @@ class Annotations:
         """(source, route) -> rows in each cell."""
         total: dict[tuple[str, str], np.ndarray] = {}
         for pack in self._packs:
-            with np.load(pack.facts_path) as facts:
-                for route in ROUTES:
-                    key = (pack.source, route)
-                    total[key] = total.get(key, 0) + facts[f"cells_{route}"]
+            for route in ROUTES:
+                key = (pack.source, route)
+                total[key] = total.get(key, 0) + self._facts(pack, f"cells_{route}")
         return total
 
     @cached_property
     def _on_both_sides(self) -> np.ndarray:
         """Clusters of copies that are in training and held out, over all corpora."""
-        held_out = [np.zeros(0, np.uint64)]
-        for pack in self._packs:
-            with np.load(pack.facts_path) as facts:
-                held_out.append(facts["clusters_held_out"])
-        wanted, found = np.unique(np.concatenate(held_out)), [np.zeros(0, np.uint64)]
-        for pack in self._packs:
-            with np.load(pack.facts_path) as facts:
-                found.append(np.intersect1d(wanted, facts["clusters_train"], assume_unique=True))
-        return np.unique(np.concatenate(found))
+        none = np.zeros(0, np.uint64)
+        held_out = np.unique(np.concatenate([none, *(self._facts(pack, "clusters_held_out") for pack in self._packs)]))
+        trained = (self._facts(pack, "clusters_train") for pack in self._packs)
+        return np.unique(np.concatenate([none, *(np.intersect1d(held_out, some) for some in trained)]))
+
+    @cached_property
+    def _synthetic_share(self) -> float:
+        """Of the clips in which a machine speaks: as many as make up `max_synthetic_share` of all speech."""
+        real, synthetic = np.sum([[0, 0], *(self._facts(pack, "num_targets") for pack in self._packs)], axis=0).tolist()
+        limit = self._job.max_synthetic_share
+        return 1.0 if limit == 1 or not synthetic else min(1.0, limit / (1 - limit) * real / synthetic)
 
     @cached_property
     def _backgrounds(self) -> dict[str, list[Background]]:
         found: dict[str, list[Background]] = {}
         for pack in self._packs:
-            with np.load(pack.facts_path) as facts:
-                rows = json.loads(str(facts["backgrounds"]))
-            for row in rows:
+            for row in json.loads(str(self._facts(pack, "backgrounds"))):
                 own = row.pop("own")
+                if row["duplicate_cluster"] and np.isin(
+                    np.uint64(hash64(row["duplicate_cluster"])), self._on_both_sides
+                ):
+                    continue
                 clip = Annotated(**row, raw_clip_id=row["clip_id"], corpus=pack.source, path="", licence="")
                 found.setdefault(clip.split, []).append(Background(clip, own))
         return {
             split: sorted(some, key=lambda one: (one.own, one.clip.clip_id))[:NUM_BACKGROUNDS]
             for split, some in found.items()
         }
+
+    def _facts(self, pack: Pack, name: str) -> np.ndarray:
+        with np.load(pack.facts_path) as facts:
+            found: np.ndarray = facts[name]
+            return found
 
     def _reasons(self, table: pa.Table) -> list[tuple[str, str] | None]:
         is_copied = np.isin(table["cluster"].to_numpy(), self._on_both_sides)

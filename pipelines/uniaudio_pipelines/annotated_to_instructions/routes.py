@@ -13,7 +13,9 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from uniaudio_pipelines.annotated_to_instructions.texts import letters_of, words_of_row
+from uniaudio_schemas.annotated import Annotated
+
+from uniaudio.tasks.annotations import letters_of, voice_of, voice_of_row, words_of_row
 
 ROUTES = ("home", "ring", "words", "recording", "parts", "subject")
 KEY_COLUMNS = (
@@ -27,19 +29,10 @@ def hash64(*parts: str) -> int:
     return int.from_bytes(hashlib.blake2b("\0".join(parts).encode(), digest_size=8).digest(), "big") or 1
 
 
-def voice_of(row: Mapping[str, Any]) -> str | None:
-    """Who is heard: named by the source, or a voice that clips share; of songs, the singer of the recording."""
-    if row["domain"] == "speech":
-        return row["speaker"] or row["speaker_cluster"]
-    if row["domain"] == "music" and row["lyrics"]:
-        return row["speaker"] or row["raw_clip_id"]
-    return None
-
-
 def keys_of(row: Mapping[str, Any]) -> dict[str, str]:
     """Route -> key of a row of `annotated`; a route that it does not take is not there."""
-    voice = voice_of(row)
-    keys = {"home": f"voice {voice}" if voice else f"clip {row['clip_id']}"}
+    voice = voice_of_row(row)
+    keys = {"home": _home(voice, row["clip_id"])}
     if row["domain"] == "text" or row["num_samples"] <= 0 or row["sample_rate"] <= 0:
         return keys
     keys["ring"] = row["clip_id"]
@@ -53,3 +46,11 @@ def keys_of(row: Mapping[str, Any]) -> dict[str, str]:
     elif row["tags"] and row["caption"]:
         keys["subject"] = f"{row['domain']} {row['tags'][0].casefold()}"
     return keys
+
+
+def home_key(clip: Annotated) -> str:
+    return _home(voice_of(clip), clip.clip_id)
+
+
+def _home(voice: str | None, clip_id: str) -> str:
+    return f"voice {voice}" if voice else f"clip {clip_id}"

@@ -69,3 +69,8 @@ def unit_numbers(
     parts = np.maximum(1, -(-cell_counts // clips_per_unit))[cells]
     own = (clip_hashes >> np.uint64(64 - _HASH_BITS)).astype(np.int64)
     return (cells // CELLS_PER_UNIT + ((own * parts) >> _HASH_BITS)) % num_units
+
+
+def spread_of(cell: int, cell_counts: np.ndarray, num_units: int, clips_per_unit: int) -> tuple[int, int]:
+    """The first unit that a cell comes to, and over how many it is spread."""
+    return cell // CELLS_PER_UNIT % num_units, max(1, -(-int(cell_counts[cell]) // clips_per_unit))

@@ -4,6 +4,7 @@ Every clip is at home in one unit, and comes to others as company, by the routes
 not from how they are cut into shards or given to workers. Memory: the clips of a unit on each route in turn, and what they give.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 
@@ -11,11 +12,24 @@ from uniaudio_schemas.annotated import Annotated
 from uniaudio_schemas.instructions import Instruction
 from uniaudio_schemas.manifest import Plan
 from uniaudio_schemas.store import Dropped, Store
+from uniaudio_schemas.task_statistics import Example, example_statistics
 
 from uniaudio.audio.frames import SAMPLE_RATE
+from uniaudio.tasks.annotations import needs_of, voice_of
 from uniaudio.tasks.recipes import positions_of, samples_of
 from uniaudio.tasks.sentences import GROUP
-from uniaudio_pipelines.annotated_to_instructions import few_shot, groups, mixtures
+from uniaudio_pipelines.annotated_to_instructions import (
+    classes,
+    dialogues,
+    edits,
+    few_shot,
+    groups,
+    mixtures,
+    questions,
+    voices,
+)
+from uniaudio_pipelines.annotated_to_instructions.caps import beyond_caps
+from uniaudio_pipelines.annotated_to_instructions.context import Context
 from uniaudio_pipelines.annotated_to_instructions.examples import Built, NotBuilt, Outcome, Outcomes, grouped, has_audio
 from uniaudio_pipelines.annotated_to_instructions.job import AnnotatedToInstructions
 from uniaudio_pipelines.annotated_to_instructions.reading import Annotations
@@ -23,25 +37,41 @@ from uniaudio_pipelines.annotated_to_instructions.single import of_one_clip
 from uniaudio_pipelines.edge import ShardResult
 from uniaudio_pipelines.jobs import cache_folder
 
-Builder = Callable[[Sequence[Annotated], AnnotatedToInstructions], Outcomes]
+Builder = Callable[[Sequence[Annotated], Context], Outcomes]
 """What a route's clips of one corpus and one split give."""
 
 
-def of_home(clips: Sequence[Annotated], job: AnnotatedToInstructions) -> Outcomes:
-    """Every clip alone, then those of each voice."""
+def each_alone(clips: Sequence[Annotated], context: Context) -> Outcomes:
     for clip in clips:
-        yield from of_one_clip(clip, job)
-    for _, voice in grouped(clips, lambda clip: (clip.speaker or clip.speaker_cluster) if has_audio(clip) else None):
+        yield from of_one_clip(clip, context)
+
+
+def by_voice(clips: Sequence[Annotated], context: Context) -> Outcomes:
+    """What clips of one voice give together; a clip of an unknown voice is alone."""
+    heard = [clip for clip in clips if has_audio(clip)]
+    for _, voice in grouped(heard, lambda clip: voice_of(clip) or ("clip", clip.clip_id)):
         spoken = [clip for clip in voice if clip.domain == "speech"]
-        yield from groups.transcribed(spoken, job)
-        yield from few_shot.made_conversions(spoken, job)
+        if voice_of(voice[0]) is not None:
+            yield from groups.transcribed(spoken, context)
+            yield from few_shot.made_conversions(spoken, context)
+            yield from voices.in_a_shown_voice(voice, context)
+        yield from edits.edited(spoken, context)
+        yield from voices.over_sounds(spoken, context)
+        yield from voices.denoised(spoken, context)
 
 
 BUILDERS: dict[str, tuple[Builder, ...]] = {
-    "home": (of_home,),
-    "ring": (mixtures.mixtures_of_speakers, few_shot.enhancements),
+    "home": (each_alone, by_voice, dialogues.given_answers),
+    "ring": (
+        mixtures.mixtures_of_speakers,
+        few_shot.enhancements,
+        classes.emotions,
+        classes.sounds,
+        questions.about_values,
+        questions.about_scenes,
+    ),
     "words": (groups.same_words, few_shot.recorded_conversions),
-    "recording": (groups.of_recordings,),
+    "recording": (groups.of_recordings, dialogues.replies),
     "parts": (groups.of_parts,),
     "subject": (groups.of_subjects,),
 }
@@ -58,32 +88,74 @@ class InstructionWorker:
         self._annotated = Annotations(store, store.version_with("annotated", plan.parents["annotated"]), folder, job)
 
     def process(self, unit: str) -> ShardResult:
-        made: dict[str, Instruction] = {}
-        """Equal examples (two clips that chose each other) are one."""
-        dropped: dict[tuple[str, str], Dropped] = {}
-        heard: dict[str, int] = {}
+        found = _Found(self._job, unit, self._annotated)
+        context = self._annotated.context(unit)
         for route in BUILDERS:
             clips, left_out = self._annotated.clips(route, unit, alone=route in _ALONE)
-            num_samples = {clip.clip_id: samples_of(clip) for clip in clips if has_audio(clip)}
-            gone = [NotBuilt(one.clip_id, "", one.reason, one.detail) for one in left_out if route == "home"]
-            for outcome in chain(gone, self._outcomes(route, clips)):
-                checked = self._if_short(outcome, num_samples)
-                if isinstance(checked, Built):
-                    row = checked.instruction
-                    made[row.instruction_id] = row
-                    heard |= _clips_of(row, num_samples)
-                else:
-                    report = Dropped(row_id=checked.anchor, reason=checked.reason, detail=checked.detail, unit=unit)
-                    dropped.setdefault((report.row_id, report.reason), report)
-        statistics = {"audio_s": sum(heard.values()) / SAMPLE_RATE}
-        return ShardResult(rows=list(made.values()), dropped=list(dropped.values()), statistics=statistics)
+            if route == "home":
+                found.count_needs(clips)
+                gone = [NotBuilt(one.clip_id, "", one.reason, one.detail) for one in left_out]
+                found.add(route, gone, clips)
+            found.add(route, self._outcomes(route, clips, context), clips)
+        return found.result()
 
-    def _outcomes(self, route: str, clips: Iterable[Annotated]) -> Iterator[Outcome]:
+    def _outcomes(self, route: str, clips: Iterable[Annotated], context: Context) -> Iterator[Outcome]:
         for _, same_split in grouped(clips, lambda clip: (clip.corpus, clip.split)):
             for builder in BUILDERS[route]:
-                yield from builder(same_split, self._job)
+                yield from builder(same_split, context)
 
-    def _if_short(self, outcome: Outcome, num_samples: dict[str, int]) -> Outcome:
+
+class _Found:
+    """What a unit gives, and what is counted of it."""
+
+    def __init__(self, job: AnnotatedToInstructions, unit: str, annotated: Annotations) -> None:
+        self._job, self._unit, self._annotated = job, unit, annotated
+        self._built: dict[str, list[Built]] = {}
+        """By route."""
+        self._examples: dict[str, Example] = {}
+        """Id -> what is counted of it. Equal examples (two clips that chose each other) are one."""
+        self._dropped: dict[tuple[str, str], Dropped] = {}
+        self._counts: Counter[str] = Counter()
+        self._samples: dict[str, int] = {}
+        """Of the clips that examples need tokens of, at 24 kHz."""
+
+    def count_needs(self, clips: Iterable[Annotated]) -> None:
+        self._counts.update(f"rows/{need}" for clip in clips for need in needs_of(clip))
+
+    def add(self, route: str, outcomes: Iterable[Outcome], clips: Iterable[Annotated]) -> None:
+        num_samples = {clip.clip_id: samples_of(clip) for clip in clips if has_audio(clip)}
+        built = self._built.setdefault(route, [])
+        for outcome in outcomes:
+            checked = self._checked(outcome, num_samples)
+            if isinstance(checked, NotBuilt):
+                self._drop(checked)
+            elif checked.instruction.instruction_id not in self._examples:
+                built.append(checked)
+                self._count(checked.instruction, num_samples)
+
+    def result(self) -> ShardResult:
+        gone = beyond_caps(self._built, self._unit, self._annotated, self._job)
+        kept: list[Instruction] = []
+        for one in chain(*self._built.values()):
+            row = one.instruction
+            if row.instruction_id in gone:
+                self._drop(NotBuilt(one.anchor.clip_id, row.task, "over_cap", f"{row.task}: enough without it"))
+            else:
+                kept.append(row)
+        heard = {segment.clip_id for row in kept for segment in row.segments if segment.clip_id}
+        statistics = {name: float(count) for name, count in sorted(self._counts.items())}
+        statistics |= example_statistics(self._examples[row.instruction_id] for row in kept)
+        statistics["audio_s"] = sum(self._samples[clip] for clip in heard) / SAMPLE_RATE
+        return ShardResult(rows=kept, dropped=list(self._dropped.values()), statistics=statistics)
+
+    def _drop(self, outcome: NotBuilt) -> None:
+        """One row for a clip and a reason, however many tasks it holds for; each task counts its own."""
+        report = Dropped(row_id=outcome.anchor, reason=outcome.reason, detail=outcome.detail, unit=self._unit)
+        self._dropped.setdefault((report.row_id, report.reason), report)
+        if outcome.task:
+            self._counts[f"not_built/{outcome.task}/{outcome.reason}"] += 1
+
+    def _checked(self, outcome: Outcome, num_samples: dict[str, int]) -> Outcome:
         if isinstance(outcome, NotBuilt):
             return outcome
         row = outcome.instruction
@@ -94,12 +166,15 @@ class InstructionWorker:
         detail = f"{row.task}: about {needed} positions, at most {limit}"
         return NotBuilt(outcome.anchor.clip_id, row.task, "too_long", detail)
 
-
-def _clips_of(row: Instruction, num_samples: dict[str, int]) -> dict[str, int]:
-    """The clips that an example needs tokens of, and their lengths at 24 kHz."""
-    made = {recipe.clip_id: recipe.num_samples for recipe in row.recipes}
-    return {
-        segment.clip_id: made.get(segment.clip_id) or num_samples[segment.clip_id]
-        for segment in row.segments
-        if segment.clip_id
-    }
+    def _count(self, row: Instruction, num_samples: dict[str, int]) -> None:
+        made = {recipe.clip_id: recipe.num_samples for recipe in row.recipes}
+        used = {segment.clip_id for segment in row.segments if segment.clip_id}
+        samples = {clip: made.get(clip) or num_samples[clip] for clip in used}
+        self._samples |= samples
+        self._examples[row.instruction_id] = Example(
+            task=row.task,
+            split=row.split,
+            corpus=row.corpus,
+            seconds=sum(samples.values()) / SAMPLE_RATE,
+            positions=positions_of(row, num_samples),
+        )

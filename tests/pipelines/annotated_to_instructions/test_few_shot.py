@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from uniaudio_pipelines.annotated_to_instructions.context import Context
 from uniaudio_pipelines.annotated_to_instructions.examples import Built, NotBuilt, Outcome
 from uniaudio_pipelines.annotated_to_instructions.few_shot import enhancements, made_conversions, recorded_conversions
 from uniaudio_pipelines.annotated_to_instructions.job import AnnotatedToInstructions
@@ -43,8 +44,8 @@ def built(clips: Sequence[Annotated], job: AnnotatedToInstructions = ALL) -> dic
 
 def outcomes_of(clips: Sequence[Annotated], job: AnnotatedToInstructions = ALL) -> list[Outcome]:
     voices = sorted({str(clip.speaker) for clip in clips})
-    made = [made_conversions([clip for clip in clips if clip.speaker == voice], job) for voice in voices]
-    return [*enhancements(clips, job), *(outcome for of_voice in made for outcome in of_voice)]
+    made = [made_conversions([clip for clip in clips if clip.speaker == voice], Context(job=job)) for voice in voices]
+    return [*enhancements(clips, Context(job=job)), *(outcome for of_voice in made for outcome in of_voice)]
 
 
 def clips_of(row: Instruction) -> list[str]:
@@ -108,7 +109,7 @@ def test_two_speakers_of_the_same_sentences_are_converted_as_they_were_recorded(
         for speaker in ("ann", "bob")
         for number, words in enumerate(["Hello!", "Good-bye.", f"only {speaker}"])
     ]
-    found = [outcome for outcome in recorded_conversions(clips, ALL) if isinstance(outcome, Built)]
+    found = [outcome for outcome in recorded_conversions(clips, Context(job=ALL)) if isinstance(outcome, Built)]
     rows = {clips_of(one.instruction)[-1]: one.instruction for one in found}
     assert rows.keys() == {"ann0", "ann1", "bob0", "bob1"}, "what only one of them says is no pair"
     for target, source, pair in (("bob0", "ann0", ["ann1", "bob1"]), ("ann1", "bob1", ["bob0", "ann0"])):
