@@ -1,266 +1,381 @@
-"""What lies in a source folder: its files, their hashes, and what `metadata.jsonl` says of them.
+"""What a source folder holds: its files with their hashes, joined with what its labels say, cut into units.
 
-A listing is a function of the folder's contents. Hashes are remembered by path, size, times and inode, so that listing
-an unchanged folder again reads no file.
+Reads    the folder
+Writes   one Arrow file in the cache, named by its contents: a record batch for each unit, by unit
+Row      {"unit": "queen-4f1c…", "corpus": "queen", "path": "queen/DALT0001.mp3", "container": "", "size": 14228, "sha256": "5f1c…",
+          "medium": "audio", "problem": "", "detail": "", "rank": 0, "label": "{\\"given_text\\": \\"Let's go.\\"}", "corpus_says": "{…}"}
+
+A file has a row for each of its labels, or one without. A listing is a function of the folder's contents.
 """
 
 import json
 import os
-import re
-import stat
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+import posixpath
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
 from uniaudio_schemas.errors import DataError, UsageError
-from uniaudio_schemas.files import one_line_errors
-from uniaudio_schemas.fingerprint import hash_file, hash_json
 
-METADATA_NAME = "metadata.jsonl"
-LOOSE_CORPUS = "files"
-"""Corpus of files that lie in the source folder itself."""
+from uniaudio_pipelines.source_to_raw import units
+from uniaudio_pipelines.source_to_raw.cards import Card, is_card, read_cards
+from uniaudio_pipelines.source_to_raw.formats.format import Folder, composed
+from uniaudio_pipelines.source_to_raw.formats.table import CONTAINERS
+from uniaudio_pipelines.source_to_raw.hashes import hash_files, hash_members, write_arrow
+from uniaudio_pipelines.source_to_raw.labels import all_labels
+from uniaudio_pipelines.source_to_raw.recognize import LOOSE_CORPUS, Corpus, recognize
+from uniaudio_pipelines.source_to_raw.scan import FILES, scan
+
 TEXT_SUFFIXES = frozenset({".txt", ".md", ".rst", ".html", ".htm", ".xhtml", ".xml"})
-_TEXT_FIELDS = (
-    "domain", "licence", "speaker", "given_text", "given_title", "language", "split_group", "part_of", "part"
+_ABOUT = ("readme", "license", "licence", "copying", "changes", "changelog", "authors", "citation", "notice")
+"""Beginnings of names of files that speak of a source, not in it."""
+LISTING = pa.schema(
+    [
+        (name, pa.int64() if name in ("size", "rank") else pa.large_string() if name == "label" else pa.string())
+        for name in (
+            "unit", "corpus", "path", "container", "format", "size", "sha256", "medium", "problem", "detail", "rank", "label",
+            "corpus_says",
+        )
+    ]
 )  # fmt: skip
-_FIELDS = frozenset({"path", "given_tags", *_TEXT_FIELDS})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Entry:
-    """One file of the source, or why it is not one of the version's rows."""
+class Policy:
+    """What the job says of how a source is listed."""
 
-    path: str
-    """Below the source folder, `/`-separated."""
-    corpus: str
-    size: int = 0
-    sha256: str = ""
-    problem: str = ""
-    """Reason it is dropped for, known before it is decoded; empty where there is none."""
-    detail: str = ""
-    metadata: dict[str, Any] = field(default_factory=dict)
+    follow_links: bool = False
+    channels: str = "mean"
+    max_files: int = 64
+    max_bytes: int = 256 * 2**20
 
 
-def list_source(source: str, cache: Path, audio_suffixes: frozenset[str]) -> list[Entry]:
-    """Every file below `source`, in path order. `cache` keeps hashes between calls."""
+class Listing:
+    """A finished listing, memory-mapped."""
+
+    def __init__(self, path: Path) -> None:
+        self.name = path.stem.removeprefix("listing-")
+        # Not closed: the table's memory is the file.
+        self._file = pa.ipc.open_file(pa.memory_map(str(path)))
+
+    def __len__(self) -> int:
+        """Units."""
+        return int(self._file.num_record_batches)
+
+    def unit_at(self, index: int) -> str:
+        return str(self._file.get_batch(index)["unit"][0].as_py())
+
+    def units(self) -> list[str]:
+        return [self.unit_at(index) for index in range(len(self))]
+
+    def rows(self, unit: str) -> list[dict[str, Any]]:
+        """Of one unit, by path and rank; nothing else is read."""
+        low, high = 0, len(self)
+        while low < high:
+            middle = (low + high) // 2
+            low, high = (middle + 1, high) if self.unit_at(middle) < unit else (low, middle)
+        if low == len(self) or self.unit_at(low) != unit:
+            raise DataError(f"listing {self.name[:8]}: has no unit {unit!r}.")
+        rows: list[dict[str, Any]] = self._file.get_batch(low).to_pylist()
+        return rows
+
+    def table(self) -> pa.Table:
+        return self._file.read_all()
+
+    def has_usable(self) -> bool:
+        return any("" in self._file.get_batch(index)["problem"].to_pylist() for index in range(len(self)))
+
+    def holding(self, starts: frozenset[str]) -> tuple[frozenset[str], frozenset[str]]:
+        """Of these 16-digit beginnings of hashes those that files of the source have, and the units of those files."""
+        found, of_units = set(), set()
+        for index in range(len(self)) if starts else ():
+            batch = self._file.get_batch(index)
+            hits = starts & set(pc.utf8_slice_codeunits(batch["sha256"], 0, 16).to_pylist())
+            if hits:
+                found |= hits
+                of_units.add(self.unit_at(index))
+        return frozenset(found), frozenset(of_units)
+
+
+def check_source(source: str) -> Path:
     root = Path(source)
     if not root.is_dir():
         what = "is not a folder" if root.exists() else "does not exist"
         raise UsageError(f"`source` must be a folder of audio and text files, but {source} {what}.")
-    root = root.resolve()
-    hashes = _Hashes(_hashes_path(root, cache))
-    metadata = _all_metadata(root)
-    entries = [_entry(root, path, problem, audio_suffixes, hashes, metadata) for path, problem in _walk(root)]
-    hashes.save()
-    entries += [
-        Entry(path=path, corpus=_corpus(path), problem="missing", detail=f"named in {METADATA_NAME}, but not there")
-        for path in sorted(set(metadata) - {entry.path for entry in entries})
-    ]
-    return _mark_duplicates(sorted(entries, key=lambda entry: entry.path))
+    return root.resolve()
 
 
-def forget_hashes(source: str, cache: Path) -> None:
-    """Have the next listing read every file: a remembered hash was not the file's."""
-    _hashes_path(Path(source).resolve(), cache).unlink(missing_ok=True)
+def look(source: str, policy: Policy) -> tuple[Path, pa.Table, list[Corpus]]:
+    """The resolved folder, `FILES` of everything in it, and its corpora: labels and audio are not read yet."""
+    root = check_source(source)
+    cards = read_cards(root)
+
+    def follows(path: str) -> bool:
+        card = cards.get(path.split("/")[0]) or cards.get("") or Card()
+        return policy.follow_links if card.follow_links is None else card.follow_links
+
+    files = scan(root, follows)
+    usable = files.filter(pc.equal(files["problem"], ""))["path"].to_pylist()
+    return root, files, recognize(root, usable, cards)
 
 
-def _hashes_path(root: Path, cache: Path) -> Path:
-    return cache / f"hashes-{hash_json(str(root))[:16]}.json"
+def list_source(source: str, cache: Path, audio_suffixes: frozenset[str], policy: Policy | None = None) -> Listing:
+    """Every file below `source` and every label. `cache` keeps hashes between calls."""
+    policy = policy or Policy()
+    root, files, corpora = look(source, policy)
+    table = _entries(root, files, corpora, cache, audio_suffixes, policy)
+    return save(units.with_units(table, policy.max_files, policy.max_bytes), cache)
 
 
-def usable(entries: list[Entry]) -> list[Entry]:
-    return [entry for entry in entries if not entry.problem]
+def save(table: pa.Table, cache: Path) -> Listing:
+    """Keep a listing, sorted by unit, under the hash of its contents."""
+    starts = [0, *(index for index in _changes(table["unit"])), len(table)] if len(table) else [0]
+    batches = (
+        table.slice(start, end - start).combine_chunks().to_batches()[0]
+        for start, end in zip(starts[:-1], starts[1:], strict=True)
+    )
+    path = cache / f"listing-{units.name_of_all(table)}.arrow"
+    if not path.is_file():
+        write_arrow(path, table, batches)
+    return Listing(path)
 
 
-def group(entries: list[Entry], max_files: int, max_bytes: int) -> dict[str, list[Entry]]:
-    """Unit name -> its entries: consecutive files of one corpus, up to `max_files` files and `max_bytes` bytes."""
-    units: dict[str, list[Entry]] = {}
-    current: list[Entry] = []
-    num_units: dict[str, int] = {}
-    for entry in sorted(entries, key=lambda entry: (entry.corpus, entry.path)):
-        full = len(current) >= max_files or sum(one.size for one in current) + entry.size > max_bytes
-        if not current or current[0].corpus != entry.corpus or full:
-            name = re.sub(r"[^\w.-]", "_", entry.corpus)
-            number = num_units.get(name, 0)
-            num_units[name] = number + 1
-            current = units.setdefault(f"{name}-{number:05d}", [])
-        current.append(entry)
-    return units
+def _changes(column: pa.ChunkedArray) -> list[int]:
+    """Indices at which another value begins."""
+    whole = column.combine_chunks()
+    differs = pc.not_equal(whole[1:], whole[:-1])
+    return [int(index) + 1 for index in pc.indices_nonzero(differs).to_pylist()]
 
 
-def save_listing(entries: list[Entry], cache: Path) -> str:
-    """Keep a listing under its own hash, which is returned; the workers read it."""
-    rows = [asdict(entry) for entry in entries]
-    name = hash_json(rows)
-    _write(cache / f"listing-{name}.json", rows)
-    return name
-
-
-def load_listing(name: str, source: str, cache: Path, audio_suffixes: frozenset[str]) -> list[Entry]:
+def load_listing(
+    name: str, source: str, cache: Path, audio_suffixes: frozenset[str], policy: Policy | None = None
+) -> Listing:
     """The listing `name`; on a machine that did not make the plan, the source is listed again and must be the same."""
-    path = cache / f"listing-{name}.json"
+    path = cache / f"listing-{name}.arrow"
     if path.is_file():
-        return [Entry(**row) for row in json.loads(path.read_text(encoding="utf-8"))]
-    entries = list_source(source, cache, audio_suffixes)
-    if save_listing(entries, cache) != name:
+        return Listing(path)
+    found = list_source(source, cache, audio_suffixes, policy)
+    if found.name != name:
         raise DataError(f"{source}: changed while it was read; run the job again.")
-    return entries
-
-
-def _walk(root: Path) -> Iterator[tuple[Path, str]]:
-    """Files below `root` with the problem their place causes; folders with a problem are named and not entered."""
-    for folder, folder_names, file_names in os.walk(root, followlinks=False, onerror=_raise_unreadable):
-        kept = []
-        for name in sorted(folder_names):
-            path = Path(folder) / name
-            if problem := _problem_of_place(root, path) or ("unsupported" if path.is_symlink() else ""):
-                yield path, problem
-            else:
-                kept.append(name)
-        folder_names[:] = kept
-        for name in sorted(file_names):
-            path = Path(folder) / name
-            if name == METADATA_NAME and len(path.relative_to(root).parts) > 2:
-                # Left out, its speakers and licences would be lost without a word.
-                raise DataError(f"{path}: must lie in the source folder or in a corpus folder, directly below it.")
-            if name != METADATA_NAME:
-                yield path, _problem_of_place(root, path)
-
-
-def _raise_unreadable(error: OSError) -> None:
-    raise DataError(f"{error.filename}: the folder cannot be listed: {error.strerror}.") from error
-
-
-def _problem_of_place(root: Path, path: Path) -> str:
-    if path.name.startswith("."):
-        return "hidden"
-    if not path.resolve().is_relative_to(root):
-        return "outside_source"
-    return ""
-
-
-def _entry(
-    root: Path,
-    path: Path,
-    problem: str,
-    audio_suffixes: frozenset[str],
-    hashes: "_Hashes",
-    metadata: dict[str, dict[str, Any]],
-) -> Entry:
-    name = path.relative_to(root).as_posix()
-    # A name that is not UTF-8 cannot be a column's value, and a row without its path has no lineage.
-    shown = name.encode("utf-8", "backslashreplace").decode("utf-8")
-    corpus = _corpus(shown)
-    if problem or shown != name:
-        return Entry(path=shown, corpus=corpus, problem=problem or "unsupported", detail="" if problem else "name")
-    try:
-        status = path.stat()
-        suffix = path.suffix.lower()
-        if not stat.S_ISREG(status.st_mode) or (suffix not in audio_suffixes and suffix not in TEXT_SUFFIXES):
-            return Entry(path=name, corpus=corpus, size=status.st_size, problem="unsupported", detail=suffix)
-        if status.st_size == 0:
-            return Entry(path=name, corpus=corpus, problem="empty", detail="0 bytes")
-        sha256 = hashes.of(path, status)
-    except OSError as error:
-        return Entry(path=name, corpus=corpus, problem="unreadable", detail=error.strerror or "")
-    return Entry(path=name, corpus=corpus, size=status.st_size, sha256=sha256, metadata=metadata.get(name, {}))
-
-
-def _corpus(path: str) -> str:
-    parts = path.split("/")
-    return parts[0] if len(parts) > 1 else LOOSE_CORPUS
-
-
-def _mark_duplicates(entries: list[Entry]) -> list[Entry]:
-    first: dict[str, str] = {}
-    marked = []
-    for entry in entries:
-        kept = first.setdefault(entry.sha256, entry.path) if not entry.problem else entry.path
-        if kept == entry.path:
-            marked.append(entry)
-        else:
-            marked.append(
-                Entry(path=entry.path, corpus=entry.corpus, size=entry.size, problem="duplicate", detail=kept)
-            )
-    return marked
-
-
-def _all_metadata(root: Path) -> dict[str, dict[str, Any]]:
-    """Path below the source -> the fields that a `metadata.jsonl` gives: a corpus's, or the source folder's own."""
-    found: dict[str, dict[str, Any]] = {}
-    for path in (root / METADATA_NAME, *sorted(root.glob(f"*/{METADATA_NAME}"))):
-        if path.exists() and path.resolve().is_relative_to(root):
-            folder = path.parent.relative_to(root)
-            found |= {(folder / name).as_posix(): values for name, values in _read_metadata(path)}
     return found
 
 
-def _read_metadata(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read as UTF-8: {error}.") from error
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            values = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise DataError(f"{path}: line {number}: must be a JSON object, but is none: {error.msg}.") from error
-        yield _check_metadata(values, f"{path}: line {number}")
+def _entries(
+    root: Path, files: pa.Table, corpora: list[Corpus], cache: Path, audio_suffixes: frozenset[str], policy: Policy
+) -> pa.Table:
+    """`LISTING` without units: files and members of containers, with labels, hashes and problems."""
+    import polars as pl
+
+    labels, problems = all_labels(corpora)
+    known: Any = pl.from_arrow(files)
+    label_files = pl.Series("path", sorted(name for corpus in corpora for name in corpus.label_files), pl.String)
+    cards = [path for path in known["path"].to_list() if is_card(path)]
+    known = known.filter(
+        ~pl.col("path").is_in(pl.concat([label_files, pl.Series("path", cards, pl.String)]).implode())
+        | (pl.col("problem") != "")
+    ).with_columns(container=pl.lit(""), format=pl.lit(""), sha256=pl.lit(None, pl.String))
+    members, broken = _members(root, files, corpora, cache)
+    known = pl.concat([known, members, broken], how="diagonal_relaxed")
+    joined, missing = _resolve(pl.from_arrow(labels), known)
+    known = _with_corpora(known, corpora)
+    known = _with_medium(known, joined, audio_suffixes, {corpus.name: corpus.card for corpus in corpora})
+    known = _hashed(root, known, cache)
+    known = known.join(_corpus_says(known, corpora, policy), on=["corpus", "folder"], how="left")
+    entries = known.join(joined.select("path", "rank", "label"), on="path", how="left")
+    dropped = pl.concat([_with_corpora(missing, corpora), pl.from_arrow(problems)], how="diagonal_relaxed").unique()
+    entries = pl.concat([entries, dropped], how="diagonal_relaxed").with_columns(unit=pl.lit(""))
+    entries = entries.with_columns(
+        pl.col(name).fill_null(0 if name in ("size", "rank") else "") for name in LISTING.names if name != "unit"
+    )
+    # A file that makes no row needs no labels.
+    entries = entries.with_columns(label=pl.when(pl.col("problem") == "").then("label").otherwise(pl.lit("")))
+    table: pa.Table = entries.select(LISTING.names).sort("corpus", "path", "rank", "problem", "detail").to_arrow()
+    return table.cast(LISTING)
 
 
-def _check_metadata(values: Any, where: str) -> tuple[str, dict[str, Any]]:
-    if not isinstance(values, dict) or not isinstance(values.get("path"), str):
-        raise DataError(f'{where}: must be an object with a "path", but is {json.dumps(values)[:80]}.')
-    if unknown := sorted(set(values) - _FIELDS):
-        raise DataError(f"{where}: must have fields of {', '.join(sorted(_FIELDS))}, but has {', '.join(unknown)}.")
-    for name in _TEXT_FIELDS:
-        if not isinstance(values.get(name), str | None):
-            raise DataError(f"{where}: `{name}` must be a string, but is {json.dumps(values[name])[:80]}.")
-    tags = values.get("given_tags") or []
-    if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
-        raise DataError(f"{where}: `given_tags` must be a list of strings, but is {json.dumps(tags)[:80]}.")
-    if values.get("domain") not in (None, "speech", "sound", "music", "text", "unknown"):
-        raise DataError(f"{where}: `domain` must be speech, sound, music, text or unknown, but is {values['domain']}.")
-    return values["path"], {name: value for name, value in values.items() if name != "path" and value}
+def _members(root: Path, files: pa.Table, corpora: list[Corpus], cache: Path) -> tuple[Any, Any]:
+    """Files inside containers, and containers that are broken."""
+    import polars as pl
+
+    formats = {
+        corpus.path(one): claim.format for corpus in corpora for claim in corpus.claims for one in claim.containers
+    }
+    of_containers = files.filter(pc.is_in(files["path"], pa.array(sorted(formats), pa.string())))
+    members = [pl.DataFrame(schema={"path": pl.String, "container": pl.String, "format": pl.String})]
+    broken = []
+    if formats:
+        # Their hashes are kept apart from the files': each listing keeps the hashes of what it asked for.
+        hashed, problems = hash_files(root, of_containers, cache / "containers")
+        broken += [(path, "unreadable", why) for path, why in sorted(problems.items())]
+        for path, sha256 in zip(hashed["path"].to_pylist(), hashed["sha256"].to_pylist(), strict=True):
+            if not sha256:
+                continue
+            try:
+                found: Any = pl.from_arrow(hash_members(root / path, sha256, CONTAINERS[formats[path]], cache))
+            except DataError as error:
+                broken.append((path, "unreadable", str(error).replace(f"{root}{os.sep}", "")[:500]))
+                continue
+            members.append(
+                found.select(
+                    path=pl.lit(f"{path}/") + pl.col("member"), size="size", sha256="sha256", problem=pl.lit(""),
+                    detail=pl.lit(""), container=pl.lit(path), format=pl.lit(formats[path]),
+                )
+            )  # fmt: skip
+    columns = ("path", "problem", "detail")
+    made = pl.DataFrame(broken, schema=dict.fromkeys(columns, pl.String), orient="row")
+    return pl.concat(members, how="diagonal_relaxed"), made
 
 
-class _Hashes:
-    """sha256 by path and what changes with a file's bytes, kept in a file. A copy that keeps the modification time (`cp -p`)
-    changes the inode or the time of the inode's change."""
+def _resolve(labels: Any, known: Any) -> tuple[Any, Any]:
+    """Labels with the path of the file that they mean (by its name, else by its name's NFC), and those that mean none."""
+    import polars as pl
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._old: dict[str, str] = _read_json(path)
-        self._new: dict[str, str] = {}
-
-    def of(self, path: Path, status: os.stat_result) -> str:
-        key = f"{path}\t{status.st_size}\t{status.st_mtime_ns}\t{status.st_ctime_ns}\t{status.st_ino}"
-        self._new[key] = self._old.get(key) or hash_file(path)
-        return self._new[key]
-
-    def save(self) -> None:
-        if self._new != self._old:
-            _write(self._path, self._new)
-
-
-def _read_json(path: Path) -> dict[str, str]:
-    """A cache: one that is missing or broken is an empty one."""
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return values if isinstance(values, dict) else {}
+    labels = labels.join(known.select("path", there=pl.lit(True)).unique("path"), on="path", how="left")
+    lost = labels.filter(pl.col("there").is_null())
+    odd = [path for path in known["path"].to_list() if not path.isascii()]
+    names = pl.DataFrame(
+        {"nfc": [composed(path) for path in odd], "found": odd}, schema={"nfc": pl.String, "found": pl.String}
+    )
+    wanted = lost.with_columns(nfc=pl.Series([composed(path) for path in lost["path"].to_list()], dtype=pl.String))
+    wanted = wanted.join(names.unique("nfc", keep="first", maintain_order=True), on="nfc", how="left")
+    meant = wanted.filter(pl.col("found").is_not_null()).with_columns(path="found")
+    joined = pl.concat([labels.filter(pl.col("there").is_not_null()), meant], how="diagonal_relaxed")
+    missing = wanted.filter(pl.col("found").is_null()).unique("path", keep="first", maintain_order=True)
+    detail = pl.concat_str(pl.lit("named in "), pl.col("said_by"), pl.lit(", but not there"))
+    return joined, missing.select("path", problem=pl.lit("missing"), detail=detail)
 
 
-def _write(path: Path, values: Any) -> None:
-    with one_line_errors(path.parent):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            temporary.write_text(json.dumps(values, ensure_ascii=False, sort_keys=True), encoding="utf-8")
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+def _with_corpora(known: Any, corpora: list[Corpus]) -> Any:
+    """With `corpus`, and `folder`: the folder in it that holds the file."""
+    import polars as pl
+
+    whole = next((corpus for corpus in corpora if not corpus.prefix and corpus.name != LOOSE_CORPUS), None)
+    if whole is not None:
+        corpus, below = pl.lit(whole.name), pl.col("path")
+    else:
+        is_loose = ~pl.col("path").str.contains("/", literal=True)
+        corpus = pl.when(is_loose).then(pl.lit(LOOSE_CORPUS)).otherwise(pl.col("path").str.split("/").list.first())
+        below = pl.when(is_loose).then("path").otherwise(pl.col("path").str.replace(r"^[^/]*/", ""))
+    folder = (
+        pl.when(below.str.contains("/", literal=True)).then(below.str.replace(r"(?s)/[^/]*$", "")).otherwise(pl.lit(""))
+    )
+    return known.with_columns(corpus=corpus, folder=folder)
+
+
+def _with_medium(known: Any, labels: Any, audio_suffixes: frozenset[str], cards: dict[str, Card]) -> Any:
+    """With `medium`, and with a problem where a file is neither audio nor a document."""
+    import polars as pl
+
+    said = labels.group_by("path").agg(pl.col("is_text").any())
+    known = known.join(said, on="path", how="left")
+    name = pl.col("path").str.split("/").list.last()
+    suffix = name.str.extract(r"(?s)[^.](\.[^.]*)$").fill_null("").str.to_lowercase()
+    known = known.with_columns(
+        suffix=suffix, is_labelled=pl.col("is_text").is_not_null(), is_member=pl.col("container") != ""
+    )
+    is_text_file = pl.col("suffix").is_in(sorted(TEXT_SUFFIXES))
+    is_audio = ~is_text_file & (
+        pl.col("suffix").is_in(sorted(audio_suffixes)) | pl.col("is_labelled") | pl.col("is_member")
+    )
+    is_text = is_text_file | (pl.col("is_member") & pl.col("is_text").fill_null(False))
+    good = pl.col("problem") == ""
+    known = known.with_columns(
+        medium=pl.when(~good)
+        .then(pl.lit(""))
+        .when(is_text)
+        .then(pl.lit("text"))
+        .when(is_audio)
+        .then(pl.lit("audio"))
+        .otherwise(pl.lit(""))
+    )
+    has_audio = (pl.col("medium") == "audio").any()
+    beside = has_audio.over("corpus") | (
+        (pl.col("corpus") == LOOSE_CORPUS)
+        & name.str.to_lowercase().str.contains(rf"^({'|'.join(_ABOUT)})\b")
+        & has_audio
+    )
+    takes_text = pl.col("corpus").is_in([corpus for corpus, card in cards.items() if card.documents])
+    unwanted = (pl.col("medium") == "text") & ~pl.col("is_labelled") & ~pl.col("is_member") & beside & ~takes_text
+    problem = (
+        pl.when(good & unwanted)
+        .then(pl.lit("beside_audio"))
+        .when(good & (pl.col("medium") == ""))
+        .then(pl.lit("unsupported"))
+    )
+    return known.with_columns(
+        problem=problem.otherwise("problem"),
+        detail=pl.when(problem.otherwise(pl.lit("")) != "").then("suffix").otherwise("detail"),
+    )
+
+
+def _hashed(root: Path, known: Any, cache: Path) -> Any:
+    import polars as pl
+
+    todo = known.filter((pl.col("problem") == "") & (pl.col("container") == ""))
+    hashed, problems = hash_files(root, todo.select(FILES.names).to_arrow().cast(FILES), cache)
+    found: Any = pl.from_arrow(hashed)
+    known = known.join(found.select("path", made="sha256"), on="path", how="left")
+    why = pl.DataFrame(sorted(problems.items()), schema={"path": pl.String, "why": pl.String}, orient="row")
+    known = known.join(why, on="path", how="left")
+    return known.with_columns(
+        sha256=pl.coalesce("sha256", "made", pl.lit("")),
+        problem=pl.when(pl.col("why").is_null()).then("problem").otherwise(pl.lit("unreadable")),
+        detail=pl.coalesce("why", "detail"),
+    )
+
+
+def _corpus_says(known: Any, corpora: list[Corpus], policy: Policy) -> Any:
+    """By corpus and folder: what holds for every file of it, as JSON."""
+    import polars as pl
+
+    folders = known.select("corpus", "folder").unique().rows()
+    by_name = {corpus.name: corpus for corpus in corpora}
+    by_corpus: dict[str, list[str]] = {}
+    for name, folder in folders:
+        by_corpus.setdefault(name, []).append(folder)
+    rows = []
+    for name, below in by_corpus.items():
+        corpus = by_name.get(name)
+        card = corpus.card if corpus else Card()
+        splits = _splits_of_folders(corpus.folder, below) if corpus else {}
+        said = {"cleaning": card.cleaning, "channels": card.channels or policy.channels}
+        said |= {key: value for key in ("licence", "language", "domain") if (value := getattr(card, key))}
+        if card.splits == {}:
+            said["splits"] = "ignore"
+        for folder in below:
+            split = {"split": splits[folder]} if folder in splits else {}
+            rows.append((name, folder, json.dumps({**said, **split}, sort_keys=True, ensure_ascii=False)))
+    return pl.DataFrame(rows, schema=dict.fromkeys(("corpus", "folder", "corpus_says"), pl.String), orient="row")
+
+
+def _splits_of_folders(folder: Folder, below: list[str]) -> dict[str, str]:
+    """Folder -> the split that the name of it, or of one above it, says, where folders of `train` and of another stand side by side."""
+    all_folders = {
+        posixpath.join(*parts[: depth + 1]) for one in below if (parts := one.split("/")) for depth in range(len(parts))
+    }
+    beside: dict[str, set[str]] = {}
+    said: dict[str, str] = {}
+    for one in all_folders:
+        parent, _, name = one.rpartition("/")
+        if split := folder.split(name):
+            said[one] = split
+            beside.setdefault(parent, set()).add(split)
+    by_card = folder.card.splits or {}
+    found = {}
+    for one in below:
+        while one and one not in found:
+            parent, _, name = one.rpartition("/")
+            if one in said and (name in by_card or ("train" in beside[parent] and len(beside[parent]) > 1)):
+                break
+            one = parent
+        if one:
+            found[one] = said[one]
+    return {one: found[top] for one in below for top in _above(one) if top in found}
+
+
+def _above(folder: str) -> list[str]:
+    """A folder and those that hold it, the innermost last."""
+    parts = folder.split("/")
+    return ["/".join(parts[: depth + 1]) for depth in range(len(parts))]

@@ -1,19 +1,16 @@
 """One unit of source files to rows of `raw` and one WebDataset tar of FLAC.
 
-The tar holds `<clip_id>.flac` and `<clip_id>.json` of each clip, in clip order, without times or owners: the same
-files always give the same bytes.
+Of byte-equal files the first that can be decoded makes the rows; what the others say is merged into them.
 """
 
-import io
-import json
-import tarfile
 import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
-import numpy as np
 from uniaudio_schemas.errors import DataError, UsageError
-from uniaudio_schemas.fingerprint import hash_file
+from uniaudio_schemas.fingerprint import hash_bytes, hash_file
 from uniaudio_schemas.forgotten import PARAMETER, REASON, digest
 from uniaudio_schemas.manifest import Plan
 from uniaudio_schemas.raw import Raw
@@ -21,22 +18,30 @@ from uniaudio_schemas.store import Dropped, Store
 
 from uniaudio_pipelines.edge import ShardResult
 from uniaudio_pipelines.jobs import cache_folder
-from uniaudio_pipelines.source_to_raw import listing
+from uniaudio_pipelines.source_to_raw import hashes
+from uniaudio_pipelines.source_to_raw.clips import Copy, copies, wanted
+from uniaudio_pipelines.source_to_raw.cutting import Cut, DropError, NoCut, Sound, cut
 from uniaudio_pipelines.source_to_raw.documents import read_document
+from uniaudio_pipelines.source_to_raw.formats.table import CONTAINERS
 from uniaudio_pipelines.source_to_raw.job import SourceToRaw
-
-_MAX_FLAC_CHANNELS = 8
-_TAR_HEADER = 512
-"""Bytes before each member's data in a USTAR archive; member names here are short, so there is never more than one
-header."""
+from uniaudio_pipelines.source_to_raw.listing import load_listing
+from uniaudio_pipelines.source_to_raw.rows import audio_row, described, text_row
+from uniaudio_pipelines.source_to_raw.tars import clip_tar
 
 
-class _DropError(Exception):
-    """This file makes no row, for `reason`."""
+@dataclass
+class _Unit:
+    """What was made of a unit so far."""
 
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(detail)
-        self.reason = reason
+    name: str
+    pool: IO[bytes]
+    """The FLACs of all clips, one behind the other."""
+    audio: list[tuple[Raw, Cut]] = field(default_factory=list)
+    texts: list[Raw] = field(default_factory=list)
+    dropped: list[Dropped] = field(default_factory=list)
+
+    def drop(self, row_id: str, reason: str, detail: str) -> None:
+        self.dropped.append(Dropped(row_id=row_id, reason=reason, detail=detail, unit=self.name))
 
 
 class RawWorker:
@@ -45,133 +50,139 @@ class RawWorker:
 
         self._source, self._min_s = job.absolute(), job.min_s
         self._cache = cache_folder(Store(store_root))
-        entries = listing.load_listing(plan.parameters["listing"], job.source, self._cache, audio_suffixes())
-        self._units = job.units(entries)
-        self._forgotten = job.forgotten(Store(store_root), entries)
+        self._listing = load_listing(
+            plan.parameters["listing"], job.source, self._cache, audio_suffixes(), job.policy()
+        )
+        self._forgotten, _ = job.forgotten(Store(store_root), self._listing)
         if plan.parameters.get(PARAMETER, digest([])) != digest(self._forgotten):
             raise UsageError("Some of the source was forgotten since this job was planned: run the flow again.")
         self._folder = tempfile.TemporaryDirectory(prefix="raw-")
 
     def process(self, unit: str) -> ShardResult:
+        rows = self._listing.rows(unit)
         # Outlives this call: the tar is put after it, and replaced by the next unit's.
         tar_path = Path(self._folder.name) / "shard.tar"
-        rows, dropped = [], []
-        with tar_path.open("wb") as file, tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar:
-            for entry in sorted(self._units[unit], key=lambda entry: entry.sha256):
-                if not entry.problem and entry.sha256[:32] in self._forgotten:
-                    dropped.append(Dropped(row_id=entry.sha256[:32], reason=REASON, unit=unit))
-                    continue
-                try:
-                    rows.append(self._row(entry, tar))
-                except _DropError as error:
-                    dropped.append(Dropped(row_id=entry.path, reason=error.reason, detail=str(error), unit=unit))
-        has_audio = any(row.medium == "audio" for row in rows)
-        tar_name = hash_file(tar_path) if has_audio else ""
+        with tempfile.TemporaryFile(dir=self._folder.name) as pool:
+            made = _Unit(name=unit, pool=pool)
+            for same in _byte_equal(rows):
+                self._make(same, made)
+            for row in rows:
+                if row["problem"]:
+                    made.drop(row["path"], row["problem"], row["detail"])
+            clips = _write_tar(made, tar_path)
         return ShardResult(
-            rows=[_in_tar(row, tar_name) if row.medium == "audio" else row for row in rows],
-            dropped=dropped,
+            rows=[*clips, *made.texts],
+            dropped=list(dict.fromkeys(made.dropped)),
             statistics={
-                "audio_s": sum(row.num_samples / row.sample_rate for row in rows if row.medium == "audio"),
-                "num_documents": float(sum(row.medium == "text" for row in rows)),
-                "source_bytes": float(sum(entry.size for entry in self._units[unit])),
+                "audio_s": sum(row.num_samples / row.sample_rate for row in clips),
+                "num_documents": float(len(made.texts)),
+                "source_bytes": float(sum({row["path"]: row["size"] for row in rows}.values())),
             },
-            blobs=(tar_path,) if has_audio else (),
+            blobs=(tar_path,) if clips else (),
         )
 
-    def _row(self, entry: listing.Entry, tar: tarfile.TarFile) -> Raw:
-        if entry.problem:
-            raise _DropError(entry.problem, entry.detail)
-        path = self._source / entry.path
-        if not path.is_file() or hash_file(path) != entry.sha256:
-            listing.forget_hashes(str(self._source), self._cache)
-            raise DataError(f"{path}: changed while the source was read; run the job again.")
-        if path.suffix.lower() in listing.TEXT_SUFFIXES:
-            return Raw(**self._common(entry), medium="text", domain="text", text=self._document(path))
-        domain = entry.metadata.get("domain", "unknown")
-        return Raw(**self._common(entry), medium="audio", domain=domain, **self._audio(entry, path, tar))
-
-    def _common(self, entry: listing.Entry) -> dict[str, Any]:
-        said = {name: value for name, value in entry.metadata.items() if name not in ("domain", "licence")}
-        return {
-            "clip_id": entry.sha256[:32],
-            "sha256": entry.sha256,
-            "corpus": entry.corpus,
-            "path": entry.path,
-            "licence": entry.metadata.get("licence", "unknown"),
-            **said,
-        }
-
-    def _document(self, path: Path) -> str:
-        try:
-            text = read_document(path.read_bytes(), path.suffix)
-        except UnicodeDecodeError as error:
-            raise _DropError("not_utf8", f"byte {error.start}: {error.reason}") from error
-        if "\0" in text:
-            raise _DropError("unreadable", "holds NUL characters, so it is not text")
-        if not text:
-            raise _DropError("empty", "no text")
-        return text
-
-    def _audio(self, entry: listing.Entry, path: Path, tar: tarfile.TarFile) -> dict[str, Any]:
-        with tempfile.TemporaryFile(dir=self._folder.name) as flac:
+    def _make(self, same: "_Same", made: _Unit) -> None:
+        """The rows of byte-equal files."""
+        if same.sha256[:32] in self._forgotten:
+            made.drop(same.sha256[:32], REASON, "")
+            return
+        for index, copy in enumerate(same.copies):
+            before, behind = same.copies[:index], same.copies[index + 1 :]
+            make = self._text if same.medium == "text" else self._audio
             try:
-                sample_rate, num_samples, channels = _encode_flac(path, flac)
+                make(same.sha256, [copy, *before, *behind], made)
+            except DropError as error:
+                made.drop(copy.path, error.reason, str(error))
+                continue
+            for other in behind:
+                made.drop(other.path, "duplicate", f"the bytes of {copy.path}, whose row has what is said of both")
+            return
+
+    def _read(self, copy: Copy, sha256: str) -> Path | bytes:
+        """Where the bytes of a file are, which are still those that were listed."""
+        path = self._source / (copy.container or copy.path)
+        source: Path | bytes = path
+        if copy.container:
+            try:
+                source = CONTAINERS[copy.format].open_audio(path, copy.path.removeprefix(f"{copy.container}/"))
             except DataError as error:
-                raise _DropError("unreadable", str(error).replace(f"{path}: ", "")) from error
-            if num_samples < self._min_s * sample_rate:
-                reason = "too_short" if num_samples else "empty"
-                raise _DropError(reason, f"{num_samples / sample_rate:.3f} s, at least {self._min_s} s")
-            key = entry.sha256[:32]
-            size = flac.seek(0, io.SEEK_END)
-            flac.seek(0)
-            offset = _add(tar, f"{key}.flac", flac, size)
-            described = {"path": entry.path, "sample_rate": sample_rate, "num_samples": num_samples, **entry.metadata}
-            text = json.dumps(described, sort_keys=True, ensure_ascii=False).encode()
-            _add(tar, f"{key}.json", io.BytesIO(text), len(text))
-        return {
-            "sample_rate": sample_rate,
-            "num_samples": num_samples,
-            "channels": channels,
-            "tar_offset": offset,
-            "tar_size": size,
-        }
+                raise DropError("unreadable", str(error).replace(f"{path}: ", "")) from error
+            is_same = hash_bytes(source) == sha256
+        else:
+            is_same = path.is_file() and hash_file(path) == sha256
+        if not is_same:
+            hashes.forget_hashes(self._source, self._cache)
+            raise DataError(f"{path}: changed while the source was read; run the job again.")
+        return source
+
+    def _text(self, sha256: str, files: list[Copy], made: _Unit) -> None:
+        source = self._read(files[0], sha256)
+        try:
+            text = read_document(
+                source if isinstance(source, bytes) else source.read_bytes(), Path(files[0].path).suffix
+            )
+        except UnicodeDecodeError as error:
+            raise DropError("not_utf8", f"byte {error.start}: {error.reason}") from error
+        if "\0" in text:
+            raise DropError("unreadable", "holds NUL characters, so it is not text")
+        if not text:
+            raise DropError("empty", "no text")
+        made.texts.append(text_row(sha256, files, text))
+
+    def _audio(self, sha256: str, files: list[Copy], made: _Unit) -> None:
+        from uniaudio.audio.read import probe
+
+        source = self._read(files[0], sha256)
+        name = files[0].path if isinstance(source, bytes) else str(source)
+        suffix = Path(files[0].path).suffix
+        try:
+            info = probe(source, suffix=suffix, name=name)
+        except DataError as error:
+            raise DropError("unreadable", str(error).replace(f"{name}: ", "")) from error
+        sound = Sound(source=source, suffix=suffix, name=name, sample_rate=info.sample_rate)
+        duration_s = None if info.num_samples is None else info.num_samples / info.sample_rate
+        clips = wanted(files, info.sample_rate, info.channels, duration_s)
+        cuts = cut(sound, clips, made.pool, self._folder.name, self._min_s)
+        if len(cuts) == 1 and isinstance(cuts[0], NoCut) and cuts[0].wanted.is_whole:
+            raise DropError(cuts[0].reason, cuts[0].detail)
+        for one in cuts:
+            if isinstance(one, NoCut):
+                made.drop(one.wanted.name(files[0].path, info.sample_rate), one.reason, one.detail)
+                continue
+            row = audio_row(sha256, files, one)
+            if row.clip_id in self._forgotten:
+                made.drop(row.clip_id, REASON, "")
+            else:
+                made.audio.append((row, one))
 
 
-def _in_tar(row: Raw, tar: str) -> Raw:
-    from dataclasses import replace
+@dataclass(frozen=True)
+class _Same:
+    """Byte-equal files."""
 
-    return replace(row, tar=tar)
-
-
-def _add(tar: tarfile.TarFile, name: str, file: IO[bytes], size: int) -> int:
-    """Append a member; returns the offset of its first byte."""
-    info = tarfile.TarInfo(name)
-    info.size, info.mode = size, 0o644
-    offset = int(tar.offset) + _TAR_HEADER
-    tar.addfile(info, file)
-    return offset
+    sha256: str
+    medium: str
+    copies: list[Copy]
 
 
-def _encode_flac(path: Path, out: IO[bytes]) -> tuple[int, int, int]:
-    """Decode `path` block by block into 16-bit FLAC; returns sample rate, samples a channel, channels."""
-    import soundfile
-
-    from uniaudio.audio.read import probe, read_blocks
-
-    info = probe(path)
-    if info.channels > _MAX_FLAC_CHANNELS:
-        raise _DropError("unsupported", f"{info.channels} channels, at most {_MAX_FLAC_CHANNELS}")
-    num_samples = 0
-    try:
-        with soundfile.SoundFile(out, "w", info.sample_rate, info.channels, "PCM_16", format="FLAC") as flac:
-            for block_CN in read_blocks(path):
-                flac.write(_pcm16(block_CN).T)
-                num_samples += block_CN.shape[1]
-    except soundfile.LibsndfileError as error:
-        raise _DropError("unsupported", f"{info.sample_rate} Hz cannot be stored as FLAC: {error}") from error
-    return info.sample_rate, num_samples, info.channels
+def _byte_equal(rows: list[dict[str, Any]]) -> Iterator[_Same]:
+    """By hash, as their clips will be ordered."""
+    found: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in rows:
+        if not row["problem"]:
+            found.setdefault((row["sha256"], row["medium"]), []).append(row)
+    for (sha256, medium), same in sorted(found.items()):
+        yield _Same(sha256=sha256, medium=medium, copies=copies(same))
 
 
-def _pcm16(samples_CN: np.ndarray) -> np.ndarray:
-    """Scaled by 2^15, as reading divides by it: 16-bit sources come back bit for bit."""
-    return np.clip(np.rint(samples_CN * np.float32(32768)), -32768, 32767).astype(np.int16)
+def _write_tar(made: _Unit, path: Path) -> list[Raw]:
+    """The audio's rows with their places in the tar at `path`, which is there where there are any."""
+    if not made.audio:
+        return []
+    places = []
+    with clip_tar(path) as tar:
+        for row, one in sorted(made.audio, key=lambda pair: pair[0].clip_id):
+            made.pool.seek(one.offset)
+            places.append((row, tar.add(row.clip_id, made.pool, one.num_bytes, described(row, one))))
+    name = hash_file(path)
+    return [replace(row, tar=name, tar_offset=offset) for row, offset in places]

@@ -1,0 +1,295 @@
+"""Decode one audio file once and cut its clips out of it into FLAC, block by block: memory does not grow with the file.
+
+Reads    a file, or the bytes of one that lay in a container
+Gives    Cut(num_samples=31744, channels=1, offset=81920, num_bytes=40211, audio_sha256="…", …) for each wanted clip
+
+Overlapping clips are written side by side. A file is decoded a second time where its level or its channels turn out to need treatment,
+which is known at its end.
+"""
+
+# Shapes: C channels, N samples
+
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from uniaudio_schemas.errors import DataError
+from uniaudio_schemas.raw import NO_LANDMARKS
+
+from uniaudio_pipelines.source_to_raw.clips import Wanted
+
+MAX_FLAC_CHANNELS = 8
+MAX_AT_ONCE = 256
+"""Clips that overlap in one place: each has a file open."""
+
+
+class DropError(Exception):
+    """This makes no row, for `reason`."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sound:
+    """A file to decode."""
+
+    source: Path | bytes
+    suffix: str
+    name: str
+    """For messages."""
+    sample_rate: int
+    """As probed."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Treatment:
+    """What is done to the samples of a file."""
+
+    gain: float = 1.0
+    mono_channel: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cut:
+    """One clip in the file of all FLACs."""
+
+    wanted: Wanted
+    sample_rate: int
+    num_samples: int
+    channels: int
+    offset: int
+    num_bytes: int
+    audio_sha256: str
+    landmarks: np.ndarray
+    treatment: Treatment
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NoCut:
+    """A wanted clip that makes no row."""
+
+    wanted: Wanted
+    reason: str
+    detail: str
+
+
+@dataclass(slots=True)
+class _Take:
+    """A clip that is being written."""
+
+    wanted: Wanted
+    sample_rate: int
+    treatment: Treatment
+    file: IO[bytes]
+    num_samples: int = 0
+    channels: int = 0
+    _flac: Any = None
+    _digest: Any = None
+    _landmarks: Any = None
+
+    def add(self, block_CN: np.ndarray) -> None:
+        channel = self.wanted.channel
+        if channel is not None:
+            block_CN = block_CN[channel : channel + 1]
+        gain = self.treatment.gain
+        pcm_CN = pcm16(block_CN if gain == 1 else block_CN * np.float32(gain))
+        if self._flac is None:
+            self._start(len(pcm_CN))
+        self._flac.write(pcm_CN.T)
+        self._digest.update(np.ascontiguousarray(pcm_CN.T, "<i2").data)
+        if self._landmarks is not None:
+            self._landmarks.add(self._mono(pcm_CN))
+        self.num_samples += pcm_CN.shape[1]
+
+    def _start(self, channels: int) -> None:
+        import soundfile
+
+        self.channels = channels
+        try:
+            self._flac = soundfile.SoundFile(self.file, "w", self.sample_rate, channels, "PCM_16", format="FLAC")
+        except soundfile.LibsndfileError as error:
+            raise DropError("unsupported", f"{self.sample_rate} Hz cannot be stored as FLAC: {error}") from error
+        self._digest = hashlib.sha256(f"{self.sample_rate} {channels}\n".encode())
+        self._landmarks = landmarks_at(self.sample_rate)
+
+    def _mono(self, pcm_CN: np.ndarray) -> np.ndarray:
+        heard = self.treatment.mono_channel
+        mono_N = pcm_CN[heard] if heard is not None and len(pcm_CN) > 1 else pcm_CN.mean(axis=0)
+        return mono_N.astype(np.float32) / np.float32(32768)
+
+    def end(self, pool: IO[bytes]) -> Cut:
+        """Move the finished FLAC behind the others."""
+        self._flac.close()
+        offset = pool.seek(0, 2)
+        self.file.seek(0)
+        shutil.copyfileobj(self.file, pool, 1 << 20)
+        self.file.close()
+        return Cut(
+            wanted=self.wanted,
+            sample_rate=self.sample_rate,
+            num_samples=self.num_samples,
+            channels=self.channels,
+            offset=offset,
+            num_bytes=pool.tell() - offset,
+            audio_sha256=self._digest.hexdigest(),
+            landmarks=NO_LANDMARKS if self._landmarks is None else self._landmarks.finish(),
+            treatment=self.treatment,
+            problems=self.wanted.problems,
+        )
+
+    def give_up(self) -> None:
+        if self._flac is not None:
+            self._flac.close()
+        self.file.close()
+
+
+def cut(sound: Sound, clips: Sequence[Wanted], pool: IO[bytes], folder: str, min_s: float) -> list[Cut | NoCut]:
+    """The clips, those that ended first before the others, their FLACs appended to `pool`; `clips` are by beginning. DropError where the
+    file cannot be decoded or holds nothing; then nothing was appended."""
+    start, treatment = pool.seek(0, 2), Treatment()
+    while True:
+        run = _Run(sound, clips, pool, folder, min_s, treatment)
+        try:
+            made = run.run()
+            needed = run.needed()
+        except (DataError, DropError) as error:
+            pool.truncate(start)
+            if isinstance(error, DropError):
+                raise
+            raise DropError("unreadable", str(error).replace(f"{sound.name}: ", "")) from error
+        if needed == treatment:
+            return made
+        pool.truncate(start)
+        treatment = needed
+
+
+class _Run:
+    """One decoding of a file."""
+
+    def __init__(
+        self, sound: Sound, clips: Sequence[Wanted], pool: IO[bytes], folder: str, min_s: float, treatment: Treatment
+    ) -> None:
+        from uniaudio.audio.levels import Levels
+
+        self._sound, self._pool, self._folder, self._min_s = sound, pool, folder, min_s
+        self._treatment = treatment
+        self._todo = list(reversed(clips))
+        self._hears_all = any(clip.channel is None for clip in clips)
+        self._active: list[_Take] = []
+        self._made: list[Cut | NoCut] = []
+        self._levels = Levels()
+        self._report: list[Any] = []
+        self._rate, self._position = sound.sample_rate, 0
+
+    def run(self) -> list[Cut | NoCut]:
+        try:
+            for block_CN in self._blocks():
+                self._levels.add(block_CN)
+                self._begin(self._position + block_CN.shape[1], block_CN.shape[0])
+                self._feed(block_CN)
+                self._position += block_CN.shape[1]
+            if not self._position:
+                raise DropError("empty", f"0.000 s, at least {self._min_s} s")
+            for take in self._active:
+                self._made.append(self._end(take))
+            self._active = []
+        finally:
+            for take in self._active:
+                take.give_up()
+        detail = f"begins at {{:.3f}} s of {self._position / self._rate:.3f} s"
+        self._made += [
+            NoCut(wanted=clip, reason="outside_file", detail=detail.format(clip.first_sample / self._rate))
+            for clip in reversed(self._todo)
+        ]
+        problems = self._problems()
+        return [
+            replace(one, problems=(*one.problems, *problems)) if isinstance(one, Cut) else one for one in self._made
+        ]
+
+    def _blocks(self) -> Iterator[np.ndarray]:
+        from uniaudio.audio.read import read_blocks
+
+        sound = self._sound
+        yield from read_blocks(sound.source, suffix=sound.suffix, name=sound.name, problems=self._report)
+
+    def needed(self) -> Treatment:
+        """What the levels of the whole file ask for."""
+        from uniaudio.audio.levels import full_scale_gain, mono_channel
+
+        heard = mono_channel(self._levels) if self._hears_all else None
+        return Treatment(gain=full_scale_gain(self._levels, self._sound.name), mono_channel=heard)
+
+    def _problems(self) -> tuple[str, ...]:
+        from uniaudio.audio.levels import level_problems
+
+        return tuple(dict.fromkeys(str(problem) for problem in (*self._report, *level_problems(self._levels))))
+
+    def _begin(self, end: int, channels: int) -> None:
+        """Start the clips that begin before sample `end`."""
+        while self._todo and self._todo[-1].first_sample < end:
+            clip = self._todo.pop()
+            num_stored = channels if clip.channel is None else 1
+            if clip.channel is not None and clip.channel >= channels:
+                detail = f"channel {clip.channel} of {channels}, counted from 0"
+                self._made.append(NoCut(wanted=clip, reason="no_such_channel", detail=detail))
+            elif num_stored > MAX_FLAC_CHANNELS:
+                detail = (
+                    f"{num_stored} channels, at most {MAX_FLAC_CHANNELS}, unless `channels` is split, left or right"
+                )
+                self._made.append(NoCut(wanted=clip, reason="unsupported", detail=detail))
+            elif len(self._active) >= MAX_AT_ONCE:
+                detail = f"more than {MAX_AT_ONCE} clips in one place"
+                self._made.append(NoCut(wanted=clip, reason="too_many_overlaps", detail=detail))
+            else:
+                file = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115
+                take = _Take(wanted=clip, sample_rate=self._rate, treatment=self._treatment, file=file)
+                self._active.append(take)
+
+    def _feed(self, block_CN: np.ndarray) -> None:
+        going = []
+        for take in self._active:
+            first = max(0, take.wanted.first_sample - self._position)
+            end = take.wanted.end_sample
+            last = block_CN.shape[1] if end is None else min(block_CN.shape[1], end - self._position)
+            if last > first:
+                take.add(block_CN[:, first:last])
+            if end is not None and end <= self._position + block_CN.shape[1]:
+                self._made.append(self._end(take))
+            else:
+                going.append(take)
+        self._active = going
+
+    def _end(self, take: _Take) -> Cut | NoCut:
+        if take.num_samples < max(1, self._min_s * self._rate):
+            take.give_up()
+            reason = "too_short" if take.num_samples else "empty"
+            detail = f"{take.num_samples / self._rate:.3f} s, at least {self._min_s} s"
+            return NoCut(wanted=take.wanted, reason=reason, detail=detail)
+        made = take.end(self._pool)
+        missing = (
+            0
+            if take.wanted.end_sample is None
+            else take.wanted.end_sample - take.wanted.first_sample - made.num_samples
+        )
+        if not missing:
+            return made
+        where = f"{take.wanted.end_sample / self._rate:.3f} of {(take.wanted.first_sample + made.num_samples) / self._rate:.3f} s"
+        return replace(made, problems=(*made.problems, f"ends_beyond_file: {where}"))
+
+
+def landmarks_at(sample_rate: int) -> Any:
+    """What computes landmarks of a clip as its samples come."""
+    return None
+
+
+def pcm16(samples_CN: np.ndarray) -> np.ndarray:
+    """Scaled by 2^15, as reading divides by it: 16-bit sources come back bit for bit."""
+    return np.clip(np.rint(samples_CN * np.float32(32768)), -32768, 32767).astype(np.int16)

@@ -1,0 +1,36 @@
+"""The formats, in the order in which they are asked: those that are known by more before those that take what is left."""
+
+import csv
+import zlib
+
+from uniaudio_schemas.errors import DataError
+
+from uniaudio_pipelines.source_to_raw.formats.common_voice import CommonVoice
+from uniaudio_pipelines.source_to_raw.formats.documents import JsonLinesDocuments
+from uniaudio_pipelines.source_to_raw.formats.format import Container, Format
+from uniaudio_pipelines.source_to_raw.formats.kaldi import Kaldi
+from uniaudio_pipelines.source_to_raw.formats.librispeech import LibriSpeech
+from uniaudio_pipelines.source_to_raw.formats.ljspeech import LJSpeech
+from uniaudio_pipelines.source_to_raw.formats.ours import Ours
+from uniaudio_pipelines.source_to_raw.formats.sidecars import Sidecars
+from uniaudio_pipelines.source_to_raw.formats.tables import Tables
+from uniaudio_pipelines.source_to_raw.formats.vctk import Vctk
+
+_DOCUMENTS = JsonLinesDocuments()
+FORMATS: tuple[Format, ...] = (
+    Ours(),
+    LibriSpeech(),
+    LJSpeech(),
+    Vctk(),
+    CommonVoice(),
+    Kaldi(),
+    Tables(),
+    _DOCUMENTS,
+    Sidecars(),
+)
+CONTAINERS: dict[str, Container] = {one.name: one for one in (_DOCUMENTS,)}
+"""Formats whose audio or texts lie inside files, by name."""
+LOOSE_FORMATS = frozenset({Ours.name, Sidecars.name})
+"""Formats whose labels beside loose files in the source folder do not make the whole source one corpus."""
+BROKEN = (DataError, OSError, ValueError, RecursionError, csv.Error, zlib.error, EOFError, MemoryError)
+"""What reading a hostile file may raise in a library: a problem of that file."""
