@@ -103,8 +103,8 @@ def wanted(same: Sequence[Copy], sample_rate: int, channels: int, duration_s: fl
         if not has_stretches and (whole or not by_place):
             by_place.setdefault((0, None, None), []).append([*whole, dict(copy.says)])
     found = []
-    for (first_sample, end_sample, channel), said in by_place.items():
-        merged, problems = _merge_copies(said)
+    for (first_sample, end_sample, channel), of_copies in by_place.items():
+        merged, problems = _merge_copies(of_copies)
         clip = Wanted(
             first_sample=first_sample, end_sample=end_sample, channel=channel, said=merged, problems=tuple(problems)
         )

@@ -3,8 +3,8 @@
 Reads    a file, or the bytes of one that lay in a container
 Gives    Cut(num_samples=31744, channels=1, offset=81920, num_bytes=40211, audio_sha256="…", …) for each wanted clip
 
-Overlapping clips are written side by side. A file is decoded a second time where its level or its channels turn out to need treatment,
-which is known at its end.
+Overlapping clips are written side by side. A file is decoded a second time where its level turns out to need a gain, which is known at its
+end.
 """
 
 # Shapes: C channels, N samples
@@ -13,7 +13,7 @@ import hashlib
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -22,6 +22,7 @@ from uniaudio_schemas.errors import DataError
 from uniaudio_schemas.raw import NO_LANDMARKS
 
 from uniaudio_pipelines.source_to_raw.clips import Wanted
+from uniaudio_pipelines.source_to_raw.hearing import Slice, landmarks_of
 
 MAX_FLAC_CHANNELS = 8
 MAX_AT_ONCE = 256
@@ -49,14 +50,6 @@ class Sound:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Treatment:
-    """What is done to the samples of a file."""
-
-    gain: float = 1.0
-    mono_channel: int | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Cut:
     """One clip in the file of all FLACs."""
 
@@ -67,9 +60,10 @@ class Cut:
     offset: int
     num_bytes: int
     audio_sha256: str
-    landmarks: np.ndarray
-    treatment: Treatment
+    gain: float
     problems: tuple[str, ...]
+    mono_channel: int | None = None
+    landmarks: np.ndarray = field(default_factory=lambda: NO_LANDMARKS)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,26 +81,22 @@ class _Take:
 
     wanted: Wanted
     sample_rate: int
-    treatment: Treatment
+    gain: float
     file: IO[bytes]
     num_samples: int = 0
     channels: int = 0
     _flac: Any = None
     _digest: Any = None
-    _landmarks: Any = None
 
     def add(self, block_CN: np.ndarray) -> None:
         channel = self.wanted.channel
         if channel is not None:
             block_CN = block_CN[channel : channel + 1]
-        gain = self.treatment.gain
-        pcm_CN = pcm16(block_CN if gain == 1 else block_CN * np.float32(gain))
+        pcm_CN = pcm16(block_CN if self.gain == 1 else block_CN * np.float32(self.gain))
         if self._flac is None:
             self._start(len(pcm_CN))
         self._flac.write(pcm_CN.T)
         self._digest.update(np.ascontiguousarray(pcm_CN.T, "<i2").data)
-        if self._landmarks is not None:
-            self._landmarks.add(self._mono(pcm_CN))
         self.num_samples += pcm_CN.shape[1]
 
     def _start(self, channels: int) -> None:
@@ -118,12 +108,6 @@ class _Take:
         except soundfile.LibsndfileError as error:
             raise DropError("unsupported", f"{self.sample_rate} Hz cannot be stored as FLAC: {error}") from error
         self._digest = hashlib.sha256(f"{self.sample_rate} {channels}\n".encode())
-        self._landmarks = landmarks_at(self.sample_rate)
-
-    def _mono(self, pcm_CN: np.ndarray) -> np.ndarray:
-        heard = self.treatment.mono_channel
-        mono_N = pcm_CN[heard] if heard is not None and len(pcm_CN) > 1 else pcm_CN.mean(axis=0)
-        return mono_N.astype(np.float32) / np.float32(32768)
 
     def end(self, pool: IO[bytes]) -> Cut:
         """Move the finished FLAC behind the others."""
@@ -140,8 +124,7 @@ class _Take:
             offset=offset,
             num_bytes=pool.tell() - offset,
             audio_sha256=self._digest.hexdigest(),
-            landmarks=NO_LANDMARKS if self._landmarks is None else self._landmarks.finish(),
-            treatment=self.treatment,
+            gain=self.gain,
             problems=self.wanted.problems,
         )
 
@@ -154,35 +137,34 @@ class _Take:
 def cut(sound: Sound, clips: Sequence[Wanted], pool: IO[bytes], folder: str, min_s: float) -> list[Cut | NoCut]:
     """The clips, those that ended first before the others, their FLACs appended to `pool`; `clips` are by beginning. DropError where the
     file cannot be decoded or holds nothing; then nothing was appended."""
-    start, treatment = pool.seek(0, 2), Treatment()
+    start, gain = pool.seek(0, 2), 1.0
     while True:
-        run = _Run(sound, clips, pool, folder, min_s, treatment)
+        run = _Run(sound, clips, pool, folder, min_s, gain)
         try:
             made = run.run()
-            needed = run.needed()
+            needed = run.needed_gain()
         except (DataError, DropError) as error:
             pool.truncate(start)
             if isinstance(error, DropError):
                 raise
             raise DropError("unreadable", str(error).replace(f"{sound.name}: ", "")) from error
-        if needed == treatment:
-            return made
+        if needed == gain:
+            return [run.heard(one) if isinstance(one, Cut) else one for one in made]
         pool.truncate(start)
-        treatment = needed
+        gain = needed
 
 
 class _Run:
     """One decoding of a file."""
 
     def __init__(
-        self, sound: Sound, clips: Sequence[Wanted], pool: IO[bytes], folder: str, min_s: float, treatment: Treatment
+        self, sound: Sound, clips: Sequence[Wanted], pool: IO[bytes], folder: str, min_s: float, gain: float
     ) -> None:
         from uniaudio.audio.levels import Levels
 
         self._sound, self._pool, self._folder, self._min_s = sound, pool, folder, min_s
-        self._treatment = treatment
+        self._gain = gain
         self._todo = list(reversed(clips))
-        self._hears_all = any(clip.channel is None for clip in clips)
         self._active: list[_Take] = []
         self._made: list[Cut | NoCut] = []
         self._levels = Levels()
@@ -220,12 +202,19 @@ class _Run:
         sound = self._sound
         yield from read_blocks(sound.source, suffix=sound.suffix, name=sound.name, problems=self._report)
 
-    def needed(self) -> Treatment:
+    def needed_gain(self) -> float:
         """What the levels of the whole file ask for."""
-        from uniaudio.audio.levels import full_scale_gain, mono_channel
+        from uniaudio.audio.levels import full_scale_gain
 
-        heard = mono_channel(self._levels) if self._hears_all else None
-        return Treatment(gain=full_scale_gain(self._levels, self._sound.name), mono_channel=heard)
+        return full_scale_gain(self._levels, self._sound.name)
+
+    def heard(self, made: Cut) -> Cut:
+        """With the channel that the file is heard by, and the landmarks of what is heard."""
+        from uniaudio.audio.levels import mono_channel
+
+        channel = mono_channel(self._levels) if made.channels > 1 else None
+        found = landmarks_of(Slice(self._pool, made.offset, made.num_bytes), made.sample_rate, channel)
+        return replace(made, mono_channel=channel, landmarks=found)
 
     def _problems(self) -> tuple[str, ...]:
         from uniaudio.audio.levels import level_problems
@@ -250,7 +239,7 @@ class _Run:
                 self._made.append(NoCut(wanted=clip, reason="too_many_overlaps", detail=detail))
             else:
                 file = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115
-                take = _Take(wanted=clip, sample_rate=self._rate, treatment=self._treatment, file=file)
+                take = _Take(wanted=clip, sample_rate=self._rate, gain=self._gain, file=file)
                 self._active.append(take)
 
     def _feed(self, block_CN: np.ndarray) -> None:
@@ -274,20 +263,11 @@ class _Run:
             detail = f"{take.num_samples / self._rate:.3f} s, at least {self._min_s} s"
             return NoCut(wanted=take.wanted, reason=reason, detail=detail)
         made = take.end(self._pool)
-        missing = (
-            0
-            if take.wanted.end_sample is None
-            else take.wanted.end_sample - take.wanted.first_sample - made.num_samples
-        )
-        if not missing:
+        first, end = take.wanted.first_sample, take.wanted.end_sample
+        if end is None or first + made.num_samples == end:
             return made
-        where = f"{take.wanted.end_sample / self._rate:.3f} of {(take.wanted.first_sample + made.num_samples) / self._rate:.3f} s"
+        where = f"{end / self._rate:.3f} of {(first + made.num_samples) / self._rate:.3f} s"
         return replace(made, problems=(*made.problems, f"ends_beyond_file: {where}"))
-
-
-def landmarks_at(sample_rate: int) -> Any:
-    """What computes landmarks of a clip as its samples come."""
-    return None
 
 
 def pcm16(samples_CN: np.ndarray) -> np.ndarray:

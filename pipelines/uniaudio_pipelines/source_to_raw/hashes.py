@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from uniaudio_schemas.errors import DataError
 from uniaudio_schemas.files import one_line_errors
 from uniaudio_schemas.fingerprint import hash_bytes, hash_file, hash_json
 
@@ -26,6 +25,8 @@ _HASHES = pa.schema([*(FILES.field(name) for name in _KEY), pa.field("sha256", p
 MEMBERS = pa.schema(
     [(name, kind) for name, kind in (("member", pa.string()), ("size", pa.int64()), ("sha256", pa.string()))]
 )
+OF_CONTAINERS = "containers"
+"""Folder of the cache with the hashes of containers: each listing keeps the hashes of what it asked for, and asks for those apart."""
 _THREADS = 4
 """Reading waits for the disk; hashing lets go of the interpreter."""
 
@@ -88,7 +89,8 @@ def _batch(rows: list[tuple[str, int, str]]) -> pa.RecordBatch:
 
 def forget_hashes(root: Path, cache: Path) -> None:
     """Have the next listing read every file: a remembered hash was not the file's."""
-    hashes_path(root, cache).unlink(missing_ok=True)
+    for folder in (cache, cache / OF_CONTAINERS):
+        hashes_path(root, folder).unlink(missing_ok=True)
 
 
 def hashes_path(root: Path, cache: Path) -> Path:
@@ -123,6 +125,3 @@ def write_arrow(path: Path, table: pa.Table, batches: Iterator[pa.RecordBatch] |
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
-
-
-__all__ = ["MEMBERS", "DataError", "forget_hashes", "hash_files", "hash_members", "write_arrow"]

@@ -47,9 +47,9 @@ def all_labels(corpora: list[Corpus]) -> tuple[pa.Table, pa.Table]:
                 if isinstance(one, Problem):
                     problems.add((_printable(corpus.path(one.path)), corpus.name, one.reason, one.detail[:500]))
                     continue
-                if problem := _wrong_times(one):
+                if why := _wrong_times(one):
                     shown = _printable(corpus.path(one.path))
-                    problems.add((shown, corpus.name, "bad_times", f"{problem}, says {one.said_by or claim.format}"))
+                    problems.add((shown, corpus.name, "bad_times", f"{why}, says {one.said_by or claim.format}"))
                     continue
                 path = _path(corpus, claim, one.path)
                 if path is None:

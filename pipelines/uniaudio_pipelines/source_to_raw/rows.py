@@ -30,7 +30,6 @@ def audio_row(sha256: str, files: Sequence[Copy], cut: Cut) -> Raw:
     """Of a clip, without its place in a tar; `files` are byte-equal, the first was decoded."""
     said, wanted = cut.wanted.said, cut.wanted
     text, original, notes = _cleaned(said.get("given_text"), str(files[0].says.get("cleaning", "standard")))
-    gain, heard = cut.treatment.gain, cut.treatment.mono_channel
     is_stretch = not wanted.is_whole
     return Raw(
         **_common(wanted.clip_id(sha256, cut.num_samples), sha256, files, said),
@@ -53,8 +52,8 @@ def audio_row(sha256: str, files: Sequence[Copy], cut: Cut) -> Raw:
         recording=said.get("recording") or (files[0].path if is_stretch else None),
         first_sample=wanted.first_sample,
         source_channel=wanted.channel,
-        mono_channel=heard if cut.channels > 1 else None,
-        gain=None if gain == 1 else gain,
+        mono_channel=cut.mono_channel,
+        gain=None if cut.gain == 1 else cut.gain,
         audio_sha256=cut.audio_sha256,
         landmarks=cut.landmarks,
         problems=[*cut.problems, *notes],

@@ -23,7 +23,7 @@ _MAX_CORPUS_BYTES = 100
 
 
 def with_units(table: pa.Table, max_files: int, max_bytes: int) -> pa.Table:
-    """`table` of `listing.LISTING`, sorted by corpus and path, with units; sorted by unit, path and rank."""
+    """`table` of `entries.LISTING`, sorted by corpus and path, with units; sorted by unit, path and rank."""
     import polars as pl
 
     entries: Any = pl.from_arrow(table)

@@ -111,7 +111,9 @@ def label(
     start_s, end_s, channel = _times(values)
     if end_s is None and "duration_s" in values:
         facts.append(Fact(name="duration_s", value=text_of(values["duration_s"])))
-    texts = {name: text_of(value).strip() or None for name, value in values.items() if name not in _TIMES}
+    texts: dict[str, Any] = {
+        name: text_of(value).strip() or None for name, value in values.items() if name not in _TIMES
+    }
     said_split = folder.split(texts.pop("split", None) or "") or split
     if language := texts.get("language"):
         texts["language"] = language_code(language)

@@ -64,9 +64,10 @@ def _joined(
 def _fields(text: str, delimiter: str) -> list[str]:
     if '"' not in text:
         return text.split(delimiter)
-    quoting = csv.QUOTE_MINIMAL if text.count('"') % 2 == 0 else csv.QUOTE_NONE
+    if text.count('"') % 2:
+        return text.split(delimiter)
     try:
-        return next(csv.reader([text], delimiter=delimiter, quoting=quoting))
+        return next(csv.reader([text], delimiter=delimiter))
     except (csv.Error, StopIteration):
         return text.split(delimiter)
 

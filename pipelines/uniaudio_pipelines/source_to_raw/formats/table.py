@@ -11,9 +11,9 @@ from uniaudio_pipelines.source_to_raw.formats.format import Container, Format
 from uniaudio_pipelines.source_to_raw.formats.kaldi import Kaldi
 from uniaudio_pipelines.source_to_raw.formats.librispeech import LibriSpeech
 from uniaudio_pipelines.source_to_raw.formats.ljspeech import LJSpeech
+from uniaudio_pipelines.source_to_raw.formats.manifests import Manifests
 from uniaudio_pipelines.source_to_raw.formats.ours import Ours
 from uniaudio_pipelines.source_to_raw.formats.sidecars import Sidecars
-from uniaudio_pipelines.source_to_raw.formats.tables import Tables
 from uniaudio_pipelines.source_to_raw.formats.vctk import Vctk
 
 _DOCUMENTS = JsonLinesDocuments()
@@ -24,7 +24,7 @@ FORMATS: tuple[Format, ...] = (
     Vctk(),
     CommonVoice(),
     Kaldi(),
-    Tables(),
+    Manifests(),
     _DOCUMENTS,
     Sidecars(),
 )

@@ -39,7 +39,7 @@ Row = tuple[int, dict[str, Any]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Table:
+class _Manifest:
     """How one file is read."""
 
     file: str
@@ -51,10 +51,10 @@ class _Table:
     meaning: tuple[tuple[str, str], ...] = ()
 
 
-class Tables:
+class Manifests:
     """Every table that names audio files."""
 
-    name: ClassVar[str] = "table"
+    name: ClassVar[str] = "manifest"
 
     def claim(self, folder: Folder) -> Claim | None:
         names = AudioNames(folder)
@@ -63,7 +63,9 @@ class Tables:
             return None
         first = tables[0]
         said = ", ".join(f"{column} is {field}" for column, field in first.meaning)
-        summary = f"tables: {', '.join(table.file for table in tables[:3])}{', …' if len(tables) > 3 else ''} ({said})"
+        summary = (
+            f"manifests: {', '.join(table.file for table in tables[:3])}{', …' if len(tables) > 3 else ''} ({said})"
+        )
         return Claim(
             format=self.name,
             label_files=tuple(table.file for table in tables),
@@ -108,17 +110,17 @@ def _candidates(folder: Folder, names: AudioNames) -> Iterator[str]:
                 yield path
 
 
-def _look(folder: Folder, file: str, names: AudioNames) -> _Table | None:
+def _look(folder: Folder, file: str, names: AudioNames) -> _Manifest | None:
     suffix = suffix_of(file.removesuffix(".gz"))
     if suffix in _JSON_LINES:
-        table = _Table(file=file, kind="lines")
+        table = _Manifest(file=file, kind="lines")
     elif suffix == ".json":
-        table = _Table(file=file, kind="json")
+        table = _Manifest(file=file, kind="json")
     else:
         delimiter = "\t" if suffix == ".tsv" else sniff(folder, file)
         if delimiter is None or (suffix in _LISTS and delimiter not in "|\t"):
             return None
-        table = _Table(file=file, kind=delimiter)
+        table = _Manifest(file=file, kind=delimiter)
     for one in (table, *_without_header(folder, table)):
         found = _understand(folder, one, names)
         if found is not None:
@@ -126,18 +128,18 @@ def _look(folder: Folder, file: str, names: AudioNames) -> _Table | None:
     return None
 
 
-def _without_header(folder: Folder, table: _Table) -> Iterator[_Table]:
+def _without_header(folder: Folder, table: _Manifest) -> Iterator[_Manifest]:
     """The same with numbered columns, for a delimited file whose first row may be like the others."""
     if table.kind in ("lines", "json"):
         return
     for row in rows(folder, table.file, table.kind):
         if not isinstance(row, Problem):
             columns = tuple(f"column_{number}" for number in range(1, len(row[1]) + 1))
-            yield _Table(file=table.file, kind=table.kind, columns=columns)
+            yield _Manifest(file=table.file, kind=table.kind, columns=columns)
         return
 
 
-def _understand(folder: Folder, table: _Table, names: AudioNames) -> _Table | None:
+def _understand(folder: Folder, table: _Manifest, names: AudioNames) -> _Manifest | None:
     """With the columns' meanings; None where no column names audio files."""
     sample = [row[1] for row in islice(_rows(folder, table), _SAMPLE) if not isinstance(row, Problem)]
     columns = list(dict.fromkeys(column for row in sample for column in row))
@@ -147,13 +149,13 @@ def _understand(folder: Folder, table: _Table, names: AudioNames) -> _Table | No
     meaning = meanings(columns, folder, path_column)
     if "given_text" not in meaning.values() and (column := _text_column(sample, columns, meaning)):
         meaning[column] = "given_text"
-    return _Table(
+    return _Manifest(
         file=table.file, kind=table.kind, columns=table.columns, path_column=path_column, meaning=tuple(meaning.items())
     )
 
 
 def _path_column(
-    folder: Folder, table: _Table, sample: list[dict[str, Any]], columns: list[str], names: AudioNames
+    folder: Folder, table: _Manifest, sample: list[dict[str, Any]], columns: list[str], names: AudioNames
 ) -> str | None:
     by_card = folder.card.columns.get("path")
     if by_card in columns:
@@ -216,7 +218,7 @@ class _Finder:
         return self._folder.below(self._file, name)
 
 
-def _rows(folder: Folder, table: _Table) -> Iterator[Row | Problem]:
+def _rows(folder: Folder, table: _Manifest) -> Iterator[Row | Problem]:
     if table.kind == "lines":
         for row in read_objects(folder, table.file):
             yield row if isinstance(row, Problem) else (row[0], _flat(row[1]))
