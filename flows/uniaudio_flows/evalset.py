@@ -67,9 +67,12 @@ def remove(store: Store, name: str, say: Say) -> None:
 def describe(store: Store) -> list[dict[str, Any]]:
     """One row a set, see the module; counts are of the newest annotated and instructions."""
     annotated = store.head("annotated")
-    is_compared = compared_with(store, _equal(store, annotated)) if annotated else set()
+    is_compared = compared_with(store, annotated) if annotated else set()
     all_clips, training = _leaked(store, annotated) if annotated else ({}, {})
     held_back = _held_back(store, training)
+    made_at = max(
+        (run.started for run in read_runs(store) if annotated and run.plan_id == annotated.plan_id), default=None
+    )
     return [
         {
             "name": name,
@@ -79,7 +82,7 @@ def describe(store: Store) -> list[dict[str, Any]]:
             "licences": sorted(set(store.read(manifest, ["licence"])["licence"].to_pylist())),
             "content_id": manifest.content_id,
             "checked": (name, manifest.content_id) in is_compared,
-            "checked_at": _checked_at(store, annotated, name, manifest),
+            "checked_at": made_at,
             "leaked_clips": len(all_clips.get(name, ())),
             "leaked_training_clips": len(training.get(name, ())),
             "held_back": held_back[name],
@@ -139,10 +142,6 @@ def _run(store: Store, job: Any, say: Say) -> Manifest:
     return found
 
 
-def _equal(store: Store, annotated: Manifest) -> list[Manifest]:
-    return [one for one in store.versions("annotated") if one.content_id == annotated.content_id]
-
-
 def _leaked(store: Store, annotated: Manifest) -> tuple[dict[str, set[str]], dict[str, set[str]]]:
     """Name of a set -> clips that share something with it: all, and those of the training split."""
     everything: dict[str, set[str]] = {}
@@ -164,15 +163,6 @@ def _held_back(store: Store, training: dict[str, set[str]]) -> Counter[str]:
     dropped = store.dropped(instructions)
     ids = set(dropped.filter(pc.equal(dropped["reason"], HELD_BACK))["row_id"].to_pylist())
     return Counter({name: len(clips & ids) for name, clips in training.items()})
-
-
-def _checked_at(store: Store, annotated: Manifest | None, name: str, manifest: Manifest) -> float | None:
-    """Unix time of the run that compared the newest annotated, or an equal one, with the set."""
-    wanted = (name, manifest.content_id)
-    equal = _equal(store, annotated) if annotated else []
-    plans = {one.plan_id for one in equal if wanted in compared_with(store, [one])}
-    times = [run.started for run in read_runs(store) if run.plan_id in plans]
-    return max(times, default=None)
 
 
 def _paths(store: Store, manifests: list[Manifest]) -> dict[str, str]:

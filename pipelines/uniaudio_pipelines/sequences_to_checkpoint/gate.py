@@ -34,10 +34,10 @@ def check_leaks(store: Store, sequences: Manifest, start: Manifest | None, allow
     guarded = {name: registered[name].content_id for name in sorted(set(registered) - set(allowed))}
     if not guarded:
         return
-    _check(store, sequences, "`sequences`", guarded)
-    for content_id in _learned_from(store, start) - {sequences.content_id}:
-        found = version_with(store, "sequences", content_id)
-        if found is None:
+    _check(store, [sequences], "`sequences`", guarded)
+    for content_id in sorted(_learned_from(store, start) - {sequences.content_id}):
+        found = _with_contents(store, "sequences", {content_id})
+        if not found:
             raise UsageError(
                 f"`parent` must have learned nothing of {', '.join(guarded)}, but the sequences {content_id[:8]} that it was "
                 f"trained on are not in the store any more: name the sets in `allow_leaks`, or start anew."
@@ -45,14 +45,26 @@ def check_leaks(store: Store, sequences: Manifest, start: Manifest | None, allow
         _check(store, found, f"`parent`, trained on sequences {content_id[:8]},", guarded)
 
 
-def leaking_examples(store: Store, sequences: Manifest, names: Collection[str]) -> Iterator[tuple[str, list[str]]]:
-    """Id of every training example with a clip that shares something with one of the sets, and which sets these are."""
+def compared_with(store: Store, annotated: Manifest) -> set[tuple[str, str]]:
+    """(name, content id) of every set that a version was compared with."""
+    replaced = replacements(store)
+    said = annotated.parameters.get("evalsets", {}).items()
+    # Of a set that lost items since, what was found is still all there is.
+    return {*said, *((name, replaced.get(("evalset", content), content)) for name, content in said)}
+
+
+def leaking_examples(
+    store: Store, sequences: Manifest, annotated: dict[str, Manifest]
+) -> Iterator[tuple[str, list[str]]]:
+    """Id of every training example with a clip that shares something with a set, and which sets these are; `annotated`: name of a set
+    -> the version that was compared with it."""
     leaks: dict[str, set[str]] = {}
-    wanted = pa.array(sorted(names), pa.string())
-    for annotated in _annotated(store, sequences)[:1]:
-        for table in store.tables(annotated, ["clip_id", "leaks"]):
+    for plan_id in sorted({manifest.plan_id for manifest in annotated.values()}):
+        names = {name for name, manifest in annotated.items() if manifest.plan_id == plan_id}
+        wanted = pa.array(sorted(names), pa.string())
+        for table in store.tables(annotated[min(names)], ["clip_id", "leaks"]):
             for row in table.filter(pa.array(names_any(table["leaks"], wanted))).to_pylist():
-                leaks[row["clip_id"]] = set(row["leaks"]).intersection(names)
+                leaks.setdefault(row["clip_id"], set()).update(names.intersection(row["leaks"]))
     if not leaks:
         return
     clips = pa.array(sorted(leaks), pa.string())
@@ -62,17 +74,10 @@ def leaking_examples(store: Store, sequences: Manifest, names: Collection[str]) 
             yield row["sequence_id"], sorted(set().union(*(leaks.get(clip, ()) for clip in row["clip_ids"])))
 
 
-def compared_with(store: Store, annotated: list[Manifest]) -> set[tuple[str, str]]:
-    """(name, content id) of every set that one of the versions, which hold equal rows, was compared with."""
-    replaced = replacements(store)
-    said = [pair for manifest in annotated for pair in manifest.parameters.get("evalsets", {}).items()]
-    # Of a set that lost items since, what was found is still all there is.
-    return {*said, *((name, replaced.get(("evalset", content), content)) for name, content in said)}
-
-
-def _check(store: Store, sequences: Manifest, what: str, guarded: dict[str, str]) -> None:
-    is_compared = compared_with(store, _annotated(store, sequences))
-    if late := [name for name, content in guarded.items() if (name, content) not in is_compared]:
+def _check(store: Store, sequences: list[Manifest], what: str, guarded: dict[str, str]) -> None:
+    """`sequences`: versions of equal rows."""
+    annotated = _compared(store, sequences, guarded)
+    if late := sorted(set(guarded) - set(annotated)):
         raise UsageError(
             f"{what} must be compared with every evaluation set, but {', '.join(late)} was registered or changed later: "
             f"run `prefect deployment run annotate-corpus/local` and what follows from it, or name it in `allow_leaks`."
@@ -80,7 +85,7 @@ def _check(store: Store, sequences: Manifest, what: str, guarded: dict[str, str]
     shown: list[str] = []
     counts: Counter[str] = Counter()
     num_examples = 0
-    for example, names in leaking_examples(store, sequences, guarded):
+    for example, names in leaking_examples(store, sequences[0], annotated):
         num_examples += 1
         counts.update(names)
         if len(shown) < _SHOWN:
@@ -89,17 +94,31 @@ def _check(store: Store, sequences: Manifest, what: str, guarded: dict[str, str]
         sets = ", ".join(f"{name} ({count})" for name, count in sorted(counts.items()))
         raise UsageError(
             f"{what} must share no sound and no long text with evaluation sets, but {num_examples} training examples do, "
-            f"with {sets}; such as {', '.join(shown)}: build them with `leaks` = drop, or name the "
-            f"sets in `allow_leaks`."
+            f"with {sets}; such as {', '.join(shown)}: build them with `leaks` = drop, or name the sets in `allow_leaks`."
         )
 
 
-def _annotated(store: Store, sequences: Manifest) -> list[Manifest]:
-    """The versions of annotated behind `sequences`: of equal rows, each compared with the sets of its time."""
-    instructions = version_with(store, "instructions", sequences.parents.get("instructions", ""))
-    wanted = instructions.parents.get("annotated", "") if instructions else ""
-    found = version_with(store, "annotated", wanted)
-    return [one for one in store.versions("annotated") if found is not None and one.content_id == found.content_id]
+def _compared(store: Store, sequences: list[Manifest], guarded: dict[str, str]) -> dict[str, Manifest]:
+    """Name of a set -> a version of annotated behind `sequences` that was compared with it, the newest where it is one.
+
+    Annotated anew, a corpus may give equal instructions: then several versions are behind them, each compared with the sets of its time.
+    """
+    instructions = _with_contents(store, "instructions", {one.parents.get("instructions", "") for one in sequences})
+    annotated = _with_contents(store, "annotated", {one.parents.get("annotated", "") for one in instructions})
+    newest = store.head("annotated")
+    found: dict[str, Manifest] = {}
+    for manifest in sorted(annotated, key=lambda one: newest is None or one.plan_id != newest.plan_id):
+        said = compared_with(store, manifest)
+        for name in (name for name, content_id in guarded.items() if (name, content_id) in said):
+            found.setdefault(name, manifest)
+    return found
+
+
+def _with_contents(store: Store, kind: str, content_ids: set[str]) -> list[Manifest]:
+    """Every version with one of these contents, or with what is left of it where some was forgotten."""
+    replaced = replacements(store)
+    wanted = content_ids | {replaced.get((kind, content_id), content_id) for content_id in content_ids}
+    return [manifest for manifest in store.versions(kind) if manifest.content_id in wanted]
 
 
 def _learned_from(store: Store, start: Manifest | None) -> set[str]:
