@@ -20,31 +20,29 @@ from uniaudio_pipelines.source_to_raw.formats.format import Folder, GivenTime, L
 from uniaudio_pipelines.source_to_raw.formats.lines import finite
 
 _UTTERANCE = ("utterance", "utteranceid", "uttid", "id", "audioid", "segmentid", "sampleid", "clipid", "fileid", "key")
-_MEASURED = frozenset({
-    "samplerate", "samplingrate", "sr", "numsamples", "numframes", "numchannels", "channels", "path", "sha256", "duration",
-    "durations", "durationms", "url",
-})  # fmt: skip
+_MEASURED = frozenset((
+    "samplerate", "samplingrate", "sr", "numsamples", "numframes", "numchannels", "channels", "path", "sha256", "url",
+))  # fmt: skip
 """Read from the audio itself, or of no use outside of the place they come from."""
+_DURATIONS = frozenset(("duration", "durations", "durationms"))
 _WORDS = ("given_words", "words")
 _MAX_FACT = 10_000
 
 
-def sample_label(path: str, row: Mapping[str, Any], folder: Folder, **known: Any) -> Label:
-    """The label of the audio `path`, which is what the row is about. `known`: fields that hold where the row says nothing of them.
-    ValueError where a time that the card names is none."""
-    values = {name: value for name, value in row.items() if columns.plain(name) not in _MEASURED}
+def sample_label(path: str, row: Mapping[str, Any], folder: Folder, *, is_cut: bool = True, **known: Any) -> Label:
+    """The label of the audio `path`, which is what the row is about. `is_cut`: as said above; else the row's times say which stretch of
+    the file it means. `known`: fields that hold where the row says nothing of them. ValueError where a time that is used is none."""
+    useless = _MEASURED | _DURATIONS if is_cut else _MEASURED
+    values = {name: value for name, value in row.items() if columns.plain(name) not in useless}
     words = _words(row)
     made: dict[str, Any] = {"given_words": words} if words else {}
     for name in _WORDS if words else ():
         values.pop(name, None)
-    utterance = next((name for known in _UTTERANCE for name in values if columns.plain(name) == known), None)
+    utterance = next((name for wanted in _UTTERANCE for name in values if columns.plain(name) == wanted), None)
     if utterance is not None and utterance not in folder.card.columns.values():
         made["utterance"] = said(values.pop(utterance)) or known.get("utterance")
-    meaning = {
-        column: field
-        for column, field in columns.meanings(list(values), folder, "").items()
-        if _is_of_it(column, field, folder)
-    }
+    found = columns.meanings(list(values), folder, "")
+    meaning = {column: field for column, field in found.items() if _is_of_it(column, field, folder, is_cut)}
     plain_values = {column: value for column, value in values.items() if column in meaning}
     for column, field in list(meaning.items()):
         if field == "given_text" and isinstance(plain_values.get(column), list):
@@ -78,9 +76,9 @@ def facts_of(name: str, value: Any) -> Iterator[Fact]:
             yield Fact(name=key, value=text)
 
 
-def _is_of_it(column: str, field: str, folder: Folder) -> bool:
+def _is_of_it(column: str, field: str, folder: Folder, is_cut: bool) -> bool:
     is_of_a_stretch = field == "channel" or field.startswith(("start_", "end_", "duration_"))
-    return field != "path" and (not is_of_a_stretch or column in folder.card.columns.values())
+    return field != "path" and (not (is_cut and is_of_a_stretch) or column in folder.card.columns.values())
 
 
 def _completed(label: Label, facts: tuple[Fact, ...], known: Mapping[str, Any]) -> Label:
