@@ -2,8 +2,8 @@
 
 Reads    evalset (which sets there are), annotated (what it was compared with, column `leaks`), sequences (clips of training examples)
 Raises   UsageError:
-    `sequences` must share nothing with esc50, but 2 of its 311 training examples do, such as a3… (esc50): build them anew with
-    `leaks` = drop, or name esc50 in `allow_leaks`.
+    `sequences` must share no sound and no long text with evaluation sets, but 2 training examples do, with esc50 (2); such as a3…
+    (esc50), b7… (esc50): build them with `leaks` = drop, or name the sets in `allow_leaks`.
 
 A checkpoint that training starts from has learned from sequences too, and they are asked the same. Light: manifests and a few columns.
 """
