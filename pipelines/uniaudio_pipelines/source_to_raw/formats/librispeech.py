@@ -15,7 +15,7 @@ from typing import ClassVar
 
 from uniaudio_schemas.raw import Fact
 
-from uniaudio_pipelines.source_to_raw.formats.audio_names import AudioNames
+from uniaudio_pipelines.source_to_raw.formats.audio_names import AudioNames, audio_names
 from uniaudio_pipelines.source_to_raw.formats.format import Claim, Folder, Label, Problem
 from uniaudio_pipelines.source_to_raw.formats.lines import read_lines
 
@@ -53,7 +53,7 @@ class LibriSpeech:
                     fields = [field.strip() for field in line.text.split("|")]
                     if len(fields) > 1:
                         genders[fields[0]] = fields[1]
-        names = AudioNames(folder)
+        names = audio_names(folder)
         for file in claim.details["files"]:
             yield from self._chapter(folder, file, genders, names)
 

@@ -15,7 +15,7 @@ from typing import ClassVar
 
 from uniaudio_schemas.raw import Fact
 
-from uniaudio_pipelines.source_to_raw.formats.audio_names import AudioNames, is_audio
+from uniaudio_pipelines.source_to_raw.formats.audio_names import AudioNames, audio_names, is_audio
 from uniaudio_pipelines.source_to_raw.formats.delimited import rows
 from uniaudio_pipelines.source_to_raw.formats.format import Claim, Folder, Label, Problem
 
@@ -33,7 +33,7 @@ class LJSpeech:
         candidates = [path for path in folder.paths if posixpath.basename(path).lower() == "metadata.csv"]
         if not candidates:
             return None
-        names = AudioNames(folder)
+        names = audio_names(folder)
         found = [path for path in candidates if self._is_one(folder, path, names)]
         if not found:
             return None
@@ -53,7 +53,7 @@ class LJSpeech:
         return fits and any(_find(folder, file, row[0], names) for row in fields)
 
     def labels(self, folder: Folder, claim: Claim) -> Iterator[Label | Problem]:
-        names = AudioNames(folder)
+        names = audio_names(folder)
         for file in claim.details["files"]:
             for row in rows(folder, file, "|"):
                 if isinstance(row, Problem):

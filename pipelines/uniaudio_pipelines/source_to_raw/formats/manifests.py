@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, ClassVar
 
-from uniaudio_pipelines.source_to_raw.formats.audio_names import AudioNames, is_audio, stem_of, suffix_of
+from uniaudio_pipelines.source_to_raw.formats.audio_names import AudioNames, audio_names, is_audio, stem_of, suffix_of
 from uniaudio_pipelines.source_to_raw.formats.columns import PATHS, SURE_PATHS, label, meanings, plain, text_of
 from uniaudio_pipelines.source_to_raw.formats.delimited import rows, sniff
 from uniaudio_pipelines.source_to_raw.formats.format import Claim, Folder, Label, Problem
@@ -57,7 +57,7 @@ class Manifests:
     name: ClassVar[str] = "manifest"
 
     def claim(self, folder: Folder) -> Claim | None:
-        names = AudioNames(folder)
+        names = audio_names(folder)
         tables = [table for file in _candidates(folder, names) if (table := _look(folder, file, names))]
         if not tables:
             return None
@@ -74,7 +74,7 @@ class Manifests:
         )
 
     def labels(self, folder: Folder, claim: Claim) -> Iterator[Label | Problem]:
-        names = AudioNames(folder)
+        names = audio_names(folder)
         for table in claim.details["tables"]:
             finder, split = _Finder(folder, table.file, names), split_of(folder, table.file)
             meaning = dict(table.meaning)

@@ -13,7 +13,7 @@ from typing import ClassVar
 from uniaudio_schemas.raw import Fact
 
 from uniaudio_pipelines.source_to_raw.formats.alignments import lab, recordings, samples
-from uniaudio_pipelines.source_to_raw.formats.audio_names import AudioNames, is_audio
+from uniaudio_pipelines.source_to_raw.formats.audio_names import audio_names, is_audio
 from uniaudio_pipelines.source_to_raw.formats.beside import Beside, Read
 from uniaudio_pipelines.source_to_raw.formats.columns import label, meanings
 from uniaudio_pipelines.source_to_raw.formats.format import Claim, Folder, Label, Problem
@@ -68,7 +68,7 @@ class Sidecars:
     name: ClassVar[str] = "sidecars"
 
     def claim(self, folder: Folder) -> Claim | None:
-        names = AudioNames(folder)
+        names = audio_names(folder)
         if names.is_empty:
             return None
         found: list[tuple[str, str, str]] = []
@@ -90,7 +90,7 @@ class Sidecars:
         )
 
     def labels(self, folder: Folder, claim: Claim) -> Iterator[Label | Problem]:
-        names = AudioNames(folder)
+        names = audio_names(folder)
         for file, end, path in claim.details["files"]:
             text = read_text(folder, file)
             if isinstance(text, Problem):
