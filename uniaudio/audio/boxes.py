@@ -1,4 +1,4 @@
-"""MP4, Matroska and ASF: whether the file holds what its outermost sizes promise, and whether its tables can be believed.
+"""MP4, Matroska, ASF and AVI: whether the file holds what its outermost sizes promise, and whether its tables can be believed.
 
 Reads   box and element headers; never a sample
 Gives   a DataError where the file is cut short, or where a table promises more samples than the file has bytes
@@ -15,6 +15,8 @@ from uniaudio_schemas.errors import DataError
 from uniaudio.audio.tags import Window
 
 _MAX_BOXES = 1_000_000
+_SAMPLES_PER_BYTE, _MAX_SAMPLES = 16, 20_000_000
+"""Old QuickTime codecs count every number behind the decoder (MACE has 6 a byte); FFmpeg takes 24 bytes for each."""
 _CONTAINERS = (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"moof", b"traf")
 _ASF_FILE_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 _ASF_BROADCAST = 1
@@ -22,19 +24,20 @@ _ASF_BROADCAST = 1
 
 def check_mp4(file: Any, start: int, stop: int, name: str) -> int:
     """Where the boxes end."""
-    window, end, budget = Window(file, stop), start, 64 * (stop - start) // 64
+    window, end, size = Window(file, stop), start, stop - start
+    num_left = max(size, min(_SAMPLES_PER_BYTE * size, _MAX_SAMPLES))
     for kind, first, last in _boxes(window, start, stop, depth=0):
         if last > stop:
+            missing = last - stop
             raise DataError(
-                f"{name}: is cut short: its box {kind!r} ends {last - stop} bytes behind the end of the file."
+                f"{name}: is cut short: its box {kind.decode()} ends {missing} bytes behind the end of the file."
             )
         if kind in (b"stsz", b"trun"):
             # A count of samples of one size each needs no table, so nothing else bounds it.
-            count = int.from_bytes(window.at(first + (8 if kind == b"stsz" else 4), 4))
-            budget -= count
-            if budget < 0:
+            num_left -= int.from_bytes(window.at(first + (8 if kind == b"stsz" else 4), 4))
+            if num_left < 0:
                 raise DataError(
-                    f"{name}: is broken: it must hold as many samples as its {kind!r} says, but has fewer bytes."
+                    f"{name}: is broken: its box {kind.decode()} counts more samples than the file can hold."
                 )
         end = max(end, last)
     return end
@@ -58,8 +61,7 @@ def _boxes(window: Window, start: int, stop: int, depth: int) -> Iterator[tuple[
         start = end
 
 
-def check_matroska(file: Any, start: int, stop: int, name: str) -> bool:
-    """Whether the segment says how long it is."""
+def check_matroska(file: Any, start: int, stop: int, name: str) -> None:
     window, position = Window(file, stop), start
     for _ in range(16):
         number, _, first = _vint(window, position, keep_marker=True)
@@ -69,7 +71,7 @@ def check_matroska(file: Any, start: int, stop: int, name: str) -> bool:
             if not unknown and first + size > stop:
                 missing = first + size - stop
                 raise DataError(f"{name}: is cut short: its segment ends {missing} bytes behind the end of the file.")
-            return not unknown
+            return
         position = first + size
         if unknown or position >= stop:
             break
@@ -84,11 +86,21 @@ def _vint(window: Window, position: int, *, keep_marker: bool) -> tuple[int, int
     return value if keep_marker else value & (1 << 7 * num_bytes) - 1, num_bytes, position + num_bytes
 
 
-def check_asf(file: Any, start: int, stop: int, name: str) -> None:
+def check_asf(file: Any, start: int, stop: int, name: str) -> bool:
+    """Whether its header was finished: a broadcast's says neither bytes nor length."""
     head = Window(file, stop).at(start, 1 << 16)
     found = head.find(_ASF_FILE_PROPERTIES)
     if found < 0 or len(head) < found + 104:
-        return
+        return False
     promised, flags = int.from_bytes(head[found + 40 : found + 48], "little"), head[found + 88]
     if not flags & _ASF_BROADCAST and promised > stop - start:
         raise DataError(f"{name}: is cut short: {stop - start} of {promised} bytes.")
+    return not flags & _ASF_BROADCAST
+
+
+def check_avi(file: Any, start: int, stop: int, name: str) -> bool:
+    """Whether its header was finished."""
+    promised = 8 + int.from_bytes(Window(file, stop).at(start + 4, 4), "little")
+    if promised > stop - start and promised < 1 << 31:
+        raise DataError(f"{name}: is cut short: {stop - start} of {promised} bytes.")
+    return 8 < promised <= stop - start

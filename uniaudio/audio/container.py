@@ -5,7 +5,7 @@ Gives   the format and its parts, for instance `("mp3", Layout(parts=[Part(piece
 
 The suffix counts only for formats without any mark (raw G.722, GSM); where it says otherwise than the contents, that is a
 recorded problem. FFmpeg never recognizes anything itself: one of the formats it would recognize, a playlist, opens other
-files.
+files. Formats whose streams turn up in mid-file (MPEG-TS, FLV) are not read: PyAV 18 looks behind its table of streams then.
 """
 
 from dataclasses import dataclass
@@ -50,8 +50,6 @@ FORMATS = {
     "tta": Format(suffixes=".tta", demuxer="tta"),
     "ape": Format(suffixes=".ape", demuxer="ape"),
     "avi": Format(suffixes=".avi", demuxer="avi"),
-    "flv": Format(suffixes=".flv", demuxer="flv"),
-    "mpegts": Format(suffixes=".ts .m2ts", demuxer="mpegts"),
     "g722": Format(suffixes=".g722", demuxer="g722"),
     "gsm": Format(suffixes=".gsm", demuxer="gsm"),
 }
@@ -72,11 +70,9 @@ _MARKS = {
     b"wvpk": "wavpack",
     b"TTA1": "tta",
     b"MAC ": "ape",
-    b"FLV\1": "flv",
     bytes.fromhex("726966662e91cf11a5d628db04c10000"): "w64",
 }
 _MP4_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot", b"styp", b"moof")
-_TS_PACKET = 188
 
 
 def audio_suffixes() -> frozenset[str]:
@@ -134,8 +130,6 @@ def _by_mark(head: bytes) -> str | None:
         return "mp4"
     if head[:2] == b"\x0b\x77" and len(head) > 5:
         return "eac3" if head[5] >> 3 > 10 else "ac3"  # the version of the bit stream
-    if len(head) > 4 * _TS_PACKET and all(head[place * _TS_PACKET] == 0x47 for place in range(5)):
-        return "mpegts"
     return None
 
 
@@ -175,23 +169,29 @@ def _fill(file: Any, known: str, start: int, stop: int, name: str, layout: Layou
         syntax = elementary.MPEG if known == "mpeg" else elementary.ADTS
         elementary.lay_out_frames(file, syntax, (start, stop), name, layout)
     else:
-        end = stop
-        if known == "mp4":
-            end = boxes.check_mp4(file, start, stop, name)
-        elif known == "matroska":
-            boxes.check_matroska(file, start, stop, name)
-        elif known == "asf":
-            boxes.check_asf(file, start, stop, name)
-        layout.parts.append(_part(known, start, end))
+        _lay_out_container(file, known, start, stop, name, layout)
 
 
-def _part(known: str, start: int, end: int) -> Part:
-    return Part(
+def _lay_out_container(file: Any, known: str, start: int, stop: int, name: str, layout: Layout) -> None:
+    end, is_finished = stop, True
+    if known == "mp4":
+        end = boxes.check_mp4(file, start, stop, name)
+        if junk := Window(file, stop).count_junk(end, stop):
+            layout.note("junk_behind_audio", f"{junk} bytes")
+    elif known == "matroska":
+        boxes.check_matroska(file, start, stop, name)
+    elif known in ("asf", "avi"):
+        check = boxes.check_asf if known == "asf" else boxes.check_avi
+        is_finished = check(file, start, stop, name)
+    if not is_finished:
+        layout.note("unknown_length", "its header was never finished")
+    part = Part(
         pieces=((start, end),),
         demuxer=FORMATS[known].demuxer,
-        container_promises=known in _PROMISING,
+        container_promises=known in _PROMISING and is_finished,
         is_exact=known in _LOSSLESS,
     )
+    layout.parts.append(part)
 
 
 _PLAIN = {

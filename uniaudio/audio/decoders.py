@@ -6,7 +6,7 @@ demuxer that it is told. It opens no other file: no protocol is allowed to it, a
 """
 
 import io
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -20,6 +20,7 @@ from uniaudio.audio.splice import Splice
 
 _MAX_FRAME_SAMPLES = 1 << 22
 """Samples a channel of one frame; Monkey's Audio, whose frames are the longest, has 1,179,648."""
+_MAX_STREAMS = 64
 _MAX_BAD_SHARE = 0.01
 """Of a file's packets so many may be undecodable; with more it is broken."""
 _MICROSECONDS = 1_000_000
@@ -90,10 +91,11 @@ class FFmpegDecoder:
         self.largest_frame = self._position = self._num_packets = self._num_bad = 0
         # One thread: the order of errors, and with it what is kept, must not depend on timing.
         options = {"protocol_whitelist": "none", "threads": "1", "max_samples": str(_MAX_FRAME_SAMPLES)}
+        options["max_streams"] = str(_MAX_STREAMS)
         if part.is_exact:
             options["err_detect"] = "crccheck+explode"
         try:
-            self._container = av.open(_Readable(Splice(file, part.pieces)), format=part.demuxer, options=options)
+            self._container: Any = av.open(_Readable(Splice(file, part.pieces)), format=part.demuxer, options=options)
         except (av.FFmpegError, ValueError) as error:
             raise DataError(f"{name}: is not {part.demuxer} audio that can be read: {_reason(error)}") from error
         try:
@@ -145,7 +147,7 @@ class FFmpegDecoder:
             detail = f"{self._num_bad} of {self._num_packets} packets"
             self.problems.append(Problem(kind="undecodable_frames", detail=detail))
 
-    def _decode(self) -> Iterator[Any]:
+    def _decode(self) -> Generator[Any, None, None]:
         """Decoded frames that hold samples."""
         try:
             for packet in self._container.demux(self._stream):
@@ -170,12 +172,15 @@ class FFmpegDecoder:
         """Samples a channel by the container."""
         if self._part.num_samples is not None or not self._part.container_promises:
             return self._part.num_samples
-        if self._stream.duration is not None and self._stream.time_base:
-            return int(self._stream.duration * self._stream.time_base * sample_rate)
-        alone = sum(stream.type in ("audio", "video") for stream in self._container.streams) == 1
-        if self._container.duration is None or not alone:  # of several streams the longest counts
+        of_stream, of_all = self._stream.duration, self._container.duration
+        if of_stream and self._stream.time_base:
+            return int(of_stream * self._stream.time_base * sample_rate)
+        if not of_all:
+            self.problems.append(Problem(kind="unknown_length", detail="the container does not say its length"))
             return None
-        return int(Fraction(self._container.duration, _MICROSECONDS) * sample_rate)
+        num_streams = sum(stream.type in ("audio", "video") for stream in self._container.streams)
+        # Of several streams the longest counts.
+        return int(Fraction(of_all, _MICROSECONDS) * sample_rate) if num_streams == 1 else None
 
     def close(self) -> None:
         self._frames.close()

@@ -15,6 +15,7 @@ from uniaudio_schemas.errors import DataError
 from uniaudio.audio.part import Layout, Part
 from uniaudio.audio.tags import WINDOW, Window, skip_tags
 
+_MARK = b"OggS\0"
 _HEADER_BYTES = 27
 _FIRST, _LAST = 2, 4
 """Bits of a page's flags: a stream begins, a stream ends."""
@@ -57,7 +58,8 @@ def lay_out_ogg(file: Any, start: int, stop: int, name: str, layout: Layout) -> 
         layout.note("missing_pages", f"{missing} pages")
     for link in links:
         simple = len(link.streams) == 1 and link.sounds[0].startswith(_LIBSNDFILE)
-        layout.parts.append(Part(pieces=((link.start, link.stop),), demuxer=None if simple else "ogg"))
+        demuxer = None if simple else "ogg"
+        layout.parts.append(Part(pieces=((link.start, link.stop),), demuxer=demuxer, is_exact=simple))
 
 
 def _walk(window: Window, position: int, layout: Layout) -> tuple[list[_Link], int]:
@@ -65,7 +67,7 @@ def _walk(window: Window, position: int, layout: Layout) -> tuple[list[_Link], i
     links = list[_Link]()
     while position < window.stop and len(links) < _MAX_LINKS:
         head = window.at(position, _HEADER_BYTES + 255)
-        if head[:5] != b"OggS\0" or len(head) < _HEADER_BYTES:
+        if head[:5] != _MARK or len(head) < _HEADER_BYTES:
             found = _find(window, position)
             if junk := window.count_junk(skip_tags(window, position), found):
                 layout.note("junk_behind_audio" if found == window.stop else "junk_between_frames", f"{junk} bytes")
@@ -101,11 +103,11 @@ def _add(links: list[_Link], window: Window, head: bytes, position: int, first: 
 
 
 def _find(window: Window, position: int) -> int:
-    """Where the next page begins, or the end."""
-    while position < window.stop:
+    """Where the next page behind `position` begins, or the end."""
+    while (position := position + 1) < window.stop:
         data = window.at(position, min(WINDOW // 2, window.stop - position))
-        found = data.find(b"OggS\0", 1 if position else 0)
+        found = data.find(_MARK)
         if found >= 0:
             return position + found
-        position += max(1, len(data) - 4)
+        position += max(0, len(data) - len(_MARK))
     return window.stop

@@ -23,7 +23,7 @@ class Part:
     """Whether the length that FFmpeg tells is the container's own and no estimate from the bit rate."""
     is_exact: bool = True
     """Whether the promise is kept to the sample. A lossy codec has whole frames and delays that containers forget, so it may
-    miss by a decoded frame without a word, by up to a second with a recorded problem.
+    miss by a decoded frame without a word, and by more with a recorded problem.
     """
 
 

@@ -90,7 +90,7 @@ def lay_out_caf(file: Any, start: int, stop: int, name: str, layout: Layout) -> 
         pieces.append((position, first + size))
         position = first + size
     demuxer = None if codec in (b"lpcm", b"ulaw", b"alaw", b"alac") else "caf"
-    layout.parts.append(Part(pieces=((start, start + 8), *pieces), demuxer=demuxer))
+    layout.parts.append(Part(pieces=((start, start + 8), *pieces), demuxer=demuxer, is_exact=demuxer is None))
 
 
 def lay_out_w64(file: Any, start: int, stop: int, name: str, layout: Layout) -> None:

@@ -10,7 +10,7 @@ Gives   samples, and what was wrong with a file that could be read all the same:
 | Ogg Vorbis and Opus | libsndfile, link by link | exact to the sample; FFmpeg loses a block where streams are chained |
 | MP1, MP2, MP3 | FFmpeg, on counted frames | libsndfile stops at an estimate of the length |
 | FLAC | FFmpeg to the end, libsndfile for a cut | libsndfile needs the header's length, and seeks by it |
-| AAC, MP4, Matroska, WMA, AMR, AC-3, WavPack, TTA, APE, AVI, FLV, TS, G.722, GSM | FFmpeg | libsndfile does not know them |
+| AAC, MP4, Matroska, WMA, AMR, AC-3, WavPack, TTA, APE, AVI, G.722, GSM | FFmpeg | libsndfile does not know them |
 
 Bad input is a `DataError` that names the file: nothing in it, cut short, not a number, no channel, a rate nobody records
 at, a rate or a number of channels that changes. What was decoded is compared with what the file promises.
@@ -38,6 +38,10 @@ MAX_CHANNELS = 256
 """An ambisonic recording of order 15, the largest that anybody stores."""
 _BLOCK = 1 << 20
 """Numbers of a block, all channels together: 4 MiB."""
+_MAX_MISSING = 0.1
+"""Of a lossy file so much may be missing, a second at least: that its bytes are whole was seen before, and recorders let
+pauses out. More is no pause.
+"""
 Source = str | Path | bytes
 _Decoder = SoundFileDecoder | FFmpegDecoder
 
@@ -65,21 +69,18 @@ def read_audio(
     name = name or _name(source)
     if first_sample < 0 or (num_samples is not None and num_samples <= 0):
         raise UsageError(f"A cut must start at 0 or later and be longer than 0, but is {first_sample} + {num_samples}.")
-    whole = num_samples is None and first_sample == 0
-    with _open(source, suffix, name, whole=whole) as reader:
-        size = max(1, _BLOCK // reader.info.channels)
-        blocks = list(_cut(reader.blocks(min(size, num_samples or size), first_sample), num_samples))
-        samples = np.concatenate(blocks, axis=1) if blocks else np.zeros((reader.info.channels, 0), np.float32)
-    if samples.shape[1] == 0:
-        raise DataError(f"{name}: holds no samples{f' from sample {first_sample}' if first_sample else ''}.")
-    if num_samples is not None and samples.shape[1] < num_samples:
-        raise DataError(
-            f"{name}: ends {num_samples - samples.shape[1]} samples before the end "
-            f"of the cut {first_sample} + {num_samples}."
-        )
+    found = list[Problem]()
+    cut = (first_sample, num_samples)
+    if cut == (0, None):
+        audio = _read_cut(source, suffix, name, cut, found, whole=True)
+    else:
+        try:
+            audio = _read_cut(source, suffix, name, cut, found, whole=False)
+        except DataError:  # the header may be wrong: what is there decides
+            audio = _read_cut(source, suffix, name, cut, found := [], whole=True)
     if problems is not None:
-        problems += reader.problems
-    return Audio(samples=samples, sample_rate=reader.info.sample_rate)
+        problems += found
+    return audio
 
 
 def read_blocks(
@@ -134,6 +135,31 @@ def _name(source: Source) -> str:
     return f"<{len(source)} bytes>" if isinstance(source, bytes) else str(source)
 
 
+def _read_cut(
+    source: Source,
+    suffix: str | None,
+    name: str,
+    cut: tuple[int, int | None],
+    problems: list[Problem],
+    *,
+    whole: bool,
+) -> Audio:
+    first_sample, num_samples = cut
+    with _open(source, suffix, name, whole=whole) as reader:
+        size = max(1, _BLOCK // reader.info.channels)
+        blocks = list(_cut(reader.blocks(min(size, num_samples or size), first_sample), num_samples))
+        samples = np.concatenate(blocks, axis=1) if blocks else np.zeros((reader.info.channels, 0), np.float32)
+    if samples.shape[1] == 0:
+        raise DataError(f"{name}: holds no samples{f' from sample {first_sample}' if first_sample else ''}.")
+    if num_samples is not None and samples.shape[1] < num_samples:
+        raise DataError(
+            f"{name}: ends {num_samples - samples.shape[1]} samples before the end "
+            f"of the cut {first_sample} + {num_samples}."
+        )
+    problems += reader.problems
+    return Audio(samples=samples, sample_rate=reader.info.sample_rate)
+
+
 def _cut(blocks: Iterator[np.ndarray], num_samples: int | None) -> Iterator[np.ndarray]:
     left = num_samples
     for block in blocks:
@@ -144,14 +170,20 @@ def _cut(blocks: Iterator[np.ndarray], num_samples: int | None) -> Iterator[np.n
 
 
 def _even(blocks: Iterator[np.ndarray], block_samples: int) -> Iterator[np.ndarray]:
-    rest: np.ndarray | None = None
+    held, num_held = list[np.ndarray](), 0
     for block in blocks:
-        rest = block if rest is None or not rest.shape[1] else np.concatenate([rest, block], axis=1)
-        while rest.shape[1] >= block_samples:
-            yield rest[:, :block_samples]
-            rest = rest[:, block_samples:]
-    if rest is not None and rest.shape[1]:
-        yield rest
+        held.append(block)
+        num_held += block.shape[1]
+        if num_held < block_samples:
+            continue
+        joined = np.concatenate(held, axis=1) if len(held) > 1 else block
+        num_even = num_held // block_samples * block_samples
+        for first in range(0, num_even, block_samples):
+            yield joined[:, first : first + block_samples]
+        # A copy: a view would keep the whole of `joined`.
+        held, num_held = [joined[:, num_even:].copy()], num_held - num_even
+    if num_held:
+        yield np.concatenate(held, axis=1)
 
 
 class _Reader:
@@ -197,7 +229,7 @@ class _Reader:
         if promised is None:
             return
         missing = promised - num_samples
-        if missing > (0 if part.is_exact else self.info.sample_rate):
+        if missing > (0 if part.is_exact else max(self.info.sample_rate, promised * _MAX_MISSING)):
             raise DataError(f"{self._name}: is cut short: {num_samples} of {promised} samples.")
         if abs(missing) > self._decoder.largest_frame * (not part.is_exact):
             kind = "shorter_than_header" if missing > 0 else "longer_than_header"

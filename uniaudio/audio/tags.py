@@ -19,7 +19,9 @@ class Window:
         self._file, self.stop, self._start, self._data = file, stop, 0, b""
 
     def at(self, position: int, size: int) -> bytes:
-        """Fewer than `size` bytes at the end."""
+        """Fewer than `size` bytes at the end, none beyond it."""
+        if not 0 <= position < self.stop:
+            return b""
         inside = position - self._start
         if inside < 0 or inside + size > len(self._data):
             self._file.seek(position)

@@ -120,11 +120,13 @@ def lay_out_wav(file: Any, start: int, stop: int, name: str, layout: Layout) -> 
         size = settle(layout, wav.promised, stop - wav.first, name, unknown=unknown)
         if wav.tag in _MPEG_TAGS:
             return wav.first, wav.first + size
-        demuxer = None if wav.tag in _LIBSNDFILE_TAGS else "wav"
-        layout.parts.append(Part(pieces=(wav.header(size), (wav.first, wav.first + size)), demuxer=demuxer))
+        known, pieces = wav.tag in _LIBSNDFILE_TAGS, (wav.header(size), (wav.first, wav.first + size))
+        layout.parts.append(Part(pieces=pieces, demuxer=None if known else "wav", is_exact=known))
         start = _skip_chunks(window, wav.first + size)
         if not is_wav(window.at(start, 12)):
             break
+    if len(layout.parts) > 1:
+        layout.note("chained_streams", f"{len(layout.parts)} WAV files, one behind the other")
     if junk := window.count_junk(start, stop):
         layout.note("junk_behind_audio", f"{junk} bytes behind the {size} bytes of samples that the header says")
     return None

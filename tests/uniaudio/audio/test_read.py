@@ -6,28 +6,11 @@ import numpy as np
 import pytest
 from uniaudio_schemas.errors import DataError, UsageError
 
+from tests.uniaudio.audio.files import a_tone, encode
 from uniaudio.audio.read import probe, read_audio, read_blocks, write_flac_bytes
 
 soundfile = pytest.importorskip("soundfile")
 av = pytest.importorskip("av")
-
-
-def a_tone(num_samples: int = 8_000, sample_rate: int = 16_000, channels: int = 1) -> np.ndarray:
-    time = np.arange(num_samples) / sample_rate
-    return np.stack([0.5 * np.sin(2 * np.pi * 440 * (channel + 1) * time) for channel in range(channels)]).astype("f4")
-
-
-def encode(samples: np.ndarray, sample_rate: int, *, container: str, codec: str) -> bytes:
-    buffer = io.BytesIO()
-    with av.open(buffer, "w", format=container) as output:
-        stream = output.add_stream(codec, rate=sample_rate, layout="mono" if samples.shape[0] == 1 else "stereo")
-        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples), format="fltp", layout=stream.layout.name)
-        frame.sample_rate = sample_rate
-        resampler = av.AudioResampler(stream.format.name, stream.layout, sample_rate, frame_size=stream.frame_size or 0)
-        for part in resampler.resample(frame) + resampler.resample(None):
-            output.mux(stream.encode(part))
-        output.mux(stream.encode(None))
-    return buffer.getvalue()
 
 
 @pytest.mark.parametrize(("container", "subtype"), [("WAV", "FLOAT"), ("FLAC", "PCM_24"), ("AIFF", "PCM_16")])
