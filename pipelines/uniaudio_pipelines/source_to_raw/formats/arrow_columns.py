@@ -67,12 +67,11 @@ class Layout:
         """Columns whose values `open_audio` gives."""
         return self.audio or ((self.text,) if self.text else ())
 
-    def looked_at(self, folder: Folder, path: str, table: ArrowTable) -> "Layout":
+    def looked_at(self, folder: Folder, path: str, table: ArrowTable, names: AudioNames) -> "Layout":
         """With the column of paths, which its values tell: files that are there. Texts are documents only where no audio is, which they
         could be transcripts of."""
         found = self
         if not self.audio:
-            names = AudioNames(folder)
             column = _path_column(folder, path, table, self.labels, names)
             found = replace(self, path=column, text="" if column or not names.is_empty else self.text)
         what = (

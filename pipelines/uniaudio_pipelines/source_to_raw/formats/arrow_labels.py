@@ -20,10 +20,11 @@ from uniaudio_pipelines.source_to_raw.formats.samples import sample_label
 
 
 class TableLabels:
-    def __init__(self, folder: Folder, path: str, table: ArrowTable, licence: str | None) -> None:
+    def __init__(self, folder: Folder, path: str, table: ArrowTable, names: AudioNames, licence: str | None) -> None:
+        """`names`: the audio files of the folder."""
         self._folder, self._path, self._table, self._licence = folder, path, table, licence
-        self._layout = layout_of(table.schema).looked_at(folder, path, table)
-        self._places, self._names = Places(folder, path), AudioNames(folder)
+        self._layout = layout_of(table.schema).looked_at(folder, path, table, names)
+        self._places, self._names = Places(folder, path), names
         self._split = split_of(folder, path)
 
     def labels(self) -> Iterator[Label | Problem]:

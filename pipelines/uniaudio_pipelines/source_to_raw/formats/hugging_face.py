@@ -21,6 +21,7 @@ from uniaudio_schemas.errors import DataError
 from uniaudio_pipelines.source_to_raw.formats.arrow_columns import Layout, layout_of
 from uniaudio_pipelines.source_to_raw.formats.arrow_labels import TableLabels
 from uniaudio_pipelines.source_to_raw.formats.arrow_tables import ArrowTable, open_table
+from uniaudio_pipelines.source_to_raw.formats.audio_names import AudioNames
 from uniaudio_pipelines.source_to_raw.formats.format import Claim, Folder, Label, Problem
 
 MAX_BYTES = 2 << 30
@@ -39,7 +40,8 @@ class HuggingFace:
         for path in folder.paths:
             if path.lower().endswith(_SUFFIXES) and path not in left_out:
                 kinds.setdefault(re.sub(r"\d+", "#", path), []).append(path)
-        layouts = {pattern: _first_layout(folder, paths) for pattern, paths in kinds.items()}
+        names = AudioNames(folder)
+        layouts = {pattern: _first_layout(folder, paths, names) for pattern, paths in kinds.items()}
         used = {
             path: layouts[pattern] for pattern, paths in kinds.items() if layouts[pattern] is not None for path in paths
         }
@@ -64,13 +66,14 @@ class HuggingFace:
         )
 
     def labels(self, folder: Folder, claim: Claim) -> Iterator[Label | Problem]:
+        names = AudioNames(folder)
         for path in claim.details["tables"]:
             try:
                 table = open_table(folder.absolute(path))
             except DataError as error:
                 yield _unreadable(path, error, folder)
                 continue
-            yield from TableLabels(folder, path, table, _licence(folder, path)).labels()
+            yield from TableLabels(folder, path, table, names, _licence(folder, path)).labels()
 
     def open_audio(self, file: Path, member: str) -> bytes:
         """The audio of a row, or its text in UTF-8 where the table holds documents. Quick for rows in their order."""
@@ -132,14 +135,14 @@ def _cursor(file: Path, size: int, mtime_ns: int, column: str) -> _Cursor:
     return _Cursor(table, found[0])
 
 
-def _first_layout(folder: Folder, paths: list[str]) -> Layout | None:
+def _first_layout(folder: Folder, paths: list[str], names: AudioNames) -> Layout | None:
     """What the first of like tables that can be read holds; where none can be, they are claimed too: their labels say what is wrong."""
     for path in paths[:3]:
         try:
             table = open_table(folder.absolute(path))
         except DataError:
             continue
-        layout = layout_of(table.schema).looked_at(folder, path, table)
+        layout = layout_of(table.schema).looked_at(folder, path, table, names)
         return layout if layout.is_used else None
     return Layout(summary="broken")
 

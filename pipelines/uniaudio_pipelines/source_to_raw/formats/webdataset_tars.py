@@ -7,6 +7,7 @@ Samples are grouped by the `webdataset` library, from members that `tars` has re
 library, so that nothing of a tar is ever unpickled. Source: https://github.com/webdataset/webdataset
 """
 
+import itertools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -63,12 +64,14 @@ class WebDatasetTars:
     def _holds_audio(self, folder: Folder, paths: list[str]) -> bool:
         """Whether the first of the tars that is one holds audio; where none is one, they are claimed too: their labels say what is wrong."""
         for path in paths[:3]:
-            looked_at = [
-                found for _, found in zip(range(_NUM_LOOKED_AT), tars.members(folder.absolute(path)), strict=False)
-            ]
-            names = [found.name for found in looked_at if isinstance(found, tars.Member)]
-            if names:
-                return any(tars.is_audio(name) for name in names)
+            is_tar = False
+            for found in itertools.islice(tars.members(folder.absolute(path)), _NUM_LOOKED_AT):
+                if isinstance(found, tars.Member):
+                    is_tar = True
+                    if tars.is_audio(found.name):
+                        return True
+            if is_tar:
+                return False
         return True
 
 

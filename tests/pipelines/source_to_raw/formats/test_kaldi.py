@@ -158,7 +158,7 @@ def test_memory_does_not_grow_with_sorted_utterances(tmp_path):
         tracemalloc.stop()
         return size
 
-    assert peak(8000) < 1.5 * peak(1000)
+    assert peak(3000) < 1.5 * peak(500)
 
 
 def test_a_folder_that_cannot_be_read_is_a_problem(tmp_path):
