@@ -1,0 +1,356 @@
+"""Find the copies among millions of recordings by the landmarks they share.
+
+Reads   Arrow tables of clips; landmarks are what `uniaudio.audio.landmarks` gives
+Writes  one Arrow table of pairs; spilled rows in a temporary folder, removed at the end
+Row in  {"clip_id": "a1", "duration_s": 2.5, "landmarks": [1180591620717411, ...]}
+Row out {"id_a": "a1", "id_b": "f7", "votes": 97, "score": 0.61, "offset_s": -0.21, "speed": 1.0, "overlap": 0.93}
+
+No step compares every clip with every other. Rows (hash, frame, clip) are spilled to files by hash and joined file by file;
+what met is spilled again by pair of clips, and a pair is a copy where enough of its meetings agree on one offset and one
+speed. A hash that very many clips share says little, and joining it would cost the square of their number: each clip meets at
+most `window` others at it, those of the most similar duration, because copies are about as long as each other. So the
+work grows with the number of rows. Clusters of any size survive, as chains.
+"""
+
+import math
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from uniaudio_schemas.errors import UsageError
+
+CLIP_COLUMNS = ("clip_id", "duration_s", "landmarks")
+PAIRS = pa.schema(
+    [
+        ("id_a", pa.string()),
+        ("id_b", pa.string()),
+        ("votes", pa.int32()),
+        ("score", pa.float32()),
+        ("offset_s", pa.float64()),
+        ("speed", pa.float32()),
+        ("overlap", pa.float32()),
+    ]
+)
+"""votes: landmarks that agree; score: their share of those of the clip that has fewer; offset_s: where in a clip b starts;
+speed: seconds of a for one of b; overlap: from the first vote to the last one, as a share of the stretch in which the shorter clip has landmarks."""
+CLUSTERS = pa.schema([("clip_id", pa.string()), ("cluster_id", pa.string())])
+
+# How `uniaudio.audio.landmarks` packs a value and counts time (a test holds them equal: importing it would bring torch).
+FRAME_BITS, FRAME_S = 24, 0.008
+_ROW = np.dtype([("hash", "<i8"), ("frame", "<i4"), ("clip", "<i4")])
+_MEETING = np.dtype([("a", "<i4"), ("b", "<i4"), ("frame_a", "<i4"), ("frame_b", "<i4")])
+_FACTS = np.dtype([("duration", "<f8"), ("count", "<i4"), ("span", "<i4")])
+_NUM_FILES = 256
+_WORKING_COPIES = 12  # bytes that sorting and counting hold for each byte read, measured
+_REPEATS = 4  # times that one clip may hold one hash: loops repeat themselves for minutes
+_CROWD_WINDOW = 1  # clips met where more than `window` share a hash: enough to link copies, too little for chance
+_MEASURED_CLIPS, _RARER_EACH_VOTE, _VOTES_EACH_MOMENT = 10_000, 2.7, 3  # see `CopySearch`
+_SPEEDS = (1.0, 1.0025, 0.9975, 1.005, 0.995, 1.0075, 0.9925, 1.01, 0.99)
+_TOLERANCE = 3  # frames (24 ms): one for the grid of each side, one for the rounding of speeds
+_OFFSET_BITS = 26
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CopySearch:
+    """What counts as a copy, and what the search may use."""
+
+    min_votes: int = 7
+    """Agreeing landmarks that a pair needs among 10,000 clips or fewer. Agreements by chance on one more are about 2.7 times
+    rarer (measured on game speech, effects and music), so that a larger corpus needs the logarithm of its size more."""
+    min_moments: int = 3
+    """Different frames that votes should come from; for each that is missing 3 votes more are needed, because the peaks
+    of one click or drum beat are in many landmarks at once."""
+    min_score: float = 0.02
+    """Agreeing landmarks as a share of those of the clip that has fewer."""
+    min_overlap: float = 0.2
+    """The share of the shorter clip's landmarks between whose first and last the votes lie: of two clips that share a
+    click or a syllable only that agrees."""
+    window: int = 16
+    """Clips that a clip meets at one hash, at most, to either side."""
+    memory_bytes: int = 1 << 30
+    """What one step may hold beside the names of the clips."""
+
+    def __post_init__(self) -> None:
+        for name in ("min_votes", "min_moments", "window", "memory_bytes"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"`{name}` must be 1 or more, but is {getattr(self, name)}.")
+
+
+def find_copies(
+    clips: Iterable[pa.Table],
+    index: Iterable[pa.Table] | None = None,
+    *,
+    folder: str | Path,
+    search: CopySearch | None = None,
+) -> pa.Table:
+    """The pairs of `clips` that are copies (`PAIRS`), or with `index` the pairs of a clip (`id_a`) and one of `index`
+    (`id_b`); sorted by ids. Tables hold `CLIP_COLUMNS`, ids must be unique in each input, and `folder` takes some 16
+    bytes a landmark and 16 for each meeting at a hash while it runs. The result does not depend on the order of the clips.
+    """
+    search = search or CopySearch()
+    with tempfile.TemporaryDirectory(dir=folder, prefix="copies-") as spilled:
+        known = _Clips()
+        rows = _Spill(Path(spilled), "rows", _ROW)
+        with rows:
+            known.read(clips, rows)
+            num_queries = None if index is None else known.num_clips
+            if index is not None:
+                known.read(index, rows)
+        rank, meetings = known.rank(), _Spill(Path(spilled), "meetings", _MEETING)
+        with meetings:
+            for part in rows.parts(lambda part: part["hash"], search.memory_bytes):
+                for met in _meetings(part, rank, num_queries, search.window):
+                    meetings.write(met, _pair_key(met, known.num_clips))
+        found = [
+            known.copies(_votes(part, search.min_votes, known.num_clips), search, num_queries)
+            for part in meetings.parts(lambda part: _pair_key(part, known.num_clips), search.memory_bytes)
+        ]
+    return pa.concat_tables([PAIRS.empty_table(), *found]).sort_by([("id_a", "ascending"), ("id_b", "ascending")])
+
+
+def clusters(pairs: pa.Table) -> pa.Table:
+    """The clips of `pairs` (`id_a`, `id_b`) with the smallest id that each is connected to (`CLUSTERS`), sorted by id."""
+    names = pc.unique(pa.chunked_array([*pairs["id_a"].chunks, *pairs["id_b"].chunks], pa.string()))
+    names = names.take(pc.sort_indices(names))
+    a, b = (pc.index_in(pairs[side], value_set=names).to_numpy() for side in ("id_a", "id_b"))
+    label = np.arange(len(names))
+    while True:
+        lowest = np.minimum(label[a], label[b])
+        before = label.copy()
+        # The labels' own labels are lowered too, so that a chain of n clips takes log n rounds.
+        for side in (a, b, before[a], before[b]):
+            np.minimum.at(label, side, lowest)
+        label = label[label]
+        if np.array_equal(label, before):
+            return pa.table({"clip_id": names, "cluster_id": names.take(pa.array(label))}, schema=CLUSTERS)
+
+
+class _Clips:
+    """What is known of each clip, by its number."""
+
+    def __init__(self) -> None:
+        self._names: list[Any] = []
+        self._facts: list[np.ndarray] = []
+        self.num_clips = 0
+
+    def read(self, tables: Iterable[pa.Table], rows: "_Spill") -> None:
+        """Number the clips of `tables` and spill their rows."""
+        for table in tables:
+            missing = [name for name in CLIP_COLUMNS if name not in table.column_names]
+            if missing:
+                raise UsageError(
+                    f"A table of clips must have the columns {', '.join(CLIP_COLUMNS)}, but lacks {missing}."
+                )
+            for batch in table.select(CLIP_COLUMNS).to_batches():
+                landmarks = batch["landmarks"].cast(pa.list_(pa.int64()))
+                facts = np.zeros(batch.num_rows, _FACTS)
+                facts["count"] = pc.fill_null(pc.list_value_length(landmarks), 0).to_numpy(zero_copy_only=False)
+                facts["duration"] = batch["duration_s"].cast(pa.float64()).to_numpy(zero_copy_only=False)
+                part = np.empty(int(facts["count"].sum()), _ROW)
+                values = landmarks.flatten().to_numpy(zero_copy_only=False)
+                part["hash"], part["frame"] = values >> FRAME_BITS, values & ((1 << FRAME_BITS) - 1)
+                number = np.repeat(np.arange(batch.num_rows), facts["count"])
+                part["clip"] = number + self.num_clips
+                has_any = facts["count"] > 0
+                facts["span"][has_any] = _moments(number, part["frame"].astype(np.int64))[1]
+                rows.write(part, part["hash"])
+                self._names.append(batch["clip_id"].cast(pa.string()))
+                self._facts.append(facts)
+                self.num_clips += batch.num_rows
+
+    def rank(self) -> np.ndarray:
+        """`[clips]` int32: places in the order of duration, then of name."""
+        ordered = pa.table({"duration": self._joined_facts()["duration"], "name": self._joined_names()})
+        order = pc.sort_indices(ordered, [("duration", "ascending"), ("name", "ascending")]).to_numpy()
+        rank = np.empty(self.num_clips, np.int32)
+        rank[order] = np.arange(self.num_clips, dtype=np.int32)
+        return rank
+
+    def copies(self, voted: "dict[str, np.ndarray]", search: CopySearch, num_queries: int | None) -> pa.Table:
+        """Those of `voted` that are copies, as `PAIRS`."""
+        facts = self._joined_facts()
+        a, b = facts[voted["a"]], facts[voted["b"]]
+        voted["score"] = voted["votes"] / np.maximum(np.minimum(a["count"], b["count"]), 1)
+        shorter_is_a = a["duration"] <= b["duration"]
+        whole = np.where(shorter_is_a, a["span"], b["span"])
+        voted["overlap"] = np.minimum((np.where(shorter_is_a, voted["span_a"], voted["span_b"]) + 1) / (whole + 1), 1.0)
+        is_copy = (
+            (voted["votes"] >= _needed_votes(self.num_clips - (num_queries or 0), voted["moments"], search))
+            & (voted["score"] >= search.min_score)
+            & (voted["overlap"] >= search.min_overlap)
+        )
+        found = {name: values[is_copy] for name, values in voted.items()}
+        names = self._joined_names()
+        id_a, id_b = names.take(pa.array(found["a"])), names.take(pa.array(found["b"]))
+        offset_s, speed = found["offset"] * FRAME_S, found["speed"]
+        if num_queries is None:  # the smaller id comes first, in whatever order the clips came
+            swap = pc.greater(id_a, id_b)
+            id_a, id_b = pc.if_else(swap, id_b, id_a), pc.if_else(swap, id_a, id_b)
+            swapped = swap.to_numpy()
+            offset_s, speed = np.where(swapped, -offset_s / speed, offset_s), np.where(swapped, 1 / speed, speed)
+        counted = [found["votes"].astype(np.int32), found["score"].astype(np.float32), offset_s]
+        columns = [id_a, id_b, *counted, speed.astype(np.float32), found["overlap"].astype(np.float32)]
+        return pa.table(columns, schema=PAIRS)
+
+    def _joined_facts(self) -> np.ndarray:
+        return np.concatenate([*self._facts, np.zeros(0, _FACTS)])
+
+    def _joined_names(self) -> Any:
+        return pa.chunked_array(self._names, pa.string())
+
+
+def _needed_votes(num_others: int, moments: np.ndarray, search: CopySearch) -> np.ndarray:
+    for_size = max(0.0, math.log(max(num_others, 1) / _MEASURED_CLIPS) / math.log(_RARER_EACH_VOTE))
+    needed: np.ndarray = search.min_votes + for_size + _VOTES_EACH_MOMENT * np.maximum(search.min_moments - moments, 0)
+    return needed
+
+
+class _Spill:
+    """Records in files, by a key: all records of one key are in one file."""
+
+    def __init__(self, folder: Path, name: str, dtype: np.dtype) -> None:
+        self._paths = [folder / f"{name}-{number:03d}" for number in range(_NUM_FILES)]
+        self._dtype = dtype
+        self._files: dict[int, BinaryIO] = {}
+        self._stack = ExitStack()
+
+    def __enter__(self) -> "_Spill":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stack.close()
+        self._files.clear()
+
+    def write(self, records: np.ndarray, keys: np.ndarray) -> None:
+        number = _spread(keys, 0, _NUM_FILES)
+        order = np.argsort(number, kind="stable")
+        bounds = np.searchsorted(number[order], np.arange(_NUM_FILES + 1))
+        for place in np.nonzero(np.diff(bounds))[0].tolist():
+            if place not in self._files:
+                self._files[place] = self._stack.enter_context(self._paths[place].open("wb"))
+            self._files[place].write(records[order[bounds[place] : bounds[place + 1]]].tobytes())
+
+    def parts(self, key: Callable[[np.ndarray], np.ndarray], memory_bytes: int) -> Iterator[np.ndarray]:
+        """The records, all of one key in one part, and no part larger than fits into `memory_bytes` (unless one key is)."""
+        for path in self._paths:
+            if not path.exists():
+                continue
+            size = path.stat().st_size
+            num_passes = -(-size * _WORKING_COPIES // memory_bytes)
+            block = max(1, memory_bytes // _WORKING_COPIES // self._dtype.itemsize)
+            for one in range(num_passes):
+                chosen = []
+                for start in range(0, size // self._dtype.itemsize, block):
+                    read = np.fromfile(path, self._dtype, count=block, offset=start * self._dtype.itemsize)
+                    chosen.append(read if num_passes == 1 else read[_spread(key(read), 20, num_passes) == one])
+                yield np.concatenate(chosen)
+            path.unlink()
+
+
+def _spread(keys: np.ndarray, shift: int, num_places: int) -> np.ndarray:
+    """A place below `num_places` for each key; other bits of its product decide for another `shift`."""
+    mixed: np.ndarray = keys.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    places: np.ndarray = ((mixed >> np.uint64(44 - shift)) & np.uint64(0xFFFFF)).astype(np.int64) * num_places >> 20
+    return places
+
+
+def _pair_key(meetings: np.ndarray, num_clips: int) -> np.ndarray:
+    key: np.ndarray = meetings["a"].astype(np.int64) * num_clips + meetings["b"]
+    return key
+
+
+def _meetings(rows: np.ndarray, rank: np.ndarray, num_queries: int | None, window: int) -> Iterator[np.ndarray]:
+    """Rows of two clips with one hash, near in the order of duration; with `num_queries` one of them is a query."""
+    rows = rows[np.lexsort((rows["frame"], rank[rows["clip"]], rows["hash"]))]
+    repeated = np.zeros(len(rows), bool)
+    repeated[_REPEATS:] = (rows["hash"][_REPEATS:] == rows["hash"][:-_REPEATS]) & (
+        rows["clip"][_REPEATS:] == rows["clip"][:-_REPEATS]
+    )
+    rows = rows[~repeated]
+    # Those that a row may meet: rows of the index, or, without one, the rows behind it.
+    others = rows if num_queries is None else rows[rows["clip"] >= num_queries]
+    askers = rows if num_queries is None else rows[rows["clip"] < num_queries]
+    if num_queries is None:
+        nearest = np.arange(1, len(rows) + 1)
+    else:
+        is_other = rows["clip"] >= num_queries
+        nearest = (np.cumsum(is_other) - is_other)[~is_other]
+    first, last = (np.searchsorted(others["hash"], askers["hash"], side) for side in ("left", "right"))
+    reach = np.where(last - first > window, _CROWD_WINDOW, window)
+    for step in range(0 if num_queries is None else -window, window):
+        place = nearest + step
+        meet = (place >= first) & (place < last) & (step < reach) & (step >= -reach)
+        early, late = askers[meet], others[place[meet]]
+        meet = early["clip"] != late["clip"]
+        early, late = early[meet], late[meet]
+        swap = early["clip"] > late["clip"]
+        met = np.empty(len(early), _MEETING)
+        for name, source in (("", "clip"), ("frame_", "frame")):
+            met[f"{name}a"] = np.where(swap, late[source], early[source])
+            met[f"{name}b"] = np.where(swap, early[source], late[source])
+        yield met
+
+
+def _votes(meetings: np.ndarray, min_votes: int, num_clips: int) -> dict[str, np.ndarray]:
+    """Of each pair with `min_votes` meetings or more: the offset (frames of a) and speed that most agree on."""
+    key = _pair_key(meetings, num_clips)
+    _, pair, counts = np.unique(key, return_inverse=True, return_counts=True)
+    enough = counts[pair] >= min_votes
+    meetings = meetings[enough]
+    _, first, pair = np.unique(key[enough], return_index=True, return_inverse=True)
+    frame_a, frame_b = meetings["frame_a"].astype(np.int64), meetings["frame_b"].astype(np.int64)
+    votes, speed, start = np.zeros(len(first), np.int64), np.ones(len(first)), np.zeros(len(first), np.int64)
+    for candidate in _SPEEDS if len(first) else ():
+        offset = _offset(frame_a, frame_b, candidate)
+        agreeing, from_offset = _most_agreeing(pair, offset)
+        better = agreeing > votes
+        votes[better], start[better], speed[better] = agreeing[better], from_offset[better], candidate
+    offset = _offset(frame_a, frame_b, speed[pair])
+    agrees = (offset >= start[pair]) & (offset <= start[pair] + 2 * _TOLERANCE)
+    pair, frame_a, frame_b, offset = pair[agrees], frame_a[agrees], frame_b[agrees], offset[agrees]
+    moments_a, span_a = _moments(pair, frame_a)
+    moments_b, span_b = _moments(pair, frame_b)
+    return {
+        "a": meetings["a"][first],
+        "b": meetings["b"][first],
+        "votes": votes,
+        "moments": np.minimum(moments_a, moments_b),
+        "span_a": span_a,
+        "span_b": span_b,
+        "offset": np.bincount(pair, offset, len(first)) / np.maximum(votes, 1),
+        "speed": speed,
+    }
+
+
+def _offset(frame_a: np.ndarray, frame_b: np.ndarray, speed: Any) -> np.ndarray:
+    """Frames of a at which b would start."""
+    offset: np.ndarray = frame_a - np.rint(frame_b * speed).astype(np.int64)
+    return offset
+
+
+def _most_agreeing(pair: np.ndarray, offset: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """For each pair the most offsets that lie within the tolerance of each other, and the smallest of these."""
+    low = -(1 << (_OFFSET_BITS - 1))
+    key = np.sort((pair << _OFFSET_BITS) + offset - low)
+    agreeing = np.searchsorted(key, key + 2 * _TOLERANCE, "right") - np.arange(len(key))
+    starts = np.flatnonzero(np.diff(key >> _OFFSET_BITS, prepend=-1))
+    most = np.maximum.reduceat(agreeing, starts)
+    is_most = agreeing == np.repeat(most, np.diff(starts, append=len(key)))
+    place = np.minimum.reduceat(np.where(is_most, np.arange(len(key)), len(key)), starts)
+    return most, (key[place] & ((1 << _OFFSET_BITS) - 1)) + low
+
+
+def _moments(pair: np.ndarray, frame: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """For each pair the number of different frames, and how far apart the first and the last are."""
+    if not len(pair):
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    key = np.unique((pair << FRAME_BITS) + frame)
+    starts = np.flatnonzero(np.diff(key >> FRAME_BITS, prepend=-1))
+    ends = np.append(starts[1:], len(key))
+    return ends - starts, key[ends - 1] - key[starts]
