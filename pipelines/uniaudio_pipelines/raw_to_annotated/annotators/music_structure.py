@@ -1,8 +1,8 @@
 """Tempo and key of music, measured, and given only where the music has a clear one.
 
-Of 28 machine-made pieces whose prompt stated both, the tempo was found up to the octave in all (in 95 % of cuts of 10 s), in its
-octave in 71 and 77 %; the key in 54 and 48 %, a related one in a further 39 and 43 %. Of four recorded songs with a score all
-tempos were found.
+Of 28 machine-made pieces whose prompt stated both, the tempo was found up to the octave in all (in 98 % of cuts of 10 s), in its
+octave in 68 and 73 %; a key was given for two thirds, the stated one in 58 % of them (48 % of cuts), else a related one. Of four
+recorded songs with a score all tempos were found (of their cuts 99 % up to the octave, 87 % in it).
 """
 
 from pathlib import Path
