@@ -12,6 +12,8 @@ from typing import Any
 from uniaudio_schemas.errors import UsageError
 
 _BLOCK_BYTES = 1 << 20
+_CANONICAL = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+"""Made once: ids are hashes of JSON, and there are millions of them."""
 
 
 def hash_bytes(data: bytes | bytearray | memoryview) -> str:
@@ -31,7 +33,7 @@ def hash_file(path: str | Path) -> str:
 def canonical_json(value: Any) -> str:
     """The one JSON text of `value`: sorted keys, no spaces, no NaN."""
     try:
-        return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        return _CANONICAL.encode(value)
     except (TypeError, ValueError) as error:
         raise UsageError(f"`value` must be JSON with finite numbers, but {error}.") from error
 

@@ -15,7 +15,6 @@ from uniaudio_schemas.errors import UsageError
 
 from uniaudio.audio.frames import SAMPLE_RATE
 from uniaudio.audio.loudness import limit_peak
-from uniaudio.audio.voice import shift_voice
 
 _TINY_POWER = 1e-12  # mean square; below it a signal counts as digital silence and no ratio to it exists
 
@@ -231,6 +230,9 @@ def _reverberate(
 
 def _shift_voice(parents: list[np.ndarray], rng: np.random.Generator, *, ratio: float) -> np.ndarray:
     """The voice of a larger or smaller speaker: pitch and formants times `ratio`, as long as before."""
+    # Planning knows lengths alone, and runs without torch.
+    from uniaudio.audio.voice import shift_voice
+
     return shift_voice(parents[0], ratio)
 
 

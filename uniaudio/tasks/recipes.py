@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from uniaudio_schemas.annotated import Annotated
-from uniaudio_schemas.fingerprint import canonical_json, hash_json, short
+from uniaudio_schemas.fingerprint import canonical_json, hash_bytes, hash_json, short
 from uniaudio_schemas.instructions import Instruction, Recipe
 
 from uniaudio.audio.frames import (
@@ -67,4 +67,4 @@ def make_recipe(operation: str, parents: Sequence[Annotated], parameters: dict[s
 
 def share_of(*key: object) -> float:
     """A number in [0, 1) that depends on the key alone: the same clips are chosen whatever else is there."""
-    return int(hash_json(list(key))[:12], 16) / 16**12
+    return int(hash_bytes(repr(key).encode())[:12], 16) / 16**12

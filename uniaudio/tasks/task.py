@@ -9,10 +9,11 @@ A task is one declaration in one module of this package, and one file of prompts
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Literal
 
 from uniaudio_schemas.errors import UsageError
-from uniaudio_schemas.fingerprint import hash_json, short
+from uniaudio_schemas.fingerprint import hash_bytes, hash_json, short
 from uniaudio_schemas.instructions import Instruction, InstructionSegment, Recipe
 
 from uniaudio.tasks.annotations import NEEDS
@@ -102,10 +103,7 @@ class Task:
         least, most = self.num_repeats
         if not least <= num_repeats <= most:
             raise UsageError(f"`num_repeats` of task {self.name} must lie in {least} … {most}, but is {num_repeats}.")
-        unit = tuple(slot for slot in self.order if slot.repeats)
-        numbered = [replace(slot, name=f"{slot.name}_{n}") for n in range(1, num_repeats + 1) for slot in unit]
-        first = next((index for index, slot in enumerate(self.order) if slot.repeats), len(self.order))
-        return (*self.order[:first], *numbered, *self.order[first + len(unit) :])
+        return _written_out(self.order, num_repeats)
 
     def instruction(
         self,
@@ -163,7 +161,7 @@ class Task:
         filled = [_fill(slot, texts, clips) for slot in slots]
         if not self.has_prompt:
             return filled
-        key = hash_json([seed, self.name, [_plain(segment) for segment in filled]])
+        key = hash_bytes(repr((seed, self.name, [_plain(segment) for segment in filled])).encode())
         wording = choose_prompt(self.prompts, language, key)
         return [InstructionSegment(kind="prompt", loss=False, text=wording), *filled]
 
@@ -184,6 +182,14 @@ class Task:
                     f"`{argument}` of task {self.name} must hold {', '.join(sorted(wanted)) or 'nothing'}, "
                     f"but holds {', '.join(sorted(given)) or 'nothing'}."
                 )
+
+
+@cache
+def _written_out(order: tuple[Slot, ...], num_repeats: int) -> tuple[Slot, ...]:
+    unit = tuple(slot for slot in order if slot.repeats)
+    numbered = [replace(slot, name=f"{slot.name}_{n}") for n in range(1, num_repeats + 1) for slot in unit]
+    first = next((index for index, slot in enumerate(order) if slot.repeats), len(order))
+    return (*order[:first], *numbered, *order[first + len(unit) :])
 
 
 def _words(slots: Iterator[Slot]) -> list[str]:

@@ -23,8 +23,8 @@ def replies(clips: Sequence[Annotated], context: Context) -> Outcomes:
             if voice_of(question) == voice_of(answer) or pause > _MAX_PAUSE_S * question.sample_rate:
                 continue
             if words := words_of(answer):
-                clip_and_text = {"clips": {"question": question.clip_id}, "texts": {"answer": words}}
-                yield example("speech_to_text", answer, context.job, **clip_and_text)
+                clips_used = {"question": question.clip_id}
+                yield example("speech_to_text", answer, context.job, clips=clips_used, texts={"answer": words})
             if context.refusal(answer) is None:
                 both = {"question": question.clip_id, "answer": answer.clip_id}
                 yield example("speech_to_speech", answer, context.job, clips=both)

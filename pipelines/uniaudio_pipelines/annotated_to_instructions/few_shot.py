@@ -80,9 +80,9 @@ def recorded_conversions(clips: Sequence[Annotated], context: Context) -> Outcom
     for _, voice in grouped(ring, lambda clip: clip.speaker):
         for place, query in enumerate(voice):
             if _is_chosen(_CONVERSION, query, job):
-                *pairs, question = _recorded(query, list(followers(voice, place)), said) or [None]
-                if question is not None:
-                    yield _example(_CONVERSION, pairs, question, job)
+                pairs = _recorded(query, list(followers(voice, place)), said)
+                if pairs:
+                    yield _example(_CONVERSION, pairs[:-1], pairs[-1], job)
 
 
 def _may_be_said(clip: Annotated, context: Context) -> bool:

@@ -38,7 +38,11 @@ def separation(
     """A mixture and its sources, as an example of `task` where there are two, and as a sentence."""
     if len(sources) == 2:
         first, second = sources
-        clips = {"mixture": recipe, "first_source": first.clip_id, "second_source": second.clip_id}
+        clips: dict[str, str | Recipe] = {
+            "mixture": recipe,
+            "first_source": first.clip_id,
+            "second_source": second.clip_id,
+        }
         yield replace(example(task, first, context.job, clips=clips), anchor=anchor)
     sentence = sentences.mixture(recipe, sources, context.job.max_sentence_positions)
     if sentence is not None:

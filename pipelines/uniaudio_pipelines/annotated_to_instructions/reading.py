@@ -162,7 +162,8 @@ class Annotations:
     @cached_property
     def _synthetic_share(self) -> float:
         """Of the clips in which a machine speaks: as many as make up `max_synthetic_share` of all speech."""
-        real, synthetic = np.sum([[0, 0], *(self._facts(pack, "num_targets") for pack in self._packs)], axis=0).tolist()
+        counts = [self._facts(pack, "num_targets").tolist() for pack in self._packs]
+        real, synthetic = (sum(count[place] for count in counts) for place in (0, 1))
         limit = self._job.max_synthetic_share
         return 1.0 if limit == 1 or not synthetic else min(1.0, limit / (1 - limit) * real / synthetic)
 

@@ -29,6 +29,7 @@ from uniaudio_pipelines.annotated_to_instructions import (
     voices,
 )
 from uniaudio_pipelines.annotated_to_instructions.caps import beyond_caps
+from uniaudio_pipelines.annotated_to_instructions.columns import table_of
 from uniaudio_pipelines.annotated_to_instructions.context import Context
 from uniaudio_pipelines.annotated_to_instructions.examples import Built, NotBuilt, Outcome, Outcomes, grouped, has_audio
 from uniaudio_pipelines.annotated_to_instructions.job import AnnotatedToInstructions
@@ -126,12 +127,10 @@ class _Found:
         num_samples = {clip.clip_id: samples_of(clip) for clip in clips if has_audio(clip)}
         built = self._built.setdefault(route, [])
         for outcome in outcomes:
-            checked = self._checked(outcome, num_samples)
-            if isinstance(checked, NotBuilt):
-                self._drop(checked)
-            elif checked.instruction.instruction_id not in self._examples:
-                built.append(checked)
-                self._count(checked.instruction, num_samples)
+            if isinstance(outcome, NotBuilt):
+                self._drop(outcome)
+            elif outcome.instruction.instruction_id not in self._examples and self._is_short(outcome, num_samples):
+                built.append(outcome)
 
     def result(self) -> ShardResult:
         gone = beyond_caps(self._built, self._unit, self._annotated, self._job)
@@ -146,7 +145,7 @@ class _Found:
         statistics = {name: float(count) for name, count in sorted(self._counts.items())}
         statistics |= example_statistics(self._examples[row.instruction_id] for row in kept)
         statistics["audio_s"] = sum(self._samples[clip] for clip in heard) / SAMPLE_RATE
-        return ShardResult(rows=kept, dropped=list(self._dropped.values()), statistics=statistics)
+        return ShardResult(rows=table_of(kept), dropped=list(self._dropped.values()), statistics=statistics)
 
     def _drop(self, outcome: NotBuilt) -> None:
         """One row for a clip and a reason, however many tasks it holds for; each task counts its own."""
@@ -155,26 +154,20 @@ class _Found:
         if outcome.task:
             self._counts[f"not_built/{outcome.task}/{outcome.reason}"] += 1
 
-    def _checked(self, outcome: Outcome, num_samples: dict[str, int]) -> Outcome:
-        if isinstance(outcome, NotBuilt):
-            return outcome
+    def _is_short(self, outcome: Built, num_samples: dict[str, int]) -> bool:
+        """Counts an example, or drops it as `too_long`."""
         row = outcome.instruction
         limit = self._job.max_sentence_positions if row.mixture == GROUP else self._job.max_positions
         needed = positions_of(row, num_samples)
-        if needed <= limit:
-            return outcome
-        detail = f"{row.task}: about {needed} positions, at most {limit}"
-        return NotBuilt(outcome.anchor.clip_id, row.task, "too_long", detail)
-
-    def _count(self, row: Instruction, num_samples: dict[str, int]) -> None:
+        if needed > limit:
+            detail = f"{row.task}: about {needed} positions, at most {limit}"
+            self._drop(NotBuilt(outcome.anchor.clip_id, row.task, "too_long", detail))
+            return False
         made = {recipe.clip_id: recipe.num_samples for recipe in row.recipes}
         used = {segment.clip_id for segment in row.segments if segment.clip_id}
         samples = {clip: made.get(clip) or num_samples[clip] for clip in used}
         self._samples |= samples
-        self._examples[row.instruction_id] = Example(
-            task=row.task,
-            split=row.split,
-            corpus=row.corpus,
-            seconds=sum(samples.values()) / SAMPLE_RATE,
-            positions=positions_of(row, num_samples),
-        )
+        seconds = sum(samples.values()) / SAMPLE_RATE
+        counted = Example(task=row.task, split=row.split, corpus=row.corpus, seconds=seconds, positions=needed)
+        self._examples[row.instruction_id] = counted
+        return True

@@ -46,7 +46,7 @@ def test_a_script_goes_before_what_a_recognizer_heard(built: list[Instruction]) 
 def test_what_a_recognizer_heard_is_trained_on_and_never_held_out(tmp_path: Path) -> None:
     clips = [a_clip(split, "speech", split, speaker="ann", transcript="heard") for split in ("train", "val", "test")]
     store, manifest = build(tmp_path, clips)
-    with_words = [row for row in rows_of(store, manifest) if any("heard" in part.text for part in row.segments)]
+    with_words = [row for row in rows_of(store, manifest) if any(part.text == "heard" for part in row.segments)]
     assert {row.task for row in with_words} >= {"asr", "tts"}
     assert {row.split for row in with_words} == {"train"}
     assert manifest.dropped["no_given_text"] == 2

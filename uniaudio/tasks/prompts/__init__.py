@@ -10,7 +10,7 @@ FALLBACK = "en"
 RELATED = {"yue": "zh"}
 """Language -> whose prompts it may use."""
 LANGUAGES = ("en", "zh", *RELATED)
-"""Of the wordings. Sound and music have English ones alone, which every language falls back on."""
+"""Of the wordings; every other language falls back on English."""
 
 
 @cache
