@@ -61,6 +61,7 @@ _PROMISING = (*_LOSSLESS, "mp4", "matroska", "asf", "avi")
 _MARKS = {
     b"fLaC": "flac",
     b".snd": "au",
+    b"dns.": "au",
     b"caff\0\1": "caf",
     b"NIST_1A": "sphere",
     b"OggS\0": "ogg",

@@ -65,12 +65,13 @@ def lay_out_aiff(file: Any, start: int, stop: int, name: str, layout: Layout) ->
 
 def lay_out_au(file: Any, start: int, stop: int, name: str, layout: Layout) -> None:
     head = Window(file, stop).at(start, 24)
-    offset, size = struct.unpack(">II", head[4:12]) if len(head) == 24 else (0, 0)
+    order = "<" if head[:4] == b"dns." else ">"
+    offset, size = struct.unpack(f"{order}II", head[4:12]) if len(head) == 24 else (0, 0)
     if offset < 24 or start + offset > stop:
         raise DataError(f"{name}: is not an audio file that can be read: its AU header ends at byte {offset}.")
     first = start + offset
     held = settle(layout, size, stop - first, name, unknown=means_unknown(size))
-    header = head[:4] + struct.pack(">II", 24, min(held, _AU_UNKNOWN)) + head[12:]
+    header = head[:4] + struct.pack(f"{order}II", 24, min(held, _AU_UNKNOWN)) + head[12:]
     layout.parts.append(Part(pieces=(header, (first, first + held))))
 
 

@@ -24,8 +24,10 @@ _MAX_CHUNKS = 10_000
 _MAX_FORMAT_BYTES = 1 << 12
 _MPEG_TAGS = (0x50, 0x55)
 """WAV's codec numbers of MP2 and MP3."""
-_LIBSNDFILE_TAGS = (0x01, 0x02, 0x03, 0x06, 0x07, 0x11, 0x31)
-"""PCM, MS ADPCM, float, A-law, mu-law, IMA ADPCM, GSM 6.10; FFmpeg reads the others."""
+_LIBSNDFILE_TAGS = (0x01, 0x02, 0x03, 0x06, 0x07, 0x11, 0x38, 0x40)
+"""PCM, MS ADPCM, float, A-law, mu-law, IMA ADPCM, NMS ADPCM, G.721. FFmpeg reads the others, among them GSM 6.10, to which
+libsndfile adds a block of garbage.
+"""
 _EXTENSIBLE = 0xFFFE
 
 
