@@ -32,3 +32,14 @@ def test_the_characters_of_the_characters_are_the_same(text: str) -> None:
 @given(st.text(st.sampled_from("ab'Z-_`0. \t\n\x00\x01\x7f,\x1c"), max_size=12))
 def test_ascii_alone_is_normalized_as_beside_other_letters(text: str) -> None:
     assert normalize_text(f"{text} é") == f"{normalize_text(text)} é".strip()
+
+
+def test_private_characters_and_underscores_are_no_apostrophes() -> None:
+    assert normalize_text("a\ue000b é") == "a b é"
+    assert normalize_text("a'_b-_c") == "a b c"
+    assert normalize_text("a'_b-_c é") == "a b c é"
+
+
+@given(st.text(alphabet=st.characters(max_codepoint=127)))
+def test_ascii_is_normalized_like_any_text(text: str) -> None:
+    assert normalize_text(f"{text} é").removesuffix("é").strip() == normalize_text(text)

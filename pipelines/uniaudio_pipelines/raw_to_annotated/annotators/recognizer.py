@@ -245,7 +245,6 @@ class _ShortEncoder:
 
     def keep(self, num_frames: int) -> None:
         self._num_frames = min(num_frames, _WINDOW)
-        self._last = None
 
     def forward(self, mel_BMT: Any) -> Any:
         import torch
