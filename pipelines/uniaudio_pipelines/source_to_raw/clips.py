@@ -98,9 +98,10 @@ def wanted(same: Sequence[Copy], sample_rate: int, channels: int, duration_s: fl
         inherited = {name: value for name, value in _defaults(copy, whole).items() if name not in _OF_THE_CLIP}
         for place, said in places.items():
             by_place.setdefault(place, []).append([*said, inherited])
+    is_cut = bool(by_place)
     for copy, whole, has_stretches in wholes:
-        # A recording that is cut is not a clip itself; a copy that nothing is said of adds nothing.
-        if not has_stretches and (whole or not by_place):
+        # A recording that is cut is not a clip itself; beside its stretches a copy that nothing is said of adds nothing.
+        if not has_stretches and (whole or not is_cut):
             by_place.setdefault((0, None, None), []).append([*whole, dict(copy.says)])
     found = []
     for (first_sample, end_sample, channel), of_copies in by_place.items():

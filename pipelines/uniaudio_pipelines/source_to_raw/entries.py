@@ -136,7 +136,7 @@ def _with_corpora(known: Any, corpora: list[Corpus]) -> Any:
     """With `corpus`, and `folder`: the folder in it that holds the file."""
     import polars as pl
 
-    whole = next((corpus for corpus in corpora if not corpus.prefix and corpus.name != LOOSE_CORPUS), None)
+    whole = next((corpus for corpus in corpora if corpus.is_whole), None)
     if whole is not None:
         corpus, below = pl.lit(whole.name), pl.col("path")
     else:

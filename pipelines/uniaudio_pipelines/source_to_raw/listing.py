@@ -8,6 +8,7 @@ Row      {"unit": "queen-4f1c…", "corpus": "queen", "path": "queen/DALT0001.mp
 A file has a row for each of its labels, or one without. A listing is a function of the folder's contents.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,11 @@ import pyarrow.compute as pc
 from uniaudio_schemas.errors import DataError, UsageError
 
 from uniaudio_pipelines.source_to_raw import units
-from uniaudio_pipelines.source_to_raw.cards import Card, read_cards
+from uniaudio_pipelines.source_to_raw.cards import CARDS_FOLDER, Card, read_cards
 from uniaudio_pipelines.source_to_raw.entries import Policy, entries_of
+from uniaudio_pipelines.source_to_raw.formats.format import Problem
 from uniaudio_pipelines.source_to_raw.hashes import write_arrow
-from uniaudio_pipelines.source_to_raw.recognize import Corpus, recognize
+from uniaudio_pipelines.source_to_raw.recognize import LOOSE_CORPUS, Corpus, recognize
 from uniaudio_pipelines.source_to_raw.scan import scan
 
 
@@ -90,7 +92,21 @@ def look(source: str, policy: Policy) -> tuple[Path, pa.Table, list[Corpus]]:
 
     files = scan(root, follows)
     usable = files.filter(pc.equal(files["problem"], ""))["path"].to_pylist()
-    return root, files, recognize(root, usable, cards)
+    corpora = recognize(root, usable, cards)
+    tops = {path.partition("/")[0] for path in files["path"].to_pylist()}
+    lost = sorted(name for name in cards if name not in tops | {"", LOOSE_CORPUS})
+    if lost and corpora:
+        problems = [
+            Problem(
+                path=f"{CARDS_FOLDER}/{name}.toml",
+                reason="missing",
+                detail=f"a card of {name}, which is no corpus of the source",
+            )
+            for name in lost
+        ]
+        first = corpora[0]
+        corpora[0] = replace(first, problems=(*first.problems, *problems))
+    return root, files, corpora
 
 
 def list_source(source: str, cache: Path, audio_suffixes: frozenset[str], policy: Policy | None = None) -> Listing:

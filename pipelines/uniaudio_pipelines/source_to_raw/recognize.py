@@ -4,11 +4,11 @@ Reads    names of files, and the beginnings of those that may hold labels
 Row out  Corpus(name="LibriSpeech", prefix="LibriSpeech", claims=(Claim(format="librispeech", label_files=…),), …)
 
 A corpus is a top folder of the source; loose files are the corpus `files`. A source whose own folder holds the labels of a corpus
-(`metadata.csv` of LJSpeech), or a card, is itself one corpus, called as the card says, or else like the format.
+(`metadata.csv` of LJSpeech), or `train` beside `test`, or a card, is itself one corpus, called as the card says, or else like the format.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from uniaudio_schemas.errors import UsageError
 
 from uniaudio_pipelines.source_to_raw.cards import Card, is_card
 from uniaudio_pipelines.source_to_raw.formats.format import Claim, Folder, Format, Problem
-from uniaudio_pipelines.source_to_raw.formats.table import BROKEN, FORMATS, LOOSE_FORMATS
+from uniaudio_pipelines.source_to_raw.formats.table import BROKEN, FORMATS, LOOSE_FORMATS, UNNAMED
 
 LOOSE_CORPUS = "files"
 """Corpus of files that lie in the source folder itself."""
@@ -31,6 +31,8 @@ class Corpus:
     """Its folder below the source; empty for the source folder itself."""
     folder: Folder
     claims: tuple[Claim, ...]
+    is_whole: bool = False
+    """Whether it is all of the source."""
     problems: tuple[Problem, ...] = ()
     """Of formats that failed to look; paths are below the source."""
 
@@ -86,20 +88,24 @@ def _corpora(paths: Sequence[str]) -> Iterator[tuple[str, str, list[str]]]:
 
 def _whole_source(root: Path, paths: Sequence[str], cards: dict[str, Card]) -> Corpus | None:
     card = cards.get("")
-    if card is None and not any("/" not in path for path in paths):
-        return None
     folder = Folder(root, paths, card, root)
+    splits = {folder.split(name) for name in {path.partition("/")[0] for path in paths if "/" in path}}
+    is_split = "train" in splits and len(splits - {None}) > 1
+    if card is None and not is_split and all("/" in path for path in paths):
+        return None
     found = _corpus("", "", folder)
     at_top = [
-        claim
+        claim.format
         for claim in found.claims
         if claim.format not in LOOSE_FORMATS and any("/" not in one for one in claim.label_files)
     ]
-    if card is None and not at_top:
+    if card is None and not is_split and not at_top:
         return None
-    first = at_top[0].format if at_top else found.claims[0].format if found.claims else LOOSE_CORPUS
-    name = (card.name if card else None) or first
-    return Corpus(name=name, prefix="", folder=folder, claims=found.claims, problems=found.problems)
+    by_format = next(
+        (name for name in (*at_top, *(claim.format for claim in found.claims)) if name not in UNNAMED), None
+    )
+    name = (card.name if card else None) or by_format or LOOSE_CORPUS
+    return replace(found, name=name, is_whole=True)
 
 
 def _corpus(name: str, prefix: str, folder: Folder) -> Corpus:

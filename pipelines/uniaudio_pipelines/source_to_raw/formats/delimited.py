@@ -38,12 +38,12 @@ def rows(folder: Folder, path: str, delimiter: str) -> Iterator[tuple[int, list[
             yield line.number, text.split(delimiter)
             continue
         if '"' in text and opens.search(text) and text.count('"') % 2:
-            text, waiting = _joined(line, waiting, lines)
+            text, waiting = _joined(line, waiting, lines, delimiter)
         yield line.number, _fields(text, delimiter)
 
 
 def _joined(
-    line: Line, waiting: deque[Line | Problem], lines: Iterator[Line | Problem]
+    line: Line, waiting: deque[Line | Problem], lines: Iterator[Line | Problem], delimiter: str
 ) -> tuple[str, deque[Line | Problem]]:
     """The line and those behind it up to the one that closes its quote; itself alone where none does."""
     taken: list[Line | Problem] = []
@@ -57,8 +57,20 @@ def _joined(
             break
         num_quotes += more.text.count('"')
         if num_quotes % 2 == 0:
-            return "\n".join([line.text, *(one.text for one in taken if isinstance(one, Line))]), waiting
+            text = "\n".join([line.text, *(one.text for one in taken if isinstance(one, Line))])
+            # Behind a quote that closes there is a delimiter; else another field's quote was taken for it.
+            if _is_strict(text, delimiter):
+                return text, waiting
+            break
     return line.text, deque([*taken, *waiting])
+
+
+def _is_strict(text: str, delimiter: str) -> bool:
+    try:
+        next(csv.reader([text], delimiter=delimiter, strict=True))
+    except csv.Error:
+        return False
+    return True
 
 
 def _fields(text: str, delimiter: str) -> list[str]:

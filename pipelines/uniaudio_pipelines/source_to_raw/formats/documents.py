@@ -40,14 +40,9 @@ class JsonLinesDocuments:
         return Claim(format=self.name, label_files=(), containers=tuple(found), summary=summary)
 
     def _is_one(self, folder: Folder, path: str) -> bool:
-        for count, (_, values) in enumerate(_lines(folder.absolute(path))):
-            if values is None or _text(values) is None:
-                return False
-            if count == _SAMPLE:
-                break
-        else:
-            return folder.absolute(path).stat().st_size > 0
-        return True
+        """Most of its first lines."""
+        sample = [values for _, (_, values) in zip(range(_SAMPLE), _lines(folder.absolute(path)), strict=False)]
+        return 2 * sum(values is not None and _text(values) is not None for values in sample) > len(sample)
 
     def labels(self, folder: Folder, claim: Claim) -> Iterator[Label | Problem]:
         for file in claim.containers:

@@ -11,15 +11,15 @@ audio files is the one whose values are files that are there; the text is known 
 import json
 import posixpath
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, ClassVar
 
 from uniaudio_pipelines.source_to_raw.formats.audio_names import AudioNames, audio_names, is_audio, stem_of, suffix_of
 from uniaudio_pipelines.source_to_raw.formats.columns import PATHS, SURE_PATHS, label, meanings, plain, text_of
-from uniaudio_pipelines.source_to_raw.formats.delimited import rows, sniff
+from uniaudio_pipelines.source_to_raw.formats.delimited import DELIMITERS, rows, sniff
 from uniaudio_pipelines.source_to_raw.formats.format import Claim, Folder, Label, Problem
-from uniaudio_pipelines.source_to_raw.formats.lines import read_objects
+from uniaudio_pipelines.source_to_raw.formats.lines import first_line, read_objects
 from uniaudio_pipelines.source_to_raw.formats.places import Places, split_of
 
 _JSON_LINES = frozenset({".jsonl", ".ndjson", ".jsonlines"})
@@ -30,7 +30,7 @@ _MAX_LISTS = 100
 """Files of such names that are looked into, the outermost first."""
 _SAMPLE = 200
 _MIN_FOUND = 0.3
-"""Of a column's values, those that are files: a corpus is often downloaded in parts."""
+"""Of a column's values, those that are files; where its name says what it is, one is enough: a corpus is often downloaded in parts."""
 _MAX_JSON = 256 << 20
 """Bytes of one JSON value, which is read as a whole."""
 _KEY = "key"
@@ -118,25 +118,24 @@ def _look(folder: Folder, file: str, names: AudioNames) -> _Manifest | None:
         table = _Manifest(file=file, kind="json")
     else:
         delimiter = "\t" if suffix == ".tsv" else sniff(folder, file)
+        if delimiter is None and suffix in _DELIMITED:
+            # Where texts hold the delimiter, the first row has the fewest fields.
+            delimiter = next((one for one in DELIMITERS if one in first_line(folder, file)), None)
         if delimiter is None or (suffix in _LISTS and delimiter not in "|\t"):
             return None
         table = _Manifest(file=file, kind=delimiter)
-    for one in (table, *_without_header(folder, table)):
-        found = _understand(folder, one, names)
-        if found is not None:
-            return found
-    return None
+        table = _with_numbered_columns(folder, table, names)
+    return _understand(folder, table, names)
 
 
-def _without_header(folder: Folder, table: _Manifest) -> Iterator[_Manifest]:
-    """The same with numbered columns, for a delimited file whose first row may be like the others."""
-    if table.kind in ("lines", "json"):
-        return
+def _with_numbered_columns(folder: Folder, table: _Manifest, names: AudioNames) -> _Manifest:
+    """Without a header, which a first row that names a file is not, columns are called by their numbers."""
+    finder = _Finder(folder, table.file, names)
     for row in rows(folder, table.file, table.kind):
-        if not isinstance(row, Problem):
-            columns = tuple(f"column_{number}" for number in range(1, len(row[1]) + 1))
-            yield _Manifest(file=table.file, kind=table.kind, columns=columns)
-        return
+        if isinstance(row, Problem) or not any(finder.find(cell.strip()) for cell in row[1]):
+            break
+        return replace(table, columns=tuple(f"column_{number}" for number in range(1, len(row[1]) + 1)))
+    return table
 
 
 def _understand(folder: Folder, table: _Manifest, names: AudioNames) -> _Manifest | None:
@@ -149,9 +148,7 @@ def _understand(folder: Folder, table: _Manifest, names: AudioNames) -> _Manifes
     meaning = meanings(columns, folder, path_column)
     if "given_text" not in meaning.values() and (column := _text_column(sample, columns, meaning)):
         meaning[column] = "given_text"
-    return _Manifest(
-        file=table.file, kind=table.kind, columns=table.columns, path_column=path_column, meaning=tuple(meaning.items())
-    )
+    return replace(table, path_column=path_column, meaning=tuple(meaning.items()))
 
 
 def _path_column(
@@ -169,7 +166,7 @@ def _path_column(
             shares[column] = sum(finder.find(value) is not None for value in values) / len(values)
     order = {name: index for index, name in enumerate(PATHS)}
     best = max(shares, key=lambda column: (shares[column], -order.get(plain(column), len(order))), default=None)
-    if best is not None and shares[best] >= _MIN_FOUND:
+    if best is not None and shares[best] >= (1 / _SAMPLE if plain(best) in order else _MIN_FOUND):
         return best
     # Where none of its files is there, a table that is certainly one of audio says what is missing.
     sure = [column for column in columns if plain(column) in SURE_PATHS]
@@ -236,11 +233,16 @@ def _rows(folder: Folder, table: _Manifest) -> Iterator[Row | Problem]:
                     name if columns.index(name) == index else f"{name}_{index + 1}"
                     for index, name in enumerate(columns)
                 ]
-            elif len(line[1]) > len(columns):
+            elif len(line[1]) > len(columns) and (
+                table.kind == "\t" or dict(table.meaning).get(columns[-1], "given_text") != "given_text"
+            ):
                 detail = f"line {line[0]}: must have {len(columns)} fields, but has {len(line[1])}"
                 yield Problem(path=table.file, reason="bad_line", detail=detail)
             else:
-                yield line[0], dict(zip(columns, line[1], strict=False))
+                # A text that stands last may hold delimiters that nobody quoted.
+                last = len(columns) - 1
+                fields = [*line[1][:last], table.kind.join(line[1][last:])] if len(line[1]) > last else line[1]
+                yield line[0], dict(zip(columns, fields, strict=False))
 
 
 def _flat(values: dict[str, Any]) -> dict[str, Any]:

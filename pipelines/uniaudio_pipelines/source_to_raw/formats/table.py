@@ -36,5 +36,7 @@ CONTAINERS: dict[str, Container] = {one.name: one for one in (_LHOTSE, _WEBDATAS
 """Formats whose audio or texts lie inside files, by name."""
 LOOSE_FORMATS = frozenset({Ours.name, Sidecars.name})
 """Formats whose labels beside loose files in the source folder do not make the whole source one corpus."""
+UNNAMED = frozenset({Ours.name, Sidecars.name, Manifests.name, _DOCUMENTS.name})
+"""Formats that are no corpus's name."""
 BROKEN = (DataError, OSError, ValueError, RecursionError, csv.Error, zlib.error, EOFError, MemoryError)
 """What reading a hostile file may raise in a library: a problem of that file."""

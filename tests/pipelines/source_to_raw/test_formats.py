@@ -1,0 +1,285 @@
+"""Corpora as people have them: audio with its text, speaker, split and facts, and no label file taken for a document."""
+
+import json
+from typing import Any
+
+import pytest
+from uniaudio_schemas.raw import Fact
+
+
+def facts(row: Any) -> dict[str, str]:
+    return {fact.name: fact.value for fact in row.facts}
+
+
+def names(rows: list[Any]) -> list[str]:
+    return [row.path for row in rows]
+
+
+def librispeech(source: Any, prefix: str) -> None:
+    folder = f"{prefix}dev-clean/8000/1200"
+    source.wav(
+        f"{folder}/8000-1200-0000.wav",
+        f"{folder}/8000-1200-0001.wav",
+        f"{prefix}train-clean-100/19/198/19-198-0000.wav",
+    )
+    source.text(
+        f"{folder}/8000-1200.trans.txt", "8000-1200-0000 I'M SORRY", "8000-1200-0001 HAS LEFT", "8000-1200-0002 GONE"
+    )
+    source.text(f"{prefix}train-clean-100/19/198/19-198.trans.txt", "19-198-0000 NORTHANGER ABBEY")
+    source.text(f"{prefix}SPEAKERS.TXT", ";ID |SEX| SUBSET", "8000 | F | dev-clean | 8.0 | Reader A")
+    for name in ("README", "CHAPTERS", "LICENSE", "BOOKS"):
+        source.text(f"{prefix}{name}.TXT", "about the corpus")
+
+
+@pytest.mark.parametrize(("prefix", "corpus"), [("LibriSpeech/", "LibriSpeech"), ("", "librispeech")])
+def test_librispeech(source: Any, prefix: str, corpus: str) -> None:
+    librispeech(source, prefix)
+    made = source.ingest()
+    first, _, third = made.rows
+    assert (first.given_text, first.speaker, first.recording, first.split) == ("I'M SORRY", "8000", "8000-1200", "val")
+    assert (first.corpus, first.domain, facts(first)["gender"]) == (corpus, "speech", "F")
+    assert (third.given_text, third.split) == ("NORTHANGER ABBEY", "train")
+    assert {row.medium for row in made.rows} == {"audio"}
+    assert made.reasons() == {f"{prefix}dev-clean/8000/1200/8000-1200-0002.flac": "missing"}
+
+
+def test_a_subset_of_librispeech_alone_has_its_split_from_its_own_name(source: Any) -> None:
+    source.wav("test-clean/61/70968/61-70968-0000.wav")
+    source.text("test-clean/61/70968/61-70968.trans.txt", "61-70968-0000 HE BEGAN")
+    assert source.ingest().row.split == "test"
+
+
+@pytest.mark.parametrize("prefix", ["LJSpeech-1.1/", ""])
+def test_ljspeech(source: Any, prefix: str) -> None:
+    source.wav(f"{prefix}wavs/LJ001-0001.wav", f"{prefix}wavs/LJ001-0002.wav")
+    source.text(
+        f"{prefix}metadata.csv",
+        'LJ001-0001|Printed in "1455|Printed in "fourteen',
+        "LJ001-0002|as is",
+        "LJ001-0003|gone|gone",
+    )
+    source.text(f"{prefix}README", "about")
+    made = source.ingest()
+    first, second = made.rows
+    assert (first.given_text, facts(first)["written_text"]) == ('Printed in "fourteen', 'Printed in "1455')
+    assert (first.recording, second.given_text) == ("LJ001", "as is")
+    assert made.reasons() == {f"{prefix}wavs/LJ001-0003.wav": "missing"}
+
+
+def test_vctk(source: Any) -> None:
+    source.wav("VCTK/wav48_silence_trimmed/p225/p225_001_mic1.wav", "VCTK/wav48_silence_trimmed/p225/p225_001_mic2.wav")
+    source.text("VCTK/txt/p225/p225_001.txt", "Please call Stella.")
+    source.text("VCTK/txt/p225/p225_002.txt", "Ask her.")
+    source.text(
+        "VCTK/speaker-info.txt",
+        "ID  AGE  GENDER  ACCENTS  REGION COMMENTS",
+        "p225  23  F    English    Southern  England",
+    )
+    made = source.ingest()
+    assert [(row.given_text, row.speaker, row.recording) for row in made.rows] == [
+        ("Please call Stella.", "p225", "p225_001")
+    ] * 2
+    assert facts(made.rows[1]) == {
+        "microphone": "mic2", "age": "23", "gender": "F", "accent": "English", "utterance": "p225_001"
+    }  # fmt: skip
+    assert made.reasons() == {"VCTK/txt/p225/p225_002.txt": "missing"}
+
+
+@pytest.mark.parametrize("prefix", ["cv-corpus/en/", ""])
+def test_common_voice(source: Any, prefix: str) -> None:
+    source.wav(*(f"{prefix}clips/c{number}.wav" for number in range(5)))
+    head = "client_id\tpath\tsentence_id\tsentence\tup_votes\tage\tgender\tlocale"
+
+    def rows(*said: tuple[int, str]) -> list[str]:
+        return [head, *(f"id{number}\tc{number}.wav\t{number}\t{text}\t2\ttwenties\t\ten-US" for number, text in said)]
+
+    source.text(f"{prefix}train.tsv", *rows((0, '"Unbalanced quote, she said.'), (1, "plain\u2028text")))
+    source.text(f"{prefix}test.tsv", *rows((2, "for the test")))
+    source.text(
+        f"{prefix}validated.tsv", *rows((0, '"Unbalanced quote, she said.'), (3, "validated only"), (9, "gone"))
+    )
+    source.text(f"{prefix}invalidated.tsv", *rows((4, "not what is said")))
+    source.text(f"{prefix}clip_durations.tsv", "clip\tduration[ms]")
+    made = source.ingest()
+    assert [(row.given_text, row.speaker, row.split, row.language) for row in made.rows] == [
+        ('"Unbalanced quote, she said.', "id0", "train", "en"),
+        ("plain text", "id1", "train", "en"),
+        ("for the test", "id2", "test", "en"),
+        ("validated only", "id3", None, "en"),
+        (None, "id4", None, "en"),
+    ]
+    assert facts(made.rows[0]) == {"sentence_id": "0", "up_votes": "2", "age": "twenties"}
+    assert facts(made.rows[4])["rejected_sentence"] == "not what is said"
+    assert made.reasons() == {f"{prefix}clips/c9.wav": "missing"}
+
+
+def test_nemo_manifests_with_numbers_for_speakers_and_splits_from_their_names(source: Any) -> None:
+    source.wav("corp/audio/a.wav", "corp/audio/b.wav", seconds=1.0)
+    row = {
+        "audio_filepath": str(source.root / "corp/audio/a.wav"),
+        "duration": 1.0,
+        "text": "hello",
+        "speaker": 17,
+        "gender": "f",
+    }
+    source.text("corp/train_manifest.json", "[" + json.dumps(row) + "]")
+    source.text(
+        "corp/dev_manifest.jsonl",
+        json.dumps({"audio_filepath": "audio/b.wav", "offset": 0.5, "duration": 0.25, "text": "b"}),
+    )
+    first, second = source.ingest().rows
+    assert (first.given_text, first.speaker, first.split) == ("hello", "17", "train")
+    assert facts(first) == {"gender": "f", "duration_s": "1"}
+    assert (second.first_sample, second.num_samples, second.split) == (4_000, 2_000, "val")
+
+
+@pytest.mark.parametrize("prefix", ["corp/", ""])
+def test_audiofolders_in_split_folders(source: Any, prefix: str) -> None:
+    for split in ("train", "validation", "test"):
+        source.wav(f"{prefix}{split}/sub/a.wav")
+        source.text(
+            f"{prefix}{split}/metadata.jsonl", json.dumps({"file_name": "sub/a.wav", "transcription": split, "age": 7})
+        )
+    made = source.ingest()
+    assert {(row.given_text, row.split) for row in made.rows} == {
+        ("train", "train"),
+        ("validation", "val"),
+        ("test", "test"),
+    }
+    assert facts(made.rows[0]) == {"age": "7"} and made.dropped == []
+
+
+def test_a_table_of_sounds_has_tags_and_captions(source: Any) -> None:
+    source.wav("ESC-50/audio/1-100032-A-0.wav", "clotho/development/Distorted AM Radio noise.wav")
+    source.text(
+        "ESC-50/meta/esc50.csv", "filename,fold,target,category", "1-100032-A-0.wav,1,0,dog", "gone.wav,1,1,cat"
+    )
+    source.text(
+        "clotho/clotho_captions.csv",
+        "file_name,caption_1,caption_2",
+        'Distorted AM Radio noise.wav,"A muddled noise, loud",Static',
+    )
+    made = source.ingest()
+    sound, radio = made.rows
+    assert (sound.given_tags, facts(sound)) == (["dog"], {"fold": "1", "target": "0"})
+    assert radio.given_captions == ["A muddled noise, loud", "Static"]
+    assert made.reasons() == {"ESC-50/meta/gone.wav": "missing"}
+
+
+def test_a_filelist_without_header_is_understood_by_what_stands_in_it(source: Any) -> None:
+    source.wav("tts/wavs/a.wav", "tts/wavs/b.wav")
+    source.text("tts/filelist.txt", "wavs/a.wav|3|Hello to everybody.", "wavs/b.wav|3|It is late now.")
+    made = source.ingest()
+    assert [row.given_text for row in made.rows] == ["Hello to everybody.", "It is late now."]
+    assert facts(made.rows[0]) == {"column_2": "3"}
+
+
+def test_a_quote_that_is_never_closed_costs_no_other_row(source: Any) -> None:
+    source.wav("corp/a.wav", "corp/b.wav", "corp/c.wav")
+    source.bytes(
+        "corp/list.csv",
+        b'\xef\xbb\xbfpath,text\r\na.wav,"never closed\r\nb.wav,"two\r\nlines, ""quoted"""\r\nc.wav,5" wide, he said\r\n',
+    )
+    made = source.ingest()
+    texts = {row.path[-5]: row.given_text for row in made.rows}
+    assert texts["b"] == 'two lines, "quoted"'
+    assert texts["a"] in ('"never closed', "never closed")
+
+
+def test_names_are_compared_as_nfc_both_ways(source: Any) -> None:
+    composed, apart = "Gr\u00fc\u00dfe.wav", "Gru\u0308\u00dfe.wav"
+    source.wav(f"a/{apart}", f"b/{composed}")
+    source.text("a/metadata.jsonl", json.dumps({"path": composed, "given_text": "one"}))
+    source.text("b/list.csv", "file,text", f"{apart},two")
+    made = source.ingest()
+    assert {row.given_text for row in made.rows} == {"one", "two"} and made.dropped == []
+    assert names(made.rows) == [f"a/{apart}", f"b/{composed}"]
+
+
+def test_sidecars_of_every_kind(source: Any) -> None:
+    source.wav(*(f"s/{kind}.wav" for kind in ("txt", "lab", "htk", "json", "ctm")), "s/vtt.wav", seconds=2.0)
+    source.wav("s/wav/deep.wav")
+    source.bytes("s/txt.txt", "\ufeffGood\r\nevening.".encode())
+    source.text("s/lab.lab", "plain words")
+    source.text("s/htk.lab", "0 5000000 sil", "5000000 10000000 hello", "10000000 20000000 there")
+    source.text("s/json.json", json.dumps({"text": "from json", "speaker_id": 5, "emotion": "glad"}))
+    source.text("s/ctm.ctm", "ctm 1 0.25 0.5 YES 0.9", "ctm 1 1.0 0.5 NO 0.8")
+    source.text(
+        "s/vtt.vtt", "WEBVTT", "", "00:00.500 --> 00:01.000", "<v Ann>Good day", "", "00:01.000 --> 00:01.500", "Bye"
+    )
+    source.text("s/txt/deep.txt", "in another folder")
+    source.text("s/README.txt", "about these")
+    made = source.ingest()
+    rows = {row.path[2:]: row for row in made.rows if row.path != "s/vtt.wav"}
+    assert {path: row.given_text for path, row in rows.items()} == {
+        "txt.wav": "Good evening.", "lab.wav": "plain words", "htk.wav": "hello there", "json.wav": "from json", "ctm.wav": "YES NO",
+        "wav/deep.wav": "in another folder",
+    }  # fmt: skip
+    assert [(one.word, one.first_sample, one.num_samples) for one in rows["htk.wav"].given_words] == [
+        ("hello", 4_000, 4_000), ("there", 8_000, 8_000)
+    ]  # fmt: skip
+    assert (rows["json.wav"].speaker, facts(rows["json.wav"])) == ("5", {"emotion": "glad"})
+    assert [one.first_sample for one in rows["ctm.wav"].given_words] == [2_000, 8_000]
+    cues = [row for row in made.rows if row.path == "s/vtt.wav"]
+    assert [(row.given_text, row.speaker, row.first_sample, row.num_samples) for row in cues] == [
+        ("Good day", "Ann", 4_000, 4_000), ("Bye", None, 8_000, 4_000)
+    ]  # fmt: skip
+    assert made.reasons() == {"s/README.txt": "beside_audio"}
+
+
+def test_textgrids_long_and_short_say_the_same(source: Any) -> None:
+    source.wav("g/long.wav", "g/short.wav", seconds=2.0)
+    long = [
+        'File type = "ooTextFile"', 'Object class = "TextGrid"', "", "xmin = 0", "xmax = 2", "tiers? <exists>", "size = 1", "item []:",
+        "    item [1]:", '        class = "IntervalTier"', '        name = "utterances"', "        xmin = 0", "        xmax = 2",
+        "        intervals: size = 2", "        intervals [1]:", "            xmin = 0", "            xmax = 0.5",
+        '            text = ""', "        intervals [2]:", "            xmin = 0.5", "            xmax = 1.75",
+        '            text = "she said ""no"" [3] times"',
+    ]  # fmt: skip
+    source.text("g/long.TextGrid", *long)
+    short = [
+        "0",
+        "2",
+        "<exists>",
+        "1",
+        '"IntervalTier"',
+        '"utterances"',
+        "0",
+        "2",
+        "2",
+        "0",
+        "0.5",
+        '""',
+        "0.5",
+        "1.75",
+    ]
+    source.text("g/short.TextGrid", *long[:2], "", *short, '"she said ""no"" [3] times"')
+    first, second = source.ingest().rows
+    assert (first.given_text, first.first_sample, first.num_samples) == ('she said "no" [3] times', 4_000, 10_000)
+    assert (second.given_text, second.first_sample, second.num_samples) == ('she said "no" [3] times', 4_000, 10_000)
+
+
+def test_json_lines_of_texts_are_documents_only_where_there_is_no_audio(source: Any) -> None:
+    lines = [
+        json.dumps({"text": f"Document\u2028{number}", "url": f"u{number}", "language": "en"}) for number in range(3)
+    ]
+    source.text("web/shard.jsonl", *lines, "broken")
+    source.wav("speech/a.wav")
+    source.text("speech/texts.jsonl", *lines)
+    made = source.ingest()
+    texts = [row for row in made.rows if row.medium == "text"]
+    assert sorted(row.text for row in texts) == ["Document\u20280", "Document\u20281", "Document\u20282"]
+    assert facts(texts[0]) == {"url": "u0"} and texts[0].language == "en"
+    assert made.reasons() == {"web/shard.jsonl": "bad_line", "speech/texts.jsonl": "unsupported"}
+
+
+def test_our_own_metadata_says_splits_facts_and_captions(source: Any) -> None:
+    source.wav("corp/a.wav")
+    said = {"path": "a.wav", "split": "test", "facts": {"gender": "female"}, "given_captions": ["A bell.", "It rings."]}
+    source.text("corp/metadata.jsonl", json.dumps(said))
+    row = source.ingest().row
+    assert (row.split, row.facts, row.given_captions) == (
+        "test",
+        [Fact(name="gender", value="female")],
+        ["A bell.", "It rings."],
+    )
