@@ -28,14 +28,16 @@ def test_a_long_run_is_found_whatever_its_case_and_punctuation_and_what_stands_a
 
 def test_thirteen_words_are_a_long_run_and_twelve_are_not() -> None:
     reference = words(0, 40)
-    run = reference.split()[7 : 7 + RUN_WORDS]
+    run = reference.split()[7 : 7 + 13]
     assert found([reference], [f"some {' '.join(run)} words"]) == [(0, "0")]
     assert found([reference], [f"some {' '.join(run[:-1])} words"]) == []
 
 
 def test_a_run_does_not_go_from_one_text_into_the_next() -> None:
     reference = words(0, 20).split()
-    assert found([" ".join(reference)], [" ".join(reference[:10]), " ".join(reference[10:])]) == []
+    halves = [" ".join(reference[:10]), " ".join(reference[10:])]
+    assert found([" ".join(reference)], halves) == []
+    assert found([f"a {halves[0]}", f"{halves[1]} b"], [f"c {halves[0]}", f"{halves[1]} d"]) == []
 
 
 def test_the_score_is_the_share_of_the_references_runs() -> None:
