@@ -14,7 +14,15 @@ from uniaudio.tasks.annotations import TRAIN, letters_of, words_of
 from uniaudio.tasks.edits import request
 from uniaudio.tasks.recipes import make_recipe, samples_of, share_of
 from uniaudio_pipelines.annotated_to_instructions.context import Context, WordTimes
-from uniaudio_pipelines.annotated_to_instructions.examples import Built, NotBuilt, Outcomes, example, followers, in_ring
+from uniaudio_pipelines.annotated_to_instructions.examples import (
+    Built,
+    NotBuilt,
+    Outcomes,
+    example,
+    followers,
+    in_ring,
+    language_of,
+)
 
 _TASK = "speech_edit"
 _WORD_SAMPLES = (1_920, 36_000)
@@ -74,7 +82,7 @@ def _edit(clip: Annotated, donors: Sequence[Annotated], times: WordTimes, contex
 
 def _example(clip: Annotated, kind: str, word: str, beside: str, pair: tuple, context: Context) -> Built:
     key = hash_json([context.job.seed, clip.clip_id, kind])
-    asked = request(kind, _plain(word), clip.language or "en", key, beside=_plain(beside))
+    asked = request(kind, _plain(word), language_of(clip, context.job), key, beside=_plain(beside))
     return example(_TASK, clip, context.job, texts={"request": asked}, clips={"source": pair[0], "target": pair[1]})
 
 

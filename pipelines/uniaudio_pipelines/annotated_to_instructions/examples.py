@@ -61,10 +61,16 @@ def example(
         corpus=anchor.corpus,
         split=anchor.split,
         seed=job.seed,
-        language=anchor.language or "en",
+        language=language_of(anchor, job),
         sources=sources,
     )
     return Built(anchor, instruction)
+
+
+def language_of(clip: Annotated, job: AnnotatedToInstructions) -> str:
+    """Which language a clip is asked about in: what is spoken, else English or Chinese."""
+    is_chinese = share_of("prompt language", job.seed, clip.clip_id) < job.chinese_prompt_share
+    return clip.language or ("zh" if is_chinese else "en")
 
 
 def are_copies(left: Annotated, right: Annotated) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from uniaudio_schemas.annotated import Annotated
-from uniaudio_schemas.instructions import Instruction, Recipe
+from uniaudio_schemas.instructions import Recipe
 
 from uniaudio.audio.frames import SAMPLE_RATE
 from uniaudio.tasks import TASKS
@@ -22,6 +22,7 @@ from uniaudio_pipelines.annotated_to_instructions.examples import (
     Built,
     NotBuilt,
     Outcomes,
+    example,
     followers,
     grouped,
     in_ring,
@@ -130,24 +131,18 @@ def _example(task: str, pairs: Sequence[Pair], question: Pair, job: AnnotatedToI
     chosen = [*pairs[:wanted], question]
     num_samples = {clip.clip_id: samples_of(clip) for pair in chosen for clip in pair if isinstance(clip, Annotated)}
     for count in range(min(wanted, len(pairs)), 0, -1):
-        instruction = _instruction(task, pairs[:count], question, job.seed)
-        if positions_of(instruction, num_samples) <= job.max_sentence_positions:
+        built = example(task, query, job, clips=_filled(pairs[:count], question))
+        if positions_of(built.instruction, num_samples) <= job.max_sentence_positions:
             break
-    return Built(query, instruction)
+    return built
 
 
-def _instruction(task: str, pairs: Sequence[Pair], question: Pair, seed: int) -> Instruction:
+def _filled(pairs: Sequence[Pair], question: Pair) -> dict[str, str | Recipe]:
+    """Slot -> clip."""
     shown = {
         f"example_{part}_{number}": clip
         for number, pair in enumerate(pairs, start=1)
         for part, clip in zip(("source", "target"), pair, strict=True)
     }
     filled = {**shown, "source": question[0], "target": question[1]}
-    query = question[1]
-    return TASKS[task].instruction(
-        clips={name: clip if isinstance(clip, Recipe) else clip.clip_id for name, clip in filled.items()},
-        corpus=query.corpus,
-        split=query.split,
-        seed=seed,
-        language=query.language or "en",
-    )
+    return {name: clip if isinstance(clip, Recipe) else clip.clip_id for name, clip in filled.items()}

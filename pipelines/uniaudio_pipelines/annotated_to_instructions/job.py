@@ -36,6 +36,8 @@ class AnnotatedToInstructions:
     """Of a sound that is in training and held out: `drop_held_out` or `drop_training` says which is in no example."""
     max_synthetic_share: float = 0.5
     """Of the speech that a model learns to speak like, that in which a machine speaks (fact `synthetic`); such clips keep their corpus."""
+    chinese_prompt_share: float = 0.1
+    """Of clips in which nobody says which language is spoken (sounds, music) that are prompted and asked about in Chinese."""
     separation_share: float = 0.25
     """Of speech clips that are mixed with one of another speaker."""
     max_mix_db: float = 5.0

@@ -16,7 +16,15 @@ from uniaudio.tasks.questions import (
 )
 from uniaudio.tasks.recipes import make_recipe, samples_of, share_of
 from uniaudio_pipelines.annotated_to_instructions.context import Context
-from uniaudio_pipelines.annotated_to_instructions.examples import Built, NotBuilt, Outcomes, example, followers, in_ring
+from uniaudio_pipelines.annotated_to_instructions.examples import (
+    Built,
+    NotBuilt,
+    Outcomes,
+    example,
+    followers,
+    in_ring,
+    language_of,
+)
 
 _TASK, _WITH_REASONING = "audio_understanding", "audio_understanding_with_reasoning"
 _MAX_DISTRACTORS = 3
@@ -48,7 +56,7 @@ def about_values(clips: Sequence[Annotated], context: Context) -> Outcomes:
 
 
 def _choice(clip: Annotated, kind: str, answer: str, wrong: list[str], context: Context) -> Iterator[Built]:
-    seed, language = context.job.seed, clip.language or "en"
+    seed, language = context.job.seed, language_of(clip, context.job)
     choices = sorted([answer, *wrong], key=lambda value: share_of("choice", seed, clip.clip_id, value))
     question = choice_question(kind, choices, language, hash_json([seed, clip.clip_id, kind]))
     yield _asked(clip, clip.clip_id, question, answer, context)
@@ -83,7 +91,7 @@ def about_scenes(clips: Sequence[Annotated], context: Context) -> Outcomes:
 
 
 def _scene(clip: Annotated, scene: dict[str, Annotated], context: Context) -> Iterator[Built]:
-    seed, language = context.job.seed, clip.language or "en"
+    seed, language = context.job.seed, language_of(clip, context.job)
     in_order = sorted(scene, key=lambda name: share_of("place", seed, clip.clip_id, name))
     recipe = make_recipe("concatenate", [scene[name] for name in in_order], {"gap_samples": _GAP_SAMPLES})
     reasoning = reasoning_of_scene(in_order, language)

@@ -24,6 +24,7 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "crop": {"first_sample": 3, "num_samples": 90},
     "cut_out": {"first_sample": 3, "num_samples": 90},
     "insert": {"first_sample": 40},
+    "splice": {"first_sample": 3, "num_samples": 90, "from_sample": 7, "from_num_samples": 60},
     "band_limit": {"cutoff_hz": 4_000},
     "reverberate": {"decay_samples": 200},
     "shift_voice": {"ratio": 1.2},
@@ -87,6 +88,15 @@ def test_cutting_out_what_was_inserted_gives_the_first_parent_back() -> None:
     first, second = voices(100, 30)
     longer = render_operation("insert", [first, second], {"first_sample": 40}, 0)
     assert np.array_equal(render_operation("cut_out", [longer], {"first_sample": 40, "num_samples": 30}, 0), first)
+
+
+def test_a_splice_puts_a_stretch_of_the_second_parent_where_one_of_the_first_stood() -> None:
+    first, second = voices(300, 200)
+    places = {"first_sample": 40, "num_samples": 25, "from_sample": 7, "from_num_samples": 60}
+    result = render_operation("splice", [first, second], places, 0)
+    assert np.array_equal(result, np.concatenate([first[:40], second[7:67], first[65:]]))
+    with pytest.raises(UsageError, match="must lie inside the parent's 200 samples"):
+        operation_length("splice", [300, 200], {**places, "from_sample": 150})
 
 
 def test_a_band_limit_leaves_nothing_above_it() -> None:
