@@ -51,10 +51,13 @@ class VoiceEncoder(nn.Module):
     @torch.inference_mode()
     def embed(self, samples: np.ndarray) -> np.ndarray:
         """`[N]` mono at 16 kHz -> `[256]` float32 of unit length: the mean of its windows' embeddings."""
-        rms = float(np.sqrt(np.mean(samples.astype(np.float64) ** 2)))
-        loud = samples * np.float32(max(1.0, _TARGET_RMS / max(rms, 1e-9)))
-        mean: Tensor = self(_windows(_mel(torch.from_numpy(loud.astype(np.float32))))).mean(dim=0)
+        mean: Tensor = self(_windows(_loud_mel(samples))).mean(dim=0)
         return np.asarray(mean / mean.norm())
+
+    @torch.inference_mode()
+    def embed_windows(self, samples: np.ndarray, step_frames: int) -> np.ndarray:
+        """`[N]` mono at 16 kHz -> `[B, 256]` float32 of unit length: of windows of 1.6 s, one each `step_frames` of 10 ms."""
+        return np.asarray(self(_windows(_loud_mel(samples), step_frames)))
 
 
 def cosine_similarity(first: np.ndarray, second: np.ndarray) -> float | None:
@@ -66,6 +69,13 @@ def cosine_similarity(first: np.ndarray, second: np.ndarray) -> float | None:
     return float(first @ second) / norm if norm > 0 else None
 
 
+def _loud_mel(samples: np.ndarray) -> Tensor:
+    """`[T, 40]` of the samples, raised to the level of training."""
+    rms = float(np.sqrt(np.mean(samples.astype(np.float64) ** 2)))
+    loud = samples * np.float32(max(1.0, _TARGET_RMS / max(rms, 1e-9)))
+    return _mel(torch.from_numpy(loud.astype(np.float32)))
+
+
 def _mel(samples_N: Tensor) -> Tensor:
     """`[N]` -> `[T, 40]` power in mel bands; not its logarithm."""
     spectrum_FT = torch.stft(
@@ -75,12 +85,12 @@ def _mel(samples_N: Tensor) -> Tensor:
     return spectrum_FT.abs().square().T @ bands_FM
 
 
-def _windows(mel_TM: Tensor) -> Tensor:
+def _windows(mel_TM: Tensor, step_frames: int = _STEP_FRAMES) -> Tensor:
     """`[T, M]` -> `[B, 160, M]`, overlapping; the last one counts where it is three quarters full."""
     num_frames = mel_TM.shape[0]
     starts = [
         start
-        for start in range(0, max(1, num_frames - _WINDOW_FRAMES + _STEP_FRAMES + 1), _STEP_FRAMES)
+        for start in range(0, max(1, num_frames - _WINDOW_FRAMES + step_frames + 1), step_frames)
         if start == 0 or num_frames - start >= 0.75 * _WINDOW_FRAMES
     ]
     missing = max(0, starts[-1] + _WINDOW_FRAMES - num_frames)
