@@ -8,6 +8,7 @@ from uniaudio_schemas.errors import DataError
 from uniaudio_pipelines.source_to_raw.formats.common_voice import CommonVoice
 from uniaudio_pipelines.source_to_raw.formats.documents import JsonLinesDocuments
 from uniaudio_pipelines.source_to_raw.formats.format import Container, Format
+from uniaudio_pipelines.source_to_raw.formats.hugging_face import HuggingFace
 from uniaudio_pipelines.source_to_raw.formats.kaldi import Kaldi
 from uniaudio_pipelines.source_to_raw.formats.lhotse import Lhotse
 from uniaudio_pipelines.source_to_raw.formats.librispeech import LibriSpeech
@@ -18,7 +19,7 @@ from uniaudio_pipelines.source_to_raw.formats.sidecars import Sidecars
 from uniaudio_pipelines.source_to_raw.formats.vctk import Vctk
 from uniaudio_pipelines.source_to_raw.formats.webdataset_tars import WebDatasetTars
 
-_LHOTSE, _WEBDATASET, _DOCUMENTS = Lhotse(), WebDatasetTars(), JsonLinesDocuments()
+_LHOTSE, _HUGGING_FACE, _WEBDATASET, _DOCUMENTS = Lhotse(), HuggingFace(), WebDatasetTars(), JsonLinesDocuments()
 FORMATS: tuple[Format, ...] = (
     Ours(),
     LibriSpeech(),
@@ -27,12 +28,13 @@ FORMATS: tuple[Format, ...] = (
     CommonVoice(),
     Kaldi(),
     _LHOTSE,
+    _HUGGING_FACE,
     _WEBDATASET,
     Manifests(),
     _DOCUMENTS,
     Sidecars(),
 )
-CONTAINERS: dict[str, Container] = {one.name: one for one in (_LHOTSE, _WEBDATASET, _DOCUMENTS)}
+CONTAINERS: dict[str, Container] = {one.name: one for one in (_LHOTSE, _HUGGING_FACE, _WEBDATASET, _DOCUMENTS)}
 """Formats whose audio or texts lie inside files, by name."""
 LOOSE_FORMATS = frozenset({Ours.name, Sidecars.name})
 """Formats whose labels beside loose files in the source folder do not make the whole source one corpus."""
