@@ -189,7 +189,7 @@ class _Clips:
         names = self._joined_names()
         id_a, id_b = names.take(pa.array(found["a"])), names.take(pa.array(found["b"]))
         offset_s, speed = found["offset"] * FRAME_S, found["speed"]
-        if num_queries is None:  # the smaller id comes first, in whatever order the clips came
+        if num_queries is None:  # the smaller id comes first
             swap = pc.greater(id_a, id_b)
             id_a, id_b = pc.if_else(swap, id_b, id_a), pc.if_else(swap, id_a, id_b)
             swapped = swap.to_numpy()
@@ -199,7 +199,9 @@ class _Clips:
         return pa.table(columns, schema=PAIRS)
 
     def _joined_facts(self) -> np.ndarray:
-        return np.concatenate([*self._facts, np.zeros(0, _FACTS)])
+        if len(self._facts) != 1:
+            self._facts = [np.concatenate([*self._facts, np.zeros(0, _FACTS)])]
+        return self._facts[0]
 
     def _joined_names(self) -> Any:
         return pa.chunked_array(self._names, pa.string())
@@ -273,11 +275,12 @@ def _meetings(rows: np.ndarray, rank: np.ndarray, num_queries: int | None, windo
         rows["clip"][_REPEATS:] == rows["clip"][:-_REPEATS]
     )
     rows = rows[~repeated]
-    # Those that a row may meet: rows of the index, or, without one, the rows behind it.
+    # Whom a row may meet: rows of the index, the nearest around it; without an index the rows of clips behind it.
     others = rows if num_queries is None else rows[rows["clip"] >= num_queries]
     askers = rows if num_queries is None else rows[rows["clip"] < num_queries]
     if num_queries is None:
-        nearest = np.arange(1, len(rows) + 1)
+        changes = (np.diff(rows["hash"], prepend=-1) != 0) | (np.diff(rows["clip"], prepend=-1) != 0)
+        nearest = np.append(np.flatnonzero(changes), len(rows))[np.cumsum(changes)]
     else:
         is_other = rows["clip"] >= num_queries
         nearest = (np.cumsum(is_other) - is_other)[~is_other]
@@ -286,14 +289,10 @@ def _meetings(rows: np.ndarray, rank: np.ndarray, num_queries: int | None, windo
     for step in range(0 if num_queries is None else -window, window):
         place = nearest + step
         meet = (place >= first) & (place < last) & (step < reach) & (step >= -reach)
-        early, late = askers[meet], others[place[meet]]
-        meet = early["clip"] != late["clip"]
-        early, late = early[meet], late[meet]
-        swap = early["clip"] > late["clip"]
-        met = np.empty(len(early), _MEETING)
-        for name, source in (("", "clip"), ("frame_", "frame")):
-            met[f"{name}a"] = np.where(swap, late[source], early[source])
-            met[f"{name}b"] = np.where(swap, early[source], late[source])
+        # The query, or the clip of lower rank, is a: of one pair always the same one.
+        met = np.empty(int(meet.sum()), _MEETING)
+        for side, side_rows in (("a", askers[meet]), ("b", others[place[meet]])):
+            met[side], met[f"frame_{side}"] = side_rows["clip"], side_rows["frame"]
         yield met
 
 
