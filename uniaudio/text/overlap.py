@@ -155,7 +155,7 @@ class _Block:
 
     data: bytes
     rows: np.ndarray
-    """`[texts]` int64: the number of each; -1 - number for a slice of a long one."""
+    """`[texts]` int64: the number of each; a long one is there in slices."""
     sums: np.ndarray
     """`[bytes + 1]` uint64: the polynomial up to each byte."""
     starts: np.ndarray
@@ -187,16 +187,13 @@ class _Block:
         """Of every run of `size` words within a text: hash, number of the text, first byte, the one after the last."""
         count = max(0, len(self.starts) - size + 1)
         first = np.flatnonzero(self.texts[:count] == self.texts[len(self.texts) - count :])
-        rows = self.rows[self.texts[first]]
-        return self._spans(self.starts[first], self.ends[first + size - 1], np.where(rows < 0, -1 - rows, rows))
+        return self._spans(self.starts[first], self.ends[first + size - 1], self.rows[self.texts[first]])
 
     def wholes(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """The same of every text as a whole, but for slices."""
+        """The same of every text as a whole."""
         first = np.flatnonzero(np.diff(self.texts, prepend=-1))
         last = np.append(first[1:], len(self.texts)) - 1
-        rows = self.rows[self.texts[first]]
-        first, last = first[rows >= 0], last[rows >= 0]
-        return self._spans(self.starts[first], self.ends[last], rows[rows >= 0])
+        return self._spans(self.starts[first], self.ends[last], self.rows[self.texts[first]])
 
     def _spans(
         self, first: np.ndarray, last: np.ndarray, rows: np.ndarray
@@ -218,9 +215,8 @@ def _blocks(texts: Iterable[str]) -> Iterator[_Block]:
     parts: list[bytes] = []
     num_bytes = 0
     for number, text in enumerate(texts):
-        slices = range(0, max(1, len(text) - _SLICE_OVERLAP), _SLICE)
-        for start in slices:
-            rows.append(number if len(slices) == 1 else -1 - number)
+        for start in range(0, max(1, len(text) - _SLICE_OVERLAP), _SLICE):
+            rows.append(number)
             parts.append(text[start : start + _SLICE + _SLICE_OVERLAP].encode())
             num_bytes += len(parts[-1])
             if num_bytes >= _BLOCK_BYTES:
@@ -234,8 +230,7 @@ def _words_of(text: str | None) -> str:
     """Normalized, one space between words; of scripts without spaces each character is one."""
     if not text:
         return ""
-    # Lone surrogates cannot be written as UTF-8, and no recognizer says them.
-    return normalize_text(text) if text.isascii() else " ".join(spoken_words(text.encode(errors="ignore").decode()))
+    return normalize_text(text) if text.isascii() else " ".join(spoken_words(text))
 
 
 def _is_mostly_spaceless(words: str) -> bool:

@@ -69,7 +69,7 @@ def test_without_spaces_characters_count_and_spaces_say_nothing() -> None:
 
 
 def test_a_set_of_two_scripts_is_compared_in_both() -> None:
-    assert found([CHINESE, LINE], [f"x {LINE}", f"我{CHINESE}"]) == [(0, "1"), (1, "0")]
+    assert found([CHINESE, LINE], [f"x {LINE}", f"我{CHINESE}", CHINESE[:15]]) == [(0, "1"), (1, "0")]
 
 
 def test_what_stands_in_many_items_of_a_set_is_its_boilerplate() -> None:
@@ -79,6 +79,13 @@ def test_what_stands_in_many_items_of_a_set_is_its_boilerplate() -> None:
     many = [*few, f"{start} {words(99, 20)}"]
     assert found(many, [start]) == []
     assert found(many, [many[4]]) == [(0, "4")], "what is an item's own is still found"
+
+
+def test_boilerplate_is_counted_in_each_set_alone() -> None:
+    start = words(1, RUN_WORDS)
+    texts = [f"{start} {words(10 + number, 20)}" for number in range(2 * MAX_TEXTS_OF_A_RUN)]
+    index = TextIndex.build(("ab"[number % 2], str(number), text) for number, text in enumerate(texts))
+    assert len(shared_text(index, [start])) == 2 * MAX_TEXTS_OF_A_RUN
 
 
 def test_a_sentence_that_many_items_of_a_set_are_is_no_boilerplate() -> None:
