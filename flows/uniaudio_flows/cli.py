@@ -16,6 +16,11 @@ def add_commands(commands: Any) -> None:
     _add(commands, "down", _down, "stop exactly what `up` started")
     demo = _add(commands, "demo", _demo, "from real audio to a trained, evaluated, queryable model")
     demo.add_argument("--stop", action="store_true", help="stop the services at the end")
+    ingest = _add(commands, "ingest", _ingest, "make raw of a folder of audio and text; --dry-run says what it holds")
+    ingest.add_argument("path", help="the folder; its top folders are the corpora")
+    ingest.add_argument(
+        "--dry-run", action="store_true", help="formats, clips, hours, labels, splits and problems by corpus"
+    )
     make = _add(commands, "make", _make, "bring one dataset kind up to date, with its parents")
     make.add_argument("kind", choices=KINDS_IN_ORDER)
     _add(commands, "show", _show, "the datasets, their versions, rows and dropped rows")
@@ -75,6 +80,15 @@ def _demo(options: argparse.Namespace) -> int:
     from uniaudio_flows.settings import load_settings
 
     return run_demo(load_settings(), stop=options.stop)
+
+
+def _ingest(options: argparse.Namespace) -> int:
+    from uniaudio_flows.ingest import ingest, show_survey
+    from uniaudio_flows.settings import load_settings
+
+    if options.dry_run:
+        return show_survey(options.path, print)
+    return ingest(options.path, load_settings(), lambda line: print(line, file=sys.stderr))
 
 
 def _make(options: argparse.Namespace) -> int:

@@ -26,8 +26,9 @@ DOMAINS = ("speech", "sound", "music", "text", "unknown")
 CLEANING = ("none", "standard")
 CHANNELS = ("mean", "left", "right", "split")
 COLUMNS = (
-    "path", "start_s", "end_s", "duration_s", "channel", "utterance", "recording", "domain", "licence", "speaker", "given_text",
-    "given_title", "given_captions", "given_tags", "language", "split", "split_group", "part_of", "part",
+    "path", "start_s", "start_ms", "end_s", "end_ms", "duration_s", "duration_ms", "channel", "utterance", "recording", "domain",
+    "licence", "speaker", "given_text", "given_title", "given_captions", "given_tags", "language", "split", "split_group", "part_of",
+    "part",
 )  # fmt: skip
 """What a column of a table may be mapped to."""
 _GIVEN_SPLITS = ("train", "val", "test", "ignore")

@@ -6,21 +6,18 @@ Row out  {"corpus": "queen", "path": "queen/DALT0001.mp3", "sha256": "5f1c…", 
 """
 
 import json
-import os
 import posixpath
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
-from uniaudio_schemas.errors import DataError
 
 from uniaudio_pipelines.source_to_raw.cards import Card, is_card
 from uniaudio_pipelines.source_to_raw.formats.format import Folder, composed
-from uniaudio_pipelines.source_to_raw.formats.table import CONTAINERS
-from uniaudio_pipelines.source_to_raw.hashes import OF_CONTAINERS, hash_files, hash_members
+from uniaudio_pipelines.source_to_raw.hashes import hash_files
 from uniaudio_pipelines.source_to_raw.labels import all_labels
+from uniaudio_pipelines.source_to_raw.members import members_named, members_of
 from uniaudio_pipelines.source_to_raw.recognize import LOOSE_CORPUS, Corpus
 from uniaudio_pipelines.source_to_raw.scan import FILES
 
@@ -49,68 +46,41 @@ class Policy:
 
 
 def entries_of(
-    root: Path, files: pa.Table, corpora: list[Corpus], cache: Path, audio_suffixes: frozenset[str], policy: Policy
+    root: Path,
+    files: pa.Table,
+    corpora: list[Corpus],
+    audio_suffixes: frozenset[str],
+    policy: Policy,
+    cache: Path | None,
 ) -> pa.Table:
-    """`LISTING` without units: files and members of containers, with labels, hashes and problems."""
+    """`LISTING` without units: files and members of containers, with labels, hashes and problems. Without a `cache` no file but those of
+    labels is read: nothing is hashed, and the members of containers are those that labels name."""
     import polars as pl
 
     labels, problems = all_labels(corpora)
     known: Any = pl.from_arrow(files)
-    label_files = pl.Series("path", sorted(name for corpus in corpora for name in corpus.label_files), pl.String)
-    cards = [path for path in known["path"].to_list() if is_card(path)]
-    known = known.filter(
-        ~pl.col("path").is_in(pl.concat([label_files, pl.Series("path", cards, pl.String)]).implode())
-        | (pl.col("problem") != "")
-    ).with_columns(container=pl.lit(""), format=pl.lit(""), sha256=pl.lit(None, pl.String))
-    members, broken = _members(root, files, corpora, cache)
-    known = pl.concat([known, members, broken], how="diagonal_relaxed")
+    apart = {name for corpus in corpora for name in corpus.label_files}
+    apart.update(path for path in files["path"].to_pylist() if is_card(path))
+    known = known.filter(~pl.col("path").is_in(sorted(apart)) | (pl.col("problem") != ""))
+    known = known.with_columns(container=pl.lit(""), format=pl.lit(""), sha256=pl.lit(None, pl.String))
+    inside = members_of(root, files, corpora, cache) if cache else members_named(labels, corpora)
+    known = pl.concat([known, inside], how="diagonal_relaxed")
     joined, missing = _resolve(pl.from_arrow(labels), known)
     known = _with_corpora(known, corpora)
     known = _with_medium(known, joined, audio_suffixes, {corpus.name: corpus.card for corpus in corpora})
-    known = _hashed(root, known, cache)
+    if cache:
+        known = _hashed(root, known, cache)
     known = known.join(_corpus_says(known, corpora, policy), on=["corpus", "folder"], how="left")
     entries = known.join(joined.select("path", "rank", "label"), on="path", how="left")
     dropped = pl.concat([_with_corpora(missing, corpora), pl.from_arrow(problems)], how="diagonal_relaxed").unique()
     entries = pl.concat([entries, dropped], how="diagonal_relaxed").with_columns(unit=pl.lit(""))
     entries = entries.with_columns(
-        pl.col(name).fill_null(0 if name in ("size", "rank") else "") for name in LISTING.names if name != "unit"
+        pl.col(name).fill_null(0 if name in ("size", "rank") else "") for name in LISTING.names
     )
     # A file that makes no row needs no labels.
     entries = entries.with_columns(label=pl.when(pl.col("problem") == "").then("label").otherwise(pl.lit("")))
     table: pa.Table = entries.select(LISTING.names).sort("corpus", "path", "rank", "problem", "detail").to_arrow()
     return table.cast(LISTING)
-
-
-def _members(root: Path, files: pa.Table, corpora: list[Corpus], cache: Path) -> tuple[Any, Any]:
-    """Files inside containers, and containers that are broken."""
-    import polars as pl
-
-    formats = {
-        corpus.path(one): claim.format for corpus in corpora for claim in corpus.claims for one in claim.containers
-    }
-    of_containers = files.filter(pc.is_in(files["path"], pa.array(sorted(formats), pa.string())))
-    members = [pl.DataFrame(schema={"path": pl.String, "container": pl.String, "format": pl.String})]
-    broken = []
-    if formats:
-        hashed, problems = hash_files(root, of_containers, cache / OF_CONTAINERS)
-        broken += [(path, "unreadable", why) for path, why in sorted(problems.items())]
-        for path, sha256 in zip(hashed["path"].to_pylist(), hashed["sha256"].to_pylist(), strict=True):
-            if not sha256:
-                continue
-            try:
-                found: Any = pl.from_arrow(hash_members(root / path, sha256, CONTAINERS[formats[path]], cache))
-            except DataError as error:
-                broken.append((path, "unreadable", str(error).replace(f"{root}{os.sep}", "")[:500]))
-                continue
-            members.append(
-                found.select(
-                    path=pl.lit(f"{path}/") + pl.col("member"), size="size", sha256="sha256", problem=pl.lit(""),
-                    detail=pl.lit(""), container=pl.lit(path), format=pl.lit(formats[path]),
-                )
-            )  # fmt: skip
-    columns = ("path", "problem", "detail")
-    made = pl.DataFrame(broken, schema=dict.fromkeys(columns, pl.String), orient="row")
-    return pl.concat(members, how="diagonal_relaxed"), made
 
 
 def _resolve(labels: Any, known: Any) -> tuple[Any, Any]:

@@ -113,7 +113,7 @@ def list_source(source: str, cache: Path, audio_suffixes: frozenset[str], policy
     """Every file below `source` and every label. `cache` keeps hashes between calls."""
     policy = policy or Policy()
     root, files, corpora = look(source, policy)
-    table = entries_of(root, files, corpora, cache, audio_suffixes, policy)
+    table = entries_of(root, files, corpora, audio_suffixes, policy, cache)
     return save(units.with_units(table, policy.max_files, policy.max_bytes), cache)
 
 

@@ -22,7 +22,7 @@ from uniaudio_pipelines.source_to_raw import hashes
 from uniaudio_pipelines.source_to_raw.clips import Copy, copies, wanted
 from uniaudio_pipelines.source_to_raw.cutting import Cut, DropError, NoCut, Sound, cut
 from uniaudio_pipelines.source_to_raw.documents import read_document
-from uniaudio_pipelines.source_to_raw.formats.table import CONTAINERS
+from uniaudio_pipelines.source_to_raw.formats.table import BROKEN, CONTAINERS
 from uniaudio_pipelines.source_to_raw.job import SourceToRaw
 from uniaudio_pipelines.source_to_raw.listing import load_listing
 from uniaudio_pipelines.source_to_raw.rows import audio_row, described, text_row
@@ -105,7 +105,7 @@ class RawWorker:
         if copy.container:
             try:
                 source = CONTAINERS[copy.format].open_audio(path, copy.path.removeprefix(f"{copy.container}/"))
-            except DataError as error:
+            except BROKEN as error:
                 raise DropError("unreadable", str(error).replace(f"{path}: ", "")) from error
             is_same = hash_bytes(source) == sha256
         else:

@@ -70,12 +70,12 @@ class Manifests:
             format=self.name,
             label_files=tuple(table.file for table in tables),
             summary=summary,
-            details={"tables": tables},
+            details={"manifests": tables},
         )
 
     def labels(self, folder: Folder, claim: Claim) -> Iterator[Label | Problem]:
         names = audio_names(folder)
-        for table in claim.details["tables"]:
+        for table in claim.details["manifests"]:
             finder, split = _Finder(folder, table.file, names), split_of(folder, table.file)
             meaning = dict(table.meaning)
             for row in _rows(folder, table):
