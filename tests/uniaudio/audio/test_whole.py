@@ -99,6 +99,54 @@ def test_an_mp3_without_a_length_differs_by_the_delays_alone() -> None:
     np.testing.assert_allclose(unknown[:, delay + 1_152 :][:, : NUM_SAMPLES - 1_152], known[:, 1_152:], atol=1e-6)
 
 
+def test_an_mp3_that_says_less_gives_the_same_samples() -> None:
+    data = every_format()[".mp3"]
+    at = data.index(b"Info") + 8
+    says_less = data[:at] + (9).to_bytes(4) + data[at + 4 :]
+    assert np.array_equal(read_audio(says_less).samples, read_audio(data).samples)
+
+
+@pytest.mark.parametrize("suffix", [".flac", ".wv", ".tta"])
+def test_a_lossless_file_with_a_wrong_bit_is_refused(suffix: str) -> None:
+    data = bytearray(every_format()[suffix])
+    data[len(data) // 2] ^= 1
+    with pytest.raises(DataError, match=r"is broken after sample \d+"):
+        read_audio(bytes(data))
+
+
+def test_a_frame_that_cannot_be_decoded_is_told_and_many_are_refused() -> None:
+    data = every_format()[".aac"] * 8
+    frames, position = list[int](), 0
+    while position < len(data):
+        frames.append(position)
+        position += int.from_bytes(data[position + 3 : position + 6]) >> 5 & 0x1FFF
+    broken = bytearray(data)
+    broken[frames[50] + 7 : frames[51]] = b"\xff" * (frames[51] - frames[50] - 7)
+    problems: list[Problem] = []
+    audio = read_audio(bytes(broken), problems=problems)
+    assert len(frames) * 1_024 - audio.samples.shape[1] in (0, 1_024)
+    assert [problem.kind for problem in problems] == ["undecodable_frames"]
+    for index in range(60, 90):
+        broken[frames[index] + 7 : frames[index + 1]] = b"\xff" * (frames[index + 1] - frames[index] - 7)
+    with pytest.raises(DataError, match="packets cannot be decoded"):
+        read_audio(bytes(broken))
+
+
+def test_a_stream_that_changes_its_rate_in_mid_file_is_refused() -> None:
+    slow, fast = (encode(a_tone(9_000, rate), rate, container="adts", codec="aac") for rate in (RATE, 22_050))
+    with pytest.raises(
+        DataError, match=r"x: must keep its 16000 Hz .* but has 22050 Hz and 1 channels from sample \d+ on"
+    ):
+        by_ffmpeg(slow + fast, "aac")
+
+
+def test_sphere_of_either_byte_order_is_read() -> None:
+    little = every_format()[".sph"]
+    header = little[:1_024].replace(b"sample_byte_format -s2 01", b"sample_byte_format -s2 10")
+    big = header + np.frombuffer(little[1_024:], "<i2").astype(">i2").tobytes()
+    assert np.array_equal(read_audio(big).samples, read_audio(little).samples)
+
+
 def test_reading_twice_gives_the_same_bits() -> None:
     for data in every_format().values():
         if data != every_format()[".g722"]:
