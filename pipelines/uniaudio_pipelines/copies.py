@@ -240,19 +240,30 @@ class _Spill:
 
     def parts(self, key: Callable[[np.ndarray], np.ndarray], memory_bytes: int) -> Iterator[np.ndarray]:
         """The records, all of one key in one part, and no part larger than fits into `memory_bytes` (unless one key is)."""
+        block = max(1, memory_bytes // _WORKING_COPIES // self._dtype.itemsize)
+        none = np.zeros(0, self._dtype)
+        waiting = [none]
         for path in self._paths:
             if not path.exists():
                 continue
-            size = path.stat().st_size
-            num_passes = -(-size * _WORKING_COPIES // memory_bytes)
-            block = max(1, memory_bytes // _WORKING_COPIES // self._dtype.itemsize)
-            for one in range(num_passes):
-                chosen = []
-                for start in range(0, size // self._dtype.itemsize, block):
-                    read = np.fromfile(path, self._dtype, count=block, offset=start * self._dtype.itemsize)
-                    chosen.append(read if num_passes == 1 else read[_spread(key(read), 20, num_passes) == one])
-                yield np.concatenate(chosen)
+            num_records = path.stat().st_size // self._dtype.itemsize
+            if num_records + sum(map(len, waiting)) > block:
+                yield np.concatenate(waiting)
+                waiting = [none]
+            if num_records <= block:
+                waiting.append(np.fromfile(path, self._dtype))
+            else:
+                yield from self._passes(path, key, block)
             path.unlink()
+        yield np.concatenate(waiting)
+
+    def _passes(self, path: Path, key: Callable[[np.ndarray], np.ndarray], block: int) -> Iterator[np.ndarray]:
+        """The records of a file that is too large: it is read several times, and each time other keys are kept."""
+        size = self._dtype.itemsize
+        starts = range(0, path.stat().st_size // size, block)
+        for one in range(len(starts)):
+            blocks = (np.fromfile(path, self._dtype, count=block, offset=start * size) for start in starts)
+            yield np.concatenate([read[_spread(key(read), 20, len(starts)) == one] for read in blocks])
 
 
 def _spread(keys: np.ndarray, shift: int, num_places: int) -> np.ndarray:

@@ -137,7 +137,7 @@ def test_copies_are_found_in_one_corpus_and_nothing_else(tmp_path: Path) -> None
 
 def test_two_takes_of_one_sentence_are_no_copies_but_the_same_take_twice_is(tmp_path: Path) -> None:
     voice, sounds = a_voice(0), [3, 11, 7, 0, 15, 4, 9, 12, 3, 18, 6, 1]
-    takes = {f"take{number}": say(voice, sounds, number) for number in range(12)}
+    takes = {f"take{number}": say(voice, sounds, number) for number in range(8)}
     assert pairs_of(find_copies([table(takes)], folder=tmp_path)) == set()
     assert pairs_of(find_copies([table(takes | {"again": noisy(takes["take5"])})], folder=tmp_path)) == {
         ("again", "take5")
@@ -147,7 +147,7 @@ def test_two_takes_of_one_sentence_are_no_copies_but_the_same_take_twice_is(tmp_
 def test_pieces_that_share_a_drum_sample_or_a_hum_are_no_copies(tmp_path: Path) -> None:
     drum_N, hum_N = bursts(99, 0.25), 0.02 * np.sin(2 * np.pi * 100 * np.arange(4 * RATE) / RATE)
     pieces = {}
-    for number in range(12):
+    for number in range(8):
         piece_N = chords(number, 4.0) + hum_N.astype(np.float32)
         for start in np.random.default_rng([6, number]).integers(0, piece_N.size - drum_N.size, 6):
             piece_N[start : start + drum_N.size] += drum_N
@@ -156,14 +156,14 @@ def test_pieces_that_share_a_drum_sample_or_a_hum_are_no_copies(tmp_path: Path) 
 
 
 def test_an_excerpt_is_found_in_its_recording_with_its_place_and_its_speed(tmp_path: Path) -> None:
-    song_N = np.concatenate([chords(seed, 5.0) for seed in range(8)])
-    excerpt_N = resample(song_N[20 * RATE : 26 * RATE], 100, 101)
+    song_N = np.concatenate([chords(seed, 4.0) for seed in range(4)])
+    excerpt_N = resample(song_N[8 * RATE : 14 * RATE], 100, 101)
     row = find_copies(
         [table({"excerpt": excerpt_N, "other": chords(77, 5.0)})], [table({"song": song_N})], folder=tmp_path
     )
     (found,) = row.to_pylist()
     assert (found["id_a"], found["id_b"]) == ("excerpt", "song")
-    assert found["offset_s"] == pytest.approx(-20 * found["speed"], abs=0.1)
+    assert found["offset_s"] == pytest.approx(-8 * found["speed"], abs=0.1)
     assert found["speed"] == pytest.approx(1.01, abs=0.008)
     assert found["overlap"] > 0.8
 
@@ -179,14 +179,14 @@ def test_copies_that_more_clips_share_than_may_meet_are_still_one_cluster(tmp_pa
 
 
 def test_neither_order_nor_batches_nor_memory_change_what_is_found(tmp_path: Path) -> None:
-    corpus = a_corpus(3)
+    corpus = a_corpus(2)
     corpus |= {f"{name}+": COPIES["slower"](samples_N) for name, samples_N in corpus.items()}
     whole = table(corpus)
     expected = find_copies([whole], folder=tmp_path)
-    assert expected.num_rows == 9
+    assert expected.num_rows == 6
     shuffled = whole.take(np.random.default_rng(0).permutation(whole.num_rows))
-    assert find_copies((shuffled.slice(row, 2) for row in range(0, 18, 2)), folder=tmp_path).equals(expected)
-    assert find_copies([whole], folder=tmp_path, search=CopySearch(memory_bytes=30_000)).equals(expected)
+    assert find_copies((shuffled.slice(row, 2) for row in range(0, 12, 2)), folder=tmp_path).equals(expected)
+    assert find_copies([whole], folder=tmp_path, search=CopySearch(memory_bytes=5_000)).equals(expected)
 
 
 def test_clips_without_landmarks_and_no_clips_at_all_are_fine(tmp_path: Path) -> None:
