@@ -47,6 +47,18 @@ def import_release(
     return config
 
 
+BYTES = Path("bytes")
+"""In the place of a tokenizer's folder: ids are bytes."""
+_OTHER_TOKENIZERS = (
+    "tokenizer.model",
+    "spiece.model",
+    "vocab.json",
+    "merges.txt",
+    "vocab.txt",
+    "tokenizer_config.json",
+)
+
+
 def import_llama(
     folder: Path,
     out: Path,
@@ -61,7 +73,7 @@ def import_llama(
     if out.resolve() == folder.resolve():
         raise UsageError(f"`--out` must be another folder than the text model's, but is {out}.")
     loaded = ReasoningCodec.load(codec) if codec else None
-    own = tokenizer or (folder if (folder / "tokenizer.json").is_file() else None)
+    own = _tokenizer_of(folder, tokenizer)
     reader: TextTokenizer = HuggingFaceTokenizer.from_folder(own) if own else ByteTokenizer()
     num_reasoning = loaded.config.reasoning_codebook_size if loaded else REASONING_CODES
     num_reconstruction = loaded.config.reconstruction_codebook_size if loaded else RECONSTRUCTION_CODES
@@ -71,6 +83,23 @@ def import_llama(
     (out / weights.VOCABULARY_FILE).write_text(vocabulary.to_json(), encoding="utf-8")
     _finish(out, own, loaded, ["text_only"])
     return model.config
+
+
+def _tokenizer_of(folder: Path, tokenizer: Path | None) -> Path | None:
+    """The folder whose tokenizer.json reads text; None for bytes, which only somebody who knows the model can choose."""
+    if tokenizer is not None:
+        return None if tokenizer == BYTES else tokenizer
+    if (folder / "tokenizer.json").is_file():
+        return folder
+    if not (folder / "config.json").is_file():
+        return None  # no model at all, as reading it will say
+    others = sorted(path.name for path in folder.glob("*") if path.name in _OTHER_TOKENIZERS)
+    has = f"has {', '.join(others)} alone" if others else "has no tokenizer"
+    raise UsageError(
+        f"{folder} must hold a tokenizer.json, without which every text would become other pieces of the model, but {has}: make one "
+        "with `AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)` of transformers, name another folder with `--tokenizer`, "
+        "or say `--tokenizer bytes` where the model's ids are bytes."
+    )
 
 
 def _finish(out: Path, tokenizer: Path | None, codec: ReasoningCodec | None, tasks: list[str]) -> None:

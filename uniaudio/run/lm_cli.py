@@ -25,7 +25,7 @@ def add_commands(commands: Any) -> None:
     take.add_argument("source", type=Path, metavar="FILE|FOLDER")
     take.add_argument("--out", type=Path, required=True, help="folder to write")
     take.add_argument("--config", type=Path, help="llm_config.yaml of a released checkpoint")
-    take.add_argument("--tokenizer", type=Path, help="folder with tokenizer.json (default: of FOLDER)")
+    take.add_argument("--tokenizer", type=Path, help="folder with tokenizer.json (default: FOLDER), or `bytes`")
     take.add_argument("--codec", type=Path, help="folder of the codec it is used with, copied into --out")
     take.add_argument("--dtype", choices=_DTYPES, help="of the weights written (default: as they are)")
     take.add_argument("--size", default="starter", help="of everything but a FOLDER's backbone (default starter)")

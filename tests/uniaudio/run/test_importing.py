@@ -51,7 +51,17 @@ def test_a_text_model_becomes_a_model_that_continues_text(
 ) -> None:
     folder, theirs = llama
     tiny_codec().save(tmp_path / "codec")
-    arguments = [folder, "--out", tmp_path / "out", "--codec", tmp_path / "codec", "--size", "debug"]
+    arguments = [
+        folder,
+        "--out",
+        tmp_path / "out",
+        "--codec",
+        tmp_path / "codec",
+        "--size",
+        "debug",
+        "--tokenizer",
+        "bytes",
+    ]
     assert main(["lm", "import", *map(str, arguments)]) == 0
     assert "backbone 2 x 32" in capsys.readouterr().out
     model = UniAudio.from_pretrained(tmp_path / "out")
@@ -63,6 +73,22 @@ def test_a_text_model_becomes_a_model_that_continues_text(
     answer = model.run("text", text="Once", options=Options(max_text=5))
     assert len(answer.generated.segments[0].ids) == 5
     assert model.score("text", ["a", "b"], Request(text="Once"))[0].num_text == 2
+
+
+@pytest.mark.parametrize(
+    ("files", "has"), [(["tokenizer.model"], "has tokenizer.model alone"), (["merges.txt", "vocab.json"], "merges.txt, vocab.json"), ([], "no tokenizer")]
+)  # fmt: skip
+def test_a_text_model_whose_text_ids_cannot_be_made_is_refused(
+    llama: tuple[Path, Any], tmp_path: Path, files: list[str], has: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(llama[0], folder)
+    for name in files:
+        (folder / name).write_bytes(b"pieces")
+    assert main(["lm", "import", str(folder), "--out", str(tmp_path / "out"), "--size", "debug"]) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert "must hold a tokenizer.json" in line and has in line
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_model_with_a_tokenizer_of_its_own_is_exported_with_it(llama: tuple[Path, Any], tmp_path: Path) -> None:
