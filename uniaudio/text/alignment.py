@@ -28,7 +28,8 @@ MATCHED = 0.5
 MIN_CONFIDENCE = 0.5
 """Share of matched words from which a text is that of the recording.
 
-On 298 pairs of a script and what Whisper base heard of the same clip the least was …
+Of 59 scripts and what Whisper base heard of their clips 57 reach it (the others are of one misheard word), of 295
+scripts of other clips one; of sentences of five words and more the least of the right ones has 0.57.
 """
 _GAP_COST = 60
 """Of a word that only one side has, beside 100 for exchanging two words that share nothing: exchanging is cheaper than

@@ -108,7 +108,11 @@ def count_empty_words(words: Iterable[Word], num_samples: int) -> int:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TranscriptPolicy:
-    """From where on a transcript is rejected; None never rejects."""
+    """From where on a transcript is rejected; None never rejects.
+
+    Confidence, language and disagreement are set on clips with a script and what was planted among them (noise, music,
+    babble, speech backwards or cut off), heard by Whisper base and tiny.en; another recognizer may need others.
+    """
 
     max_repeated_words: int | None = 5
     """Above it `repetition`, where a quarter of the text repeats. "I don't know. I don't know." repeats three."""
@@ -120,20 +124,21 @@ class TranscriptPolicy:
     """Above it `too_fast`, in scripts with spaces."""
     max_spaceless_characters_per_s: float | None = 14.0
     """Above it `too_fast`, in scripts without; Thai needs most characters."""
-    min_words_per_s: float | None = 0.3
-    """Below it `too_slow`: most of the recording is not in the text."""
+    min_words_per_s: float | None = 0.2
+    """Below it `too_slow`: most of the recording is not in the text. "You" is what Whisper hears in 10 s of noise."""
     max_empty_words: float | None = 0.2
     """Share of the words above which `empty_words`. One at the end is often only badly timed."""
     max_compression_ratio: float | None = 2.4
     """Above it `compressible`; Whisper's own threshold."""
     max_no_speech_probability: float | None = 0.6
     """Above it `no_speech`; Whisper's own threshold."""
-    min_language_probability: float | None = 0.5
-    """Below it `language_unsure`."""
-    min_confidence: float | None = 0.5
-    """Below it `low_confidence`."""
-    max_second_wer: float | None = 0.5
-    """Above it `recognizers_disagree`."""
+    min_language_probability: float | None = 0.15
+    """Below it `language_unsure`. Short clips of good English go down to .17, speech played backwards to .005."""
+    min_confidence: float | None = 0.6
+    """Below it `low_confidence`. Of clips with a script, those heard right have .61 and more, those of noise less."""
+    max_second_wer: float | None = 0.75
+    """Above it `recognizers_disagree`. A weak second recognizer errs in three words of four of a short clip that the
+    first one hears right; of noise and music the two hear nothing alike."""
 
     def rejections(self, measures: TranscriptMeasures) -> list[str]:
         """Why the transcript is not to be used, by name; empty where it is plausible."""
