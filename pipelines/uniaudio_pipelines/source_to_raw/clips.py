@@ -75,17 +75,17 @@ class Wanted:
 
 def copies(rows: Iterable[dict[str, Any]]) -> list[Copy]:
     """The files behind rows of a listing, which are by path and rank."""
-    found: dict[str, Copy] = {}
+    by_path: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
-        copy = found.get(row["path"])
-        if copy is None:
-            copy = Copy(
-                **{name: row[name] for name in ("path", "corpus", "container", "format", "size")},
-                says=json.loads(row["corpus_says"] or "{}"),
-            )
-        labels = (label_from_json(row["path"], row["label"]),) if row["label"] else ()
-        found[row["path"]] = replace(copy, labels=(*copy.labels, *labels))
-    return list(found.values())
+        by_path.setdefault(row["path"], []).append(row)
+    return [
+        Copy(
+            **{name: of_file[0][name] for name in ("path", "corpus", "container", "format", "size")},
+            labels=tuple(label_from_json(path, row["label"]) for row in of_file if row["label"]),
+            says=json.loads(of_file[0]["corpus_says"] or "{}"),
+        )
+        for path, of_file in by_path.items()
+    ]
 
 
 def wanted(same: Sequence[Copy], sample_rate: int, channels: int, duration_s: float | None) -> list[Wanted]:

@@ -141,13 +141,13 @@ def cut(sound: Sound, clips: Sequence[Wanted], pool: IO[bytes], folder: str, min
     while True:
         run = _Run(sound, clips, pool, folder, min_s, gain)
         try:
-            made = run.run()
-            needed = run.needed_gain()
-        except (DataError, DropError) as error:
+            made, needed = run.run(), run.needed_gain()
+        except DataError as error:
             pool.truncate(start)
-            if isinstance(error, DropError):
-                raise
             raise DropError("unreadable", str(error).replace(f"{sound.name}: ", "")) from error
+        except DropError:
+            pool.truncate(start)
+            raise
         if needed == gain:
             return [run.heard(one) if isinstance(one, Cut) else one for one in made]
         pool.truncate(start)
@@ -206,7 +206,11 @@ class _Run:
         """What the levels of the whole file ask for."""
         from uniaudio.audio.levels import full_scale_gain
 
-        return full_scale_gain(self._levels, self._sound.name)
+        try:
+            return full_scale_gain(self._levels, self._sound.name)
+        except DataError as error:
+            detail = str(error).replace(f"{self._sound.name}: ", "").removeprefix("beyond_full_scale: ")
+            raise DropError("beyond_full_scale", detail) from error
 
     def heard(self, made: Cut) -> Cut:
         """With the channel that the file is heard by, and the landmarks of what is heard."""

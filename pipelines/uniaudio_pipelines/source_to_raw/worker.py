@@ -142,6 +142,7 @@ class RawWorker:
         sound = Sound(source=source, suffix=suffix, name=name, sample_rate=info.sample_rate)
         duration_s = None if info.num_samples is None else info.num_samples / info.sample_rate
         clips = wanted(files, info.sample_rate, info.channels, duration_s)
+        seen: set[str] = set()
         cuts = cut(sound, clips, made.pool, self._folder.name, self._min_s)
         if len(cuts) == 1 and isinstance(cuts[0], NoCut) and cuts[0].wanted.is_whole:
             raise DropError(cuts[0].reason, cuts[0].detail)
@@ -152,7 +153,13 @@ class RawWorker:
             row = audio_row(sha256, files, one)
             if row.clip_id in self._forgotten:
                 made.drop(row.clip_id, REASON, "")
+            elif row.clip_id in seen:
+                # Stretches that end behind the file in different places are one.
+                made.drop(
+                    one.wanted.name(files[0].path, info.sample_rate), "duplicate", f"the samples of {row.clip_id}"
+                )
             else:
+                seen.add(row.clip_id)
                 made.audio.append((row, one))
 
 

@@ -1,11 +1,23 @@
 """Utterances of recordings: each is a clip of its own, cut to the sample."""
 
+import io
 import json
 import tracemalloc
 from typing import Any
 
 import numpy as np
+import pytest
 from uniaudio_schemas.raw import GivenWord
+
+RATE = 8_000
+
+
+def wav(samples: np.ndarray) -> bytes:
+    """`[C, N]` int16 -> the bytes of a WAV."""
+    soundfile = pytest.importorskip("soundfile")
+    buffer = io.BytesIO()
+    soundfile.write(buffer, samples.T, RATE, format="WAV", subtype="PCM_16")
+    return buffer.getvalue()
 
 
 def say(source: Any, path: str, *labels: dict[str, Any]) -> None:
@@ -48,6 +60,49 @@ def test_a_stretch_that_ends_behind_the_file_is_cut_there_and_one_that_begins_th
     assert (made.row.first_sample, made.row.num_samples) == (4_000, 4_000)
     assert made.row.problems == ["ends_beyond_file: 1.500 of 1.000 s"]
     assert made.reasons() == {"talks/a.wav#late": "outside_file", "talks/a.wav#0.100-0.110": "too_short"}
+
+
+def test_stretches_with_the_same_samples_are_one_clip(source: Any) -> None:
+    source.wav("talks/a.wav", seconds=1.0)
+    say(source, "talks/metadata.jsonl", *({"path": "a.wav", "start_s": 0.5, "end_s": end_s} for end_s in (1.5, 2.5)))
+    made = source.ingest()
+    assert made.row.num_samples == 4_000 and list(made.reasons().values()) == ["duplicate"]
+
+
+def test_a_level_that_fits_no_scale_is_dropped_and_one_of_integers_is_scaled(source: Any) -> None:
+    soundfile = pytest.importorskip("soundfile")
+    noise = np.random.default_rng(0).uniform(-1, 1, 4_000).astype(np.float32)
+    (source.root / "x").mkdir()
+    soundfile.write(source.root / "x/as_int16.wav", np.rint(noise * 32_767), 8_000, subtype="FLOAT")
+    soundfile.write(source.root / "x/mad.wav", noise * 99.5, 8_000, subtype="FLOAT")
+    stereo = np.stack([noise, -noise], axis=1) * 0.5
+    soundfile.write(source.root / "x/out_of_phase.wav", stereo, 8_000, subtype="PCM_16")
+    made = source.ingest()
+    loud, phase = made.rows
+    assert (loud.gain, phase.gain) == (1 / 32_768, None)
+    np.testing.assert_array_equal(made.samples(loud)[0], np.rint(noise * 32_767))
+    assert (phase.mono_channel, loud.mono_channel) == (0, None)
+    assert phase.problems[0].startswith("channels_cancel: ")
+    assert made.reasons() == {"x/mad.wav": "beyond_full_scale"}
+
+
+def test_a_clip_has_a_hash_of_its_samples_and_the_landmarks_of_what_is_heard(source: Any) -> None:
+    soundfile = pytest.importorskip("soundfile")
+    time = np.arange(3 * RATE) / RATE
+    tones = sum(
+        np.sin(2 * np.pi * hertz * time) * (np.sin(2 * np.pi * rate * time) > 0)
+        for hertz, rate in ((400, 3), (900, 5), (1700, 7))
+    )
+    samples = np.rint(tones * 8_000).astype(np.int16)
+    source.bytes("a/x.wav", wav(samples[None]))
+    source.bytes("b/inverted.wav", wav(np.stack([samples, -samples])))
+    (source.root / "c").mkdir()
+    soundfile.write(source.root / "c/x.flac", samples, RATE)
+    first, inverted, flac = source.ingest().rows
+    assert first.audio_sha256 == flac.audio_sha256 != inverted.audio_sha256
+    assert len(first.landmarks) > 20
+    np.testing.assert_array_equal(first.landmarks, flac.landmarks)
+    np.testing.assert_array_equal(first.landmarks, inverted.landmarks)
 
 
 def test_what_is_said_of_the_recording_holds_for_its_stretches_but_not_its_text(source: Any) -> None:

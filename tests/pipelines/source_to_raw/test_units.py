@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from uniaudio_pipelines.source_to_raw.entries import LISTING
 from uniaudio_pipelines.source_to_raw.units import with_units
+from uniaudio_schemas.forget import forget, survey
 from uniaudio_schemas.store import Store
 
 
@@ -98,3 +99,20 @@ def test_byte_equal_files_are_in_the_unit_of_the_first_of_them() -> None:
     table = table.set_column(index, table.schema.field(index), pa.array(["x", "x", "y"]))
     found = {row["path"]: row["unit"] for row in with_units(table, 64, 1000).to_pylist()}
     assert found["a/1.wav"] == found["b/1.wav"] != found["b/2.wav"]
+
+
+def test_a_forgotten_stretch_stays_forgotten_and_a_forgotten_file_takes_its_stretches_along(source: Any) -> None:
+    source.wav("talks/a.wav", "talks/b.wav", seconds=1.0)
+    lines = ['{"path": "a.wav", "start_s": 0.1, "end_s": 0.5}', '{"path": "a.wav", "start_s": 0.5, "end_s": 0.9}']
+    source.text("talks/metadata.jsonl", *lines)
+    made = source.ingest()
+    gone = made.rows[0]
+    forget(made.store, survey(made.store, gone.clip_id))
+    left = made.store.head("raw")
+    assert left is not None and left.num_rows == 2
+    assert source.job().plan(made.store).plan_id == left.plan_id, "nothing is made again"
+    assert {row.clip_id for row in source.ingest(min_s=0.2).rows} == {row.clip_id for row in made.rows[1:]}
+    whole = made.rows[2]
+    forget(made.store, survey(made.store, whole.clip_id))
+    source.text("talks/metadata.jsonl", *lines, '{"path": "b.wav", "start_s": 0.1, "end_s": 0.5}')
+    assert [row.path for row in source.ingest().rows] == ["talks/a.wav"]
