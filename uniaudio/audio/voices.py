@@ -20,7 +20,7 @@ the pairs joined were of one actor and 91 % of an actor's pairs were joined; at 
 another voice."""
 JOIN_SIMILARITY = 0.70
 """Cosine to the direction of a cluster from which a clip that is too short to be sure of joins it."""
-_WINDOW_SIMILARITY, _VOICE_SIMILARITY, _MIN_WINDOWS = 0.62, 0.74, 7
+_WINDOW_SIMILARITY, _VOICE_SIMILARITY, _MIN_WINDOWS = 0.66, 0.80, 4
 """Of windows of 1.6 s, which scatter more than clips; of the directions of voices; and of windows a voice must have."""
 _ROWS_A_BLOCK = 2_048
 """Of similarities that are held at a time."""
