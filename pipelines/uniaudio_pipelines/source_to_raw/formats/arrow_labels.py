@@ -16,14 +16,15 @@ from uniaudio_pipelines.source_to_raw.formats.arrow_tables import ArrowTable
 from uniaudio_pipelines.source_to_raw.formats.audio_names import AudioNames, stem_of
 from uniaudio_pipelines.source_to_raw.formats.format import Folder, Label, Problem
 from uniaudio_pipelines.source_to_raw.formats.places import Places, split_of
-from uniaudio_pipelines.source_to_raw.formats.samples import sample_label
+from uniaudio_pipelines.source_to_raw.formats.samples import Samples
 
 
 class TableLabels:
     def __init__(self, folder: Folder, path: str, table: ArrowTable, names: AudioNames, licence: str | None) -> None:
         """`names`: the audio files of the folder."""
-        self._folder, self._path, self._table, self._licence = folder, path, table, licence
+        self._path, self._table, self._licence = path, table, licence
         self._layout = layout_of(table.schema).looked_at(folder, path, table, names)
+        self._samples = Samples(folder)
         self._places, self._names = Places(folder, path), names
         self._split = split_of(folder, path)
 
@@ -65,7 +66,7 @@ class TableLabels:
         }
         place, layout = f"{self._path}/{number}", self._layout
         if layout.is_text:
-            yield replace(sample_label(place, values, self._folder, **known), domain="text")
+            yield replace(self._samples.label(place, values, **known), domain="text")
             return
         columns = [column.removesuffix(".bytes") for column in layout.audio]
         inside = {column: values.pop(column, None) for column in {*columns, layout.path.partition(".")[0]}}
@@ -73,7 +74,7 @@ class TableLabels:
             name = path_in(inside, f"{column}.path")
             utterance = stem_of(name) if isinstance(name, str) and name else None
             if column == columns[0]:
-                label = sample_label(place, values, self._folder, utterance=utterance, **known)
+                label = self._samples.label(place, values, utterance=utterance, **known)
             else:
                 # What the row says is said of its main audio; the others stay in one split with it.
                 label = Label(
@@ -90,7 +91,7 @@ class TableLabels:
         path = self._places.find(name) or self._names.find(name)
         if path is None:
             return self._problem("missing", f"row {number}: {name[:200]} must be a file of the corpus, but is none")
-        return sample_label(path, values, self._folder, is_cut=False, **known)
+        return self._samples.label(path, values, is_cut=False, **known)
 
 
 class _Presence:

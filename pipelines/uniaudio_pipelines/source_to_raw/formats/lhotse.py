@@ -19,6 +19,7 @@ from typing import Any, ClassVar
 from uniaudio_schemas.raw import Fact
 
 from uniaudio_pipelines.source_to_raw.formats import tars
+from uniaudio_pipelines.source_to_raw.formats.audio_names import is_audio
 from uniaudio_pipelines.source_to_raw.formats.format import Claim, Folder, Label, Problem
 from uniaudio_pipelines.source_to_raw.formats.lhotse_cuts import (
     Recording,
@@ -126,7 +127,7 @@ def _field(path: str) -> str:
 
 def _holds_audio(file: Path) -> bool:
     first = itertools.islice(tars.members(file), 4)
-    return any(isinstance(found, tars.Member) and tars.is_audio(found.name) for found in first)
+    return any(isinstance(found, tars.Member) and is_audio(found.name) for found in first)
 
 
 def _objects(folder: Folder, path: str) -> Iterator[tuple[str, dict[str, Any]] | Problem]:
@@ -193,7 +194,7 @@ def _of_cuts(folder: Folder, path: str, containers: list[str]) -> Iterator[Label
         for found in tars.members(folder.absolute(tar)):
             if isinstance(found, tars.Flaw):
                 yield Problem(path=tar, reason=found.reason, detail=found.detail)
-            elif tars.is_audio(found.name):
+            elif is_audio(found.name):
                 members[tar][found.name.rpartition(".")[0]] = found.name
     places, split = Places(folder, path), split_of(folder, path)
     for row in _objects(folder, path):

@@ -10,7 +10,7 @@ otherwise. Columns mean what `columns` says.
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from uniaudio_schemas.raw import Fact
@@ -27,29 +27,70 @@ _MEASURED = frozenset((
 _DURATIONS = frozenset(("duration", "durations", "durationms"))
 _WORDS = ("given_words", "words")
 _MAX_FACT = 10_000
+_MAX_KINDS = 1000
+"""Kinds of rows that are remembered: JSON objects may all differ."""
 
 
-def sample_label(path: str, row: Mapping[str, Any], folder: Folder, *, is_cut: bool = True, **known: Any) -> Label:
-    """The label of the audio `path`, which is what the row is about. `is_cut`: as said above; else the row's times say which stretch of
-    the file it means. `known`: fields that hold where the row says nothing of them. ValueError where a time that is used is none."""
-    useless = _MEASURED | _DURATIONS if is_cut else _MEASURED
-    values = {name: value for name, value in row.items() if columns.plain(name) not in useless}
-    words = _words(row)
-    made: dict[str, Any] = {"given_words": words} if words else {}
-    for name in _WORDS if words else ():
-        values.pop(name, None)
-    utterance = next((name for wanted in _UTTERANCE for name in values if columns.plain(name) == wanted), None)
-    if utterance is not None and utterance not in folder.card.columns.values():
-        made["utterance"] = said(values.pop(utterance)) or known.get("utterance")
-    found = columns.meanings(list(values), folder, "")
-    meaning = {column: field for column, field in found.items() if _is_of_it(column, field, folder, is_cut)}
-    plain_values = {column: value for column, value in values.items() if column in meaning}
-    for column, field in list(meaning.items()):
-        if field == "given_text" and isinstance(plain_values.get(column), list):
-            meaning[column] = "given_captions"  # a transcript is one; of captions there are many
-    facts = tuple(fact for column, value in values.items() if column not in meaning for fact in facts_of(column, value))
-    label = columns.label(path, plain_values, meaning, folder, known.get("said_by", ""), known.get("split"))
-    return _completed(label, facts, {**known, **made})
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Columns:
+    """What columns of certain names mean."""
+
+    used: tuple[str, ...]
+    """All but the useless ones and the utterance's."""
+    utterance: str | None
+    meaning: dict[str, str]
+
+
+class Samples:
+    """Makes labels of the rows of one corpus; tables have few kinds of rows, and what their columns mean is found once a kind."""
+
+    def __init__(self, folder: Folder) -> None:
+        self._folder = folder
+        self._known: dict[tuple[bool, tuple[str, ...]], _Columns] = {}
+
+    def label(self, path: str, row: Mapping[str, Any], *, is_cut: bool = True, **known: Any) -> Label:
+        """The label of the audio `path`, which is what the row is about. `is_cut`: as said above; else the row's times say which stretch
+        of the file it means. `known`: fields that hold where the row says nothing of them. ValueError where a time that is used is none."""
+        kind = (is_cut, tuple(row))
+        if kind not in self._known:
+            if len(self._known) >= _MAX_KINDS:
+                self._known.clear()
+            self._known[kind] = self._columns(*kind)
+        found = self._known[kind]
+        words = _words(row)
+        values = {name: row[name] for name in found.used if not (name in _WORDS and isinstance(row[name], list))}
+        meant = {name: value for name, value in values.items() if name in found.meaning}
+        meaning = found.meaning
+        # A transcript is one; of captions there are many.
+        many = [name for name, value in meant.items() if isinstance(value, list) and meaning[name] == "given_text"]
+        if many:
+            meaning = {**meaning, **dict.fromkeys(many, "given_captions")}
+        label = columns.label(path, meant, meaning, self._folder, known.get("said_by", ""), known.get("split"))
+        facts = [fact for name, value in values.items() if name not in meaning for fact in facts_of(name, value)]
+        if utterance := said(row[found.utterance]) if found.utterance else None:
+            known["utterance"] = utterance
+        more = {name: value for name, value in known.items() if not getattr(label, name)}
+        return replace(label, **{**more, "facts": (*label.facts, *facts), "given_words": words})
+
+    def _columns(self, is_cut: bool, names: tuple[str, ...]) -> _Columns:
+        useless = _MEASURED | _DURATIONS if is_cut else _MEASURED
+        card = self._folder.card.columns.values()
+        used = [name for name in names if name in card or columns.plain(name) not in useless]
+        free = {columns.plain(name): name for name in reversed(used) if name not in card}
+        utterance = next((free[name] for name in _UTTERANCE if name in free), None)
+        used = [name for name in used if name != utterance]
+        meaning = columns.meanings(used, self._folder, "")
+        kept = {
+            name: field
+            for name, field in meaning.items()
+            if field != "path" and not (is_cut and _is_place(field) and name not in card)
+        }
+        return _Columns(used=tuple(used), utterance=utterance, meaning=kept)
+
+
+def _is_place(field: str) -> bool:
+    """Whether a field says which part of a file is meant."""
+    return field == "channel" or field.startswith(("start_", "end_", "duration_"))
 
 
 def said(value: Any) -> str | None:
@@ -74,16 +115,6 @@ def facts_of(name: str, value: Any) -> Iterator[Fact]:
     for key, inner in pairs:
         if (text := said(inner)) is not None and isinstance(key, str) and len(text) <= _MAX_FACT:
             yield Fact(name=key, value=text)
-
-
-def _is_of_it(column: str, field: str, folder: Folder, is_cut: bool) -> bool:
-    is_of_a_stretch = field == "channel" or field.startswith(("start_", "end_", "duration_"))
-    return field != "path" and (not (is_cut and is_of_a_stretch) or column in folder.card.columns.values())
-
-
-def _completed(label: Label, facts: tuple[Fact, ...], known: Mapping[str, Any]) -> Label:
-    more = {name: value for name, value in known.items() if not getattr(label, name)}
-    return replace(label, **{**more, "facts": (*label.facts, *facts)})
 
 
 def _words(row: Mapping[str, Any]) -> tuple[GivenTime, ...]:

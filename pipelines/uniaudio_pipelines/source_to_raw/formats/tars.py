@@ -21,6 +21,8 @@ from typing import IO
 
 from uniaudio_schemas.errors import DataError
 
+from uniaudio_pipelines.source_to_raw.formats.audio_names import is_audio
+
 MAX_AUDIO = 2 << 30
 """Bytes of one audio file."""
 MAX_LABEL = 16 << 20
@@ -96,13 +98,6 @@ def read_member(file: Path, name: str, max_bytes: int = MAX_AUDIO) -> bytes:
     if len(data) < size:
         raise DataError(f"{file}/{name}: ends after {len(data)} of {size} bytes.")
     return data
-
-
-def is_audio(name: str) -> bool:
-    """Whether a member's name has the suffix of a format that is read."""
-    from uniaudio.audio.read import audio_suffixes
-
-    return PurePosixPath(name).suffix.lower() in audio_suffixes()
 
 
 def audio_of(file: Path) -> Iterator[tuple[str, bytes]]:

@@ -16,11 +16,12 @@ from typing import Any, ClassVar
 from uniaudio_schemas.errors import DataError
 
 from uniaudio_pipelines.source_to_raw.formats import tars
+from uniaudio_pipelines.source_to_raw.formats.audio_names import is_audio
 from uniaudio_pipelines.source_to_raw.formats.format import Claim, Folder, Label, Problem
 from uniaudio_pipelines.source_to_raw.formats.lhotse import is_shar
 from uniaudio_pipelines.source_to_raw.formats.lines import json_object
 from uniaudio_pipelines.source_to_raw.formats.places import split_of
-from uniaudio_pipelines.source_to_raw.formats.samples import sample_label
+from uniaudio_pipelines.source_to_raw.formats.samples import Samples
 
 _SUFFIXES = (".tar", ".tar.gz", ".tgz")
 _NUM_LOOKED_AT = 200
@@ -52,8 +53,9 @@ class WebDatasetTars:
         return Claim(format=self.name, label_files=(), containers=tuple(found), summary=summary)
 
     def labels(self, folder: Folder, claim: Claim) -> Iterator[Label | Problem]:
+        samples = Samples(folder)
         for path in claim.containers:
-            yield from _of_tar(folder, path)
+            yield from _of_tar(folder, path, samples)
 
     def open_audio(self, file: Path, member: str) -> bytes:
         return tars.read_member(file, member)
@@ -68,14 +70,14 @@ class WebDatasetTars:
             for found in itertools.islice(tars.members(folder.absolute(path)), _NUM_LOOKED_AT):
                 if isinstance(found, tars.Member):
                     is_tar = True
-                    if tars.is_audio(found.name):
+                    if is_audio(found.name):
                         return True
             if is_tar:
                 return False
         return True
 
 
-def _of_tar(folder: Folder, path: str) -> Iterator[Label | Problem]:
+def _of_tar(folder: Folder, path: str, samples: Samples) -> Iterator[Label | Problem]:
     from webdataset.tariterators import group_by_keys
 
     problems: list[Problem] = []
@@ -102,13 +104,13 @@ def _of_tar(folder: Folder, path: str) -> Iterator[Label | Problem]:
         yield from problems
         problems.clear()
         num_held = 0
-        yield from _of_sample(folder, path, sample, split)
+        yield from _of_sample(samples, path, sample, split)
     yield from problems
 
 
-def _of_sample(folder: Folder, path: str, sample: dict[str, Any], split: str | None) -> Iterator[Label | Problem]:
+def _of_sample(samples: Samples, path: str, sample: dict[str, Any], split: str | None) -> Iterator[Label | Problem]:
     parts = {suffix: member for suffix, member in sample.items() if isinstance(member, tars.Member)}
-    audio = {suffix: member for suffix, member in parts.items() if tars.is_audio(member.name)}
+    audio = {suffix: member for suffix, member in parts.items() if is_audio(member.name)}
     for suffix, member in audio.items():
         said = _said_of(suffix, parts)
         values, problems = _values(path, said)
@@ -118,9 +120,7 @@ def _of_sample(folder: Folder, path: str, sample: dict[str, Any], split: str | N
             continue
         name = f"{path}/{member.name}"
         try:
-            yield sample_label(
-                name, values, folder, split=split, said_by=path, utterance=member.name.rpartition(".")[0]
-            )
+            yield samples.label(name, values, split=split, said_by=path, utterance=member.name.rpartition(".")[0])
         except ValueError as error:
             yield Problem(path=name, reason="bad_label", detail=str(error))
     if not audio and (texts := [member.name for suffix, member in parts.items() if _kind(suffix)]):

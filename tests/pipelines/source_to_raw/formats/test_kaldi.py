@@ -133,6 +133,16 @@ def test_paths_are_absolute_or_of_a_machine_that_the_corpus_was_moved_from(tmp_p
     assert [problem.reason for problem in problems] == ["missing"] * 3
 
 
+def test_a_name_alone_is_no_evidence_of_a_file_but_with_the_corpus_folder_it_is(tmp_path):
+    files: dict[str, str | bytes] = {
+        "rec1.wav": "",
+        "data/wav.scp": f"a /other/rec1.wav\nb /old/{tmp_path.name}/rec1.wav\n",
+    }
+    labels, problems = read(tmp_path, files)
+    assert [(label.utterance, label.path) for label in labels] == [("b", "rec1.wav")]
+    assert [problem.reason for problem in problems] == ["missing"]
+
+
 def test_pieces_cut_for_jobs_are_not_read_again(tmp_path):
     pieces = {f"data/train/split2/{number}/wav.scp": "rec1 audio/rec1.wav\n" for number in (1, 2)}
     labels, _ = read(tmp_path, TRAIN | pieces)

@@ -113,6 +113,16 @@ def test_manifests_are_known_by_their_first_line_and_paired_by_the_rest_of_their
     assert claim.summary == "lhotse: files of 2 recordings, 2 supervisions, 2 cuts"
 
 
+def test_supervisions_of_another_name_take_the_recordings_of_their_folder(tmp_path):
+    files = {
+        "a.wav": b"",
+        "x/recordings.jsonl": lines(recording("a", "a.wav")),
+        "x/dev_supervisions.jsonl": lines(supervision("a")),
+    }
+    labels, problems = read(tmp_path, files)
+    assert not problems and [(label.given_text, label.split) for label in labels] == [("A", "val")]
+
+
 def test_recordings_alone_are_labels_and_many_files_of_one_are_all_named(tmp_path):
     array = recording("m", "m1.wav")
     array["sources"].append({"type": "file", "channels": [1], "source": "m2.wav"})

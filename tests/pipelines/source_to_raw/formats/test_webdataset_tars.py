@@ -87,12 +87,12 @@ def test_a_sample_is_what_lies_beside_the_audio_under_its_key(tmp_path):
 def test_several_dots_belong_to_the_suffix_and_each_audio_has_its_own_labels(tmp_path):
     data = tar(
         ("v1.0/s.1.wav", b"1"), ("v1.0/s.1.txt", b"one"), ("v1.0/s.2.wav", b"2"), ("v1.0/s.2.txt", b"two"), ("v1.0/s.3.wav", b"3"),
-        ("v1.0/s.json", as_json(speaker="s", text="all")),
+        ("v1.0/s.json", as_json(speaker="s", text="all")), ("v1.0/s.3.json", as_json(speaker="t")),
     )  # fmt: skip
     labels, problems = read(tmp_path, {"x.tar": data})
     assert not problems
     assert [(label.utterance, label.given_text, label.speaker) for label in labels] == [
-        ("v1.0/s.1", "one", "s"), ("v1.0/s.2", "two", "s"), ("v1.0/s.3", "all", "s"),
+        ("v1.0/s.1", "one", "s"), ("v1.0/s.2", "two", "s"), ("v1.0/s.3", None, "t"),
     ]  # fmt: skip
 
 
@@ -167,6 +167,7 @@ def test_nothing_that_leaves_the_tar_or_is_no_file_is_used(tmp_path):
     parts: list[TarPart] = [
         ("good.wav", b"G"), ("../up.wav", b"U"), ("a/../../up.wav", b"U"), ("/etc/abs.wav", b"R"), special("link.wav", tarfile.SYMTYPE, "/etc/passwd"),
         special("hard.wav", tarfile.LNKTYPE, "good.wav"), special("dev.wav", tarfile.CHRTYPE), special("fifo.wav", tarfile.FIFOTYPE),
+        special("sparse.wav", tarfile.GNUTYPE_SPARSE),
         special("folder.wav", tarfile.DIRTYPE), ("good.wav", b"SECOND"), ("._mac.wav", b"M"), (b"\xff\xfe.wav".decode("utf-8", "surrogateescape"), b"N"),
         ("empty.wav", b""), ("last.wav", b"L"),
     ]  # fmt: skip
@@ -174,7 +175,7 @@ def test_nothing_that_leaves_the_tar_or_is_no_file_is_used(tmp_path):
     assert [label.path for label in labels] == ["x.tar/good.wav", "x.tar/last.wav"]
     assert [problem.reason for problem in problems] == [
         "unsafe_name", "unsafe_name", "unsafe_name", "link_in_tar", "link_in_tar", "unsupported_in_tar", "unsupported_in_tar",
-        "duplicate_name", "hidden", "unsupported_in_tar", "empty",
+        "unsupported_in_tar", "duplicate_name", "hidden", "unsupported_in_tar", "empty",
     ]  # fmt: skip
     assert all(problem.detail.isprintable() and problem.detail.encode() for problem in problems)
     assert WebDatasetTars().open_audio(tmp_path / "x.tar", "good.wav") == b"G"
@@ -228,6 +229,16 @@ def test_a_header_that_claims_gigabytes_is_refused(tmp_path):
     assert "3221225472" in problems[0].detail
 
 
+@pytest.mark.parametrize("size", [-512, -2048])
+def test_a_header_that_points_backwards_ends_the_tar(tmp_path, size):
+    info = tarfile.TarInfo("back.wav")
+    info.size = size
+    data = tar(("a.wav", b"A"), ("b.wav", b"B"))[:2048] + info.tobuf(tarfile.GNU_FORMAT) + bytes(1024)
+    labels, problems = read(tmp_path, {"x.tar": data})
+    assert [label.path for label in labels] == ["x.tar/a.wav", "x.tar/b.wav"]
+    assert [problem.reason for problem in problems] == ["broken_tar"] and "backwards" in problems[0].detail
+
+
 def test_a_gzip_bomb_is_given_up(tmp_path, monkeypatch):
     monkeypatch.setattr(tars, "_FREE", 1 << 20)
     bomb = gzip.compress(tar(("a.wav", b"A"), ("b.wav", bytes(8 << 20)), ("c.wav", b"C")))
@@ -257,6 +268,16 @@ def test_labels_of_one_sample_take_no_more_memory_than_they_may(tmp_path):
     labels, problems = read(tmp_path, {"x.tar.gz": gzip.compress(tar(("a.0.wav", b"A"), ("a.5.wav", b"A"), *many), 1)})
     assert [label.given_text is None for label in labels] == [False, True]
     assert [(problem.path, problem.reason) for problem in problems] == [("x.tar.gz/a.5.txt", "bad_label")]
+
+
+def test_tars_of_a_shar_folder_are_left_to_lhotse(tmp_path):
+    files = {
+        "cuts.000000.jsonl.gz": b"",
+        "recording.000000.tar": tar(("a.flac", b"A")),
+        "other.000001.tar": tar(("b.flac", b"B")),
+    }
+    claim = WebDatasetTars().claim(folder_of(tmp_path, files))
+    assert claim is not None and claim.containers == ("other.000001.tar",)
 
 
 def test_tars_without_audio_are_not_claimed(tmp_path):
@@ -289,18 +310,26 @@ def test_audio_larger_than_allowed_is_refused(tmp_path):
         tars.read_member(tmp_path / "x.tar", "a.wav", max_bytes=4)
 
 
-def test_listing_a_tar_reads_no_audio_and_memory_does_not_grow_with_it(tmp_path):
-    def peak(num: int) -> int:
-        folder = folder_of(
-            tmp_path / str(num), {"x.tar": tar(*[(f"{number}.wav", bytes(200_000)) for number in range(num)])}
-        )
-        claim = WebDatasetTars().claim(folder)
-        assert claim is not None
-        tracemalloc.start()
-        assert sum(1 for _ in WebDatasetTars().labels(folder, claim)) == num
-        size = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-        return size
+def peak_of_listing(root: Path, num: int, size: int) -> int:
+    """Bytes that Python holds at most while a tar of `num` files is listed."""
+    folder = folder_of(root, {"x.tar": tar(*[(f"{number}.wav", bytes(size)) for number in range(num)])})
+    claim = WebDatasetTars().claim(folder)
+    assert claim is not None
+    tracemalloc.start()
+    assert sum(1 for _ in WebDatasetTars().labels(folder, claim)) == num
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return peak
 
-    peak(1)
-    assert peak(100) < peak(10) + 150_000
+
+def test_listing_a_tar_reads_no_audio_and_memory_does_not_grow_with_it(tmp_path):
+    peak_of_listing(tmp_path / "first", 1, 1)
+    assert (
+        peak_of_listing(tmp_path / "large", 100, 200_000) < peak_of_listing(tmp_path / "small", 10, 200_000) + 150_000
+    )
+
+
+def test_of_the_members_of_a_tar_only_their_names_are_held(tmp_path):
+    peak_of_listing(tmp_path / "first", 1, 1)
+    grown = peak_of_listing(tmp_path / "many", 1200, 1) - peak_of_listing(tmp_path / "few", 200, 1)
+    assert grown < 1000 * 400  # a header that is kept takes over 1,000 bytes
