@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 
 from uniaudio_schemas.manifest import Plan
 from uniaudio_schemas.sequences import TRAIN_STATISTIC
+from uniaudio_schemas.task_statistics import MEASURES, example_of, example_statistics
 
 if TYPE_CHECKING:
     from uniaudio_schemas.store import Store
@@ -30,11 +31,14 @@ def recount(store: "Store", plan: Plan, table: pa.Table, before: dict[str, float
         counted = {"audio_s": float(np.sum(table["num_samples"].to_numpy())) / RATE}
     elif "audio_s" in before and plan.kind in ("instructions", "sequences"):
         counted = {"audio_s": _heard_samples(store, plan, table) / RATE}
+    if plan.kind == "instructions" and any(name.startswith("examples/") for name in before):
+        counted |= _examples(store, plan, table)
     if plan.kind == "sequences":
         lengths = [segment["length"] for row in table["segments"].to_pylist() for segment in row]
         counted["num_positions"] = float(sum(lengths))
         counted |= _training_examples(table)
-    kept = {name: value for name, value in before.items() if not name.startswith(TRAIN_STATISTIC)}
+    recounted = (TRAIN_STATISTIC, *(f"{measure}/" for measure in MEASURES))
+    kept = {name: value for name, value in before.items() if not name.startswith(recounted)}
     return {**kept, **{name: value for name, value in counted.items() if name in before}}
 
 
@@ -69,14 +73,27 @@ def _heard_samples(store: "Store", plan: Plan, table: pa.Table) -> int:
     return _samples(store, plan, "tokens", heard)
 
 
+def _examples(store: "Store", plan: Plan, table: pa.Table) -> dict[str, float]:
+    """What the rows say of each task."""
+    rows = table.select(["task", "split", "corpus", "segments", "recipes"]).to_pylist()
+    made = {recipe["clip_id"]: recipe["num_samples"] for row in rows for recipe in row["recipes"]}
+    lengths = _lengths(store, plan, "annotated", _clips_in_segments(table) - set(made)) | made
+    return example_statistics(example_of(row, lengths) for row in rows)
+
+
 def _clips_in_segments(table: pa.Table) -> set[str]:
     return {segment["clip_id"] for row in table["segments"].to_pylist() for segment in row} - {""}
 
 
 def _samples(store: "Store", plan: Plan, kind: str, clips: set[str]) -> int:
-    wanted, total = pa.array(sorted(clips), pa.string()), 0
+    return sum(_lengths(store, plan, kind, clips).values())
+
+
+def _lengths(store: "Store", plan: Plan, kind: str, clips: set[str]) -> dict[str, int]:
+    """Clip id -> samples at 24 kHz."""
+    wanted, found = pa.array(sorted(clips), pa.string()), {}
     for table in store.tables(store.version_with(kind, plan.parents[kind])):
         for row in table.filter(pc.is_in(table["clip_id"], value_set=wanted)).to_pylist():
             # Tokens are at 24 kHz; annotated clips have a rate of their own, and a resampled clip's length is rounded up.
-            total += -(-row["num_samples"] * RATE // row.get("sample_rate", RATE))
-    return total
+            found[row["clip_id"]] = -(-row["num_samples"] * RATE // row.get("sample_rate", RATE))
+    return found

@@ -10,8 +10,13 @@ annotated clips that meet a need of tasks.
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 MEASURES = ("examples", "seconds", "positions")
+RATE, REASONING_HOP, RECONSTRUCTION_HOP = 24_000, 4_800, 1_920
+"""Hz, and samples a frame of either kind."""
+TEXT_OVERHEAD, AUDIO_OVERHEAD = 4, 2
+"""Begin, end and the two tags of a text, of which a character counts as a position; begin and end of a part of a clip."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,6 +53,25 @@ class TaskCounts:
     @property
     def corpora(self) -> list[str]:
         return sorted({corpus for _, _, corpus in self.totals})
+
+
+def example_of(row: Mapping[str, Any], num_samples: Mapping[str, int]) -> Example:
+    """What is counted of a row of `instructions` as a dictionary; `num_samples` (24 kHz) of every clip that its segments name."""
+    used = {segment["clip_id"] for segment in row["segments"] if segment["clip_id"]}
+    return Example(
+        task=row["task"],
+        split=row["split"],
+        corpus=row["corpus"],
+        seconds=sum(num_samples[clip] for clip in used) / RATE,
+        positions=sum(_positions(segment, num_samples) for segment in row["segments"]),
+    )
+
+
+def _positions(segment: Mapping[str, Any], num_samples: Mapping[str, int]) -> int:
+    if segment["kind"] in ("prompt", "text"):
+        return len(segment["text"]) + TEXT_OVERHEAD
+    hop = REASONING_HOP if segment["kind"] == "reasoning" else RECONSTRUCTION_HOP
+    return -(-num_samples[segment["clip_id"]] // hop) + AUDIO_OVERHEAD
 
 
 def example_statistics(examples: Iterable[Example]) -> dict[str, float]:

@@ -49,8 +49,12 @@ def add_sampling_options(parser: argparse.ArgumentParser) -> None:
 
 
 def model_path(options: argparse.Namespace) -> str:
+    return str(options.model or os.environ.get("UNIAUDIO_MODEL") or store_path())
+
+
+def store_path() -> str:
     data = os.environ.get("UNIAUDIO_DATA") or "data"
-    return str(options.model or os.environ.get("UNIAUDIO_MODEL") or os.environ.get("UNIAUDIO_STORE") or f"{data}/store")
+    return os.environ.get("UNIAUDIO_STORE") or f"{data}/store"
 
 
 def answer_options(options: argparse.Namespace, task: Any) -> Any:

@@ -19,7 +19,7 @@ from typing import Any
 
 from uniaudio_schemas.errors import UniaudioError, UsageError
 
-from uniaudio.run.arguments import add_model_options, add_sampling_options, answer_options, model_path
+from uniaudio.run.arguments import add_model_options, add_sampling_options, answer_options, model_path, store_path
 from uniaudio.run.inputs import add_input_options, requests_of
 from uniaudio.run.jsonlines import JsonLines
 
@@ -31,6 +31,13 @@ def add_commands(commands: Any) -> None:
     """Adds `run` and `tasks` to `uniaudio`."""
     tasks = commands.add_parser("tasks", help="the tasks a model can be trained on")
     tasks.add_argument("--model", help="only those that this model was trained on")
+    tasks.add_argument(
+        "--store",
+        nargs="?",
+        const="",
+        help="how much of each the store has, and why none (without a path: UNIAUDIO_STORE, data/store)",
+    )
+    tasks.add_argument("--json", action="store_true", help="print JSON")
     tasks.set_defaults(run=_tasks)
     run = commands.add_parser("run", help="let a trained model do a task: transcribe, speak, caption, answer, …")
     run.set_defaults(run=_run)
@@ -54,25 +61,25 @@ def add_commands(commands: Any) -> None:
 
 
 def _tasks(options: argparse.Namespace) -> int:
-    from uniaudio.tasks import ALIASES, TASKS
+    from uniaudio.run.task_table import as_json, store_lines, store_records, task_lines, task_records
+    from uniaudio.tasks import TASKS
 
-    known = set(TASKS)
+    if options.store is not None:
+        if options.model is not None:
+            raise UsageError(
+                "`--store` must be used without `--model`: one is what there is, the other what was learned."
+            )
+        from uniaudio_schemas.store import Store
+
+        records = store_records(Store.from_uri(options.store or store_path()))
+        print(as_json(records) if options.json else "\n".join(store_lines(records)))
+        return 0
+    names = list(TASKS)
     if options.model is not None:
         from uniaudio.run.model import UniAudio
 
-        known = set(UniAudio.from_pretrained(options.model).tasks)
-    aliases: dict[str, list[str]] = {}
-    for alias, name in ALIASES.items():
-        aliases.setdefault(name, []).append(alias)
-    table = [
-        (name, ", ".join(aliases.get(name, [])), task.describe(), ", ".join(task.metrics))
-        for name, task in TASKS.items()
-        if name in known
-    ]
-    head = ("TASK", "ALIASES", "GIVEN -> WRITTEN", "JUDGED BY")
-    widths = [max(len(row[column]) for row in [head, *table]) for column in range(3)]
-    for row in [head, *table]:
-        print("  ".join([*(f"{cell:{width}}" for cell, width in zip(row, widths, strict=False)), row[3]]).rstrip())
+        names = UniAudio.from_pretrained(options.model).tasks
+    print(as_json(task_records(names)) if options.json else "\n".join(task_lines(names)))
     return 0
 
 
