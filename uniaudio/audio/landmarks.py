@@ -46,7 +46,7 @@ _SPREAD = 120  # frames (1 s) between the first and the last of a four
 # of an octave) leaves most where they are; a distance in time has 4 frames.
 _PITCH_CELLS, _RATIO_CELLS, _TIME_CELL = 6, 12, 4
 _KEPT, _KEPT_AT_START = 32, 128  # landmarks in one second, and in the first
-_DECIDED = 8_192  # frames (65 s) whose landmarks are chosen together: memory does not grow with the recording
+_DECIDED = 2_048  # frames (16 s) whose landmarks are chosen together: memory does not grow with the recording
 _FOURS = np.array([(0, *others) for others in itertools.combinations(range(1, _AHEAD + 1), 3)])
 
 
