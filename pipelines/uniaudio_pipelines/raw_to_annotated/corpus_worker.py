@@ -25,6 +25,7 @@ from uniaudio_pipelines.jobs import cache_folder
 from uniaudio_pipelines.raw_to_annotated.corpus import view
 from uniaudio_pipelines.raw_to_annotated.drafts import SOURCE
 from uniaudio_pipelines.raw_to_annotated.job import RawToAnnotated, RawToCuts
+from uniaudio_pipelines.raw_to_annotated.speaker_clusters import Voices
 
 
 class CorpusWorker:
@@ -38,6 +39,7 @@ class CorpusWorker:
         self._cuts = cuts
         self._shards = {shard.unit: shard for shard in cuts.shards}
         self._view = view(self._store, raw, self._copies(raw), self._left_out())
+        self._voices = Voices.of(self._store, cuts)
         self._contamination = None
         if evalsets := plan.parameters.get("evalsets"):
             self._contamination = Contamination.find(self._store, raw, named(self._store, evalsets))
@@ -69,6 +71,7 @@ class CorpusWorker:
                 **columns,
                 split=self._view.split_of(place),
                 duplicate_cluster=self._cluster(row, place),
+                speaker_cluster=self._voices.cluster_of(row.clip_id),
                 rejections=rejections(row, self._job.text_policy),
                 leaks=sets,
             )

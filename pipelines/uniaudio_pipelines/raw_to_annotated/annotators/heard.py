@@ -86,7 +86,7 @@ def hear(known: Mapping[str, Any], facts: Sequence[Fact], duration_s: float) -> 
     for name, (word, columns) in {"pauses": _pauses(known, duration_s), "sound": _sound(known)}.items():
         said[name] = word
         evidence += [f"{column}={known[column]}" for column in columns]
-    return Heard(**said, evidence=evidence)  # type: ignore[arg-type]
+    return Heard(**said, evidence=evidence)
 
 
 def _band(value: float | None, limits: tuple[float, float]) -> str | None:

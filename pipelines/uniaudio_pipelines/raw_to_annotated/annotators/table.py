@@ -4,30 +4,45 @@ from pathlib import Path
 
 from uniaudio_schemas.errors import UsageError
 
+from uniaudio_pipelines.raw_to_annotated.annotators import transformers_models
 from uniaudio_pipelines.raw_to_annotated.annotators.annotator import Annotator
+from uniaudio_pipelines.raw_to_annotated.annotators.audio_language import AudioLanguage
 from uniaudio_pipelines.raw_to_annotated.annotators.caption import SourceCaption
 from uniaudio_pipelines.raw_to_annotated.annotators.language import Language
 from uniaudio_pipelines.raw_to_annotated.annotators.loudness import Loudness, SignalToNoise
+from uniaudio_pipelines.raw_to_annotated.annotators.measured_caption import CaptionByMeasures
 from uniaudio_pipelines.raw_to_annotated.annotators.mos import MeanOpinionScore
+from uniaudio_pipelines.raw_to_annotated.annotators.music_structure import MusicStructure
+from uniaudio_pipelines.raw_to_annotated.annotators.music_tags import MusicTags
+from uniaudio_pipelines.raw_to_annotated.annotators.prosody import Prosody
+from uniaudio_pipelines.raw_to_annotated.annotators.second_transcript import SecondTranscript
 from uniaudio_pipelines.raw_to_annotated.annotators.speaker import SpeakerEmbedding
+from uniaudio_pipelines.raw_to_annotated.annotators.style import Style
 from uniaudio_pipelines.raw_to_annotated.annotators.transcript import Transcript
 from uniaudio_pipelines.raw_to_annotated.annotators.voice_activity import VoiceActivity
+from uniaudio_pipelines.raw_to_annotated.annotators.voices import Voices
+
+_DEFAULT: tuple[type[Annotator], ...] = (
+    VoiceActivity, Loudness, SignalToNoise, MeanOpinionScore, Language, Transcript, SpeakerEmbedding, Voices, Prosody,
+    SourceCaption, MusicStructure, Style, CaptionByMeasures,
+)  # fmt: skip
+_BY_NAME: tuple[type[Annotator], ...] = (
+    AudioLanguage, SecondTranscript, MusicTags, transformers_models.WavLMSpeaker, transformers_models.AudioSetTags,
+    transformers_models.Emotion, transformers_models.ZeroShotTagger, transformers_models.Captioner,
+)  # fmt: skip
+"""Their models are the user's to prepare."""
+_ORDER = (
+    "voice_activity", "loudness", "signal_to_noise", "mos", "language", "transcript", "audio_language", "second_transcript",
+    "speaker_embedding", "wavlm_speaker", "voices", "prosody", "emotion", "source_caption", "music_structure", "music_tags",
+    "ast_tags", "clap_tags", "qwen_caption", "style", "caption_by_measures",
+)  # fmt: skip
 
 ANNOTATORS: dict[str, type[Annotator]] = {
-    cls.name: cls
-    for cls in (
-        VoiceActivity,
-        Loudness,
-        SignalToNoise,
-        MeanOpinionScore,
-        Language,
-        Transcript,
-        SpeakerEmbedding,
-        SourceCaption,
-    )
+    name: cls for name in _ORDER for cls in (*_DEFAULT, *_BY_NAME) if cls.name == name
 }
+assert len(ANNOTATORS) == len(_ORDER) == len(_DEFAULT) + len(_BY_NAME), "every annotator has its place in the order"
 
-DEFAULT = tuple(ANNOTATORS)
+DEFAULT = tuple(name for name in _ORDER if ANNOTATORS[name] in _DEFAULT)
 """Those that a job asks where it names none: what packages hold, and the two models that every installation prepares."""
 
 
