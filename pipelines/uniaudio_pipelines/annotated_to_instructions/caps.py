@@ -1,7 +1,7 @@
 """Caps: at most so many examples of a task in a corpus, and of a speaker. Which are kept follows from their hashes alone.
 
-A unit keeps its part of what is allowed; the parts of all units add up to it. So a cap is never exceeded, and where the examples of a corpus
-lie unevenly it is not quite reached.
+A unit keeps its part of what is allowed, by the clips at home in it; the parts of all units add up to it. So a cap is never exceeded, and
+where the examples of a corpus lie unevenly it is not quite reached.
 """
 
 from collections import defaultdict
@@ -43,11 +43,10 @@ def beyond_caps(
     built: Mapping[str, Sequence[Built]], unit: str, annotated: Annotations, job: AnnotatedToInstructions
 ) -> set[str]:
     """Ids of the examples of a unit, by route, that are over a cap of the job."""
-    _, number = parse_unit(unit)
-    num_units = annotated.num_units(unit)
     gone: set[str] = set()
     if cap := job.max_examples_per_corpus:
-        of_unit = part_of_cap(cap, num_units, number)
+        before, after, total = annotated.clips_before(unit)
+        of_unit = after * cap // total - before * cap // total
         gone = over_cap(chain(*built.values()), lambda one: one.instruction.corpus, lambda one: of_unit)
     if cap := job.max_examples_per_speaker:
         # Of a voice's examples those at home lie in few units, others anywhere: each kind has its half where a task has both.

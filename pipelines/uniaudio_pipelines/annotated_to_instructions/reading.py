@@ -28,6 +28,7 @@ from uniaudio_pipelines.annotated_to_instructions.packs import (
 from uniaudio_pipelines.annotated_to_instructions.routes import ROUTES, hash64, home_key
 from uniaudio_pipelines.annotated_to_instructions.units import (
     cells_of,
+    loads_of,
     num_units_by_source,
     parse_unit,
     spread_of,
@@ -89,6 +90,15 @@ class Annotations:
     def num_units(self, unit: str) -> int:
         """Of the unit's source."""
         return self._num_units[parse_unit(unit)[0]]
+
+    def clips_before(self, unit: str) -> tuple[int, int, int]:
+        """About how many clips are at home in the source's units before this one, in them and in it, and in all."""
+        source, number = parse_unit(unit)
+        if not any(pack.source == source for pack in self._packs):
+            return 0, 0, 1
+        loads = loads_of(self._cells(source, "home"), self._num_units[source], self._job.clips_per_unit)
+        before = np.concatenate([[0], np.cumsum(loads)]).tolist()
+        return before[number], before[number + 1], before[-1]
 
     def part_of_home(self, unit: str, clip: Annotated) -> tuple[int, int]:
         """Among how many units those at home with the clip are spread, and which of them the unit is."""

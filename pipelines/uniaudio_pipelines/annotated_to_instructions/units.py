@@ -74,3 +74,13 @@ def unit_numbers(
 def spread_of(cell: int, cell_counts: np.ndarray, num_units: int, clips_per_unit: int) -> tuple[int, int]:
     """The first unit that a cell comes to, and over how many it is spread."""
     return cell // CELLS_PER_UNIT % num_units, max(1, -(-int(cell_counts[cell]) // clips_per_unit))
+
+
+def loads_of(cell_counts: np.ndarray, num_units: int, clips_per_unit: int) -> np.ndarray:
+    """`[num_units]` int64: about how many rows each unit holds, from the cells' counts alone."""
+    loads = np.zeros(num_units, np.int64)
+    for cell in np.nonzero(cell_counts)[0].tolist():
+        first, num_parts = spread_of(cell, cell_counts, num_units, clips_per_unit)
+        places = np.arange(num_parts + 1) * int(cell_counts[cell]) // num_parts
+        np.add.at(loads, (first + np.arange(num_parts)) % num_units, np.diff(places))
+    return loads
