@@ -125,7 +125,7 @@ def test_a_folder_that_holds_nothing_is_refused_in_one_line(typed: Typed, tmp_pa
 
 
 def test_the_list_says_what_a_set_holds_and_what_the_corpus_shares_with_it(store: Store, typed: Typed) -> None:
-    annotated = a_corpus(store, leaks={0: ["esc"], 1: ["asr", "esc"], 4: ["esc"]}, held_back=(0, 1))
+    annotated = a_corpus(store, leaks={0: ["esc"], 1: ["asr", "esc"], 3: ["asr"], 4: ["esc"]}, held_back=(0, 1))
     log_run(store, replace(a_run(), plan_id=annotated.plan_id, started=1_700_000_000.0))
     rows = {row["name"]: row for row in json.loads(typed("list", "--json"))}
     assert rows["esc"] == {
@@ -133,7 +133,7 @@ def test_the_list_says_what_a_set_holds_and_what_the_corpus_shares_with_it(store
         "content_id": store.refs("evalset")["esc"].content_id, "checked": True, "checked_at": 1_700_000_000.0,
         "leaked_clips": 3, "leaked_training_clips": 2, "held_back": 2,
     }  # fmt: skip
-    assert [rows["asr"][name] for name in ("leaked_clips", "leaked_training_clips", "held_back")] == [1, 1, 1]
+    assert [rows["asr"][name] for name in ("leaked_clips", "leaked_training_clips", "held_back")] == [2, 2, 1]
     assert [line.split()[0] for line in typed("list").splitlines()] == ["set", "asr", "esc"]
 
 
