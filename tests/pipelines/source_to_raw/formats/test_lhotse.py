@@ -113,6 +113,15 @@ def test_manifests_are_known_by_their_first_line_and_paired_by_the_rest_of_their
     assert claim.summary == "lhotse: files of 2 recordings, 2 supervisions, 2 cuts"
 
 
+def test_recordings_of_two_splits_may_have_one_name(tmp_path):
+    files = {"test/a.wav": b"", "train/a.wav": b""}
+    for split in ("test", "train"):
+        files[f"x_recordings_{split}.jsonl"] = lines(recording("a", f"{split}/a.wav"))
+        files[f"x_supervisions_{split}.jsonl"] = lines(supervision("a", text=split))
+    labels, _ = read(tmp_path, files)
+    assert [(label.path, label.given_text) for label in labels] == [("test/a.wav", "test"), ("train/a.wav", "train")]
+
+
 def test_supervisions_of_another_name_take_the_recordings_of_their_folder(tmp_path):
     files = {
         "a.wav": b"",
