@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from uniaudio_pipelines.raw_to_annotated.annotators import heard, wording
 from uniaudio_pipelines.raw_to_annotated.annotators.annotator import Clip
+from uniaudio_pipelines.raw_to_annotated.annotators.chat_caption import says_the_same
 from uniaudio_pipelines.raw_to_annotated.annotators.heard import Heard
 from uniaudio_pipelines.raw_to_annotated.annotators.style import Style
 from uniaudio_pipelines.raw_to_annotated.annotators.wording import style_sentence
@@ -188,3 +189,18 @@ def test_a_fact_cannot_end_the_sentence_or_break_the_line() -> None:
 
 def test_it_reads_and_writes_columns_of_a_cut() -> None:
     assert set(Cut.__dataclass_fields__) >= Style.reads | Style.writes
+
+
+@pytest.mark.parametrize(
+    ("reworded", "is_same"),
+    [
+        ("In E minor, at about 140 bpm, this track is fast and has guitar.", True),
+        ("A fast piece in E minor at about 104 bpm with guitar.", False),
+        ("A fast piece in E minor with guitar.", False),
+        ("A fast, joyful piece in E minor at about 140 bpm with guitar.", False),
+        ("A fast piece in E major at about 140 bpm with guitar.", False),
+        ("", False),
+    ],
+)
+def test_a_rewording_counts_only_with_every_word_of_content_and_no_other(reworded: str, is_same: bool) -> None:
+    assert says_the_same("A fast piece of music in E minor at about 140 bpm with guitar.", reworded) == is_same
