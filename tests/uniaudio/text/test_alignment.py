@@ -101,6 +101,13 @@ def test_a_word_goes_to_the_cut_its_middle_lies_in() -> None:
     assert [cut.text for cut in cut_text(alignment, [141])] == ["one two ", "three"]
 
 
+def test_words_that_overlap_keep_their_order_in_the_cuts() -> None:
+    found = [
+        Word(word=w, first_sample=f, num_samples=n, confidence=1.0) for w, f, n in [("one", 0, 300), ("two", 10, 20)]
+    ]
+    assert [cut.text for cut in cut_text(align_words("one two", found, 300), [100])] == ["", "one two"]
+
+
 def test_a_cut_is_as_sure_as_its_words_were_heard() -> None:
     alignment = align_words("one two three four", heard("one xyz three four"), 400)
     assert [cut.confidence for cut in cut_text(alignment, [190, 300, 390])] == [0.5, 1.0, 1.0, 1.0]
