@@ -80,10 +80,16 @@ def _voice(domain: str, speaker: str | None, cluster: str | None, lyrics: str | 
     return (speaker or recording) if domain == "music" and lyrics else None
 
 
+def kinds_of(clip: Annotated) -> tuple[str, ...]:
+    """What kinds of sound it is: the source's class, then its tags."""
+    given = [fact_of(clip, *_CLASSES) or "", *clip.tags]
+    return tuple(dict.fromkeys(kind.strip() for kind in given if kind.strip()))
+
+
 def class_of(clip: Annotated) -> str | None:
-    """What kind of sound it is, in a few words: the source's class, its first tag, its title."""
-    given = fact_of(clip, *_CLASSES) or (clip.tags[0] if clip.tags else None) or clip.title
-    return given.strip() if given and given.strip() and len(given.split()) <= 4 else None
+    """The first of them, or the title where nothing else says it; in four words at most."""
+    given = next(iter(kinds_of(clip)), None) or (clip.title or "").strip()
+    return given if 0 < len(given.split()) <= 4 else None
 
 
 def captions_of(clip: Annotated) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from uniaudio_schemas.annotated import Annotated
 
-from uniaudio.tasks.annotations import class_of, fact_of
+from uniaudio.tasks.annotations import fact_of, kinds_of
 
 CHINESE = ("zh", "yue")
 _LANGUAGES = {
@@ -88,7 +88,7 @@ def attributes_of(clip: Annotated) -> dict[str, frozenset[str]]:
         found["language"] = [_LANGUAGES.get(clip.language or "")]
         found["voices"] = [number_word(clip.num_voices, "en") if clip.num_voices else None]
     elif clip.domain == "sound":
-        found["sound"] = [*clip.tags, class_of(clip)]
+        found["sound"] = [*kinds_of(clip)]
     elif clip.domain == "music":
         found = {"music": [*clip.tags], "instrument": [*clip.instruments], "key": [clip.key]}
         found["tempo"] = [_tempo(clip.tempo_bpm) if clip.tempo_bpm else None]
@@ -99,6 +99,11 @@ def choice_question(kind: str, choices: Sequence[str], language: str, key: str) 
     """A question of that kind with the choices in their order; `key` (hex digits) decides the wording."""
     wordings = WORDINGS[kind]["zh" if language in CHINESE else "en"]
     return wordings[int(key[:12], 16) % len(wordings)].format(choices=_listed(choices, language))
+
+
+def could_be_both(left: str, right: str) -> bool:
+    """Whether two values share a word: `dog` and `small dog` may name one sound."""
+    return not set(left.casefold().split()).isdisjoint(right.casefold().split())
 
 
 def number_word(count: int, language: str) -> str:

@@ -6,10 +6,11 @@ from uniaudio_schemas.annotated import Annotated
 from uniaudio_schemas.fingerprint import hash_json
 from uniaudio_schemas.instructions import Recipe
 
-from uniaudio.tasks.annotations import class_of
+from uniaudio.tasks.annotations import kinds_of
 from uniaudio.tasks.questions import (
     attributes_of,
     choice_question,
+    could_be_both,
     number_word,
     reasoning_of_choice,
     reasoning_of_scene,
@@ -46,13 +47,20 @@ def about_values(clips: Sequence[Annotated], context: Context) -> Outcomes:
         for kind in kinds:
             true = values[clip.clip_id][kind]
             others = [values[other.clip_id].get(kind, frozenset()) for other in followers(ring, place)]
-            wrong = list(dict.fromkeys(value for some in others for value in sorted(some) if value not in true))
+            wrong = _wrong(clip, true, others)
             if wrong:
                 answer = sorted(true)[int(len(true) * share_of("answer", job.seed, clip.clip_id))]
                 yield from _choice(clip, kind, answer, wrong[:_MAX_DISTRACTORS], context)
                 break
         else:
             yield NotBuilt(clip.clip_id, _TASK, "no_distractor", "no clip nearby is anything else")
+
+
+def _wrong(clip: Annotated, true: frozenset[str], others: Sequence[frozenset[str]]) -> list[str]:
+    """Values that others have and the clip has not: none of a clip that shares one with it, none that shares a word with what is true."""
+    said = " ".join([*true, clip.caption or "", clip.title or ""])
+    apart = [value for some in others if some.isdisjoint(true) for value in sorted(some)]
+    return [value for value in dict.fromkeys(apart) if not could_be_both(value, said)]
 
 
 def _choice(clip: Annotated, kind: str, answer: str, wrong: list[str], context: Context) -> Iterator[Built]:
@@ -68,7 +76,7 @@ def _choice(clip: Annotated, kind: str, answer: str, wrong: list[str], context: 
 def about_scenes(clips: Sequence[Annotated], context: Context) -> Outcomes:
     """Of clips on the route `ring`: sounds of different kinds one after the other. How many, and which comes first?"""
     job = context.job
-    names = {clip.clip_id: (class_of(clip) or "").casefold() for clip in clips if clip.domain == "sound"}
+    names = {clip.clip_id: next(iter(kinds_of(clip)), "").casefold() for clip in clips if clip.domain == "sound"}
     ring = in_ring(clip for clip in clips if names.get(clip.clip_id))
     least, most = _NUM_SOUNDS
     for place, clip in enumerate(ring):
@@ -79,8 +87,10 @@ def about_scenes(clips: Sequence[Annotated], context: Context) -> Outcomes:
         room = _MAX_SCENE_SAMPLES - samples_of(clip)
         for other in followers(ring, place):
             needed = samples_of(other) + _GAP_SAMPLES
-            if len(scene) < wanted and names[other.clip_id] not in scene and needed <= room:
-                scene[names[other.clip_id]] = other
+            name = names[other.clip_id]
+            is_new = not any(could_be_both(name, known) for known in scene)
+            if len(scene) < wanted and is_new and needed <= room:
+                scene[name] = other
                 room -= needed
         if len(scene) < least:
             yield NotBuilt(

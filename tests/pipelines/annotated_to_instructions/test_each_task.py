@@ -166,15 +166,17 @@ def test_an_emotion_is_what_the_source_says() -> None:
 
 
 def test_one_answer_of_the_choices_is_true_and_no_other() -> None:
-    tags = [["Bell", "Metal"], ["dog"], ["rain", "water"], ["dog", "bell"]]
+    tags = [["Bell", "Metal"], ["dog"], ["rain", "water"], ["dog", "bell"], ["hand bell"], ["siren"]]
     clips = [a_clip(f"n{number}", "sound", tags=found, caption="it is loud.") for number, found in enumerate(tags)]
     rows = built(questions.about_values, clips)
     assert {row.task for row in rows} == {"audio_understanding", "audio_understanding_with_reasoning"}
     for row in rows:
         true = {tag.casefold() for tag in tags[int(clips_of(row)[0][1:])]}
+        if true == {"hand bell"}:
+            true = {"hand bell", "bell"}
         question, answer = text_of(row, 0), text_of(row)
-        named = {tag for tag in ("bell", "metal", "dog", "rain", "water") if tag in question}
-        assert answer in true and named & true == {answer} and len(named) > 1
+        named = {tag for tag in ("bell", "metal", "dog", "rain", "water", "siren") if tag in question}
+        assert answer in true and len(named & true) == 1 and len(named) > 1
 
 
 def test_no_question_is_asked_where_nothing_else_could_be_the_answer() -> None:
