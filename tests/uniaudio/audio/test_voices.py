@@ -81,6 +81,8 @@ def test_rows_that_are_no_anchors_join_the_nearest_or_stay_alone_and_join_nothin
     anchors = np.array([True, True, False, False, False, False])
     assert cluster_voices(unit(along), anchors=anchors).tolist() == [0, 1, 0, 2, 3, 0]
     assert cluster_voices(unit(along), anchors=np.zeros(6, bool)).tolist() == [0, 1, 2, 3, 4, 5]
+    # The last is an anchor, and what comes first is numbered first all the same.
+    assert cluster_voices(np.eye(3)[[2, 0]], anchors=np.array([False, True])).tolist() == [0, 1]
 
 
 def test_many_rows_are_clustered_in_parts_to_the_same_speakers(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,4 +134,12 @@ def test_a_voice_of_a_moment_is_none() -> None:
 
 def test_frames_behind_the_last_window_are_its_voice() -> None:
     found = follow_voices(windows([0] * 60 + [1] * 60), 2, 16, 131)
+    assert [stretch.voice for stretch in found] == [0, 1]
     assert found[-1].first_frame + found[-1].num_frames == 131
+
+
+@pytest.mark.parametrize(("num_windows", "voices_found"), [(3, [0]), (9, [0, 1, 0])])
+def test_a_voice_must_have_several_windows(num_windows: int, voices_found: list[int]) -> None:
+    embeddings = np.eye(2)[[0] * 20 + [1] * num_windows + [0] * 20]
+    found = follow_voices(embeddings, 2, 8, 2 * len(embeddings) + 6)
+    assert [stretch.voice for stretch in found] == voices_found
