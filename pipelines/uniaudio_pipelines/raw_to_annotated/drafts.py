@@ -22,7 +22,7 @@ _GIVEN = (
 )  # fmt: skip
 """Columns of raw that an annotator may look at."""
 _BY_RULES = ("domain", "given_text", "given_words")
-"""Columns that cutting fills."""
+"""Columns that cutting fills, in the name of whoever it went by."""
 
 
 @dataclass(kw_only=True)
@@ -53,10 +53,10 @@ class Draft:
 
     def fill(self, annotator: Annotator, values: Sequence[Value]) -> None:
         """Take the values in place of what the annotator said before."""
-        old = {note.value for note in self.notes if note.annotator == annotator.name}
+        old = {note.value for note in self.notes if note.annotator == annotator.name} - set(_BY_RULES)
         for column in old:
             self.columns.pop(column, None)
-        self.notes = [note for note in self.notes if note.annotator != annotator.name]
+        self.notes = [note for note in self.notes if note.value not in old]
         for value in values:
             self.columns[value.column] = value.value
             self.note(value.column, annotator.name, annotator.version(), value.confidence)
@@ -106,10 +106,8 @@ def draft_again(raw: Raw, row: Cut, annotators: Sequence[Annotator]) -> Draft:
     columns |= {name: value for name, value in _of_source(raw).items() if name not in columns}
     kept = {f"{one.name} {one.version()}" for one in annotators}
     draft = Draft(columns=columns, notes=[], asked={said_by(raw)} | {one for one in row.asked if one in kept})
-    by_annotators = {annotator.name for annotator in annotators}
     for note in row.annotations:
-        by_rule = note.annotator not in by_annotators and note.value in _BY_RULES
-        if by_rule or f"{note.annotator} {note.version}" in draft.asked:
+        if note.value in _BY_RULES or f"{note.annotator} {note.version}" in draft.asked:
             draft.columns[note.value] = getattr(row, note.value)
             draft.notes.append(note)
     draft.notes += [note for note in _said(columns) if note.value not in draft.known]

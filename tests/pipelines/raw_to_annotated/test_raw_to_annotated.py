@@ -10,13 +10,17 @@ from uniaudio_pipelines.raw_to_annotated.annotators import table
 from uniaudio_pipelines.raw_to_annotated.annotators.annotator import Annotator, Clip, Value
 from uniaudio_pipelines.raw_to_annotated.annotators.caption import SourceCaption
 from uniaudio_pipelines.raw_to_annotated.cuts_worker import CutsWorker
+from uniaudio_pipelines.raw_to_annotated.cutting import Cut
+from uniaudio_pipelines.raw_to_annotated.drafts import draft_again, draft_of
 from uniaudio_pipelines.raw_to_annotated.job import RawToAnnotated, RawToCuts
 from uniaudio_pipelines.raw_to_annotated.run import run
+from uniaudio_pipelines.raw_to_annotated.segmentation import Stretch
 from uniaudio_pipelines.source_to_raw.job import SourceToRaw
 from uniaudio_pipelines.source_to_raw.worker import RawWorker
-from uniaudio_schemas.annotated import Annotated, Word
+from uniaudio_schemas.annotated import Annotated, Annotation, Word
 from uniaudio_schemas.errors import UsageError
 from uniaudio_schemas.manifest import Manifest, Plan
+from uniaudio_schemas.raw import Raw
 from uniaudio_schemas.store import Store
 
 soundfile = pytest.importorskip("soundfile")
@@ -224,6 +228,23 @@ def test_a_caption_holds_nothing_but_the_words_of_the_source(tmp_path: Path) -> 
     rows = {row.path: row for row in annotate(store, (SourceCaption,))[1]}
     assert (rows["a/x.wav"].caption, rows["a/x.wav"].tags) == ("a door: wood", ["wood", "door"])
     assert rows["a/y.wav"].caption is None
+
+
+def test_a_domain_that_voice_activity_decided_outlives_its_own_column(tmp_path: Path) -> None:
+    pytest.importorskip("silero_vad")
+    store = source(tmp_path, {"a/x.wav": (1.0, {"domain": "speech"}), "a/y.wav": (1.0, {})})
+    job = RawToCuts(annotate=RawToAnnotated(annotators=("voice_activity",)))
+    worker = CutsWorker(str(store.root), job, job.plan(store))
+    (raw, *_) = store.rows(store.version_with("raw", job.plan(store).parents["raw"]), Raw)
+    decided = Annotation(value="domain", annotator="voice_activity", version="old", confidence=0.9)
+    stretch = Stretch(domain="speech", cut=Cut(first_sample=0, num_samples=RATE), decision=decided)
+    draft = draft_of(raw, stretch, is_whole=True)
+    (voice,) = worker._annotators
+    draft.fill(voice, [Value(column="speech_fraction", value=0.9)])
+    draft.fill(voice, [])
+    assert draft.domain == "speech" and "speech_fraction" not in draft.columns
+    again = draft_again(raw, draft.row(), [voice])
+    assert again.domain == "speech" and not again.needs(voice)
 
 
 class Later(Counter):
