@@ -23,7 +23,7 @@ from uniaudio.audio.read import read_audio
 soundfile = pytest.importorskip("soundfile")
 JOBS: tuple[tuple[Any, Any], ...] = (
     (RawToAnnotated(annotators=("loudness", "source_caption")), AnnotateWorker),
-    (AnnotatedToInstructions(), InstructionWorker),
+    (AnnotatedToInstructions(codes_share=0.0), InstructionWorker),
 )
 
 
