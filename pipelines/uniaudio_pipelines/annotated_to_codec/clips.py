@@ -35,9 +35,11 @@ class TrainingAudio:
 def load_training_audio(
     store: Store, annotated: Manifest, raw: Manifest, *, max_clip_s: float, max_hours: float
 ) -> TrainingAudio:
-    """Clips of the splits `train` and `val`; never of `test`."""
+    """Clips of the splits `train` and `val`; never of `test`, and none that a registered evaluation set shares."""
     audio, room = TrainingAudio(), max_hours * 3600 * SAMPLE_RATE
     chosen = [row for row in store.rows(annotated, Annotated) if row.num_samples > 0 and row.split != "test"]
+    audio.dropped += [(row.clip_id, "leak", f"shared with {', '.join(row.leaks)}") for row in chosen if row.leaks]
+    chosen = [row for row in chosen if not row.leaks]
     needed = {row.raw_clip_id for row in chosen}
     raw_rows = {row.clip_id: row for row in store.rows(raw, Raw) if row.clip_id in needed}
     for row, held_out in _without_copies(_split(chosen), audio):
@@ -54,8 +56,9 @@ def load_training_audio(
 
 
 def text_of(row: Annotated) -> str:
-    """What the reasoning branch has to say of a clip: the reference where there is one."""
-    return next((text for text in (row.given_text, row.transcript, row.lyrics, row.caption) if text), "")
+    """What the reasoning branch has to say of a clip: the reference where there is one, never a transcript that was rejected."""
+    heard = None if row.rejections else row.transcript
+    return next((text for text in (row.given_text, heard, row.lyrics, row.caption) if text), "")
 
 
 def facts_of(row: Annotated) -> ClipFacts:

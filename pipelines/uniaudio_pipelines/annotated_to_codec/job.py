@@ -14,7 +14,7 @@ from uniaudio.stages.codec_phase import CodecPhase
 from uniaudio.stages.codec_phases import DEFAULT_PHASES, codec_phases
 from uniaudio_pipelines.jobs import check_device, hash_folder, parent
 
-CODE_VERSION = "4"
+CODE_VERSION = "5"
 """Goes up when the same clips would train to other weights."""
 UNIT = "codec"
 TEXT_PHASES = ("reasoning", "grpo")

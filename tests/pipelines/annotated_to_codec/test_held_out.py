@@ -1,15 +1,20 @@
 """What codec training and evaluation hold out is never trained on under another name."""
 
+import json
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from uniaudio_pipelines.annotated_to_codec.clips import TrainingAudio, load_training_audio
+from uniaudio_pipelines.annotated_to_codec.clips import TrainingAudio, load_training_audio, text_of
 from uniaudio_pipelines.edge import run_edge
 from uniaudio_pipelines.raw_to_annotated.job import RawToAnnotated
-from uniaudio_pipelines.raw_to_annotated.worker import AnnotateWorker
+from uniaudio_pipelines.raw_to_annotated.run import run
 from uniaudio_pipelines.source_to_raw.job import SourceToRaw
 from uniaudio_pipelines.source_to_raw.worker import RawWorker
 from uniaudio_schemas.annotated import Annotated
+from uniaudio_schemas.manifest import Plan
 from uniaudio_schemas.store import Store
+from uniaudio_schemas.testing import example_rows
 
 from uniaudio.codec.held_out import held_out_clips
 
@@ -24,7 +29,8 @@ def white_noise(seed: int, num_samples: int) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def twice(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    """A store of sounds, every second of them twice, as files of another container and loudness; splits go by file."""
+    """A store of sounds, every second of them twice, as files of another container and loudness, for which the source gives splits that
+    keep the two apart."""
     root = tmp_path_factory.mktemp("twice")
     corpus = root / "source" / "sounds"
     corpus.mkdir(parents=True)
@@ -33,11 +39,14 @@ def twice(tmp_path_factory: pytest.TempPathFactory) -> Store:
         sound = white_noise(number, RATE // 2 + 1_600 * (number % 40))
         for name, quieter in ((f"{number}.wav", 1), (f"{number}.flac", 2))[: 1 + number % 2]:
             soundfile.write(corpus / name, sound // quieter, RATE)
-            lines.append(f'{{"path": "{name}", "domain": "sound", "given_title": "{name}"}}')
+            given = {"path": name, "domain": "sound", "given_title": name}
+            if number % 2:
+                given["split"] = "train" if quieter == 1 else "val" if number % 4 == 1 else "test"
+            lines.append(json.dumps(given))
     (corpus / "metadata.jsonl").write_text("\n".join(lines) + "\n")
     store = Store(root / "store")
     run_edge(store, SourceToRaw(source=str(root / "source")), RawWorker, num_workers=0)
-    run_edge(store, RawToAnnotated(annotators=("source_caption",)), AnnotateWorker, num_workers=0)
+    run(store, RawToAnnotated(annotators=("source_caption",)), num_workers=0)
     return store
 
 
@@ -87,9 +96,34 @@ def test_evaluation_hears_one_audible_clip_of_each_recording(tmp_path) -> None:
     store = Store(tmp_path / "store")
     run_edge(store, SourceToRaw(source=str(tmp_path / "source")), RawWorker, num_workers=0)
     job = RawToAnnotated(annotators=("source_caption",), max_sound_clip_s=2)
-    run_edge(store, job, AnnotateWorker, num_workers=0)
+    run(store, job, num_workers=0)
     recordings = {row.clip_id: row.raw_clip_id for row in rows(store) if row.split == "test"}
     heard = held_out_clips(store.root, 100)
     assert len(set(recordings.values())) < len(recordings), "this corpus shows nothing"
     assert sorted(recordings[clip.clip_id] for clip in heard) == sorted(set(recordings.values()))
     assert all(np.abs(clip.samples).max() > 1e-3 for clip in heard)
+
+
+def test_a_clip_that_an_evaluation_set_shares_trains_no_codec(twice: Store) -> None:
+    annotated, raw = twice.head("annotated"), twice.head("raw")
+    assert annotated is not None and raw is not None
+    before = rows(twice)
+    leaking = {row.clip_id for row in before if row.split == "train"} - {
+        row.clip_id for row in sorted(before, key=lambda row: row.clip_id)[:40]
+    }
+    plan = Plan(
+        kind="annotated", schema_version=2, parents=annotated.parents, parameters={"leaks": 1}, code_version="t", units=["all"]
+    )  # fmt: skip
+    with twice.writer(plan, owner="test", ref="leaking") as writer:
+        writer.put_shard("all", [replace(row, leaks=["esc50"] if row.clip_id in leaking else []) for row in before])
+        manifest = writer.publish()
+    audio = load_training_audio(twice, manifest, raw, max_clip_s=8.0, max_hours=1.0)
+    assert leaking and {clip_id for clip_id, reason, _ in audio.dropped if reason == "leak"} == leaking
+    assert len(audio.train) == len(load(twice).train) - len(leaking)
+
+
+def test_a_rejected_transcript_is_not_what_a_clip_says() -> None:
+    (row,) = example_rows("annotated")
+    heard = replace(row, given_text=None, transcript="heard", lyrics=None, caption=None)
+    assert text_of(heard) == "heard"
+    assert text_of(replace(heard, rejections=["repetition"])) == ""
