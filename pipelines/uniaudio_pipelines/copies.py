@@ -47,6 +47,7 @@ _ROW = np.dtype([("hash", "<i8"), ("frame", "<i4"), ("clip", "<i4")])
 _MEETING = np.dtype([("a", "<i4"), ("b", "<i4"), ("frame_a", "<i4"), ("frame_b", "<i4")])
 _FACTS = np.dtype([("duration", "<f8"), ("count", "<i4"), ("span", "<i4")])
 _NUM_FILES = 256
+_TOGETHER = 1 << 17  # records of small files that are joined together: sorting more at once is slower
 _WORKING_COPIES = 12  # bytes that sorting and counting hold for each byte read, measured
 _REPEATS = 4  # times that one clip may hold one hash: loops repeat themselves for minutes
 _CROWD_WINDOW = 1  # clips met where more than `window` share a hash: enough to link copies, too little for chance
@@ -247,7 +248,7 @@ class _Spill:
             if not path.exists():
                 continue
             num_records = path.stat().st_size // self._dtype.itemsize
-            if num_records + sum(map(len, waiting)) > block:
+            if num_records + sum(map(len, waiting)) > min(block, _TOGETHER):
                 yield np.concatenate(waiting)
                 waiting = [none]
             if num_records <= block:
