@@ -1,6 +1,7 @@
 """Audio is read from its first sample to its last, whatever its header says."""
 
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -145,6 +146,13 @@ def test_sphere_of_either_byte_order_is_read() -> None:
     header = little[:1_024].replace(b"sample_byte_format -s2 01", b"sample_byte_format -s2 10")
     big = header + np.frombuffer(little[1_024:], "<i2").astype(">i2").tobytes()
     assert np.array_equal(read_audio(big).samples, read_audio(little).samples)
+
+
+def test_even_a_demuxer_of_playlists_opens_no_other_file(tmp_path: Path) -> None:
+    (tmp_path / "secret.ts").write_bytes(encode(a_tone(), container="mpegts", codec="aac"))
+    playlist = f"#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:1,\nfile:{tmp_path}/secret.ts\n#EXT-X-ENDLIST\n"
+    with pytest.raises(DataError):
+        by_ffmpeg(playlist.encode(), "hls")
 
 
 def test_reading_twice_gives_the_same_bits() -> None:
