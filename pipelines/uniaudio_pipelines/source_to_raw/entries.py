@@ -218,16 +218,12 @@ def _splits_of_folders(folder: Folder, below: list[str]) -> dict[str, str]:
             said[one] = split
             beside.setdefault(parent, set()).add(split)
     by_card = folder.card.splits or {}
-    found = {}
-    for one in below:
-        while one and one not in found:
-            parent, _, name = one.rpartition("/")
-            if one in said and (name in by_card or ("train" in beside[parent] and len(beside[parent]) > 1)):
-                break
-            one = parent
-        if one:
-            found[one] = said[one]
-    return {one: found[top] for one in below for top in _above(one) if top in found}
+    given = {}
+    for one, split in said.items():
+        parent, _, name = one.rpartition("/")
+        if name in by_card or ("train" in beside[parent] and len(beside[parent]) > 1):
+            given[one] = split
+    return {one: given[above] for one in below for above in _above(one) if above in given}
 
 
 def _above(folder: str) -> list[str]:
