@@ -1,5 +1,7 @@
 """Examples of one clip alone: of every task whose declaration says how a clip fills it, and its pieces."""
 
+import re
+
 from uniaudio_schemas.annotated import Annotated
 
 from uniaudio.tasks import TASKS, Task, sentences
@@ -67,7 +69,8 @@ def _why_no_words(clip: Annotated) -> tuple[str, str]:
     if clip.transcript and clip.split != TRAIN:
         return "no_given_text", "held out, and a transcript is no reference"
     if clip.transcript and clip.rejections:
-        return f"rejected_{clip.rejections[0]}", f"the transcript is not trained on: {', '.join(clip.rejections)}"
+        word = re.sub(r"[^a-z0-9]+", "_", clip.rejections[0].casefold())
+        return f"rejected_{word}", f"the transcript is not trained on: {', '.join(clip.rejections)}"
     return "no_text", "nobody says what is spoken: no recognition, no synthesis"
 
 

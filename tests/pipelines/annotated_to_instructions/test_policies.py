@@ -23,12 +23,12 @@ def texts(store: Store, manifest: object) -> set[str]:
 def test_a_rejected_transcript_is_no_text_and_its_sound_stays(tmp_path: Path) -> None:
     clips = [
         a_clip("good", "speech", transcript="heard well"),
-        a_clip("loop", "speech", transcript="again again again", rejections=["repetition", "too_fast"]),
+        a_clip("loop", "speech", transcript="again again again", rejections=["Repetition > 0.5", "too_fast"]),
         a_clip("script", "speech", transcript="hrd", given_text="given all the same", rejections=["repetition"]),
     ]
     store, manifest = build(tmp_path, clips)
     assert texts(store, manifest) == {"heard well", "given all the same"}
-    assert manifest.dropped["rejected_repetition"] == 1
+    assert manifest.dropped["rejected_repetition_0_5"] == 1
     assert "loop" in {clip for row in rows_of(store, manifest) for clip in row.clip_ids}
 
 
