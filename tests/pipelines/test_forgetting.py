@@ -8,8 +8,9 @@ import pytest
 from uniaudio_pipelines.annotated_to_instructions.job import AnnotatedToInstructions
 from uniaudio_pipelines.annotated_to_instructions.worker import InstructionWorker
 from uniaudio_pipelines.edge import run_edge
-from uniaudio_pipelines.raw_to_annotated.job import RawToAnnotated
-from uniaudio_pipelines.raw_to_annotated.worker import AnnotateWorker
+from uniaudio_pipelines.raw_to_annotated.corpus_worker import CorpusWorker
+from uniaudio_pipelines.raw_to_annotated.cuts_worker import CutsWorker
+from uniaudio_pipelines.raw_to_annotated.job import RawToAnnotated, RawToCuts
 from uniaudio_pipelines.source_to_raw.job import SourceToRaw
 from uniaudio_pipelines.source_to_raw.worker import RawWorker
 from uniaudio_schemas.errors import UsageError
@@ -21,8 +22,10 @@ from uniaudio_schemas.store import Store
 from uniaudio.audio.read import read_audio
 
 soundfile = pytest.importorskip("soundfile")
+ANNOTATE = RawToAnnotated(annotators=("loudness", "source_caption"))
 JOBS: tuple[tuple[Any, Any], ...] = (
-    (RawToAnnotated(annotators=("loudness", "source_caption")), AnnotateWorker),
+    (RawToCuts(annotate=ANNOTATE), CutsWorker),
+    (ANNOTATE, CorpusWorker),
     (AnnotatedToInstructions(codes_share=0.0), InstructionWorker),
 )
 
@@ -52,8 +55,8 @@ def test_a_forgotten_file_does_not_come_back_and_nothing_is_made_again(tmp_path:
     for job, worker in JOBS:
         run_edge(store, job, worker, num_workers=0)
     forget(store, survey(store, "bells/2.wav"))
-    heads = {kind: store.head(kind) for kind in ("raw", "annotated", "instructions")}
-    assert [head.num_rows for head in heads.values() if head is not None] == [5, 5, 4 * 3 + 1]
+    heads = {kind: store.head(kind) for kind in ("raw", "cuts", "annotated", "instructions")}
+    assert [head.num_rows for head in heads.values() if head is not None] == [5, 5, 5, 4 * 3 + 1]
     for job in (SourceToRaw(source=str(source)), *(job for job, _ in JOBS)):
         plan = job.plan(store)
         assert store.version(plan.kind, plan.plan_id) == heads[plan.kind], f"{plan.kind} would be made again"

@@ -14,7 +14,7 @@ from uniaudio_pipelines.edge import run_edge
 from uniaudio_pipelines.instructions_to_tokens.job import InstructionsToTokens
 from uniaudio_pipelines.instructions_to_tokens.worker import TokenWorker
 from uniaudio_pipelines.raw_to_annotated.job import RawToAnnotated
-from uniaudio_pipelines.raw_to_annotated.worker import AnnotateWorker
+from uniaudio_pipelines.raw_to_annotated.run import run
 from uniaudio_pipelines.sequences_to_checkpoint.driver import run_stages
 from uniaudio_pipelines.sequences_to_checkpoint.job import SequencesToCheckpoint
 from uniaudio_pipelines.source_to_raw.job import SourceToRaw
@@ -90,7 +90,7 @@ def test_files_become_scores(tmp_path: Path, ray_cluster: None) -> None:
     store = Store(tmp_path / "store")
     in_process = {"num_workers": 0}
     run_edge(store, SourceToRaw(source=str(tmp_path / "source")), RawWorker, **in_process)
-    run_edge(store, RawToAnnotated(annotators=("loudness", "source_caption")), AnnotateWorker, **in_process)
+    run(store, RawToAnnotated(annotators=("loudness", "source_caption")), num_workers=0)
     publish_codec(store)
     run_edge(store, AnnotatedToInstructions(), InstructionWorker, **in_process)
     tokens = run_edge(store, InstructionsToTokens(), TokenWorker, **in_process)

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from uniaudio_pipelines.edge import run_edge
 from uniaudio_pipelines.raw_to_annotated.job import RawToAnnotated
-from uniaudio_pipelines.raw_to_annotated.worker import AnnotateWorker
+from uniaudio_pipelines.raw_to_annotated.run import run
 from uniaudio_pipelines.source_to_raw.job import SourceToRaw
 from uniaudio_pipelines.source_to_raw.worker import RawWorker
 from uniaudio_schemas.codec import CodecRow
@@ -44,7 +44,7 @@ def annotated(tmp_path: Path) -> Store:
     (corpus / "metadata.jsonl").write_text("\n".join(lines) + "\n")
     store = Store(tmp_path / "undisturbed")
     run_edge(store, SourceToRaw(source=str(tmp_path / "source")), RawWorker, num_workers=0)
-    run_edge(store, RawToAnnotated(annotators=("source_caption",)), AnnotateWorker, num_workers=0)
+    run(store, RawToAnnotated(annotators=("source_caption",)), num_workers=0)
     return store
 
 

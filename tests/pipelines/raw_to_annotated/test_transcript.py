@@ -42,7 +42,7 @@ def columns(values: list[Value]) -> dict[str, Any]:
 
 def test_words_behind_the_end_are_inside_the_clip_and_counted() -> None:
     found = columns(
-        transcript._values(
+        transcript.values_of(
             heard(("so", 0, 8000), ("it", 8000, 0), ("goes", 15_000, 5_000), ("on", 17_000, 800)), clip_of(noise(RATE))
         )
     )
@@ -53,7 +53,7 @@ def test_words_behind_the_end_are_inside_the_clip_and_counted() -> None:
 
 def test_what_gives_a_transcript_away_is_written_down() -> None:
     loop = heard(*[(word, 0, 0) for word in 3 * ("press", "the", "key")])
-    found = columns(transcript._values(loop, clip_of(noise(RATE))))
+    found = columns(transcript.values_of(loop, clip_of(noise(RATE))))
     assert found["repetition"] == pytest.approx(0.6667)
     assert (found["words_per_s"], found["characters_per_s"]) == (9.0, 41.0)
     assert found["compression_ratio"] > 1
@@ -62,11 +62,11 @@ def test_what_gives_a_transcript_away_is_written_down() -> None:
 
 
 def test_a_language_that_the_source_names_stays() -> None:
-    assert "language" not in columns(transcript._values(heard(("so", 0, 8)), clip_of(noise(RATE), language="de")))
+    assert "language" not in columns(transcript.values_of(heard(("so", 0, 8)), clip_of(noise(RATE), language="de")))
 
 
 def test_nothing_heard_says_nothing() -> None:
-    assert transcript._values(heard(), clip_of(noise(RATE))) == []
+    assert transcript.values_of(heard(), clip_of(noise(RATE))) == []
 
 
 def test_a_recognizers_words_are_those_between_spaces() -> None:

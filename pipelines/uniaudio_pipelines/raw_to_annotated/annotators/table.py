@@ -18,6 +18,7 @@ from uniaudio_pipelines.raw_to_annotated.annotators.prosody import Prosody
 from uniaudio_pipelines.raw_to_annotated.annotators.second_transcript import SecondTranscript
 from uniaudio_pipelines.raw_to_annotated.annotators.speaker import SpeakerEmbedding
 from uniaudio_pipelines.raw_to_annotated.annotators.style import Style
+from uniaudio_pipelines.raw_to_annotated.annotators.timestamped import TimestampedTranscript
 from uniaudio_pipelines.raw_to_annotated.annotators.transcript import Transcript
 from uniaudio_pipelines.raw_to_annotated.annotators.voice_activity import VoiceActivity
 from uniaudio_pipelines.raw_to_annotated.annotators.voices import Voices
@@ -27,13 +28,13 @@ _DEFAULT: tuple[type[Annotator], ...] = (
     SourceCaption, MusicStructure, Style, CaptionByMeasures,
 )  # fmt: skip
 _BY_NAME: tuple[type[Annotator], ...] = (
-    AudioLanguage, SecondTranscript, MusicTags, transformers_models.WavLMSpeaker, transformers_models.AudioSetTags,
+    AudioLanguage, TimestampedTranscript, SecondTranscript, MusicTags, transformers_models.WavLMSpeaker, transformers_models.AudioSetTags,
     transformers_models.Emotion, transformers_models.ZeroShotTagger, transformers_models.Captioner,
 )  # fmt: skip
 """Their models are the user's to prepare."""
 _ORDER = (
-    "voice_activity", "loudness", "signal_to_noise", "mos", "language", "transcript", "audio_language", "second_transcript",
-    "speaker_embedding", "wavlm_speaker", "voices", "prosody", "emotion", "source_caption", "music_structure", "music_tags",
+    "voice_activity", "loudness", "signal_to_noise", "mos", "language", "transcript", "timestamped_transcript", "audio_language",
+    "second_transcript",    "speaker_embedding", "wavlm_speaker", "voices", "prosody", "emotion", "source_caption", "music_structure", "music_tags",
     "ast_tags", "clap_tags", "qwen_caption", "style", "caption_by_measures",
 )  # fmt: skip
 

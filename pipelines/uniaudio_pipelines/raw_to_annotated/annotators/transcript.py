@@ -19,7 +19,7 @@ from uniaudio_pipelines.raw_to_annotated.annotators import packages
 from uniaudio_pipelines.raw_to_annotated.annotators.annotator import SPEECH, Clip, Value
 from uniaudio_pipelines.raw_to_annotated.annotators.recognizer import Heard, Recognizer
 
-_MIN_SPEECH_FRACTION = 0.02
+MIN_SPEECH_FRACTION = 0.02
 """Below it Whisper invents."""
 
 _MEASURES = (
@@ -48,13 +48,14 @@ class Transcript:
         return f"{folder}-{packages.package_version('openai-whisper')}-2"
 
     def annotate(self, clip: Clip) -> list[Value]:
-        if clip.known.get("speech_fraction", 1.0) < _MIN_SPEECH_FRACTION:
+        if clip.known.get("speech_fraction", 1.0) < MIN_SPEECH_FRACTION:
             return []
         language = self._recognizer.language_code(clip.known.get("language"))
-        return _values(self._recognizer.recognize(clip.analysis, clip.sample_rate, language), clip)
+        return values_of(self._recognizer.recognize(clip.analysis, clip.sample_rate, language), clip)
 
 
-def _values(heard: Heard, clip: Clip) -> list[Value]:
+def values_of(heard: Heard, clip: Clip) -> list[Value]:
+    """The columns of what was heard; none where nothing was."""
     from uniaudio.text.plausibility import count_empty_words, measure_transcript
 
     if not heard.text or not heard.words:
