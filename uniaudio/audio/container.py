@@ -111,7 +111,7 @@ def _recognize(file: Any, window: Window, name: str, suffix: str) -> tuple[str, 
         if first is not None:
             candidates.append((first, known))
     if not candidates:
-        raise DataError(f"{name}: is not an audio file that can be read: its contents are of no known format.")
+        raise DataError(f"{name}: is not an audio file that can be read: Format not recognised by its contents.")
     first, known = min(candidates)
     return known, first
 

@@ -214,7 +214,7 @@ def _tags() -> Iterator[Case]:
     yield _exact("bomb in the tag.mp3", tag + mp3)
     yield _exact("bomb in the tag.flac", tag + flac)
     yield _exact("five thousand tags.mp3", tag * 5_000 + mp3)
-    yield Case("tag of 256 MiB.mp3", b"ID3\4\0\0\x7f\x7f\x7f\x7f" + mp3, error="no known format")
+    yield Case("tag of 256 MiB.mp3", b"ID3\4\0\0\x7f\x7f\x7f\x7f" + mp3, error="Format not recognised")
     yield _exact("tag in the middle.mp3", mp3 + tag + mp3, 2 * NUM_SAMPLES, problem="chained_streams")
     yield _exact("APE tag behind.mp3", mp3 + b"APETAGEX" + struct.pack("<IIII", 2_000, 32, 0, 1 << 31) + bytes(8))
     yield _exact("lyrics behind.mp3", mp3 + b"LYRICSBEGIN" + b"la " * 100 + b"000300LYRICS200" + b"TAG" + bytes(125))
@@ -224,7 +224,7 @@ def _playlists() -> Iterator[Case]:
     for kind, text in PLAYLISTS.items():
         for suffix in (".wav", ".mp3", ".m4a", ".webm", ".wma", ".aac"):
             data = text.replace("{secret}", "file:secret.wav").encode()
-            yield Case(f"{kind} as{suffix}", data, error="no known format")
+            yield Case(f"{kind} as{suffix}", data, error="Format not recognised")
 
 
 def _movies() -> Iterator[Case]:
