@@ -14,6 +14,7 @@ import numpy as np
 from uniaudio_schemas.errors import UsageError
 
 from uniaudio.audio.frames import SAMPLE_RATE
+from uniaudio.audio.levels import Levels, mono_channel
 from uniaudio.audio.read import audio_suffixes, read_audio, write_flac_bytes
 from uniaudio.audio.render import to_mono_24k
 from uniaudio.run.request import Audio, Request
@@ -33,7 +34,10 @@ def read_clip(clip: Audio) -> np.ndarray:
     path = Path(clip)
     if path.is_dir() or path.suffix.lower() not in audio_suffixes():
         raise UsageError(f"{path}: must be an audio file, such as .wav, .flac, .mp3 or .ogg, but is not.")
-    return to_mono_24k(read_audio(path))
+    audio = read_audio(path)
+    levels = Levels()
+    levels.add(audio.samples)
+    return to_mono_24k(audio, mono_channel(levels))
 
 
 def with_clip_read(request: Request) -> Request:

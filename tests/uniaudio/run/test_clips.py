@@ -1,5 +1,7 @@
 """Samples in: whatever holds them, the same clip."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -21,3 +23,12 @@ def test_a_tensor_a_list_and_a_view_are_the_clip_of_their_samples(model: UniAudi
 def test_what_is_no_audio_is_named(given: object) -> None:
     with pytest.raises(UsageError, match="`audio` must be a file or samples at 24 kHz, but is of"):
         read_clip(given)  # type: ignore[arg-type]
+
+
+def test_a_file_whose_channels_cancel_is_heard_by_one_of_them(tmp_path: Path) -> None:
+    soundfile = pytest.importorskip("soundfile")
+    tone = 0.3 * np.sin(2 * np.pi * 300 * np.arange(24_000) / 24_000).astype(np.float32)
+    soundfile.write(tmp_path / "inverted.wav", np.stack([tone, -0.9 * tone], axis=1), 24_000)
+    soundfile.write(tmp_path / "stereo.wav", np.stack([tone, 0.5 * tone], axis=1), 24_000)
+    np.testing.assert_allclose(read_clip(tmp_path / "inverted.wav"), tone, atol=1e-3)
+    np.testing.assert_allclose(read_clip(tmp_path / "stereo.wav"), 0.75 * tone, atol=1e-3)
