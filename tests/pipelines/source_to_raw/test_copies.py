@@ -41,12 +41,12 @@ def test_copies_that_contradict_are_a_problem_and_the_first_is_believed(source: 
     ]
 
 
-def test_a_copy_in_training_and_in_test_is_tested_on(source: Any) -> None:
-    source.wav("corp/test/x.wav", "corp/train/y.wav", seed=1)
+def test_a_copy_in_training_and_in_a_held_out_split_is_held_out(source: Any) -> None:
+    source.wav("corp/train/x.wav", "corp/validation/y.wav", seed=1)
     source.wav("corp/train/z.wav")
     first, second = source.ingest().rows
-    assert (first.path, first.split) == ("corp/test/x.wav", "test")
-    assert first.problems == ["conflicting_metadata: split: test / train"]
+    assert (first.path, first.split) == ("corp/train/x.wav", "val")
+    assert first.problems == ["conflicting_metadata: split: train / val"]
     assert (second.path, second.split) == ("corp/train/z.wav", "train")
 
 
