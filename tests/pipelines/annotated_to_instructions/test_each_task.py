@@ -179,6 +179,13 @@ def test_one_answer_of_the_choices_is_true_and_no_other() -> None:
         assert answer in true and len(named & true) == 1 and len(named) > 1
 
 
+def test_what_goes_with_the_answer_elsewhere_is_no_wrong_answer() -> None:
+    tags = [["bell"], ["bell", "dog"], ["siren"]]
+    clips = [a_clip(f"n{number}", "sound", tags=found) for number, found in enumerate(tags)]
+    asked = {clips_of(row)[0]: text_of(row, 0) for row in built(questions.about_values, clips)}
+    assert "siren" in asked["n0"] and "dog" not in asked["n0"]
+
+
 def test_no_question_is_asked_where_nothing_else_could_be_the_answer() -> None:
     outcomes = list(
         questions.about_values([a_clip(f"s{number}", "speech", language="en") for number in range(3)], CONTEXT)
