@@ -17,8 +17,9 @@ from uniaudio_pipelines.raw_to_annotated.annotators.voice_activity import SPEECH
 
 _SURE = 0.5
 """Probability from which the language of a recognizer stands."""
-_MIN_PROBABILITY = 0.3
-"""Of about a hundred languages; below it none is said."""
+_MIN_PROBABILITY = 0.5
+"""Below it none is said. Of 40 clips in Czech, English, Spanish and Russian 29 were beyond, 27 of them right; the
+other two were Czech, in which the base size is weak. From 0.3 on 36 were, 30 of them right."""
 _MIN_SPEECH_FRAMES = 16
 """Half a second."""
 _MOST_S = 30
@@ -42,7 +43,7 @@ class AudioLanguage:
 
     @classmethod
     def version(cls) -> str:
-        return f"whisper-base-{packages.package_version('openai-whisper')}-1"
+        return f"whisper-base-{packages.package_version('openai-whisper')}-2"
 
     def annotate(self, clip: Clip) -> list[Value]:
         return self.annotate_batch([clip])[0]
