@@ -3,8 +3,8 @@
 It follows voices that take turns. Of 160 made dialogues of one to three actors, whose turns last 1.5 to 6 s, the number of voices was
 right in 61 % (within one: 95 %) and 16 % of the speech went to the wrong voice (29 % if all were one): a help, no truth.
 
-It does not hear two voices at once: the embedding of a mixture is like that of one
-of its voices or of neither, so `overlap_fraction` is left to a model that was trained for it.
+It says nothing of two voices at once, because the encoder gives a window one voice: `overlap_fraction` is left to a model
+that was trained for it.
 """
 
 from pathlib import Path
