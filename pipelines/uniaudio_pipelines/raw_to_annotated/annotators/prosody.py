@@ -1,6 +1,8 @@
 """How somebody speaks, measured: pitch and its range, level and its range, pauses, syllables a second.
 
-Everything is taken over the frames that voice activity calls speech. On 430 clips of three sources the pitch of one voiced frame in 400 differed by over 20 % from that of Praat's autocorrelation
+Everything is taken over the frames that voice activity calls speech.
+
+On 430 clips of three sources the pitch of one voiced frame in 400 differed by over 20 % from that of Praat's autocorrelation
 method; on 1,040 with known text the count of syllables differed from the written one by 10 to 13 % (median), and their rates
 correlate by 0.57 to 0.67.
 """
