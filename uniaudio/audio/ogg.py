@@ -59,7 +59,8 @@ def lay_out_ogg(file: Any, start: int, stop: int, name: str, layout: Layout) -> 
     for link in links:
         simple = len(link.streams) == 1 and link.sounds[0].startswith(_LIBSNDFILE)
         demuxer = None if simple else "ogg"
-        layout.parts.append(Part(pieces=((link.start, link.stop),), demuxer=demuxer, is_exact=simple))
+        pieces = ((link.start, link.stop),)
+        layout.parts.append(Part(pieces=pieces, demuxer=demuxer, fallback="ogg", is_exact=simple))
 
 
 def _walk(window: Window, position: int, layout: Layout) -> tuple[list[_Link], int]:

@@ -17,6 +17,8 @@ class Part:
     """What its decoder sees."""
     demuxer: str | None = None
     """FFmpeg's, None for libsndfile."""
+    fallback: str | None = None
+    """FFmpeg's demuxer, where libsndfile refuses what is sound: it calls an Ogg Opus malformed whose first page of samples is its last."""
     num_samples: int | None = None
     """Samples a channel that the file promises, None where the decoder has to say."""
     container_promises: bool = False

@@ -198,10 +198,11 @@ class _Reader:
     def blocks(self, block_samples: int, first_sample: int) -> Iterator[np.ndarray]:
         """From `first_sample` on."""
         start = 0
-        for index, part in enumerate(self._parts):
+        for index in range(len(self._parts)):
             if index:
                 self._decoder = self._open_part(index)
                 self._compare(self._decoder.info, start)
+            part = self._parts[index]
             # A later part cannot be sought in: how long those before it are is known when they have been decoded.
             seekable = len(self._parts) == 1
             position = first_sample if seekable else 0
@@ -220,8 +221,14 @@ class _Reader:
         if index:
             self._decoder.close()
         part = self._parts[index]
-        decoder = FFmpegDecoder if part.demuxer else SoundFileDecoder
-        return decoder(self._file, part, self._name)
+        if part.demuxer is None:
+            try:
+                return SoundFileDecoder(self._file, part, self._name)
+            except DataError:
+                if part.fallback is None:
+                    raise
+            part = self._parts[index] = replace(part, demuxer=part.fallback, is_exact=False)
+        return FFmpegDecoder(self._file, part, self._name)
 
     def _check_length(self, part: Part, num_samples: int) -> None:
         self.problems += self._decoder.problems
