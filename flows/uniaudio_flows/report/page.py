@@ -1,46 +1,117 @@
-"""The page: sections in the order of the data flow."""
+"""The page: what each section shows, gathered from the store, and written through the templates as one file that needs no network.
 
+Everything from the store is escaped by the templates; and the page's own policy lets a browser run no script but the page's, and load
+nothing from anywhere.
+"""
+
+import base64
+import hashlib
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
+import jinja2
+from markupsafe import Markup
+from uniaudio_schemas.manifest import Manifest
+from uniaudio_schemas.query import scan_version
 from uniaudio_schemas.store import Store
 
-from uniaudio_flows.report import sections
+from uniaudio_flows.report import corpora, examples, histograms, losses, model, sharing
+from uniaudio_flows.report.charts import VENDOR
+from uniaudio_flows.report.table import cell, is_number
 
-STYLE = Path(__file__).with_name("style.css")
+_HERE = Path(__file__).parent
+_SCRIPTS = (VENDOR / "vega.min.js", VENDOR / "vega-lite.min.js", _HERE / "script.js")
 
 
 def write_report(store: Store, path: Path) -> Path:
     """Write the page for the versions behind `latest`; returns its path."""
-    parts = [
-        "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width, initial-scale=1'>",
-        f"<title>UniAudio report</title><style>{STYLE.read_text()}</style><main><h1>From audio to model</h1>",
-        _advice(store),
-        sections.data_flow(store),
-        sections.dropped(store),
-        sections.curves(store),
-        sections.listening(store),
-        sections.tokens(store),
-        sections.scores(store),
-        sections.cost(store),
-        "</main></html>",
-    ]
+    page = _templates().get_template("page.html").render(_contents(store))
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, suffix=".html")
     with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write("\n".join(parts))
+        file.write(page)
     Path(name).chmod(0o644)
     Path(name).replace(path)
     return path
 
 
-def _advice(store: Store) -> str:
-    """What a reader must know before the scores: the smallest size is trained to show the road."""
-    head = store.head("checkpoint")
-    if head is None or head.parameters.get("size") != "debug":
-        return ""
-    return (
-        "<p>This model is of size <em>debug</em>: some dozens of steps a stage on minutes of audio. It shows that the road works; "
-        "its answers are of no use.</p>"
+def _templates() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_HERE / "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
+    environment.filters["cell"] = cell
+    environment.tests["numeric"] = is_number
+    return environment
+
+
+def _contents(store: Store) -> dict[str, Any]:
+    script = "\n".join(file.read_text(encoding="utf-8") for file in _SCRIPTS)
+    annotated = store.head("annotated")
+    raw = _raw_of(store, annotated)
+    return {
+        "style": Markup((_HERE / "style.css").read_text(encoding="utf-8")),
+        "script": Markup(script),
+        "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        **_data(store, annotated, raw),
+        **_model(store),
+    }
+
+
+def _data(store: Store, annotated: Manifest | None, raw: Manifest | None) -> dict[str, Any]:
+    """What the sections on data show; without `annotated` those are empty."""
+    shown: dict[str, Any] = {
+        "dropped": losses.dropped_by_reason(store, model.KINDS),
+        "dropped_examples": losses.dropped_examples(store, model.KINDS, raw),
+        "problems": losses.problems(scan_version(store, raw)) if raw else None,
+        "evaluation_sets": sharing.evaluation_sets(store),
+        "has_annotated": annotated is not None,
+    }
+    if annotated is None:
+        return {**shown, "examples": []}
+    frame = scan_version(store, annotated)
+    return {
+        **shown,
+        "overview": corpora.overview(frame),
+        "languages": corpora.languages(frame),
+        "licences": corpora.licences(frame),
+        "ranges": corpora.ranges(frame),
+        "histograms": histograms.histograms(frame),
+        "choices": histograms.choices(frame),
+        "rejections": losses.rejections(frame),
+        "speakers": sharing.speakers(frame),
+        "largest_speakers": sharing.largest_speakers(frame),
+        "shared_voices": sharing.shared_voices(frame),
+        "copies": sharing.copies(frame),
+        "largest_copies": sharing.largest_copies(frame),
+        "leaks": sharing.leaks(store, frame),
+        "examples": examples.examples(store, annotated, raw) if raw else [],
+    }
+
+
+def _model(store: Store) -> dict[str, Any]:
+    checkpoint = store.head("checkpoint")
+    note, codebooks = model.tokens(store)
+    return {
+        "boxes": model.boxes(store),
+        "is_debug": checkpoint is not None and checkpoint.parameters.get("size") == "debug",
+        "curves": model.curves(store),
+        "held_out": model.held_out(store),
+        "figures": model.listening(store),
+        "tokens_note": note,
+        "codebooks": codebooks,
+        "scores": model.scores(store),
+        "cost": model.cost(store),
+    }
+
+
+def _raw_of(store: Store, annotated: Manifest | None) -> Manifest | None:
+    """The version of raw that `annotated` was made from, or the newest where that is gone."""
+    wanted = annotated.parents.get("raw") if annotated else None
+    found = [manifest for manifest in store.versions("raw") if manifest.content_id == wanted]
+    return found[0] if found else store.head("raw")

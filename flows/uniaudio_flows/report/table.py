@@ -1,19 +1,38 @@
-"""Rows as an HTML table."""
+"""Rows as the page shows them: `templates/macros.html` makes an HTML table of each."""
 
-import html
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """An HTML table; numbers are set right."""
-    head = "".join(f"<th>{html.escape(name)}</th>" for name in header)
-    body = "".join("<tr>" + "".join(_cell(value) for value in row) + "</tr>" for row in rows)
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+@dataclass(frozen=True, slots=True)
+class Table:
+    caption: str
+    header: tuple[str, ...]
+    rows: list[tuple[object, ...]]
 
 
-def _cell(value: object) -> str:
+def table(caption: str, header: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
+    return Table(caption, tuple(header), [tuple(row) for row in rows])
+
+
+def cell(value: object) -> str:
+    """A value as text: numbers with four digits or with their thousands apart, lists with commas, a dash for nothing."""
+    if isinstance(value, np.generic):
+        return cell(value.item())
+    if value is None or value == "" or value == []:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, float):
-        return f"<td class=number>{value:.4g}</td>"
+        return f"{value:.4g}"
     if isinstance(value, int):
-        return f"<td class=number>{value:,}</td>"
-    return f"<td>{html.escape(str(value))}</td>"
+        return f"{value:,}"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(cell(one) for one in value)
+    return str(value)
+
+
+def is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
