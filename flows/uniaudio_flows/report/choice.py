@@ -37,11 +37,14 @@ class Chosen:
     annotated: Annotated | None = None
     """None where the clip was dropped."""
     dropped: Dropped | None = None
+    num_recordings: int = 1
+    """That hold the same sound, this one among them."""
 
 
 def choose(store: Store, annotated: Manifest, raw: Manifest) -> list[Chosen]:
     """At most 24 clips with audio: ordinary ones first, then leaking, rejected, copied and dropped ones."""
-    groups = _candidates(scan_version(store, annotated))
+    frame = scan_version(store, annotated)
+    groups = _candidates(frame)
     drops = _dropped_candidates(store, annotated, raw)
     by_kind: dict[str, list[str]] = {kind: _spread(groups.get(kind, {})) for kind in ("ordinary", *_AT_LEAST)}
     by_kind["dropped"] = [one.row_id for one in drops]
@@ -52,8 +55,11 @@ def choose(store: Store, annotated: Manifest, raw: Manifest) -> list[Chosen]:
     ids += [one for one, _ in zip(more, range(NUM_EXAMPLES - len(odd["dropped"]) - len(ids)), strict=False)]
     clips = _rows(store, annotated, Annotated, ids)
     found = _rows(store, raw, Raw, [*(clip.raw_clip_id for clip in clips.values()), *odd["dropped"]])
+    times = _recordings(frame, {clip.duplicate_cluster for clip in clips.values()})
     kept = [
-        Chosen(raw=found[clips[one].raw_clip_id], annotated=clips[one])
+        Chosen(
+            raw=found[clips[one].raw_clip_id], annotated=clips[one], num_recordings=times[clips[one].duplicate_cluster]
+        )
         for one in ids
         if clips[one].raw_clip_id in found
     ]
@@ -88,6 +94,18 @@ def _candidates(frame: pl.LazyFrame) -> dict[str, dict[tuple[str, str], list[str
     for name, domain, corpus, ids in found.iter_rows():
         groups[name][domain, corpus] = ids
     return groups
+
+
+def _recordings(frame: pl.LazyFrame, clusters: set[str | None]) -> dict[str | None, int]:
+    """Cluster -> how many recordings it has; 1 for none."""
+    found = (
+        frame.select("duplicate_cluster", "raw_clip_id")
+        .filter(pl.col("duplicate_cluster").is_in(sorted(one for one in clusters if one is not None)))
+        .group_by("duplicate_cluster")
+        .agg(pl.col("raw_clip_id").n_unique())
+        .collect(engine="streaming")
+    )
+    return {None: 1, **dict(found.iter_rows())}
 
 
 def _dropped_candidates(store: Store, annotated: Manifest, raw: Manifest) -> list[Dropped]:

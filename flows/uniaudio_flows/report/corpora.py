@@ -13,7 +13,8 @@ from uniaudio_flows.report.table import Table, table
 
 SECONDS = pl.col("num_samples") / pl.col("sample_rate").clip(lower_bound=1)
 """Length of a clip; 0 for text."""
-HOURS = SECONDS.sum() / 3600
+HOURS = (SECONDS.sum() / 3600).round(4)
+"""To a third of a second: what a table has room for."""
 _MOST_LANGUAGES = 5
 _MOST_CORPORA = 6
 
@@ -26,7 +27,7 @@ def overview(frame: pl.LazyFrame) -> Table:
             pl.len().alias("clips"),
             HOURS.alias("hours"),
             *(
-                (SECONDS.filter(pl.col("split") == split).sum() / 3600).alias(split)
+                (SECONDS.filter(pl.col("split") == split).sum() / 3600).round(4).alias(split)
                 for split in ("train", "val", "test")
             ),
             pl.col("given_text").is_not_null().sum().alias("given"),
@@ -119,4 +120,4 @@ def ranges(frame: pl.LazyFrame) -> Table:
 
 
 def _range(values: list[float | None]) -> str:
-    return "" if None in values else " · ".join(f"{value:.3g}" for value in values if value is not None)
+    return "" if None in values else "\u00a0· ".join(f"{value:.3g}" for value in values if value is not None)

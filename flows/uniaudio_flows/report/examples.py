@@ -99,8 +99,8 @@ def _warnings(chosen: Chosen) -> Iterator[str]:
             yield f"transcript rejected: {', '.join(clip.rejections)}"
         if clip.leaks:
             yield f"leaks: {', '.join(clip.leaks)}"
-        if clip.duplicate_cluster not in (None, clip.raw_clip_id, clip.clip_id):
-            yield f"a copy; its cluster is {str(clip.duplicate_cluster)[:8]}"
+        if chosen.num_recordings > 1:
+            yield f"one of {chosen.num_recordings} recordings of one sound, cluster {str(clip.duplicate_cluster)[:8]}"
     yield from chosen.raw.problems
 
 

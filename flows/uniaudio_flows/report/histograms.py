@@ -10,11 +10,13 @@ from typing import Any
 
 import polars as pl
 
-from uniaudio_flows.report.charts import COLOR, Chart, chart
+from uniaudio_flows.report.charts import COLOR, PALETTE, Chart, chart
 
 _MOST_CORPORA = 20
 """Those with most clips have counts of their own; the page would grow with the others."""
 _OTHERS = "(all other corpora)"
+_DOMAINS = ("speech", "sound", "music", "unknown")
+"""Each has the same colour in every chart."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +58,7 @@ _DURATION = pl.when(pl.col("num_samples") > 0).then(pl.col("num_samples") / pl.c
 
 MEASURES = (
     Measure(name="duration", title="Duration", unit="s", value=_DURATION, low=0.1, high=100.0, num_bins=30, is_log=True),
-    Measure(name="snr", title="Signal to noise", unit="dB", value=_column("snr_db"), low=-10.0, high=70.0, num_bins=32),
+    Measure(name="snr", title="Signal to noise", unit="dB", value=_column("snr_db"), low=-10.0, high=80.0, num_bins=36),
     Measure(name="mos", title="DNSMOS overall", unit="1 to 5", value=_column("mos"), low=1.0, high=5.0, num_bins=40),
     Measure(name="loudness", title="Loudness", unit="LUFS", value=_column("loudness_lufs"), low=-70.0, high=0.0, num_bins=35),
     Measure(name="words", title="Speaking rate", unit="words/s", value=_column("words_per_s"), low=0.0, high=8.0, num_bins=32),
@@ -117,7 +119,7 @@ def _histogram(measure: Measure, bins: list[dict[str, Any]]) -> Chart:
             "x": {"field": "start", "type": "quantitative", "bin": "binned", "title": title, "scale": scale},
             "x2": {"field": "stop"},
             "y": {"field": "clips", "type": "quantitative", "title": "clips", "stack": True, "axis": {"format": "~s"}},
-            "color": {"field": "domain", "type": "nominal", **COLOR},
+            "color": {"field": "domain", "type": "nominal", **COLOR, "scale": {"domain": _DOMAINS, "range": PALETTE}},
             "tooltip": [
                 {"field": "domain"},
                 {"field": "start", "title": f"from {measure.unit}"},

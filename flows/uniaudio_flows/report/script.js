@@ -22,7 +22,7 @@ for (const example of document.querySelectorAll(".example")) {
   canvas.addEventListener("click", (event) => {
     const place = canvas.getBoundingClientRect();
     player.currentTime = ((event.clientX - place.left) / place.width) * seconds;
-    player.play();
+    player.play().catch(() => {}); // a browser may refuse to play where nobody has clicked
   });
   const follow = () => {
     playhead.hidden = false;

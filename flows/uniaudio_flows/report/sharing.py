@@ -81,7 +81,7 @@ def copies(frame: pl.LazyFrame) -> Table:
             pl.len().alias("clusters"),
             pl.col("recordings").sum(),
             (pl.col("recordings").sum() - pl.len()).alias("beyond the first"),
-            (pl.col("extra_s").sum() / 3600).alias("hours beyond the first"),
+            (pl.col("extra_s").sum() / 3600).round(4).alias("hours beyond the first"),
             (pl.col("splits").list.contains("train") & (pl.col("splits").list.len() > 1)).sum().alias("over splits"),
         )
         .sort("recordings", "corpora", descending=[True, False])
@@ -123,7 +123,7 @@ def leaks(store: Store, frame: pl.LazyFrame) -> Table:
         .group_by("leaks", "corpus", "split")
         .agg(
             pl.len().alias("clips"),
-            (pl.col("seconds").sum() / 3600).alias("hours"),
+            (pl.col("seconds").sum() / 3600).round(4).alias("hours"),
             pl.col("path").sort_by("clip_id").head(_MOST_EXAMPLES).alias("examples"),
         )
         .sort("leaks", "corpus", "split")
