@@ -9,7 +9,7 @@ from typing import Any
 VENDOR = Path(__file__).with_name("vendor")
 PALETTE = ("#1f8fb3", "#d1672b", "#4c9a4a", "#9a5bb5", "#b8952a", "#c04a6b")
 """At least 3 to 1 on white and on the dark paper."""
-COLOR: dict[str, Any] = {"scale": {"range": PALETTE}, "legend": {"orient": "bottom", "title": None, "columns": 3}}
+COLOR: dict[str, Any] = {"scale": {"range": PALETTE}, "legend": {"orient": "bottom", "title": None, "columns": 4}}
 _AXIS = {
     "labelColor": "var(--soft)", "titleColor": "var(--soft)", "domainColor": "var(--line)", "tickColor": "var(--line)",
     "gridColor": "var(--line)", "labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal",
@@ -35,7 +35,7 @@ def chart(title: str, note: str, words: str, specification: dict[str, Any]) -> C
         "config": {
             "view": {"stroke": None},
             "axis": _AXIS,
-            "legend": {"labelColor": "var(--soft)", "labelFontSize": 12, "labelLimit": 220},
+            "legend": {"labelColor": "var(--soft)", "labelFontSize": 12, "labelLimit": 260},
             "font": "system-ui, sans-serif",
         },
     }
@@ -51,7 +51,8 @@ def line_chart(title: str, points: list[dict[str, Any]], x_title: str, y_title: 
         "encoding": {
             "x": {"field": "x", "type": "quantitative", "title": x_title, "scale": {"nice": False}},
             "y": {"field": "y", "type": "quantitative", "title": y_title, "scale": {"zero": False}},
-            "color": {"field": "name", "type": "nominal", **COLOR},
+            # One name a line: names of losses are long.
+            "color": {"field": "name", "type": "nominal", **COLOR, "legend": {**COLOR["legend"], "columns": 1}},
             "tooltip": [
                 {"field": "name"},
                 {"field": "x", "title": x_title},

@@ -120,4 +120,4 @@ def ranges(frame: pl.LazyFrame) -> Table:
 
 
 def _range(values: list[float | None]) -> str:
-    return "" if None in values else "\u00a0· ".join(f"{value:.3g}" for value in values if value is not None)
+    return "" if None in values else "\u00a0·\u00a0".join(f"{value:.3g}" for value in values if value is not None)

@@ -102,7 +102,8 @@ def encode(samples: np.ndarray, sample_rate: int) -> tuple[bytes, str]:
 
     file = io.BytesIO()
     soundfile.write(file, samples, sample_rate, format="FLAC", subtype="PCM_16")
-    if file.tell() <= MAX_FLAC_BYTES:
+    # Its position is no measure: libsndfile goes back to write the header.
+    if len(file.getvalue()) <= MAX_FLAC_BYTES:
         return file.getvalue(), "audio/flac"
     file = io.BytesIO()
     with soundfile.SoundFile(file, "w", sample_rate, 1, format="OGG", subtype="VORBIS") as writer:
