@@ -67,6 +67,11 @@ def test_a_png_holds_the_shades_it_was_given() -> None:
     assert (lines[:, 1:] == shades).all()
 
 
+def test_low_frequencies_are_at_the_bottom_and_the_loudest_is_brightest() -> None:
+    levels_db = np.array([[-10.0, -30.0], [-50.0, -200.0]])
+    assert sound._shades(levels_db, -10.0).tolist() == [[32, 0], [63, 47]]
+
+
 def test_an_envelope_reaches_the_peak_and_no_further() -> None:
     samples = np.zeros(4_000, np.float32)
     samples[1_000], samples[3_000] = 0.25, -0.25
