@@ -1,5 +1,8 @@
 """Charts as Vega-Lite specifications. The page holds Vega itself, so that it needs no network; a chart takes its colours from the page's
 style sheet and its width from its place.
+
+Vega and Vega-Lite lie in `vendor` (0.77 MB, as their npm packages ship them): plotly's bundle is 4.8 MB in every page, the wheel `vega` brings
+pandas and Jupyter, and the wheel that translates Vega-Lite in Python is 33 MB of a JavaScript engine.
 """
 
 from dataclasses import dataclass
