@@ -286,7 +286,10 @@ def edge_main(
         "--run-id", default=f"{socket.gethostname()}-{os.getpid()}", help="owner of the lease, key of the runs log"
     )
     parser.add_argument(
-        "--num-workers", type=int, default=num_workers, help="processes that share the work; 0: this one alone, without Ray"
+        "--num-workers",
+        type=int,
+        default=num_workers,
+        help="processes that share the work; 0: this one alone, without Ray",
     )
     options = parser.parse_args(arguments)
     try:

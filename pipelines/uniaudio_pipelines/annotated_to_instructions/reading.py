@@ -57,7 +57,6 @@ class Annotations:
         self._packs = packs_of(annotated, folder)
         self._num_units = num_units_by_source(annotated, job.clips_per_unit)
         make_packs(store, annotated, self._packs, job.clips_per_unit)
-        self._tables: dict[Path, pa.Table] = {}
 
     def clips(self, route: str, unit: str, *, alone: bool) -> tuple[list[Annotated], list[LeftOut]]:
         """The unit's clips on a route in the order of their ids, and what the job's policies leave out of all routes. Where not `alone`,
@@ -125,7 +124,7 @@ class Annotations:
             shared = found[counts > 1]
             chosen = [(pack, rows[np.isin(keys, shared)], keys) for pack, rows, keys in chosen]
         names = [*columns, "cluster"] if only is None else list(columns)
-        tables = [self._open(pack).select(names).take(pa.array(rows)) for pack, rows, _ in chosen]
+        tables = [_open(pack).select(names).take(pa.array(rows)) for pack, rows, _ in chosen]
         if not tables:
             empty = Annotated.SCHEMA.arrow.empty_table().select(columns)  # type: ignore[attr-defined]
             return empty if only is not None else empty.append_column("cluster", pa.array([], pa.uint64()))
@@ -134,19 +133,13 @@ class Annotations:
 
     def _chosen(self, pack: Pack, route: str, number: int) -> tuple[np.ndarray, np.ndarray]:
         """Rows of a pack that go to unit `number` of its source by a route, and their keys' hashes."""
-        table = self._open(pack)
+        table = _open(pack)
         hashes = table[f"route_{route}"].to_numpy()
         own = table["own"].to_numpy()
         num_units = self._num_units[pack.source]
         units = unit_numbers(hashes, own, self._cells(pack.source, route), num_units, self._job.clips_per_unit)
         (rows,) = np.nonzero((units == number) & (hashes > 0))
         return rows, hashes[rows]
-
-    def _open(self, pack: Pack) -> pa.Table:
-        if pack.path not in self._tables:
-            with pa.memory_map(str(pack.path)) as source, pa.ipc.open_file(source) as reader:
-                self._tables[pack.path] = reader.read_all()
-        return self._tables[pack.path]
 
     def _cells(self, source: str, route: str) -> np.ndarray:
         return self._counts[(source, route)]
@@ -215,6 +208,13 @@ class Annotations:
         if is_copied and (split == TRAIN) == (self._job.copies == "drop_training"):
             return "copy", f"{split}, but {'held out' if split == TRAIN else 'trained on'} too"
         return None
+
+
+def _open(pack: Pack) -> pa.Table:
+    """Memory-mapped for as long as the table lives: a pack that stays open would stay in memory as far as it was read."""
+    with pa.memory_map(str(pack.path)) as source, pa.ipc.open_file(source) as reader:
+        table: pa.Table = reader.read_all()
+        return table
 
 
 def _clip(row: dict[str, Any]) -> Annotated:

@@ -110,12 +110,15 @@ def test_a_shown_voice_is_another_clip_of_the_speaker_and_at_most_three_seconds(
         spoken("long", "two", num_samples=10 * RATE),
         spoken("copy", "one", duplicate_cluster="x"),
     ]
+    shown = set()
     for row in built(voices.in_a_shown_voice, clips):
         (sample,) = [segment.clip_id for segment in row.segments if segment.kind == "audio_prompt"]
         (target,) = clips_of(row)
         parents = {recipe.clip_id: recipe.parents[0] for recipe in row.recipes}
         assert parents.get(sample, sample) != target
         assert all(recipe.num_samples == 72_000 and recipe.parents == ["long"] for recipe in row.recipes)
+        shown.add(sample)
+    assert len(shown) == 3 and "long" not in shown, "of the long clip a part"
 
 
 def test_a_copy_of_the_answer_is_no_sample_of_its_voice() -> None:
@@ -154,6 +157,19 @@ def test_one_shown_clip_has_the_class_that_is_asked_for() -> None:
         assert shown.count(answer) == 1 and len(set(shown)) == len(shown)
         assert len(set(clips_of(row))) == len(clips_of(row))
     assert {len(clips_of(row)) for row in rows} == {2, 3, 4}
+
+
+def test_a_class_that_no_other_clip_has_is_not_asked_for() -> None:
+    clips = [
+        a_clip("n0", "sound", tags=["bell"]),
+        a_clip("n1", "sound", tags=["dog"]),
+        a_clip("n2", "sound", tags=["dog"]),
+    ]
+    outcomes = list(classes.sounds(clips, CONTEXT))
+    assert {(outcome.anchor, outcome.reason) for outcome in outcomes if isinstance(outcome, NotBuilt)} == {
+        ("n0", "no_partner")
+    }
+    assert len(outcomes) == 3
 
 
 def test_an_emotion_is_what_the_source_says() -> None:

@@ -133,6 +133,17 @@ def test_a_clip_is_dropped_once_for_a_reason_and_tasks_count_their_own(tmp_path:
     assert manifest.statistics["not_built/asr/no_text"] == 3
 
 
+def test_one_reason_of_two_tasks_is_one_dropped_row(tmp_path: Path) -> None:
+    _, manifest = build(tmp_path, [a_clip("s", "speech", speaker="one", given_text="hello")])
+    tasks = {
+        name.split("/")[1]
+        for name in manifest.statistics
+        if name.startswith("not_built/") and name.endswith("/no_partner")
+    }
+    assert tasks == {"speech_separation", "speech_enhancement", "voice_conversion"}
+    assert manifest.dropped["no_partner"] == 1
+
+
 def test_the_statistics_are_what_the_rows_say(large: tuple[Store, Any]) -> None:
     """So that they can be counted again when a source is forgotten."""
     store, manifest = large

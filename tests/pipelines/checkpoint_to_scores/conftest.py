@@ -47,7 +47,9 @@ class Built:
 
 
 def write(store: Store, kind: str, rows: Iterable[Any], parents: dict[str, str], **options: Any) -> Manifest:
-    plan = Plan(kind=kind, schema_version=newest(kind).version, parents=parents, parameters={}, code_version="test", units=["a"])
+    plan = Plan(
+        kind=kind, schema_version=newest(kind).version, parents=parents, parameters={}, code_version="test", units=["a"]
+    )
     ref = options.pop("ref", "latest")
     with store.writer(plan, owner="test", ref=ref) as writer:
         blobs = [writer.put_blob(blob) for blob in options.pop("blobs", [])]

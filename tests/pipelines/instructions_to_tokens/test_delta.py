@@ -23,7 +23,9 @@ JOB = InstructionsToTokens(clips_per_unit=8)
 
 
 def write(store: Store, kind: str, rows: list[Any], parents: dict[str, str], **metadata: str) -> Manifest:
-    plan = Plan(kind=kind, schema_version=newest(kind).version, parents=parents, parameters={}, code_version="t", units=["all"])
+    plan = Plan(
+        kind=kind, schema_version=newest(kind).version, parents=parents, parameters={}, code_version="t", units=["all"]
+    )
     with store.writer(plan, owner="test") as writer:
         writer.put_shard("all", rows, metadata=metadata or None)
         return writer.publish()

@@ -30,7 +30,14 @@ METADATA = {"codec_fingerprint": "codec-a", "numerics": "cpu-float32"}
 
 
 def write(store: Store, kind: str, shards: dict[str, list[Any]], parents: dict[str, str], **metadata: str) -> Manifest:
-    plan = Plan(kind=kind, schema_version=newest(kind).version, parents=parents, parameters={}, code_version="t", units=sorted(shards))
+    plan = Plan(
+        kind=kind,
+        schema_version=newest(kind).version,
+        parents=parents,
+        parameters={},
+        code_version="t",
+        units=sorted(shards),
+    )
     with store.writer(plan, owner="test") as writer:
         for unit, rows in shards.items():
             writer.put_shard(unit, rows, metadata=metadata or None)

@@ -117,7 +117,7 @@ def test_streaming_prints_what_answering_prints(
 def test_streamed_audio_is_the_file_that_answering_writes(
     model_folder: Path, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
-    arguments = ["run", "tts", "--text", "hello", "--model", model_folder, "--temperature", 0, "--max-seconds", 5]
+    arguments = ["run", "tts", "--text", "so", "--model", model_folder, "--temperature", 0, "--max-seconds", 5]
     out = [tmp_path / name for name in ("whole.wav", "streamed.wav")]
     assert main([*map(str, arguments), "--out", str(out[0]), "--window-seconds", "3.2"]) == 0
     assert main([*map(str, arguments), "--out", str(out[1]), "--stream"]) == 0

@@ -138,7 +138,14 @@ def test_a_held_out_row_knows_the_recording_behind_it(tmp_path: Path) -> None:
     ]
     store, parents = Store(tmp_path), {}
     for kind, members in (("annotated", clips), ("instructions", []), ("sequences", rows)):
-        plan = Plan(kind=kind, schema_version=newest(kind).version, parents=parents, parameters={}, code_version="test", units=["a"])
+        plan = Plan(
+            kind=kind,
+            schema_version=newest(kind).version,
+            parents=parents,
+            parameters={},
+            code_version="test",
+            units=["a"],
+        )
         with store.writer(plan, owner="test") as writer:
             writer.put_shard("a", members)
             manifest = writer.publish()
