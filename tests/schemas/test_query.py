@@ -45,7 +45,7 @@ def test_the_runs_log_keeps_every_run_and_adds_hours_per_hour(store: Store) -> N
 
 
 def test_an_empty_runs_log_has_its_columns(store: Store) -> None:
-    assert scan_runs(store).collect().shape == (0, 14)
+    assert scan_runs(store).collect().shape == (0, 15)
 
 
 def test_a_broken_row_of_the_runs_log_is_named(store: Store) -> None:
