@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from uniaudio_schemas.store import Store
 
@@ -35,6 +36,14 @@ def test_every_file_it_names_exists(path: str) -> None:
     assert (ROOT / path).exists()
 
 
+def lay_out_test_set(folder: Path) -> None:
+    """Another bell than the corpus has."""
+    soundfile = pytest.importorskip("soundfile")
+    folder.mkdir()
+    seconds = np.arange(32_000) / 16_000
+    soundfile.write(folder / "gong.wav", 0.3 * np.sin(2 * np.pi * 83 * seconds) * np.exp(-2 * seconds), 16_000)
+
+
 @pytest.mark.slow
 @pytest.mark.services
 @pytest.mark.timeout(1800)
@@ -44,8 +53,9 @@ def test_its_commands_make_and_show_the_data(services: Services) -> None:
     assert "prefect deployment run build-multitask-data/local --watch" in commands
     assert "prefect deployment run everything/local --watch" in commands
     printed = {}
+    lay_out_test_set(services.data / "test")
     for command in commands:
-        program, *arguments = command.split()
+        program, *arguments = (re.sub(r"^data/", f"{services.data}/", word) for word in command.split())
         done = services.run([str(Path(sys.executable).with_name(program)), *arguments])
         assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
         printed[command] = done.stdout
@@ -53,6 +63,9 @@ def test_its_commands_make_and_show_the_data(services: Services) -> None:
     assert "stage4" in printed["uniaudio lineage checkpoint"] and "bells" in printed["uniaudio lineage checkpoint"]
     assert "hold different rows" in printed["uniaudio diff checkpoint stage3 stage4"]
     assert "nothing was written" in printed["uniaudio forget bells"]
+    assert "bells" in printed["uniaudio ingest data/source --dry-run"]
+    assert (services.data / "report.html").stat().st_size > 100_000
+    assert Store(services.data / "store").head("evalset", "bell-test") is not None
     store = Store(services.data / "store")
     assert store.head("checkpoint", "text_warmup") is None, "bells hold no text to warm up on"
     assert store.head("checkpoint", "stage4") is not None
