@@ -116,13 +116,16 @@ def rejections(row: Cut, policy: TranscriptPolicy) -> list[str]:
     """Why the row's transcript is not to be trained on."""
     if not row.transcript:
         return []
-    confidence = next((note.confidence for note in row.annotations if note.value == "transcript"), None)
+    notes = {note.value: note for note in row.annotations}
+    confidence = notes["transcript"].confidence if "transcript" in notes else None
+    # Where the source names the language nobody has to be sure of it by ear.
+    is_named = "language" in notes and notes["language"].annotator == SOURCE
     measures = measure_transcript(
         row.transcript,
         duration_s=row.num_samples / row.sample_rate,
         num_empty_words=row.num_empty_words,
         no_speech_probability=row.no_speech_probability,
-        language_probability=row.language_probability,
+        language_probability=None if is_named else row.language_probability,
         confidence=confidence,
         second_wer=row.second_wer,
     )

@@ -8,6 +8,7 @@ from uniaudio_pipelines.raw_to_annotated.annotators import transformers_models
 from uniaudio_pipelines.raw_to_annotated.annotators.annotator import Annotator
 from uniaudio_pipelines.raw_to_annotated.annotators.audio_language import AudioLanguage
 from uniaudio_pipelines.raw_to_annotated.annotators.caption import SourceCaption
+from uniaudio_pipelines.raw_to_annotated.annotators.chat_caption import ChatCaption
 from uniaudio_pipelines.raw_to_annotated.annotators.language import Language
 from uniaudio_pipelines.raw_to_annotated.annotators.loudness import Loudness, SignalToNoise
 from uniaudio_pipelines.raw_to_annotated.annotators.measured_caption import CaptionByMeasures
@@ -29,13 +30,13 @@ _DEFAULT: tuple[type[Annotator], ...] = (
 )  # fmt: skip
 _BY_NAME: tuple[type[Annotator], ...] = (
     AudioLanguage, TimestampedTranscript, SecondTranscript, MusicTags, transformers_models.WavLMSpeaker, transformers_models.AudioSetTags,
-    transformers_models.Emotion, transformers_models.ZeroShotTagger, transformers_models.Captioner,
+    transformers_models.Emotion, transformers_models.ZeroShotTagger, transformers_models.Captioner, ChatCaption,
 )  # fmt: skip
 """Their models are the user's to prepare."""
 _ORDER = (
     "voice_activity", "loudness", "signal_to_noise", "mos", "language", "transcript", "timestamped_transcript", "audio_language",
     "second_transcript",    "speaker_embedding", "wavlm_speaker", "voices", "prosody", "emotion", "source_caption", "music_structure", "music_tags",
-    "ast_tags", "clap_tags", "qwen_caption", "style", "caption_by_measures",
+    "ast_tags", "clap_tags", "qwen_caption", "style", "caption_by_measures", "chat_caption",
 )  # fmt: skip
 
 ANNOTATORS: dict[str, type[Annotator]] = {
