@@ -131,40 +131,6 @@ def _cut(text: str, words: list[AlignedWord]) -> TextCut:
     return TextCut(text=text[words[0].first_character : last], confidence=round(matched / len(words), 4))
 
 
-def choose_borders(alignment: Alignment, pauses: Sequence[int], *, num_samples: int, max_samples: int) -> list[int]:
-    """Where to cut a recording into pieces of `max_samples` at most, so that no word is cut through.
-
-    The last pause in the second half of a piece between two heard words that follow each other; else between any two
-    heard words; else the widest gap between heard words; else, where none was heard, the last pause or the longest
-    piece.
-    """
-    places = [place for place, word in enumerate(alignment.words) if word.is_matched]
-    ends = [0, *(alignment.words[place].end_sample for place in places)]
-    starts = [*(alignment.words[place].first_sample for place in places), num_samples]
-    follow = [after - before == 1 for before, after in pairwise([-1, *places, len(alignment.words)])]
-    gaps = [gap for gap in zip(ends, starts, follow, strict=True) if gap[0] <= gap[1]] if places else []
-    borders: list[int] = []
-    first = 0
-    while num_samples - first > max_samples:
-        first = _border(gaps, sorted(pauses), first + max(1, max_samples // 2), first + max_samples)
-        borders.append(first)
-    return borders
-
-
-def _border(gaps: Sequence[tuple[int, int, bool]], pauses: Sequence[int], low: int, high: int) -> int:
-    """The best sample from `low` to `high`; `gaps` are (first, last, whether no word is missing in it)."""
-    within = [(max(first, low), min(last, high), sure) for first, last, sure in gaps if first <= high and last >= low]
-    inside = [pause for pause in pauses if low <= pause <= high]
-    for surely in (True, False):
-        between = [p for p in inside if any(first <= p <= last and sure >= surely for first, last, sure in within)]
-        if between:
-            return between[-1]
-    if within:
-        first, last, _ = max(within, key=lambda gap: (gap[2], gap[1] - gap[0], gap[1]))
-        return (first + last) // 2
-    return inside[-1] if inside else high
-
-
 def _spans(text: str) -> list[tuple[int, int]]:
     """First and last character (exclusive) of each word, such that the spans cover the text; punctuation that stands
     alone goes with the word before it, an opening mark with the word behind it."""

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from uniaudio_schemas.manifest import Manifest
 from uniaudio_schemas.store import Store
 
+from uniaudio_pipelines.copies import clusters
 from uniaudio_pipelines.raw_to_annotated.splits import NOT_GIVEN, SPLITS, assign_splits, connect
 
 _COLUMNS = [
@@ -108,24 +109,15 @@ def _codes(column: pa.ChunkedArray) -> np.ndarray:
 
 
 def _pair_keys(pairs: Iterable[pa.Table], ids: np.ndarray) -> list[np.ndarray]:
-    """Edges as keys: two arrays in which both ends of an edge have one key, a clip several times where it has several edges."""
-    edges = [
-        np.stack([np.searchsorted(ids, np.array(table[name].to_pylist(), dtype="S32")) for name in ("id_a", "id_b")])
-        for table in pairs
-        if len(table)
-    ]
+    """The copies as keys: the place in `ids` of the first clip that each is connected to, and its own where it has no copy."""
+    edges = [table.select(["id_a", "id_b"]) for table in pairs if len(table)]
     if not edges:
         return []
-    first, second = np.concatenate(edges, axis=1)
+    found = clusters(pa.concat_tables(edges))
+    clip, first = (np.searchsorted(ids, np.array(found[name].to_pylist(), "S32")) for name in ("clip_id", "cluster_id"))
     labels = np.arange(len(ids))
-    while True:
-        before = labels.copy()
-        least = np.minimum(labels[first], labels[second])
-        np.minimum.at(labels, first, least)
-        np.minimum.at(labels, second, least)
-        labels = labels[labels]
-        if np.array_equal(labels, before):
-            return [labels]
+    labels[clip] = first
+    return [labels]
 
 
 def _names(column: pa.ChunkedArray, group: np.ndarray, num_groups: int) -> list[str]:

@@ -27,8 +27,7 @@ _MUSIC_FROM_S = 30.0
 """Stretches of unknown domain without speech: effects are short, pieces of music are long. A guess, and marked as one."""
 _GUESS = 0.5
 _PAUSE_DB = 10.0
-"""A stretch without speech that is so much quieter than the speech is a pause; louder, it is sound or music by itself. Of the starter
-corpus' talk, pauses lie 20 to 60 dB below; accompaniment of songs lies at 0 to 6."""
+"""A stretch without speech that is so much quieter than the speech is a pause; louder, it is sound or music by itself. A choice, not measured."""
 _MIN_SPEECH_S = 0.5
 """Of speech that a region must hold; less is a cough or a false alarm."""
 _PADDING = 6

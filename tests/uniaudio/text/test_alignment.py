@@ -1,13 +1,12 @@
 """A given text at its places in a recording: no word is lost, none is twice, and cuts fall between words."""
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from uniaudio_schemas.annotated import Word
 from uniaudio_schemas.errors import UsageError
 
-from uniaudio.text.alignment import Alignment, align_words, choose_borders, cut_text
+from uniaudio.text.alignment import Alignment, align_words, cut_text
 
 
 def heard(text: str, *, word_samples: int = 80, every: int = 100) -> list[Word]:
@@ -51,15 +50,6 @@ def test_every_word_has_a_place_in_the_recording_in_order(text: str, found: list
     assert starts == sorted(starts)
     assert all(0 <= word.first_sample <= word.end_sample <= 1000 for word in alignment.words)
     assert 0 <= alignment.confidence <= 1
-
-
-@given(st.integers(1, 3000), st.integers(2, 700), st.lists(st.integers(0, 3000), max_size=5), words)
-def test_borders_make_short_enough_pieces_in_order(
-    num_samples: int, max_samples: int, pauses: list[int], found: list[Word]
-) -> None:
-    alignment = align_words("a dog twenty 今天", found, num_samples)
-    places = [0, *choose_borders(alignment, pauses, num_samples=num_samples, max_samples=max_samples), num_samples]
-    assert all(0 < length <= max_samples for length in np.diff(places))
 
 
 def test_words_take_the_times_of_the_words_that_sound_like_them() -> None:
@@ -119,30 +109,6 @@ def test_a_text_of_another_recording_is_not_sure() -> None:
     assert not align_words("I need to find a way over to Sloth Island.", spoken, 900).is_sure
     assert not align_words("Please enter.", spoken, 900).is_sure
     assert not align_words("Please enter.", [], 900).is_sure
-
-
-def test_a_pause_between_words_is_chosen_before_a_later_one_inside_a_word() -> None:
-    alignment = align_words("one two three four", heard("one two three four"), 400)
-    assert choose_borders(alignment, [190, 240], num_samples=400, max_samples=250) == [190]
-    assert choose_borders(alignment, [190], num_samples=400, max_samples=250) == [190]
-
-
-def test_a_pause_where_every_word_was_heard_is_chosen_before_a_later_one_beside_a_guess() -> None:
-    alignment = align_words("one two three four five", heard("one two three zzz five"), 500)
-    assert choose_borders(alignment, [200, 385], num_samples=500, max_samples=400) == [200]
-    assert choose_borders(alignment, [250, 385], num_samples=500, max_samples=400) == [385]
-
-
-def test_without_a_pause_the_widest_gap_between_words_is_cut() -> None:
-    found = [*heard("one two"), Word(word="three", first_sample=240, num_samples=40, confidence=1.0)]
-    alignment = align_words("one two three", found, 300)
-    assert choose_borders(alignment, [], num_samples=400, max_samples=250) == [210]
-
-
-def test_where_nothing_was_heard_the_last_pause_is_cut() -> None:
-    alignment = align_words("", [], 400)
-    assert choose_borders(alignment, [150, 220, 260], num_samples=400, max_samples=250) == [220]
-    assert choose_borders(alignment, [], num_samples=400, max_samples=250) == [250]
 
 
 def test_borders_are_in_order() -> None:

@@ -36,11 +36,7 @@ _known: frozenset[str] = frozenset()
 
 def audio_names(folder: Folder) -> "AudioNames":
     """Made once a folder."""
-    found: AudioNames | None = getattr(folder, "_audio_names", None)
-    if found is None:
-        found = AudioNames(folder)
-        setattr(folder, "_audio_names", found)  # noqa: B010 (type checkers know no such attribute)
-    return found
+    return folder.derived(AudioNames)
 
 
 class AudioNames:

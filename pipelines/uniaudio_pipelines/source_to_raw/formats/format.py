@@ -7,10 +7,10 @@ LibriSpeech().labels(folder, claim)        ->  Label(path="dev-clean/8000/1200/8
 
 import posixpath
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, ClassVar, Protocol
+from typing import IO, Any, ClassVar, Protocol, TypeVar
 
 from uniaudio_schemas.raw import Fact
 
@@ -27,6 +27,9 @@ SPLITS: dict[str, str] = {
 def composed(name: str) -> str:
     """The name as Unicode NFC, by which names are compared."""
     return name if name.isascii() else unicodedata.normalize("NFC", name)
+
+
+View = TypeVar("View")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -107,6 +110,14 @@ class Folder:
         self.source = source or root
         self._known: frozenset[str] | None = None
         self._composed: dict[str, str] | None = None
+        self._derived: dict[Callable[[Folder], Any], Any] = {}
+
+    def derived(self, make: Callable[["Folder"], View]) -> View:
+        """What `make(folder)` makes of the listing, made once."""
+        if make not in self._derived:
+            self._derived[make] = make(self)
+        view: View = self._derived[make]
+        return view
 
     def __contains__(self, path: str) -> bool:
         if self._known is None:
