@@ -13,7 +13,7 @@ import numpy as np
 from uniaudio.audio.frames import SAMPLE_RATE, num_reasoning_frames, num_reconstruction_frames
 
 if TYPE_CHECKING:
-    from uniaudio_schemas.sequences import Sequence as SequenceRow
+    from uniaudio_schemas.kinds.sequences import Sequence as SequenceRow
 
     from uniaudio.codec.codec import Codes, ReasoningCodec
     from uniaudio.codec.config import CodecConfig

@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 from prefect.artifacts import create_progress_artifact, create_table_artifact, update_progress_artifact
-from uniaudio_schemas.manifest import Manifest
+from uniaudio_schemas.store.manifest import Manifest
 
 Log = logging.Logger | logging.LoggerAdapter[Any]
 

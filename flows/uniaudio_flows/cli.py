@@ -99,7 +99,7 @@ def _make(options: argparse.Namespace) -> int:
 
 
 def _show(_: argparse.Namespace) -> int:
-    from uniaudio_schemas.forget import unfinished
+    from uniaudio_schemas.history.forget import unfinished
     from uniaudio_schemas.store import Store
 
     from uniaudio_flows.settings import load_settings
@@ -146,8 +146,8 @@ def _gc(options: argparse.Namespace) -> int:
 
 
 def _lineage(options: argparse.Namespace) -> int:
-    from uniaudio_schemas.find import find
-    from uniaudio_schemas.lineage import way_back
+    from uniaudio_schemas.history.find import find
+    from uniaudio_schemas.history.lineage import way_back
 
     from uniaudio_flows import history
 
@@ -161,8 +161,8 @@ def _lineage(options: argparse.Namespace) -> int:
 
 
 def _diff(options: argparse.Namespace) -> int:
-    from uniaudio_schemas.difference import difference
-    from uniaudio_schemas.find import version_named
+    from uniaudio_schemas.history.difference import difference
+    from uniaudio_schemas.history.find import version_named
 
     from uniaudio_flows.history import difference_lines
 

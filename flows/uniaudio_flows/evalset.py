@@ -23,9 +23,9 @@ from uniaudio_pipelines.raw_to_evalset.job import RawToEvalset, check_set_name
 from uniaudio_pipelines.sequences_to_checkpoint.gate import check_leaks, compared_with
 from uniaudio_pipelines.source_to_raw.job import SourceToRaw
 from uniaudio_schemas.errors import UsageError
-from uniaudio_schemas.manifest import Manifest
-from uniaudio_schemas.runs import read_runs
 from uniaudio_schemas.store import Store
+from uniaudio_schemas.store.manifest import Manifest
+from uniaudio_schemas.store.runs import read_runs
 
 _UNITS_ALONE = 8
 """Up to so many shards one process reads a folder sooner than Ray starts."""

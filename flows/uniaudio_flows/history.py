@@ -5,11 +5,11 @@ from collections.abc import Callable
 from typing import Any
 
 from uniaudio_schemas.errors import UsageError
-from uniaudio_schemas.forget import Survey, finish, forget, survey, unfinished
-from uniaudio_schemas.forgotten import replacements
-from uniaudio_schemas.lineage import examples, sources
-from uniaudio_schemas.manifest import Manifest
+from uniaudio_schemas.history.forget import Survey, finish, forget, survey, unfinished
+from uniaudio_schemas.history.lineage import examples, sources
 from uniaudio_schemas.store import Store
+from uniaudio_schemas.store.forgotten import replacements
+from uniaudio_schemas.store.manifest import Manifest
 
 _SHOWN = 10
 """Ids or files that a reader sees; `--json` has all."""

@@ -16,8 +16,8 @@ from uuid import UUID
 
 import httpx
 from uniaudio_schemas.errors import StoreError, UniaudioError, UsageError
-from uniaudio_schemas.manifest import Manifest
 from uniaudio_schemas.store import Store
+from uniaudio_schemas.store.manifest import Manifest
 
 from uniaudio_flows.artifacts import Artifacts, Log
 from uniaudio_flows.settings import Settings, load_settings

@@ -17,8 +17,8 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from uniaudio_schemas.manifest import Manifest
 from uniaudio_schemas.store import Store
+from uniaudio_schemas.store.manifest import Manifest
 
 from uniaudio.text.overlap import TextIndex, shared_text
 from uniaudio_pipelines.copies import find_copies

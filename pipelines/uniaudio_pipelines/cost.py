@@ -5,8 +5,8 @@ import time
 from typing import Any
 
 from uniaudio_schemas.fingerprint import canonical_json
-from uniaudio_schemas.runs import RunRow, log_run
 from uniaudio_schemas.store import Store
+from uniaudio_schemas.store.runs import RunRow, log_run
 
 
 def log_cost(store: Store, owner: str, summary: dict[str, Any], *, num_gpus: float, worked_s: float) -> None:

@@ -28,9 +28,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from uniaudio_schemas.errors import StoreError, UniaudioError
-from uniaudio_schemas.files import disk_errors
-from uniaudio_schemas.manifest import Manifest, Plan
 from uniaudio_schemas.store import Dropped, Store
+from uniaudio_schemas.store.files import disk_errors
+from uniaudio_schemas.store.manifest import Manifest, Plan
 
 from uniaudio_pipelines import cluster
 from uniaudio_pipelines.cost import log_cost

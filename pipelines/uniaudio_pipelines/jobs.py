@@ -13,8 +13,8 @@ from typing import Any, ClassVar, Protocol, TypeVar
 
 from uniaudio_schemas.errors import UsageError
 from uniaudio_schemas.fingerprint import hash_bytes, hash_file, hash_json
-from uniaudio_schemas.manifest import Manifest, Plan
 from uniaudio_schemas.store import Store
+from uniaudio_schemas.store.manifest import Manifest, Plan
 
 
 class Job(Protocol):

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from uniaudio_schemas.errors import StoreError, UniaudioError
-from uniaudio_schemas.files import disk_error
+from uniaudio_schemas.store.files import disk_error
 
 if TYPE_CHECKING:
     from ray.train import Result

@@ -1,5 +1,8 @@
-"""Layer 0: what a row of each dataset kind is, and the store that keeps versions of them.
+"""Layer 0: what a row of each dataset kind is, and the store that keeps versions of them. Needs numpy and pyarrow.
 
-Start at `store.py` (versions, commits, leases) or at the module of a kind (`raw`, `annotated`, `instructions`, `codec`,
-`tokens`, `sequences`, `checkpoint`, `scores`). Needs numpy and pyarrow; `query` and `runs` use Polars where it is called.
+Three rooms, each above the one before:
+    kinds/     the row of each kind, its schema versions and migrations
+    store/     versions, shards, commits, leases. START HERE: `store/store.py`
+    history/   lineage, differences, forgetting
+`query` is the door for Polars; `testing` has example rows.
 """

@@ -13,7 +13,7 @@ import numpy as np
 
 from uniaudio_schemas.errors import UsageError
 from uniaudio_schemas.kinds import ROWS
-from uniaudio_schemas.record import SCHEMAS, schema_of
+from uniaudio_schemas.kinds.record import SCHEMAS, schema_of
 from uniaudio_schemas.testing import example_rows
 
 TEST_KIND_PREFIX = "test_"
@@ -26,8 +26,8 @@ def readme() -> str:
     lines = [
         "# Schemas",
         "",
-        "Layer 0: what a row of each dataset kind is (`uniaudio_schemas/<kind>.py`), and the store that keeps immutable",
-        "versions of them (`uniaudio_schemas/store.py`, start there). Needs numpy and pyarrow.",
+        "Layer 0: what a row of each dataset kind is (`uniaudio_schemas/kinds/<kind>.py`), and the store that keeps immutable",
+        "versions of them (`uniaudio_schemas/store/store.py`, start there). Needs numpy and pyarrow.",
         "",
         "One row of each kind follows, from `uniaudio_schemas/testing.py`; long lists are cut (`…`). This page is made by",
         "`python -m uniaudio_schemas.describe schemas/README.md tests/golden/schema_lock.json`.",

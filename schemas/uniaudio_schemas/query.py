@@ -7,10 +7,10 @@ scan(Store("data/store"), "tokens").select(pl.col("num_samples").sum() / 24_000)
 from typing import TYPE_CHECKING
 
 from uniaudio_schemas.errors import UsageError
-from uniaudio_schemas.manifest import Manifest
-from uniaudio_schemas.migrations import newest
-from uniaudio_schemas.record import SCHEMAS
+from uniaudio_schemas.kinds.migrations import newest
+from uniaudio_schemas.kinds.record import SCHEMAS
 from uniaudio_schemas.store import Store
+from uniaudio_schemas.store.manifest import Manifest
 
 if TYPE_CHECKING:
     import polars as pl

@@ -4,22 +4,22 @@ from typing import Any
 
 import numpy as np
 
-from uniaudio_schemas.annotated import Annotated, Annotation, Word
-from uniaudio_schemas.checkpoint import Checkpoint, HeldOutLoss, LedgerEntry
-from uniaudio_schemas.codec import CodecRow, Metric
-from uniaudio_schemas.cuts import Cut
-from uniaudio_schemas.dropped import Dropped
-from uniaudio_schemas.evalset import EvalsetItem
 from uniaudio_schemas.fingerprint import hash_bytes, hash_json, short
-from uniaudio_schemas.instructions import Instruction, InstructionSegment, Recipe
-from uniaudio_schemas.manifest import Plan
-from uniaudio_schemas.migrations import newest
-from uniaudio_schemas.raw import Fact, Raw
-from uniaudio_schemas.record import schema_of
-from uniaudio_schemas.runs import RunRow
-from uniaudio_schemas.scores import Medium, Score
-from uniaudio_schemas.sequences import Sequence, SequenceSegment
-from uniaudio_schemas.tokens import Tokens
+from uniaudio_schemas.kinds.annotated import Annotated, Annotation, Word
+from uniaudio_schemas.kinds.checkpoint import Checkpoint, HeldOutLoss, LedgerEntry
+from uniaudio_schemas.kinds.codec import CodecRow, Metric
+from uniaudio_schemas.kinds.cuts import Cut
+from uniaudio_schemas.kinds.dropped import Dropped
+from uniaudio_schemas.kinds.evalset import EvalsetItem
+from uniaudio_schemas.kinds.instructions import Instruction, InstructionSegment, Recipe
+from uniaudio_schemas.kinds.migrations import newest
+from uniaudio_schemas.kinds.raw import Fact, Raw
+from uniaudio_schemas.kinds.record import schema_of
+from uniaudio_schemas.kinds.scores import Medium, Score
+from uniaudio_schemas.kinds.sequences import Sequence, SequenceSegment
+from uniaudio_schemas.kinds.tokens import Tokens
+from uniaudio_schemas.store.manifest import Plan
+from uniaudio_schemas.store.runs import RunRow
 
 NUM_SAMPLES = 19_200
 """0.8 s at 24 kHz: 4 reasoning and 10 reconstruction frames."""

@@ -6,11 +6,11 @@ import re
 from pathlib import Path
 
 import pytest
-from uniaudio_schemas import store
+from uniaudio_schemas.store import KINDS as ALL_KINDS
 
 ROOT = Path(__file__).resolve().parents[2]
 EDGES = sorted(path.parent.name for path in (ROOT / "pipelines/uniaudio_pipelines").glob("*/job.py"))
-KINDS = set(store.KINDS) - {"dropped"}
+KINDS = set(ALL_KINDS) - {"dropped"}
 ON_THE_WAY = {"cuts": "raw_to_annotated"}
 """Kinds that an edge makes on its way to the kind of its name, each by a job of its own."""
 SOURCES = [path for folder in ("schemas", "uniaudio", "pipelines", "flows") for path in (ROOT / folder).rglob("*.py")]
@@ -36,7 +36,7 @@ def test_an_edge_reads_and_writes_what_its_name_says(edge: str) -> None:
 
 @pytest.mark.parametrize("kind", sorted(KINDS))
 def test_every_kind_has_one_module_in_schemas(kind: str) -> None:
-    assert (ROOT / f"schemas/uniaudio_schemas/{kind}.py").exists()
+    assert (ROOT / f"schemas/uniaudio_schemas/kinds/{kind}.py").exists()
 
 
 def test_the_deployments_are_the_flows_of_the_tree() -> None:

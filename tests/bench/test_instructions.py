@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from uniaudio_schemas.annotated import Annotated
-from uniaudio_schemas.manifest import Plan
-from uniaudio_schemas.record import schema_of
+from uniaudio_schemas.kinds.annotated import Annotated
+from uniaudio_schemas.kinds.record import schema_of
 from uniaudio_schemas.store import Store
+from uniaudio_schemas.store.manifest import Plan
 
 pytestmark = pytest.mark.bench
 FEW = 10_000

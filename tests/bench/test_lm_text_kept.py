@@ -24,7 +24,7 @@ from uniaudio_pipelines.sequences_to_checkpoint.start import start_of
 from uniaudio_pipelines.sequences_to_checkpoint.training import worker_config
 from uniaudio_pipelines.tokens_to_sequences.job import TokensToSequences
 from uniaudio_pipelines.tokens_to_sequences.worker import SequenceWorker
-from uniaudio_schemas.sequences import Sequence
+from uniaudio_schemas.kinds.sequences import Sequence
 from uniaudio_schemas.store import Store
 
 from tests.uniaudio.lm.smollm2 import smollm2_folder

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from uniaudio_flows.evalset import describe
 from uniaudio_pipelines.source_to_raw.job import SourceToRaw
-from uniaudio_schemas.dropped import Dropped
-from uniaudio_schemas.manifest import Manifest, Plan
-from uniaudio_schemas.migrations import newest
-from uniaudio_schemas.runs import log_run
+from uniaudio_schemas.kinds.dropped import Dropped
+from uniaudio_schemas.kinds.migrations import newest
 from uniaudio_schemas.store import Store
+from uniaudio_schemas.store.manifest import Manifest, Plan
+from uniaudio_schemas.store.runs import log_run
 from uniaudio_schemas.testing import a_run, clip_id, example_rows
 
 from uniaudio.cli import main

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 from uniaudio_flows.history import step_answer
-from uniaudio_schemas.manifest import Plan
-from uniaudio_schemas.sequences import train_statistics
+from uniaudio_schemas.kinds.sequences import train_statistics
 from uniaudio_schemas.store import Store
+from uniaudio_schemas.store.manifest import Plan
 from uniaudio_schemas.testing import clip_id, example_rows
 
 from uniaudio.cli import main
@@ -114,7 +114,7 @@ def test_an_interrupted_forgetting_is_ended_by_the_same_command(
 import os, sys
 sys.path.insert(0, {str(ARC.parent)!r})
 import arc
-from uniaudio_schemas import forget
+from uniaudio_schemas.history import forget
 forget._swap_and_clear = lambda *_: os._exit(9)
 arc.run_forget({str(store.root)!r}, "queen/3.wav")
 """

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from uniaudio_flows.report import write_report
 from uniaudio_flows.report.choice import choose
-from uniaudio_schemas.annotated import Annotated, Annotation, Word
-from uniaudio_schemas.dropped import Dropped
-from uniaudio_schemas.evalset import EvalsetItem
-from uniaudio_schemas.raw import Fact, Raw
+from uniaudio_schemas.kinds.annotated import Annotated, Annotation, Word
+from uniaudio_schemas.kinds.dropped import Dropped
+from uniaudio_schemas.kinds.evalset import EvalsetItem
+from uniaudio_schemas.kinds.raw import Fact, Raw
 from uniaudio_schemas.store import Store
 from uniaudio_schemas.testing import EXAMPLE_KINDS, a_plan, example_rows
 

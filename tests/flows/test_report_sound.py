@@ -10,9 +10,9 @@ import pytest
 from uniaudio_flows.report import sound
 from uniaudio_flows.report.examples import _marks
 from uniaudio_flows.report.table import cell, is_number
-from uniaudio_schemas.annotated import Turn, Word
 from uniaudio_schemas.errors import DataError
-from uniaudio_schemas.raw import Raw
+from uniaudio_schemas.kinds.annotated import Turn, Word
+from uniaudio_schemas.kinds.raw import Raw
 from uniaudio_schemas.store import Store
 from uniaudio_schemas.testing import a_plan, example_rows
 

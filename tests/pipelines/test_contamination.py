@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from uniaudio_pipelines.contamination import Contamination, content_ids, named, registered
-from uniaudio_schemas.annotated import Annotated
-from uniaudio_schemas.evalset import EvalsetItem
 from uniaudio_schemas.fingerprint import hash_bytes
-from uniaudio_schemas.manifest import Manifest, Plan
-from uniaudio_schemas.migrations import newest
-from uniaudio_schemas.raw import Raw
-from uniaudio_schemas.record import to_table
+from uniaudio_schemas.kinds.annotated import Annotated
+from uniaudio_schemas.kinds.evalset import EvalsetItem
+from uniaudio_schemas.kinds.migrations import newest
+from uniaudio_schemas.kinds.raw import Raw
+from uniaudio_schemas.kinds.record import to_table
 from uniaudio_schemas.store import Store
+from uniaudio_schemas.store.manifest import Manifest, Plan
 
 from uniaudio.audio.landmarks import landmarks
 

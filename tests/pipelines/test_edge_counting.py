@@ -17,10 +17,10 @@ from typing import Any, ClassVar
 import pytest
 from uniaudio_pipelines.edge import ShardResult, edge_main, job_from_json, job_to_json, run_edge
 from uniaudio_schemas.errors import StoreError, UsageError
-from uniaudio_schemas.manifest import Plan
-from uniaudio_schemas.raw import Raw
-from uniaudio_schemas.runs import read_runs
+from uniaudio_schemas.kinds.raw import Raw
 from uniaudio_schemas.store import Dropped, Store
+from uniaudio_schemas.store.manifest import Plan
+from uniaudio_schemas.store.runs import read_runs
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -14,10 +14,10 @@ from uniaudio_pipelines.raw_to_annotated.job import RawToAnnotated, RawToCuts
 from uniaudio_pipelines.source_to_raw.job import SourceToRaw
 from uniaudio_pipelines.source_to_raw.worker import RawWorker
 from uniaudio_schemas.errors import UsageError
-from uniaudio_schemas.forget import forget, survey
-from uniaudio_schemas.forgotten import forgotten_clips, records, write_record
-from uniaudio_schemas.raw import Raw
+from uniaudio_schemas.history.forget import forget, survey
+from uniaudio_schemas.kinds.raw import Raw
 from uniaudio_schemas.store import Store
+from uniaudio_schemas.store.forgotten import forgotten_clips, records, write_record
 
 from uniaudio.audio.read import read_audio
 

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from uniaudio_schemas.fingerprint import hash_bytes, short
-from uniaudio_schemas.forget import Forgotten, finish, forget, survey
-from uniaudio_schemas.instructions import Instruction, Recipe
-from uniaudio_schemas.manifest import Manifest, Plan
-from uniaudio_schemas.migrations import newest
-from uniaudio_schemas.scores import Score
-from uniaudio_schemas.sequences import train_statistics
+from uniaudio_schemas.history.forget import Forgotten, finish, forget, survey
+from uniaudio_schemas.kinds.instructions import Instruction, Recipe
+from uniaudio_schemas.kinds.migrations import newest
+from uniaudio_schemas.kinds.scores import Score
+from uniaudio_schemas.kinds.sequences import train_statistics
 from uniaudio_schemas.store import Store
+from uniaudio_schemas.store.manifest import Manifest, Plan
 from uniaudio_schemas.testing import clip_id, example_rows
 
 SECRET = b"SECRET"

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from uniaudio_schemas.manifest import Manifest, Plan
 from uniaudio_schemas.store import Store
+from uniaudio_schemas.store.manifest import Manifest, Plan
 from uniaudio_schemas.testing import a_plan, example_rows
 
 Publish = Callable[..., Manifest]

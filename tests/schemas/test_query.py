@@ -5,8 +5,8 @@ import polars as pl
 import pytest
 from uniaudio_schemas.errors import DataError, UsageError
 from uniaudio_schemas.query import scan
-from uniaudio_schemas.runs import log_run, read_runs, scan_runs
 from uniaudio_schemas.store import Store
+from uniaudio_schemas.store.runs import log_run, read_runs, scan_runs
 from uniaudio_schemas.testing import EXAMPLE_KINDS, NUM_SAMPLES, a_plan, a_run
 
 RUN = a_run()

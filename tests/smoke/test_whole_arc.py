@@ -21,9 +21,9 @@ from uniaudio_pipelines.source_to_raw.job import SourceToRaw
 from uniaudio_pipelines.source_to_raw.worker import RawWorker
 from uniaudio_pipelines.tokens_to_sequences.job import TokensToSequences
 from uniaudio_pipelines.tokens_to_sequences.worker import SequenceWorker
-from uniaudio_schemas.codec import CodecRow
-from uniaudio_schemas.manifest import Plan
+from uniaudio_schemas.kinds.codec import CodecRow
 from uniaudio_schemas.store import Store
+from uniaudio_schemas.store.manifest import Plan
 
 from uniaudio.audio.frames import REASONING_HOP, RECONSTRUCTION_HOP, SAMPLE_RATE
 from uniaudio.testing import tiny_codec

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import IO, Protocol
 
 import numpy as np
-from uniaudio_schemas.annotated import Annotated
 from uniaudio_schemas.errors import DataError, UsageError
-from uniaudio_schemas.instructions import Recipe
-from uniaudio_schemas.raw import Raw
+from uniaudio_schemas.kinds.annotated import Annotated
+from uniaudio_schemas.kinds.instructions import Recipe
+from uniaudio_schemas.kinds.raw import Raw
 
 from uniaudio.audio.frames import SAMPLE_RATE
 from uniaudio.audio.mix import render_operation

@@ -13,9 +13,9 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
-from uniaudio_schemas.annotated import Annotated
 from uniaudio_schemas.errors import UsageError
-from uniaudio_schemas.raw import Raw
+from uniaudio_schemas.kinds.annotated import Annotated
+from uniaudio_schemas.kinds.raw import Raw
 from uniaudio_schemas.store import Store
 
 from uniaudio.audio.frames import SAMPLE_RATE

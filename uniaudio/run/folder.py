@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from uniaudio_schemas.checkpoint import Checkpoint
-from uniaudio_schemas.codec import CodecRow
 from uniaudio_schemas.errors import DataError, FingerprintError, UsageError
-from uniaudio_schemas.manifest import Manifest
+from uniaudio_schemas.kinds.checkpoint import Checkpoint
+from uniaudio_schemas.kinds.codec import CodecRow
 from uniaudio_schemas.store import Store
+from uniaudio_schemas.store.manifest import Manifest
 
 from uniaudio.codec.codec import MODEL_CODEC, ReasoningCodec
 from uniaudio.lm import weights

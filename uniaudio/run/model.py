@@ -19,7 +19,7 @@ from typing import Literal
 import numpy as np
 import torch
 from uniaudio_schemas.errors import UsageError
-from uniaudio_schemas.tokens import Tokens
+from uniaudio_schemas.kinds.tokens import Tokens
 
 from uniaudio.audio.frames import RECONSTRUCTION_HOP
 from uniaudio.audio.loudness import limit_peak

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 from uniaudio_schemas.errors import UsageError
-from uniaudio_schemas.instructions import InstructionSegment
+from uniaudio_schemas.kinds.instructions import InstructionSegment
 
 from uniaudio.tasks.task import Slot, Task
 

@@ -12,9 +12,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from uniaudio_schemas.errors import UsageError
-from uniaudio_schemas.manifest import Manifest
+from uniaudio_schemas.kinds.task_statistics import TaskCounts, read_statistics
 from uniaudio_schemas.store import Store
-from uniaudio_schemas.task_statistics import TaskCounts, read_statistics
+from uniaudio_schemas.store.manifest import Manifest
 
 from uniaudio.tasks import ALIASES, TASKS, Task
 from uniaudio.tasks.annotations import NEEDS

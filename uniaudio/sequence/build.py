@@ -10,9 +10,9 @@ from collections.abc import Mapping
 import numpy as np
 from uniaudio_schemas.errors import UsageError
 from uniaudio_schemas.fingerprint import hash_bytes
-from uniaudio_schemas.instructions import Instruction, InstructionSegment
-from uniaudio_schemas.sequences import Sequence, SequenceSegment
-from uniaudio_schemas.tokens import Tokens
+from uniaudio_schemas.kinds.instructions import Instruction, InstructionSegment
+from uniaudio_schemas.kinds.sequences import Sequence, SequenceSegment
+from uniaudio_schemas.kinds.tokens import Tokens
 
 from uniaudio.sequence.segments import PROMPT_SUFFIX, Segment, audio_segment, text_segment
 from uniaudio.sequence.vocabulary import Vocabulary

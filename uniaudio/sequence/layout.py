@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from uniaudio_schemas.errors import DataError
-from uniaudio_schemas.sequences import Sequence
+from uniaudio_schemas.kinds.sequences import Sequence
 
 from uniaudio.sequence.build import build_sequence
 from uniaudio.sequence.segments import AUDIO_KINDS, Segment, audio_segment, codes_of, text_segment

@@ -7,7 +7,7 @@ needs_of(clip)            {"audio", "words", "voice", "style"}
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from uniaudio_schemas.annotated import Annotated
+from uniaudio_schemas.kinds.annotated import Annotated
 
 TRAIN = "train"
 CANTONESE = "yue"

@@ -5,7 +5,7 @@ choice_question("language", ["Czech", "English"], "en", "3f…")    -> "Which la
 
 from collections.abc import Sequence
 
-from uniaudio_schemas.annotated import Annotated
+from uniaudio_schemas.kinds.annotated import Annotated
 
 from uniaudio.tasks.annotations import fact_of, kinds_of
 

@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from uniaudio_schemas.annotated import Annotated
 from uniaudio_schemas.fingerprint import canonical_json, hash_bytes, hash_json, short
-from uniaudio_schemas.instructions import Instruction, Recipe
+from uniaudio_schemas.kinds.annotated import Annotated
+from uniaudio_schemas.kinds.instructions import Instruction, Recipe
 
 from uniaudio.audio.frames import (
     SAMPLE_RATE,

@@ -7,8 +7,8 @@ order, and yields as many sentences as the clips give; a clip is in one sentence
 
 from collections.abc import Callable, Iterator, Sequence
 
-from uniaudio_schemas.annotated import Annotated
-from uniaudio_schemas.instructions import Instruction, Recipe
+from uniaudio_schemas.kinds.annotated import Annotated
+from uniaudio_schemas.kinds.instructions import Instruction, Recipe
 
 from uniaudio.audio.frames import UNIT
 from uniaudio.tasks.recipes import audio_positions, make_recipe, samples_of, text_positions

@@ -14,7 +14,7 @@ from typing import Literal
 
 from uniaudio_schemas.errors import UsageError
 from uniaudio_schemas.fingerprint import hash_bytes, hash_json, short
-from uniaudio_schemas.instructions import Instruction, InstructionSegment, Recipe
+from uniaudio_schemas.kinds.instructions import Instruction, InstructionSegment, Recipe
 
 from uniaudio.tasks.annotations import NEEDS
 from uniaudio.tasks.filling import OneClip

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from uniaudio_schemas.annotated import Word
 from uniaudio_schemas.errors import UsageError
+from uniaudio_schemas.kinds.annotated import Word
 
 from uniaudio.text.normalization import is_spaceless, spoken_words
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from uniaudio_schemas.annotated import Word
+from uniaudio_schemas.kinds.annotated import Word
 
 from uniaudio.text.normalization import is_spaceless, spoken_characters, spoken_words
 

@@ -25,7 +25,7 @@ from uniaudio.training.sequence_set import Examples, SequenceSet
 from uniaudio.training.steps import stage_order
 
 if TYPE_CHECKING:
-    from uniaudio_schemas.sequences import Sequence as SequenceRow
+    from uniaudio_schemas.kinds.sequences import Sequence as SequenceRow
 
 # Shapes: B rows, S positions
 

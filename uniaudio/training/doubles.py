@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 
 import numpy as np
-from uniaudio_schemas.sequences import Sequence, SequenceSegment
+from uniaudio_schemas.kinds.sequences import Sequence, SequenceSegment
 
 from uniaudio.lm.config import LMConfig, StackConfig
 from uniaudio.lm.model import UniAudioLM

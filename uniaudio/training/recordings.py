@@ -7,11 +7,11 @@ Gives    {"5f1c…": "9ab0…", "77aa…": "sectoid/Feelings", …}: clip id -> 
 from typing import TYPE_CHECKING
 
 import pyarrow.compute as pc
-from uniaudio_schemas.annotated import Annotated
+from uniaudio_schemas.kinds.annotated import Annotated
 
 if TYPE_CHECKING:
-    from uniaudio_schemas.manifest import Manifest
     from uniaudio_schemas.store import Store
+    from uniaudio_schemas.store.manifest import Manifest
 
 _COLUMNS = ["clip_id", "raw_clip_id", "corpus", "part_of", "split"]
 

@@ -12,14 +12,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from uniaudio_schemas.errors import DataError, FingerprintError
-from uniaudio_schemas.record import from_table
-from uniaudio_schemas.sequences import Sequence as SequenceRow
+from uniaudio_schemas.kinds.record import from_table
+from uniaudio_schemas.kinds.sequences import Sequence as SequenceRow
 
 from uniaudio.training.recordings import recordings_behind
 
 if TYPE_CHECKING:
-    from uniaudio_schemas.manifest import Manifest
     from uniaudio_schemas.store import Store
+    from uniaudio_schemas.store.manifest import Manifest
 
 FindRecordings = Callable[[], dict[str, str]]
 """Clip id -> recording of the held-out clips; called when it is first asked for."""

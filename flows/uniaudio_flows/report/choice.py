@@ -15,13 +15,13 @@ from typing import TypeVar
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
-from uniaudio_schemas.annotated import Annotated
-from uniaudio_schemas.dropped import Dropped
-from uniaudio_schemas.manifest import Manifest
+from uniaudio_schemas.kinds.annotated import Annotated
+from uniaudio_schemas.kinds.dropped import Dropped
+from uniaudio_schemas.kinds.raw import Raw
+from uniaudio_schemas.kinds.record import from_table, schema_of
 from uniaudio_schemas.query import scan_version
-from uniaudio_schemas.raw import Raw
-from uniaudio_schemas.record import from_table, schema_of
 from uniaudio_schemas.store import Store
+from uniaudio_schemas.store.manifest import Manifest
 
 NUM_EXAMPLES = 24
 _AT_LEAST = {"leaking": 3, "rejected": 5, "copy": 3, "dropped": 3}

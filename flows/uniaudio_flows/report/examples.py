@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from uniaudio_schemas.annotated import Annotated, Turn, Word
 from uniaudio_schemas.errors import DataError, StoreError
-from uniaudio_schemas.manifest import Manifest
-from uniaudio_schemas.raw import Fact, GivenWord, Raw
+from uniaudio_schemas.kinds.annotated import Annotated, Turn, Word
+from uniaudio_schemas.kinds.raw import Fact, GivenWord, Raw
 from uniaudio_schemas.store import Store
+from uniaudio_schemas.store.manifest import Manifest
 
 from uniaudio_flows.report.choice import Chosen, choose
 from uniaudio_flows.report.sound import Sound, passage

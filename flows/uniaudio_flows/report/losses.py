@@ -4,9 +4,9 @@ Reads    dropped (of every kind), annotated, raw
 """
 
 import polars as pl
-from uniaudio_schemas.manifest import Manifest
 from uniaudio_schemas.query import scan_version
 from uniaudio_schemas.store import Store
+from uniaudio_schemas.store.manifest import Manifest
 
 from uniaudio_flows.report.table import Table, table
 

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import polars as pl
-from uniaudio_schemas.checkpoint import Checkpoint
-from uniaudio_schemas.codec import CodecRow, Metric
+from uniaudio_schemas.kinds.checkpoint import Checkpoint
+from uniaudio_schemas.kinds.codec import CodecRow, Metric
+from uniaudio_schemas.kinds.scores import Score
 from uniaudio_schemas.query import scan
-from uniaudio_schemas.runs import read_runs
-from uniaudio_schemas.scores import Score
 from uniaudio_schemas.store import Store
+from uniaudio_schemas.store.runs import read_runs
 
 from uniaudio_flows.report.charts import Chart, line_chart
 from uniaudio_flows.report.table import Table, table

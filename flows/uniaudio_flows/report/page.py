@@ -13,9 +13,9 @@ from typing import Any
 
 import jinja2
 from markupsafe import Markup
-from uniaudio_schemas.manifest import Manifest
 from uniaudio_schemas.query import scan_version
 from uniaudio_schemas.store import Store
+from uniaudio_schemas.store.manifest import Manifest
 
 from uniaudio_flows.report import corpora, examples, histograms, losses, model, sharing
 from uniaudio_flows.report.charts import VENDOR

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from uniaudio_schemas.errors import DataError
-from uniaudio_schemas.raw import Raw
+from uniaudio_schemas.kinds.raw import Raw
 from uniaudio_schemas.store import Store
 
 from uniaudio.audio.splice import Splice

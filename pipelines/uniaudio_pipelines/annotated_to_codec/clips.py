@@ -7,12 +7,12 @@ Row out  TrainingClip(samples=[69105] float32 at 24 kHz, text="let's go")
 from dataclasses import dataclass, field
 
 import numpy as np
-from uniaudio_schemas.annotated import Annotated
 from uniaudio_schemas.errors import DataError, UniaudioError
 from uniaudio_schemas.fingerprint import hash_bytes
-from uniaudio_schemas.manifest import Manifest
-from uniaudio_schemas.raw import Raw
+from uniaudio_schemas.kinds.annotated import Annotated
+from uniaudio_schemas.kinds.raw import Raw
 from uniaudio_schemas.store import Store
+from uniaudio_schemas.store.manifest import Manifest
 
 from uniaudio.audio.frames import RECONSTRUCTION_HOP, SAMPLE_RATE
 from uniaudio.audio.render import render_clip

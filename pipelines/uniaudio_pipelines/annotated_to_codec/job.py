@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 
 from uniaudio_schemas.errors import UsageError
 from uniaudio_schemas.fingerprint import numerics
-from uniaudio_schemas.manifest import Plan
 from uniaudio_schemas.store import Store
+from uniaudio_schemas.store.manifest import Plan
 
 from uniaudio.codec.config import CodecConfig
 from uniaudio.stages.codec_phase import CodecPhase

@@ -10,10 +10,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from uniaudio_schemas.codec import Metric
 from uniaudio_schemas.errors import StoreError, UsageError
-from uniaudio_schemas.manifest import Plan
+from uniaudio_schemas.kinds.codec import Metric
 from uniaudio_schemas.store import Store
+from uniaudio_schemas.store.manifest import Plan
 
 from uniaudio.stages.codec_phase import CodecPhase
 from uniaudio_pipelines.annotated_to_codec.job import AnnotatedToCodec, encoder_folders

@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from uniaudio_schemas.codec import CodecRow, Metric
-from uniaudio_schemas.manifest import Plan
+from uniaudio_schemas.kinds.codec import CodecRow, Metric
 from uniaudio_schemas.store import Dropped, Store
+from uniaudio_schemas.store.manifest import Plan
 
 from uniaudio.audio.frames import REASONING_HOP, RECONSTRUCTION_HOP, SAMPLE_RATE
 from uniaudio.codec.config import NUM_CODEBOOKS, CodecConfig

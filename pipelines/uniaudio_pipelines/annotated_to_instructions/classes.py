@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from uniaudio_schemas.annotated import Annotated
+from uniaudio_schemas.kinds.annotated import Annotated
 
 from uniaudio.tasks import TASKS
 from uniaudio.tasks.annotations import class_of, fact_of

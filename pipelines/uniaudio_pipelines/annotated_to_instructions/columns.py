@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from uniaudio_schemas.instructions import Instruction, InstructionSegment, Recipe
-from uniaudio_schemas.record import schema_of
+from uniaudio_schemas.kinds.instructions import Instruction, InstructionSegment, Recipe
+from uniaudio_schemas.kinds.record import schema_of
 
 _SCHEMA = schema_of(Instruction).arrow
 _ITEMS: dict[str, type[Any]] = {"segments": InstructionSegment, "recipes": Recipe}
@@ -16,7 +16,7 @@ _ITEMS: dict[str, type[Any]] = {"segments": InstructionSegment, "recipes": Recip
 
 
 def table_of(instructions: Sequence[Instruction]) -> pa.Table:
-    """Rows in the order of their ids, as `uniaudio_schemas.record.to_table` gives them."""
+    """Rows in the order of their ids, as `uniaudio_schemas.kinds.record.to_table` gives them."""
     rows = sorted(instructions, key=lambda row: row.instruction_id)
     return pa.table([_column(field, [getattr(row, field.name) for row in rows]) for field in _SCHEMA], schema=_SCHEMA)
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from uniaudio_schemas.annotated import Annotated, Word
+from uniaudio_schemas.kinds.annotated import Annotated, Word
 
 from uniaudio.tasks.annotations import is_synthetic
 from uniaudio.tasks.recipes import share_of

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from uniaudio_schemas.annotated import Annotated
+from uniaudio_schemas.kinds.annotated import Annotated
 
 from uniaudio.tasks.annotations import fact_of, voice_of, words_of
 from uniaudio_pipelines.annotated_to_instructions.context import Context

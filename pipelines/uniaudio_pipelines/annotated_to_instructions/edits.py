@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from uniaudio_schemas.annotated import Annotated, Word
 from uniaudio_schemas.fingerprint import hash_json
+from uniaudio_schemas.kinds.annotated import Annotated, Word
 
 from uniaudio.audio.frames import SAMPLE_RATE
 from uniaudio.tasks.annotations import TRAIN, letters_of, words_of

@@ -5,8 +5,8 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Seq
 from dataclasses import dataclass
 from typing import Any
 
-from uniaudio_schemas.annotated import Annotated
-from uniaudio_schemas.instructions import Instruction, Recipe
+from uniaudio_schemas.kinds.annotated import Annotated
+from uniaudio_schemas.kinds.instructions import Instruction, Recipe
 
 from uniaudio.tasks import TASKS
 from uniaudio.tasks.recipes import share_of

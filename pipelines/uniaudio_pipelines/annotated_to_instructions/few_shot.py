@@ -10,8 +10,8 @@ Only the answer to the question carries loss. No pair shows a copy of the answer
 from collections.abc import Sequence
 from typing import Any
 
-from uniaudio_schemas.annotated import Annotated
-from uniaudio_schemas.instructions import Recipe
+from uniaudio_schemas.kinds.annotated import Annotated
+from uniaudio_schemas.kinds.instructions import Recipe
 
 from uniaudio.audio.frames import SAMPLE_RATE
 from uniaudio.tasks import TASKS

@@ -3,8 +3,8 @@ corpus and one split that a unit reads on one route."""
 
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 
-from uniaudio_schemas.annotated import Annotated
-from uniaudio_schemas.instructions import Instruction
+from uniaudio_schemas.kinds.annotated import Annotated
+from uniaudio_schemas.kinds.instructions import Instruction
 
 from uniaudio.tasks import sentences
 from uniaudio.tasks.annotations import letters_of, words_of

@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass
 from typing import ClassVar
 
 from uniaudio_schemas.errors import UsageError
-from uniaudio_schemas.manifest import Plan
 from uniaudio_schemas.store import Store
+from uniaudio_schemas.store.manifest import Plan
 
 from uniaudio_pipelines.annotated_to_instructions.units import units_of
 from uniaudio_pipelines.jobs import parent

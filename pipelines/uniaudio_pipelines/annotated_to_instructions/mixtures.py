@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from uniaudio_schemas.annotated import Annotated
-from uniaudio_schemas.instructions import Recipe
+from uniaudio_schemas.kinds.annotated import Annotated
+from uniaudio_schemas.kinds.instructions import Recipe
 
 from uniaudio.tasks import sentences
 from uniaudio.tasks.recipes import make_recipe, samples_of, share_of

@@ -20,9 +20,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from uniaudio_schemas.annotated import Annotated
-from uniaudio_schemas.manifest import Manifest, ShardInfo
+from uniaudio_schemas.kinds.annotated import Annotated
 from uniaudio_schemas.store import Store
+from uniaudio_schemas.store.manifest import Manifest, ShardInfo
 
 from uniaudio.tasks.annotations import TRAIN, is_true, value_of
 from uniaudio_pipelines.annotated_to_instructions.routes import KEY_COLUMNS, ROUTES, hash64, keys_of

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 
-from uniaudio_schemas.annotated import Annotated
 from uniaudio_schemas.fingerprint import hash_json
-from uniaudio_schemas.instructions import Recipe
+from uniaudio_schemas.kinds.annotated import Annotated
+from uniaudio_schemas.kinds.instructions import Recipe
 
 from uniaudio.tasks.annotations import kinds_of
 from uniaudio.tasks.questions import (

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from uniaudio_schemas.annotated import Annotated, Word
-from uniaudio_schemas.manifest import Manifest
-from uniaudio_schemas.raw import Fact
+from uniaudio_schemas.kinds.annotated import Annotated, Word
+from uniaudio_schemas.kinds.raw import Fact
 from uniaudio_schemas.store import Store
+from uniaudio_schemas.store.manifest import Manifest
 
 from uniaudio.tasks.annotations import TRAIN
 from uniaudio_pipelines.annotated_to_instructions.context import Background, Context, WordTimes

@@ -13,7 +13,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from uniaudio_schemas.annotated import Annotated
+from uniaudio_schemas.kinds.annotated import Annotated
 
 from uniaudio.tasks.annotations import letters_of, voice_of, voice_of_row, words_of_row
 

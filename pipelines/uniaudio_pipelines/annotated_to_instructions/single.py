@@ -2,7 +2,7 @@
 
 import re
 
-from uniaudio_schemas.annotated import Annotated
+from uniaudio_schemas.kinds.annotated import Annotated
 
 from uniaudio.tasks import TASKS, Task, sentences
 from uniaudio.tasks.annotations import TRAIN, captions_of, words_of

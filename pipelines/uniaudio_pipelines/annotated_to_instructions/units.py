@@ -10,7 +10,7 @@ from collections import Counter
 
 import numpy as np
 from uniaudio_schemas.errors import UsageError
-from uniaudio_schemas.manifest import Manifest
+from uniaudio_schemas.store.manifest import Manifest
 
 CELLS_PER_UNIT = 16
 """A source's hashes are counted in so many cells for each of its units."""

@@ -3,8 +3,8 @@
 from bisect import bisect
 from collections.abc import Sequence
 
-from uniaudio_schemas.annotated import Annotated
-from uniaudio_schemas.instructions import Recipe
+from uniaudio_schemas.kinds.annotated import Annotated
+from uniaudio_schemas.kinds.instructions import Recipe
 
 from uniaudio.tasks.annotations import class_of, words_of
 from uniaudio.tasks.filling import lyrics_of, style_of

@@ -8,11 +8,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 
-from uniaudio_schemas.annotated import Annotated
-from uniaudio_schemas.instructions import Instruction
-from uniaudio_schemas.manifest import Plan
+from uniaudio_schemas.kinds.annotated import Annotated
+from uniaudio_schemas.kinds.instructions import Instruction
+from uniaudio_schemas.kinds.task_statistics import Example, example_statistics
 from uniaudio_schemas.store import Dropped, Store
-from uniaudio_schemas.task_statistics import Example, example_statistics
+from uniaudio_schemas.store.manifest import Plan
 
 from uniaudio.audio.frames import SAMPLE_RATE
 from uniaudio.tasks.annotations import needs_of, voice_of

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from statistics import mean
 
-from uniaudio_schemas.instructions import Instruction
+from uniaudio_schemas.kinds.instructions import Instruction
 
 from uniaudio.lm.generate import generate
 from uniaudio.metrics.caption import rouge_l, unigram_f1

@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from uniaudio_schemas.annotated import Annotated
-from uniaudio_schemas.checkpoint import Checkpoint
-from uniaudio_schemas.codec import CodecRow
 from uniaudio_schemas.errors import DataError, FingerprintError, UsageError
-from uniaudio_schemas.instructions import Instruction
-from uniaudio_schemas.manifest import Manifest, Plan
-from uniaudio_schemas.raw import Raw
-from uniaudio_schemas.record import rows
-from uniaudio_schemas.sequences import Sequence
+from uniaudio_schemas.kinds.annotated import Annotated
+from uniaudio_schemas.kinds.checkpoint import Checkpoint
+from uniaudio_schemas.kinds.codec import CodecRow
+from uniaudio_schemas.kinds.instructions import Instruction
+from uniaudio_schemas.kinds.raw import Raw
+from uniaudio_schemas.kinds.record import rows
+from uniaudio_schemas.kinds.sequences import Sequence
 from uniaudio_schemas.store import Store
+from uniaudio_schemas.store.manifest import Manifest, Plan
 
 from uniaudio.audio.render import render_clip
 from uniaudio.codec.codec import ReasoningCodec

@@ -5,9 +5,9 @@ from typing import ClassVar
 
 from uniaudio_schemas.errors import UsageError
 from uniaudio_schemas.fingerprint import numerics
-from uniaudio_schemas.forgotten import version_with
-from uniaudio_schemas.manifest import Manifest, Plan
 from uniaudio_schemas.store import KINDS, Store
+from uniaudio_schemas.store.forgotten import version_with
+from uniaudio_schemas.store.manifest import Manifest, Plan
 
 from uniaudio_pipelines.jobs import check_device, parent
 

@@ -6,7 +6,7 @@ from collections import defaultdict
 
 import numpy as np
 import torch
-from uniaudio_schemas.sequences import Sequence
+from uniaudio_schemas.kinds.sequences import Sequence
 
 from uniaudio.lm.config import TEXT_COLUMN
 from uniaudio.metrics.perplexity import perplexity

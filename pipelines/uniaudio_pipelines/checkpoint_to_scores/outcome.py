@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from uniaudio_schemas.dropped import Dropped
 from uniaudio_schemas.fingerprint import hash_bytes, hash_json, short
-from uniaudio_schemas.scores import Medium, Score
+from uniaudio_schemas.kinds.dropped import Dropped
+from uniaudio_schemas.kinds.scores import Medium, Score
 
 from uniaudio.audio.frames import SAMPLE_RATE
 from uniaudio.audio.read import write_flac_bytes

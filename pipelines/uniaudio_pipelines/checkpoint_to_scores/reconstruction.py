@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from uniaudio_schemas.scores import Medium
+from uniaudio_schemas.kinds.scores import Medium
 
 from uniaudio.audio.frames import SAMPLE_RATE, UNIT
 from uniaudio.audio.loudness import limit_peak

@@ -8,8 +8,8 @@ from statistics import mean
 
 import numpy as np
 from uniaudio_schemas.errors import UsageError
-from uniaudio_schemas.scores import Medium
-from uniaudio_schemas.sequences import Sequence
+from uniaudio_schemas.kinds.scores import Medium
+from uniaudio_schemas.kinds.sequences import Sequence
 
 from uniaudio.audio.frames import RECONSTRUCTION_HOP, SAMPLE_RATE
 from uniaudio.audio.loudness import limit_peak

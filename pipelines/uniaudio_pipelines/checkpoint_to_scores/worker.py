@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from uniaudio_schemas.manifest import Plan
+from uniaudio_schemas.store.manifest import Plan
 
 from uniaudio_pipelines.checkpoint_to_scores.answers import captions, recognition
 from uniaudio_pipelines.checkpoint_to_scores.evaluation import Evaluation

@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from uniaudio_schemas.errors import UsageError
 from uniaudio_schemas.fingerprint import hash_bytes, numerics
-from uniaudio_schemas.manifest import Manifest, Plan
 from uniaudio_schemas.store import Store
+from uniaudio_schemas.store.manifest import Manifest, Plan
 
 from uniaudio_pipelines.jobs import check_device, parent
 

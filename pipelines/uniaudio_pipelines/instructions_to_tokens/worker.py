@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from uniaudio_schemas.annotated import Annotated
-from uniaudio_schemas.codec import CodecRow
 from uniaudio_schemas.errors import DataError, FingerprintError, UsageError
 from uniaudio_schemas.fingerprint import numerics
-from uniaudio_schemas.instructions import Instruction, Recipe
-from uniaudio_schemas.manifest import Manifest, Plan
-from uniaudio_schemas.raw import Raw
-from uniaudio_schemas.record import rows
+from uniaudio_schemas.kinds.annotated import Annotated
+from uniaudio_schemas.kinds.codec import CodecRow
+from uniaudio_schemas.kinds.instructions import Instruction, Recipe
+from uniaudio_schemas.kinds.raw import Raw
+from uniaudio_schemas.kinds.record import rows
+from uniaudio_schemas.kinds.tokens import Tokens
 from uniaudio_schemas.store import Dropped, Store
-from uniaudio_schemas.tokens import Tokens
+from uniaudio_schemas.store.manifest import Manifest, Plan
 
 from uniaudio.audio.frames import SAMPLE_RATE
 from uniaudio.audio.render import render_clip, render_recipe

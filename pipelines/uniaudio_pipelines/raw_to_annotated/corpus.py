@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from uniaudio_schemas.manifest import Manifest
 from uniaudio_schemas.store import Store
+from uniaudio_schemas.store.manifest import Manifest
 
 from uniaudio_pipelines.copies import clusters
 from uniaudio_pipelines.raw_to_annotated.splits import NOT_GIVEN, SPLITS, assign_splits, connect

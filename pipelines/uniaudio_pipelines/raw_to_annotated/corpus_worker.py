@@ -10,12 +10,12 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from uniaudio_schemas.annotated import Annotated
-from uniaudio_schemas.cuts import Annotation, Cut
 from uniaudio_schemas.fingerprint import hash_json, short
-from uniaudio_schemas.manifest import Manifest, Plan
-from uniaudio_schemas.record import rows
+from uniaudio_schemas.kinds.annotated import Annotated
+from uniaudio_schemas.kinds.cuts import Annotation, Cut
+from uniaudio_schemas.kinds.record import rows
 from uniaudio_schemas.store import Dropped, Store
+from uniaudio_schemas.store.manifest import Manifest, Plan
 
 from uniaudio.text.plausibility import TranscriptPolicy, measure_transcript
 from uniaudio_pipelines.contamination import Contamination, named

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from uniaudio_schemas.cuts import Cut
-from uniaudio_schemas.manifest import Plan
-from uniaudio_schemas.raw import Raw
-from uniaudio_schemas.record import rows
+from uniaudio_schemas.kinds.cuts import Cut
+from uniaudio_schemas.kinds.raw import Raw
+from uniaudio_schemas.kinds.record import rows
 from uniaudio_schemas.store import Dropped, Store
+from uniaudio_schemas.store.manifest import Plan
 
 from uniaudio_pipelines.edge import ShardResult
 from uniaudio_pipelines.raw_to_annotated import cutting, segmentation

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from uniaudio_schemas.annotated import Annotation
-from uniaudio_schemas.cuts import Cut
 from uniaudio_schemas.fingerprint import hash_json, short
-from uniaudio_schemas.raw import Raw
+from uniaudio_schemas.kinds.annotated import Annotation
+from uniaudio_schemas.kinds.cuts import Cut
+from uniaudio_schemas.kinds.raw import Raw
 
 from uniaudio_pipelines.raw_to_annotated.annotators.annotator import Annotator, Value
 from uniaudio_pipelines.raw_to_annotated.segmentation import Stretch

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from uniaudio_schemas.cuts import Cut
-from uniaudio_schemas.manifest import Manifest, Plan, ShardInfo
-from uniaudio_schemas.record import rows
+from uniaudio_schemas.kinds.cuts import Cut
+from uniaudio_schemas.kinds.record import rows
 from uniaudio_schemas.store import Dropped, Store
+from uniaudio_schemas.store.manifest import Manifest, Plan, ShardInfo
 
 from uniaudio_pipelines.raw_to_annotated.annotators.voice_activity import VoiceActivity
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
-from uniaudio_schemas.raw import Raw
+from uniaudio_schemas.kinds.raw import Raw
 
 from uniaudio_pipelines.raw_to_annotated.annotators.annotator import ANALYSIS_RATE as RATE
 from uniaudio_pipelines.raw_to_annotated.annotators.voice_activity import FRAME, VoiceActivity

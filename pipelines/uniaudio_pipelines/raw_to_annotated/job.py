@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import ClassVar
 
 from uniaudio_schemas.errors import UsageError
-from uniaudio_schemas.manifest import Manifest, Plan, ShardInfo
 from uniaudio_schemas.store import Store
+from uniaudio_schemas.store.manifest import Manifest, Plan, ShardInfo
 
 from uniaudio.text.plausibility import TranscriptPolicy
 from uniaudio_pipelines.copies import CopySearch

@@ -10,8 +10,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 from uniaudio_schemas.fingerprint import hash_bytes
-from uniaudio_schemas.manifest import Manifest
 from uniaudio_schemas.store import Store
+from uniaudio_schemas.store.manifest import Manifest
 
 from uniaudio_pipelines.raw_to_annotated.job import RawToAnnotated
 

@@ -1,7 +1,7 @@
 """Both steps of the edge: `cuts`, by workers that hear each clip alone; then `annotated`, in the driver, from what follows from all."""
 
-from uniaudio_schemas.manifest import Manifest
 from uniaudio_schemas.store import Store
+from uniaudio_schemas.store.manifest import Manifest
 
 from uniaudio_pipelines.edge import MakeWorker, run_edge
 from uniaudio_pipelines.raw_to_annotated.corpus_worker import CorpusWorker

@@ -6,8 +6,8 @@ the recording stays whole, if it is short enough, or is dropped: it is never giv
 
 from collections.abc import Sequence
 
-from uniaudio_schemas.annotated import Word
-from uniaudio_schemas.raw import Raw
+from uniaudio_schemas.kinds.annotated import Word
+from uniaudio_schemas.kinds.raw import Raw
 
 from uniaudio_pipelines.raw_to_annotated.drafts import SOURCE, Draft
 

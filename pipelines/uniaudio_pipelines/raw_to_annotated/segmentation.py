@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from uniaudio_schemas.annotated import Annotation
-from uniaudio_schemas.raw import Raw
+from uniaudio_schemas.kinds.annotated import Annotation
+from uniaudio_schemas.kinds.raw import Raw
 
 from uniaudio_pipelines.raw_to_annotated.annotators.annotator import ANALYSIS_RATE as RATE
 from uniaudio_pipelines.raw_to_annotated.annotators.annotator import MUSIC, SOUND, SPEECH

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow.compute as pc
-from uniaudio_schemas.manifest import Manifest
 from uniaudio_schemas.store import Store
+from uniaudio_schemas.store.manifest import Manifest
 
 _ANCHOR_S = 2.0
 """Clips of that length found clusters; shorter ones join the nearest, because their embeddings scatter."""

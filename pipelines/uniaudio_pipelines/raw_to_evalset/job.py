@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from uniaudio_schemas.errors import UsageError
-from uniaudio_schemas.manifest import Plan
 from uniaudio_schemas.names import check_name
 from uniaudio_schemas.store import Store
+from uniaudio_schemas.store.manifest import Plan
 
 CODE_VERSION = "1"
 """Goes up when the same raw clips would give other items."""

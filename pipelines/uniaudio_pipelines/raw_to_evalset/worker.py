@@ -2,10 +2,10 @@
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from uniaudio_schemas.evalset import EvalsetItem
-from uniaudio_schemas.manifest import Plan
-from uniaudio_schemas.record import schema_of
+from uniaudio_schemas.kinds.evalset import EvalsetItem
+from uniaudio_schemas.kinds.record import schema_of
 from uniaudio_schemas.store import Store
+from uniaudio_schemas.store.manifest import Plan
 
 from uniaudio.text.overlap import REFERENCE_BREAK
 from uniaudio_pipelines.edge import ShardResult

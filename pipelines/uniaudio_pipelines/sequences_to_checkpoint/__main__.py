@@ -6,8 +6,8 @@ import socket
 import sys
 
 from uniaudio_schemas.errors import UniaudioError
-from uniaudio_schemas.files import disk_errors
 from uniaudio_schemas.store import Store
+from uniaudio_schemas.store.files import disk_errors
 
 from uniaudio_pipelines import cluster
 from uniaudio_pipelines.jobs import job_from_json

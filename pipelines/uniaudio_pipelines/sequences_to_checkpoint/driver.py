@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from uniaudio_schemas.checkpoint import Checkpoint, HeldOutLoss, LedgerEntry
-from uniaudio_schemas.codec import Metric
 from uniaudio_schemas.fingerprint import canonical_json
-from uniaudio_schemas.manifest import Manifest
+from uniaudio_schemas.kinds.checkpoint import Checkpoint, HeldOutLoss, LedgerEntry
+from uniaudio_schemas.kinds.codec import Metric
 from uniaudio_schemas.store import Dropped, Store
+from uniaudio_schemas.store.manifest import Manifest
 
 from uniaudio_pipelines.cost import log_cost
 from uniaudio_pipelines.jobs import parent

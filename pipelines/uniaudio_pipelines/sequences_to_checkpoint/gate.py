@@ -14,10 +14,10 @@ from collections.abc import Collection, Iterator
 import pyarrow as pa
 import pyarrow.compute as pc
 from uniaudio_schemas.errors import UsageError
-from uniaudio_schemas.forgotten import replacements, version_with
-from uniaudio_schemas.manifest import Manifest
+from uniaudio_schemas.history.traces import names_any
 from uniaudio_schemas.store import Store
-from uniaudio_schemas.traces import names_any
+from uniaudio_schemas.store.forgotten import replacements, version_with
+from uniaudio_schemas.store.manifest import Manifest
 
 _SHOWN = 3
 """Examples that the error names."""

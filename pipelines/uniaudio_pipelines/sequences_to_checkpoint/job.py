@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 
 from uniaudio_schemas.errors import UsageError
 from uniaudio_schemas.fingerprint import hash_file, numerics
-from uniaudio_schemas.manifest import Manifest, Plan
-from uniaudio_schemas.sequences import TRAIN_STATISTIC
+from uniaudio_schemas.kinds.sequences import TRAIN_STATISTIC
 from uniaudio_schemas.store import Store
+from uniaudio_schemas.store.manifest import Manifest, Plan
 
 from uniaudio.stages.config import StageConfig
 from uniaudio.stages.table import STAGES, stage_before, stage_config

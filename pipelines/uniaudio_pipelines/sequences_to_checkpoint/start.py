@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from uniaudio_schemas.checkpoint import Checkpoint
 from uniaudio_schemas.errors import FingerprintError, StoreError, UsageError
-from uniaudio_schemas.manifest import Manifest
+from uniaudio_schemas.kinds.checkpoint import Checkpoint
 from uniaudio_schemas.store import Store
+from uniaudio_schemas.store.manifest import Manifest
 
 from uniaudio.stages.config import StageConfig
 from uniaudio_pipelines.sequences_to_checkpoint.job import DueStage, SequencesToCheckpoint

@@ -19,7 +19,7 @@ from typing import IO, Any
 
 import numpy as np
 from uniaudio_schemas.errors import DataError
-from uniaudio_schemas.raw import NO_LANDMARKS
+from uniaudio_schemas.kinds.raw import NO_LANDMARKS
 
 from uniaudio_pipelines.source_to_raw.clips import Wanted
 from uniaudio_pipelines.source_to_raw.hearing import Slice, landmarks_of

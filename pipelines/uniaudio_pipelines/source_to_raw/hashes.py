@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from uniaudio_schemas.files import one_line_errors
 from uniaudio_schemas.fingerprint import hash_bytes, hash_file, hash_json
+from uniaudio_schemas.store.files import one_line_errors
 
 from uniaudio_pipelines.source_to_raw.formats.format import Container
 from uniaudio_pipelines.source_to_raw.scan import FILES

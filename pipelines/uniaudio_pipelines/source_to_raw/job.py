@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import ClassVar
 
 from uniaudio_schemas.errors import UsageError
-from uniaudio_schemas.forgotten import PARAMETER, digest, forgotten_clips
-from uniaudio_schemas.manifest import Plan, ShardInfo
 from uniaudio_schemas.store import Store
+from uniaudio_schemas.store.forgotten import PARAMETER, digest, forgotten_clips
+from uniaudio_schemas.store.manifest import Plan, ShardInfo
 
 from uniaudio_pipelines.jobs import cache_folder
 from uniaudio_pipelines.source_to_raw import listing

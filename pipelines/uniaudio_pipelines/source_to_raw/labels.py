@@ -11,7 +11,7 @@ from dataclasses import fields
 from typing import Any
 
 import pyarrow as pa
-from uniaudio_schemas.raw import Fact
+from uniaudio_schemas.kinds.raw import Fact
 
 from uniaudio_pipelines.source_to_raw.formats.format import Claim, GivenTime, Label, Problem
 from uniaudio_pipelines.source_to_raw.formats.table import BROKEN, FORMATS

@@ -8,7 +8,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from uniaudio_schemas.raw import Fact, GivenWord, Raw
+from uniaudio_schemas.kinds.raw import Fact, GivenWord, Raw
 
 from uniaudio_pipelines.source_to_raw.clips import Copy, said_of_all, words_within
 from uniaudio_pipelines.source_to_raw.cutting import Cut

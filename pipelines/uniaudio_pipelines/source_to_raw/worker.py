@@ -11,10 +11,10 @@ from typing import IO, Any
 
 from uniaudio_schemas.errors import DataError, UsageError
 from uniaudio_schemas.fingerprint import hash_bytes, hash_file
-from uniaudio_schemas.forgotten import PARAMETER, REASON, digest
-from uniaudio_schemas.manifest import Plan
-from uniaudio_schemas.raw import Raw
+from uniaudio_schemas.kinds.raw import Raw
 from uniaudio_schemas.store import Dropped, Store
+from uniaudio_schemas.store.forgotten import PARAMETER, REASON, digest
+from uniaudio_schemas.store.manifest import Plan
 
 from uniaudio_pipelines.edge import ShardResult
 from uniaudio_pipelines.jobs import cache_folder

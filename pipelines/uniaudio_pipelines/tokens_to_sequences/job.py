@@ -6,8 +6,8 @@ from typing import ClassVar
 
 from uniaudio_schemas.errors import FingerprintError, UsageError
 from uniaudio_schemas.fingerprint import hash_file
-from uniaudio_schemas.manifest import Plan
 from uniaudio_schemas.store import Store
+from uniaudio_schemas.store.manifest import Plan
 
 from uniaudio_pipelines.jobs import parent
 

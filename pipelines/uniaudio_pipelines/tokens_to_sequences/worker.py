@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from uniaudio_schemas.codec import CodecRow
 from uniaudio_schemas.errors import DataError, FingerprintError, UsageError
-from uniaudio_schemas.instructions import Instruction
-from uniaudio_schemas.manifest import Plan
-from uniaudio_schemas.record import from_table
-from uniaudio_schemas.sequences import Sequence, train_statistics
+from uniaudio_schemas.kinds.codec import CodecRow
+from uniaudio_schemas.kinds.instructions import Instruction
+from uniaudio_schemas.kinds.record import from_table
+from uniaudio_schemas.kinds.sequences import Sequence, train_statistics
+from uniaudio_schemas.kinds.tokens import Tokens
 from uniaudio_schemas.store import Dropped, Store
-from uniaudio_schemas.tokens import Tokens
+from uniaudio_schemas.store.manifest import Plan
 
 from uniaudio.audio.frames import SAMPLE_RATE
 from uniaudio.sequence.build import build_sequence

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
-from uniaudio_schemas.manifest import Plan
-from uniaudio_schemas.migrations import newest
+from uniaudio_schemas.kinds.migrations import newest
 from uniaudio_schemas.store import Store
+from uniaudio_schemas.store.manifest import Plan
 
 
 @pytest.fixture

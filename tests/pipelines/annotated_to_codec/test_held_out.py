@@ -11,9 +11,9 @@ from uniaudio_pipelines.raw_to_annotated.job import RawToAnnotated
 from uniaudio_pipelines.raw_to_annotated.run import run
 from uniaudio_pipelines.source_to_raw.job import SourceToRaw
 from uniaudio_pipelines.source_to_raw.worker import RawWorker
-from uniaudio_schemas.annotated import Annotated
-from uniaudio_schemas.manifest import Plan
+from uniaudio_schemas.kinds.annotated import Annotated
 from uniaudio_schemas.store import Store
+from uniaudio_schemas.store.manifest import Plan
 from uniaudio_schemas.testing import example_rows
 
 from uniaudio.codec.held_out import held_out_clips

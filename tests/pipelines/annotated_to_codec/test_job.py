@@ -8,8 +8,8 @@ import pytest
 from uniaudio_pipelines.annotated_to_codec.clips import facts_of
 from uniaudio_pipelines.annotated_to_codec.job import AnnotatedToCodec
 from uniaudio_pipelines.jobs import hash_folder
-from uniaudio_schemas.annotated import Annotated
 from uniaudio_schemas.errors import UsageError
+from uniaudio_schemas.kinds.annotated import Annotated
 from uniaudio_schemas.store import Store
 
 from uniaudio.stages.codec_phase import CodecPhase

@@ -18,7 +18,7 @@ from uniaudio_pipelines.raw_to_annotated.job import RawToAnnotated
 from uniaudio_pipelines.raw_to_annotated.run import run
 from uniaudio_pipelines.source_to_raw.job import SourceToRaw
 from uniaudio_pipelines.source_to_raw.worker import RawWorker
-from uniaudio_schemas.codec import CodecRow
+from uniaudio_schemas.kinds.codec import CodecRow
 from uniaudio_schemas.store import Store
 
 from uniaudio.codec.codec import ReasoningCodec

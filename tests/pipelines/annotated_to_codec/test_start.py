@@ -7,8 +7,8 @@ import pytest
 from uniaudio_pipelines.annotated_to_codec.job import AnnotatedToCodec
 from uniaudio_pipelines.annotated_to_codec.worker import CodecWorker
 from uniaudio_pipelines.edge import run_edge
-from uniaudio_schemas.codec import CodecRow
 from uniaudio_schemas.errors import DataError, UsageError
+from uniaudio_schemas.kinds.codec import CodecRow
 from uniaudio_schemas.store import Store
 
 pytest.importorskip("transformers")

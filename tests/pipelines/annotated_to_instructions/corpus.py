@@ -6,10 +6,10 @@ from pathlib import Path
 from uniaudio_pipelines.annotated_to_instructions.job import AnnotatedToInstructions
 from uniaudio_pipelines.annotated_to_instructions.worker import InstructionWorker
 from uniaudio_pipelines.edge import run_edge
-from uniaudio_schemas.annotated import Annotated, Fact, Word
-from uniaudio_schemas.instructions import Instruction
-from uniaudio_schemas.manifest import Manifest, Plan
+from uniaudio_schemas.kinds.annotated import Annotated, Fact, Word
+from uniaudio_schemas.kinds.instructions import Instruction
 from uniaudio_schemas.store import Store
+from uniaudio_schemas.store.manifest import Manifest, Plan
 
 RATE = 24_000
 FEW_SHOT = ("speech_enhancement", "voice_conversion", "emotion_recognition", "sound_classification")

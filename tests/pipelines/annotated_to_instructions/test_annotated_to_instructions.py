@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from uniaudio_pipelines.annotated_to_instructions.job import AnnotatedToInstructions
 from uniaudio_pipelines.annotated_to_instructions.worker import InstructionWorker
-from uniaudio_schemas.annotated import Annotated
 from uniaudio_schemas.errors import UsageError
-from uniaudio_schemas.instructions import Instruction
+from uniaudio_schemas.kinds.annotated import Annotated
+from uniaudio_schemas.kinds.instructions import Instruction
 from uniaudio_schemas.store import Store
 
 from tests.pipelines.annotated_to_instructions.corpus import (

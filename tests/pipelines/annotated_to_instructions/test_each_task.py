@@ -10,8 +10,8 @@ from uniaudio_pipelines.annotated_to_instructions.context import Background, Con
 from uniaudio_pipelines.annotated_to_instructions.examples import Built, NotBuilt
 from uniaudio_pipelines.annotated_to_instructions.routes import hash64
 from uniaudio_pipelines.annotated_to_instructions.single import of_one_clip
-from uniaudio_schemas.annotated import Annotated, Fact
-from uniaudio_schemas.instructions import Instruction
+from uniaudio_schemas.kinds.annotated import Annotated, Fact
+from uniaudio_schemas.kinds.instructions import Instruction
 
 from tests.pipelines.annotated_to_instructions.corpus import ALL, RATE, a_clip, words_of
 

@@ -10,8 +10,8 @@ from uniaudio_pipelines.annotated_to_instructions.context import Context
 from uniaudio_pipelines.annotated_to_instructions.examples import Built, NotBuilt, Outcome
 from uniaudio_pipelines.annotated_to_instructions.few_shot import enhancements, made_conversions, recorded_conversions
 from uniaudio_pipelines.annotated_to_instructions.job import AnnotatedToInstructions
-from uniaudio_schemas.annotated import Annotated
-from uniaudio_schemas.instructions import Instruction, Recipe
+from uniaudio_schemas.kinds.annotated import Annotated
+from uniaudio_schemas.kinds.instructions import Instruction, Recipe
 
 from uniaudio.stages.table import STAGES
 from uniaudio.tasks.recipes import positions_of, samples_of

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from uniaudio_pipelines.annotated_to_instructions.caps import part_of_cap
 from uniaudio_pipelines.annotated_to_instructions.job import AnnotatedToInstructions
-from uniaudio_schemas.annotated import Annotated, Fact
 from uniaudio_schemas.errors import UsageError
+from uniaudio_schemas.kinds.annotated import Annotated, Fact
 from uniaudio_schemas.store import Store
 
 from tests.pipelines.annotated_to_instructions.corpus import ALL, a_clip, build, rows_of

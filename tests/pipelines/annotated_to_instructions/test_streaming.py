@@ -11,10 +11,10 @@ from uniaudio_pipelines.annotated_to_instructions.examples import has_audio
 from uniaudio_pipelines.annotated_to_instructions.packs import InUse
 from uniaudio_pipelines.annotated_to_instructions.worker import InstructionWorker
 from uniaudio_pipelines.edge import run_edge
-from uniaudio_schemas.annotated import Annotated
-from uniaudio_schemas.recount import recount
+from uniaudio_schemas.history.recount import recount
+from uniaudio_schemas.kinds.annotated import Annotated
+from uniaudio_schemas.kinds.task_statistics import example_of, example_statistics
 from uniaudio_schemas.store import Store
-from uniaudio_schemas.task_statistics import example_of, example_statistics
 
 from tests.pipelines.annotated_to_instructions.corpus import ALL, RATE, a_clip, build, rows_of, write
 from uniaudio.tasks.recipes import samples_of

@@ -15,7 +15,7 @@ from uniaudio_pipelines.annotated_to_instructions.units import (
     units_of,
 )
 from uniaudio_schemas.errors import UsageError
-from uniaudio_schemas.manifest import Manifest, ShardInfo
+from uniaudio_schemas.store.manifest import Manifest, ShardInfo
 
 
 def a_manifest(**rows: list[int]) -> Manifest:

@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 from safetensors.torch import save_file
-from uniaudio_schemas.annotated import Annotated
-from uniaudio_schemas.checkpoint import Checkpoint, HeldOutLoss
-from uniaudio_schemas.codec import CodecRow
-from uniaudio_schemas.instructions import Instruction, InstructionSegment
-from uniaudio_schemas.manifest import Manifest, Plan
-from uniaudio_schemas.migrations import newest
-from uniaudio_schemas.raw import Raw
+from uniaudio_schemas.kinds.annotated import Annotated
+from uniaudio_schemas.kinds.checkpoint import Checkpoint, HeldOutLoss
+from uniaudio_schemas.kinds.codec import CodecRow
+from uniaudio_schemas.kinds.instructions import Instruction, InstructionSegment
+from uniaudio_schemas.kinds.migrations import newest
+from uniaudio_schemas.kinds.raw import Raw
+from uniaudio_schemas.kinds.tokens import Tokens
 from uniaudio_schemas.store import Store
-from uniaudio_schemas.tokens import Tokens
+from uniaudio_schemas.store.manifest import Manifest, Plan
 
 from uniaudio.audio.frames import SAMPLE_RATE
 from uniaudio.audio.read import write_flac_bytes

@@ -22,8 +22,8 @@ from uniaudio_pipelines.checkpoint_to_scores.worker import BENCHMARKS as BENCHMA
 from uniaudio_pipelines.checkpoint_to_scores.worker import ScoreWorker
 from uniaudio_pipelines.edge import ShardResult, run_edge
 from uniaudio_schemas.errors import FingerprintError, UsageError
-from uniaudio_schemas.record import to_table
-from uniaudio_schemas.scores import Score
+from uniaudio_schemas.kinds.record import to_table
+from uniaudio_schemas.kinds.scores import Score
 from uniaudio_schemas.store import Store
 
 from uniaudio.testing import a_waveform

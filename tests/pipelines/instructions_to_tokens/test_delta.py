@@ -8,14 +8,14 @@ import numpy as np
 from uniaudio_pipelines.edge import run_edge
 from uniaudio_pipelines.instructions_to_tokens.job import CODE_VERSION, InstructionsToTokens
 from uniaudio_pipelines.instructions_to_tokens.worker import TokenWorker
-from uniaudio_schemas.annotated import Annotated
-from uniaudio_schemas.codec import CodecRow
 from uniaudio_schemas.fingerprint import numerics
-from uniaudio_schemas.manifest import Manifest, Plan
-from uniaudio_schemas.migrations import newest
+from uniaudio_schemas.kinds.annotated import Annotated
+from uniaudio_schemas.kinds.codec import CodecRow
+from uniaudio_schemas.kinds.migrations import newest
+from uniaudio_schemas.kinds.tokens import Tokens
 from uniaudio_schemas.store import Store
+from uniaudio_schemas.store.manifest import Manifest, Plan
 from uniaudio_schemas.testing import example_rows
-from uniaudio_schemas.tokens import Tokens
 
 from uniaudio.tasks import TASKS
 

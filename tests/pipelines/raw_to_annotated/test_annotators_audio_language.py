@@ -9,9 +9,9 @@ import torch
 from uniaudio_pipelines.raw_to_annotated import models as model_files
 from uniaudio_pipelines.raw_to_annotated.annotators.annotator import Clip
 from uniaudio_pipelines.raw_to_annotated.annotators.audio_language import AudioLanguage, _values
-from uniaudio_schemas.cuts import Cut
 from uniaudio_schemas.errors import UsageError
-from uniaudio_schemas.raw import Raw
+from uniaudio_schemas.kinds.cuts import Cut
+from uniaudio_schemas.kinds.raw import Raw
 
 whisper = pytest.importorskip("whisper")
 RATE = 16_000

@@ -8,7 +8,7 @@ import pytest
 from uniaudio_pipelines.raw_to_annotated.annotators.annotator import Clip
 from uniaudio_pipelines.raw_to_annotated.annotators.caption import SourceCaption
 from uniaudio_pipelines.raw_to_annotated.annotators.measured_caption import CaptionByMeasures
-from uniaudio_schemas.raw import Raw
+from uniaudio_schemas.kinds.raw import Raw
 
 RATE = 1_000
 

@@ -4,8 +4,8 @@ from typing import Any
 import numpy as np
 from uniaudio_pipelines.raw_to_annotated.annotators.annotator import Clip
 from uniaudio_pipelines.raw_to_annotated.annotators.music_structure import MusicStructure
-from uniaudio_schemas.cuts import Cut
-from uniaudio_schemas.raw import Raw
+from uniaudio_schemas.kinds.cuts import Cut
+from uniaudio_schemas.kinds.raw import Raw
 
 RATE = 16_000
 

@@ -13,7 +13,7 @@ from uniaudio_pipelines.raw_to_annotated import musicnn
 from uniaudio_pipelines.raw_to_annotated.annotators.annotator import Clip
 from uniaudio_pipelines.raw_to_annotated.annotators.music_tags import MusicTags
 from uniaudio_schemas.errors import DataError, UsageError
-from uniaudio_schemas.raw import Raw
+from uniaudio_schemas.kinds.raw import Raw
 
 from uniaudio.metrics.musicnn import LABELS, MusicTagger
 

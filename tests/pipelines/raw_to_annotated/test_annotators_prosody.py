@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from uniaudio_pipelines.raw_to_annotated.annotators.annotator import Clip
 from uniaudio_pipelines.raw_to_annotated.annotators.prosody import Prosody
-from uniaudio_schemas.cuts import Cut
-from uniaudio_schemas.raw import Raw
+from uniaudio_schemas.kinds.cuts import Cut
+from uniaudio_schemas.kinds.raw import Raw
 
 RATE, FRAME = 16_000, 512
 

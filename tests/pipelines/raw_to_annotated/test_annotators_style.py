@@ -13,8 +13,8 @@ from uniaudio_pipelines.raw_to_annotated.annotators.chat_caption import says_the
 from uniaudio_pipelines.raw_to_annotated.annotators.heard import Heard
 from uniaudio_pipelines.raw_to_annotated.annotators.style import Style
 from uniaudio_pipelines.raw_to_annotated.annotators.wording import style_sentence
-from uniaudio_schemas.cuts import Cut
-from uniaudio_schemas.raw import Fact, Raw
+from uniaudio_schemas.kinds.cuts import Cut
+from uniaudio_schemas.kinds.raw import Fact, Raw
 
 RATE = 8_000
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from uniaudio_pipelines.raw_to_annotated.annotators import table
-from uniaudio_schemas.cuts import Cut
+from uniaudio_schemas.kinds.cuts import Cut
 
 README = Path(__file__).parents[3] / "pipelines/README.md"
 COLUMNS = set(Cut.__dataclass_fields__)

@@ -15,9 +15,9 @@ from uniaudio_pipelines.raw_to_annotated.annotators.transformers_models import (
     WavLMSpeaker,
     ZeroShotTagger,
 )
-from uniaudio_schemas.cuts import Cut
 from uniaudio_schemas.errors import DataError, UsageError
-from uniaudio_schemas.raw import Raw
+from uniaudio_schemas.kinds.cuts import Cut
+from uniaudio_schemas.kinds.raw import Raw
 
 from uniaudio.codec.encoders import import_transformers
 

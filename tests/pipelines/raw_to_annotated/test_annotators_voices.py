@@ -8,9 +8,9 @@ import torch
 from uniaudio_pipelines.raw_to_annotated import models as model_files
 from uniaudio_pipelines.raw_to_annotated.annotators.annotator import Clip, Value
 from uniaudio_pipelines.raw_to_annotated.annotators.voices import Voices
-from uniaudio_schemas.cuts import Cut, Turn
 from uniaudio_schemas.errors import UsageError
-from uniaudio_schemas.raw import Raw
+from uniaudio_schemas.kinds.cuts import Cut, Turn
+from uniaudio_schemas.kinds.raw import Raw
 
 from uniaudio.metrics.speaker import VoiceEncoder
 

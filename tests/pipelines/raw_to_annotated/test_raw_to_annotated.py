@@ -17,11 +17,11 @@ from uniaudio_pipelines.raw_to_annotated.run import run
 from uniaudio_pipelines.raw_to_annotated.segmentation import Stretch
 from uniaudio_pipelines.source_to_raw.job import SourceToRaw
 from uniaudio_pipelines.source_to_raw.worker import RawWorker
-from uniaudio_schemas.annotated import Annotated, Annotation, Word
 from uniaudio_schemas.errors import UsageError
-from uniaudio_schemas.manifest import Manifest, Plan
-from uniaudio_schemas.raw import Raw
+from uniaudio_schemas.kinds.annotated import Annotated, Annotation, Word
+from uniaudio_schemas.kinds.raw import Raw
 from uniaudio_schemas.store import Store
+from uniaudio_schemas.store.manifest import Manifest, Plan
 
 soundfile = pytest.importorskip("soundfile")
 RATE = 4_000

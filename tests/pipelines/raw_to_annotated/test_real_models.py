@@ -8,7 +8,7 @@ import pytest
 from uniaudio_pipelines.raw_to_annotated.annotators import table
 from uniaudio_pipelines.raw_to_annotated.annotators.annotator import Clip
 from uniaudio_pipelines.raw_to_annotated.annotators.voice_activity import VoiceActivity
-from uniaudio_schemas.raw import Raw
+from uniaudio_schemas.kinds.raw import Raw
 
 from uniaudio.audio.read import read_audio
 from uniaudio.audio.resample import resample

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 from uniaudio_pipelines.raw_to_annotated.corpus_worker import rejections
-from uniaudio_schemas.cuts import Annotation, Cut
+from uniaudio_schemas.kinds.cuts import Annotation, Cut
 from uniaudio_schemas.testing import example_rows
 
 from uniaudio.text.plausibility import TranscriptPolicy

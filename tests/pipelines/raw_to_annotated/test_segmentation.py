@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from uniaudio_pipelines.raw_to_annotated.job import RawToAnnotated
 from uniaudio_pipelines.raw_to_annotated.segmentation import Hearing, LeftOut, NothingHeardError, Stretch, segment
-from uniaudio_schemas.raw import Raw
+from uniaudio_schemas.kinds.raw import Raw
 from uniaudio_schemas.testing import example_rows
 
 RATE = 16_000

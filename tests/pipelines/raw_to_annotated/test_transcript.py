@@ -10,9 +10,9 @@ from uniaudio_pipelines.raw_to_annotated.annotators.annotator import Clip, Value
 from uniaudio_pipelines.raw_to_annotated.annotators.recognizer import Heard
 from uniaudio_pipelines.raw_to_annotated.annotators.second_transcript import SecondTranscript
 from uniaudio_pipelines.raw_to_annotated.annotators.transcript import Transcript
-from uniaudio_schemas.annotated import Word
 from uniaudio_schemas.errors import UsageError
-from uniaudio_schemas.raw import Raw
+from uniaudio_schemas.kinds.annotated import Word
+from uniaudio_schemas.kinds.raw import Raw
 
 RATE = 16_000
 

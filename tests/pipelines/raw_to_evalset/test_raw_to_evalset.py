@@ -9,11 +9,11 @@ from uniaudio_pipelines.jobs import job_from_json, job_to_json
 from uniaudio_pipelines.raw_to_evalset.job import RawToEvalset
 from uniaudio_pipelines.raw_to_evalset.worker import EvalsetWorker
 from uniaudio_schemas.errors import UsageError
-from uniaudio_schemas.evalset import EvalsetItem
-from uniaudio_schemas.manifest import Manifest, Plan
-from uniaudio_schemas.migrations import newest
-from uniaudio_schemas.raw import Raw
+from uniaudio_schemas.kinds.evalset import EvalsetItem
+from uniaudio_schemas.kinds.migrations import newest
+from uniaudio_schemas.kinds.raw import Raw
 from uniaudio_schemas.store import Store
+from uniaudio_schemas.store.manifest import Manifest, Plan
 from uniaudio_schemas.testing import clip_id, example_rows
 
 from uniaudio.text.overlap import REFERENCE_BREAK

@@ -2,9 +2,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from uniaudio_schemas.manifest import Manifest, Plan
-from uniaudio_schemas.sequences import train_statistics
+from uniaudio_schemas.kinds.sequences import train_statistics
 from uniaudio_schemas.store import Store
+from uniaudio_schemas.store.manifest import Manifest, Plan
 
 from tests.uniaudio.lm.conftest import parity_folder
 from uniaudio.testing import tiny_sequences

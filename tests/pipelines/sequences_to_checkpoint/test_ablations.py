@@ -11,7 +11,7 @@ from uniaudio_pipelines.sequences_to_checkpoint.job import SequencesToCheckpoint
 from uniaudio_pipelines.tokens_to_sequences.job import TokensToSequences
 from uniaudio_pipelines.tokens_to_sequences.worker import SequenceWorker
 from uniaudio_schemas.errors import UsageError
-from uniaudio_schemas.sequences import Sequence
+from uniaudio_schemas.kinds.sequences import Sequence
 from uniaudio_schemas.store import Store
 
 from tests.pipelines.sequences_to_checkpoint.test_backbone import run

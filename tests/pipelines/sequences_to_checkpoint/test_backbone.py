@@ -15,8 +15,8 @@ from uniaudio_pipelines.sequences_to_checkpoint.start import start_of
 from uniaudio_pipelines.sequences_to_checkpoint.training import worker_config, write_final
 from uniaudio_pipelines.tokens_to_sequences.job import TokensToSequences
 from uniaudio_pipelines.tokens_to_sequences.worker import SequenceWorker
-from uniaudio_schemas.checkpoint import Checkpoint
 from uniaudio_schemas.errors import DataError, UsageError
+from uniaudio_schemas.kinds.checkpoint import Checkpoint
 from uniaudio_schemas.store import Store
 
 from tests.pipelines.tokens_to_sequences.test_tokens_to_sequences import a_store

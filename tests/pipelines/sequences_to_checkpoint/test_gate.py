@@ -9,10 +9,10 @@ import pytest
 from uniaudio_pipelines.sequences_to_checkpoint.gate import check_leaks, leaking_examples
 from uniaudio_pipelines.sequences_to_checkpoint.job import SequencesToCheckpoint
 from uniaudio_schemas.errors import UsageError
-from uniaudio_schemas.forgotten import Forgotten, write_record
-from uniaudio_schemas.manifest import Manifest, Plan
-from uniaudio_schemas.migrations import newest
+from uniaudio_schemas.kinds.migrations import newest
 from uniaudio_schemas.store import Store
+from uniaudio_schemas.store.forgotten import Forgotten, write_record
+from uniaudio_schemas.store.manifest import Manifest, Plan
 from uniaudio_schemas.testing import clip_id, example_rows
 
 from tests.pipelines.sequences_to_checkpoint.conftest import put_sequences

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from uniaudio_pipelines.jobs import job_from_json, job_to_json
 from uniaudio_pipelines.sequences_to_checkpoint.job import DueStage, SequencesToCheckpoint
-from uniaudio_schemas.checkpoint import Checkpoint
 from uniaudio_schemas.errors import UsageError
-from uniaudio_schemas.manifest import Manifest
+from uniaudio_schemas.kinds.checkpoint import Checkpoint
 from uniaudio_schemas.store import Store
+from uniaudio_schemas.store.manifest import Manifest
 
 from tests.pipelines.sequences_to_checkpoint.conftest import put_sequences
 from uniaudio.stages.config import StageConfig

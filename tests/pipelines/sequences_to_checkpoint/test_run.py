@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from uniaudio_pipelines.sequences_to_checkpoint.driver import run_stages
 from uniaudio_pipelines.sequences_to_checkpoint.job import SequencesToCheckpoint
-from uniaudio_schemas.checkpoint import Checkpoint
+from uniaudio_schemas.kinds.checkpoint import Checkpoint
 from uniaudio_schemas.store import Store
 
 from uniaudio.lm.config import LMConfig

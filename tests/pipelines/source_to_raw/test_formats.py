@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from uniaudio_schemas.raw import Fact
+from uniaudio_schemas.kinds.raw import Fact
 
 
 def facts(row: Any) -> dict[str, str]:

@@ -11,9 +11,9 @@ from uniaudio_pipelines.edge import run_edge
 from uniaudio_pipelines.source_to_raw.job import SourceToRaw
 from uniaudio_pipelines.source_to_raw.worker import RawWorker
 from uniaudio_schemas.errors import DataError, UsageError
-from uniaudio_schemas.manifest import Manifest
-from uniaudio_schemas.raw import Raw
+from uniaudio_schemas.kinds.raw import Raw
 from uniaudio_schemas.store import Store
+from uniaudio_schemas.store.manifest import Manifest
 
 from uniaudio.audio.read import read_audio
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from uniaudio_schemas.raw import GivenWord
+from uniaudio_schemas.kinds.raw import GivenWord
 
 RATE = 8_000
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from uniaudio_pipelines.source_to_raw.entries import LISTING
 from uniaudio_pipelines.source_to_raw.units import with_units
-from uniaudio_schemas.forget import forget, survey
+from uniaudio_schemas.history.forget import forget, survey
 from uniaudio_schemas.store import Store
 
 

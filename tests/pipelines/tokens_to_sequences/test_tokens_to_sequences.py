@@ -9,14 +9,14 @@ import pytest
 from uniaudio_pipelines.edge import run_edge
 from uniaudio_pipelines.tokens_to_sequences.job import TokensToSequences
 from uniaudio_pipelines.tokens_to_sequences.worker import SequenceWorker
-from uniaudio_schemas.codec import CodecRow
 from uniaudio_schemas.errors import DataError, FingerprintError, UsageError
-from uniaudio_schemas.instructions import Instruction
-from uniaudio_schemas.manifest import Manifest, Plan
-from uniaudio_schemas.migrations import newest
-from uniaudio_schemas.sequences import Sequence
+from uniaudio_schemas.kinds.codec import CodecRow
+from uniaudio_schemas.kinds.instructions import Instruction
+from uniaudio_schemas.kinds.migrations import newest
+from uniaudio_schemas.kinds.sequences import Sequence
+from uniaudio_schemas.kinds.tokens import Tokens
 from uniaudio_schemas.store import Store
-from uniaudio_schemas.tokens import Tokens
+from uniaudio_schemas.store.manifest import Manifest, Plan
 
 from uniaudio.sequence.layout import grid_of, pick_up
 from uniaudio.sequence.vocabulary import Vocabulary

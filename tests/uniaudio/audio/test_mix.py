@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from uniaudio_schemas.annotated import Annotated
 from uniaudio_schemas.errors import DataError, UsageError
-from uniaudio_schemas.instructions import Recipe
-from uniaudio_schemas.raw import Raw
+from uniaudio_schemas.kinds.annotated import Annotated
+from uniaudio_schemas.kinds.instructions import Recipe
+from uniaudio_schemas.kinds.raw import Raw
 
 from uniaudio.audio.mix import OPERATIONS, operation_length, render_operation, scale_to_snr
 from uniaudio.audio.read import write_flac_bytes

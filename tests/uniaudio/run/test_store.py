@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from safetensors.torch import save_file
-from uniaudio_schemas.checkpoint import Checkpoint, LedgerEntry
-from uniaudio_schemas.codec import CodecRow
 from uniaudio_schemas.errors import FingerprintError, UsageError
+from uniaudio_schemas.kinds.checkpoint import Checkpoint, LedgerEntry
+from uniaudio_schemas.kinds.codec import CodecRow
 from uniaudio_schemas.store import Store
 from uniaudio_schemas.testing import a_plan, example_rows
 

@@ -6,10 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from uniaudio_schemas.instructions import Instruction, InstructionSegment
-from uniaudio_schemas.manifest import Plan
+from uniaudio_schemas.kinds.instructions import Instruction, InstructionSegment
+from uniaudio_schemas.kinds.task_statistics import Example, example_statistics
 from uniaudio_schemas.store import Store
-from uniaudio_schemas.task_statistics import Example, example_statistics
+from uniaudio_schemas.store.manifest import Plan
 
 from uniaudio.cli import main
 from uniaudio.tasks import TASKS

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from uniaudio_schemas.errors import DataError, UsageError
-from uniaudio_schemas.instructions import Instruction, InstructionSegment
-from uniaudio_schemas.record import from_table, to_table
-from uniaudio_schemas.sequences import Sequence
-from uniaudio_schemas.tokens import Tokens
+from uniaudio_schemas.kinds.instructions import Instruction, InstructionSegment
+from uniaudio_schemas.kinds.record import from_table, to_table
+from uniaudio_schemas.kinds.sequences import Sequence
+from uniaudio_schemas.kinds.tokens import Tokens
 
 from uniaudio.sequence.build import AUDIO_PROMPT_FRAMES, build_sequence
 from uniaudio.sequence.condition_dropout import without_condition

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 from uniaudio_schemas.errors import UsageError
-from uniaudio_schemas.record import to_table
-from uniaudio_schemas.sequences import Sequence
+from uniaudio_schemas.kinds.record import to_table
+from uniaudio_schemas.kinds.sequences import Sequence
 
 from uniaudio.lm.model import UniAudioLM
 from uniaudio.stages.config import ALL_MODULES, StageConfig

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from uniaudio_schemas.annotated import Annotated, Fact
+from uniaudio_schemas.kinds.annotated import Annotated, Fact
 
 from uniaudio.stages.config import OTHERS
 from uniaudio.stages.table import STAGES

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from uniaudio_schemas.instructions import Instruction
-from uniaudio_schemas.tokens import Tokens
+from uniaudio_schemas.kinds.instructions import Instruction
+from uniaudio_schemas.kinds.tokens import Tokens
 
 from uniaudio.sequence.build import build_sequence, lay_out_segments
 from uniaudio.sequence.condition_dropout import without_condition

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from uniaudio_schemas.errors import UsageError
-from uniaudio_schemas.instructions import Instruction, Recipe
-from uniaudio_schemas.record import from_table, to_table
+from uniaudio_schemas.kinds.instructions import Instruction, Recipe
+from uniaudio_schemas.kinds.record import from_table, to_table
 
 from uniaudio.metrics.table import find_metric
 from uniaudio.tasks import TASKS

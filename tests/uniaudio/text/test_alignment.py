@@ -3,8 +3,8 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from uniaudio_schemas.annotated import Word
 from uniaudio_schemas.errors import UsageError
+from uniaudio_schemas.kinds.annotated import Word
 
 from uniaudio.text.alignment import Alignment, align_words, cut_text
 

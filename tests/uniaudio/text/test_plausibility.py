@@ -6,7 +6,7 @@ from dataclasses import fields
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from uniaudio_schemas.annotated import Word
+from uniaudio_schemas.kinds.annotated import Word
 
 from uniaudio.text.plausibility import (
     TranscriptPolicy,

@@ -1,8 +1,8 @@
 from dataclasses import replace
 
 import pytest
-from uniaudio_schemas.record import to_table
-from uniaudio_schemas.sequences import Sequence
+from uniaudio_schemas.kinds.record import to_table
+from uniaudio_schemas.kinds.sequences import Sequence
 
 from uniaudio.stages.config import ALL_MODULES, MixturePhase, StageConfig
 from uniaudio.training.doubles import tiny_sequences

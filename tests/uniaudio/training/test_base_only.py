@@ -9,8 +9,8 @@ import sys
 for name in ("ray", "prefect", "polars", "transformers", "tokenizers", "soundfile", "torchaudio", "scipy"):
     sys.modules[name] = None  # importing it raises ModuleNotFoundError
 from dataclasses import replace
-from uniaudio_schemas.record import to_table
-from uniaudio_schemas.sequences import Sequence
+from uniaudio_schemas.kinds.record import to_table
+from uniaudio_schemas.kinds.sequences import Sequence
 from uniaudio.stages.table import stage_config
 from uniaudio.training.data import MixtureData
 from uniaudio.training.doubles import tiny_lm, tiny_sequences, tiny_vocabulary

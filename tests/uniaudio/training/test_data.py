@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from uniaudio_schemas.annotated import Annotated
 from uniaudio_schemas.errors import FingerprintError
-from uniaudio_schemas.manifest import Plan
-from uniaudio_schemas.migrations import newest
-from uniaudio_schemas.record import to_table
-from uniaudio_schemas.sequences import Sequence
+from uniaudio_schemas.kinds.annotated import Annotated
+from uniaudio_schemas.kinds.migrations import newest
+from uniaudio_schemas.kinds.record import to_table
+from uniaudio_schemas.kinds.sequences import Sequence
 from uniaudio_schemas.store import Store
+from uniaudio_schemas.store.manifest import Plan
 
 from uniaudio.sequence.condition_dropout import without_condition
 from uniaudio.sequence.layout import grid_of

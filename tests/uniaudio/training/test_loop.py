@@ -160,8 +160,8 @@ import shutil, sys
 from pathlib import Path
 import torch
 from torch import distributed
-from uniaudio_schemas.record import to_table
-from uniaudio_schemas.sequences import Sequence
+from uniaudio_schemas.kinds.record import to_table
+from uniaudio_schemas.kinds.sequences import Sequence
 from uniaudio.stages.config import ALL_MODULES, MixturePhase, StageConfig
 from uniaudio.training.checkpoint import model_tensors
 from uniaudio.training.data import MixtureData

@@ -13,9 +13,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from uniaudio_schemas.codec import Metric
 from uniaudio_schemas.errors import DataError, UsageError
 from uniaudio_schemas.fingerprint import hash_json
+from uniaudio_schemas.kinds.codec import Metric
 
 from uniaudio.codec.codec import CONFIG_FILE, WEIGHTS_FILE, ReasoningCodec
 from uniaudio.codec.config import CodecConfig

@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from uniaudio_schemas.codec import Metric
+from uniaudio_schemas.kinds.codec import Metric
 
 from uniaudio.codec.codec import ReasoningCodec
 from uniaudio.codec.training.clips import ClipSet, FrozenCache, TrainingClip, step_generator

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
-from uniaudio_schemas.raw import Raw
+from uniaudio_schemas.kinds.raw import Raw
 
 ANALYSIS_RATE = 16_000
 """Hz; what every speech model here was trained at."""

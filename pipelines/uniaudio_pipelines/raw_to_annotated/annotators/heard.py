@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from uniaudio_schemas.raw import Fact
+from uniaudio_schemas.kinds.raw import Fact
 
 LOW, MEDIUM, HIGH = "low", "medium", "high"
 MALE, FEMALE = "male", "female"

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from uniaudio_schemas.annotated import Word
 from uniaudio_schemas.errors import UsageError
+from uniaudio_schemas.kinds.annotated import Word
 
 from uniaudio_pipelines.raw_to_annotated import models as model_files
 from uniaudio_pipelines.raw_to_annotated.annotators import packages

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-from uniaudio_schemas.annotated import Word
+from uniaudio_schemas.kinds.annotated import Word
 
 from uniaudio_pipelines.raw_to_annotated import models as model_files
 from uniaudio_pipelines.raw_to_annotated.annotators import packages

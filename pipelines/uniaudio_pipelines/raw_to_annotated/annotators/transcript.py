@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
-from uniaudio_schemas.annotated import Word
+from uniaudio_schemas.kinds.annotated import Word
 
 from uniaudio_pipelines.raw_to_annotated import models as model_files
 from uniaudio_pipelines.raw_to_annotated.annotators import packages

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
-from uniaudio_schemas.cuts import Turn
+from uniaudio_schemas.kinds.cuts import Turn
 
 from uniaudio_pipelines.raw_to_annotated import models as model_files
 from uniaudio_pipelines.raw_to_annotated.annotators.annotator import ANALYSIS_RATE, SPEECH, Clip, Value

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from uniaudio_schemas.errors import DataError
-from uniaudio_schemas.raw import Fact
+from uniaudio_schemas.kinds.raw import Fact
 
 from uniaudio_pipelines.source_to_raw.formats.arrow_columns import layout_of, path_in
 from uniaudio_pipelines.source_to_raw.formats.arrow_tables import ArrowTable

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from uniaudio_schemas.errors import DataError
-from uniaudio_schemas.raw import Fact
+from uniaudio_schemas.kinds.raw import Fact
 
 from uniaudio_pipelines.source_to_raw.formats.audio_names import is_audio, suffix_of
 from uniaudio_pipelines.source_to_raw.formats.columns import language_code, text_of

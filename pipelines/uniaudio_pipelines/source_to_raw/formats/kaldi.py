@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from uniaudio_schemas.raw import Fact
+from uniaudio_schemas.kinds.raw import Fact
 
 from uniaudio_pipelines.source_to_raw.formats.format import Claim, Folder, Label, Problem
 from uniaudio_pipelines.source_to_raw.formats.lines import finite, first_line, read_lines

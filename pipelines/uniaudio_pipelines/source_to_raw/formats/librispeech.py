@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator
 from typing import ClassVar
 
-from uniaudio_schemas.raw import Fact
+from uniaudio_schemas.kinds.raw import Fact
 
 from uniaudio_pipelines.source_to_raw.formats.audio_names import AudioNames, audio_names
 from uniaudio_pipelines.source_to_raw.formats.format import Claim, Folder, Label, Problem

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import ClassVar
 
-from uniaudio_schemas.raw import Fact
+from uniaudio_schemas.kinds.raw import Fact
 
 from uniaudio_pipelines.source_to_raw.formats.audio_names import AudioNames, audio_names, is_audio
 from uniaudio_pipelines.source_to_raw.formats.delimited import rows

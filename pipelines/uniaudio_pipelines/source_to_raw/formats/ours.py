@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
-from uniaudio_schemas.raw import Fact
+from uniaudio_schemas.kinds.raw import Fact
 
 from uniaudio_pipelines.source_to_raw.cards import DOMAINS
 from uniaudio_pipelines.source_to_raw.formats.format import Claim, Folder, Label, Problem

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import ClassVar
 
-from uniaudio_schemas.raw import Fact
+from uniaudio_schemas.kinds.raw import Fact
 
 from uniaudio_pipelines.source_to_raw.formats.alignments import lab, recordings, samples
 from uniaudio_pipelines.source_to_raw.formats.audio_names import audio_names, is_audio

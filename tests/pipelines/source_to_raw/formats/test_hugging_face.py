@@ -14,7 +14,7 @@ from uniaudio_pipelines.source_to_raw.formats.arrow_tables import open_table
 from uniaudio_pipelines.source_to_raw.formats.format import Folder, Label, Problem
 from uniaudio_pipelines.source_to_raw.formats.hugging_face import HuggingFace
 from uniaudio_schemas.errors import DataError
-from uniaudio_schemas.raw import Fact
+from uniaudio_schemas.kinds.raw import Fact
 
 AUDIO = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from uniaudio_pipelines.source_to_raw.formats.format import Folder, Label, Problem
 from uniaudio_pipelines.source_to_raw.formats.kaldi import Kaldi
-from uniaudio_schemas.raw import Fact
+from uniaudio_schemas.kinds.raw import Fact
 
 
 def folder_of(root: Path, files: dict[str, str | bytes]) -> Folder:

@@ -12,7 +12,7 @@ from uniaudio_pipelines.source_to_raw.formats.format import Folder, GivenTime, L
 from uniaudio_pipelines.source_to_raw.formats.lhotse import Lhotse, is_shar
 from uniaudio_pipelines.source_to_raw.formats.lines import first_line, read_lines
 from uniaudio_schemas.errors import DataError
-from uniaudio_schemas.raw import Fact
+from uniaudio_schemas.kinds.raw import Fact
 
 
 def lines(*values: Any) -> bytes:

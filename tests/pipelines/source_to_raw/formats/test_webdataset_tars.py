@@ -16,7 +16,7 @@ from uniaudio_pipelines.source_to_raw.formats import tars
 from uniaudio_pipelines.source_to_raw.formats.format import Folder, GivenTime, Label, Problem
 from uniaudio_pipelines.source_to_raw.formats.webdataset_tars import WebDatasetTars
 from uniaudio_schemas.errors import DataError
-from uniaudio_schemas.raw import Fact
+from uniaudio_schemas.kinds.raw import Fact
 
 TarPart = tuple[str, bytes] | tarfile.TarInfo
 

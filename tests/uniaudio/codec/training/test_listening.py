@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from uniaudio_schemas.codec import Metric
+from uniaudio_schemas.kinds.codec import Metric
 
 from uniaudio.codec.codec import ReasoningCodec
 from uniaudio.codec.training.clips import TrainingClip

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from uniaudio_schemas.codec import Metric
 from uniaudio_schemas.errors import UsageError
+from uniaudio_schemas.kinds.codec import Metric
 
 from uniaudio.codec.codec import ReasoningCodec
 from uniaudio.codec.decoding import LATENTS_PER_FRAME

@@ -1,0 +1,199 @@
+"""The way back: from a version, a model, an example or a clip to the files behind it, their corpora and licences.
+
+`way_back(store, find(store, "490e8d"))` gives plain JSON values:
+    {"kind": "sequences", "plan_id": "1b1f…", "versions": [{"kind": "tokens", "content_id": "e2de…", …}, …], "missing": [],
+     "sources": [{"corpus": "queen", "licence": "freeware", "files": 29, "seconds": 79.9}, …]}
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from uniaudio_schemas.history.find import Found
+from uniaudio_schemas.history.traces import ancestors, drawn_from
+from uniaudio_schemas.kinds.migrations import newest
+from uniaudio_schemas.store.forgotten import records, replacements
+from uniaudio_schemas.store.manifest import Manifest
+
+if TYPE_CHECKING:
+    from uniaudio_schemas.store import Store
+
+_FILE_COLUMNS = ("clip_id", "path", "corpus", "licence", "sha256", "sample_rate", "num_samples", "tar")
+_MODEL_COLUMNS = ("checkpoint_id", "codec_id", "stage", "size", "step", "parent", "codec_fingerprint", "sequences")
+
+
+def way_back(store: "Store", found: Found) -> dict[str, Any]:
+    """See the module. An example or a clip has `examples` or `clips` with their files too."""
+    manifest, behind = found.manifest, ancestors(store, found.manifest)
+    answer = {**describe(store, manifest), "versions": [describe(store, one) for one in behind]}
+    answer["missing"] = _missing(store, [manifest, *behind])
+    if not found.row_id or manifest.kind in ("checkpoint", "codec", "scores"):
+        files = _files_behind(store, manifest, behind)
+    elif manifest.kind in ("sequences", "instructions"):
+        answer["examples"], files = examples(store, manifest, [found.row_id])
+    else:
+        answer["clips"], files = _clips(store, [manifest, *behind], [found.row_id])
+    return {**answer, "sources": sources(files)}
+
+
+def describe(store: "Store", manifest: Manifest) -> dict[str, Any]:
+    """What one line says of a version."""
+    described: dict[str, Any] = {
+        "kind": manifest.kind,
+        "plan_id": manifest.plan_id,
+        "content_id": manifest.content_id,
+        "refs": sorted(ref for ref, head in store.refs(manifest.kind).items() if head.plan_id == manifest.plan_id),
+        "rows": manifest.num_rows,
+        "code_version": manifest.code_version,
+        "numerics": manifest.numerics,
+        "parents": manifest.parents,
+    }
+    if manifest.kind in ("checkpoint", "codec"):
+        for row in store.read(manifest).to_pylist():
+            described["model"] = {name: row[name] for name in _MODEL_COLUMNS if name in row}
+        saw = sum(
+            len(one.raw) for one in records(store) if manifest.plan_id in {model["plan_id"] for model in one.models}
+        )
+        described["forgotten_files"] = saw
+    return described
+
+
+def _missing(store: "Store", versions: list[Manifest]) -> list[dict[str, str]]:
+    """Parents that the store does not hold any more, in whole or in what is left of them."""
+    held, replaced = {(one.kind, one.content_id) for one in versions}, replacements(store)
+    named = {parent for one in versions for parent in one.parents.items()}
+    lost = sorted(parent for parent in named if not held & {parent, (parent[0], replaced.get(parent, ""))})
+    return [{"kind": kind, "content_id": content} for kind, content in lost]
+
+
+def examples(
+    store: "Store", manifest: Manifest, ids: Iterable[str]
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Examples of a version of sequences or instructions with their clips, in the order of `ids`; and the files behind them."""
+    id_field, asked = newest(manifest.kind).id_field, list(ids)
+    rows = {row[id_field]: row for row in _rows(store, [manifest], manifest.kind, id_field, asked)}
+    clip_ids = {clip for row in rows.values() for clip in row["clip_ids"]}
+    clips, files = _clips(store, [manifest, *ancestors(store, manifest)], clip_ids)
+    by_id = {clip["clip_id"]: clip for clip in clips}
+    columns = (id_field, "task", "mixture", "split", "corpus")
+    made = [
+        {**{name: rows[one][name] for name in columns}, "clips": [by_id[clip] for clip in rows[one]["clip_ids"]]}
+        for one in asked
+    ]
+    return made, files
+
+
+def _clips(
+    store: "Store", versions: list[Manifest], ids: Iterable[str]
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Each clip with its tokens, its recipe or its cut, and its file; and the files of all."""
+    wanted = sorted(set(ids))
+    recipes = _recipes(store, versions, wanted)
+    parents = {parent for recipe in recipes.values() for parent in recipe["parents"]}
+    cuts = {row["clip_id"]: row for row in _rows(store, versions, "annotated", "clip_id", {*wanted, *parents})}
+    file_ids = {row["raw_clip_id"] for row in cuts.values()} | set(wanted)
+    files = {row["clip_id"]: _file(row) for row in _rows(store, versions, "raw", "clip_id", file_ids)}
+    tokens = _tokens(store, versions, wanted)
+    clips: list[dict[str, Any]] = []
+    for clip in wanted:
+        made: dict[str, Any] = {"clip_id": clip, **tokens.get(clip, {})}
+        if clip in recipes:
+            made["recipe"] = {name: recipes[clip][name] for name in ("operation", "parents", "parameters", "seed")}
+        if clip in cuts:
+            made["cut"] = _cut(cuts[clip])
+        file = files.get(cuts[clip]["raw_clip_id"] if clip in cuts else clip)
+        clips.append({**made, **({"file": file} if file else {})})
+    return clips, list(files.values())
+
+
+def _cut(row: dict[str, Any]) -> dict[str, Any]:
+    said = [f"{one['value']}: {one['annotator']} {one['version']}" for one in row["annotations"]]
+    names = ("first_sample", "num_samples", "sample_rate", "domain", "split")
+    return {**{name: row[name] for name in names}, "annotations": said}
+
+
+def _file(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: row[name] for name in _FILE_COLUMNS}
+
+
+def _tokens(store: "Store", versions: list[Manifest], clips: list[str]) -> dict[str, dict[str, Any]]:
+    """Clip -> codec and numerics that its codes come from."""
+    wanted, found = pa.array(clips, pa.string()), {}
+    for manifest in versions:
+        for shard in manifest.shards if manifest.kind == "tokens" else ():
+            table = store.table_of_shard(manifest, shard)
+            metadata = store.shard_metadata(manifest, shard)
+            said = {"codec": metadata.get("codec_fingerprint", ""), "numerics": metadata.get("numerics", "")}
+            for clip in table.filter(pc.is_in(table["clip_id"], value_set=wanted))["clip_id"].to_pylist():
+                found[clip] = {"tokens": {"plan_id": manifest.plan_id, **said}}
+    return found
+
+
+def _recipes(store: "Store", versions: list[Manifest], clips: Iterable[str]) -> dict[str, dict[str, Any]]:
+    wanted, found = set(clips), {}
+    for manifest in versions:
+        for table in store.tables(manifest, ["recipes"]) if manifest.kind == "instructions" else ():
+            made = table.filter(pc.greater(pc.list_value_length(table["recipes"]), 0))["recipes"].to_pylist()
+            found.update({one["clip_id"]: one for row in made for one in row if one["clip_id"] in wanted})
+    return found
+
+
+def _rows(
+    store: "Store", versions: list[Manifest], kind: str, column: str, ids: Iterable[str]
+) -> Iterable[dict[str, Any]]:
+    """Rows of those of `versions` that are of `kind`."""
+    wanted = pa.array(sorted(set(ids)), pa.string())
+    for manifest in versions:
+        for table in store.tables(manifest) if manifest.kind == kind else ():
+            yield from table.filter(pc.is_in(table[column], value_set=wanted)).to_pylist()
+
+
+def _files_behind(store: "Store", manifest: Manifest, behind: list[Manifest]) -> list[dict[str, Any]]:
+    """Of a model the files of what it was trained on, of a version those its rows come from."""
+    versions = [manifest, *behind]
+    if manifest.kind in ("raw", "annotated", "codec"):
+        of_kind = next((one for one in versions if one.kind in ("raw", "annotated")), manifest)
+        column = "clip_id" if of_kind.kind == "raw" else "raw_clip_id"
+        ids = _values(store, [of_kind] if of_kind.kind in ("raw", "annotated") else [], column)
+    else:
+        clips = _clip_ids(store, manifest, behind)
+        made = _recipes(store, versions, clips) if manifest.kind == "tokens" else {}
+        clips |= {parent for recipe in made.values() for parent in recipe["parents"]}
+        ids = {row["raw_clip_id"] for row in _rows(store, versions, "annotated", "clip_id", clips)}
+    return list({row["clip_id"]: _file(row) for row in _rows(store, versions, "raw", "clip_id", ids)}.values())
+
+
+def _clip_ids(store: "Store", manifest: Manifest, behind: list[Manifest]) -> set[str]:
+    if manifest.kind == "tokens":
+        return _values(store, [manifest], "clip_id")
+    if manifest.kind == "checkpoint":
+        return _values(store, drawn_from(store, manifest), "clip_ids")
+    if manifest.kind == "scores":
+        return _values(store, [one for one in behind if one.kind == "sequences"], "clip_ids")
+    return _values(store, [manifest], "clip_ids")
+
+
+def _values(store: "Store", versions: list[Manifest], column: str) -> set[str]:
+    found: set[str] = set()
+    for manifest in versions:
+        for table in store.tables(manifest, [column]):
+            values = table[column].combine_chunks()
+            found.update(pc.unique(values.flatten() if pa.types.is_list(values.type) else values).to_pylist())
+    return found
+
+
+def sources(files: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Files and seconds of audio by corpus and licence."""
+    counts: Counter[tuple[str, str]] = Counter()
+    seconds: dict[tuple[str, str], float] = defaultdict(float)
+    for file in files:
+        key = (file["corpus"], file["licence"])
+        counts[key] += 1
+        seconds[key] += file["num_samples"] / file["sample_rate"] if file["sample_rate"] else 0.0
+    return [
+        {"corpus": corpus, "licence": licence, "files": count, "seconds": round(seconds[(corpus, licence)], 3)}
+        for (corpus, licence), count in sorted(counts.items())
+    ]

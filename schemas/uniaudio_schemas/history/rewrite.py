@@ -1,0 +1,159 @@
+"""One version without the rows of a source: the shards that hold them are written again, all others are named again.
+
+The new version stands under the plan that its edge would make from the rewritten parents, so that the edge finds it and makes nothing
+again. What an edge would have put in a forgotten row's place (another clip within a limit, another partner of a mixture) is not made.
+"""
+
+import tarfile
+import tempfile
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import IO, TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from uniaudio_schemas.errors import DataError
+from uniaudio_schemas.history.recount import recount
+from uniaudio_schemas.history.traces import Trace, mask
+from uniaudio_schemas.kinds.dropped import Dropped
+from uniaudio_schemas.kinds.migrations import schema_at
+from uniaudio_schemas.kinds.record import from_table
+from uniaudio_schemas.store.forgotten import PARAMETER, REASON, digest
+from uniaudio_schemas.store.manifest import Manifest, Plan, ShardInfo
+from uniaudio_schemas.store.shards import read_shard
+
+if TYPE_CHECKING:
+    from uniaudio_schemas.store import Store
+    from uniaudio_schemas.store.writer import Writer
+
+OWNER = "uniaudio forget"
+
+
+def rewrite(
+    store: "Store", manifest: Manifest, trace: Trace, replaced: dict[tuple[str, str], str], ref: str
+) -> Manifest | None:
+    """The version that takes the place of `manifest`, behind `ref`; None where neither its rows nor its parents change."""
+    masks = {
+        shard.sha256: mask(store, manifest.kind, _table(store, manifest, shard), trace) for shard in manifest.shards
+    }
+    units = sorted({shard.unit for shard in manifest.shards if masks[shard.sha256].any()})
+    parents = {kind: replaced.get((kind, content), content) for kind, content in manifest.parents.items()}
+    if not units and parents == manifest.parents:
+        return None
+    plan = _plan(store, manifest, trace, parents, units)
+    with store.writer(plan, owner=OWNER, ref=ref) as writer:
+        for unit in sorted(set(units) - writer.done()):
+            _put(store, writer, manifest, [shard for shard in manifest.shards if shard.unit == unit], masks, trace)
+        return writer.publish()
+
+
+def _plan(store: "Store", manifest: Manifest, trace: Trace, parents: dict[str, str], units: list[str]) -> Plan:
+    plan = Plan(
+        kind=manifest.kind,
+        schema_version=manifest.schema_version,
+        parents=parents,
+        parameters=manifest.parameters,
+        code_version=manifest.code_version,
+        numerics=manifest.numerics,
+        units=units,
+        reused=[shard for shard in manifest.shards if shard.unit not in units],
+    )
+    gone = [row_id for shard in manifest.shards for row_id in _lost_ids(store, manifest, shard, trace)]
+    if plan.plan_id != manifest.plan_id and not _is_of_another(store, manifest, plan, len(gone)):
+        return plan
+    # Without rewritten parents, as in raw: the same source less some clips is another plan. So is what is left of a version
+    # when another one was made from just what is left of its parents.
+    lost = {row["row_id"] for row in store.dropped(manifest).to_pylist() if row["reason"] == REASON}
+    return replace(plan, parameters={**manifest.parameters, PARAMETER: digest(lost.union(gone))})
+
+
+def _is_of_another(store: "Store", manifest: Manifest, plan: Plan, num_lost: int) -> bool:
+    """Whether the plan's version is there already, and is not what is left of `manifest`, published before a kill."""
+    there = store.version(plan.kind, plan.plan_id)
+    if there is None:
+        return False
+    dropped = Counter(manifest.dropped)
+    dropped[REASON] += num_lost
+    shards = {shard.sha256 for shard in there.shards}
+    is_left = there.num_rows == manifest.num_rows - num_lost and +dropped == Counter(there.dropped)
+    return not (is_left and all(shard.sha256 in shards for shard in plan.reused))
+
+
+def _lost_ids(store: "Store", manifest: Manifest, shard: ShardInfo, trace: Trace) -> list[str]:
+    table = _table(store, manifest, shard)
+    lost = table.filter(pa.array(mask(store, manifest.kind, table, trace)))
+    ids: list[str] = lost[schema_at(manifest.kind, manifest.schema_version).id_field].to_pylist()
+    return ids
+
+
+def _table(store: "Store", manifest: Manifest, shard: ShardInfo) -> pa.Table:
+    """At its own schema version: shards that are named again keep theirs."""
+    return read_shard(store.shard_path(manifest, shard))
+
+
+def _put(
+    store: "Store", writer: "Writer", manifest: Manifest, shards: list[ShardInfo], masks: dict[str, Any], trace: Trace
+) -> None:
+    """One unit, which is one shard in all versions that edges write."""
+    if len(shards) > 1:
+        raise DataError(f"{manifest.kind} {manifest.plan_id[:8]}: unit {shards[0].unit!r} has {len(shards)} shards.")
+    (shard,) = shards
+    table, is_lost = _table(store, manifest, shard), masks[shard.sha256]
+    kept = table.filter(pa.array(~is_lost))
+    blobs = list(shard.blobs)
+    if manifest.kind == "raw":
+        kept, blobs = _without_audio(store, writer, table, kept)
+    elif manifest.kind == "scores":
+        blobs = sorted(_blobs_of_scores(kept))
+    before = from_table(store.dropped(replace(manifest, shards=[shard])), Dropped)
+    ids = table.filter(pa.array(is_lost))[schema_at(manifest.kind, manifest.schema_version).id_field].to_pylist()
+    of_source = trace.raw | trace.clips | trace.examples
+    before = [replace(row, detail="") if row.row_id in of_source else row for row in before]
+    lost = [Dropped(row_id=row_id, reason=REASON) for row_id in ids]
+    metadata = store.shard_metadata(manifest, shard)
+    statistics = recount(store, writer.plan, kept, shard.statistics)
+    writer.put_shard(shard.unit, kept, [*before, *lost], metadata, statistics, blobs)
+
+
+def _blobs_of_scores(table: pa.Table) -> Iterable[str]:
+    media = (medium["blob"] for row in table["media"].to_pylist() for medium in row)
+    return {blob for blob in (*table["predictions"].to_pylist(), *media) if blob}
+
+
+def _without_audio(store: "Store", writer: "Writer", table: pa.Table, kept: pa.Table) -> tuple[pa.Table, list[str]]:
+    """The rows, naming tars that hold nothing but their own clips."""
+    names, offsets = kept["tar"].to_pylist(), kept["tar_offset"].to_pylist()
+    clips = kept["clip_id"].to_pylist()
+    blobs = []
+    for old in sorted(set(names) - {""}):
+        wanted = {clip for clip, name in zip(clips, names, strict=True) if name == old}
+        # Has no name: a killed run leaves none of it behind.
+        with store.open_blob(old).open("rb") as file, tempfile.TemporaryFile() as made:
+            places = copy_tar(file, made, wanted)
+            made.seek(0)
+            blobs.append(writer.put_blob(made))
+        for index, clip in enumerate(clips):
+            if names[index] == old and clip in places:
+                names[index], offsets[index] = blobs[-1], places[clip]
+    for column, values in (("tar", names), ("tar_offset", offsets)):
+        index = kept.schema.get_field_index(column)
+        kept = kept.set_column(index, kept.schema.field(index), pa.array(values, kept.schema.field(index).type))
+    return kept, blobs
+
+
+def copy_tar(file: IO[bytes], made: IO[bytes], clips: set[str]) -> dict[str, int]:
+    """The members of `clips` alone, as ingest would write them; returns where the audio of each begins."""
+    places = {}
+    with (
+        tarfile.open(fileobj=file, mode="r:") as old,
+        tarfile.open(fileobj=made, mode="w", format=tarfile.USTAR_FORMAT) as new,
+    ):
+        for member in old:
+            clip, _, suffix = member.name.partition(".")
+            if clip not in clips:
+                continue
+            if suffix == "flac":
+                places[clip] = int(new.offset) + tarfile.BLOCKSIZE
+            new.addfile(member, old.extractfile(member))
+    return places

@@ -1,0 +1,65 @@
+"""`checkpoint`: one model at the end of one stage; a version holds one row.
+
+Written by  sequences_to_checkpoint
+Read by     sequences_to_checkpoint (the next stage), checkpoint_to_scores, checkpoint_to_service
+
+One row:
+    {"checkpoint_id": "d0…", "stage": "stage1", "size": "debug", "step": 60, "parent": "b7…", "weights": "31…", "config": "{…}",
+     "vocabulary_fingerprint": "0c…", "codec_fingerprint": "c81f…", "sequences": "content id", "data_position": 480,
+     "ledger": [{"mixture": "asr", "num_examples": 61, "num_loss_tokens": 3904}], "metrics": [{"phase": "stage1", "step": 0, …}]}
+"""
+
+from dataclasses import dataclass, field
+
+from uniaudio_schemas.kinds.codec import Metric
+from uniaudio_schemas.kinds.record import schema
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LedgerEntry:
+    """What one mixture group really contributed."""
+
+    mixture: str
+    num_examples: int
+    num_loss_tokens: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HeldOutLoss:
+    """Mean loss (nats) a token on held-out sequences of one task, at the stage's start and end."""
+
+    task: str
+    before: float
+    after: float
+    num_sequences: int
+    low: float | None = None
+    """With `high` the 95 % interval of `after` over recordings; null for a single one."""
+    high: float | None = None
+
+
+@schema("checkpoint", version=1, id_field="checkpoint_id")
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Checkpoint:
+    checkpoint_id: str
+    """First 32 hex digits of sha256(config, stage, every tensor's name, dtype, shape and bytes)."""
+    stage: str
+    """`text_warmup`, `stage1` … `stage4`."""
+    size: str
+    step: int
+    """Optimizer steps of this stage."""
+    parent: str | None
+    """`checkpoint_id` of the stage before; None for the first."""
+    weights: str
+    """Blob (sha256) of the safetensors file."""
+    config: str
+    """JSON: model config, stage config, vocabulary."""
+    vocabulary_fingerprint: str
+    codec_fingerprint: str
+    sequences: str
+    """Content id of the sequences it saw."""
+    data_position: int
+    """Examples drawn from the mixture so far in this stage."""
+    seed: int
+    ledger: list[LedgerEntry] = field(default_factory=list)
+    held_out: list[HeldOutLoss] = field(default_factory=list)
+    metrics: list[Metric] = field(default_factory=list)

@@ -1,0 +1,91 @@
+"""What was forgotten: one record a source, so that ingest does not bring it back and lineage finds what took a version's place.
+
+    <root>/forgotten/<id>.json
+    {"clips": ["5f1c…", …], "examples": […], "is_done": true, "models": […], "raw": ["5f1c…"], "rewritten": [["raw", "4f1c…", "a00b…"], …]}
+
+A record holds hashes alone: neither paths nor words of what was forgotten. It is written before anything else changes, so it holds
+from then on; `is_done` says that nothing of the source is left in the store.
+"""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from uniaudio_schemas.fingerprint import canonical_json, hash_json, short
+from uniaudio_schemas.store import layout
+from uniaudio_schemas.store.lease import STORE_LOCK
+from uniaudio_schemas.store.manifest import Manifest, build, json_object
+
+if TYPE_CHECKING:
+    from uniaudio_schemas.store import Store
+
+REASON = "forgotten"
+"""Of a dropped row; its id is then a hash, also in `raw`, where other dropped rows are named by their paths."""
+PARAMETER = "forgotten"
+"""Of a plan whose version leaves out forgotten clips that its source holds: `digest` of them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forgotten:
+    """One record."""
+
+    raw: list[str]
+    """Ids of the raw clips, sorted."""
+    clips: list[str]
+    """Ids of all clips that come from them: themselves, their cuts, and recipes with one of those among their parents."""
+    examples: list[str]
+    """Ids of the instructions, which are those of the sequences, with such a clip."""
+    models: list[dict[str, Any]] = field(default_factory=list)
+    """Codecs and checkpoints made from versions that held it (`traces.Model`). They stay as they are."""
+    rewritten: list[list[str]] = field(default_factory=list)
+    """[kind, content id before, content id after]."""
+    is_done: bool = False
+
+    @property
+    def record_id(self) -> str:
+        return digest(self.raw)
+
+
+def digest(clip_ids: Iterable[str]) -> str:
+    """32 hex digits of a set of ids."""
+    return short(hash_json(sorted(clip_ids)))
+
+
+def records(store: "Store") -> list[Forgotten]:
+    """By id."""
+    found = []
+    for entry in store.files.entries(layout.FORGOTTEN):
+        name = entry.path.rpartition("/")[2]
+        if name.endswith(".json") and not name.startswith("."):
+            where = f"{store.root}/{entry.path}"
+            found.append(build(Forgotten, json_object(store.files.read(entry.path) or b"", where), where))
+    return found
+
+
+def write_record(store: "Store", record: Forgotten) -> None:
+    """Atomic and durable. Nobody collects garbage meanwhile."""
+    with store.files.lock(STORE_LOCK, exclusive=False):
+        store.files.write(layout.forgotten_path(record.record_id), (canonical_json(asdict(record)) + "\n").encode())
+
+
+def forgotten_clips(store: "Store") -> frozenset[str]:
+    """Ids of the raw clips that no version may hold again."""
+    return frozenset(clip for record in records(store) for clip in record.raw)
+
+
+def replacements(store: "Store") -> dict[tuple[str, str], str]:
+    """(kind, content id) of a version that was rewritten -> content id of what stands for it now."""
+    step = {(kind, before): after for record in records(store) for kind, before, after in record.rewritten}
+    found = {}
+    for (kind, before), after in step.items():
+        # Each rewriting takes rows away, so that this ends.
+        while (kind, after) in step:
+            after = step[(kind, after)]
+        found[(kind, before)] = after
+    return found
+
+
+def version_with(store: "Store", kind: str, content_id: str) -> Manifest | None:
+    """The version of `kind` with these contents, or what is left of it where some of it was forgotten."""
+    wanted = (content_id, replacements(store).get((kind, content_id)))
+    return next((manifest for manifest in store.versions(kind) if manifest.content_id in wanted), None)

@@ -1,0 +1,29 @@
+"""Read every byte of a version again and compare it with what the manifest says."""
+
+from typing import TYPE_CHECKING
+
+from uniaudio_schemas.errors import DataError
+from uniaudio_schemas.fingerprint import hash_file
+from uniaudio_schemas.kinds.migrations import schema_at
+from uniaudio_schemas.store.content import content_id, row_hashes
+from uniaudio_schemas.store.manifest import Manifest
+from uniaudio_schemas.store.shards import read_shard
+
+if TYPE_CHECKING:
+    from uniaudio_schemas.store import Store
+
+
+def verify(store: "Store", manifest: Manifest) -> None:
+    """A shard (of rows or of dropped ones) or blob whose bytes changed is a `DataError` that names it; one that is gone a `StoreError`."""
+    schema = schema_at(manifest.kind, manifest.schema_version)
+    paths = [(store.shard_path(manifest, shard), shard.sha256) for shard in manifest.shards]
+    dropped = [(store.dropped_path(shard), shard.dropped_sha256) for shard in manifest.dropped_shards]
+    for path, sha256 in [*paths, *dropped, *((store.open_blob(blob), blob) for blob in manifest.blobs)]:
+        found = hash_file(path)
+        if found != sha256:
+            raise DataError(f"{path}: must have sha256 {sha256}, but has {found}.")
+    found = content_id((row_hashes(read_shard(path), schema) for path, _ in paths), schema)
+    if found != manifest.content_id:
+        raise DataError(
+            f"{manifest.kind} {manifest.plan_id[:8]}: content id must be {manifest.content_id}, but is {found}."
+        )

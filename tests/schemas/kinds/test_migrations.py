@@ -1,0 +1,115 @@
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from uniaudio_schemas.errors import DataError, UsageError
+from uniaudio_schemas.kinds import migrations
+from uniaudio_schemas.kinds.earlier import AnnotatedV1, RawV1
+from uniaudio_schemas.kinds.record import SCHEMAS, schema
+from uniaudio_schemas.query import scan
+from uniaudio_schemas.store import Store
+from uniaudio_schemas.store.manifest import Manifest, Plan
+from uniaudio_schemas.testing import example_rows
+
+KIND = "test_song"
+
+
+@pytest.fixture
+def versions(store: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[type[Any], Manifest]]:
+    """A kind at version 3, and a version of it that was written when 1 was the newest."""
+    monkeypatch.setattr(migrations, "MIGRATIONS", {})
+    before = dict(SCHEMAS)
+
+    @schema(KIND, version=1, id_field="name")
+    @dataclass(frozen=True, kw_only=True)
+    class First:
+        name: str
+        seconds: float
+
+    plan = Plan(kind=KIND, schema_version=1, parents={}, parameters={}, code_version="1", units=["a", "b"])
+    with store.writer(plan, owner="test") as writer:
+        writer.put_shard("a", [First(name="one", seconds=1.5)], metadata={"source": "old"})
+        writer.put_shard("b", [First(name="two", seconds=2.0)], metadata={"source": "old"})
+        manifest = writer.publish()
+
+    @schema(KIND, version=2, id_field="name")
+    @dataclass(frozen=True, kw_only=True)
+    class Second:
+        name: str
+        num_samples: int
+
+    @schema(KIND, version=3, id_field="name")
+    @dataclass(frozen=True, kw_only=True)
+    class Third:
+        name: str
+        num_samples: int
+        language: str | None
+
+    yield Third, manifest
+    SCHEMAS.clear()
+    SCHEMAS.update(before)
+
+
+def register() -> None:
+    @migrations.migration(KIND, from_version=1)
+    def count_samples(table: pa.Table) -> pa.Table:
+        samples = pa.array([int(value * 24_000) for value in table["seconds"].to_pylist()], pa.int64())
+        return table.drop_columns(["seconds"]).append_column("num_samples", samples)
+
+    @migrations.migration(KIND, from_version=2)
+    def add_language(table: pa.Table) -> pa.Table:
+        return table.append_column("language", pa.nulls(len(table), pa.string()))
+
+
+def test_an_old_version_is_read_at_the_newest_one(versions: tuple[type[Any], Manifest], store: Store) -> None:
+    row_class, manifest = versions
+    register()
+    expected = [
+        row_class(name="one", num_samples=36_000, language=None),
+        row_class(name="two", num_samples=48_000, language=None),
+    ]
+    assert list(store.rows(manifest, row_class)) == expected
+    table = store.read(manifest, columns=["num_samples"])
+    assert table["num_samples"].to_pylist() == [36_000, 48_000]
+    metadata = store.read(manifest).schema.metadata
+    assert metadata == {b"kind": KIND.encode(), b"schema_version": b"3", b"source": b"old"}
+    assert scan(store, KIND).collect()["num_samples"].to_list() == [36_000, 48_000]
+    store.verify(manifest)
+
+
+def test_a_missing_step_is_named(versions: tuple[type[Any], Manifest], store: Store) -> None:
+    with pytest.raises(DataError, match=r"\.arrow: test_song v1 has no migration to v2"):
+        store.read(versions[1])
+
+
+def test_a_migration_that_forgets_a_column_is_named(versions: tuple[type[Any], Manifest], store: Store) -> None:
+    migrations.migration(KIND, from_version=1)(lambda table: table)
+    migrations.migration(KIND, from_version=2)(lambda table: table)
+    with pytest.raises(DataError, match=r"lacks \['num_samples', 'language'\], has too much \['seconds'\]"):
+        store.read(versions[1])
+
+
+def test_one_step_has_one_migration(versions: tuple[type[Any], Manifest]) -> None:
+    register()
+    with pytest.raises(UsageError, match="test_song v1 has a migration already"):
+        register()
+
+
+@pytest.mark.parametrize(("kind", "earlier"), [("raw", RawV1), ("annotated", AnnotatedV1)])
+def test_a_store_of_the_first_release_is_read_at_the_newest_version(
+    kind: str, earlier: type[Any], store: Store
+) -> None:
+    (newest,) = example_rows(kind)
+    old = earlier(**{field.name: getattr(newest, field.name) for field in dataclasses.fields(earlier)})
+    plan = Plan(kind=kind, schema_version=1, parents={}, parameters={}, code_version="1", units=["a"])
+    with store.writer(plan, owner="test") as writer:
+        writer.put_shard("a", [old])
+        manifest = writer.publish()
+    (row,) = store.rows(manifest, type(newest))
+    assert {field.name: getattr(row, field.name) for field in dataclasses.fields(earlier)} == {
+        field.name: getattr(old, field.name) for field in dataclasses.fields(earlier)
+    }
+    assert row.facts == [] and (kind == "annotated" or (len(row.landmarks) == 0 and row.gain is None))
