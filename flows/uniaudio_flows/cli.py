@@ -21,6 +21,9 @@ def add_commands(commands: Any) -> None:
     ingest.add_argument(
         "--dry-run", action="store_true", help="formats, clips, hours, labels, splits and problems by corpus"
     )
+    export = _add(commands, "export", _export, "write raw as WebDataset tars and JSON lines, for other readers")
+    export.add_argument("folder", help="a new or empty folder")
+    export.add_argument("--ref", default="latest", help="of the version of raw (default latest)")
     make = _add(commands, "make", _make, "bring one dataset kind up to date, with its parents")
     make.add_argument("kind", choices=KINDS_IN_ORDER)
     _add(commands, "show", _show, "the datasets, their versions, rows and dropped rows")
@@ -89,6 +92,18 @@ def _ingest(options: argparse.Namespace) -> int:
     if options.dry_run:
         return show_survey(options.path, print)
     return ingest(options.path, load_settings(), lambda line: print(line, file=sys.stderr))
+
+
+def _export(options: argparse.Namespace) -> int:
+    from pathlib import Path
+
+    from uniaudio_schemas.store import Store
+
+    from uniaudio_flows.export import export_raw
+    from uniaudio_flows.settings import load_settings
+
+    export_raw(Store.from_uri(load_settings().store), Path(options.folder), options.ref, print)
+    return 0
 
 
 def _make(options: argparse.Namespace) -> int:

@@ -1,0 +1,74 @@
+"""`uniaudio export`: raw for readers that know no store."""
+
+import io
+import json
+import wave
+from pathlib import Path
+
+import numpy as np
+import pytest
+from uniaudio_pipelines.edge import run_edge
+from uniaudio_pipelines.source_to_raw.job import SourceToRaw
+from uniaudio_pipelines.source_to_raw.worker import RawWorker
+from uniaudio_schemas.store import Store
+
+from uniaudio.cli import main
+
+soundfile = pytest.importorskip("soundfile")
+webdataset = pytest.importorskip("webdataset")
+SAMPLES = {name: np.random.default_rng(seed).integers(-9_000, 9_000, 4_000, "<i2") for seed, name in enumerate("abc")}
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Three clips in two tars and one document."""
+    source = tmp_path / "source/talk"
+    source.mkdir(parents=True)
+    for name, samples in SAMPLES.items():
+        with wave.open(str(source / f"{name}.wav"), "wb") as file:
+            file.setparams((1, 2, 8_000, 0, "NONE", ""))
+            file.writeframes(samples.tobytes())
+        (source / f"{name}.txt").write_text(f"This is {name}.")
+    (tmp_path / "source/books").mkdir()
+    (tmp_path / "source/books/essay.txt").write_text("A line.\u2028And another one, with words enough to be kept.")
+    monkeypatch.setenv("UNIAUDIO_DATA", str(tmp_path / "data"))
+    job = SourceToRaw(source=str(tmp_path / "source"), max_files_per_shard=2)
+    run_edge(Store(tmp_path / "data/store"), job, RawWorker, num_workers=0)
+    return tmp_path
+
+
+def test_the_tars_are_read_by_webdataset_with_every_clip_and_its_text(
+    data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["export", str(data / "out")]) == 0
+    assert "3 clips in" in capsys.readouterr().out
+    tars = [str(path) for path in sorted((data / "out").glob("raw-*.tar"))]
+    samples = list(webdataset.WebDataset(tars, shardshuffle=False))
+    texts = {
+        json.loads(sample["json"])["given_text"]: soundfile.read(io.BytesIO(sample["flac"]), dtype="int16")[0]
+        for sample in samples
+    }
+    assert set(texts) == {"This is a.", "This is b.", "This is c."}
+    for name, written in SAMPLES.items():
+        np.testing.assert_array_equal(texts[f"This is {name}."], written)
+
+
+def test_a_document_is_a_line_whatever_line_separators_it_holds(data: Path) -> None:
+    assert main(["export", str(data / "out")]) == 0
+    (lines,) = (data / "out").glob("documents-*.jsonl")
+    (line,) = lines.read_text().split("\n")[:-1]
+    assert json.loads(line)["text"].startswith("A line.")
+    assert json.loads(line)["path"] == "books/essay.txt"
+
+
+def test_a_folder_that_holds_something_is_left_alone(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (data / "out").mkdir()
+    (data / "out/mine.txt").write_text("mine")
+    assert main(["export", str(data / "out")]) == 2
+    assert "new or empty" in capsys.readouterr().err
+    assert [path.name for path in (data / "out").iterdir()] == ["mine.txt"]
+
+
+def test_a_ref_without_a_version_is_one_line(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["export", str(data / "out"), "--ref", "older"]) == 2
+    assert "`older`" in capsys.readouterr().err
