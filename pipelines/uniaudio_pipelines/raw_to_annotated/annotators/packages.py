@@ -34,10 +34,13 @@ def package_version(distribution: str) -> str:
         return "0"
 
 
-def onnx_session(path: Path) -> "object":
-    """One thread: a worker has one core, and sums of several threads differ."""
+def onnx_session(path: Path, device: str = "cpu") -> "object":
+    """One thread: a worker has one core, and sums of several threads differ. On `cuda` where this onnxruntime has it."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.inter_op_num_threads = options.intra_op_num_threads = 1
-    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    wanted = ["CUDAExecutionProvider"] if device == "cuda" else []
+    there = set(onnxruntime.get_available_providers())
+    providers = [name for name in [*wanted, "CPUExecutionProvider"] if name in there]
+    return onnxruntime.InferenceSession(str(path), options, providers=providers)

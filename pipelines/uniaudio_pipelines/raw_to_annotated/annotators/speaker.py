@@ -29,7 +29,7 @@ class SpeakerEmbedding:
         return "ge2e-resemblyzer-0.1.4-1"
 
     def annotate(self, clip: Clip) -> list[Value]:
-        voiced = _voiced(clip)
+        voiced = voiced_samples(clip)
         if len(voiced) < _MIN_SAMPLES:
             return []
         # Certain from about 5 s on: shorter clips scatter.
@@ -42,7 +42,7 @@ class SpeakerEmbedding:
         ]
 
 
-def _voiced(clip: Clip) -> np.ndarray:
+def voiced_samples(clip: Clip) -> np.ndarray:
     """The frames with speech, and one more on either side."""
     speech = clip.speech_probabilities >= SPEECH_PROBABILITY
     if not len(speech):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from uniaudio_schemas.errors import UsageError
 
-from uniaudio_pipelines.raw_to_annotated.annotators import transformers_models
+from uniaudio_pipelines.raw_to_annotated.annotators import onnx_models, transformers_models
 from uniaudio_pipelines.raw_to_annotated.annotators.annotator import Annotator
 from uniaudio_pipelines.raw_to_annotated.annotators.audio_language import AudioLanguage
 from uniaudio_pipelines.raw_to_annotated.annotators.caption import SourceCaption
@@ -31,12 +31,13 @@ _DEFAULT: tuple[type[Annotator], ...] = (
 _BY_NAME: tuple[type[Annotator], ...] = (
     AudioLanguage, TimestampedTranscript, SecondTranscript, MusicTags, transformers_models.WavLMSpeaker, transformers_models.AudioSetTags,
     transformers_models.Emotion, transformers_models.ZeroShotTagger, transformers_models.Captioner, ChatCaption,
+    onnx_models.EcapaSpeaker, onnx_models.PyannoteOverlap,
 )  # fmt: skip
 """Their models are the user's to prepare."""
 _ORDER = (
     "voice_activity", "loudness", "signal_to_noise", "mos", "language", "transcript", "timestamped_transcript", "audio_language",
-    "second_transcript",    "speaker_embedding", "wavlm_speaker", "voices", "prosody", "emotion", "source_caption", "music_structure", "music_tags",
-    "ast_tags", "clap_tags", "qwen_caption", "style", "caption_by_measures", "chat_caption",
+    "second_transcript", "speaker_embedding", "wavlm_speaker", "ecapa_speaker", "voices", "pyannote_overlap", "prosody",
+    "emotion", "source_caption", "music_structure", "music_tags", "ast_tags", "clap_tags", "qwen_caption", "style", "caption_by_measures", "chat_caption",
 )  # fmt: skip
 
 ANNOTATORS: dict[str, type[Annotator]] = {
