@@ -1,5 +1,8 @@
 """What the annotators make of what a recognizer heard, and a recognizer of random weights, which hears nonsense."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +140,24 @@ def test_another_recognizer_by_its_folder_answers_alike_whatever_came_between(tm
     annotator.annotate(clip_of(noise(RATE // 2, seed=1)))
     assert annotator.annotate(clip_of(noise(RATE))) == first
     assert Transcript.version("mine") != Transcript.version()
+
+
+@pytest.mark.slow
+def test_recognizing_leaves_torch_the_threads_it_had(tmp_path: Path) -> None:
+    random_whisper(tmp_path / "mine", multilingual=True)
+    # In a process of its own: numba sets the number of threads once, when it first runs.
+    code = f"""
+import numpy as np, torch
+from pathlib import Path
+from uniaudio_pipelines.raw_to_annotated.annotators.recognizer import Recognizer
+
+torch.set_num_threads(1)
+recognizer = Recognizer(Path({str(tmp_path)!r}), "mine", "cpu", "transcript")
+assert recognizer.recognize(np.ones(16_000, np.float32), 16_000, "en").words
+assert torch.get_num_threads() == 1, torch.get_num_threads()
+"""
+    environment = {**os.environ, "NUMBA_NUM_THREADS": "3"}
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=300, env=environment)
 
 
 @pytest.mark.slow

@@ -73,6 +73,7 @@ class Recognizer:
             self._model.set_alignment_heads(heads)
         self._half = self._model.device.type == "cuda"
         self._encoder = _ShortEncoder(self._model.encoder)
+        _compile_timing()
 
     def language_code(self, language: str | None) -> str | None:
         """Whisper's code of a language as a source names it ("en-US", "German"); None where it knows none."""
@@ -181,6 +182,17 @@ class Recognizer:
             fp16=self._half,
         )
         return list(result["segments"])
+
+
+def _compile_timing() -> None:
+    """Have numba compile what times words, and leave torch the threads it had: when numba first runs, it sets their number
+    to that of all cores, for the whole process."""
+    import torch
+    from whisper.timing import dtw_cpu
+
+    num_threads = torch.get_num_threads()
+    dtw_cpu(np.zeros((1, 1)))
+    torch.set_num_threads(num_threads)
 
 
 def _short_window(num_frames: int) -> int:
