@@ -11,9 +11,11 @@ from uniaudio_pipelines.raw_to_annotated.annotators.annotator import Clip
 from uniaudio_pipelines.raw_to_annotated.annotators.audio_language import AudioLanguage, _values
 from uniaudio_schemas.errors import UsageError
 from uniaudio_schemas.kinds.cuts import Cut
-from uniaudio_schemas.kinds.raw import Raw
+
+from tests.pipelines.raw_to_annotated.clips import a_raw
 
 whisper = pytest.importorskip("whisper")
+
 RATE = 16_000
 _DIMENSIONS = {
     "n_mels": 80,
@@ -58,17 +60,7 @@ def clip(seed: int = 0, frames: int = 40, language: str | None = None, known: di
     samples = (0.2 * rng.standard_normal(frames * 512) * np.sin(np.arange(frames * 512) / (9 + seed))).astype(
         np.float32
     )
-    raw = Raw(
-        clip_id="c",
-        medium="audio",
-        corpus="a",
-        path="a/x",
-        sha256="0",
-        domain="speech",
-        licence="unknown",
-        sample_rate=RATE,
-        language=language,
-    )
+    raw = a_raw(language=language)
     speech = np.full(frames, 0.9, np.float32)
     return Clip(
         raw=raw,

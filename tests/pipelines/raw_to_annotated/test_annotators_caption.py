@@ -8,7 +8,8 @@ import pytest
 from uniaudio_pipelines.raw_to_annotated.annotators.annotator import Clip
 from uniaudio_pipelines.raw_to_annotated.annotators.caption import SourceCaption
 from uniaudio_pipelines.raw_to_annotated.annotators.measured_caption import CaptionByMeasures
-from uniaudio_schemas.kinds.raw import Raw
+
+from tests.pipelines.raw_to_annotated.clips import a_raw
 
 RATE = 1_000
 
@@ -17,18 +18,9 @@ def clip(
     domain: str, seconds: float = 5.0, whole: bool = True, known: dict[str, Any] | None = None, **raw: Any
 ) -> Clip:
     samples = np.zeros((1, round(seconds * RATE)), np.float32)
-    described = Raw(
-        clip_id=raw.pop("clip_id", "c"),
-        medium="audio",
-        corpus="a",
-        path="a/x.wav",
-        sha256="0",
-        domain=domain,
-        licence="unknown",
-        sample_rate=RATE,
-        num_samples=samples.shape[1] if whole else 2 * samples.shape[1],
-        channels=1,
-        **raw,
+    num_samples = samples.shape[1] if whole else 2 * samples.shape[1]
+    described = a_raw(
+        domain, **{"path": "a/x.wav", "sample_rate": RATE, "num_samples": num_samples, "channels": 1, **raw}
     )
     return Clip(raw=described, domain=domain, samples=samples, known=known or {})
 

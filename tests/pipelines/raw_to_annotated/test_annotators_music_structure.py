@@ -5,22 +5,14 @@ import numpy as np
 from uniaudio_pipelines.raw_to_annotated.annotators.annotator import Clip
 from uniaudio_pipelines.raw_to_annotated.annotators.music_structure import MusicStructure
 from uniaudio_schemas.kinds.cuts import Cut
-from uniaudio_schemas.kinds.raw import Raw
+
+from tests.pipelines.raw_to_annotated.clips import a_raw
 
 RATE = 16_000
 
 
 def measure(samples: np.ndarray) -> dict[str, tuple[Any, float | None]]:
-    raw = Raw(
-        clip_id="c",
-        medium="audio",
-        corpus="a",
-        path="a/x",
-        sha256="0",
-        domain="music",
-        licence="unknown",
-        sample_rate=RATE,
-    )
+    raw = a_raw("music")
     clip = Clip(raw=raw, domain="music", samples=samples[None], analysis=samples)
     return {value.column: (value.value, value.confidence) for value in MusicStructure(Path(), "cpu").annotate(clip)}
 

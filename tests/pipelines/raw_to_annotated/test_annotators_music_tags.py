@@ -13,8 +13,8 @@ from uniaudio_pipelines.raw_to_annotated import musicnn
 from uniaudio_pipelines.raw_to_annotated.annotators.annotator import Clip
 from uniaudio_pipelines.raw_to_annotated.annotators.music_tags import MusicTags
 from uniaudio_schemas.errors import DataError, UsageError
-from uniaudio_schemas.kinds.raw import Raw
 
+from tests.pipelines.raw_to_annotated.clips import a_raw
 from uniaudio.metrics.musicnn import LABELS, MusicTagger
 
 RATE = 16_000
@@ -176,17 +176,7 @@ def annotator(tmp_path: Path, probable: dict[str, float]) -> MusicTags:
 
 def clip(seconds: float = 1.0, known: dict[str, Any] | None = None, given: tuple[str, ...] = ()) -> Clip:
     samples = 0.1 * np.random.default_rng(0).standard_normal(round(seconds * RATE)).astype(np.float32)
-    raw = Raw(
-        clip_id="c",
-        medium="audio",
-        corpus="a",
-        path="a/x",
-        sha256="0",
-        domain="music",
-        licence="unknown",
-        sample_rate=RATE,
-        given_tags=list(given),
-    )
+    raw = a_raw("music", given_tags=list(given))
     return Clip(raw=raw, domain="music", samples=samples[None], analysis=samples, known=known or {})
 
 

@@ -10,19 +10,19 @@ from uniaudio_pipelines.raw_to_annotated.annotators.annotator import Clip
 from uniaudio_pipelines.raw_to_annotated.annotators.onnx_models import MODELS, EcapaSpeaker, PyannoteOverlap
 from uniaudio_schemas.errors import DataError, UsageError
 from uniaudio_schemas.kinds.cuts import Cut
-from uniaudio_schemas.kinds.raw import Raw
+
+from tests.pipelines.raw_to_annotated.clips import a_raw
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
+
 RATE = 16_000
 WINDOW, HOP, REACH = 160_000, 270, 991
 """Samples of pyannote's segmentation: a window, from frame to frame, and those that a frame hears."""
 
 
 def clip(samples: np.ndarray, speech: np.ndarray | None = None) -> Clip:
-    raw = Raw(
-        clip_id="c", medium="audio", corpus="a", path="a/x", sha256="0", domain="speech", licence="unknown", sample_rate=RATE
-    )  # fmt: skip
+    raw = a_raw()
     analysis = samples.astype(np.float32)
     known = speech if speech is not None else np.zeros(0, np.float32)
     return Clip(raw=raw, domain="speech", samples=analysis[None], analysis=analysis, speech_probabilities=known)

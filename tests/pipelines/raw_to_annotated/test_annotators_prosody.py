@@ -8,24 +8,14 @@ import pytest
 from uniaudio_pipelines.raw_to_annotated.annotators.annotator import Clip
 from uniaudio_pipelines.raw_to_annotated.annotators.prosody import Prosody
 from uniaudio_schemas.kinds.cuts import Cut
-from uniaudio_schemas.kinds.raw import Raw
+
+from tests.pipelines.raw_to_annotated.clips import a_raw
 
 RATE, FRAME = 16_000, 512
 
 
 def clip(samples: np.ndarray, speech: np.ndarray) -> Clip:
-    raw = Raw(
-        clip_id="c",
-        medium="audio",
-        corpus="a",
-        path="a/x.wav",
-        sha256="0",
-        domain="speech",
-        licence="unknown",
-        sample_rate=RATE,
-        num_samples=len(samples),
-        channels=1,
-    )
+    raw = a_raw(num_samples=len(samples), channels=1)
     return Clip(
         raw=raw,
         domain="speech",

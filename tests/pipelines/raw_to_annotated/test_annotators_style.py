@@ -14,7 +14,9 @@ from uniaudio_pipelines.raw_to_annotated.annotators.heard import Heard
 from uniaudio_pipelines.raw_to_annotated.annotators.style import Style
 from uniaudio_pipelines.raw_to_annotated.annotators.wording import style_sentence
 from uniaudio_schemas.kinds.cuts import Cut
-from uniaudio_schemas.kinds.raw import Fact, Raw
+from uniaudio_schemas.kinds.raw import Fact
+
+from tests.pipelines.raw_to_annotated.clips import a_raw
 
 RATE = 8_000
 
@@ -22,16 +24,8 @@ RATE = 8_000
 def style(
     clip_id: str = "c", seconds: float = 5.0, facts: dict[str, str] | None = None, first_sample: int = 0, **known: Any
 ) -> tuple[str, list[str]]:
-    raw = Raw(
-        clip_id=clip_id,
-        medium="audio",
-        corpus="a",
-        path="a/x.wav",
-        sha256="0",
-        domain="speech",
-        licence="unknown",
-        sample_rate=RATE,
-        facts=[Fact(name=name, value=value) for name, value in (facts or {}).items()],
+    raw = a_raw(
+        clip_id=clip_id, sample_rate=RATE, facts=[Fact(name=name, value=value) for name, value in (facts or {}).items()]
     )
     samples = np.zeros((1, round(seconds * RATE)), np.float32)
     clip = Clip(raw=raw, domain="speech", samples=samples, known=known, first_sample=first_sample)

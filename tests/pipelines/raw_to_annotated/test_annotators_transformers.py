@@ -17,12 +17,13 @@ from uniaudio_pipelines.raw_to_annotated.annotators.transformers_models import (
 )
 from uniaudio_schemas.errors import DataError, UsageError
 from uniaudio_schemas.kinds.cuts import Cut
-from uniaudio_schemas.kinds.raw import Raw
 
+from tests.pipelines.raw_to_annotated.clips import a_raw
 from uniaudio.codec.encoders import import_transformers
 
 transformers = import_transformers()
 pytestmark = pytest.mark.slow  # importing transformers takes seconds
+
 RATE = 16_000
 _WAVE = {
     "hidden_size": 16,
@@ -42,16 +43,7 @@ _WAVE = {
 
 def clip(seconds: float = 1.0, domain: str = "speech", seed: int = 0, known: dict[str, Any] | None = None) -> Clip:
     samples = 0.1 * np.random.default_rng(seed).standard_normal(round(seconds * RATE)).astype(np.float32)
-    raw = Raw(
-        clip_id="c",
-        medium="audio",
-        corpus="a",
-        path="a/x",
-        sha256="0",
-        domain=domain,
-        licence="unknown",
-        sample_rate=RATE,
-    )
+    raw = a_raw(domain)
     return Clip(raw=raw, domain=domain, samples=samples[None], analysis=samples, known=known or {})
 
 

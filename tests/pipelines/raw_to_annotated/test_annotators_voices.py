@@ -10,8 +10,8 @@ from uniaudio_pipelines.raw_to_annotated.annotators.annotator import Clip, Value
 from uniaudio_pipelines.raw_to_annotated.annotators.voices import Voices
 from uniaudio_schemas.errors import UsageError
 from uniaudio_schemas.kinds.cuts import Cut, Turn
-from uniaudio_schemas.kinds.raw import Raw
 
+from tests.pipelines.raw_to_annotated.clips import a_raw
 from uniaudio.metrics.speaker import VoiceEncoder
 
 RATE, FRAME, CLIP_RATE = 16_000, 512, 8_000
@@ -43,16 +43,7 @@ def clip(parts: list[tuple[float | None, int]]) -> Clip:
         tones.append(0.1 * np.sin(2 * np.pi * (hertz or 0) * time_s))
         speech += [hertz is not None] * num_frames
     analysis = np.concatenate(tones).astype(np.float32)
-    raw = Raw(
-        clip_id="c",
-        medium="audio",
-        corpus="a",
-        path="a/x",
-        sha256="0",
-        domain="speech",
-        licence="unknown",
-        sample_rate=CLIP_RATE,
-    )
+    raw = a_raw(sample_rate=CLIP_RATE)
     return Clip(
         raw=raw,
         domain="speech",
