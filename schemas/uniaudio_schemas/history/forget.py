@@ -40,11 +40,12 @@ from uniaudio_schemas.history.traces import (
     raw_clips,
     trace,
 )  # fmt: skip
+from uniaudio_schemas.plain import from_json
 from uniaudio_schemas.store import layout
 from uniaudio_schemas.store.collect import leftovers, live_plans
 from uniaudio_schemas.store.forgotten import Forgotten, records, replacements, write_record
 from uniaudio_schemas.store.lease import STORE_LOCK
-from uniaudio_schemas.store.manifest import Manifest, ShardInfo, build, json_object
+from uniaudio_schemas.store.manifest import Manifest, ShardInfo
 from uniaudio_schemas.store.shards import read_shard
 
 if TYPE_CHECKING:
@@ -229,8 +230,7 @@ def _clear(store: "Store", of_source: Trace) -> None:
 
 
 def _stages_source(store: "Store", kind: str, path: str, of_source: Trace) -> bool:
-    where = f"{store.root}/{path}"
-    shard: ShardInfo = build(ShardInfo, json_object(store.files.read(path) or b"", where), where)
+    shard = from_json(ShardInfo, store.files.read(path) or b"", f"{store.root}/{path}")
     table = read_shard(store.files.local_path(layout.shard_path(kind, shard.sha256), shard.num_bytes, shard.sha256))
     return bool(mask(store, kind, table, of_source).any())
 

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from uniaudio_schemas.kinds.record import SCHEMAS
+from uniaudio_schemas.plain import from_json
 from uniaudio_schemas.store import layout
 from uniaudio_schemas.store.files import TEMPORARY_PREFIX, FileEntry
 from uniaudio_schemas.store.forgotten import replacements
 from uniaudio_schemas.store.lease import STORE_LOCK, read_lease
-from uniaudio_schemas.store.manifest import Manifest, ShardInfo, build, json_object
+from uniaudio_schemas.store.manifest import Manifest, ShardInfo
 
 if TYPE_CHECKING:
     from uniaudio_schemas.store import Store
@@ -134,9 +135,7 @@ def _is_over(entry: FileEntry, plan: tuple[str, str], versions: list[Manifest]) 
 
 
 def _record(store: "Store", entry: FileEntry) -> ShardInfo:
-    where = f"{store.root}/{entry.path}"
-    record: ShardInfo = build(ShardInfo, json_object(store.files.read(entry.path) or b"", where), where)
-    return record
+    return from_json(ShardInfo, store.files.read(entry.path) or b"", f"{store.root}/{entry.path}")
 
 
 def _unnamed(entries: list[FileEntry], shards: list[ShardInfo]) -> set[str]:

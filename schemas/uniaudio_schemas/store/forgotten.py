@@ -12,9 +12,10 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from uniaudio_schemas.fingerprint import canonical_json, hash_json, short
+from uniaudio_schemas.plain import from_json
 from uniaudio_schemas.store import layout
 from uniaudio_schemas.store.lease import STORE_LOCK
-from uniaudio_schemas.store.manifest import Manifest, build, json_object
+from uniaudio_schemas.store.manifest import Manifest
 
 if TYPE_CHECKING:
     from uniaudio_schemas.store import Store
@@ -57,8 +58,7 @@ def records(store: "Store") -> list[Forgotten]:
     for entry in store.files.entries(layout.FORGOTTEN):
         name = entry.path.rpartition("/")[2]
         if name.endswith(".json") and not name.startswith("."):
-            where = f"{store.root}/{entry.path}"
-            found.append(build(Forgotten, json_object(store.files.read(entry.path) or b"", where), where))
+            found.append(from_json(Forgotten, store.files.read(entry.path) or b"", f"{store.root}/{entry.path}"))
     return found
 
 

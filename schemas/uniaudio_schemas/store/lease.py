@@ -19,8 +19,8 @@ from pathlib import Path
 
 from uniaudio_schemas.errors import LeaseLostError, StoreError
 from uniaudio_schemas.fingerprint import canonical_json
+from uniaudio_schemas.plain import from_json
 from uniaudio_schemas.store.files import Files
-from uniaudio_schemas.store.manifest import build, json_object
 
 log = logging.getLogger(__name__)
 
@@ -49,9 +49,7 @@ def read_lease(files: Files, kind: str, plan_id: str) -> Lease | None:
     data = files.read(path)
     if data is None:
         return None
-    where = f"{files.root}/{path}"
-    lease: Lease = build(Lease, json_object(data, where), where)
-    return lease
+    return from_json(Lease, data, f"{files.root}/{path}")
 
 
 def acquire(files: Files, kind: str, plan_id: str, owner: str, lease_s: float = LEASE_S) -> Lease:

@@ -3,15 +3,15 @@
 A manifest holds no time, host, owner or attempt: a run that was killed nine times writes the same bytes as one that was not.
 """
 
-import json
 from collections import Counter
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
 from uniaudio_schemas.errors import DataError, UsageError
 from uniaudio_schemas.fingerprint import canonical_json, hash_json, short
 from uniaudio_schemas.names import check_kind, check_name
+from uniaudio_schemas.plain import from_plain, json_object
 
 FORMAT = 1
 """Of the manifest file itself."""
@@ -127,28 +127,4 @@ class Manifest:
         if found != FORMAT:
             raise DataError(f"{where}: `format` must be {FORMAT}, but is {found!r}.")
         values.pop("totals", None)
-        values["shards"] = [build(ShardInfo, shard, where) for shard in values.get("shards", [])]
-        manifest: Manifest = build(cls, values, where)
-        return manifest
-
-
-def json_object(text: str | bytes, where: str) -> dict[str, Any]:
-    try:
-        values = json.loads(text)
-    except ValueError as error:
-        raise DataError(f"{where}: not JSON ({error}).") from error
-    if not isinstance(values, dict):
-        raise DataError(f"{where}: must be a JSON object, but is {type(values).__name__}.")
-    return values
-
-
-def build(cls: type[Any], values: Any, where: str) -> Any:
-    """A dataclass from a JSON object; unknown or missing fields are a `DataError`."""
-    if not isinstance(values, dict):
-        raise DataError(f"{where}: must hold an object for {cls.__name__}, but holds {type(values).__name__}.")
-    if unknown := sorted(set(values) - {item.name for item in fields(cls)}):
-        raise DataError(f"{where}: {cls.__name__} has no {', '.join(unknown)}; a newer version may have written it.")
-    try:
-        return cls(**values)
-    except (TypeError, UsageError) as error:
-        raise DataError(f"{where}: {error}") from error
+        return from_plain(cls, values, where)

@@ -9,10 +9,10 @@ from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING
 
 from uniaudio_schemas.fingerprint import canonical_json, hash_json, short
+from uniaudio_schemas.plain import from_json
 from uniaudio_schemas.store import Store, layout
 from uniaudio_schemas.store.files import TEMPORARY_PREFIX
 from uniaudio_schemas.store.lease import STORE_LOCK
-from uniaudio_schemas.store.manifest import build, json_object
 
 if TYPE_CHECKING:
     import polars as pl
@@ -60,8 +60,7 @@ def read_runs(store: Store) -> list[RunRow]:
     for entry in store.files.entries(layout.RUNS):
         data = store.files.read(entry.path)
         if data is not None and not entry.path.rpartition("/")[2].startswith(TEMPORARY_PREFIX):
-            where = f"{store.root}/{entry.path}"
-            found.append(build(RunRow, json_object(data, where), where))
+            found.append(from_json(RunRow, data, f"{store.root}/{entry.path}"))
     return found
 
 

@@ -34,10 +34,11 @@ from uniaudio_schemas.kinds.dropped import Dropped
 from uniaudio_schemas.kinds.record import rows as table_rows
 from uniaudio_schemas.kinds.record import schema_of
 from uniaudio_schemas.names import check_hash, check_name
+from uniaudio_schemas.plain import json_object
 from uniaudio_schemas.store import layout
 from uniaudio_schemas.store.files import Files, LocalFiles
 from uniaudio_schemas.store.lease import LEASE_S, STORE_LOCK
-from uniaudio_schemas.store.manifest import Manifest, Plan, ShardInfo, json_object
+from uniaudio_schemas.store.manifest import Manifest, Plan, ShardInfo
 from uniaudio_schemas.store.shards import read_shard, version_of
 from uniaudio_schemas.store.writer import ShardWriter, Writer
 
@@ -173,7 +174,8 @@ class Store:
     def dropped(self, manifest: Manifest) -> pa.Table:
         """The rows that were dropped while the version was made, with reasons."""
         wanted = schema_of(Dropped)
-        tables = [wanted.arrow.empty_table()]
+        # Not `empty_table`, which loads pandas.
+        tables = [pa.Table.from_batches([], schema=wanted.arrow)]
         for shard in manifest.dropped_shards:
             tables.append(
                 self._migrated(self.dropped_path(shard), wanted.kind).replace_schema_metadata(wanted.arrow.metadata)

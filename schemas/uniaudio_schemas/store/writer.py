@@ -22,9 +22,10 @@ from uniaudio_schemas.fingerprint import canonical_json
 from uniaudio_schemas.kinds.dropped import Dropped
 from uniaudio_schemas.kinds.migrations import schema_at
 from uniaudio_schemas.kinds.record import Schema, schema_of
+from uniaudio_schemas.plain import from_json
 from uniaudio_schemas.store import layout, lease
 from uniaudio_schemas.store.content import HASHES, content_id, row_hashes
-from uniaudio_schemas.store.manifest import Manifest, Plan, ShardInfo, build, json_object
+from uniaudio_schemas.store.manifest import Manifest, Plan, ShardInfo
 from uniaudio_schemas.store.shards import Written, read_shard, shard_table, version_of, write_shard
 
 if TYPE_CHECKING:
@@ -204,9 +205,7 @@ class Writer(ShardWriter):
 
     def _record(self, unit: str) -> ShardInfo:
         path = layout.unit_path(self.plan, unit)
-        where = f"{self._files.root}/{path}"
-        record: ShardInfo = build(ShardInfo, json_object(self._files.read(path) or b"", where), where)
-        return record
+        return from_json(ShardInfo, self._files.read(path) or b"", f"{self._files.root}/{path}")
 
     def _hashes(self, shard: ShardInfo) -> pa.Table:
         data = self._files.read(layout.hashes_path(self.plan, shard.unit))

@@ -268,7 +268,7 @@ def test_a_field_of_a_newer_manifest_is_refused_and_not_lost(publish: Any) -> No
         text.replace('"blobs":', '"colour":1,"blobs":', 1),
         text.replace('"format":', '"colour":1,"format":'),
     ):
-        with pytest.raises(DataError, match="has no colour"):
+        with pytest.raises(DataError, match="has colour, which only a newer version may know"):
             Manifest.from_json(newer)
 
 
