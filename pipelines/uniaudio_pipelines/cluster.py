@@ -7,11 +7,15 @@ one on this machine that dies with the process. Nothing here ever stops a cluste
 import logging
 import os
 import signal
+import socket
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
+
+from uniaudio_pipelines.pool import WorkerLostError
 
 # Set before ray is imported: since 2.59 a local cluster turns token authentication on and its own dashboard answers
 # 401.
@@ -20,6 +24,8 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
 _OBJECT_STORE_BYTES = 256 * 2**20
 """Rows never travel through the object store (workers put their own shards), so a private cluster needs little."""
+_GRACE_S = 5.0
+"""For a worker that is released to remove its temporary files."""
 _JOB_MARK = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 """Ray sets this variable for the driver of a submitted job."""
 
@@ -28,8 +34,7 @@ def connect(num_cpus: int | None = None) -> None:
     """Join the surrounding cluster, or start a private one with `num_cpus` (default: what this process may use). Twice
     is once.
     """
-    address = os.environ.get("RAY_ADDRESS", "")
-    joins = _JOB_MARK in os.environ or bool(address and not address.startswith(("http://", "https://")))
+    joins = _joins()
     if not joins:
         # Read when ray is imported: without it Ray on Linux listens on the machine's outward address.
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
@@ -49,6 +54,11 @@ def connect(num_cpus: int | None = None) -> None:
             logging_level=logging.ERROR,
             log_to_driver=True,
         )
+
+
+def _joins() -> bool:
+    address = os.environ.get("RAY_ADDRESS", "")
+    return _JOB_MARK in os.environ or bool(address and not address.startswith(("http://", "https://")))
 
 
 @contextmanager
@@ -74,41 +84,95 @@ def disconnect() -> None:
         ray.shutdown()
 
 
+def is_private() -> bool:
+    """Whether the cluster is this process' own: then it holds what it holds, and nobody adds to it."""
+    return not _joins()
+
+
 def num_workers(resources: dict[str, float], *, at_most: int) -> int:
     """How many workers of `resources` (`num_cpus`, `num_gpus`) the cluster holds, between 1 and `at_most`."""
     import ray
 
     total = ray.cluster_resources()
-    fits = [
-        int(total.get(name, 0.0) / resources[key])
-        for key, name in (("num_cpus", "CPU"), ("num_gpus", "GPU"))
-        if resources.get(key, 0.0) > 0
-    ]
+    fits = [int(total.get(name, 0.0) / amount) for name, amount in _named(resources).items() if amount > 0]
     return max(1, min([at_most, *fits]))
 
 
-def actor(cls: type, resources: dict[str, float], *args: Any) -> Any:
-    """Start an actor of `cls`. It is never restarted by Ray: the caller replaces it, so that retries are counted in
-    one place."""
-    import ray
+def node_name() -> str:
+    """Of the machine of this process, as a user can find it: host and, within Ray, the node's address."""
+    if "ray" in sys.modules:
+        import ray
 
-    options = {"num_cpus": resources.get("num_cpus", 1.0), "num_gpus": resources.get("num_gpus", 0.0)}
-    return ray.remote(cls).options(max_restarts=0, max_task_retries=0, **options).remote(*args)
-
-
-def kill(handle: Any) -> None:
-    """End an actor at once; one that is dead already is fine."""
-    import ray
-
-    ray.kill(handle, no_restart=True)
+        if ray.is_initialized():
+            return f"{socket.gethostname()} ({ray.util.get_node_ip_address()})"
+    return socket.gethostname()
 
 
-def first_ready(references: list[Any], timeout_s: float) -> list[Any]:
-    """Those of `references` that are done (or failed) within `timeout_s`; possibly none."""
-    import ray
+def _named(resources: dict[str, float]) -> dict[str, float]:
+    """By Ray's names."""
+    return {"CPU": resources.get("num_cpus", 1.0), "GPU": resources.get("num_gpus", 0.0)}
 
-    ready, _ = ray.wait(references, num_returns=1, timeout=timeout_s)
-    return list(ready)
+
+def _text(amounts: dict[str, float]) -> str:
+    return ", ".join(f"{amount:g} {name}" for name, amount in amounts.items()) or "nothing"
+
+
+class RayWorkers:
+    """`pool.Workers` as Ray actors of a class with `ready`, `process` and `close`. Ray never restarts them: who lost one starts another, so
+    that retries are counted in one place."""
+
+    def __init__(self, cls: type, resources: dict[str, float], *arguments: Any) -> None:
+        import ray
+
+        self._resources = _named(resources)
+        options = {"num_cpus": self._resources["CPU"], "num_gpus": self._resources["GPU"]}
+        self._class: Any = ray.remote(cls).options(max_restarts=0, max_task_retries=0, **options)
+        # Put once: each of a thousand actors would carry its own copy.
+        self._arguments = [ray.put(argument) for argument in arguments]
+
+    def start(self) -> tuple[Any, Any]:
+        worker = self._class.remote(*self._arguments)
+        return worker, worker.ready.remote()
+
+    def give(self, worker: Any, unit: str, *, careful: bool, refused: frozenset[str]) -> Any:
+        return worker.process.remote(unit, careful, refused)
+
+    def first(self, references: Sequence[Any], timeout_s: float) -> list[Any]:
+        import ray
+
+        if not references:
+            time.sleep(timeout_s)
+            return []
+        ready, _ = ray.wait(list(references), num_returns=len(references), timeout=0)
+        if not ready:
+            ready, _ = ray.wait(list(references), num_returns=1, timeout=timeout_s)
+        return list(ready)
+
+    def result(self, reference: Any) -> Any:
+        return result(reference)
+
+    def release(self, workers: Sequence[Any]) -> None:
+        import ray
+
+        if workers:
+            ray.wait([worker.close.remote() for worker in workers], num_returns=len(workers), timeout=_GRACE_S)
+        for worker in workers:
+            self.end(worker)
+
+    def end(self, worker: Any) -> None:
+        """At once; a worker that is dead already is fine."""
+        import ray
+
+        ray.kill(worker, no_restart=True)
+
+    def shortage(self) -> str:
+        import ray
+
+        wanted = {name: amount for name, amount in self._resources.items() if amount > 0}
+        free, total = ray.available_resources(), ray.cluster_resources()
+        has = ", ".join(f"{free.get(name, 0.0):g} of {total.get(name, 0.0):g} {name} free" for name in wanted)
+        num_nodes = sum(node["Alive"] for node in ray.nodes())
+        return f"for {_text(wanted)}: the cluster has {has} on {num_nodes} node{'s' * (num_nodes != 1)}"
 
 
 def result(reference: Any) -> Any:
@@ -125,11 +189,12 @@ def result(reference: Any) -> Any:
             raise cause from error
         raise
     except (RayActorError, WorkerCrashedError, NodeDiedError, OutOfMemoryError) as error:
-        raise WorkerLostError(str(error).splitlines()[0]) from error
-
-
-class WorkerLostError(Exception):
-    """The process of a worker ended before it answered: killed, out of memory, or its machine is gone."""
+        lines = str(error).strip().splitlines()
+        lost = WorkerLostError(lines[0])
+        lost.with_node = (
+            isinstance(error, NodeDiedError) or "node has died" in str(error) or "node was dead" in str(error)
+        )
+        raise lost from error
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from uniaudio_schemas.store import Store
 from uniaudio_schemas.store.runs import RunRow, log_run
 
 
-def log_cost(store: Store, owner: str, summary: dict[str, Any], *, num_gpus: float, worked_s: float) -> None:
+def log_cost(store: Store, owner: str, summary: dict[str, Any], *, gpu_seconds: float, worked_s: float) -> None:
     """Add the run `owner` to the runs log. `worked_s` is the audio this run itself worked on, in seconds."""
     log_run(
         store,
@@ -22,7 +22,7 @@ def log_cost(store: Store, owner: str, summary: dict[str, Any], *, num_gpus: flo
             started=time.time() - summary["seconds"],
             seconds=summary["seconds"],
             cpu_seconds=summary["cpu_seconds"],
-            gpu_seconds=num_gpus * summary["seconds"],
+            gpu_seconds=gpu_seconds,
             peak_memory_bytes=summary["peak_memory_bytes"],
             hours=worked_s / 3600,
             rows=summary["rows"],

@@ -4,8 +4,8 @@ Reads    the versions that the job's plan names
 Writes   one version of `job.WRITES`: one shard a unit, put by the worker that made it
 
 A unit is staged by its worker under the fencing token of the driver's lease, so that a unit is there once however
-often a worker or a driver is killed: a driver that starts again works on the units that are not staged. An actor that
-dies is replaced and its unit tried again.
+often a worker or a driver is killed: a driver that starts again works on the units that are not staged. START HERE, then `bench.py`
+(where a worker sits), `pool.py` (how units are given out), `hand.py` (what follows from a worker's death).
 
 Printed, for the flow that follows the log:
     raw_to_annotated 3/7 shards, 41 rows, 0.08 h audio, 12x real time, dropped {"too_short": 2}
@@ -16,106 +16,28 @@ Printed, for the flow that follows the log:
 import argparse
 import json
 import os
-import shutil
 import socket
 import sys
-import tempfile
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Protocol
+from functools import partial
+from typing import Any
 
-from uniaudio_schemas.errors import StoreError, UniaudioError
-from uniaudio_schemas.store import Dropped, Store
+from uniaudio_schemas.errors import UniaudioError
+from uniaudio_schemas.store import Store
 from uniaudio_schemas.store.files import disk_errors
-from uniaudio_schemas.store.manifest import Manifest, Plan
+from uniaudio_schemas.store.manifest import Manifest
 
 from uniaudio_pipelines import cluster
+from uniaudio_pipelines.bench import Bench, MakeWorker, ShardResult, UnitReport, Worker, marked
 from uniaudio_pipelines.cost import log_cost
+from uniaudio_pipelines.hand import Hand, Losses
 from uniaudio_pipelines.jobs import Job, job_from_json, job_to_json, parent
-from uniaudio_pipelines.metering import Meter, Usage, usage
+from uniaudio_pipelines.metering import Meter
+from uniaudio_pipelines.pool import Pool
 
-__all__ = ["Job", "ShardResult", "Worker", "edge_main", "job_from_json", "job_to_json", "parent", "run_edge"]
-
-MAX_ATTEMPTS = 3
-"""Times a unit is given to a worker before the edge gives up: one that kills three workers in a row is at fault
-itself."""
-_POLL_S = 0.5
-
-
-@dataclass(frozen=True, kw_only=True)
-class ShardResult:
-    """What a worker makes of one unit."""
-
-    rows: Any
-    """Rows of the written kind, or an Arrow table of them."""
-    dropped: list[Dropped] = field(default_factory=list)
-    metadata: dict[str, str] = field(default_factory=dict)
-    """Goes into the shard's schema metadata (fingerprints, numerics): the same for any run."""
-    statistics: dict[str, float] = field(default_factory=dict)
-    """Goes into the manifest, so no times or hosts. `audio_s` (seconds of audio in the rows) is counted in the
-    summary."""
-    blobs: tuple[bytes | Path | str, ...] = ()
-    """Files the rows name by sha256: bytes or a path are put before the shard, a string is the sha256 of one that is
-    there."""
-    usage: tuple[Usage, ...] = ()
-    """Of processes the worker started itself."""
-    scratch: Path | None = None
-    """A folder that goes once the unit is staged."""
-    work: dict[str, float] = field(default_factory=dict)
-    """What this run did, such as values computed and reused, seconds an annotator took: summed up in the summary and in the runs log,
-    never in the manifest."""
-
-
-class Worker(Protocol):
-    def process(self, unit: str) -> ShardResult: ...
-
-
-MakeWorker = Callable[[str, Any, Plan], Worker]
-"""`make_worker(store_root, job, plan)`: builds a worker, models loaded; a module's top-level function or class."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class _UnitReport:
-    unit: str
-    num_rows: int
-    dropped: dict[str, int]
-    audio_s: float
-    usage: tuple[Usage, ...]
-    work: dict[str, float]
-
-
-class _Bench:
-    """Where a worker sits: builds it, lets it process a unit, and puts the shard. Lives in an actor, or in the
-    driver."""
-
-    def __init__(self, make_worker: MakeWorker, store_root: str, job: Any, plan: Plan, token: int) -> None:
-        self._make = lambda: make_worker(store_root, job, plan)
-        self._writer = Store(store_root).shard_writer(plan, token)
-        self._worker: Worker | None = None
-
-    def process(self, unit: str) -> _UnitReport:
-        # Built here and not in __init__: an exception in an actor's constructor would look like a lost process.
-        self._worker = self._worker or self._make()
-        # Workers keep temporary files there.
-        with disk_errors(tempfile.gettempdir()):
-            result = self._worker.process(unit)
-        blobs = [blob if isinstance(blob, str) else self._writer.put_blob(blob) for blob in result.blobs]
-        shard = self._writer.put_shard(
-            unit, result.rows, result.dropped, result.metadata or None, result.statistics, blobs=blobs
-        )
-        if result.scratch is not None:
-            shutil.rmtree(result.scratch, ignore_errors=True)
-        return _UnitReport(
-            unit=unit,
-            num_rows=shard.num_rows,
-            dropped=dict(shard.dropped),
-            audio_s=result.statistics.get("audio_s", 0.0),
-            usage=(usage(), *result.usage),
-            work=result.work,
-        )
+__all__ = ["Hand", "Job", "ShardResult", "Worker", "edge_main", "job_from_json", "job_to_json", "parent", "run_edge"]
 
 
 class _Progress:
@@ -126,7 +48,7 @@ class _Progress:
         self.num_rows, self.audio_s = 0, 0.0
         self.dropped: Counter[str] = Counter()
         self.work: Counter[str] = Counter()
-        self.attempts, self.num_workers = 0, 0
+        self.attempts, self.worker_seconds = 0, 0.0
         self.meter = Meter()
         self.started = time.monotonic()
 
@@ -134,12 +56,16 @@ class _Progress:
         sys.stdout.write(line + "\n")
         sys.stdout.flush()
 
+    def told(self, line: str) -> None:
+        """What happens to the workers."""
+        self.say(f"{self.edge} {line}")
+
     def started_line(self) -> None:
         if self.num_done:
             self.say(f"{self.edge} continues: {self.num_done}/{self.num_units} shards are there already")
         self._progress()
 
-    def finished(self, report: _UnitReport) -> None:
+    def finished(self, report: UnitReport) -> None:
         self.num_done += 1
         self.num_rows += report.num_rows
         self.audio_s += report.audio_s
@@ -168,7 +94,7 @@ def run_edge(
     """Bring the version that `job` plans into `store` and point `job.ref` at it; prints the lines above and logs the
     cost.
 
-    `num_workers` None takes as many as the cluster holds; 0 works in this process, without Ray (small edges, tests,
+    `num_workers`: at most so many, None: one for each unit, as the cluster has room or grows; 0 works in this process, without Ray (small edges, tests,
     edges that drive Ray Train).
     """
     plan = job.plan(store)
@@ -185,56 +111,36 @@ def run_edge(
         progress.started_line()
         todo = [unit for unit in plan.units if unit not in done]
         if num_workers == 0:
-            bench = _Bench(make_worker, str(store.root), job, plan, writer.token)
-            for unit in todo:
-                progress.attempts += 1
-                progress.finished(bench.process(unit))
+            _work_here(Bench(make_worker, str(store.root), job, plan, writer.token), todo, progress)
         elif todo:
             cluster.connect()
-            count = num_workers or cluster.num_workers(job.resources(), at_most=len(todo))
-            start = _starter(make_worker, str(store.root), job, plan, writer.token)
-            progress.num_workers = min(count, len(todo))
-            _work_through(todo, start, progress)
+            limit = num_workers or len(todo)
+            if cluster.is_private():
+                limit = min(limit, cluster.num_workers(job.resources(), at_most=limit))
+            workers = cluster.RayWorkers(Bench, job.resources(), make_worker, str(store.root), job, plan, writer.token)
+            _work_on(
+                Pool(workers, Losses(partial(marked, store, plan)), limit=limit, say=progress.told), todo, progress
+            )
         manifest = writer.publish()
     _summarize(store, job, manifest, progress, owner)
     return manifest
 
 
-def _starter(make_worker: MakeWorker, root: str, job: Job, plan: Plan, token: int) -> Callable[[], Any]:
-    resources = job.resources()
-    return lambda: cluster.actor(_Bench, resources, make_worker, root, job, plan, token)
-
-
-def _work_through(todo: list[str], start: Callable[[], Any], progress: _Progress) -> None:
-    """Give units to actors one at a time; a lost actor is replaced and its unit goes to the front of the queue."""
-    queue, attempts = deque(todo), Counter[str]()
-    running: dict[Any, tuple[Any, str]] = {}
-    idle = [start() for _ in range(progress.num_workers)]
+def _work_here(bench: Bench, todo: list[str], progress: _Progress) -> None:
     try:
-        while queue or running:
-            while queue and idle:
-                handle, unit = idle.pop(), queue.popleft()
-                attempts[unit] += 1
-                progress.attempts += 1
-                running[handle.process.remote(unit)] = (handle, unit)
-            for reference in cluster.first_ready(list(running), _POLL_S):
-                handle, unit = running.pop(reference)
-                try:
-                    progress.finished(cluster.result(reference))
-                    idle.append(handle)
-                except cluster.WorkerLostError as error:
-                    _check_attempts(unit, attempts[unit], error)
-                    progress.say(f"{progress.edge} lost the worker of {unit} ({error}); trying again")
-                    queue.appendleft(unit)
-                    idle.append(start())
+        for unit in todo:
+            progress.attempts += 1
+            progress.finished(bench.process(unit))
     finally:
-        for handle in (*idle, *(handle for handle, _ in running.values())):
-            cluster.kill(handle)
+        bench.close()
 
 
-def _check_attempts(unit: str, num_attempts: int, error: Exception) -> None:
-    if num_attempts >= MAX_ATTEMPTS:
-        raise StoreError(f"Unit {unit} ended its worker {num_attempts} times, last: {error}") from error
+def _work_on(pool: Pool, todo: list[str], progress: _Progress) -> None:
+    try:
+        for report in pool.work(todo):
+            progress.finished(report)
+    finally:
+        progress.attempts, progress.worker_seconds = pool.attempts, pool.worker_seconds
 
 
 def _summarize(store: Store, job: Job, manifest: Manifest, progress: _Progress, owner: str) -> None:
@@ -253,8 +159,8 @@ def _summarize(store: Store, job: Job, manifest: Manifest, progress: _Progress, 
         "peak_memory_bytes": progress.meter.peak_memory_bytes,
         "work": {name: round(value, 3) for name, value in sorted(progress.work.items())},
     }
-    num_gpus = job.resources().get("num_gpus", 0.0) * progress.num_workers
-    log_cost(store, owner, summary, num_gpus=num_gpus, worked_s=progress.audio_s)
+    gpu_seconds = job.resources().get("num_gpus", 0.0) * progress.worker_seconds
+    log_cost(store, owner, summary, gpu_seconds=gpu_seconds, worked_s=progress.audio_s)
     progress.say("SUMMARY " + json.dumps(summary, sort_keys=True))
 
 

@@ -2,13 +2,15 @@
 
 import os
 import resource
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Usage:
-    pid: int
+    process: str
+    """Of all processes of all machines this one."""
     cpu_seconds: float
     """User and system time of the process and of the children it has waited for."""
     peak_memory_bytes: int
@@ -19,7 +21,11 @@ def usage() -> Usage:
     """Of the calling process, from its start until now."""
     own, children = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
     seconds = own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
-    return Usage(pid=os.getpid(), cpu_seconds=seconds, peak_memory_bytes=_high_water_mark(own.ru_maxrss * 1024))
+    return Usage(
+        process=f"{socket.gethostname()}:{os.getpid()}",
+        cpu_seconds=seconds,
+        peak_memory_bytes=_high_water_mark(own.ru_maxrss * 1024),
+    )
 
 
 def _high_water_mark(otherwise: int) -> int:
@@ -40,11 +46,11 @@ class Meter:
 
     def __init__(self) -> None:
         self._at_start = usage()
-        self._workers: dict[int, Usage] = {}
+        self._workers: dict[str, Usage] = {}
 
     def report(self, worker: Usage) -> None:
-        if worker.pid != self._at_start.pid:
-            self._workers[worker.pid] = worker
+        if worker.process != self._at_start.process:
+            self._workers[worker.process] = worker
 
     @property
     def cpu_seconds(self) -> float:

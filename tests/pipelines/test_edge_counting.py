@@ -1,84 +1,24 @@
-"""The edge runner on an edge that does nothing but count. Runs as a program too, so that a test can kill it."""
+"""The edge runner on an edge that does nothing but count."""
 
 import errno
 import json
 import os
 import re
 import signal
-import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 from uniaudio_pipelines.edge import ShardResult, edge_main, job_from_json, job_to_json, run_edge
 from uniaudio_schemas.errors import StoreError, UsageError
-from uniaudio_schemas.kinds.raw import Raw
-from uniaudio_schemas.store import Dropped, Store
-from uniaudio_schemas.store.manifest import Plan
+from uniaudio_schemas.store import Store
 from uniaudio_schemas.store.runs import read_runs
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Count:
-    """Count to a number of units."""
-
-    EDGE: ClassVar[str] = "counting"
-    WRITES: ClassVar[str] = "raw"
-
-    num_units: int = 3
-    seconds_a_unit: float = 0.0
-    dies_in: tuple[str, ...] = ()
-    """Units whose first worker is killed."""
-    always: bool = False
-    """Kill every worker of these units."""
-    error: str = ""
-    marks: str = ""
-    """Folder where each piece of work leaves a file."""
-    ref: str = "latest"
-
-    def plan(self, store: Store) -> Plan:
-        if self.num_units == 0:
-            raise UsageError("`num_units` must be 1 or more,\nbut is 0.")
-        units = [f"n-{number:05d}" for number in range(self.num_units)]
-        parameters = {"num_units": self.num_units}
-        return Plan(kind="raw", schema_version=2, parents={}, parameters=parameters, code_version="1", units=units)
-
-    def resources(self) -> dict[str, float]:
-        return {"num_cpus": 1.0}
-
-
-class CountWorker:
-    def __init__(self, store_root: str, job: Count, plan: Plan) -> None:
-        self._job = job
-        if job.error:
-            raise UsageError(job.error)
-
-    def process(self, unit: str) -> ShardResult:
-        seen = len(list(Path(self._job.marks).glob(f"{unit}.*"))) if self._job.marks else 0
-        if self._job.marks:
-            (Path(self._job.marks) / f"{unit}.{os.getpid()}.{seen}").touch()
-        if unit in self._job.dies_in and (self._job.always or seen == 0):
-            os.kill(os.getpid(), signal.SIGKILL)
-        time.sleep(self._job.seconds_a_unit)
-        rows = [
-            Raw(
-                clip_id=f"{unit}-{n}",
-                medium="text",
-                corpus="n",
-                path=unit,
-                sha256="0",
-                domain="text",
-                licence="CC0-1.0",
-            )
-            for n in range(2)
-        ]
-        dropped = [Dropped(row_id=f"{unit}-2", reason="odd", detail="", unit=unit)]
-        return ShardResult(rows=rows, dropped=dropped, statistics={"audio_s": 1800.0}, blobs=(unit.encode(),))
+from tests.pipelines import counting
+from tests.pipelines.counting import Count, CountWorker, start_program, wait_for_units
 
 
 def lines_with(text: str, word: str) -> list[Any]:
@@ -221,7 +161,7 @@ def by_value(**changes: Any) -> tuple[Any, Any]:
     """Job and worker as classes that Ray sends as code: its workers cannot import a test module."""
     import ray.cloudpickle
 
-    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    ray.cloudpickle.register_pickle_by_value(counting)
     return Count(**changes), CountWorker
 
 
@@ -234,6 +174,20 @@ def test_a_killed_worker_is_replaced_and_its_unit_is_there_once(ray_cluster: Non
     undisturbed = run_edge(Store(tmp_path / "other"), Count(num_units=4), CountWorker, num_workers=0)
     assert manifest.to_json() == undisturbed.to_json()
     assert "lost the worker of n-00001" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+@pytest.mark.services
+def test_a_row_that_kills_its_workers_is_dropped_by_name_and_the_rest_is_there(
+    ray_cluster: None, tmp_path: Path, capsys: Any
+) -> None:
+    job, worker = by_value(num_units=3, kills=("n-00001-1", "n-00002-0"))
+    store = Store(tmp_path)
+    manifest = run_edge(store, job, worker, num_workers=2)
+    assert (manifest.num_rows, manifest.dropped) == (4, {"odd": 3, "kills_its_worker": 2})
+    dropped = store.dropped(manifest).to_pylist()
+    assert [row["row_id"] for row in dropped if row["reason"] == "kills_its_worker"] == ["n-00001-1", "n-00002-0"]
+    assert "n-00001-1 was in hand of 3 lost workers" in capsys.readouterr().out
 
 
 @pytest.mark.slow
@@ -251,20 +205,6 @@ def test_an_error_of_a_worker_reaches_the_driver_as_itself(ray_cluster: None, tm
     job, worker = by_value(error="`models` must be there.")
     with pytest.raises(UsageError, match="`models` must be there"):
         run_edge(Store(tmp_path / "store"), job, worker, num_workers=1)
-
-
-def start_program(store: Path, job: Count) -> subprocess.Popen[str]:
-    command = [sys.executable, __file__, "--store", str(store), "--job", job_to_json(job), "--run-id", "one"]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
-
-
-def wait_for_units(program: subprocess.Popen[str], count: int) -> None:
-    assert program.stdout is not None
-    for line in program.stdout:
-        if line.startswith("PROGRESS ") and json.loads(line.removeprefix("PROGRESS "))["done"] >= count:
-            return
-    raise AssertionError(f"the program ended before {count} units were done")
 
 
 @pytest.mark.slow
@@ -292,7 +232,3 @@ def test_a_killed_driver_that_starts_again_does_only_what_is_missing(tmp_path: P
     found = Store(tmp_path / "store").head("raw")
     assert found is not None
     assert found.to_json() == undisturbed.to_json()
-
-
-if __name__ == "__main__":
-    sys.exit(edge_main(Count, CountWorker))

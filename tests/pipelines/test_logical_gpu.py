@@ -21,15 +21,16 @@ from uniaudio_pipelines.sequences_to_checkpoint.job import SequencesToCheckpoint
 from uniaudio_schemas.store import Store
 
 class Where:
-    def gpus(self):
+    def ready(self):
         return ray.get_gpu_ids()
 
 ray.init(address="local", num_cpus=2, num_gpus=int(sys.argv[2]), include_dashboard=False)
 job = SequencesToCheckpoint(stages=("text_warmup",), num_steps=3, num_gpus=1.0)
 print(json.dumps({"workers": cluster.num_workers(job.resources(), at_most=8)}))
-actor = cluster.actor(Where, job.resources())
-print(json.dumps({"gpus": [int(i) for i in ray.get(actor.gpus.remote())]}))
-cluster.kill(actor)
+workers = cluster.RayWorkers(Where, job.resources())
+worker, gpus = workers.start()
+print(json.dumps({"gpus": [int(i) for i in workers.result(gpus)]}))
+workers.end(worker)
 print(json.dumps({"rows": run_stages(Store(sys.argv[1]), job, owner="test").num_rows}))
 """
 

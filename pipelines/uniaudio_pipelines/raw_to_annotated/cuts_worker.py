@@ -19,7 +19,7 @@ from uniaudio_schemas.kinds.record import rows
 from uniaudio_schemas.store import Dropped, Store
 from uniaudio_schemas.store.manifest import Plan
 
-from uniaudio_pipelines.edge import ShardResult
+from uniaudio_pipelines.edge import Hand, ShardResult
 from uniaudio_pipelines.raw_to_annotated import cutting, segmentation
 from uniaudio_pipelines.raw_to_annotated.annotators import table
 from uniaudio_pipelines.raw_to_annotated.annotators.annotator import ANALYSIS_RATE as RATE
@@ -54,6 +54,8 @@ class _Recording:
 
 
 class CutsWorker:
+    hand = Hand()
+
     def __init__(self, store_root: str, job: RawToCuts, plan: Plan) -> None:
         self._set_up(
             store_root, job, plan, table.load(job.annotate.annotators, Path(job.annotate.models), job.annotate.device)
@@ -82,15 +84,18 @@ class CutsWorker:
         recordings = []
         for raw in raws:
             recording = _Recording(raw=raw)
+            recordings.append(recording)
+            if not self.hand.takes(raw.clip_id):
+                recording.dropped.append(self.hand.dropped(raw.clip_id, unit))
+                continue
             try:
                 self._begin(recording, cuts.get(raw.clip_id, []), dropped.get(raw.clip_id, []))
             except NothingHeardError as error:
                 recording.drop(error.reason, error.detail)
-            recordings.append(recording)
-        self._annotate(recordings)
-        for recording in recordings:
-            if recording.shares_text:
-                self._share_text(recording)
+            if self.hand.careful:
+                self._finish([recording])
+        if not self.hand.careful:
+            self._finish(recordings)
         drafts = [draft for recording in recordings for draft in recording.drafts]
         seconds = {f"{domain}_s": seconds_of(drafts, domain) for domain in (SPEECH, SOUND, MUSIC)}
         return ShardResult(
@@ -174,6 +179,13 @@ class CutsWorker:
                 "unaligned_text",
                 f"{raw.num_samples / raw.sample_rate:.1f} s whose given text fits {fits:.0%} of what is heard",
             )
+
+    def _finish(self, recordings: Sequence[_Recording]) -> None:
+        """Annotate; then share the given texts that wait for what was heard."""
+        self._annotate(recordings)
+        for recording in recordings:
+            if recording.shares_text:
+                self._share_text(recording)
 
     def _annotate(self, recordings: Sequence[_Recording]) -> None:
         """Ask every annotator about every cut that it was not asked about."""

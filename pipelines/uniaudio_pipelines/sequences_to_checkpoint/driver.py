@@ -172,5 +172,6 @@ def _summarize(store: Store, run: _Run, manifest: Manifest) -> None:
         "cpu_seconds": round(run.meter.cpu_seconds, 2),
         "peak_memory_bytes": run.meter.peak_memory_bytes,
     }
-    log_cost(store, run.owner, summary, num_gpus=run.job.num_gpus * run.job.num_workers, worked_s=0.0)
+    gpu_seconds = run.job.num_gpus * run.job.num_workers * seconds
+    log_cost(store, run.owner, summary, gpu_seconds=gpu_seconds, worked_s=0.0)
     run.say("SUMMARY " + json.dumps(summary, sort_keys=True))

@@ -16,8 +16,10 @@ from uniaudio_schemas.store import Dropped, Store
 from uniaudio_schemas.store.forgotten import PARAMETER, REASON, digest
 from uniaudio_schemas.store.manifest import Plan
 
-from uniaudio_pipelines.edge import ShardResult
+from uniaudio_pipelines.cluster import node_name
+from uniaudio_pipelines.edge import Hand, ShardResult
 from uniaudio_pipelines.jobs import cache_folder
+from uniaudio_pipelines.scratch import scratch_folder
 from uniaudio_pipelines.source_to_raw import hashes
 from uniaudio_pipelines.source_to_raw.clips import Copy, copies, wanted
 from uniaudio_pipelines.source_to_raw.cutting import Cut, DropError, NoCut, Sound, cut
@@ -45,10 +47,16 @@ class _Unit:
 
 
 class RawWorker:
+    hand = Hand()
+
     def __init__(self, store_root: str, job: SourceToRaw, plan: Plan) -> None:
         from uniaudio.audio.read import audio_suffixes
 
         self._source, self._min_s = job.absolute(), job.min_s
+        if not self._source.is_dir():
+            raise UsageError(
+                f"node {node_name()} has no folder {self._source}: the source must be there on every node."
+            )
         self._cache = cache_folder(Store(store_root))
         self._listing = load_listing(
             plan.parameters["listing"], job.source, self._cache, audio_suffixes(), job.policy()
@@ -56,7 +64,7 @@ class RawWorker:
         self._forgotten, _ = job.forgotten(Store(store_root), self._listing)
         if plan.parameters.get(PARAMETER, digest([])) != digest(self._forgotten):
             raise UsageError("Some of the source was forgotten since this job was planned: run the flow again.")
-        self._folder = tempfile.TemporaryDirectory(prefix="raw-")
+        self._folder = scratch_folder("raw")
 
     def process(self, unit: str) -> ShardResult:
         rows = self._listing.rows(unit)
@@ -83,6 +91,10 @@ class RawWorker:
 
     def _make(self, same: "_Same", made: _Unit) -> None:
         """The rows of byte-equal files."""
+        first = same.copies[0].path
+        if not self.hand.takes(first):
+            made.dropped.append(self.hand.dropped(first, made.name))
+            return
         if same.sha256[:32] in self._forgotten:
             made.drop(same.sha256[:32], REASON, "")
             return
@@ -102,6 +114,10 @@ class RawWorker:
         """Where the bytes of a file are, which are still those that were listed."""
         path = self._source / (copy.container or copy.path)
         source: Path | bytes = path
+        if not path.exists():
+            raise UsageError(
+                f"node {node_name()} has no file {path}: the source must be the same on every node, and stay."
+            )
         if copy.container:
             try:
                 source = CONTAINERS[copy.format].open_audio(path, copy.path.removeprefix(f"{copy.container}/"))
@@ -109,7 +125,7 @@ class RawWorker:
                 raise DropError("unreadable", str(error).replace(f"{path}: ", "")) from error
             is_same = hash_bytes(source) == sha256
         else:
-            is_same = path.is_file() and hash_file(path) == sha256
+            is_same = hash_file(path) == sha256
         if not is_same:
             hashes.forget_hashes(self._source, self._cache)
             raise DataError(f"{path}: changed while the source was read; run the job again.")

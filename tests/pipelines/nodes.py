@@ -1,0 +1,97 @@
+"""A Ray cluster of several nodes on this machine: each a `ray start` with an address of its own in 127.0.0.0/8, that can be killed."""
+
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import psutil
+
+ENVIRONMENT = {
+    "RAY_AUTH_MODE": "disabled",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    # The tests share their processors with whatever else runs.
+    "RAY_raylet_start_wait_time_s": "120",
+}
+START_TIMEOUT_S = 120
+
+
+class Node:
+    def __init__(self, number: int, arguments: list[str], logs: Path, prefix: tuple[str, ...] = ()) -> None:
+        self.address = f"127.0.0.{number}"
+        ray = str(Path(sys.executable).with_name("ray"))
+        command = [ray, "start", "--block", f"--node-ip-address={self.address}", "--disable-usage-stats", *arguments]
+        command += ["--object-store-memory=80000000"]
+        environment = {**os.environ, **ENVIRONMENT, "PYTHONPATH": os.pathsep.join(sys.path)}
+        with (logs / f"{self.address}.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [*prefix, *command], stdout=log, stderr=log, env=environment, start_new_session=True
+            )
+
+    @property
+    def _family(self) -> list[psutil.Process]:
+        with suppress(psutil.NoSuchProcess):
+            process = psutil.Process(self.process.pid)
+            return [*process.children(recursive=True), process]
+        return []
+
+    def kill(self) -> None:
+        """The whole machine, at once."""
+        for process in self._family:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        self.process.wait()
+
+    def kill_raylet(self) -> None:
+        """What else runs on the machine goes on."""
+        next(process for process in self._family if process.name() == "raylet").kill()
+
+
+class Nodes:
+    def __init__(self, logs: Path) -> None:
+        self._logs, self._port = logs, _free_port()
+        self._all: list[Node] = []
+        self._temporary = tempfile.TemporaryDirectory(prefix="nodes-")  # short: sockets lie below it
+        self.address = f"127.0.0.1:{self._port}"
+        arguments = ["--head", f"--port={self._port}", "--num-cpus=0", "--include-dashboard=false"]
+        self._all.append(Node(1, [*arguments, f"--temp-dir={self._temporary.name}"], logs))
+        self._await_head()
+
+    def add(self, num_cpus: int = 1, prefix: tuple[str, ...] = ()) -> Node:
+        """`prefix`: a command that runs `ray start`, such as `unshare`."""
+        arguments = [f"--address={self.address}", f"--num-cpus={num_cpus}"]
+        self._all.append(Node(len(self._all) + 1, arguments, self._logs, prefix))
+        return self._all[-1]
+
+    def stop(self) -> None:
+        for node in reversed(self._all):
+            node.kill()
+        self._temporary.cleanup()
+
+    def _await_head(self) -> None:
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while b"Ray runtime started" not in (self._logs / "127.0.0.1.log").read_bytes():
+            assert time.monotonic() < deadline, "no head"
+            assert self._all[0].process.poll() is None, (self._logs / "127.0.0.1.log").read_text()
+            time.sleep(0.2)
+
+
+@contextmanager
+def nodes(logs: Path) -> Iterator[Nodes]:
+    """A head without processors; whatever was added ends with it."""
+    running = Nodes(logs)
+    try:
+        yield running
+    finally:
+        running.stop()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
