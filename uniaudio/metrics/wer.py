@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from uniaudio.text.normalization import spoken_characters, spoken_words
+from uniaudio.text.numerals import with_digits
 
 
 def word_errors(reference: str, hypothesis: str) -> tuple[int, int]:
@@ -27,9 +28,9 @@ def character_errors(reference: str, hypothesis: str) -> tuple[int, int]:
 def disagreement(first: str, second: str) -> float | None:
     """Word errors over the words of the longer text: 0 to 1 and the same both ways, since neither is the reference.
 
-    None where neither holds a word.
+    None where neither holds a word. An English number is the same in words and in digits, each digit a word.
     """
-    words, others = spoken_words(first), spoken_words(second)
+    words, others = with_digits(spoken_words(first)), with_digits(spoken_words(second))
     longer = max(len(words), len(others))
     return edit_distance(words, others) / longer if longer else None
 

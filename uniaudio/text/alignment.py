@@ -8,6 +8,7 @@ Gives     words with (first_sample, num_samples, confidence): "Mr. " (800, 3200,
 
 Words are aligned by edit distance, in which two words that share letters are cheaper to exchange than two that do not.
 A given word that the recognizer missed lies between its neighbours. Scripts without spaces are aligned by characters.
+"Nineteen" and "19" are the same word.
 """
 
 import re
@@ -22,6 +23,7 @@ from uniaudio_schemas.errors import UsageError
 from uniaudio_schemas.kinds.annotated import Word
 
 from uniaudio.text.normalization import is_spaceless, spoken_words
+from uniaudio.text.numerals import with_digits
 
 MATCHED = 0.5
 """Similarity of a given and a heard word from which they are the same word: "gray" and "grey", not "gray" and "grain"."""
@@ -89,7 +91,7 @@ def align_words(text: str, heard: Sequence[Word], num_samples: int) -> Alignment
     spans = _spans(text)
     given = ["".join(spoken_words(text[first:last])) for first, last in spans]
     units = _heard_units(heard, num_samples)
-    pairs = _best_pairs(given, [unit for unit, _, _ in units])
+    pairs = _best_pairs(*([_key(word) for word in side] for side in (given, [unit for unit, _, _ in units])))
     starts, ends, confidences = _times(given, units, pairs, num_samples)
     words = tuple(
         AlignedWord(
@@ -161,6 +163,11 @@ def _pieces(text: str) -> list[tuple[int, int]]:
                 start = place
         pieces.append((start, match.end()))
     return pieces
+
+
+def _key(word: str) -> str:
+    """What is compared of a normalized word: "21" for "twenty-one"."""
+    return "".join(with_digits([word]))
 
 
 def _is_mark(character: str) -> bool:

@@ -7,7 +7,7 @@ Gives     "don't stop"         "今天 天气 ok"                       `normali
 
 Unicode NFKC, case folded, punctuation removed but for apostrophes and hyphens inside a word ("don't", "twenty-one"),
 spaces collapsed. Numbers and spelling stay as they are written: a recognizer that writes "5" for "five" makes an
-error here.
+error here (`numerals` writes both alike).
 
 Chinese, Japanese, Thai, Lao, Khmer and Burmese put no spaces between words, so a space in them says nothing: corpora
 are segmented or not as their makers liked. There a space is no character, and each character is counted as a word (a

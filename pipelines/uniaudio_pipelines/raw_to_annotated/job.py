@@ -16,7 +16,7 @@ from uniaudio_pipelines.copies import CopySearch
 from uniaudio_pipelines.jobs import check_device, parent
 from uniaudio_pipelines.raw_to_annotated.annotators import table
 
-CUTS_CODE_VERSION = "1"
+CUTS_CODE_VERSION = "2"
 """Goes up when the same raw clips and annotators would give other cuts; nothing of older cuts is taken over then."""
 CODE_VERSION = "5"
 """Goes up when the same cuts would give other rows of `annotated`."""
@@ -56,15 +56,20 @@ class RawToAnnotated:
     max_pieces_per_clip: int = 0
     """Of sound and music, spread over the recording; 0 takes all."""
     max_passage_characters: int = 600
+    """Longer text is cut at sentences."""
     max_passages_per_document: int = 0
+    """0 takes all."""
     max_speech_s: float = 0.0
     """Limit of a whole domain, in seconds, spread over its corpora; 0 takes all. What is left out is dropped as
     `over_limit`."""
     max_sound_s: float = 0.0
+    """As `max_speech_s`."""
     max_music_s: float = 0.0
+    """As `max_speech_s`."""
     max_unknown_s: float = 0.0
     """Of clips whose domain the source does not say."""
     max_text_passages: int = 0
+    """Limit of text, spread over its corpora; 0 takes all."""
     text_policy: TranscriptPolicy = field(default_factory=TranscriptPolicy)
     """From where on a recognizer's text is rejected; such rows say why, and it is not trained on."""
     copies: CopySearch = field(default_factory=CopySearch)

@@ -11,7 +11,7 @@ from uniaudio_schemas.kinds.raw import Raw
 
 from uniaudio_pipelines.raw_to_annotated.drafts import SOURCE, Draft
 
-ALIGNMENT, ALIGNMENT_VERSION = "alignment", "1"
+ALIGNMENT, ALIGNMENT_VERSION = "alignment", "2"
 
 
 def share_text(raw: Raw, drafts: Sequence[Draft]) -> float | None:

@@ -119,6 +119,11 @@ def test_a_recognizer_that_hears_nothing_disagrees_wholly() -> None:
     assert disagreement("...", "") is None
 
 
+def test_a_number_in_words_agrees_with_one_in_digits() -> None:
+    assert disagreement("nineteen ninety-nine", "1999") == 0.0
+    assert disagreement("19", "nineteen") == 0.0
+
+
 def test_there_is_no_rate_without_a_reference() -> None:
     assert word_error_rate([]) is None
     assert word_error_rate([("", "noise"), ("...", "")]) is None

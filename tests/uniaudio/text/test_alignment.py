@@ -91,6 +91,12 @@ def test_a_word_goes_to_the_cut_its_middle_lies_in() -> None:
     assert [cut.text for cut in cut_text(alignment, [141])] == ["one two ", "three"]
 
 
+def test_a_number_in_words_is_heard_where_its_digits_are() -> None:
+    alignment = align_words("gate twenty-one or 9", heard("gate 21 or nine"), 400)
+    assert [word.confidence for word in alignment.words] == [1.0, 1.0, 1.0, 1.0]
+    assert [word.first_sample for word in alignment.words] == [0, 100, 200, 300]
+
+
 def test_words_that_overlap_keep_their_order_in_the_cuts() -> None:
     found = [
         Word(word=w, first_sample=f, num_samples=n, confidence=1.0) for w, f, n in [("one", 0, 300), ("two", 10, 20)]

@@ -27,7 +27,7 @@ class SecondTranscript:
 
     @classmethod
     def version(cls, folder: str = model_files.SECOND_WHISPER_FOLDER) -> str:
-        return f"{folder}-{packages.package_version('openai-whisper')}-1"
+        return f"{folder}-{packages.package_version('openai-whisper')}-2"
 
     def annotate(self, clip: Clip) -> list[Value]:
         from uniaudio.metrics.wer import disagreement
