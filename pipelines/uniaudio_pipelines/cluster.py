@@ -15,6 +15,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from uniaudio_schemas.errors import StoreError
+
 from uniaudio_pipelines.pool import WorkerLostError
 
 # Set before ray is imported: since 2.59 a local cluster turns token authentication on and its own dashboard answers
@@ -26,6 +28,8 @@ _OBJECT_STORE_BYTES = 256 * 2**20
 """Rows never travel through the object store (workers put their own shards), so a private cluster needs little."""
 _GRACE_S = 5.0
 """For a worker that is released to remove its temporary files."""
+_START_ATTEMPTS = 3
+"""Ray gives its node 30 s to start, which a busy machine exceeds."""
 _JOB_MARK = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 """Ray sets this variable for the driver of a submitted job."""
 
@@ -46,14 +50,27 @@ def connect(num_cpus: int | None = None) -> None:
         if joins:
             ray.init(address="auto", logging_level=logging.WARNING, log_to_driver=True)
             return
-        ray.init(
-            address="local",
-            num_cpus=num_cpus or len(os.sched_getaffinity(0)),
-            include_dashboard=False,
-            object_store_memory=_OBJECT_STORE_BYTES,
-            logging_level=logging.ERROR,
-            log_to_driver=True,
-        )
+        _start_private(num_cpus or len(os.sched_getaffinity(0)))
+
+
+def _start_private(num_cpus: int) -> None:
+    import ray
+
+    for attempt in range(1, _START_ATTEMPTS + 1):
+        try:
+            ray.init(
+                address="local",
+                num_cpus=num_cpus,
+                include_dashboard=False,
+                object_store_memory=_OBJECT_STORE_BYTES,
+                logging_level=logging.ERROR,
+                log_to_driver=True,
+            )
+            return
+        except Exception as error:
+            ray.shutdown()
+            if "timed out during startup" not in str(error) or attempt == _START_ATTEMPTS:
+                raise StoreError(f"Ray could not be started on {node_name()}: {error}") from error
 
 
 def _joins() -> bool:
