@@ -283,3 +283,20 @@ def test_our_own_metadata_says_splits_facts_and_captions(source: Any) -> None:
         [Fact(name="gender", value="female")],
         ["A bell.", "It rings."],
     )
+
+
+def test_json_of_several_shapes_is_a_table(source: Any) -> None:
+    said = {name: {"audio": f"{name}.wav", "text": f"words of {name}"} for name in "abcdefg"}
+    source.wav(*(f"{shape}/{name}.wav" for shape in ("lines", "one", "list", "object", "inside") for name in "ab"))
+    source.text("lines/train.json", json.dumps(said["a"]), json.dumps(said["b"]))
+    source.text("one/train.json", json.dumps(said["a"]))
+    source.text("list/train.json", json.dumps([said["a"], said["b"]]))
+    source.text("object/train.json", json.dumps({"first": said["a"], "second": said["b"]}))
+    source.text("inside/train.json", json.dumps({"version": 1, "data": [said["a"], said["b"]]}, indent=1))
+    made = source.ingest()
+    assert {row.path: row.given_text for row in made.rows} == {
+        f"{shape}/{name}.wav": None if (shape, name) == ("one", "b") else f"words of {name}"
+        for shape in ("lines", "one", "list", "object", "inside")
+        for name in "ab"
+    }
+    assert made.dropped == []

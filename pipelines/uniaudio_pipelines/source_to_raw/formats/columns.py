@@ -72,8 +72,10 @@ def meanings(columns: list[str], folder: Folder, path_column: str) -> dict[str, 
     found = {column: field for field, column in folder.card.columns.items() if column in columns}
     found[path_column] = "path"
     by_name: dict[str, list[str]] = {}
-    for column in columns:
-        by_name.setdefault(re.sub(r"\d+$", "", plain(column)) or plain(column), []).append(column)
+    # `what.text` of an object inside is a text where no column of its own is called so.
+    named = [(column, column) for column in columns] + [(one, one.rpartition(".")[2]) for one in columns if "." in one]
+    for column, name in named:
+        by_name.setdefault(re.sub(r"\d+$", "", plain(name)) or plain(name), []).append(column)
     for field, names in _NAMES.items():
         if field in found.values():
             continue

@@ -115,7 +115,7 @@ def _look(folder: Folder, file: str, names: AudioNames) -> _Manifest | None:
     if suffix in _JSON_LINES:
         table = _Manifest(file=file, kind="lines")
     elif suffix == ".json":
-        table = _Manifest(file=file, kind="json")
+        table = _Manifest(file=file, kind="lines" if _has_object_lines(folder, file) else "json")
     else:
         delimiter = "\t" if suffix == ".tsv" else sniff(folder, file)
         if delimiter is None and suffix in _DELIMITED:
@@ -126,6 +126,12 @@ def _look(folder: Folder, file: str, names: AudioNames) -> _Manifest | None:
         table = _Manifest(file=file, kind=delimiter)
         table = _with_numbered_columns(folder, table, names)
     return _understand(folder, table, names)
+
+
+def _has_object_lines(folder: Folder, file: str) -> bool:
+    """Whether its first two lines are an object each: NeMo calls its JSON lines `.json`."""
+    first = list(islice(read_objects(folder, file), 2))
+    return len(first) == 2 and not any(isinstance(row, Problem) for row in first)
 
 
 def _with_numbered_columns(folder: Folder, table: _Manifest, names: AudioNames) -> _Manifest:
@@ -272,7 +278,9 @@ def _json_rows(folder: Folder, file: str) -> Iterator[Row | Problem]:
     if isinstance(value, dict) and (lists := [one for one in value.values() if isinstance(one, list) and one]):
         value = max(lists, key=len)
     if isinstance(value, dict):
-        value = [{_KEY: key, **one} for key, one in value.items() if isinstance(one, dict)]
+        inner = [{_KEY: key, **one} for key, one in value.items() if isinstance(one, dict)]
+        # A manifest of one line is an object of plain values.
+        value = inner or [value]
     if not isinstance(value, list):
         return
     for number, one in enumerate(value, 1):
