@@ -2,45 +2,36 @@
 
 A source may say how much of it to use, in `<source>/.limits.json` with fields of the job, as the demo's does:
     {"max_speech_s": 300.0, "max_sound_s": 120.0, "max_music_s": 220.0, "max_pieces_per_clip": 3, "max_text_passages": 200}
+A field that a run gives, other than its default, counts more.
 """
 
+import json
 from pathlib import Path
 
-from prefect import get_run_logger
-from uniaudio_pipelines.jobs import job_from_json
 from uniaudio_pipelines.raw_to_annotated.job import RawToAnnotated
-from uniaudio_schemas.fingerprint import canonical_json
+from uniaudio_schemas.errors import DataError
 
+from uniaudio_flows import ingest_corpus
 from uniaudio_flows.flow import flow
-from uniaudio_flows.ingest_corpus import ingest_corpus
-from uniaudio_flows.ingest_corpus import job as ingest_job
-from uniaudio_flows.jobs import bring_up_to_date, check_up_to_date
-from uniaudio_flows.settings import load_settings
+from uniaudio_flows.settings import Settings
+from uniaudio_flows.steps import Extra, Fields, Step, build
 
 LIMITS = ".limits.json"
 
 
-def job() -> RawToAnnotated:
-    settings = load_settings()
-    fields = {**_limits(settings.source), "models": str(settings.models), **settings.compute}
-    return job_from_json(RawToAnnotated, canonical_json(fields))
-
-
-@flow("annotate-corpus")
-def annotate_corpus(parents: bool = True) -> str:
-    """Returns the content id. `parents`: bring `raw` up to date first."""
-    if parents:
-        ingest_corpus()
-    else:
-        check_up_to_date(ingest_job())
-    return bring_up_to_date(job(), get_run_logger()).content_id
+def job(settings: Settings, fields: Fields) -> RawToAnnotated:
+    chosen = dict(fields)
+    if chosen.pop("source_limits", True):
+        defaults = build(RawToAnnotated, settings, {})
+        plain = build(RawToAnnotated, settings, chosen)
+        limits = _limits(settings.source)
+        same = {name for name in limits if getattr(plain, name, None) == getattr(defaults, name, None)}
+        chosen |= {name: value for name, value in limits.items() if name in same}
+    made: RawToAnnotated = build(RawToAnnotated, settings, chosen)
+    return made
 
 
 def _limits(source: Path) -> dict[str, object]:
-    import json
-
-    from uniaudio_schemas.errors import DataError
-
     path = source / LIMITS
     if not path.exists():
         return {}
@@ -51,3 +42,17 @@ def _limits(source: Path) -> dict[str, object]:
     if not isinstance(fields, dict):
         raise DataError(f"{path}: must hold a JSON object, but holds a {type(fields).__name__}.")
     return fields
+
+
+STEP = Step(
+    flow="annotate-corpus",
+    job_class=RawToAnnotated,
+    job=job,
+    after=(ingest_corpus.STEP,),
+    extra={
+        "source_limits": Extra(
+            type=bool, default=True, help=f"Whether `{LIMITS}` in the source counts for fields left at their defaults."
+        )
+    },
+)
+annotate_corpus = flow(STEP, "Cut the raw clips and say what models and measurements find in them.")

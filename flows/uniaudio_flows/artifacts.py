@@ -1,10 +1,12 @@
-"""What a flow run shows in Prefect: a progress artifact while its job runs, a table of the result at its end.
+"""What a flow run shows in Prefect: how far it is, edge by edge and as a whole, and tables of what was made and what it cost.
 
 A Prefect server that is away does not end the work: what could not be shown is left out, and the log says so once.
 """
 
 import logging
+import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
@@ -14,44 +16,38 @@ from uniaudio_schemas.store.manifest import Manifest
 Log = logging.Logger | logging.LoggerAdapter[Any]
 
 MEASURED = ("hours", "seconds", "cpu_seconds", "peak_memory_bytes")
+_INTERVAL_S = 1.0
+"""A bar moves once a second at most: an edge of ten thousand shards does not ask the server ten thousand times."""
 
 
-class Artifacts:
-    """Those of one job."""
+@dataclass
+class Board:
+    """Where a run shows what it does: a bar for the whole way and a table of all its edges."""
 
-    def __init__(self, kind: str, log: Log) -> None:
-        self.kind, self.log = kind, log
-        self._progress: Any = None
-        self._is_away = False
+    flow: str
+    kinds: list[str]
+    """In the order in which they are made."""
+    log: Log
+    rows: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Kind -> its line of the table."""
+    _bar: "_Bar | None" = None
+    _is_away: bool = False
 
-    def progress(self, share: float) -> None:
-        """`share`: of the units, 0 to 1."""
-        if self._progress is None:
-            self._progress = self._show(
-                lambda: create_progress_artifact(
-                    progress=100.0 * share, key=f"{self.kind}-progress", description=f"making {self.kind}"
-                )
-            )
-        else:
-            self._show(lambda: update_progress_artifact(self._progress, progress=100.0 * share))
+    def whole(self, kind: str, share: float) -> None:
+        """`share`: of the work on `kind`, 0 to 1."""
+        if len(self.kinds) == 1:
+            return  # its own bar shows the same
+        self._bar = self._bar or _Bar(self, f"{self.flow}-progress")
+        at = self.kinds.index(kind)
+        self._bar.move((at + share) / len(self.kinds), f"{at + 1} of {len(self.kinds)}: {kind}")
 
-    def result(self, manifest: Manifest, summary: dict[str, Any], edge: str) -> None:
-        """Rows, dropped rows by reason, and what it cost."""
-        dropped = ", ".join(f"{reason}: {count}" for reason, count in sorted(manifest.dropped.items())) or "none"
-        row = {
-            "kind": manifest.kind,
-            "rows": manifest.num_rows,
-            "dropped": dropped,
-            "content id": manifest.content_id,
-            **{name: summary[name] for name in MEASURED if name in summary},
-        }
-        self._show(
-            lambda: create_table_artifact(
-                table=[row], key=f"{self.kind}-result", description=f"{edge}, {manifest.plan_id}"
-            )
-        )
+    def table(self) -> None:
+        """At the end of the run, however it ended."""
+        key = f"{self.flow}-result"
+        self.show(lambda: create_table_artifact(table=list(self.rows.values()), key=key, description=f"Of {self.flow}"))
 
-    def _show(self, call: Callable[[], Any]) -> Any:
+    def show(self, call: Callable[[], Any]) -> Any:
+        """What the call gives, None where the server is away."""
         try:
             shown = call()
         except httpx.HTTPError as error:
@@ -61,3 +57,58 @@ class Artifacts:
             return None
         self._is_away = False
         return shown
+
+
+class Shown:
+    """What is shown of one edge."""
+
+    def __init__(self, board: Board, kind: str) -> None:
+        self.board, self.kind = board, kind
+        self._bar = _Bar(board, f"{kind}-progress")
+
+    def progress(self, share: float) -> None:
+        """`share`: of the units, 0 to 1."""
+        self._bar.move(share, f"making {self.kind}")
+        self.board.whole(self.kind, share)
+
+    def up_to_date(self, manifest: Manifest) -> None:
+        self.board.rows[self.kind] = {**_row(manifest), "state": "was there"}
+        self.board.whole(self.kind, 1.0)
+
+    def made(self, manifest: Manifest, summary: dict[str, Any], edge: str) -> None:
+        """Rows, dropped rows by reason, and what it cost."""
+        measured = {name: summary[name] for name in MEASURED if name in summary}
+        row = {**_row(manifest), **measured, "state": "made"}
+        self.board.rows[self.kind] = row
+        key, about = f"{self.kind}-result", f"{edge}, {manifest.plan_id}"
+        self.board.show(lambda: create_table_artifact(table=[row], key=key, description=about))
+
+    def failed(self, reason: str) -> None:
+        self.board.rows[self.kind] = {"kind": self.kind, "state": f"failed: {reason}"}
+
+
+class _Bar:
+    """A progress artifact, made at the first move."""
+
+    def __init__(self, board: Board, key: str) -> None:
+        self._board, self._key = board, key
+        self._artifact: Any = None
+        self._moved_at = 0.0
+
+    def move(self, share: float, about: str) -> None:
+        if share < 1.0 and time.monotonic() - self._moved_at < _INTERVAL_S:
+            return
+        self._moved_at = time.monotonic()
+        percent = round(100.0 * share, 1)
+        if self._artifact is None:
+            self._artifact = self._board.show(
+                lambda: create_progress_artifact(percent, key=self._key, description=about)
+            )
+        else:
+            artifact = self._artifact
+            self._board.show(lambda: update_progress_artifact(artifact, progress=percent, description=about))
+
+
+def _row(manifest: Manifest) -> dict[str, Any]:
+    dropped = ", ".join(f"{reason}: {count}" for reason, count in sorted(manifest.dropped.items())) or "none"
+    return {"kind": manifest.kind, "rows": manifest.num_rows, "dropped": dropped, "content id": manifest.content_id}

@@ -1,26 +1,27 @@
 """`build-sequences`: instructions joined with codes and text ids become training-ready sequences."""
 
-from prefect import get_run_logger
 from uniaudio_pipelines.tokens_to_sequences.job import TokensToSequences
 
+from uniaudio_flows import tokenize_corpus
 from uniaudio_flows.flow import flow
-from uniaudio_flows.jobs import bring_up_to_date, check_up_to_date
+from uniaudio_flows.settings import Settings
 from uniaudio_flows.start import find_start
-from uniaudio_flows.tokenize_corpus import job as tokenize_job
-from uniaudio_flows.tokenize_corpus import tokenize_corpus
+from uniaudio_flows.steps import Fields, Step, build
 
 
-def job(start: str | None = None) -> TokensToSequences:
-    return TokensToSequences(tokenizer=find_start(start).vocabulary)
+def job(settings: Settings, fields: Fields) -> TokensToSequences:
+    tokenizer = fields.get("tokenizer") or find_start(settings).vocabulary
+    made: TokensToSequences = build(TokensToSequences, settings, {**fields, "tokenizer": tokenizer})
+    return made
 
 
-@flow("build-sequences")
-def build_sequences(size: str | None = None, parents: bool = True, start: str | None = None) -> str:
-    """Returns the content id. `size`: preset of the codec; `parents`: bring `tokens` up to date first; `start`: what is to be
-    trained on them, whose text tokenizer they then have, as `train-stage` says.
-    """
-    if parents:
-        tokenize_corpus(size=size)
-    else:
-        check_up_to_date(tokenize_job())
-    return bring_up_to_date(job(start), get_run_logger()).content_id
+STEP = Step(
+    flow="build-sequences",
+    job_class=TokensToSequences,
+    job=job,
+    after=(tokenize_corpus.STEP,),
+    optional={"tokenizer": "By default that of `start`."},
+)
+build_sequences = flow(
+    STEP, "Lay the instructions out as ids: joined with the codes of their clips, ready to train on."
+)

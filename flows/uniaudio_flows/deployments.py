@@ -4,7 +4,7 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -34,12 +34,13 @@ ROUTINE = (
 def run_deployment(
     name: str, settings: Settings, log: Callable[[str], None], parameters: dict[str, Any] | None = None
 ) -> bool:
-    """Run `name` (such as `everything/local`) to its end, printing the log of its run and of its subflows' runs. True if it completed."""
+    """Run `name` (such as `everything/local`) to its end, printing its log. The run is told the settings of this process, whatever those of the
+    worker are; `parameters` count more. True if it completed."""
     os.environ.update(service_environment(settings))  # before prefect is imported: it reads its settings once
-    return asyncio.run(_run(name, log, parameters or {}))
+    return asyncio.run(_run(name, settings, log, parameters or {}))
 
 
-async def _run(name: str, log: Callable[[str], None], parameters: dict[str, Any]) -> bool:
+async def _run(name: str, settings: Settings, log: Callable[[str], None], parameters: dict[str, Any]) -> bool:
     import httpx
     from prefect.client.orchestration import get_client
     from prefect.exceptions import ObjectNotFound
@@ -47,9 +48,13 @@ async def _run(name: str, log: Callable[[str], None], parameters: dict[str, Any]
     async with get_client() as client:
         try:
             deployment = await client.read_deployment_by_name(name)
-            run = await client.create_flow_run_from_deployment(deployment.id, parameters=parameters)
+            known = deployment.parameter_openapi_schema or {}
+            told = {**told_by(settings, known.get("properties", {})), **parameters}
+            run = await client.create_flow_run_from_deployment(deployment.id, parameters=told)
         except ObjectNotFound as error:
             raise UsageError(f"the flows are not deployed ({name} is not there): run `uniaudio up`.") from error
+        except httpx.HTTPStatusError as error:
+            raise UsageError(f"Prefect refuses the run: {error.response.text}") from error
         except httpx.HTTPError as error:
             raise UsageError(f"no Prefect server answers ({error}): start it with `uniaudio up`.") from error
         lines = _Lines(client, run.id, log)
@@ -74,6 +79,20 @@ async def _run(name: str, log: Callable[[str], None], parameters: dict[str, Any]
             await asyncio.sleep(POLL_S)
 
 
+def told_by(settings: Settings, known: Container[str]) -> dict[str, Any]:
+    """The parameters of a flow (those that it has are `known`) by which a run has `settings`."""
+    values = {
+        "store": settings.store,
+        "source": str(settings.source),
+        "models": str(settings.models),
+        "device": settings.device,
+        "size": settings.size,
+        "start": settings.codec if "phases" in known else settings.backbone,
+        "train_codec": {"start": settings.codec} if settings.codec else None,
+    }
+    return {name: value for name, value in values.items() if value and name in known}
+
+
 def _still_patient(lost_since: float | None, error: Exception) -> float:
     """Since when the server is away. StoreError where that is too long ago."""
     lost_since = lost_since or time.monotonic()
@@ -85,11 +104,11 @@ def _still_patient(lost_since: float | None, error: Exception) -> float:
 
 
 class _Lines:
-    """The log of a flow run and of its subflows' runs, printed as it comes."""
+    """The log of a flow run, printed as it comes."""
 
     def __init__(self, client: Any, run_id: Any, log: Callable[[str], None]) -> None:
         self._client, self._log = client, log
-        self._run_ids = [run_id]
+        self._run_id = run_id
         self._since = datetime.now(UTC)
         self._seen: dict[str, datetime] = {}
 
@@ -97,11 +116,10 @@ class _Lines:
         from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId, LogFilterLevel, LogFilterTimestamp
         from prefect.client.schemas.sorting import LogSort
 
-        await self._find_subflows()
         # Lines of several processes arrive out of order, so a stretch is looked at again.
         after: Any = self._since - timedelta(seconds=OVERLAP_S)
         window = LogFilter(
-            flow_run_id=LogFilterFlowRunId(any_=self._run_ids),
+            flow_run_id=LogFilterFlowRunId(any_=[self._run_id]),
             timestamp=LogFilterTimestamp(after_=after),
             level=LogFilterLevel(ge_=20),
         )
@@ -119,18 +137,10 @@ class _Lines:
             return
         self._seen[key] = entry.timestamp
         self._since = max(self._since, entry.timestamp)
-        if entry.name == "prefect.flow_runs" and not entry.message.startswith(ROUTINE):
+        if entry.name in ("prefect.flow_runs", "prefect.task_runs") and not entry.message.startswith(ROUTINE):
             # Of an error the message: the traceback is in the flow run's log.
             message = entry.message.partition("\nTraceback")[0]
             self._log(f"{entry.timestamp.astimezone():%H:%M:%S} {message}")
-
-    async def _find_subflows(self) -> None:
-        from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterParentFlowRunId
-
-        children = FlowRunFilter(parent_flow_run_id=FlowRunFilterParentFlowRunId(any_=self._run_ids))
-        for run in await self._client.read_flow_runs(flow_run_filter=children, limit=PAGE):
-            if run.id not in self._run_ids:
-                self._run_ids.append(run.id)
 
 
 def _first_line(message: str | None) -> str:

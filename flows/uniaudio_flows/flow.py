@@ -1,50 +1,138 @@
-"""Prefect's `flow`, in which an error that the user can mend ends the run with one line and no stack trace."""
+"""The Prefect flow of a step: what it may be told, what its runs are called, and its tasks: one an edge, named after the kind it makes.
 
-import errno
-import logging
-from collections.abc import Callable
-from functools import wraps
+A task that loses Ray is tried again: it finds its job, or starts it anew and goes on from the finished shards. An error that the user can mend
+ends the run at once, as `failures.py` says.
+"""
+
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import prefect
-from prefect import get_run_logger
-from prefect.exceptions import FailedRun
-from prefect.states import Failed
+from prefect import get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+from prefect.runtime import flow_run, task_run
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 from uniaudio_schemas.errors import UniaudioError
+from uniaudio_schemas.store import Store
 
-OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS)
+from uniaudio_flows.artifacts import Board, Shown
+from uniaudio_flows.failures import failing_in_one_line
+from uniaudio_flows.job_log import LostConnectionError
+from uniaudio_flows.jobs import bring_up_to_date, check_up_to_date
+from uniaudio_flows.parameters import docstring, parameters_of, run_settings, signature
+from uniaudio_flows.settings import Settings, load_settings
+from uniaudio_flows.steps import Fields, Step
+
+NUM_RETRIES, RETRY_DELAY_S = 3, 10
+Planned = tuple[Step, Any]
+"""A step and its job."""
 
 
-class _WithoutFailedRuns(logging.Filter):
-    """Prefect logs every run that a worker started and that ended as Failed once more, with the stack trace of its own engine."""
+def flow(step: Step, about: str, *, name: str = "") -> Any:
+    """The flow that brings the version of `step` up to date, and what it reads. `name`: of one that takes the fields of every step alike."""
+    own = not name
 
-    def filter(self, record: logging.LogRecord) -> bool:
-        return not (record.exc_info and isinstance(record.exc_info[1], FailedRun))
+    def run(**parameters: Any) -> str:
+        settings = settings_of(step, parameters)
+        steps = [*step.ancestors(), step]
+        # All jobs before any work: what is wrong with the fields of the last one is said now.
+        planned = [(each, each.job(settings, chosen(each, parameters, own=own and each is step))) for each in steps]
+        if not parameters.get("parents", True):
+            for each, job in planned:
+                if each in step.after:
+                    check_up_to_date(Store.from_uri(settings.store), job)
+            del planned[:-1]
+        return make_all(name or step.flow, settings, planned)
+
+    return told(run, name or step.flow, about, parameters_of(step, own=own), called=name or step.kind)
 
 
-logging.getLogger("prefect.flow_runs").addFilter(_WithoutFailedRuns())
+def told(run: Callable[..., Any], name: str, about: str, parameters: dict[str, FieldInfo], *, called: str) -> Any:
+    """A Prefect flow that takes `parameters`; its runs are called such as `checkpoint starter` or `raw latest`."""
+    run = failing_in_one_line(run)
+    run.__signature__ = signature(parameters)  # type: ignore[attr-defined]
+    run.__doc__ = docstring(about, parameters)
+    run.__name__ = run.__qualname__ = name.replace("-", "_")
+
+    def run_name() -> str:
+        given = dict(flow_run.parameters)
+        size = (given.get("size") or load_settings().size) if "size" in parameters else ""
+        return " ".join(part for part in (called, size, given.get("ref", "")) if part)
+
+    return prefect.flow(name=name, description=about, flow_run_name=run_name)(run)
 
 
-def flow(name: str) -> Callable[[Callable[..., Any]], Any]:
-    """Decorator. A `UniaudioError` of the flow's own, or of a subflow that failed by one, ends the run as Failed with its message."""
+def settings_of(step: Step, parameters: Mapping[str, Any]) -> Settings:
+    """Those of the process, with what the run is told in their place."""
+    names = run_settings([*step.ancestors(), step])
+    return load_settings().of_run({name: parameters.get(name) for name in names})
 
-    def decorate(function: Callable[..., Any]) -> Any:
-        @wraps(function)
-        def run(*arguments: Any, **parameters: Any) -> Any:
-            try:
-                return function(*arguments, **parameters)
-            except UniaudioError as error:
-                get_run_logger().error("%s", error)
-                return Failed(message=str(error))
-            except OSError as error:
-                if error.errno not in OF_THE_DISK:
-                    raise
-                message = f"{error.filename or 'the disk'}: {error.strerror}"
-                get_run_logger().error("%s", message)
-                return Failed(message=message)
-            except FailedRun as error:  # a subflow's, which has logged it
-                return Failed(message=str(error))
 
-        return prefect.flow(name=name)(run)
+def chosen(step: Step, parameters: Mapping[str, Any], *, own: bool) -> Fields:
+    """The fields of a step, as plain values, among the parameters of a run: its own, or in the parameter with the step's name."""
+    if not own:
+        model: BaseModel = parameters[step.name]
+        return model.model_dump(mode="json")
+    names = parameters_of(step).keys() & {*step.fields, *step.extra}
+    names -= set(run_settings([*step.ancestors(), step]))
+    return {name: _plain(parameters[name]) for name in sorted(names)}
 
-    return decorate
+
+def make_all(name: str, settings: Settings, planned: list[Planned]) -> str:
+    """Make the version of each job, in order; the content id of the last one."""
+    log = get_run_logger()
+    log.info("store %s, source %s, device %s, size %s", settings.store, settings.source, settings.device, settings.size)
+    board = Board(flow=name, kinds=[step.kind for step, _ in planned], log=log)
+    content_id = ""
+    try:
+        for step, job in planned:
+            content_id = _make(settings, step, job, board)
+    finally:
+        if len(planned) > 1:
+            board.table()
+    return content_id
+
+
+def _make(settings: Settings, step: Step, job: Any, board: Board) -> str:
+    """As a task of the run. FailedRun with the reason where it fails."""
+    shown = Shown(board, step.kind)
+
+    @task(
+        name=job.EDGE,
+        task_run_name=step.kind,
+        tags=[step.kind],
+        retries=NUM_RETRIES + 1,  # the last is never taken: where none is left, Prefect logs a stack trace
+        retry_delay_seconds=RETRY_DELAY_S,
+        retry_condition_fn=_is_worth_it,
+        cache_policy=NO_CACHE,
+        persist_result=False,
+    )
+    @failing_in_one_line
+    def make() -> str:
+        try:
+            return bring_up_to_date(settings, job, shown, get_run_logger()).content_id
+        except LostConnectionError as error:
+            if (task_run.run_count or 1) <= NUM_RETRIES:
+                raise _TryAgainError(str(error)) from error
+            shown.failed(str(error))
+            raise
+        except UniaudioError as error:
+            shown.failed(str(error))
+            raise
+
+    # Called plainly, a task that returns a Failed state gives that state and not its error.
+    content_id: str = make(return_state=True).result()
+    return content_id
+
+
+class _TryAgainError(Exception):
+    """Not of the user's making."""
+
+
+def _is_worth_it(task: Any, run: Any, state: Any) -> bool:
+    return isinstance(state.data, _TryAgainError)
+
+
+def _plain(value: Any) -> Any:
+    return value.model_dump(mode="json") if isinstance(value, BaseModel) else value

@@ -16,7 +16,7 @@ UNIAUDIO_PREFECT_PORT, UNIAUDIO_RAY_PORT, UNIAUDIO_DASHBOARD_PORT   of the servi
 import hashlib
 import os
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,16 @@ from uniaudio_schemas.errors import UsageError
 DEFAULT_PREFECT_PORT = 4200
 """Where `prefect` itself looks, told by pyproject.toml."""
 LOOPBACK = "127.0.0.1"
+RUN_SETTINGS = {
+    "size": "Preset of codec and model. By default `UNIAUDIO_SIZE`.",
+    "device": "Where models run; cuda takes one GPU a worker. By default `UNIAUDIO_DEVICE`.",
+    "start": "What training starts from: the folder of a text LLM (LlamaForCausalLM with its tokenizer.json) or of a whole model "
+    "(`uniaudio lm import`, `uniaudio lm export`), or a ref of `checkpoint`. By default `UNIAUDIO_BACKBONE`, else fresh weights.",
+    "store": "Folder or URI of the dataset store. By default `UNIAUDIO_STORE`, else `UNIAUDIO_DATA`/store.",
+    "source": "Folder of audio and text whose top folders are the corpora. By default `UNIAUDIO_SOURCE`, else `UNIAUDIO_DATA`/source.",
+    "models": "Folder of the annotators' models. By default `UNIAUDIO_MODELS`, else `UNIAUDIO_DATA`/models.",
+}
+"""Settings that a run may be told as parameters -> help."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,10 +54,28 @@ class Settings:
     ray_port: int
     dashboard_port: int
 
-    @property
-    def compute(self) -> dict[str, Any]:
-        """The fields of a job that say where it computes."""
-        return {"device": self.device, "num_gpus": 0.0 if self.device == "cpu" else 1.0}
+    start: str = ""
+    """What training starts from, where a run says so: see `start.py`."""
+
+    def of_jobs(self) -> dict[str, Any]:
+        """The fields of jobs that are settings."""
+        return {
+            "source": str(self.source),
+            "models": str(self.models),
+            "size": self.size,
+            "device": self.device,
+            "num_gpus": 0.0 if self.device == "cpu" else 1.0,
+        }
+
+    def of_run(self, told: dict[str, str | None]) -> "Settings":
+        """These, with what a run is told (`RUN_SETTINGS` -> value) in their place; None tells nothing."""
+        given: dict[str, Any] = {name: value for name, value in told.items() if value}
+        if "store" in given:
+            given["store"] = _absolute(given["store"])
+        for name in ("source", "models"):
+            if name in given:
+                given[name] = Path(given[name]).expanduser().resolve()
+        return replace(self, **given)
 
     @property
     def services(self) -> Path:
@@ -93,13 +121,19 @@ def load_settings() -> Settings:
 
 
 def service_environment(settings: Settings) -> dict[str, str]:
-    """Environment of everything that `uniaudio up` starts, and of the clients that talk to it."""
-    return {
-        **os.environ,
-        "UNIAUDIO_DATA": str(settings.data),
+    """Environment of everything that `uniaudio up` starts, and of the clients that talk to it.
+
+    What follows from `UNIAUDIO_DATA` is left to it: a run whose own environment names another folder has all of it there.
+    """
+    folders = {
         "UNIAUDIO_STORE": settings.store,
         "UNIAUDIO_SOURCE": str(settings.source),
         "UNIAUDIO_MODELS": str(settings.models),
+    }
+    return {
+        **os.environ,
+        "UNIAUDIO_DATA": str(settings.data),
+        **{name: path for name, path in folders.items() if os.environ.get(name)},
         "UNIAUDIO_SIZE": settings.size,
         "UNIAUDIO_DEVICE": settings.device,
         "UNIAUDIO_CODEC": settings.codec,
@@ -133,8 +167,11 @@ def _folder_or_none(variable: str) -> str:
 
 
 def _folder_or_uri(variable: str, default: Path) -> str:
-    value = os.environ.get(variable) or ""
-    return value if "://" in value else str(_folder(variable, default))
+    return _absolute(os.environ.get(variable) or str(default))
+
+
+def _absolute(folder_or_uri: str) -> str:
+    return folder_or_uri if "://" in folder_or_uri else str(Path(folder_or_uri).expanduser().resolve())
 
 
 def _port(variable: str, default: int) -> int:

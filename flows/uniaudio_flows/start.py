@@ -13,7 +13,7 @@ from uniaudio_pipelines.tokens_to_sequences.job import BYTES
 from uniaudio_schemas.errors import UsageError
 from uniaudio_schemas.store import Store
 
-from uniaudio_flows.settings import load_settings
+from uniaudio_flows.settings import Settings
 
 VOCABULARY_FILE, CONFIG_FILE, TOKENIZER_FILE = "vocabulary.json", "config.json", "tokenizer.json"
 
@@ -30,9 +30,9 @@ class Start:
     """Folder of the text tokenizer; empty: bytes."""
 
 
-def find_start(start: str | None = None) -> Start:
-    """UsageError where `start` is none of these."""
-    backbone = load_settings().backbone
+def find_start(settings: Settings) -> Start:
+    """UsageError where `settings.start` is none of these."""
+    start, backbone = settings.start, settings.backbone
     folder = Path(start or backbone).expanduser()
     if not start and not backbone:
         return Start()
@@ -44,7 +44,7 @@ def find_start(start: str | None = None) -> Start:
     if not start or ((folder / CONFIG_FILE).is_file() and (folder / TOKENIZER_FILE).is_file()):
         path = str(folder.resolve())
         return Start(backbone=path, vocabulary=path, tokenizer=path)
-    if "/" in start or Store.from_uri(load_settings().store).head("checkpoint", start) is None:
+    if "/" in start or Store.from_uri(settings.store).head("checkpoint", start) is None:
         raise UsageError(
             f"`start` must be a folder with a text LLM ({CONFIG_FILE}, {TOKENIZER_FILE}), one with a whole model "
             f"({VOCABULARY_FILE}), or a ref of `checkpoint` such as stage3, but is {start}."

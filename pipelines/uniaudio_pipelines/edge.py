@@ -27,11 +27,12 @@ from typing import Any
 from uniaudio_schemas.errors import UniaudioError
 from uniaudio_schemas.store import Store
 from uniaudio_schemas.store.files import disk_errors
-from uniaudio_schemas.store.manifest import Manifest
+from uniaudio_schemas.store.manifest import Manifest, Plan
 
 from uniaudio_pipelines import cluster
 from uniaudio_pipelines.bench import Bench, MakeWorker, ShardResult, UnitReport, Worker, marked
 from uniaudio_pipelines.cost import log_cost
+from uniaudio_pipelines.gauges import Gauges, shares
 from uniaudio_pipelines.hand import Hand, Losses
 from uniaudio_pipelines.jobs import Job, job_from_json, job_to_json, parent
 from uniaudio_pipelines.metering import Meter
@@ -43,8 +44,9 @@ __all__ = ["Hand", "Job", "ShardResult", "Worker", "edge_main", "job_from_json",
 class _Progress:
     """The lines of a run and the sums behind them."""
 
-    def __init__(self, edge: str, num_units: int, num_done: int) -> None:
-        self.edge, self.num_units, self.num_done = edge, num_units, num_done
+    def __init__(self, edge: str, plan: Plan) -> None:
+        self.edge, self.num_units, self.num_done = edge, len(plan.units), 0
+        self.gauges = Gauges(edge, plan.plan_id)
         self.num_rows, self.audio_s = 0, 0.0
         self.dropped: Counter[str] = Counter()
         self.work: Counter[str] = Counter()
@@ -78,6 +80,17 @@ class _Progress:
             f"{self.edge} {self.num_done}/{self.num_units} shards, {self.num_rows} rows, {hours:.2f} h audio, "
             f"{speed:.0f}x real time, dropped {json.dumps(dict(sorted(self.dropped.items())))}"
         )
+        self.gauges.tell(
+            {
+                "shards_total": self.num_units,
+                "shards_done": self.num_done,
+                "rows": self.num_rows,
+                "audio_hours": hours,
+                "hours_per_hour": speed,
+                **shares(self.work),
+            },
+            self.dropped,
+        )
         self._progress()
 
     def _progress(self) -> None:
@@ -99,7 +112,7 @@ def run_edge(
     """
     plan = job.plan(store)
     existing = store.version(plan.kind, plan.plan_id)
-    progress = _Progress(job.EDGE, len(plan.units), 0)
+    progress = _Progress(job.EDGE, plan)
     if existing is not None:
         store.point(plan.kind, job.ref, existing)
         progress.num_done = len(plan.units)

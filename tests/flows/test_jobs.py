@@ -1,49 +1,113 @@
 """What the flows hand to the edges, from settings and parameters alone."""
 
-from importlib import import_module
 from pathlib import Path
 
 import pytest
-
-FLOWS = (
-    "ingest_corpus",
-    "annotate_corpus",
-    "train_codec",
-    "build_multitask_data",
-    "tokenize_corpus",
-    "build_sequences",
-    "train_stage",
-    "evaluate_checkpoint",
-)
+from uniaudio_flows import annotate_corpus, build_sequences, train_codec, train_stage
+from uniaudio_flows.everything import STEPS
+from uniaudio_flows.settings import load_settings, service_environment
+from uniaudio_flows.steps import Step
+from uniaudio_schemas.errors import UsageError
 
 
-@pytest.mark.parametrize("name", FLOWS)
+@pytest.mark.parametrize("step", STEPS, ids=lambda step: step.flow)
 def test_every_flow_has_a_job_that_computes_where_the_settings_say(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    step: Step, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("UNIAUDIO_DATA", str(tmp_path))
     monkeypatch.setenv("UNIAUDIO_DEVICE", "cuda")
-    job = import_module(f"uniaudio_flows.{name}").job()
-    assert job.WRITES
+    job = step.job(load_settings(), {})
+    assert step.kind == job.WRITES
     if hasattr(job, "device"):
         assert (job.device, job.num_gpus) == ("cuda", 1.0)
+        on_cpu, fractional = (
+            step.job(load_settings(), fields) for fields in ({"device": "cpu"}, {"num_gpus": 0.25, "device": None})
+        )
+        assert (on_cpu.device, on_cpu.num_gpus) == ("cpu", 0.0), "one step may run elsewhere"
+        assert (fractional.device, fractional.num_gpus) == ("cuda", 0.25)
 
 
-@pytest.mark.parametrize("name", ["train_codec", "train_stage"])
-def test_the_size_is_the_settings_unless_the_run_says_another(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    job = import_module(f"uniaudio_flows.{name}").job
-    assert job().size == "debug"
+def test_steps_come_in_an_order_in_which_each_finds_what_it_reads() -> None:
+    assert [*STEPS[-1].ancestors(), STEPS[-1]] == list(STEPS)
+    for number, step in enumerate(STEPS):
+        assert set(step.after) <= set(STEPS[:number])
+
+
+@pytest.mark.parametrize("step", [train_codec.STEP, train_stage.STEP], ids=lambda step: step.flow)
+def test_the_size_is_the_settings_unless_the_run_says_another(step: Step, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert step.job(load_settings(), {}).size == "debug"
     monkeypatch.setenv("UNIAUDIO_SIZE", "starter")
-    assert job().size == "starter"
-    assert job(size="debug").size == "debug"
+    monkeypatch.setenv("UNIAUDIO_MODELS", "models")
+    assert step.job(load_settings(), {}).size == "starter"
+    assert step.job(load_settings().of_run({"size": "debug"}), {}).size == "debug"
 
 
 def test_a_codec_of_starter_size_finds_whisper_among_the_models_and_debug_needs_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from uniaudio_flows.train_codec import job
-
     monkeypatch.setenv("UNIAUDIO_MODELS", str(tmp_path))
-    assert (job().encoders, job(size="starter").encoders) == ("", str(tmp_path))
-    given = job("starter", ["scalar"], {"scalar": 9}, "/encoders")
+    settings = load_settings()
+    jobs = [train_codec.job(settings, {}), train_codec.job(settings.of_run({"size": "starter"}), {})]
+    assert [job.encoders for job in jobs] == ["", str(tmp_path)]
+    fields = {"size": "starter", "phases": ["scalar"], "num_steps": {"scalar": 9}, "encoders": "/encoders"}
+    given = train_codec.job(settings, fields)
     assert (given.phases, given.num_steps, given.encoders) == (("scalar",), {"scalar": 9}, "/encoders")
+
+
+def test_a_codec_that_is_there_comes_from_the_run_or_from_the_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UNIAUDIO_CODEC", str(tmp_path / "mine"))
+    assert train_codec.job(load_settings(), {"start": None}).start == str(tmp_path / "mine")
+    assert train_codec.job(load_settings(), {"start": str(tmp_path / "other")}).start == str(tmp_path / "other")
+
+
+def test_limits_of_a_source_count_where_the_run_leaves_the_default(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UNIAUDIO_SOURCE", str(tmp_path))
+    (tmp_path / ".limits.json").write_text('{"max_speech_s": 300.0, "annotators": ["loudness"]}')
+
+    def job(**fields: object) -> tuple[float, tuple[str, ...]]:
+        made = annotate_corpus.job(load_settings(), fields)
+        return made.max_speech_s, made.annotators
+
+    default = annotate_corpus.RawToAnnotated().annotators
+    assert job() == job(max_speech_s=0.0, annotators=list(default)) == (300.0, ("loudness",))
+    assert job(max_speech_s=9.0) == (9.0, ("loudness",))
+    assert job(source_limits=False) == (0.0, default)
+    (tmp_path / ".limits.json").write_text('{"max_speach_s": 300.0}')
+    with pytest.raises(UsageError, match="has max_speach_s"):
+        job()
+
+
+def test_a_field_of_the_wrong_type_is_named() -> None:
+    with pytest.raises(UsageError, match="`max_positions` must be a whole number"):
+        build_sequences.job(load_settings(), {"max_positions": "many"})
+
+
+def test_a_run_is_told_its_folders_and_what_it_is_not_told_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UNIAUDIO_DATA", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    settings = load_settings()
+    told = settings.of_run({"store": "s3://bucket/store", "source": "audio", "models": None, "size": "starter"})
+    assert (told.store, told.source, told.size) == ("s3://bucket/store", tmp_path / "audio", "starter")
+    assert (told.models, told.device) == (settings.models, settings.device)
+    assert settings.of_run({"store": "mine"}).store == str(tmp_path / "mine")
+
+
+def test_services_are_told_the_data_folder_and_not_what_follows_from_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run whose environment names another `UNIAUDIO_DATA` would else go on in the store of whoever started the services."""
+    for name in ("UNIAUDIO_STORE", "UNIAUDIO_SOURCE", "UNIAUDIO_MODELS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("UNIAUDIO_DATA", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("UNIAUDIO_MODELS", "models")
+    told = service_environment(load_settings())
+    assert told["UNIAUDIO_DATA"] == str(tmp_path)
+    assert told["UNIAUDIO_MODELS"] == str(tmp_path / "models")
+    assert "UNIAUDIO_STORE" not in told and "UNIAUDIO_SOURCE" not in told

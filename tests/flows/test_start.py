@@ -15,16 +15,24 @@ def test_a_backbone_reaches_sequences_training_and_scores(tmp_path: Path, monkey
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("UNIAUDIO_BACKBONE", "models/smollm2")
     folder = str(tmp_path / "models" / "smollm2")
-    assert build_sequences.job().tokenizer == folder
-    assert train_stage.job().backbone == folder
-    assert evaluate_checkpoint.job().tokenizer == folder
+    settings = load_settings()
+    assert build_sequences.job(settings, {}).tokenizer == folder
+    assert train_stage.job(settings, {}).backbone == folder
+    assert evaluate_checkpoint.job(settings, {}).tokenizer == folder
     assert service_environment(load_settings())["UNIAUDIO_BACKBONE"] == folder
 
 
 def test_without_one_text_is_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("UNIAUDIO_BACKBONE", raising=False)
-    assert build_sequences.job().tokenizer == "bytes"
-    assert train_stage.job().backbone == evaluate_checkpoint.job().tokenizer == ""
+    settings = load_settings()
+    assert build_sequences.job(settings, {}).tokenizer == "bytes"
+    assert train_stage.job(settings, {}).backbone == evaluate_checkpoint.job(settings, {}).tokenizer == ""
+
+
+def test_a_tokenizer_of_the_run_counts_more_than_that_of_its_start() -> None:
+    settings = load_settings()
+    assert build_sequences.job(settings, {"tokenizer": "/mine"}).tokenizer == "/mine"
+    assert evaluate_checkpoint.job(settings, {"tokenizer": "/mine"}).tokenizer == "/mine"
 
 
 @pytest.fixture
@@ -36,10 +44,12 @@ def a_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def fields_of(start: str | None) -> dict[str, str]:
     """Those of the three jobs that say what training starts from."""
-    job = train_stage.job(start=start)
+    settings = load_settings().of_run({"start": start})
+    job = train_stage.job(settings, {})
+    sequences, scores = build_sequences.job(settings, {}), evaluate_checkpoint.job(settings, {})
     return {
         "backbone": job.backbone, "model": job.model, "parent": job.parent,
-        "vocabulary": build_sequences.job(start).tokenizer, "tokenizer": evaluate_checkpoint.job(start).tokenizer,
+        "vocabulary": sequences.tokenizer, "tokenizer": scores.tokenizer,
     }  # fmt: skip
 
 
@@ -75,7 +85,7 @@ def test_a_text_llm_a_whole_model_and_a_checkpoint_are_told_apart(
 @pytest.mark.parametrize("start", ["/none/there", "stage7"])
 def test_a_start_that_is_none_of_these_is_named(a_store: Path, start: str) -> None:
     with pytest.raises(UsageError, match=f"or a ref of `checkpoint` such as stage3, but is {start}"):
-        train_stage.job(start=start)
+        fields_of(start)
 
 
 def test_every_deployment_behind_sequences_takes_a_start() -> None:

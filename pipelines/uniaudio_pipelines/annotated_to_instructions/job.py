@@ -13,7 +13,7 @@ from uniaudio_pipelines.jobs import parent
 
 CODE_VERSION = "4"
 """Goes up when the same annotations would give other rows."""
-_POLICIES = {"leaks": ("drop", "keep"), "copies": ("drop_held_out", "drop_training")}
+POLICIES = {"leaks": ("drop", "keep"), "copies": ("drop_held_out", "drop_training")}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,6 +97,6 @@ class AnnotatedToInstructions:
         for name in ("max_examples_per_corpus", "max_examples_per_speaker"):
             if getattr(self, name) < 0:
                 raise UsageError(f"`{name}` must be 0 or more, but is {getattr(self, name)}.")
-        for name, choices in _POLICIES.items():
+        for name, choices in POLICIES.items():
             if getattr(self, name) not in choices:
                 raise UsageError(f"`{name}` must be {' or '.join(choices)}, but is {getattr(self, name)!r}.")

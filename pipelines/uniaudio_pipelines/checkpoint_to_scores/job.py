@@ -35,6 +35,7 @@ class CheckpointToScores:
     checkpoint: str = "latest"
     """Ref of the checkpoint, such as `stage4`."""
     benchmarks: tuple[str, ...] = BENCHMARKS
+    """Which are scored."""
     num_answers: int = 8
     """Most examples a task that the model answers."""
     num_clips: int = 4

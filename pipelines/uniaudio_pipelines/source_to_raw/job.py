@@ -34,6 +34,7 @@ class SourceToRaw:
     min_s: float = 0.1
     """Shorter audio is dropped as `too_short`."""
     max_files_per_shard: int = 64
+    """Files whose clips share a shard, at most."""
     max_bytes_per_shard: int = 256 * 2**20
     """Of source files; a larger file has a shard of its own."""
     follow_links: bool = False

@@ -1,0 +1,76 @@
+"""A step: one edge as flows know it, with the job that a run's settings and fields make, and the steps before it.
+
+step      Step(flow="annotate-corpus", job_class=RawToAnnotated, job=job, after=(ingest_corpus.STEP,))
+fields    {"annotators": ["loudness"], "max_speech_s": 300.0}, of the job, as a run gives them; those left out have their defaults
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from uniaudio_pipelines.jobs import job_from_json
+from uniaudio_schemas.fingerprint import canonical_json
+
+from uniaudio_flows.settings import Settings
+
+Fields = Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Extra:
+    """A parameter of a flow that is no field of its job."""
+
+    type: Any
+    default: Any
+    help: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Step:
+    flow: str
+    """Its name, such as `annotate-corpus`."""
+    job_class: type[Any]
+    job: Callable[[Settings, Fields], Any]
+    after: tuple["Step", ...] = ()
+    """Whose versions it reads."""
+    optional: Mapping[str, str] = field(default_factory=dict)
+    """Fields that the settings decide where a run does not -> by what."""
+    internal: Mapping[str, str] = field(default_factory=dict)
+    """Fields that no run gives -> why."""
+    extra: Mapping[str, Extra] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """As a parameter of the flows behind it: `annotate_corpus`."""
+        return self.flow.replace("-", "_")
+
+    @property
+    def kind(self) -> str:
+        return str(self.job_class.WRITES)
+
+    @property
+    def fields(self) -> frozenset[str]:
+        """Names of those of the job."""
+        return frozenset(each.name for each in fields(self.job_class))
+
+    def ancestors(self) -> list["Step"]:
+        """All steps before it, each behind those it reads from."""
+        return list(dict.fromkeys(self._before()))
+
+    def _before(self) -> Iterator["Step"]:
+        for step in self.after:
+            yield from step._before()
+            yield step
+
+    def __hash__(self) -> int:
+        return hash(self.flow)
+
+
+def build(job_class: type[Any], settings: Settings, chosen: Fields) -> Any:
+    """The job: the `chosen` fields, and of the settings what it has a field for and they leave out. UsageError where one does not fit."""
+    names = {each.name for each in fields(job_class)}
+    of_settings = {name: value for name, value in settings.of_jobs().items() if name in names}
+    given = {name: value for name, value in chosen.items() if value is not None}
+    if "num_gpus" in names and given.get("device", of_settings["device"]) != settings.device:
+        of_settings["num_gpus"] = float(given["device"] != "cpu")
+    return job_from_json(job_class, canonical_json({**of_settings, **given}))
