@@ -51,6 +51,8 @@ class Card:
     """The source's name of a split, or of a folder -> `train`, `val`, `test` or `ignore`. Empty: splits of the source are not kept."""
     split_group: str | None = None
     """Column that holds it."""
+    encoding: str | None = None
+    """Of label files that are not UTF-8, such as `cp1252`."""
     cleaning: str = "standard"
     """What is done to transcripts: a policy of `uniaudio.text.cleaning`."""
     channels: str | None = None
@@ -90,8 +92,18 @@ def _check(shown: str, key: str, value: Any) -> None:
         _check_columns(shown, value)
     elif key == "splits" and value != "ignore":
         _check_splits(shown, value)
+    elif key == "encoding":
+        _demand(shown, key, value, _is_encoding, "an encoding that Python knows, such as cp1252")
     elif key != "splits":
         _demand(shown, key, value, lambda one: isinstance(one, str) and bool(one.strip()), "a string that is not empty")
+
+
+def _is_encoding(value: Any) -> bool:
+    try:
+        "".encode(value)
+    except (TypeError, LookupError, ValueError):
+        return False
+    return True
 
 
 def _check_columns(shown: str, value: Any) -> None:

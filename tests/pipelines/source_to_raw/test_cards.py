@@ -120,6 +120,7 @@ def test_only_the_cards_format_is_read(source: Any) -> None:
         ),
         ("follow_links = 1", r"corpora/x\.toml: `follow_links` must be true or false, but is 1\."),
         ("channels = 'both'", r"corpora/x\.toml: `channels` must be mean or left or right or split, but is 'both'\."),
+        ("encoding = 'hex'", r"corpora/x\.toml: `encoding` must be an encoding that Python knows, .*, but is 'hex'\."),
         ("licence = ", r"corpora/x\.toml: must be a TOML file, but is none: "),
         ("format = 'tape'", r"card of x: `format` must be one of metadata, .*, but is 'tape'\."),
     ],

@@ -171,7 +171,7 @@ def test_a_filelist_without_header_is_understood_by_what_stands_in_it(source: An
     source.text("tts/filelist.txt", "wavs/a.wav|3|Hello to everybody.", "wavs/b.wav|3|It is late now.")
     made = source.ingest()
     assert [row.given_text for row in made.rows] == ["Hello to everybody.", "It is late now."]
-    assert facts(made.rows[0]) == {"column_2": "3"}
+    assert [(row.speaker, facts(row)) for row in made.rows] == [("3", {}), ("3", {})]
 
 
 def test_a_quote_that_is_never_closed_costs_no_other_row(source: Any) -> None:
@@ -300,3 +300,74 @@ def test_json_of_several_shapes_is_a_table(source: Any) -> None:
         for name in "ab"
     }
     assert made.dropped == []
+
+
+def test_file_lists_of_speech_synthesis_name_speakers(source: Any) -> None:
+    names = [f"{speaker}_{number}" for speaker in ("ann", "bob") for number in (1, 2)]
+    source.wav(*(f"{corpus}/wavs/{name}.wav" for corpus in ("piper", "vits", "style") for name in names))
+    source.text("piper/metadata.csv", *(f"{name}|{name[:3]}|the text of {name}" for name in names))
+    source.text("vits/train.txt", *(f"DUMMY/wavs/{name}.wav|{name[:3]}|the text of {name}" for name in names))
+    source.text("style/list.txt", *(f"wavs/{name}.wav|the text of {name}|{name[:3]}" for name in names))
+    made = source.ingest()
+    assert {(row.path, row.speaker, row.given_text) for row in made.rows} == {
+        (f"{corpus}/wavs/{name}.wav", name[:3], f"the text of {name}")
+        for corpus in ("piper", "vits", "style")
+        for name in names
+    }
+    assert [row.facts for row in made.rows] == [[]] * 12
+
+
+def test_the_names_of_ljspeechs_columns_are_no_file(source: Any) -> None:
+    source.wav("lj/wavs/a.wav", "lj/wavs/b.wav", "id/wavs/id.wav")
+    source.text("lj/metadata.csv", "id|text|normalized", "a|In 1455|in fourteen", "b|5 men|five men")
+    source.text("id/metadata.csv", "id|a file called so")
+    made = source.ingest()
+    assert [row.given_text for row in made.rows] == ["a file called so", "in fourteen", "five men"]
+    assert made.dropped == []
+
+
+def test_lists_that_begin_with_names_are_transcripts_or_splits(source: Any) -> None:
+    source.wav("cn/wav/S1/BAC1.wav", "cn/wav/S1/BAC2.wav", "words/yes/1.wav", "words/no/2.wav", "words/no/3.wav")
+    source.text("cn/transcript/aishell.txt", "BAC1  而 对\u3000楼市", "BAC2 成交 抑制")
+    source.text("words/validation_list.txt", "yes/1.wav")
+    source.text("words/testing_list.txt", "no/2.wav")
+    source.wav("bells/bell.wav", "bells/gong.wav")
+    source.text("bells/ABOUT.txt", "bell and gong are", "two instruments", "of bronze", "and tin")
+    made = source.ingest()
+    assert {row.path: (row.given_text, row.split) for row in made.rows} == {
+        "cn/wav/S1/BAC1.wav": ("而 对 楼市", None), "cn/wav/S1/BAC2.wav": ("成交 抑制", None),
+        "words/yes/1.wav": (None, "val"), "words/no/2.wav": (None, "test"), "words/no/3.wav": (None, None),
+        "bells/bell.wav": (None, None), "bells/gong.wav": (None, None),
+    }  # fmt: skip
+    assert made.reasons() == {"bells/ABOUT.txt": "beside_audio"}
+
+
+def test_a_text_spelled_out_in_phones_is_not_the_text(source: Any) -> None:
+    source.wav("f/audio/1.wav", "f/audio/2.wav")
+    source.text(
+        "f/train.tsv",
+        "7\t1.wav\tA dog, here.\ta dog here\ta | d o g | h e r e",
+        "8\t2.wav\tSo it is.\tso it is\ts o | i t",
+    )
+    made = source.ingest()
+    assert [row.given_text for row in made.rows] == ["A dog, here.", "So it is."]
+
+
+def test_tables_of_other_encodings_are_read_where_something_says_which(source: Any) -> None:
+    rows = "file;text\r\na.wav;Grüße aus Köln\r\nb.wav;schöne Straße\r\n"
+    for corpus in ("utf16", "card", "nothing", "wrong"):
+        source.wav(f"{corpus}/a.wav", f"{corpus}/b.wav")
+    source.bytes("utf16/list.csv", rows.encode("utf-16"))
+    source.bytes("card/list.csv", f"sep=;\r\n{rows}".encode("cp1252"))
+    source.bytes("nothing/list.csv", rows.encode("cp1252"))
+    source.bytes("wrong/list.csv", b"file;text\na.wav;one line\nb.wav;\x81\xff\n")
+    source.text("corpora/card.toml", 'encoding = "cp1252"')
+    source.text("corpora/wrong.toml", 'encoding = "ascii"')
+    made = source.ingest()
+    said = {row.path: row.given_text for row in made.rows}
+    for corpus in ("utf16", "card"):
+        assert (said[f"{corpus}/a.wav"], said[f"{corpus}/b.wav"]) == ("Grüße aus Köln", "schöne Straße")
+    assert said["nothing/a.wav"] is None
+    assert made.reasons() == {"nothing/list.csv": "not_utf8", "wrong/list.csv": "wrong_encoding"}
+    (why,) = [row["detail"] for row in made.dropped if row["row_id"] == "nothing/list.csv"]
+    assert "line 2" in why and "`encoding` of the corpus card" in why

@@ -15,13 +15,19 @@ from uniaudio_pipelines.source_to_raw.formats.format import Folder, Problem
 from uniaudio_pipelines.source_to_raw.formats.lines import Line, read_lines
 
 DELIMITERS = (",", "\t", "|", ";")
+BLANK = " "
+"""Between a name and a text that has blanks itself: two fields."""
+_BLANKS = re.compile(r"[ \t]+")
+"""Other spaces of Unicode are part of a text."""
+_EXCEL = re.compile(r"sep=.")
+"""A first line that tells Excel the delimiter."""
 _MAX_LINES = 200
 """Of one quoted field."""
 csv.field_size_limit(1 << 26)
 
 
 def rows(folder: Folder, path: str, delimiter: str) -> Iterator[tuple[int, list[str]] | Problem]:
-    """`(line number, fields)`; a tab or a bar separates as it stands, without quotes."""
+    """`(line number, fields)`; a tab or a bar separates as it stands, without quotes, and `BLANK` once."""
     quotes = delimiter in ",;"
     lines = read_lines(folder, path)
     waiting: deque[Line | Problem] = deque()
@@ -34,6 +40,11 @@ def rows(folder: Folder, path: str, delimiter: str) -> Iterator[tuple[int, list[
             yield line
             continue
         text = line.text
+        if line.number == 1 and _EXCEL.fullmatch(text):
+            continue
+        if delimiter == BLANK:
+            yield line.number, _BLANKS.split(text.strip(" \t"), 1)
+            continue
         if not quotes:
             yield line.number, text.split(delimiter)
             continue

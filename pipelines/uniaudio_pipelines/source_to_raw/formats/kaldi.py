@@ -78,7 +78,7 @@ class _DataFolder:
         self._places = Places(folder, self._path(_RECORDINGS))
         self._split = split_of(folder, parent)
         self._texts = Lookup(lambda: self._pairs("text"))
-        self._speakers = Lookup(lambda: self._pairs("utt2spk"))
+        self._speakers = Lookup(self._speaker_pairs)
         self._languages = Lookup(lambda: self._pairs("utt2lang"))
         self._genders: dict[str, str] = {}
         self._sides: dict[str, tuple[str, int | None]] = {}
@@ -112,6 +112,17 @@ class _DataFolder:
                 yield row[1][0], row[1][1]
             elif name != "text":  # an utterance may have no words
                 yield self._bad(name, row[0], f"must be a key and a value, but is {row[1][0][:80]}")
+
+    def _speaker_pairs(self) -> Iterator[tuple[str, str] | Problem]:
+        """Of `utt2spk`, or of its inverse where that alone is there."""
+        if self._path("utt2spk") in self._folder:
+            yield from self._pairs("utt2spk")
+            return
+        for row in self._pairs("spk2utt"):
+            if isinstance(row, Problem):
+                yield row
+            else:
+                yield from ((utterance, row[0]) for utterance in _BLANKS.split(row[1].strip(" \t")))
 
     def _bad(self, name: str, number: int, detail: str, reason: str = "bad_line") -> Problem:
         return Problem(path=self._path(name), reason=reason, detail=f"line {number}: {detail}")

@@ -1,10 +1,11 @@
 """Lines of a label file, plain or gzip, one after the other: no file, however made, takes more memory than one line.
 
-Reads    bytes of unknown origin: byte order marks, CRLF, lines that are not UTF-8, gzip that is cut short or expands without end
+Reads    bytes of unknown origin: byte order marks, UTF-16, CRLF, lines that are not UTF-8, gzip that is cut short or expands without end
 Row out  Line(number=17, text='{"id": "1034-121119-0000", "start": 0.0, …}')
 """
 
 import gzip
+import io
 import json
 import math
 import zlib
@@ -19,6 +20,8 @@ MAX_LINE = 64 << 20
 _MAX_RATIO, _FREE = 200, 1 << 30
 """gzip gives at most 1,032 bytes for one, manifests give 5 to 30: beyond `_FREE` bytes, more than `_MAX_RATIO` for one is a bomb."""
 _GZIP = b"\x1f\x8b"
+UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+"""Its marks."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,12 +38,15 @@ def read_lines(folder: Folder, path: str, max_line: int = MAX_LINE) -> Iterator[
     number = 0
     try:
         with folder.open(path) as file:
-            for number, data in enumerate(_raw_lines(file, max_line), 1):
+            for number, data in enumerate(_raw_lines(file, max_line, folder.card.encoding), 1):
                 line = _decoded(path, number, data)
                 if line is not None:
                     yield line
     except _StopError as error:
         yield Problem(path=path, reason=error.reason, detail=f"after line {number}: {error}; the rest is not read")
+    except UnicodeDecodeError as error:
+        detail = f"after line {number}: is no {error.encoding}: {error.reason}; the rest is not read"
+        yield Problem(path=path, reason="wrong_encoding", detail=detail)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         detail = f"after line {number}: gzip is broken: {error}; the rest is not read"
         yield Problem(path=path, reason="cut_short", detail=detail)
@@ -96,12 +102,16 @@ class _StopError(Exception):
         self.reason = reason
 
 
-def _raw_lines(file: IO[bytes], max_line: int) -> Iterator[bytes]:
+def _raw_lines(file: IO[bytes], max_line: int, encoding: str | None) -> Iterator[bytes]:
+    """In UTF-8, if the file is what its mark or else `encoding` says. Lines end at a line feed and nowhere else."""
     is_gzip = file.read(len(_GZIP)) == _GZIP
     num_bytes, num_read = file.seek(0, 2), 0
     file.seek(0)
     stream: IO[bytes] = gzip.GzipFile(fileobj=file) if is_gzip else file  # type: ignore[assignment]
-    while data := stream.readline(max_line + 1):
+    encoding = "utf-16" if stream.read(2) in UTF_16 else encoding
+    stream.seek(0)
+    text = io.TextIOWrapper(stream, encoding, newline="\n") if encoding else None
+    while data := stream.readline(max_line + 1) if text is None else text.readline(max_line + 1).encode():
         num_read += len(data)
         if len(data) > max_line:
             raise _StopError("line_too_long", f"the next line has more than {max_line} bytes")

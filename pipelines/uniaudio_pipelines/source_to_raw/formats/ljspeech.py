@@ -16,6 +16,7 @@ from typing import ClassVar
 from uniaudio_schemas.kinds.raw import Fact
 
 from uniaudio_pipelines.source_to_raw.formats.audio_names import AudioNames, audio_names, is_audio
+from uniaudio_pipelines.source_to_raw.formats.columns import PATHS, plain
 from uniaudio_pipelines.source_to_raw.formats.delimited import rows
 from uniaudio_pipelines.source_to_raw.formats.format import Claim, Folder, Label, Problem
 
@@ -48,9 +49,9 @@ class LJSpeech:
     def _is_one(self, folder: Folder, file: str, names: AudioNames) -> bool:
         sample = list(islice(rows(folder, file, "|"), _SAMPLE))
         fields = [row[1] for row in sample if not isinstance(row, Problem)]
-        # With suffixes, or with more columns, it is a table like others.
+        # With suffixes, with more columns or with speakers between name and text, it is a table like others.
         fits = bool(fields) and all(len(row) in (2, 3) and not is_audio(row[0]) for row in fields)
-        return fits and any(_find(folder, file, row[0], names) for row in fields)
+        return fits and not _has_speakers(fields) and any(_find(folder, file, row[0], names) for row in fields)
 
     def labels(self, folder: Folder, claim: Claim) -> Iterator[Label | Problem]:
         names = audio_names(folder)
@@ -60,6 +61,8 @@ class LJSpeech:
                     yield row
                     continue
                 number, (name, *texts) = row
+                if number == 1 and plain(name) in PATHS and _find(folder, file, name, names) is None:
+                    continue
                 if not 1 <= len(texts) <= 2:
                     detail = f"line {number}: must be a name and one or two texts, but has {len(texts) + 1} fields"
                     yield Problem(path=file, reason="bad_line", detail=detail)
@@ -73,6 +76,14 @@ class LJSpeech:
                     path=path, utterance=name, recording=chapter[1] if chapter else None, given_text=text or None, domain="speech",
                     facts=(Fact(name="written_text", value=written),) if written != text else (), said_by=file,
                 )  # fmt: skip
+
+
+def _has_speakers(fields: list[list[str]]) -> bool:
+    """Whether the second of three columns is one word that comes again, and the third is more."""
+    middle = [row[1].strip() for row in fields if len(row) == 3]
+    if not middle or any(len(word.split()) != 1 for word in middle) or len(set(middle)) == len(middle):
+        return False
+    return sum(len(row[2].split()) for row in fields if len(row) == 3) > len(middle)
 
 
 def _find(folder: Folder, file: str, name: str, names: AudioNames) -> str | None:

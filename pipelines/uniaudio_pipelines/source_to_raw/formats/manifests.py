@@ -1,6 +1,8 @@
 """Tables with any column names: CSV, TSV, lists with bars, JSON lines and JSON, one row an audio file or a stretch of one.
 
 Reads    manifest.jsonl   {"audio_filepath": "a.wav", "duration": 2.1, "text": "hello", "speaker": 17}
+         train.txt        wavs/a.wav|17|hello
+         transcript.txt   BAC009S0002W0122 而 对 楼市 成交
          esc50.csv        filename,fold,target,category
 Row out  Label(path="a.wav", given_text="hello", speaker="17", facts=(Fact(name="duration_s", value="2.1"),))
 
@@ -15,22 +17,27 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, ClassVar
 
-from uniaudio_pipelines.source_to_raw.formats.audio_names import AudioNames, audio_names, is_audio, stem_of, suffix_of
-from uniaudio_pipelines.source_to_raw.formats.columns import PATHS, SURE_PATHS, label, meanings, plain, text_of
-from uniaudio_pipelines.source_to_raw.formats.delimited import DELIMITERS, rows, sniff
+from uniaudio_pipelines.source_to_raw.formats.audio_names import AudioNames, audio_names, stem_of, suffix_of
+from uniaudio_pipelines.source_to_raw.formats.columns import label, meanings, text_of
+from uniaudio_pipelines.source_to_raw.formats.delimited import BLANK, DELIMITERS, rows, sniff
 from uniaudio_pipelines.source_to_raw.formats.format import Claim, Folder, Label, Problem
-from uniaudio_pipelines.source_to_raw.formats.lines import first_line, read_objects
-from uniaudio_pipelines.source_to_raw.formats.places import Places, split_of
+from uniaudio_pipelines.source_to_raw.formats.lines import first_line, read_lines, read_objects
+from uniaudio_pipelines.source_to_raw.formats.places import split_of
+from uniaudio_pipelines.source_to_raw.formats.which_columns import (
+    SAMPLE,
+    Finder,
+    path_column,
+    speaker_column,
+    text_column,
+)
 
 _JSON_LINES = frozenset({".jsonl", ".ndjson", ".jsonlines"})
 _DELIMITED = frozenset({".csv", ".tsv", ".psv"})
 _LISTS = frozenset({".txt", ".list", ".lst", ".manifest"})
-"""Tables only where their first lines are cut by a bar or a tab."""
+_LIST_NAMES = frozenset({"text", "transcript", "transcripts", "trans"})
+"""Tables only where their first lines are cut by a bar or a tab, or begin with names of audio files."""
 _MAX_LISTS = 100
 """Files of such names that are looked into, the outermost first."""
-_SAMPLE = 200
-_MIN_FOUND = 0.3
-"""Of a column's values, those that are files; where its name says what it is, one is enough: a corpus is often downloaded in parts."""
 _MAX_JSON = 256 << 20
 """Bytes of one JSON value, which is read as a whole."""
 _KEY = "key"
@@ -58,25 +65,28 @@ class Manifests:
 
     def claim(self, folder: Folder) -> Claim | None:
         names = audio_names(folder)
-        tables = [table for file in _candidates(folder, names) if (table := _look(folder, file, names))]
-        if not tables:
+        tables, unread = [], []
+        for file in _candidates(folder, names):
+            if table := _look(folder, file, names):
+                tables.append(table)
+            elif why := _not_text(folder, file):
+                unread.append(why)
+        if not tables and (not unread or names.is_empty):
             return None
-        first = tables[0]
-        said = ", ".join(f"{column} is {field}" for column, field in first.meaning)
-        summary = (
-            f"manifests: {', '.join(table.file for table in tables[:3])}{', …' if len(tables) > 3 else ''} ({said})"
-        )
+        files = [table.file for table in tables] or [why.path for why in unread]
+        said = ", ".join(f"{column} is {field}" for column, field in tables[0].meaning) if tables else "not UTF-8"
         return Claim(
             format=self.name,
-            label_files=tuple(table.file for table in tables),
-            summary=summary,
-            details={"manifests": tables},
+            label_files=(*(table.file for table in tables), *(why.path for why in unread)),
+            summary=f"manifests: {', '.join(files[:3])}{', …' if len(files) > 3 else ''} ({said})",
+            details={"manifests": tables, "unread": unread},
         )
 
     def labels(self, folder: Folder, claim: Claim) -> Iterator[Label | Problem]:
+        yield from claim.details["unread"]
         names = audio_names(folder)
         for table in claim.details["manifests"]:
-            finder, split = _Finder(folder, table.file, names), split_of(folder, table.file)
+            finder, split = Finder(folder, table.file, names), split_of(folder, table.file)
             meaning = dict(table.meaning)
             for row in _rows(folder, table):
                 if isinstance(row, Problem):
@@ -101,7 +111,7 @@ def _candidates(folder: Folder, names: AudioNames) -> Iterator[str]:
         suffix = suffix_of(path.removesuffix(".gz"))
         if suffix in _DELIMITED or suffix in _JSON_LINES:
             yield path
-        elif suffix == ".json" or suffix in _LISTS:
+        elif suffix == ".json" or suffix in _LISTS or posixpath.basename(path) in _LIST_NAMES:
             # What is called like a sound beside it speaks of that one alone.
             if names.beside(posixpath.dirname(path), stem_of(path)):
                 continue
@@ -121,11 +131,24 @@ def _look(folder: Folder, file: str, names: AudioNames) -> _Manifest | None:
         if delimiter is None and suffix in _DELIMITED:
             # Where texts hold the delimiter, the first row has the fewest fields.
             delimiter = next((one for one in DELIMITERS if one in first_line(folder, file)), None)
-        if delimiter is None or (suffix in _LISTS and delimiter not in "|\t"):
+        if suffix not in _DELIMITED and (delimiter is None or delimiter not in "|\t"):
+            delimiter = BLANK
+        if delimiter is None:
             return None
-        table = _Manifest(file=file, kind=delimiter)
-        table = _with_numbered_columns(folder, table, names)
+        table = _with_numbered_columns(folder, _Manifest(file=file, kind=delimiter), names)
+        if delimiter == BLANK and not table.columns:
+            return None
     return _understand(folder, table, names)
+
+
+def _not_text(folder: Folder, file: str) -> Problem | None:
+    """Why a table could not be understood, where its encoding is to blame."""
+    if suffix_of(file.removesuffix(".gz")) not in _DELIMITED | _JSON_LINES:
+        return None
+    for line in islice(read_lines(folder, file), SAMPLE):
+        if isinstance(line, Problem) and line.reason in ("not_utf8", "wrong_encoding"):
+            return replace(line, detail=f"{line.detail}; `encoding` of the corpus card says what it is")
+    return None
 
 
 def _has_object_lines(folder: Folder, file: str) -> bool:
@@ -136,7 +159,7 @@ def _has_object_lines(folder: Folder, file: str) -> bool:
 
 def _with_numbered_columns(folder: Folder, table: _Manifest, names: AudioNames) -> _Manifest:
     """Without a header, which a first row that names a file is not, columns are called by their numbers."""
-    finder = _Finder(folder, table.file, names)
+    finder = Finder(folder, table.file, names)
     for row in rows(folder, table.file, table.kind):
         if isinstance(row, Problem) or not any(finder.find(cell.strip()) for cell in row[1]):
             break
@@ -146,79 +169,19 @@ def _with_numbered_columns(folder: Folder, table: _Manifest, names: AudioNames) 
 
 def _understand(folder: Folder, table: _Manifest, names: AudioNames) -> _Manifest | None:
     """With the columns' meanings; None where no column names audio files."""
-    sample = [row[1] for row in islice(_rows(folder, table), _SAMPLE) if not isinstance(row, Problem)]
+    sample = [row[1] for row in islice(_rows(folder, table), SAMPLE) if not isinstance(row, Problem)]
     columns = list(dict.fromkeys(column for row in sample for column in row))
-    path_column = _path_column(folder, table, sample, columns, names)
-    if path_column is None:
-        return None
-    meaning = meanings(columns, folder, path_column)
-    if "given_text" not in meaning.values() and (column := _text_column(sample, columns, meaning)):
-        meaning[column] = "given_text"
-    return replace(table, path_column=path_column, meaning=tuple(meaning.items()))
-
-
-def _path_column(
-    folder: Folder, table: _Manifest, sample: list[dict[str, Any]], columns: list[str], names: AudioNames
-) -> str | None:
     by_card = folder.card.columns.get("path")
-    if by_card in columns:
-        return by_card
-    finder = _Finder(folder, table.file, names)
-    shares: dict[str, float] = {}
-    for column in columns:
-        cells = [row.get(column) for row in sample]
-        values = [text for cell in cells if isinstance(cell, str | int) and (text := str(cell).strip())]
-        if values:
-            shares[column] = sum(finder.find(value) is not None for value in values) / len(values)
-    order = {name: index for index, name in enumerate(PATHS)}
-    best = max(shares, key=lambda column: (shares[column], -order.get(plain(column), len(order))), default=None)
-    if best is not None and shares[best] >= (1 / _SAMPLE if plain(best) in order else _MIN_FOUND):
-        return best
-    # Where none of its files is there, a table that is certainly one of audio says what is missing.
-    sure = [column for column in columns if plain(column) in SURE_PATHS]
-    named = [column for column in sure if any(is_audio(text_of(row.get(column) or "")) for row in sample)]
-    return named[0] if named and not table.columns else None
-
-
-def _text_column(sample: list[dict[str, Any]], columns: list[str], meaning: dict[str, str]) -> str | None:
-    """The column that holds sentences: words, and hardly ever the same ones."""
-    best: tuple[float, str] | None = None
-    for column in columns:
-        values = [value for row in sample if isinstance(value := row.get(column), str) and value.strip()]
-        if column in meaning or len(values) < max(1, len(sample) // 2):
-            continue
-        if sum(any(one.isalpha() for one in value) for value in values) < 0.9 * len(values):
-            continue
-        num_words = sum(len(value.split()) for value in values) / len(values)
-        share_unique = len(set(values)) / len(values)
-        if num_words >= 2 and share_unique > 0.5 and (best is None or num_words > best[0]):
-            best = (num_words, column)
-    return best[1] if best else None
-
-
-class _Finder:
-    """Which file a cell means."""
-
-    def __init__(self, folder: Folder, file: str, names: AudioNames) -> None:
-        self._folder, self._file, self._names = folder, file, names
-        self._places = Places(folder, file)
-
-    def find(self, name: str) -> str | None:
-        if len(name) > 4096 or "\n" in name:
-            return None
-        found = self._places.find(name)
-        if found is not None:
-            return found if is_audio(found) or not suffix_of(found) else None
-        if name.startswith("/") or ".." in name.split("/"):
-            return None
-        # `part1/a` without its suffix, or a name alone.
-        path = self._names.find(name)
-        folder = posixpath.dirname(name)
-        return path if path and (not folder or posixpath.dirname(path).endswith(folder)) else None
-
-    def guess(self, name: str) -> str:
-        """Where a file would lie that is not there."""
-        return self._folder.below(self._file, name)
+    finder = Finder(folder, table.file, names)
+    path = by_card if by_card in columns else path_column(finder, sample, columns, has_names=not table.columns)
+    if path is None:
+        return None
+    meaning = meanings(columns, folder, path)
+    if "given_text" not in meaning.values() and (column := text_column(sample, columns, meaning)):
+        meaning[column] = "given_text"
+        if table.kind == "|" and table.columns and (speaker := speaker_column(sample, columns, meaning)):
+            meaning[speaker] = "speaker"
+    return replace(table, path_column=path, meaning=tuple(meaning.items()))
 
 
 def _rows(folder: Folder, table: _Manifest) -> Iterator[Row | Problem]:

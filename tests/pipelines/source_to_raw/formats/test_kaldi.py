@@ -46,6 +46,12 @@ def test_an_utterance_has_its_stretch_its_words_its_speaker_and_the_split_of_its
     assert labels[1].end_s is None and labels[1].given_text == "HAS LEFT\u2028IT"
 
 
+def test_speakers_with_their_utterances_are_speakers_too(tmp_path):
+    labels, problems = read(tmp_path, {name: data for name, data in TRAIN.items() if not name.endswith("utt2spk")})
+    assert not problems
+    assert [label.speaker for label in labels] == ["spk1", "spk1", "spk2"]
+
+
 def test_a_claim_names_all_files_of_the_folder_and_says_what_was_found(tmp_path):
     claim = Kaldi().claim(folder_of(tmp_path, TRAIN | {"data/train/notes.txt": "x"}))
     assert claim is not None and claim.summary == "Kaldi: 1 data folders (data/train), 1 with segments"

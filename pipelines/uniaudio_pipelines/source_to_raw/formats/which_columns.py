@@ -1,0 +1,89 @@
+"""Which columns of a table nobody named: the one of audio files by the files that are there, the text by what stands in it, the speaker.
+
+Row in   {"column_1": "wavs/a.wav", "column_2": "17", "column_3": "Please call Stella."}
+Gives    `column_1`, `column_3`, `column_2`
+"""
+
+import posixpath
+from typing import Any
+
+from uniaudio_pipelines.source_to_raw.formats.audio_names import AudioNames, is_audio, suffix_of
+from uniaudio_pipelines.source_to_raw.formats.columns import PATHS, SURE_PATHS, plain, text_of
+from uniaudio_pipelines.source_to_raw.formats.format import Folder
+from uniaudio_pipelines.source_to_raw.formats.places import Places
+
+SAMPLE = 200
+"""Rows that are looked at."""
+_MIN_FOUND = 0.3
+"""Of a column's values, those that are files; where its name says what it is, one is enough: a corpus is often downloaded in parts."""
+_LETTERS_APART = 1.8
+"""Letters of a word, on average: phones and letters one by one have fewer."""
+Rows = list[dict[str, Any]]
+
+
+class Finder:
+    """Which file a cell means."""
+
+    def __init__(self, folder: Folder, file: str, names: AudioNames) -> None:
+        self._folder, self._file, self._names = folder, file, names
+        self._places = Places(folder, file)
+
+    def find(self, name: str) -> str | None:
+        if len(name) > 4096 or "\n" in name:
+            return None
+        found = self._places.find(name)
+        if found is not None:
+            return found if is_audio(found) or not suffix_of(found) else None
+        if name.startswith("/") or ".." in name.split("/"):
+            return None
+        # `part1/a` without its suffix, or a name alone.
+        path = self._names.find(name)
+        folder = posixpath.dirname(name)
+        return path if path and (not folder or posixpath.dirname(path).endswith(folder)) else None
+
+    def guess(self, name: str) -> str:
+        """Where a file would lie that is not there."""
+        return self._folder.below(self._file, name)
+
+
+def path_column(finder: Finder, sample: Rows, columns: list[str], *, has_names: bool) -> str | None:
+    """`has_names`: whether the columns have names of their own, which may be `audio_filepath`."""
+    shares: dict[str, float] = {}
+    for column in columns:
+        cells = [row.get(column) for row in sample]
+        values = [text for cell in cells if isinstance(cell, str | int) and (text := str(cell).strip())]
+        if values:
+            shares[column] = sum(finder.find(value) is not None for value in values) / len(values)
+    order = {name: index for index, name in enumerate(PATHS)}
+    best = max(shares, key=lambda column: (shares[column], -order.get(plain(column), len(order))), default=None)
+    if best is not None and shares[best] >= (1 / SAMPLE if plain(best) in order else _MIN_FOUND):
+        return best
+    # Where none of its files is there, a table that is certainly one of audio says what is missing.
+    sure = [column for column in columns if plain(column) in SURE_PATHS]
+    named = [column for column in sure if any(is_audio(text_of(row.get(column) or "")) for row in sample)]
+    return named[0] if named and has_names else None
+
+
+def text_column(sample: Rows, columns: list[str], meaning: dict[str, str]) -> str | None:
+    """The column that holds sentences: words, and hardly ever the same ones; spelled out letter by letter only where no other is."""
+    best: tuple[bool, float, str] | None = None
+    for column in columns:
+        values = [value for row in sample if isinstance(value := row.get(column), str) and value.strip()]
+        if column in meaning or len(values) < max(1, len(sample) // 2):
+            continue
+        if sum(any(one.isalpha() for one in value) for value in values) < 0.9 * len(values):
+            continue
+        words = [word for value in values for word in value.split()]
+        num_words = len(words) / len(values)
+        is_written = sum(map(len, words)) > _LETTERS_APART * len(words)
+        share_unique = len(set(values)) / len(values)
+        if num_words >= 2 and share_unique > 0.5 and (best is None or (is_written, num_words) > best[:2]):
+            best = (is_written, num_words, column)
+    return best[2] if best else None
+
+
+def speaker_column(sample: Rows, columns: list[str], meaning: dict[str, str]) -> str | None:
+    """The only other column of a file list of speech synthesis (`path|speaker|text`, `path|text|speaker`), of one word each."""
+    others = [column for column in columns if column not in meaning]
+    values = [text_of(row.get(others[0])).strip() for row in sample] if len(others) == 1 else []
+    return others[0] if values and all(value and len(value.split()) == 1 for value in values) else None
