@@ -9,23 +9,22 @@ knows of no rank.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from uniaudio.sequence.condition_dropout import without_condition
-from uniaudio.sequence.layout import NUM_STREAMS, Grid, grid_of
+from uniaudio.sequence.layout import NUM_STREAMS, Grid, grid_of, lay_out
 from uniaudio.sequence.packing import PADDING_DOCUMENT, pack_row
 from uniaudio.sequence.vocabulary import Vocabulary
 from uniaudio.stages.config import StageConfig
+from uniaudio.training.examples import Examples
 from uniaudio.training.order import Draw, StepPlan, random_unit
-from uniaudio.training.sequence_set import Examples, SequenceSet
+from uniaudio.training.sequence_set import SequenceSet
+from uniaudio.training.sequence_shard import Document
 from uniaudio.training.steps import stage_order
-
-if TYPE_CHECKING:
-    from uniaudio_schemas.kinds.sequences import Sequence as SequenceRow
 
 # Shapes: B rows, S positions
 
@@ -107,20 +106,21 @@ class MixtureData:
     def read(self, plan: StepPlan, *, rank: int = 0, world_size: int = 1) -> Batch:
         """The rows of `rank`: row `rank`, `rank + world_size`, … of the step."""
         rows = plan.rows[rank::world_size]
-        return collate([[self._grid(draw) for draw in row] for row in rows], self.stage.context)
+        documents = iter(self._documents([draw for row in rows for draw in row]))
+        return collate([[self._grid(draw, next(documents)) for draw in row] for row in rows], self.stage.context)
 
-    def _grid(self, draw: Draw) -> Grid:
-        row = self._row(draw)
-        grid = grid_of(row)
+    def _documents(self, draws: list[Draw]) -> list[Document]:
+        places = (self.groups[draw.group].places[draw.index] for draw in draws)
+        return self.sequences.documents_at(np.fromiter(places, np.int64, len(draws)))
+
+    def _grid(self, draw: Draw, document: Document) -> Grid:
+        grid = lay_out(document.segments())
         dropped = random_unit(self.order.key, draw.epoch, draw.number) < self.stage.condition_dropout
         return without_condition(grid, self.vocabulary) if dropped and has_text_condition_only(grid) else grid
 
-    def _row(self, draw: Draw) -> "SequenceRow":
-        return self.sequences.row(self.groups[draw.group], draw.index)
-
     def sequence_ids(self, plan: StepPlan) -> list[str]:
         """The examples of a step, in the order of its rows: the way from a step back to its sources."""
-        return [self._row(draw).sequence_id for row in plan.rows for draw in row]
+        return [self.sequences.sequence_id(self.groups[draw.group], draw.index) for row in plan.rows for draw in row]
 
     def held_out(self) -> dict[str, HeldOutRows]:
         """The first held-out examples of each task that the mixture draws from, one a row."""
@@ -132,7 +132,7 @@ class MixtureData:
                 continue
             grids = [[grid_of(row)] for row in rows]
             batch = collate(grids, max(len(grid.ids) for (grid,) in grids))
-            found[task] = HeldOutRows(batch, [self.sequences.recording(row) for row in rows])
+            found[task] = HeldOutRows(batch, self.sequences.recordings(rows))
         return found
 
     def too_long(self) -> list[tuple[str, int]]:

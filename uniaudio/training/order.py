@@ -9,12 +9,12 @@ State   {"step": 12, "groups": {"asr": {"drawn": 61, "credit": -35.2, …}}, "pe
 """
 
 import json
+from bisect import bisect_left, insort
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import Any
+from typing import Any, Protocol
 
-import numpy as np
 from uniaudio_schemas.errors import UsageError
 
 from uniaudio.stages.config import MixturePhase
@@ -78,13 +78,23 @@ class _Group:
     num_loss_tokens: int = 0
 
 
+class Numbers(Protocol):
+    """One number an example of a group, in id order: an array, or a column of an index that no rank holds in memory."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, number: int, /) -> Any: ...
+
+    def sum(self) -> Any: ...
+
+
 @dataclass(slots=True)
 class MixtureOrder:
     """Draws examples and packs them into the rows of one step after another."""
 
-    lengths: Mapping[str, np.ndarray]
-    """Positions of each example of a group, in id order."""
-    loss_tokens: Mapping[str, np.ndarray]
+    lengths: Mapping[str, Numbers]
+    """Positions of each example of a group."""
+    loss_tokens: Mapping[str, Numbers]
     """Positions of it that carry loss."""
     mixture: tuple[MixturePhase, ...]
     context: int
@@ -95,10 +105,13 @@ class MixtureOrder:
     """A group's weight is multiplied by its tokens to this power."""
     step: int = 0
     _groups: dict[str, _Group] = field(default_factory=dict)
+    _sizes: dict[str, float] = field(default_factory=dict)
+    """Group -> what its weight is multiplied by."""
     _pending: list[Draw] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._groups = {group: _Group() for group in sorted(self.lengths) if len(self.lengths[group])}
+        self._sizes = {group: self._size(group) for group in self._groups}
         for phase in self.mixture:
             if not self._shares(phase):
                 raise UsageError(
@@ -106,11 +119,12 @@ class MixtureOrder:
                     f"({', '.join(self._groups) or 'there is none'}), but weights {dict(phase.weights)}."
                 )
 
+    def _size(self, group: str) -> float:
+        """Only where it counts: a sum is a pass over the group."""
+        return float(self.lengths[group].sum()) ** self.size_exponent if self.size_exponent else 1.0
+
     def _shares(self, phase: MixturePhase) -> dict[str, float]:
-        weights = {
-            group: phase.weight_of(group) * float(self.lengths[group].sum()) ** self.size_exponent
-            for group in self._groups
-        }
+        weights = {group: phase.weight_of(group) * self._sizes[group] for group in self._groups}
         total = sum(weights.values())
         return {group: weight / total for group, weight in weights.items() if weight > 0}
 
@@ -139,18 +153,20 @@ class MixtureOrder:
         phase = [phase for phase in self.mixture if phase.first_step <= self.step][-1]
         shares = self._shares(phase)
         rows: list[list[Draw]] = [[] for _ in range(self.num_rows)]
-        room = [self.context] * self.num_rows
+        rooms = [(self.context, row) for row in range(self.num_rows)]
+        """(free positions, row), ascending."""
         waiting: list[Draw] = []
         candidates = list(self._pending)
-        while len(waiting) < MAX_PENDING and max(room) > 0:
+        while len(waiting) < MAX_PENDING and rooms[-1][0] > 0:
             draw = candidates.pop(0) if candidates else self._draw(shares)
-            fitting = [(room[row], row) for row in range(self.num_rows) if room[row] >= self._length(draw)]
-            if not fitting:
+            length = self._length(draw)
+            place = bisect_left(rooms, (length, -1))
+            if place == len(rooms):
                 waiting.append(draw)
                 continue
-            row = min(fitting)[1]
+            room, row = rooms.pop(place)
             rows[row].append(draw)
-            room[row] -= self._length(draw)
+            insort(rooms, (room - length, row))
             self._count(draw)
         self._pending = waiting + candidates
         self.step += 1

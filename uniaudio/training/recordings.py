@@ -1,11 +1,13 @@
 """Which recording a held-out clip was cut from: cuts of one recording, and its parts, are no independent samples.
 
 Reads    the version of annotated that a version of sequences comes from
-Gives    {"5f1c…": "9ab0…", "77aa…": "sectoid/Feelings", …}: clip id -> recording
+Gives    {"5f1c…": "9ab0…", "77aa…": "sectoid/Feelings", …}: clip id -> recording, of the held-out clips that were asked for
 """
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
 import pyarrow.compute as pc
 from uniaudio_schemas.kinds.annotated import Annotated
 
@@ -21,15 +23,22 @@ def recording_of(clip: Annotated) -> str:
     return _recording(clip.corpus, clip.part_of, clip.raw_clip_id)
 
 
-def recordings_behind(store: "Store", sequences: "Manifest") -> dict[str, str]:
-    """Clip id -> recording of the held-out clips; empty where the store holds no ancestor that knows."""
+def recordings_behind(store: "Store", sequences: "Manifest", clip_ids: Iterable[str]) -> dict[str, str]:
+    """Clip id -> recording, of those of `clip_ids` that are held out; empty where the store holds no ancestor that knows.
+
+    A pass over the ids of the annotated version, shard by shard.
+    """
     instructions = _parent(store, sequences, "instructions")
     annotated = _parent(store, instructions, "annotated") if instructions else None
-    if annotated is None:
+    wanted = pa.array(sorted(set(clip_ids)), pa.string())
+    if annotated is None or not len(wanted):
         return {}
-    table = store.read(annotated, columns=_COLUMNS)
-    rows = table.filter(pc.not_equal(table["split"], "train")).to_pylist()
-    return {row["clip_id"]: _recording(row["corpus"], row["part_of"], row["raw_clip_id"]) for row in rows}
+    found: dict[str, str] = {}
+    for table in store.tables(annotated, columns=_COLUMNS):
+        is_wanted = pc.and_(pc.is_in(table["clip_id"], value_set=wanted), pc.not_equal(table["split"], "train"))
+        rows = table.filter(is_wanted).to_pylist()
+        found |= {row["clip_id"]: _recording(row["corpus"], row["part_of"], row["raw_clip_id"]) for row in rows}
+    return found
 
 
 def _recording(corpus: str, part_of: str | None, raw_clip_id: str) -> str:

@@ -1,161 +1,212 @@
 """The sequences of one dataset version, memory-mapped: an index of lengths, and random access to single rows.
 
 Reads    sequences.v1 (any shard layout; rows are addressed in id order)
+
+    sequences = SequenceSet.open(store, store.head("sequences"))
+    speech = sequences.groups(max_length=8192)["tts"]
+    for document in sequences.documents(speech, range(100)):
+        document.audio_ids, document.text_ids          # [A, 8] int16, [T] int32: views of the shards' files
+
+A rank holds neither a row nor an id: the index is a file that the ranks of a host share (`sequence_index`), a shard is mapped
+when a row of it is first asked for, and no row of a shard is used before its checksum was right (`verified`).
 """
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-from uniaudio_schemas.errors import DataError, FingerprintError
-from uniaudio_schemas.kinds.record import from_table
+from uniaudio_schemas.errors import DataError
 from uniaudio_schemas.kinds.sequences import Sequence as SequenceRow
 
+from uniaudio.training.examples import Examples, Places, Without
 from uniaudio.training.recordings import recordings_behind
+from uniaudio.training.sequence_index import SequenceIndex, Stratum, build_index
+from uniaudio.training.sequence_shard import Block, Document, SequenceShard
+from uniaudio.training.shared_index import alone, index_folder, index_key, shared_index
+from uniaudio.training.verified import VerifiedShards
 
 if TYPE_CHECKING:
     from uniaudio_schemas.store import Store
     from uniaudio_schemas.store.manifest import Manifest
 
-FindRecordings = Callable[[], dict[str, str]]
-"""Clip id -> recording of the held-out clips; called when it is first asked for."""
+FindRecordings = Callable[[Iterable[str]], Mapping[str, str]]
+"""Ids of held-out clips -> clip id -> recording, of those that are known."""
 TRAIN_SPLIT = "train"
 HELD_OUT_SPLITS = ("val", "test")
 """Losses of stages and scores are of both: what a split holds of a task may be one recording."""
-
-
-@dataclass(frozen=True, slots=True)
-class Examples:
-    """Where the examples of one group lie, in id order."""
-
-    table: np.ndarray
-    row: np.ndarray
-    length: np.ndarray
-    """Positions."""
-    num_loss: np.ndarray
-    """Positions that carry loss."""
-
-    def __len__(self) -> int:
-        return len(self.row)
-
-    def where(self, keep: np.ndarray) -> "Examples":
-        return Examples(self.table[keep], self.row[keep], self.length[keep], self.num_loss[keep])
-
-
-def _sum_by_row(chunks: Iterable[pa.Array], *, loss_only: bool) -> np.ndarray:
-    """Segment lengths summed by row, for a column of lists of segments."""
-    sums = [np.zeros(0, dtype=np.int64)]
-    for chunk in chunks:
-        segments = chunk.flatten()
-        lengths = pc.struct_field(segments, "length").to_numpy(zero_copy_only=False)
-        if loss_only:
-            lengths = lengths * pc.struct_field(segments, "loss").to_numpy(zero_copy_only=False)
-        parents = pc.list_parent_indices(chunk).to_numpy(zero_copy_only=False)
-        sums.append(np.bincount(parents, weights=lengths, minlength=len(chunk)).astype(np.int64))
-    return np.concatenate(sums)
-
-
-def _in_turn(split: np.ndarray) -> np.ndarray:
-    """Order that takes the first row of each split, then the second of each, …"""
-    turn, place = np.zeros(len(split), np.int64), np.zeros(len(split), np.int64)
-    for number, name in enumerate(HELD_OUT_SPLITS):
-        turn[split == name] = np.arange(np.count_nonzero(split == name))
-        place[split == name] = number
-    return np.lexsort((place, turn))
+_ROWS_AT_ONCE = 1 << 20
+"""Rows of the index that a pass over it looks at together: 4 MiB of each column."""
 
 
 class SequenceSet:
-    """Random access to the rows of Arrow tables; nothing but the index is held in memory."""
+    """Random access to the rows of shards."""
 
-    def __init__(self, tables: list[pa.Table], content_id: str, recordings: FindRecordings = dict) -> None:
-        self.tables = tables
-        self._find_recordings = recordings
-        self.content_id = content_id
-        self.metadata = self._common_metadata()
-        ids = self._column("sequence_id").astype(np.bytes_)
-        order = np.argsort(ids, kind="stable")
-        self.split, self.mixture, self.task = (self._column(name)[order] for name in ("split", "mixture", "task"))
-        sizes = [len(table) for table in tables]
-        self.examples = Examples(
-            table=np.repeat(np.arange(len(tables)), sizes),
-            row=np.concatenate([np.zeros(0, np.int64), *(np.arange(size) for size in sizes)]),
-            length=self._segment_sums(loss_only=False),
-            num_loss=self._segment_sums(loss_only=True),
-        ).where(order)
+    def __init__(
+        self,
+        index: SequenceIndex,
+        open_shard: Callable[[int], SequenceShard],
+        num_shards: int,
+        content_id: str,
+        find_recordings: FindRecordings,
+    ) -> None:
+        self.index, self.content_id = index, content_id
+        self.metadata = index.metadata
+        self._open_shard, self._num_shards = open_shard, num_shards
+        self._opened: dict[int, SequenceShard] = {}
+        self._find_recordings = find_recordings
+
+    @classmethod
+    def of(cls, tables: list[pa.Table], content_id: str) -> "SequenceSet":
+        """Tables in memory, one a shard."""
+        shards = [SequenceShard.of(table, f"table {number}") for number, table in enumerate(tables)]
+        index = SequenceIndex.from_batch(build_index(shards, content_id), content_id)
+        return cls(index, shards.__getitem__, len(shards), content_id, lambda clip_ids: {})
 
     @classmethod
     def open(cls, store: "Store", manifest: "Manifest") -> "SequenceSet":
-        tables = [store.table_of_shard(manifest, shard) for shard in manifest.shards]
-        return cls(tables, manifest.content_id, partial(recordings_behind, store, manifest))
+        """A shard whose bytes changed is a `DataError` that names its file, before a row is read."""
+        folder, key = index_folder(store), index_key(manifest)
+        files = VerifiedShards(store, manifest, folder)
 
-    def _column(self, name: str) -> np.ndarray:
-        """A text column of all tables."""
-        return np.asarray([value for table in self.tables for value in table[name].to_pylist()], dtype=np.str_)
+        def open_shard(number: int) -> SequenceShard:
+            return SequenceShard.open(files.path(manifest.shards[number]))
 
-    def _segment_sums(self, *, loss_only: bool) -> np.ndarray:
-        chunks = [chunk for table in self.tables for chunk in table["segments"].chunks]
-        return _sum_by_row(chunks, loss_only=loss_only)
+        with alone(folder, key):
+            files.check()
+            index = shared_index(folder, key, lambda: build_index(map(open_shard, range(len(manifest.shards))), key))
+        find_recordings = partial(recordings_behind, store, manifest)
+        return cls(index, open_shard, len(manifest.shards), manifest.content_id, find_recordings)
 
-    def _common_metadata(self) -> dict[str, str]:
-        """What all shards agree on; two vocabularies or codecs in one version stop the run."""
-        metadata: dict[str, str] = {}
-        for table in self.tables:
-            for key, value in (table.schema.metadata or {}).items():
-                name = key.decode()
-                if name not in ("vocabulary", "vocabulary_fingerprint", "codec_fingerprint"):
-                    continue
-                if metadata.setdefault(name, value.decode()) != value.decode():
-                    raise FingerprintError(
-                        f"Shards of sequences {self.content_id} must share one `{name}`, but differ."
-                    )
-        return metadata
+    def __len__(self) -> int:
+        return len(self.index)
 
     def required_metadata(self, name: str) -> str:
         if name not in self.metadata:
             raise DataError(f"Sequences {self.content_id}: no shard has `{name}` in its schema metadata.")
         return self.metadata[name]
 
-    def row(self, examples: Examples, index: int) -> SequenceRow:
-        table = self.tables[examples.table[index]]
-        row: Any = from_table(table.slice(int(examples.row[index]), 1), SequenceRow)[0]
-        return row
+    def _shard(self, number: int) -> SequenceShard:
+        shard = self._opened.get(number)
+        if shard is None:
+            shard = self._opened[number] = self._open_shard(number)
+        return shard
 
-    @cached_property
-    def _recordings(self) -> dict[str, str]:
-        return self._find_recordings()
+    def documents(self, examples: Examples, numbers: Sequence[int]) -> list[Document]:
+        """Examples by their number in `examples`; nothing is copied."""
+        return self.documents_at(examples.places_of(numbers))
 
-    def recording(self, row: SequenceRow) -> str:
-        """Of the first clip of a held-out row; the row's own id where that is not known."""
-        known = (self._recordings[clip] for clip in row.clip_ids if clip in self._recordings)
-        return next(known, row.sequence_id)
+    def documents_at(self, places: np.ndarray) -> list[Document]:
+        """By their rows in the index."""
+        shards, rows = self.index.shard[places].tolist(), self.index.row[places].tolist()
+        return [self._shard(shard).document(row) for shard, row in zip(shards, rows, strict=True)]
+
+    def row(self, examples: Examples, number: int) -> SequenceRow:
+        """With its ids and names; `documents` is a hundred times quicker."""
+        shard, row = self._place(examples, number)
+        return shard.row(row)
+
+    def sequence_id(self, examples: Examples, number: int) -> str:
+        shard, row = self._place(examples, number)
+        return shard.sequence_id(row)
+
+    def _place(self, examples: Examples, number: int) -> tuple[SequenceShard, int]:
+        place = examples.places[number]
+        return self._shard(int(self.index.shard[place])), int(self.index.row[place])
+
+    def blocks(self) -> Iterator[Block]:
+        """All rows once, a record batch after the other as they lie in the shards: for a pass over all codes."""
+        for number in range(self._num_shards):
+            yield from self._shard(number).blocks()
+
+    def recordings(self, rows: Sequence[SequenceRow]) -> list[str]:
+        """Of the first held-out clip of each row; the row's own id where that is not known."""
+        known = self._find_recordings({clip_id for row in rows for clip_id in row.clip_ids})
+        return [next((known[clip_id] for clip_id in row.clip_ids if clip_id in known), row.sequence_id) for row in rows]
 
     @property
     def group_names(self) -> list[str]:
-        names: list[str] = np.unique(self.mixture).tolist()
-        return names
+        return sorted({stratum.mixture for stratum in self.index.strata})
+
+    @property
+    def held_out_tasks(self) -> list[str]:
+        """Tasks with a held-out sequence, by name."""
+        return sorted({task for stratum in self.index.of(HELD_OUT_SPLITS, has_loss=None) for task in stratum.tasks})
 
     def groups(self, *, max_length: int) -> dict[str, Examples]:
-        """Training examples of each mixture group that fit into `max_length` positions and carry loss."""
-        usable = (self.examples.length <= max_length) & (self.examples.num_loss > 0) & (self.split == TRAIN_SPLIT)
-        return {group: self.examples.where(usable & (self.mixture == group)) for group in self.group_names}
+        """Training examples of each mixture group that fit into `max_length` positions and carry loss, in id order."""
+        strata = {stratum.mixture: stratum for stratum in self.index.of((TRAIN_SPLIT,))}
+        places = {
+            group: self._fitting(strata[group], max_length) if group in strata else range(0)
+            for group in self.group_names
+        }
+        return {group: Examples(self.index, found) for group, found in places.items()}
 
     def held_out(self, *, max_length: int) -> dict[str, Examples]:
-        """Held-out examples of each task that fit: the splits in turn, each in id order, so that the first few are of
-        all splits."""
-        usable = (self.examples.length <= max_length) & (self.examples.num_loss > 0)
-        usable &= np.isin(self.split, HELD_OUT_SPLITS)
+        """Held-out examples of each task that fit and carry loss: the splits in turn, each in id order, so that the
+        first few are of all splits."""
         found: dict[str, Examples] = {}
-        for task in np.unique(self.task[usable]).tolist():
-            of_task = usable & (self.task == task)
-            found[task] = self.examples.where(of_task).where(_in_turn(self.split[of_task]))
+        for task in self.held_out_tasks:
+            splits = [
+                self._in_id_order(self.index.of((split,)), task, max_length=max_length) for split in HELD_OUT_SPLITS
+            ]
+            turn = np.concatenate([np.arange(len(places)) for places in splits])
+            if len(turn):
+                # Stable: of one turn the first split comes first.
+                found[task] = Examples(self.index, np.concatenate(splits)[np.argsort(turn, kind="stable")])
         return found
 
-    def too_long(self, groups: list[str], *, max_length: int) -> list[tuple[str, int]]:
+    def first(self, splits: Iterable[str], task: str | None = None, count: int | None = None) -> Examples:
+        """The first `count` examples of `splits` that carry loss, or all, of `task` or of any, in id order."""
+        return Examples(self.index, self._in_id_order(self.index.of(splits), task, count=count))
+
+    def too_long(self, groups: Iterable[str], *, max_length: int) -> list[tuple[str, int]]:
         """(sequence id, positions) of the training examples of `groups` that no row of `max_length` can hold."""
-        keep = (self.examples.length > max_length) & (self.split == TRAIN_SPLIT) & np.isin(self.mixture, groups)
-        examples = self.examples.where(keep)
-        return [(self.row(examples, index).sequence_id, int(examples.length[index])) for index in range(len(examples))]
+        wanted = set(groups)
+        strata = [one for one in self.index.of((TRAIN_SPLIT,), has_loss=None) if one.mixture in wanted]
+        places = [stratum.start + self._too_long(stratum, max_length) for stratum in strata]
+        examples = Examples(self.index, self._by_rank(places))
+        return [(self.sequence_id(examples, number), examples.lengths[number]) for number in range(len(examples))]
+
+    def _fitting(self, stratum: Stratum, max_length: int) -> Places:
+        run, left_out = range(stratum.start, stratum.stop), self._too_long(stratum, max_length)
+        return Without(run, left_out) if len(left_out) else run
+
+    def _too_long(self, stratum: Stratum, max_length: int) -> np.ndarray:
+        """Places in the stratum, ascending; looks at no row where none is."""
+        if stratum.longest <= max_length:
+            return np.zeros(0, np.int64)
+        return _chosen(stratum, lambda here: self.index.num_positions[here] > max_length) - stratum.start
+
+    def _in_id_order(
+        self, strata: list[Stratum], task: str | None, *, max_length: int | None = None, count: int | None = None
+    ) -> np.ndarray:
+        """Places of the first `count` rows, or all, of `strata`."""
+
+        def is_wanted(here: slice) -> np.ndarray:
+            wanted = np.ones(here.stop - here.start, bool)
+            if task is not None:
+                wanted &= self.index.task[here] == self.index.tasks.index(task)
+            if max_length is not None:
+                wanted &= self.index.num_positions[here] <= max_length
+            return wanted
+
+        with_task = [stratum for stratum in strata if task is None or task in stratum.tasks]
+        return self._by_rank([_chosen(stratum, is_wanted, count) for stratum in with_task])[:count]
+
+    def _by_rank(self, places: list[np.ndarray]) -> np.ndarray:
+        joined = np.concatenate([np.zeros(0, np.int64), *places])
+        return joined[np.argsort(self.index.rank[joined])]
+
+
+def _chosen(stratum: Stratum, is_wanted: Callable[[slice], np.ndarray], count: int | None = None) -> np.ndarray:
+    """Rows of the stratum that are wanted, ascending, at least the first `count`; some are looked at at a time."""
+    found, num_found = [np.zeros(0, np.int64)], 0
+    for start in range(stratum.start, stratum.stop, _ROWS_AT_ONCE):
+        if count is not None and num_found >= count:
+            break
+        here = slice(start, min(start + _ROWS_AT_ONCE, stratum.stop))
+        found.append(start + np.flatnonzero(is_wanted(here)))
+        num_found += len(found[-1])
+    return np.concatenate(found)

@@ -3,15 +3,16 @@
 from uniaudio_schemas.errors import UsageError
 
 from uniaudio.stages.config import StageConfig
+from uniaudio.training.examples import Examples
 from uniaudio.training.order import MixtureOrder, StepPlan, order_key
-from uniaudio.training.sequence_set import Examples, SequenceSet
+from uniaudio.training.sequence_set import SequenceSet
 
 
 def stage_order(sequences: SequenceSet, stage: StageConfig, seed: int) -> tuple[dict[str, Examples], MixtureOrder]:
     """The examples of each mixture group, and the order in which the stage draws them, at step 0."""
     groups = sequences.groups(max_length=stage.context)
     order = MixtureOrder(
-        lengths={group: examples.length for group, examples in groups.items()},
+        lengths={group: examples.lengths for group, examples in groups.items()},
         loss_tokens={group: examples.num_loss for group, examples in groups.items()},
         mixture=stage.mixture,
         context=stage.context,
@@ -35,4 +36,4 @@ def sequence_ids_of_step(sequences: SequenceSet, stage: StageConfig, seed: int, 
         raise UsageError(f"`step` must lie in 0 … {stage.num_steps - 1}, but is {step}.")
     groups, order = stage_order(sequences, stage, seed)
     plan = step_plan(order, step)
-    return [sequences.row(groups[draw.group], draw.index).sequence_id for row in plan.rows for draw in row]
+    return [sequences.sequence_id(groups[draw.group], draw.index) for row in plan.rows for draw in row]

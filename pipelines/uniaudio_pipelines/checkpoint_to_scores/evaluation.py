@@ -3,7 +3,7 @@ asked for.
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -126,47 +126,42 @@ class Evaluation:
             )
         return sequences
 
-    def held_out(self, task: str | None = None, count: int | None = None) -> list[Sequence]:
-        """Held-out sequences that carry loss, `task`'s or all, in id order (ids are hashes, so the first few are a
-        fair draw).
-        """
-        return self._first(HELD_OUT_SPLITS, task, count)
+    def held_out(self, task: str, count: int) -> list[Sequence]:
+        """The first held-out sequences of `task` that carry loss, in id order (ids are hashes, so they are a fair draw)."""
+        return list(self._first(HELD_OUT_SPLITS, task, count))
 
     def trained(self, task: str, count: int) -> list[Sequence]:
         """The first training sequences of `task` that carry loss, in id order."""
-        return self._first((TRAIN_SPLIT,), task, count)
+        return list(self._first((TRAIN_SPLIT,), task, count))
 
-    def _first(self, splits: tuple[str, ...], task: str | None, count: int | None) -> list[Sequence]:
-        keep = np.isin(self.sequences.split, splits) & (self.sequences.examples.num_loss > 0)
-        if task is not None:
-            keep &= self.sequences.task == task
-        chosen = self.sequences.examples.where(keep)
-        return [self.sequences.row(chosen, index) for index in range(min(len(chosen), count or len(chosen)))]
+    def _first(self, splits: tuple[str, ...], task: str, count: int | None = None) -> Iterator[Sequence]:
+        chosen = self.sequences.first(splits, task, count)
+        return (self.sequences.row(chosen, number) for number in range(len(chosen)))
 
     @property
     def held_out_tasks(self) -> list[str]:
         """Tasks with a held-out sequence, by name."""
-        return sorted(set(self.sequences.task[np.isin(self.sequences.split, HELD_OUT_SPLITS)].tolist()))
+        return self.sequences.held_out_tasks
 
     def examples(self, task: str, count: int) -> list[Example]:
         """Held-out sequences of `task` and the positions before their first loss; those that are all answer are left
         out.
         """
-        found = []
-        for sequence in self.held_out(task):
+        found: list[tuple[Sequence, Grid]] = []
+        for sequence in self._first(HELD_OUT_SPLITS, task):
             grid = grid_of(sequence)
             first = int(np.argmax(grid.loss))
             if first > 0:
                 found.append(
-                    Example(
+                    (
                         sequence,
                         replace(grid, ids=grid.ids[:first], is_audio=grid.is_audio[:first], loss=grid.loss[:first]),
-                        self.sequences.recording(sequence),
                     )
                 )
             if len(found) == count:
                 break
-        return found
+        recordings = self.sequences.recordings([sequence for sequence, _ in found])
+        return [Example(*one, recording) for one, recording in zip(found, recordings, strict=True)]
 
     def instructions(self, ids: Iterable[str]) -> dict[str, Instruction]:
         return self._by_id(Instruction, "instructions", ids)

@@ -37,14 +37,14 @@ def perplexities(evaluation: Evaluation, outcome: Outcome) -> None:
     ]
     collected: dict[str, list[tuple[float, int, str]]] = defaultdict(list)
     lines = []
-    for sequence in sequences:
+    for sequence, recording in zip(sequences, evaluation.sequences.recordings(sequences), strict=True):
         losses = rate(evaluation, sequence)
         lines.append(
             {"sequence_id": sequence.sequence_id, "task": sequence.task}
             | {name: list(pair) for name, pair in losses.items()}
         )
         for name, pair in losses.items():
-            collected[name].append((*pair, evaluation.sequences.recording(sequence)))
+            collected[name].append((*pair, recording))
     if not collected:
         outcome.drop("perplexity", "no_samples", "no held-out sequence")
         return

@@ -37,7 +37,7 @@ def short(stage: StageConfig, num_steps: int) -> StageConfig:
 
 @pytest.fixture(scope="module")
 def sequences() -> SequenceSet:
-    return SequenceSet([to_table(tiny_sequences(), Sequence)], "content")
+    return SequenceSet.of([to_table(tiny_sequences(), Sequence)], "content")
 
 
 def all_tensors(model: UniAudioLM) -> dict[str, torch.Tensor]:

@@ -13,7 +13,7 @@ from uniaudio.training.sequence_set import SequenceSet
 def sequences() -> SequenceSet:
     """Synthetic sequences in three shards."""
     rows = tiny_sequences()
-    return SequenceSet([to_table(rows[start::3], Sequence) for start in range(3)], "content")
+    return SequenceSet.of([to_table(rows[start::3], Sequence) for start in range(3)], "content")
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ from uniaudio.training.loop import train_stage
 from uniaudio.training.sequence_set import SequenceSet
 
 stage = replace(stage_config("stage3"), num_steps=1, context=96, num_rows=1, num_threads=1)
-data = MixtureData(SequenceSet([to_table(tiny_sequences(), Sequence)], "content"), tiny_vocabulary(), stage, 0)
+data = MixtureData(SequenceSet.of([to_table(tiny_sequences(), Sequence)], "content"), tiny_vocabulary(), stage, 0)
 train_stage(tiny_lm(), stage, data)
 """
 

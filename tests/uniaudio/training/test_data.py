@@ -57,7 +57,7 @@ def test_the_order_does_not_depend_on_the_shard_layout(
 ) -> None:
     rows = tiny_sequences()
     shards = [to_table(rows[start::num_shards], Sequence) for start in range(num_shards)]
-    here, there = some_data(sequences, stage), some_data(SequenceSet(shards[::-1], "content"), stage)
+    here, there = some_data(sequences, stage), some_data(SequenceSet.of(shards[::-1], "content"), stage)
     for _ in range(5):
         assert equal(here.read(here.next_step()), there.read(there.next_step()))
 
@@ -81,7 +81,7 @@ def test_a_row_holds_its_examples_one_after_the_other(sequences: SequenceSet, st
     for row, draws in enumerate(plan.rows):
         start = 0
         for document, draw in enumerate(draws):
-            grid = grid_of(data._row(draw))
+            grid = grid_of(sequences.row(data.groups[draw.group], draw.index))
             here = slice(start, start + len(grid.ids))
             assert np.array_equal(batch.ids_BS9[row, here].numpy(), grid.ids)
             assert bool((batch.document_ids_BS[row, here] == document).all())
@@ -93,7 +93,7 @@ def test_a_row_holds_its_examples_one_after_the_other(sequences: SequenceSet, st
 def test_another_vocabulary_stops_the_run(stage: StageConfig) -> None:
     table = to_table(tiny_sequences(), Sequence).replace_schema_metadata({"vocabulary_fingerprint": "0" * 32})
     with pytest.raises(FingerprintError, match="but was made with 00000000"):
-        some_data(SequenceSet([table], "content"), stage)
+        some_data(SequenceSet.of([table], "content"), stage)
 
 
 def test_a_step_leads_back_to_its_sequences(sequences: SequenceSet, stage: StageConfig) -> None:
@@ -119,7 +119,7 @@ def test_held_out_rows_are_of_all_splits_in_turn() -> None:
         tiny_sequence("asr", split, number) for split, count in (("val", 1), ("test", 3)) for number in range(count)
     ]
     rows += [tiny_sequence("tts", "test", 0), tiny_sequence("text_only", "train", 0)]
-    sequences = SequenceSet([to_table(rows, Sequence)], "content")
+    sequences = SequenceSet.of([to_table(rows, Sequence)], "content")
     assert [row.split for row in held_out_of(sequences, "asr")] == ["val", "test", "test", "test"]
     ids = [row.sequence_id for row in held_out_of(sequences, "asr")[1:]]
     assert ids == sorted(ids)
@@ -151,7 +151,7 @@ def test_a_held_out_row_knows_the_recording_behind_it(tmp_path: Path) -> None:
             manifest = writer.publish()
         parents = {kind: manifest.content_id}
     sequences = SequenceSet.open(store, manifest)
-    found = [sequences.recording(row) for row in held_out_of(sequences, "asr")]
+    found = sequences.recordings(held_out_of(sequences, "asr"))
     assert found == ["whole", "made/song", rows[2].sequence_id]
 
 
@@ -192,5 +192,5 @@ def test_a_tenth_of_the_generation_examples_lose_their_condition(sequences: Sequ
     vocabulary = tiny_vocabulary()
     data = some_data(sequences, replace(stage, condition_dropout=0.1))
     drawn = [draw for _ in range(200) for row in data.next_step().rows for draw in row if draw.group == "tts"]
-    lost = sum(int(data._grid(draw).ids[0, 8] == vocabulary.text_pad) for draw in drawn)
+    lost = sum(int(grid.ids[0, 8] == vocabulary.text_pad) for grid in map(data._grid, drawn, data._documents(drawn)))
     assert 0.06 < lost / len(drawn) < 0.14

@@ -176,7 +176,7 @@ if world_size > 1:
 stage = StageConfig(name="stage3", trains=ALL_MODULES, mixture=(MixturePhase(first_step=0, weights=(("*", 1.0),)),),
                     num_steps=num_steps, context=96, num_rows=4, micro_rows=2, learning_rate=1e-2, num_threads=1,
                     checkpoint_every=2, log_every=1)
-data = MixtureData(SequenceSet([to_table(tiny_sequences(), Sequence)], "content"), tiny_vocabulary(), stage, 0)
+data = MixtureData(SequenceSet.of([to_table(tiny_sequences(), Sequence)], "content"), tiny_vocabulary(), stage, 0)
 model = tiny_lm()
 saved = sorted((folder / "steps").glob("[0-9]*"), key=lambda path: int(path.name))
 

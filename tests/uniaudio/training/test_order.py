@@ -1,5 +1,7 @@
 import json
 from collections import Counter
+from dataclasses import astuple
+from hashlib import sha256
 
 import numpy as np
 import pytest
@@ -119,6 +121,62 @@ def test_the_order_depends_on_seed_and_content_and_on_nothing_else() -> None:
     assert draws(an_order(), 10) != draws(an_order(seed=1), 10)
     assert order_key(["a"], 0) != order_key(["b"], 0)
     assert order_key(["a", "b"], 0) == order_key(["b", "a"], 0)
+
+
+@pytest.mark.parametrize(
+    ("num_rows", "context", "size_exponent", "num_steps", "expected"),
+    [
+        (1, 128, 0.0, 40, "966601b3e38fb2f86fbc813803e2b412"),
+        (7, 300, 0.0, 20, "dd2bfdf4d4c094bf1ef3b6b99f5a9c9b"),
+        (32, 256, 0.5, 20, "b8ebef031840a59d8eeaf0f5f3d1b4c8"),
+        (3, 119, 1.0, 30, "d3ffc9a9012fe0748283bbc45b3419eb"),
+    ],
+)
+def test_the_order_is_the_one_that_runs_were_trained_in(
+    num_rows: int, context: int, size_exponent: float, num_steps: int, expected: str
+) -> None:
+    generator = np.random.default_rng(7)
+    sizes = {"asr": 700, "tts": 301, "text_only": 1999, "one": 1}
+    lengths = {name: generator.integers(1, 120, size) for name, size in sizes.items()}
+    order = MixtureOrder(
+        lengths=lengths,
+        loss_tokens={name: values // 2 for name, values in lengths.items()},
+        mixture=(
+            MixturePhase(first_step=0, weights=(("asr", 2.0), ("*", 1.0))),
+            MixturePhase(first_step=9, weights=(("tts", 1.0), ("one", 0.1))),
+        ),
+        context=context,
+        num_rows=num_rows,
+        key=order_key(["content"], 3),
+        size_exponent=size_exponent,
+    )
+    plans = [[[astuple(draw) for draw in row] for row in order.next_step().rows] for _ in range(num_steps)]
+    assert sha256(json.dumps([plans, order.state()]).encode()).hexdigest()[:32] == expected
+
+
+def test_sizes_are_summed_once_and_only_where_they_count() -> None:
+    class Counted:
+        def __init__(self) -> None:
+            self.num_sums = 0
+
+        def __len__(self) -> int:
+            return 3
+
+        def __getitem__(self, number: int) -> int:
+            return 10
+
+        def sum(self) -> int:
+            self.num_sums += 1
+            return 30
+
+    for exponent, expected in ((0.0, 0), (0.5, 1)):
+        counted = Counted()
+        lengths = {"asr": counted}
+        order = MixtureOrder(
+            lengths=lengths, loss_tokens=lengths, mixture=EVEN, context=30, num_rows=2, key=b"k", size_exponent=exponent
+        )
+        draws(order, 5)
+        assert counted.num_sums == expected
 
 
 def test_a_mixture_without_examples_is_refused() -> None:
