@@ -1,5 +1,8 @@
 """Start and stop the local services: a Prefect server (SQLite), a process worker, and a Ray head with its dashboard, all on loopback.
 
+With `UNIAUDIO_RAY_HOST=ADDRESS` the Ray head has that address of this machine and takes further nodes: `ray start --address=ADDRESS:6380` on
+each, which must see the same store, source and models. Whoever reaches that port runs code here, so it wants `RAY_AUTH_MODE=token`.
+
 Each process is recorded with its pid and its start time, so that `stop_services` ends exactly those that `start_services` started:
 never `ray stop`, which would end every Ray process of the machine.
 """
@@ -7,6 +10,7 @@ never `ray stop`, which would end every Ray process of the machine.
 import contextlib
 import fcntl
 import json
+import os
 import shutil
 import signal
 import socket
@@ -65,6 +69,8 @@ def start_services(settings: Settings, log: Callable[[str], None]) -> None:
     if settings.prefect_port != DEFAULT_PREFECT_PORT:
         log(f"  for `prefect`  export PREFECT_API_URL={settings.prefect_url}/api")
     log(f"  Ray dashboard  {settings.dashboard_url}")
+    if _ray_host() != LOOPBACK:
+        log(f"  another node   ray start --address={_ray_host()}:{settings.ray_port}")
 
 
 def _start_what_is_not_running(settings: Settings) -> None:
@@ -72,7 +78,7 @@ def _start_what_is_not_running(settings: Settings) -> None:
     if "ray" not in running and not settings.ray_address:
         _require_free(settings.ray_port, "UNIAUDIO_RAY_PORT")
         _require_free(settings.dashboard_port, "UNIAUDIO_DASHBOARD_PORT")
-        _start("ray", _ray_command(settings), settings)
+        _start("ray", _ray_command(settings), settings, _ray_environment())
     if "prefect-server" not in running:
         _require_free(settings.prefect_port, "UNIAUDIO_PREFECT_PORT")
         _start(
@@ -134,7 +140,7 @@ def _family(service: Service) -> list[psutil.Process]:
     return [] if process is None else [process, *process.children(recursive=True)]
 
 
-def _start(name: str, command: list[str], settings: Settings) -> None:
+def _start(name: str, command: list[str], settings: Settings, environment: dict[str, str] | None = None) -> None:
     with (settings.services / f"{name}.log").open("ab") as log:
         process = subprocess.Popen(
             command,
@@ -142,7 +148,7 @@ def _start(name: str, command: list[str], settings: Settings) -> None:
             stdout=log,
             stderr=log,
             cwd=settings.services,
-            env=service_environment(settings),
+            env={**service_environment(settings), **(environment or {})},
             start_new_session=True,
         )
     service = Service(name=name, pid=process.pid, started=psutil.Process(process.pid).create_time())
@@ -152,6 +158,22 @@ def _start(name: str, command: list[str], settings: Settings) -> None:
     unfinished.replace(record)
 
 
+def _ray_host() -> str:
+    """UsageError where the head would be open to others without a token."""
+    host = os.environ.get("UNIAUDIO_RAY_HOST") or LOOPBACK
+    if host != LOOPBACK and os.environ.get("RAY_AUTH_MODE") != "token":
+        raise UsageError(
+            f"`UNIAUDIO_RAY_HOST` opens the Ray head at {host} to others: set `RAY_AUTH_MODE=token` and `RAY_AUTH_TOKEN_PATH`, "
+            "here and on every node."
+        )
+    return host
+
+
+def _ray_environment() -> dict[str, str]:
+    """A head of several nodes may not be told that there is only this one: then it takes no other, and listens on loopback alone."""
+    return {} if _ray_host() == LOOPBACK else {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1"}
+
+
 def _ray_command(settings: Settings) -> list[str]:
     settings.ray_temp.mkdir(parents=True, exist_ok=True, mode=0o700)
     return [
@@ -159,7 +181,7 @@ def _ray_command(settings: Settings) -> list[str]:
         "start",
         "--head",
         "--block",
-        f"--node-ip-address={LOOPBACK}",
+        f"--node-ip-address={_ray_host()}",
         f"--port={settings.ray_port}",
         f"--dashboard-agent-listen-port={_free_port()}",
         f"--metrics-export-port={_free_port()}",
@@ -193,6 +215,8 @@ def _await(name: str, url: str, settings: Settings) -> None:
         try:
             with urllib.request.urlopen(url, timeout=5):
                 return
+        except urllib.error.HTTPError:  # it answers: to whoever has the token
+            return
         except (urllib.error.URLError, OSError):
             pass
         if name not in running_services(settings):

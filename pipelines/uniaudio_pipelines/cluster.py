@@ -196,7 +196,14 @@ def result(reference: Any) -> Any:
     """The value of a reference. An exception of the worker's own code is raised as itself, a lost process as
     `WorkerLostError`."""
     import ray
-    from ray.exceptions import NodeDiedError, OutOfMemoryError, RayActorError, RayTaskError, WorkerCrashedError
+    from ray.exceptions import (
+        ActorUnavailableError,
+        NodeDiedError,
+        OutOfMemoryError,
+        RayActorError,
+        RayTaskError,
+        WorkerCrashedError,
+    )
 
     try:
         return ray.get(reference)
@@ -208,9 +215,8 @@ def result(reference: Any) -> Any:
     except (RayActorError, WorkerCrashedError, NodeDiedError, OutOfMemoryError) as error:
         lines = str(error).strip().splitlines()
         lost = WorkerLostError(lines[0])
-        lost.with_node = (
-            isinstance(error, NodeDiedError) or "node has died" in str(error) or "node was dead" in str(error)
-        )
+        # Of a lost raylet it is only known that nobody answers; of a lost process, that it is gone.
+        lost.with_node = isinstance(error, NodeDiedError | ActorUnavailableError) or "node has died" in str(error)
         raise lost from error
 
 

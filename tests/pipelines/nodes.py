@@ -16,6 +16,9 @@ ENVIRONMENT = {
     "RAY_AUTH_MODE": "disabled",
     "RAY_USAGE_STATS_ENABLED": "0",
 }
+FIRST_NUMBER = 2
+FIRST = f"127.0.0.{FIRST_NUMBER}"
+"""Of the head: 127.0.0.1 would be replaced by the machine's outward address."""
 START_TIMEOUT_S = 200
 AGAIN = 'for attempt in 1 2 3 4; do "$@" && exit; done'
 """Ray gives a node 30 s to start, which a busy machine exceeds."""
@@ -61,15 +64,15 @@ class Nodes:
         self._logs, self._port = logs, _free_port()
         self._all: list[Node] = []
         self._temporary = tempfile.TemporaryDirectory(prefix="nodes-")  # short: sockets lie below it
-        self.address = f"127.0.0.1:{self._port}"
+        self.address = f"{FIRST}:{self._port}"
         arguments = ["--head", f"--port={self._port}", "--num-cpus=0", "--include-dashboard=false"]
-        self._all.append(Node(1, [*arguments, f"--temp-dir={self._temporary.name}"], logs))
+        self._all.append(Node(FIRST_NUMBER, [*arguments, f"--temp-dir={self._temporary.name}"], logs))
         self._await_head()
 
     def add(self, num_cpus: int = 1, prefix: tuple[str, ...] = ()) -> Node:
         """`prefix`: a command that runs `ray start`, such as `unshare`."""
         arguments = [f"--address={self.address}", f"--num-cpus={num_cpus}"]
-        self._all.append(Node(len(self._all) + 1, arguments, self._logs, prefix))
+        self._all.append(Node(FIRST_NUMBER + len(self._all), arguments, self._logs, prefix))
         return self._all[-1]
 
     def stop(self) -> None:
@@ -79,9 +82,9 @@ class Nodes:
 
     def _await_head(self) -> None:
         deadline = time.monotonic() + START_TIMEOUT_S
-        while b"Ray runtime started" not in (self._logs / "127.0.0.1.log").read_bytes():
+        while b"Ray runtime started" not in (self._logs / f"{FIRST}.log").read_bytes():
             assert time.monotonic() < deadline, "no head"
-            assert self._all[0].process.poll() is None, (self._logs / "127.0.0.1.log").read_text()
+            assert self._all[0].process.poll() is None, (self._logs / f"{FIRST}.log").read_text()
             time.sleep(0.2)
 
 

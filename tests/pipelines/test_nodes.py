@@ -70,7 +70,7 @@ def test_a_node_that_sees_no_store_or_no_source_is_told_so_in_one_line(tmp_path:
     with nodes(tmp_path) as cluster:
         cluster.add(prefix=("unshare", "--mount", "sh", "-c", hidden))
         hidden_store = said_by_raw(source, store, cluster.address)
-        assert f" (127.0.0.2) sees another store at {store} than the driver" in hidden_store
+        assert f" (127.0.0.3) sees another store at {store} than the driver" in hidden_store
         (away / "source").mkdir()
         (away / "source" / "a.txt").write_text("Bees.")
         elsewhere = said_by_raw(away / "source", tmp_path / "seen", cluster.address)

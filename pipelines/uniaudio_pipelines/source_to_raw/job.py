@@ -62,6 +62,7 @@ class SourceToRaw:
         found = listing.list_source(self.source, cache_folder(store), audio_suffixes(), self.policy())
         if not found.has_usable():
             raise UsageError(f"`source` must hold audio or text files, but {self.source} has none that can be used.")
+        listing.share(found, store)
         parameters = {name: value for name, value in asdict(self).items() if name not in _IN_THE_LISTING}
         forgotten, units_of_them = self.forgotten(store, found)
         if forgotten:

@@ -8,6 +8,7 @@ Row      {"unit": "queen-4f1c…", "corpus": "queen", "path": "queen/DALT0001.mp
 A file has a row for each of its labels, or one without. A listing is a function of the folder's contents.
 """
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 from uniaudio_schemas.errors import DataError, UsageError
+from uniaudio_schemas.store import Store, layout
 
 from uniaudio_pipelines.source_to_raw import units
 from uniaudio_pipelines.source_to_raw.cards import CARDS_FOLDER, Card, read_cards
@@ -28,8 +30,8 @@ from uniaudio_pipelines.source_to_raw.scan import scan
 class Listing:
     """A finished listing, memory-mapped."""
 
-    def __init__(self, path: Path) -> None:
-        self.name = path.stem.removeprefix("listing-")
+    def __init__(self, path: Path, name: str = "") -> None:
+        self.path, self.name = path, name or path.stem.removeprefix("listing-")
         # Not closed: the table's memory is the file.
         self._file = pa.ipc.open_file(pa.memory_map(str(path)))
 
@@ -137,13 +139,30 @@ def _changes(column: pa.ChunkedArray) -> list[int]:
     return [int(index) + 1 for index in pc.indices_nonzero(differs).to_pylist()]
 
 
+def share(found: Listing, store: Store) -> None:
+    """Put a listing where the workers of other machines find it: into an object store; a store on a disk has the cache within."""
+    path = _path_in(store, found.name)
+    if path and store.files.num_bytes(path) is None:
+        with store.files.temporary(layout.CACHE) as temporary, found.path.open("rb") as file:
+            shutil.copyfileobj(file, temporary.file, 1 << 20)
+            temporary.commit(path)
+
+
+def _path_in(store: Store, name: str) -> str:
+    """Empty: on a disk."""
+    return f"{layout.CACHE}/listing-{name}.arrow" if "://" in str(store.root) else ""
+
+
 def load_listing(
-    name: str, source: str, cache: Path, audio_suffixes: frozenset[str], policy: Policy | None = None
+    name: str, source: str, cache: Path, audio_suffixes: frozenset[str], policy: Policy | None, store: Store
 ) -> Listing:
-    """The listing `name`; on a machine that did not make the plan, the source is listed again and must be the same."""
+    """The listing `name`, as the driver made or shared it; where it is in neither place, the source is listed again and must be the same."""
     path = cache / f"listing-{name}.arrow"
     if path.is_file():
         return Listing(path)
+    shared = _path_in(store, name)
+    if shared and store.files.num_bytes(shared) is not None:
+        return Listing(store.files.local_path(shared), name)
     found = list_source(source, cache, audio_suffixes, policy)
     if found.name != name:
         raise DataError(f"{source}: changed while it was read; run the job again.")

@@ -57,11 +57,11 @@ class RawWorker:
             raise UsageError(
                 f"node {node_name()} has no folder {self._source}: the source must be there on every node."
             )
-        self._cache = cache_folder(Store(store_root))
-        self._listing = load_listing(
-            plan.parameters["listing"], job.source, self._cache, audio_suffixes(), job.policy()
-        )
-        self._forgotten, _ = job.forgotten(Store(store_root), self._listing)
+        store = Store(store_root)
+        self._cache = cache_folder(store)
+        name = plan.parameters["listing"]
+        self._listing = load_listing(name, job.source, self._cache, audio_suffixes(), job.policy(), store)
+        self._forgotten, _ = job.forgotten(store, self._listing)
         if plan.parameters.get(PARAMETER, digest([])) != digest(self._forgotten):
             raise UsageError("Some of the source was forgotten since this job was planned: run the flow again.")
         self._folder = scratch_folder("raw")

@@ -1,13 +1,17 @@
 """Units follow contents: one file more is one unit more to do, and what is published is what a full run would publish."""
 
 import shutil
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from uniaudio_pipelines.source_to_raw.entries import LISTING
+from uniaudio_pipelines.source_to_raw.listing import list_source, load_listing, share
 from uniaudio_pipelines.source_to_raw.units import with_units
 from uniaudio_schemas.history.forget import forget, survey
 from uniaudio_schemas.store import Store
@@ -116,3 +120,23 @@ def test_a_forgotten_stretch_stays_forgotten_and_a_forgotten_file_takes_its_stre
     forget(made.store, survey(made.store, whole.clip_id))
     source.text("talks/metadata.jsonl", *lines, '{"path": "b.wav", "start_s": 0.1, "end_s": 0.5}')
     assert [row.path for row in source.ingest().rows] == ["talks/a.wav"]
+
+
+def test_a_listing_travels_through_an_object_store_to_machines_that_list_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "a.txt").write_text("Bees.")
+    bucket: Any = SimpleNamespace(root="s3://bucket/corpus", files=Store(tmp_path / "bucket").files)
+    found = list_source(str(tmp_path / "source"), tmp_path / "driver", frozenset())
+    share(found, bucket)
+    share(found, bucket)
+    monkeypatch.setattr("uniaudio_pipelines.source_to_raw.listing.list_source", None)
+    seen = load_listing(found.name, "nowhere", tmp_path / "worker", frozenset(), None, bucket)
+    assert (seen.name, seen.units(), seen.table()) == (found.name, found.units(), found.table())
+
+
+def test_a_store_on_a_disk_keeps_one_copy_of_a_listing(source: Any) -> None:
+    source.text("a.txt", "Bees.")
+    source.ingest()
+    assert len(list(source.root.parent.rglob("listing-*.arrow"))) == 1

@@ -1,0 +1,75 @@
+"""The Ray head of `uniaudio up` takes further nodes where it is told to, from whoever has the token."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+from uniaudio_flows import services as services_module
+from uniaudio_schemas.errors import UsageError
+
+from tests.flows.conftest import Services
+
+HOST, NODE = "127.0.0.2", "127.0.0.3"
+WHERE = """
+import sys, ray
+ray.init(address=sys.argv[1], log_to_driver=False)
+where = ray.remote(num_cpus=1, resources={"node:%s": 0.01})(ray.util.get_node_ip_address)
+print(ray.get(where.remote(), timeout=60))
+"""
+
+
+def test_a_head_that_is_open_to_others_wants_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UNIAUDIO_RAY_HOST", HOST)
+    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
+    with pytest.raises(
+        UsageError, match=r"`UNIAUDIO_RAY_HOST` opens the Ray head at 127\.0\.0\.2 to others: set `RAY_AUTH_MODE"
+    ):
+        services_module._ray_host()
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    assert services_module._ray_host() == HOST
+    monkeypatch.delenv("UNIAUDIO_RAY_HOST")
+    assert services_module._ray_host() == "127.0.0.1"
+
+
+@pytest.mark.slow
+@pytest.mark.services
+@pytest.mark.timeout(580)
+def test_a_second_node_joins_by_the_command_that_up_prints(tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("a token of thirty-two characters.")
+    services = Services(tmp_path / "data")
+    services.data.mkdir()
+    services.environment |= {
+        "UNIAUDIO_RAY_HOST": HOST,
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN_PATH": str(token),
+    }
+    try:
+        up = services.uniaudio("up")
+        assert up.returncode == 0, up.stderr
+        (line,) = [line for line in up.stdout.splitlines() if "another node" in line]
+        command = line.split("another node")[1].split()
+        assert command[:2] == ["ray", "start"]
+        address = command[2].removeprefix("--address=")
+        ray = str(Path(sys.executable).with_name("ray"))
+        joined = [ray, *command[1:], "--block", f"--node-ip-address={NODE}", "--num-cpus=1"]
+        with (tmp_path / "node.log").open("wb") as log:
+            node = subprocess.Popen(joined, env=services.environment, stdout=log, stderr=log)
+        try:
+            code = WHERE % NODE
+            services.await_(lambda: b"runtime started" in (tmp_path / "node.log").read_bytes(), timeout_s=120)
+            assert services.run([sys.executable, "-c", code, address]).stdout.split()[-1:] == [NODE]
+            environment = {**services.environment, "RAY_AUTH_MODE": "disabled"}
+            stranger = subprocess.run(
+                [sys.executable, "-c", code, address], env=environment, capture_output=True, text=True, check=False
+            )
+            assert NODE not in stranger.stdout
+        finally:
+            family = [*psutil.Process(node.pid).children(recursive=True), psutil.Process(node.pid)]
+            for process in family:
+                process.kill()
+            node.wait()
+    finally:
+        services.uniaudio("down")
