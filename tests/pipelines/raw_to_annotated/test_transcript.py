@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -98,6 +99,28 @@ def test_a_recognizers_words_of_chinese_stay_apart() -> None:
 @pytest.mark.parametrize(("num_frames", "expected"), [(0, 1000), (900, 1000), (901, 2000), (2500, 3000), (9000, 3000)])
 def test_a_window_has_a_second_of_silence_and_is_of_few_sizes(num_frames: int, expected: int) -> None:
     assert recognizer._short_window(num_frames) == expected
+
+
+@pytest.mark.parametrize(("num_frames", "expected"), [(0, 24), (200, 84), (3000, 224)])
+def test_an_answer_has_no_more_tokens_than_anybody_says(num_frames: int, expected: int) -> None:
+    assert recognizer._most_tokens(num_frames, 224) == expected
+
+
+def test_an_answer_that_does_not_end_is_doubted() -> None:
+    ear = recognizer.Recognizer.__new__(recognizer.Recognizer)
+    asked = []
+
+    def decode(model: Any, mel: Any, options: SimpleNamespace) -> SimpleNamespace:
+        asked.append((options.sample_len, options.temperature))
+        tokens = [0] * (options.sample_len - (len(asked) == 3))
+        return SimpleNamespace(tokens=tokens, text="so", avg_logprob=-0.1, no_speech_prob=0.0, compression_ratio=1.0)
+
+    ear._whisper = SimpleNamespace(DecodingOptions=SimpleNamespace, decode=decode)
+    ear._model = SimpleNamespace(dims=SimpleNamespace(n_text_ctx=448))
+    ear._encoder = SimpleNamespace(keep=lambda frames: None)  # type: ignore[assignment]
+    ear._half = False
+    assert len(ear._decode(None, 100, "en").tokens) == 53
+    assert asked == [(54, 0.0), (54, 0.0), (54, 0.4)]
 
 
 def test_a_folder_of_weights_holds_one_file_of_them(tmp_path: Path) -> None:

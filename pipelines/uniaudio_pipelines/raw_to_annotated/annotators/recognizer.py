@@ -35,6 +35,9 @@ _LEAST_SILENCE = 100
 _TEMPERATURES = (0.0, 0.4, 0.8)
 """Greedy; sampled again where the text is repetitive or improbable. Without the way out greedy decoding can loop."""
 _SEED = 0
+_LEAST_TOKENS, _TOKENS_A_SECOND = 24, 30
+"""Nobody says more: fast speech has 8 tokens a second in English and 30 in a script of which Whisper has single bytes. A
+loop would else go on to the end of Whisper's context, at each temperature."""
 _MIN_LOG_PROBABILITY, _MAX_COMPRESSION, _NO_SPEECH = -1.0, 2.4, 0.6
 """Whisper's own thresholds: of a mean token, of bytes over bytes after zlib, and of silence."""
 
@@ -151,17 +154,21 @@ class Recognizer:
         """The first answer Whisper does not doubt, else the last; None for silence."""
         import torch
 
+        most_tokens = _most_tokens(num_frames, self._model.dims.n_text_ctx // 2)
         windows = [_short_window(num_frames)] + [_WINDOW] * len(_TEMPERATURES)
         temperatures = [_TEMPERATURES[0], *_TEMPERATURES]
         for window, temperature in dict.fromkeys(zip(windows, temperatures, strict=True)):
             self._encoder.keep(window)
             torch.manual_seed(_SEED)
-            options = self._whisper.DecodingOptions(language=language, temperature=temperature, fp16=self._half)
+            options = self._whisper.DecodingOptions(
+                language=language, temperature=temperature, fp16=self._half, sample_len=most_tokens
+            )
             result = self._whisper.decode(self._model, mel_MT, options)
+            ends = len(result.tokens) < most_tokens
             improbable = result.avg_logprob < _MIN_LOG_PROBABILITY
             if window == _WINDOW and (not result.text or (improbable and result.no_speech_prob > _NO_SPEECH)):
                 return None
-            if result.text and not improbable and result.compression_ratio <= _MAX_COMPRESSION:
+            if result.text and ends and not improbable and result.compression_ratio <= _MAX_COMPRESSION:
                 break
         return result
 
@@ -193,6 +200,11 @@ def _compile_timing() -> None:
     num_threads = torch.get_num_threads()
     dtw_cpu(np.zeros((1, 1)))
     torch.set_num_threads(num_threads)
+
+
+def _most_tokens(num_frames: int, context: int) -> int:
+    """That an answer may have; what is as long is not finished."""
+    return min(_LEAST_TOKENS + num_frames * _TOKENS_A_SECOND // _MEL_FRAMES_A_SECOND, context)
 
 
 def _short_window(num_frames: int) -> int:

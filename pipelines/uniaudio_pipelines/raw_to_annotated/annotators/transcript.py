@@ -45,7 +45,7 @@ class Transcript:
 
     @classmethod
     def version(cls, folder: str = model_files.WHISPER_FOLDER) -> str:
-        return f"{folder}-{packages.package_version('openai-whisper')}-2"
+        return f"{folder}-{packages.package_version('openai-whisper')}-3"
 
     def annotate(self, clip: Clip) -> list[Value]:
         if clip.known.get("speech_fraction", 1.0) < MIN_SPEECH_FRACTION:
