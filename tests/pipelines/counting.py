@@ -11,7 +11,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import IO, ClassVar
 
 from uniaudio_pipelines.edge import Hand, ShardResult, edge_main, job_to_json
 from uniaudio_schemas.errors import UsageError
@@ -89,10 +89,12 @@ class CountWorker:
         return ShardResult(rows=rows, dropped=dropped, statistics={"audio_s": 1800.0}, blobs=(unit.encode(),))
 
 
-def start_program(store: Path, job: Count, **environment_too: str) -> subprocess.Popen[str]:
+def start_program(
+    store: Path, job: Count, stdout: int | IO[str] = subprocess.PIPE, **environment_too: str
+) -> subprocess.Popen[str]:
     command = [sys.executable, __file__, "--store", str(store), "--job", job_to_json(job), "--run-id", "one"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **environment_too}
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+    return subprocess.Popen(command, stdout=stdout, text=True, env=environment)
 
 
 def wait_for_units(program: subprocess.Popen[str], count: int) -> None:
