@@ -18,6 +18,7 @@ from typing import Any
 from uniaudio_schemas.errors import StoreError
 
 from uniaudio_pipelines.pool import WorkerLostError
+from uniaudio_pipelines.scratch import ScratchFolder
 
 # Set before ray is imported: since 2.59 a local cluster turns token authentication on and its own dashboard answers
 # 401.
@@ -30,6 +31,8 @@ _GRACE_S = 5.0
 """For a worker that is released to remove its temporary files."""
 _START_ATTEMPTS = 3
 """Ray gives its node 30 s to start, which a busy machine exceeds."""
+_folder: ScratchFolder | None = None
+"""Logs and sockets of a private cluster."""
 _JOB_MARK = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 """Ray sets this variable for the driver of a submitted job."""
 
@@ -56,10 +59,13 @@ def connect(num_cpus: int | None = None) -> None:
 def _start_private(num_cpus: int) -> None:
     import ray
 
+    global _folder
     for attempt in range(1, _START_ATTEMPTS + 1):
+        _folder = ScratchFolder("ray", os.environ.get("RAY_TMPDIR") or "/tmp")
         try:
             ray.init(
                 address="local",
+                _temp_dir=_folder.name,
                 num_cpus=num_cpus,
                 include_dashboard=False,
                 object_store_memory=_OBJECT_STORE_BYTES,
@@ -68,7 +74,7 @@ def _start_private(num_cpus: int) -> None:
             )
             return
         except Exception as error:
-            ray.shutdown()
+            disconnect()
             if "timed out during startup" not in str(error) or attempt == _START_ATTEMPTS:
                 raise StoreError(f"Ray could not be started on {node_name()}: {error}") from error
 
@@ -97,8 +103,9 @@ def disconnect() -> None:
         return
     import ray
 
-    if ray.is_initialized():
-        ray.shutdown()
+    ray.shutdown()
+    if _folder is not None:
+        _folder.cleanup()
 
 
 def is_private() -> bool:

@@ -13,7 +13,6 @@ work grows with the number of rows. Clusters of any size survive, as chains.
 """
 
 import math
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -24,6 +23,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from uniaudio_schemas.errors import UsageError
+
+from uniaudio_pipelines.scratch import ScratchFolder
 
 CLIP_COLUMNS = ("clip_id", "duration_s", "landmarks")
 PAIRS = pa.schema(
@@ -95,7 +96,7 @@ def find_copies(
     bytes a landmark and 16 for each meeting at a hash while it runs. The result does not depend on the order of the clips.
     """
     search = search or CopySearch()
-    with tempfile.TemporaryDirectory(dir=folder, prefix="copies-") as spilled:
+    with ScratchFolder("copies", folder) as spilled:
         known = _Clips()
         rows = _Spill(Path(spilled), "rows", _ROW)
         with rows:

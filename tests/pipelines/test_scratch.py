@@ -6,12 +6,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from uniaudio_pipelines.scratch import scratch_folder
+from uniaudio_pipelines.scratch import ScratchFolder
 
 HOLDS_A_FOLDER = """
 import sys, time
-from uniaudio_pipelines.scratch import scratch_folder
-folder = scratch_folder("raw")
+from uniaudio_pipelines.scratch import ScratchFolder
+folder = ScratchFolder("raw")
 open(folder.name + "/shard.tar", "w").write("1")
 print(folder.name, flush=True)
 time.sleep(60)
@@ -32,11 +32,11 @@ def test_what_a_killed_worker_left_is_removed_by_the_next_and_nothing_else(tempo
     assert process.stdout is not None
     left = Path(process.stdout.readline().strip())
     assert left.parent == temporary
-    with scratch_folder("raw") as own:
+    with ScratchFolder("raw") as own:
         assert (left / "shard.tar").is_file(), "its worker lives"
         process.send_signal(signal.SIGKILL)
         process.communicate()
-        with scratch_folder("raw"):
+        with ScratchFolder("raw"):
             assert not left.exists()
             assert Path(own).is_dir()
     assert list(temporary.iterdir()) == [bystander]

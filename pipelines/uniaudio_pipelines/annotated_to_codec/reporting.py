@@ -1,7 +1,6 @@
 """What a training worker tells the outside: checkpoints to Ray Train, its step to a file that the driver reads."""
 
 import os
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 from uniaudio.codec.training.state import TrainingState
 from uniaudio.stages.codec_phase import CodecPhase
 from uniaudio_pipelines.progress_file import PROGRESS_FILE, write_progress
+from uniaudio_pipelines.scratch import ScratchFolder
 
 _EVERY_S = 1.0
 
@@ -29,7 +29,7 @@ class Reporter:
         if self._rank != 0:
             ray.train.report(metrics)
             return
-        with tempfile.TemporaryDirectory(prefix="codec-", dir=self._folder) as temporary:
+        with ScratchFolder("codec", self._folder) as temporary:
             save(Path(temporary) / "checkpoint")
             ray.train.report(metrics, checkpoint=Checkpoint.from_directory(str(Path(temporary) / "checkpoint")))
 

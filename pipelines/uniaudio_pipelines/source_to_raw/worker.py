@@ -19,7 +19,7 @@ from uniaudio_schemas.store.manifest import Plan
 from uniaudio_pipelines.cluster import node_name
 from uniaudio_pipelines.edge import Hand, ShardResult
 from uniaudio_pipelines.jobs import cache_folder
-from uniaudio_pipelines.scratch import scratch_folder
+from uniaudio_pipelines.scratch import ScratchFolder
 from uniaudio_pipelines.source_to_raw import hashes
 from uniaudio_pipelines.source_to_raw.clips import Copy, copies, wanted
 from uniaudio_pipelines.source_to_raw.cutting import Cut, DropError, NoCut, Sound, cut
@@ -64,7 +64,7 @@ class RawWorker:
         self._forgotten, _ = job.forgotten(store, self._listing)
         if plan.parameters.get(PARAMETER, digest([])) != digest(self._forgotten):
             raise UsageError("Some of the source was forgotten since this job was planned: run the flow again.")
-        self._folder = scratch_folder("raw")
+        self._folder = ScratchFolder("raw")
 
     def process(self, unit: str) -> ShardResult:
         rows = self._listing.rows(unit)
