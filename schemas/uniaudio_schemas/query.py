@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from uniaudio_schemas.errors import UsageError
 from uniaudio_schemas.kinds.migrations import newest
 from uniaudio_schemas.kinds.record import SCHEMAS
-from uniaudio_schemas.store import Store
+from uniaudio_schemas.store import Store, layout
 from uniaudio_schemas.store.manifest import Manifest
 
 if TYPE_CHECKING:
@@ -30,9 +30,14 @@ def scan(store: Store, kind: str, ref: str = "latest") -> "pl.LazyFrame":
 def scan_version(store: Store, manifest: Manifest) -> "pl.LazyFrame":
     import polars as pl
 
-    paths = [store.shard_path(manifest, shard) for shard in manifest.shards if shard.num_rows]
-    if paths and manifest.schema_version == newest(manifest.kind).version:
-        return pl.scan_ipc(paths)
+    shards = [shard for shard in manifest.shards if shard.num_rows]
+    if shards and manifest.schema_version == newest(manifest.kind).version:
+        options = store.files.scan_options
+        if options is None:
+            return pl.scan_ipc([store.shard_path(manifest, shard) for shard in shards])
+        # Polars asks the object store for the columns alone, nothing is copied to the cache.
+        paths = [f"{store.root}/{layout.shard_path(manifest.kind, shard.sha256)}" for shard in shards]
+        return pl.scan_ipc(paths, storage_options=options)
     # Older versions go through their migrations, which are Arrow's; the scan of files cannot do that.
     frame = pl.from_arrow(store.read(manifest))
     if not isinstance(frame, pl.DataFrame):

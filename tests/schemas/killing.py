@@ -6,7 +6,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-CHANGES = ((os, "open"), (os, "fsync"), (Path, "rename"), (Path, "unlink"), (Path, "rmdir"), (Path, "mkdir"))
+CHANGES = (
+    (os, "open"),
+    (os, "fsync"),
+    (os, "link"),
+    (Path, "rename"),
+    (Path, "unlink"),
+    (Path, "rmdir"),
+    (Path, "mkdir"),
+)
 """Whatever changes the disk."""
 
 

@@ -40,13 +40,13 @@ from uniaudio_schemas.history.traces import (
     raw_clips,
     trace,
 )  # fmt: skip
-from uniaudio_schemas.plain import from_json
 from uniaudio_schemas.store import layout
 from uniaudio_schemas.store.collect import leftovers, live_plans
 from uniaudio_schemas.store.forgotten import Forgotten, records, replacements, write_record
 from uniaudio_schemas.store.lease import STORE_LOCK
-from uniaudio_schemas.store.manifest import Manifest, ShardInfo
+from uniaudio_schemas.store.manifest import Manifest
 from uniaudio_schemas.store.shards import read_shard
+from uniaudio_schemas.store.units import SUFFIX, read_unit
 
 if TYPE_CHECKING:
     from uniaudio_schemas.store import Store
@@ -218,19 +218,21 @@ def _clear(store: "Store", of_source: Trace) -> None:
         folders = {
             entry.path.rpartition("/")[0]
             for entry in staged
-            if entry.path.endswith(".json") and _stages_source(store, kind, entry.path, of_source)
+            if entry.path.endswith(SUFFIX) and _stages_source(store, kind, entry.path, of_source)
         }
         for entry in staged:
             if entry.path.rpartition("/")[0] in folders:
                 store.files.delete(entry.path)
     kept = [manifest for kind in (*DATA_KINDS, *MODEL_KINDS) for manifest in store.versions(kind)]
     kept_by_runs = {entry.path for folder in (layout.TRAIN, layout.CACHE) for entry in store.files.entries(folder)}
-    for path in sorted(leftovers(store, kept) | kept_by_runs):
-        store.files.delete(path)
+    store.files.delete_all(sorted(leftovers(store, kept) | kept_by_runs))
 
 
 def _stages_source(store: "Store", kind: str, path: str, of_source: Trace) -> bool:
-    shard = from_json(ShardInfo, store.files.read(path) or b"", f"{store.root}/{path}")
+    unit = read_unit(store.files, path)
+    if unit is None:
+        return False
+    shard = unit[0]
     table = read_shard(store.files.local_path(layout.shard_path(kind, shard.sha256), shard.num_bytes, shard.sha256))
     return bool(mask(store, kind, table, of_source).any())
 

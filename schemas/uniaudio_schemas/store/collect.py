@@ -1,22 +1,22 @@
 """Garbage: what no ref needs, directly or as an ancestor.
 
 Kept are versions behind a ref and their ancestors (by content id), the units that unfinished runs have finished, and every
-lease (its token must go on counting). While any run is alive no shard and no blob is garbage: it may be about to name one.
+lease (its token must go on counting). While any run is alive no version, shard or blob is garbage: it may be about to name one.
 What a training run keeps (`train/<plan id>`) is garbage once its plan is published, and so are, of dead runs, the files of it
 and of `cache/` that are old.
 """
 
 import time
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING
 
 from uniaudio_schemas.kinds.record import SCHEMAS
-from uniaudio_schemas.plain import from_json
 from uniaudio_schemas.store import layout
 from uniaudio_schemas.store.files import TEMPORARY_PREFIX, FileEntry
 from uniaudio_schemas.store.forgotten import replacements
 from uniaudio_schemas.store.lease import STORE_LOCK, read_lease
 from uniaudio_schemas.store.manifest import Manifest, ShardInfo
+from uniaudio_schemas.store.units import SUFFIX, read_unit
 
 if TYPE_CHECKING:
     from uniaudio_schemas.store import Store
@@ -26,24 +26,35 @@ ABANDONED_S = 30 * 24 * 3600
 garbage."""
 
 
-def collect(store: "Store", *, dry_run: bool) -> list[Path]:
-    """Paths of all garbage, sorted. Nobody can add to the store meanwhile."""
+UPLOAD_S = 3600
+"""An unfinished upload of a large file that began earlier, while no run is alive, is nobody's."""
+
+
+def collect(store: "Store", *, dry_run: bool) -> list[str]:
+    """Addresses of all garbage, sorted. Nobody can add to the store meanwhile; a run that begins waits for the end."""
     with store.files.lock(STORE_LOCK, exclusive=True):
-        garbage = sorted(_garbage(store))
+        garbage, is_live = _garbage(store)
+        uploads = [] if is_live else store.files.unfinished_uploads(time.time() - UPLOAD_S)
         if not dry_run:
             # Manifests first: a kill in between leaves files that nothing names, never a manifest that names nothing.
-            for path in sorted(garbage, key=lambda path: ("/versions/" not in path, path)):
-                store.files.delete(path)
-            for folder in _emptied(garbage):
-                store.files.delete(folder)
-    return [Path(store.root) / path for path in garbage]
+            store.files.delete_all(path for path in garbage if "/versions/" in path)
+            store.files.delete_all(path for path in garbage if "/versions/" not in path)
+            store.files.delete_all(_emptied(garbage) if store.files.fences else [])
+            for name in uploads:
+                store.files.abort_upload(name)
+    return sorted([f"{store.root}/{path}" for path in garbage] + [f"unfinished upload {name}" for name in uploads])
 
 
-def _garbage(store: "Store") -> set[str]:
+def _garbage(store: "Store") -> tuple[list[str], bool]:
+    """And whether a run is alive: then every version is needed, it may be about to name it as a parent."""
+    is_live = bool(live_plans(store))
     versions = [manifest for kind in _kinds(store) for manifest in store.versions(kind)]
-    needed = _needed(store, [head for kind in _kinds(store) for head in store.refs(kind).values()], versions)
-    unneeded = [manifest for manifest in versions if manifest not in needed]
-    return {layout.version_path(manifest.kind, manifest.plan_id) for manifest in unneeded} | leftovers(store, needed)
+    heads = versions if is_live else [head for kind in _kinds(store) for head in store.refs(kind).values()]
+    needed = _needed(store, heads, versions)
+    kept = {(manifest.kind, manifest.plan_id) for manifest in needed}
+    unneeded = [manifest for manifest in versions if (manifest.kind, manifest.plan_id) not in kept]
+    paths = {layout.version_path(manifest.kind, manifest.plan_id) for manifest in unneeded}
+    return sorted(paths | leftovers(store, needed)), is_live
 
 
 def _kinds(store: "Store") -> list[str]:
@@ -57,24 +68,25 @@ def live_plans(store: "Store") -> set[tuple[str, str]]:
 
 def leftovers(store: "Store", needed: list[Manifest]) -> set[str]:
     """Paths of temporary files, staged units that are over, and what neither `needed` nor another staged unit names."""
-    versions = [manifest for kind in _kinds(store) for manifest in store.versions(kind)]
+    versions = {(kind, plan_id) for kind in _kinds(store) for plan_id in store.plan_ids(kind)}
     folders = (*_kinds(store), layout.BLOBS, layout.RUNS, layout.FORGOTTEN)
     entries = [entry for folder in folders for entry in store.files.entries(folder)]
-    live, garbage = _live_plans(store, entries), set[str]()
-    staged: list[ShardInfo] = []
+    live, garbage, staged = _live_plans(store, entries), set[str](), list[str]()
+    old = time.time() - ABANDONED_S
     for entry in entries:
         kind, _, rest = entry.path.partition("/staging/")
         plan = (kind, rest.partition("/")[0])
         is_temporary = entry.path.rpartition("/")[2].startswith(TEMPORARY_PREFIX)
         if plan in live:
             continue
-        if is_temporary or (rest and _is_over(entry, plan, versions)):
+        if is_temporary or (rest and (plan in versions or entry.modified_at < old)):
             garbage.add(entry.path)
-        elif rest.endswith(".json"):
-            staged.append(_record(store, entry))
-    garbage |= _leftovers(store, {plan_id for _, plan_id in live}, {manifest.plan_id for manifest in versions})
+        elif rest.endswith(SUFFIX):
+            staged.append(entry.path)
+    garbage |= _leftovers(store, {plan_id for _, plan_id in live}, {plan_id for _, plan_id in versions})
     if not live:
-        garbage |= _unnamed(entries, [*staged, *(shard for manifest in needed for shard in manifest.shards)])
+        units = [unit[0] for unit in store.files.each(partial(read_unit, store.files), staged) if unit]
+        garbage |= _unnamed(entries, [*units, *(shard for manifest in needed for shard in manifest.shards)])
     return garbage
 
 
@@ -106,36 +118,29 @@ def _emptied(garbage: list[str]) -> list[str]:
 def _needed(store: "Store", heads: list[Manifest], versions: list[Manifest]) -> list[Manifest]:
     """Heads and their ancestors; what is left of an ancestor where some of it was forgotten."""
     replaced = replacements(store)
-    queue, needed = list(heads), list[Manifest]()
+    with_content: dict[str, list[Manifest]] = {}
+    for manifest in versions:
+        with_content.setdefault(manifest.content_id, []).append(manifest)
+    queue, needed = list(heads), dict[tuple[str, str], Manifest]()
     while queue:
         manifest = queue.pop()
-        if manifest not in needed:
-            needed.append(manifest)
+        if (manifest.kind, manifest.plan_id) not in needed:
+            needed[(manifest.kind, manifest.plan_id)] = manifest
             parents = set(manifest.parents.values())
             parents |= {replaced.get((kind, content), content) for kind, content in manifest.parents.items()}
-            queue += [version for version in versions if version.content_id in parents]
-    return needed
+            queue += [version for content in parents for version in with_content.get(content, [])]
+    return list(needed.values())
 
 
 def _live_plans(store: "Store", entries: list[FileEntry]) -> set[tuple[str, str]]:
-    live = set()
+    plans = []
     for entry in entries:
         kind, found, name = entry.path.partition("/leases/")
         plan_id = name.removesuffix(".json")
         if found and plan_id != name and not name.startswith(TEMPORARY_PREFIX):
-            lease = read_lease(store.files, kind, plan_id)
-            if lease is not None and lease.live:
-                live.add((kind, plan_id))
-    return live
-
-
-def _is_over(entry: FileEntry, plan: tuple[str, str], versions: list[Manifest]) -> bool:
-    published = any((manifest.kind, manifest.plan_id) == plan for manifest in versions)
-    return published or entry.modified_at < time.time() - ABANDONED_S
-
-
-def _record(store: "Store", entry: FileEntry) -> ShardInfo:
-    return from_json(ShardInfo, store.files.read(entry.path) or b"", f"{store.root}/{entry.path}")
+            plans.append((kind, plan_id))
+    leases = store.files.each(lambda plan: read_lease(store.files, *plan), plans)
+    return {plan for plan, lease in zip(plans, leases, strict=True) if lease is not None and lease.live}
 
 
 def _unnamed(entries: list[FileEntry], shards: list[ShardInfo]) -> set[str]:

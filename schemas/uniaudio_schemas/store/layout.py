@@ -33,13 +33,8 @@ def staging_folder(plan: Plan) -> str:
 
 
 def unit_path(plan: Plan, unit: str) -> str:
-    """The record that a unit is finished."""
-    return f"{staging_folder(plan)}/{check_name(unit, 'unit')}.json"
-
-
-def hashes_path(plan: Plan, unit: str) -> str:
-    """The row hashes of a finished unit, so that publishing does not read the shard again."""
-    return f"{staging_folder(plan)}/{check_name(unit, 'unit')}.hashes"
+    """The record that a unit is finished (`units`)."""
+    return f"{staging_folder(plan)}/{check_name(unit, 'unit')}.arrow"
 
 
 def run_path(name: str) -> str:

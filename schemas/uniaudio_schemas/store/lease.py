@@ -1,26 +1,27 @@
 """The right to write one version: a lease with a fencing token, renewed by a heart-beat.
 
-A new holder gets the next token. Every write of a unit and of a manifest checks its token under a lock that taking over needs
-too, so that a holder that was believed dead (stopped, cut off, asleep) can do no harm when it comes back: `LeaseLostError`.
+A new holder gets the next token. On a disk every write of a unit and of a manifest checks its token under a lock that taking over
+needs too, so that a holder that was believed dead (stopped, cut off, asleep) can do no harm when it comes back: `LeaseLostError`.
+In an object store the lease changes by conditional PUT, the token is checked before each write, and what is written after all by
+one that lost it is either what the new holder writes too or refused (decision record 11).
 
 `<kind>/leases/<plan id>.json`:
-    {"expires_at": 1764000030.0, "owner": "raysubmit_7f3a", "process": "<boot>:<namespace>:<pid>:<start>", "token": 2}
+    {"expires_at": 1764000030.0, "lease_s": 30.0, "owner": "raysubmit_7f3a", "process": "<boot>:<namespace>:<pid>:<start>", "token": 2}
 The file stays after the work is done: it is the counter.
 """
 
 import contextlib
 import logging
-import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 
-from uniaudio_schemas.errors import LeaseLostError, StoreError
+from uniaudio_schemas.errors import LeaseLostError, StoreError, UniaudioError
 from uniaudio_schemas.fingerprint import canonical_json
 from uniaudio_schemas.plain import from_json
-from uniaudio_schemas.store.files import Files
+from uniaudio_schemas.store.files import Files, Seen
+from uniaudio_schemas.store.processes import CLOCKS_S, Silence, process_identity, process_lives
 
 log = logging.getLogger(__name__)
 
@@ -38,44 +39,53 @@ class Lease:
     """Unix time; 0 once released."""
     process: str = ""
     """Identity of the holder's process on its machine."""
+    lease_s: float = LEASE_S
+    """A holder that has not renewed for so long is taken for dead."""
 
     @property
     def live(self) -> bool:
-        return self.expires_at > time.time() and process_lives(self.process) is not False
+        """Perhaps: the holder of another machine may have another clock."""
+        lives = process_lives(self.process)
+        if lives is False or self.expires_at == 0:
+            return False
+        return self.expires_at + (0.0 if lives else CLOCKS_S) > time.time()
 
 
 def read_lease(files: Files, kind: str, plan_id: str) -> Lease | None:
-    path = f"{kind}/leases/{plan_id}.json"
-    data = files.read(path)
-    if data is None:
-        return None
-    return from_json(Lease, data, f"{files.root}/{path}")
+    return _read(files, kind, plan_id)[0]
 
 
 def acquire(files: Files, kind: str, plan_id: str, owner: str, lease_s: float = LEASE_S) -> Lease:
-    """Take the lease: free, expired, its process gone, or of the same owner. Waits for a silent holder to expire."""
+    """Take the lease: free, its process gone, of the same owner, or silent for as long as it lasts, for which this waits."""
     seen: Lease | None = None
+    silence = Silence()
     while True:
-        taken, holder = _try(files, kind, plan_id, owner, lease_s)
+        taken, holder = _try(files, kind, plan_id, owner, lease_s, silence)
         if taken is not None:
             return taken
-        renewed = seen is not None and holder != seen
-        if renewed or process_lives(holder.process) is True:
-            raise StoreError(f"{kind} {plan_id[:8]} is being made by {holder.owner!r} now: wait for it, or stop it.")
-        seen = holder
-        # Nothing is known of its process: a live one renews within a third of the lease, a dead one runs out.
+        if holder is not None:
+            renewed = seen is not None and holder != seen
+            if renewed or process_lives(holder.process) is True:
+                raise StoreError(
+                    f"{kind} {plan_id[:8]} is being made by {holder.owner!r} now: wait for it, or stop it."
+                )
+            # Nothing is known of its process: a live one renews within a third of the lease, a dead one stays silent.
+            seen = holder
         time.sleep(min(0.2, lease_s / 10))
 
 
-def _try(files: Files, kind: str, plan_id: str, owner: str, lease_s: float) -> tuple[Lease | None, Lease]:
+def _try(
+    files: Files, kind: str, plan_id: str, owner: str, lease_s: float, silence: Silence
+) -> tuple[Lease | None, Lease | None]:
+    """The lease if it was taken, else who has it; neither where another was quicker."""
     with _locked(files, kind, plan_id, exclusive=True):
-        found = read_lease(files, kind, plan_id)
-        if found is not None and found.live and found.owner != owner:
+        found, seen = _read(files, kind, plan_id)
+        if found is not None and found.owner != owner and found.live and silence.seconds("", found) < found.lease_s:
             return None, found
         token = found.token + 1 if found is not None else 1
-        lease = Lease(token=token, owner=owner, expires_at=time.time() + lease_s, process=process_identity())
-        _write(files, kind, plan_id, lease)
-        return lease, lease
+        until = time.time() + lease_s
+        lease = Lease(token=token, owner=owner, expires_at=until, process=process_identity(), lease_s=lease_s)
+        return (lease if _swap(files, kind, plan_id, lease, seen) else None), None
 
 
 @contextlib.contextmanager
@@ -88,7 +98,10 @@ def fence(files: Files, kind: str, plan_id: str, token: int, *, exclusive: bool 
 
 def check(files: Files, kind: str, plan_id: str, token: int) -> None:
     """The same without holding anybody off: to stop early."""
-    found = read_lease(files, kind, plan_id)
+    _checked(read_lease(files, kind, plan_id), kind, plan_id, token)
+
+
+def _checked(found: Lease | None, kind: str, plan_id: str, token: int) -> Lease:
     if found is None:
         raise LeaseLostError(f"{kind} {plan_id[:8]}: nobody holds its lease, so nothing may be written.")
     if found.token != token:
@@ -99,14 +112,23 @@ def check(files: Files, kind: str, plan_id: str, token: int) -> None:
         raise LeaseLostError(
             f"{kind} {plan_id[:8]}: the lease with token {token} has ended, so nothing may be written."
         )
+    return found
 
 
 def release(files: Files, kind: str, plan_id: str, token: int) -> None:
     """End the lease if it is still ours; the token stays counted."""
-    with _locked(files, kind, plan_id, exclusive=True):
-        found = read_lease(files, kind, plan_id)
-        if found is not None and found.token == token:
-            _write(files, kind, plan_id, replace(found, expires_at=0.0))
+    with contextlib.suppress(LeaseLostError):
+        _change(files, kind, plan_id, token, lambda found: replace(found, expires_at=0.0))
+
+
+def _change(files: Files, kind: str, plan_id: str, token: int, change: Callable[[Lease], Lease]) -> None:
+    """`LeaseLostError` where another has it, or it has ended."""
+    while True:
+        with _locked(files, kind, plan_id, exclusive=True):
+            found, seen = _read(files, kind, plan_id)
+            mine = _checked(found, kind, plan_id, token)
+            if _swap(files, kind, plan_id, change(mine), seen):
+                return
 
 
 class HeartBeat:
@@ -130,18 +152,23 @@ class HeartBeat:
             except LeaseLostError as error:
                 log.warning("%s", error)
                 return
-            except StoreError as error:
-                # A full disk or a stuck lock may pass before the lease runs out; the next beat tries again.
+            except UniaudioError as error:
+                # A full disk, a stuck lock, a torn read may pass before the lease runs out; the next beat tries again.
                 log.warning("heart-beat: %s", error)
 
     def _renew(self) -> None:
         files, kind, plan_id = self._place
-        with fence(files, kind, plan_id, self._lease.token, exclusive=True):
-            _write(files, kind, plan_id, replace(self._lease, expires_at=time.time() + self._lease_s))
+        _change(files, kind, plan_id, self._lease.token, self._renewed)
+
+    def _renewed(self, found: Lease) -> Lease:
+        return replace(found, expires_at=time.time() + self._lease_s)
 
 
 @contextlib.contextmanager
 def _locked(files: Files, kind: str, plan_id: str, *, exclusive: bool) -> Iterator[None]:
+    if not files.fences:
+        yield
+        return
     with (
         files.lock(STORE_LOCK, exclusive=False),
         files.lock(f"{kind}/leases/{plan_id}.lock", exclusive=exclusive),
@@ -149,39 +176,11 @@ def _locked(files: Files, kind: str, plan_id: str, *, exclusive: bool) -> Iterat
         yield
 
 
-def _write(files: Files, kind: str, plan_id: str, lease: Lease) -> None:
-    files.write(f"{kind}/leases/{plan_id}.json", (canonical_json(asdict(lease)) + "\n").encode())
+def _read(files: Files, kind: str, plan_id: str) -> tuple[Lease | None, Seen | None]:
+    path = f"{kind}/leases/{plan_id}.json"
+    where = f"{files.root}/{path}"
+    return files.load(path, lambda seen: (from_json(Lease, seen.data, where), seen)) or (None, None)
 
 
-def process_identity(pid: int | None = None) -> str:
-    """Names a process for as long as its machine runs; empty where the system does not tell."""
-    place, started = _place(), _started(os.getpid() if pid is None else pid)
-    return f"{place}:{os.getpid() if pid is None else pid}:{started}" if place and started else ""
-
-
-def process_lives(identity: str) -> bool | None:
-    """None: it ran elsewhere, so this machine cannot know."""
-    place, _, rest = identity.rpartition(":")
-    place, _, pid = place.rpartition(":")
-    if not place or place != _place():
-        return None
-    return _started(int(pid)) == rest if pid.isdigit() else None
-
-
-def _place() -> str:
-    """This boot of this machine, and the namespace in which its process ids mean something."""
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        return f"{boot}:{os.stat('/proc/self/ns/pid').st_ino}"  # noqa: PTH116 (the link has no target to resolve)
-    except OSError:
-        return ""
-
-
-def _started(pid: int) -> str:
-    """Start time of a running process in clock ticks; empty where it is gone or a zombie."""
-    try:
-        # After the name, which may hold spaces and brackets: field 3 is the state, field 22 the start time.
-        values = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return ""
-    return "" if values[0] in "ZX" else values[19]
+def _swap(files: Files, kind: str, plan_id: str, lease: Lease, seen: Seen | None) -> bool:
+    return files.swap(f"{kind}/leases/{plan_id}.json", (canonical_json(asdict(lease)) + "\n").encode(), seen)

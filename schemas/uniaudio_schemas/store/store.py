@@ -3,7 +3,7 @@
     <root>/<kind>/shards/<sha256>.arrow           rows sorted by id, record batches of 1024, uncompressed Arrow IPC
     <root>/<kind>/versions/<plan id>.json         manifests
     <root>/<kind>/refs/<ref>.json                 pointers to versions, `latest` among them
-    <root>/<kind>/staging/<plan id>/<unit>.json   finished units of a version that is not published yet
+    <root>/<kind>/staging/<plan id>/<unit>.arrow  finished units of a version that is not published yet
     <root>/<kind>/leases/<plan id>.json           who works on it, and the fencing token
     <root>/blobs/<2 digits>/<sha256>              files that rows name: tars, weights, pictures
     <root>/runs/<start>-<id>.json                 what jobs cost (`runs`)
@@ -25,10 +25,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pyarrow as pa
-from pyarrow import fs
 
 from uniaudio_schemas.errors import DataError, StoreError, UsageError
-from uniaudio_schemas.fingerprint import canonical_json
 from uniaudio_schemas.kinds import ROWS, migrations
 from uniaudio_schemas.kinds.dropped import Dropped
 from uniaudio_schemas.kinds.record import rows as table_rows
@@ -36,11 +34,12 @@ from uniaudio_schemas.kinds.record import schema_of
 from uniaudio_schemas.names import check_hash, check_name
 from uniaudio_schemas.plain import json_object
 from uniaudio_schemas.store import layout
-from uniaudio_schemas.store.files import Files, LocalFiles
+from uniaudio_schemas.store.disk import LocalFiles
+from uniaudio_schemas.store.files import Files
 from uniaudio_schemas.store.lease import LEASE_S, STORE_LOCK
 from uniaudio_schemas.store.manifest import Manifest, Plan, ShardInfo
 from uniaudio_schemas.store.shards import read_shard, version_of
-from uniaudio_schemas.store.writer import ShardWriter, Writer
+from uniaudio_schemas.store.writer import ShardWriter, Writer, ref_bytes
 
 __all__ = ["KINDS", "Dropped", "ShardWriter", "Store", "Writer"]
 
@@ -63,24 +62,29 @@ class Store:
         if not separator or scheme == "file":
             self.files: Files = LocalFiles(Path(rest if separator else text))
         else:
-            self.files = _remote_files(text, cache)
+            from uniaudio_schemas.store.objects import ObjectFiles
+
+            self.files = ObjectFiles(text, cache)
         self.root = self.files.root
 
     @classmethod
     def from_uri(cls, uri: str) -> "Store":
-        """From a path, a `file://` address, or an address of an object store that `pyarrow.fs` knows."""
+        """From a path, a `file://` address, or an address of an object store, such as `s3://bucket/prefix`."""
         return cls(uri)
 
     def version(self, kind: str, plan_id: str) -> Manifest | None:
         """The published version of a plan."""
         path = layout.version_path(kind, plan_id)
-        data = self.files.read(path)
-        return None if data is None else Manifest.from_json(data, f"{self.root}/{path}")
+        return self.files.load(path, lambda seen: Manifest.from_json(seen.data, f"{self.root}/{path}"))
 
     def versions(self, kind: str) -> list[Manifest]:
         """All published versions, by plan id."""
-        found = (self.version(kind, name) for name in self._names(kind, "versions"))
+        found = self.files.each(lambda plan_id: self.version(kind, plan_id), self.plan_ids(kind))
         return [manifest for manifest in found if manifest is not None]
+
+    def plan_ids(self, kind: str) -> list[str]:
+        """Of all published versions."""
+        return self._names(kind, "versions")
 
     def version_with(self, kind: str, content_id: str) -> Manifest:
         """A published version with these contents, as others name their parents: a ref may point elsewhere by now."""
@@ -92,11 +96,11 @@ class Store:
     def head(self, kind: str, ref: str = "latest") -> Manifest | None:
         """The version behind a ref."""
         path = layout.ref_path(kind, ref)
-        data = self.files.read(path)
-        if data is None:
-            return None
         where = f"{self.root}/{path}"
-        plan_id = json_object(data, where).get("plan_id")
+        pointer = self.files.load(path, lambda seen: json_object(seen.data, where))
+        if pointer is None:
+            return None
+        plan_id = pointer.get("plan_id")
         manifest = self.version(kind, plan_id) if isinstance(plan_id, str) else None
         if manifest is None:
             raise DataError(f"{where}: points to version {plan_id!r}, which is not there.")
@@ -123,9 +127,8 @@ class Store:
             self.files.delete(layout.ref_path(kind, ref))
 
     def write_ref(self, manifest: Manifest, ref: str) -> None:
-        """For a writer that holds the locks already; others call `point`."""
-        text = canonical_json({"content_id": manifest.content_id, "plan_id": manifest.plan_id}) + "\n"
-        self.files.write(layout.ref_path(manifest.kind, ref), text.encode())
+        """For one that holds the store's lock already; others call `point`."""
+        self.files.write(layout.ref_path(manifest.kind, ref), ref_bytes(manifest))
 
     def writer(self, plan: Plan, owner: str, ref: str = "latest", lease_s: float = LEASE_S) -> Writer:
         """A context manager that holds the plan's lease. `StoreError` where another owner is alive and at work."""
@@ -205,8 +208,8 @@ class Store:
         """A local file with the blob's bytes."""
         return self.files.local_path(layout.blob_path(check_hash(sha256, 64, "sha256")), None, sha256)
 
-    def collect(self, dry_run: bool = True) -> list[Path]:
-        """What no ref needs any more; removed unless `dry_run`."""
+    def collect(self, dry_run: bool = True) -> list[str]:
+        """Addresses of what no ref needs any more; removed unless `dry_run`."""
         from uniaudio_schemas.store.collect import collect
 
         return collect(self, dry_run=dry_run)
@@ -225,18 +228,6 @@ class Store:
         prefix = f"{migrations.newest(kind).kind}/{folder}/"
         names = [entry.path.removeprefix(prefix) for entry in self.files.entries(prefix.rstrip("/"))]
         return [name.removesuffix(".json") for name in names if name.endswith(".json") and not name.startswith(".")]
-
-
-def _remote_files(uri: str, cache: Path | None) -> Files:
-    from uniaudio_schemas.store.remote import RemoteFiles
-
-    try:
-        filesystem, base = fs.FileSystem.from_uri(uri)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
-        raise UsageError(
-            f"`root` must be a folder or an address that pyarrow.fs knows, but is {uri} ({error})."
-        ) from error
-    return RemoteFiles(filesystem, base, uri, cache)
 
 
 def row_class(kind: str) -> type[Any]:

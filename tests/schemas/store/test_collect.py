@@ -27,9 +27,9 @@ def test_a_dry_run_names_what_the_real_one_removes_and_removes_nothing(store: St
     assert paths(store) == before
     gone = [shard for shard in old.shards if shard.sha256 not in {one.sha256 for one in new.shards}]
     expected = [store.root / f"raw/versions/{old.plan_id}.json", *(store.shard_path(old, shard) for shard in gone)]
-    assert named == sorted(expected) and gone
+    assert named == sorted(map(str, expected)) and gone
     assert store.collect(dry_run=False) == named
-    assert before - paths(store) == set(named)
+    assert set(map(str, before - paths(store))) == set(named)
     store.verify(new)
     assert store.collect() == [] and store.version("raw", old.plan_id) is None
 
@@ -74,12 +74,12 @@ def test_finished_units_of_an_unfinished_run_are_kept_until_they_are_abandoned(s
     with store.writer(plan, owner="test") as writer:
         writer.put_shard("a", example_rows("raw"), blobs=[writer.put_blob(b"tar")])
     (store.root / f"raw/staging/{plan.plan_id}/.tmp-1-x").write_text("killed")
-    assert [path.name for path in store.collect(dry_run=False)] == [".tmp-1-x"]
+    assert [Path(path).name for path in store.collect(dry_run=False)] == [".tmp-1-x"]
     with store.writer(plan, owner="test") as writer:
         assert writer.done() == {"a"}
     for path in (store.root / f"raw/staging/{plan.plan_id}").iterdir():
         os.utime(path, (time.time() - ABANDONED_S - 60,) * 2)
-    assert len(store.collect(dry_run=False)) == 4
+    assert len(store.collect(dry_run=False)) == 3
     assert not (store.root / f"raw/staging/{plan.plan_id}").exists()
 
 
@@ -111,7 +111,7 @@ def test_what_a_training_run_kept_is_garbage_once_it_is_published_or_abandoned(s
     published = train_file(store, publish().plan_id)
     going_on = train_file(store, a_plan(other=1).plan_id)
     abandoned = train_file(store, a_plan(other=2).plan_id, ABANDONED_S + 60)
-    assert store.collect() == sorted([published, abandoned])
+    assert store.collect() == sorted([str(published), str(abandoned)])
     store.collect(dry_run=False)
     assert [path.name for path in (store.root / "train").iterdir()] == [a_plan(other=1).plan_id] and going_on.exists()
 
@@ -131,4 +131,4 @@ def test_an_old_cache_is_garbage_while_no_run_is_alive(store: Store) -> None:
     os.utime(path, (time.time() - ABANDONED_S - 60,) * 2)
     with store.writer(a_plan(), owner="test"):
         assert store.collect() == []
-    assert store.collect(dry_run=False) == [path] and not path.exists()
+    assert store.collect(dry_run=False) == [str(path)] and not path.exists()

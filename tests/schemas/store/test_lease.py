@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from uniaudio_schemas.errors import LeaseLostError, StoreError
 from uniaudio_schemas.store import Store, lease
+from uniaudio_schemas.store.processes import Silence
 from uniaudio_schemas.testing import a_plan, example_rows
 
 PLAN = a_plan(units=("a", "b"))
@@ -146,7 +147,7 @@ def test_of_many_that_race_for_a_free_lease_one_gets_it(store: Store) -> None:
 
     def race(owner: str) -> None:
         try:
-            taken.append(lease._try(store.files, "raw", PLAN.plan_id, owner, 30.0)[0])
+            taken.append(lease._try(store.files, "raw", PLAN.plan_id, owner, 30.0, Silence())[0])
         except StoreError as error:
             refused.append(error)
 

@@ -207,7 +207,7 @@ def test_every_file_is_synced_before_it_gets_its_name_and_its_folder_after(
 ) -> None:
     """In the order of the calls; a power cut cannot be had in a test."""
     calls: list[tuple[str, str]] = []
-    fsync, rename = os.fsync, Path.rename
+    fsync, rename, link = os.fsync, Path.rename, os.link
 
     def traced_fsync(descriptor: int) -> None:
         calls.append(("sync", str(Path(f"/proc/self/fd/{descriptor}").readlink())))
@@ -217,7 +217,12 @@ def test_every_file_is_synced_before_it_gets_its_name_and_its_folder_after(
         calls.append(("rename", f"{self} {target}"))
         return rename(self, target)
 
+    def traced_link(path: Path, target: Path, **options: bool) -> None:
+        calls.append(("rename", f"{path} {target}"))
+        link(path, target, **options)
+
     monkeypatch.setattr(os, "fsync", traced_fsync)
+    monkeypatch.setattr(os, "link", traced_link)
     monkeypatch.setattr(Path, "rename", traced_rename)
     manifest = publish(a_plan(units=("a",)))
     renames = [index for index, (call, _) in enumerate(calls) if call == "rename"]
@@ -226,7 +231,7 @@ def test_every_file_is_synced_before_it_gets_its_name_and_its_folder_after(
         assert calls[index - 1] == ("sync", temporary)
         assert calls[index + 1] == ("sync", str(Path(target).parent))
     names = [Path(calls[index][1].split()[1]).parent.name for index in renames]
-    assert names == ["leases", "shards", manifest.plan_id, manifest.plan_id, "versions", "refs", "leases"]
+    assert names == ["leases", "shards", manifest.plan_id, "versions", "refs", "leases"]
 
 
 def damage(path: Path, how: str) -> None:

@@ -10,7 +10,7 @@ from uniaudio_schemas.testing import a_plan, example_rows
 ROWS = 3
 
 
-def make(root: Path, owner: str, num_units: int = 2) -> Manifest:
+def make(root: Path | str, owner: str, num_units: int = 2) -> Manifest:
     """Units with a blob, rows and a dropped row each."""
     plan = a_plan("tokens", units=tuple(f"queen-{index:05d}" for index in range(num_units)))
     with Store(root).writer(plan, owner=owner) as writer:
@@ -25,4 +25,4 @@ def make(root: Path, owner: str, num_units: int = 2) -> Manifest:
 if __name__ == "__main__":
     sys.stdout.write("ready\n")
     sys.stdout.flush()
-    make(Path(sys.argv[1]), sys.argv[2], num_units=12)
+    make(sys.argv[1], sys.argv[2], num_units=12)

@@ -1,0 +1,45 @@
+"""Finished units of a version that is not published yet: the hashes of a unit's rows, and in the metadata what the shard is.
+
+    <kind>/staging/<plan id>/<unit>.arrow      rows (id, hash); metadata {"shard": '{"unit": "queen-00000", "sha256": …}'}
+
+The hashes are there so that publishing does not read the shard again. A unit is written once; one that is there stays.
+"""
+
+from dataclasses import asdict
+
+import pyarrow as pa
+
+from uniaudio_schemas.errors import DataError
+from uniaudio_schemas.fingerprint import canonical_json
+from uniaudio_schemas.plain import from_json
+from uniaudio_schemas.store.content import HASHES
+from uniaudio_schemas.store.files import Files, Seen
+from uniaudio_schemas.store.manifest import ShardInfo
+
+SUFFIX = ".arrow"
+
+
+def unit_bytes(shard: ShardInfo, hashes: pa.Table) -> bytes:
+    described = hashes.replace_schema_metadata({"shard": canonical_json(asdict(shard))})
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, described.schema) as writer:
+        writer.write_table(described)
+    data: bytes = sink.getvalue().to_pybytes()
+    return data
+
+
+def read_unit(files: Files, path: str) -> tuple[ShardInfo, pa.Table] | None:
+    """None where it is not there; `DataError` where it is no finished unit."""
+    where = f"{files.root}/{path}"
+
+    def parse(seen: Seen) -> tuple[ShardInfo, pa.Table]:
+        try:
+            table = pa.ipc.open_file(pa.py_buffer(seen.data)).read_all()
+        except pa.ArrowInvalid as error:
+            raise DataError(f"{where}: not a finished unit ({error}).") from error
+        shard = from_json(ShardInfo, (table.schema.metadata or {}).get(b"shard", b""), where)
+        if table.schema != HASHES or len(table) != shard.num_rows:
+            raise DataError(f"{where}: not the hashes of {shard.num_rows} rows.")
+        return shard, table.replace_schema_metadata(None)
+
+    return files.load(path, parse)
