@@ -14,9 +14,7 @@ from typing import IO, Protocol
 
 import numpy as np
 from uniaudio_schemas.errors import DataError, UsageError
-from uniaudio_schemas.kinds.annotated import Annotated
 from uniaudio_schemas.kinds.instructions import Recipe
-from uniaudio_schemas.kinds.raw import Raw
 
 from uniaudio.audio.frames import SAMPLE_RATE
 from uniaudio.audio.mix import render_operation
@@ -32,8 +30,53 @@ class BlobSource(Protocol):
         """A local file with the blob's bytes."""
 
 
-def render_clip(store: BlobSource, annotated: Annotated, raw: Raw) -> np.ndarray:
+class CutPlace(Protocol):
+    """What of a row of `annotated` rendering needs."""
+
+    @property
+    def clip_id(self) -> str: ...
+    @property
+    def raw_clip_id(self) -> str: ...
+    @property
+    def domain(self) -> str: ...
+    @property
+    def first_sample(self) -> int: ...
+    @property
+    def num_samples(self) -> int: ...
+    @property
+    def sample_rate(self) -> int: ...
+
+
+class RawPlace(Protocol):
+    """What of a row of `raw` rendering needs."""
+
+    @property
+    def clip_id(self) -> str: ...
+    @property
+    def medium(self) -> str: ...
+    @property
+    def path(self) -> str: ...
+    @property
+    def sample_rate(self) -> int: ...
+    @property
+    def tar(self) -> str: ...
+    @property
+    def tar_offset(self) -> int: ...
+    @property
+    def tar_size(self) -> int: ...
+    @property
+    def mono_channel(self) -> int | None: ...
+
+
+def render_clip(store: BlobSource, annotated: CutPlace, raw: RawPlace) -> np.ndarray:
     """`[N]` float32 mono at 24 kHz: the cut `annotated` of the raw clip, as `raw.mono_channel` says."""
+    check_cut(annotated, raw)
+    with open_raw(store, raw) as reader:
+        return render_cut(reader, annotated)
+
+
+def check_cut(annotated: CutPlace, raw: RawPlace) -> None:
+    """`UsageError` where the cut is none of this raw clip, `DataError` where it is at another rate."""
     if annotated.raw_clip_id != raw.clip_id:
         raise UsageError(f"`raw` must be clip {annotated.raw_clip_id}, but is {raw.clip_id}.")
     if annotated.num_samples <= 0:
@@ -45,15 +88,17 @@ def render_clip(store: BlobSource, annotated: Annotated, raw: Raw) -> np.ndarray
             f"{raw.path}: clip {annotated.clip_id} is cut at {annotated.sample_rate} "
             f"Hz, but the audio has {raw.sample_rate} Hz."
         )
-    with open_raw(store, raw) as reader:
-        samples = reader.mono(reader.read(annotated.first_sample, annotated.num_samples))
-    return resample(samples, raw.sample_rate, SAMPLE_RATE)
+
+
+def render_cut(reader: "RawReader", cut: CutPlace) -> np.ndarray:
+    """`[N]` float32 mono at 24 kHz: a checked cut of the raw clip that is open."""
+    return resample(reader.mono(reader.read(cut.first_sample, cut.num_samples)), cut.sample_rate, SAMPLE_RATE)
 
 
 class RawReader:
     """The audio of one raw clip, read where it lies: memory does not grow with the clip."""
 
-    def __init__(self, tar: IO[bytes], raw: Raw) -> None:
+    def __init__(self, tar: IO[bytes], raw: RawPlace) -> None:
         import soundfile
 
         self._raw, self._error = raw, soundfile.LibsndfileError
@@ -92,7 +137,7 @@ class RawReader:
 
 
 @contextmanager
-def open_raw(store: BlobSource, raw: Raw) -> Iterator[RawReader]:
+def open_raw(store: BlobSource, raw: RawPlace) -> Iterator[RawReader]:
     """The whole raw clip as it was found. `UsageError` where it is no audio."""
     if raw.medium != "audio" or not raw.tar:
         raise UsageError(f"Raw clip {raw.clip_id} ({raw.path}) must be audio, but its medium is {raw.medium!r}.")
@@ -104,7 +149,7 @@ def open_raw(store: BlobSource, raw: Raw) -> Iterator[RawReader]:
         yield RawReader(tar, raw)
 
 
-def render_raw(store: BlobSource, raw: Raw) -> Audio:
+def render_raw(store: BlobSource, raw: RawPlace) -> Audio:
     """The whole raw clip as it was found: `[C, N]` at its own rate."""
     with open_raw(store, raw) as reader:
         return Audio(samples=reader.read(0, reader.num_samples), sample_rate=raw.sample_rate)

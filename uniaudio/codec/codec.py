@@ -9,7 +9,7 @@ The codes of a clip are a function of its audio, the codec and the numerics (dev
 never of what else is encoded, in which order or batch. `encoding.py` says how.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,6 +52,9 @@ class Codes:
 
 class ReasoningCodec(nn.Module):
     """Frozen encoders, two branches of codes, a flow and a waveform decoder."""
+
+    arithmetic = encoding.Arithmetic()
+    """How `encode` computes. Codes of another arithmetic differ, so whoever keeps them stamps it."""
 
     def __init__(self, config: CodecConfig, encoders: nn.Module) -> None:
         super().__init__()
@@ -99,6 +102,33 @@ class ReasoningCodec(nn.Module):
             else encoding.encode_clips(self, checked, sample_rate=sample_rate, work=work)
         )
         return [Codes(_to_int16(clip[0]), _to_int16(clip[1]), n) for clip, n in zip(encoded, lengths, strict=True)]
+
+    def encode_stream(
+        self,
+        clips: Iterable[np.ndarray | Tensor],
+        take: Callable[[int, Codes], None],
+        work: encoding.EncodeWork | None = None,
+    ) -> None:
+        """Give `take` the number and the codes of each clip `[N]` or `[C, N]` at 24 kHz as soon as they are there.
+
+        The codes are those of `encode`; clips are asked for as they are needed, and a GPU is kept full from one to the next.
+        """
+        lengths: dict[int, int] = {}
+
+        def checked() -> Iterator[Tensor]:
+            for index, clip in enumerate(clips):
+                clip_CN = windows.check_clip(clip, index)
+                lengths[index] = clip_CN.shape[1]
+                yield clip_CN
+
+        def taken(index: int, encoded: encoding.Encoded) -> None:
+            take(index, Codes(_to_int16(encoded[0]), _to_int16(encoded[1]), lengths.pop(index)))
+
+        encoding.encode_stream(self, checked(), taken, sample_rate=SAMPLE_RATE, work=work)
+
+    def encode_batch(self, waveform_BN: Tensor) -> list[encoding.Encoded]:
+        """Every window of a batch `[B, N]` on the codec's device; what `encode` calls, with settled numerics."""
+        return encoding.encode_batch(self, waveform_BN)
 
     def encode_blocks(self, blocks: Iterable[np.ndarray | Tensor], sample_rate: int = SAMPLE_RATE) -> Codes:
         """The codes that `encode` gives for the joined blocks `[n]` or `[C, n]`, in the memory of one window."""
@@ -193,6 +223,11 @@ class ReasoningCodec(nn.Module):
     def device(self) -> torch.device:
         """Where the weights are."""
         return self.reconstruction.padding_condition.device
+
+    @property
+    def fills_batches(self) -> bool:
+        """Whether windows are computed in full batches, as on a GPU, or one at a time."""
+        return self.device.type != "cpu"
 
     @property
     def fingerprint(self) -> str:

@@ -4,16 +4,21 @@ Floating-point sums depend on tensor shapes and on the number of threads, so bot
 is cut into windows of 30 s, its last window padded with zeros to its own 0.4 s bucket. On a CPU one window is computed
 at a time, by one thread; on a GPU a batch holds one bucket and is filled up with zeros to a size that follows from the
 bucket. What the process has set besides (autocast, TF32, the choice of convolutions) is switched off meanwhile.
+
+A GPU is fed from a stream: windows of all clips wait in their buckets until a batch is full, so that zeros are computed
+only at the stream's end. A clip is given back as soon as its last window is computed, in whatever order that is.
 """
 
 # Shapes: B batch, C channels, N samples, n samples of a window, R reasoning frames, T reconstruction frames, Q levels,
 #         D width
 
+import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -29,9 +34,23 @@ if TYPE_CHECKING:
     from uniaudio.codec.codec import ReasoningCodec
 
 _EMPTY = torch.empty(0)
+NUM_BUCKETS = 75
+"""Shapes of batches: 0.4 to 30 s."""
 Place = tuple[int, int]
 """Which clip, and which window of it."""
 Windows = Iterable[tuple[Place, Tensor]]
+MAX_WAITING_SAMPLES = 1 << 27
+"""Of windows in half-full batches: 512 MiB. Beyond it the fullest batch is computed with zeros behind it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Arithmetic:
+    """What of the numerics a caller chooses; codes of two arithmetics differ."""
+
+    dtype: torch.dtype = torch.float32
+    """Of products within the encoders, `bfloat16` or `float32`."""
+    compiled: bool = False
+    """Whether torch compiles what is computed for each shape, on a GPU into CUDA graphs."""
 
 
 class Encoded(NamedTuple):
@@ -54,6 +73,8 @@ class EncodeWork:
     num_given: int = 0
     num_encoded: int = 0
     """Samples that went through the encoders, padding and filled-up batches included."""
+    busy_s: float = 0.0
+    """Seconds in the encoders, of the wall clock."""
 
     @property
     def ratio(self) -> float:
@@ -61,7 +82,6 @@ class EncodeWork:
         return self.num_encoded / max(1, self.num_given)
 
 
-@torch.inference_mode()
 def encode_clips(
     codec: "ReasoningCodec",
     clips: Sequence[Tensor],
@@ -71,19 +91,42 @@ def encode_clips(
     work: EncodeWork | None = None,
 ) -> list[Encoded]:
     """Codes of each checked `[C, N]`, with hidden states if they are kept: those of two hours fill gigabytes."""
-    lengths = [num_samples_24k(clip_CN, sample_rate) for clip_CN in clips]
-    windows = (
-        ((index, number), window_n)
-        for index, clip_CN in enumerate(clips)
-        for number, window_n in enumerate(clip_windows(clip_CN, sample_rate, codec.config.encode_window_samples))
-    )
+    found: dict[int, Encoded] = {}
+    encode_stream(codec, clips, found.__setitem__, sample_rate=sample_rate, keep_hidden=keep_hidden, work=work)
+    return [found[index] for index in range(len(clips))]
+
+
+@torch.inference_mode()
+def encode_stream(
+    codec: "ReasoningCodec",
+    clips: Iterable[Tensor],
+    take: Callable[[int, Encoded], None],
+    *,
+    sample_rate: int,
+    keep_hidden: bool = False,
+    work: EncodeWork | None = None,
+) -> None:
+    """Give `take` the number and the codes of each checked `[C, N]`, in the order in which they are finished.
+
+    Clips are asked for when their windows are due; those that wait for a full batch hold `MAX_WAITING_SAMPLES` at most.
+    """
     work = work or EncodeWork()
-    work.num_given += sum(lengths)
+    window_samples = codec.config.encode_window_samples
+    lengths: dict[int, int] = {}
+
+    def windows() -> Iterator[tuple[Place, Tensor]]:
+        for index, clip_CN in enumerate(clips):
+            lengths[index] = num_samples_24k(clip_CN, sample_rate)
+            work.num_given += lengths[index]
+            for number, window_n in enumerate(clip_windows(clip_CN, sample_rate, window_samples)):
+                yield (index, number), window_n
+
     parts: dict[int, dict[int, Encoded]] = defaultdict(dict)
     with settled_numerics(codec):
-        for (index, number), encoded in encode_windows(codec, windows, work):
+        for (index, number), encoded in encode_windows(codec, windows(), work):
             parts[index][number] = encoded if keep_hidden else Encoded(*encoded[:2])
-        return [join(parts[index], length) for index, length in enumerate(lengths)]
+            if len(parts[index]) == -(-lengths[index] // window_samples):
+                take(index, join(parts.pop(index), lengths.pop(index)))
 
 
 @torch.inference_mode()
@@ -105,20 +148,51 @@ def encode_blocks(
 
 def encode_windows(codec: "ReasoningCodec", windows: Windows, work: EncodeWork) -> Iterator[tuple[Place, Encoded]]:
     """Every window, in any order; call it with settled numerics."""
-    encode = _encode_on_cpu if codec.device.type == "cpu" else _encode_in_batches
+    encode = _encode_in_batches if codec.fills_batches else _encode_on_cpu
     return encode(codec, windows, work)
+
+
+def _encode_timed(codec: "ReasoningCodec", waveform_BN: Tensor, work: EncodeWork) -> list[Encoded]:
+    started = time.perf_counter()
+    encoded = codec.encode_batch(waveform_BN.to(codec.device))
+    work.num_encoded += waveform_BN.numel()
+    work.busy_s += time.perf_counter() - started
+    return encoded
 
 
 def encode_batch(codec: "ReasoningCodec", waveform_BN: Tensor) -> list[Encoded]:
     """Every item of a batch of equal windows; N a multiple of 9,600."""
+    compute = _compiled(codec.device.type) if codec.arithmetic.compiled else _codes_and_hidden
+    batch = [tensor.cpu() for tensor in compute(codec, waveform_BN)]
+    return [Encoded(*item) for item in zip(*batch, strict=True)]
+
+
+def _codes_and_hidden(codec: "ReasoningCodec", waveform_BN: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Fields of `Encoded` with B before them. Codes are searched for in float32, whatever the encoders compute in."""
     features = codec.encoders(waveform_BN)
-    hidden_BRD = codec.reasoning.hidden(features)
-    reasoning_BRQ = codec.reasoning.quantizer.encode_indices(hidden_BRD)
-    modulated = codec.reconstruction.modulate(features, codec.reasoning.quantizer.decode(reasoning_BRQ))
-    reconstruction_BTQ = codec.reconstruction.encode(modulated)
-    modulated_BTGD = torch.stack(list(modulated.values()), dim=2)
-    items = zip(reasoning_BRQ, reconstruction_BTQ, hidden_BRD, modulated_BTGD, strict=True)
-    return [Encoded(*(tensor.cpu() for tensor in item)) for item in items]
+    hidden_BRD = codec.reasoning.hidden(features).float()
+    with torch.autocast(codec.device.type, enabled=False):
+        reasoning_BRQ = codec.reasoning.quantizer.encode_indices(hidden_BRD)
+        reasoned_BRD = codec.reasoning.quantizer.decode(reasoning_BRQ)
+    modulated = codec.reconstruction.modulate(features, reasoned_BRD)
+    modulated = {group: frames_BTD.float() for group, frames_BTD in modulated.items()}
+    with torch.autocast(codec.device.type, enabled=False):
+        reconstruction_BTQ = codec.reconstruction.encode(modulated)
+    return reasoning_BRQ, reconstruction_BTQ, hidden_BRD, torch.stack(list(modulated.values()), dim=2)
+
+
+@lru_cache
+def _compiled(device: str) -> "Callable[[ReasoningCodec, Tensor], tuple[Tensor, Tensor, Tensor, Tensor]]":
+    """Compiled once for each shape: the batch of a bucket has always the same."""
+    compiled = torch.compile(_codes_and_hidden, dynamic=False, mode="reduce-overhead" if device == "cuda" else None)
+    # Beyond its limit torch would compute the rest uncompiled, without a word and with other bits.
+    limits: dict[str, Any] = {"recompile_limit": 2 * NUM_BUCKETS, "fail_on_recompile_limit_hit": True}
+
+    def run(codec: "ReasoningCodec", waveform_BN: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        with torch._dynamo.config.patch(**limits):
+            return compiled(codec, waveform_BN)
+
+    return run
 
 
 def batch_size(window_samples: int, gpu_batch_samples: int) -> int:
@@ -141,8 +215,7 @@ def join(windows: Mapping[int, Encoded], num_samples: int) -> Encoded:
 
 def _encode_on_cpu(codec: "ReasoningCodec", windows: Windows, work: EncodeWork) -> Iterator[tuple[Place, Encoded]]:
     for place, window_n in windows:
-        work.num_encoded += len(window_n)
-        yield place, encode_batch(codec, window_n[None])[0]
+        yield place, _encode_timed(codec, window_n[None], work)[0]
 
 
 def _encode_in_batches(codec: "ReasoningCodec", windows: Windows, work: EncodeWork) -> Iterator[tuple[Place, Encoded]]:
@@ -152,16 +225,21 @@ def _encode_in_batches(codec: "ReasoningCodec", windows: Windows, work: EncodeWo
         num_samples = len(members[0][1])
         batch_BN = torch.zeros(batch_size(num_samples, codec.config.gpu_batch_samples), num_samples)
         batch_BN[: len(members)] = torch.stack([window_n for _, window_n in members])
-        work.num_encoded += batch_BN.numel()
-        items = encode_batch(codec, batch_BN.to(codec.device))
-        yield from zip((place for place, _ in members), items, strict=False)
+        yield from zip((place for place, _ in members), _encode_timed(codec, batch_BN, work), strict=False)
 
     buckets: dict[int, list[tuple[Place, Tensor]]] = defaultdict(list)
+    num_waiting = 0
     for place, window_n in windows:
         bucket = buckets[len(window_n)]
         bucket.append((place, window_n))
-        if len(bucket) == batch_size(len(window_n), codec.config.gpu_batch_samples):
-            yield from run(buckets.pop(len(window_n)))
+        num_waiting += len(window_n)
+        due = len(window_n) if len(bucket) == batch_size(len(window_n), codec.config.gpu_batch_samples) else None
+        if due is None and num_waiting > MAX_WAITING_SAMPLES:
+            due = max(buckets, key=lambda length: length * len(buckets[length]))
+        if due is not None:
+            members = buckets.pop(due)
+            num_waiting -= due * len(members)
+            yield from run(members)
     for members in buckets.values():
         yield from run(members)
 
@@ -188,7 +266,8 @@ def settled_numerics(codec: "ReasoningCodec") -> Iterator[None]:
         stack.enter_context(one_thread())
         stack.enter_context(_full_precision())
         stack.enter_context(sdpa_kernel(list(SDPBackend.__members__.values())[1:]))
-        stack.enter_context(torch.autocast(codec.device.type, enabled=False))
+        half = codec.arithmetic.dtype == torch.bfloat16
+        stack.enter_context(torch.autocast(codec.device.type, torch.bfloat16, enabled=half))
         stack.enter_context(EveryLinear())
         if codec.device.type == "cuda":
             flags = {"enabled": True, "benchmark": False, "deterministic": True, "allow_tf32": False}

@@ -12,7 +12,6 @@ shards, so it does not matter who makes it; it is renamed into place when it is 
 import fcntl
 import json
 import os
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -165,27 +164,3 @@ def _backgrounds(table: pa.Table, own: np.ndarray) -> list[dict[str, Any]]:
         if long_enough and is_quiet and not row["leaks"] and len(of_split) < NUM_BACKGROUNDS:
             of_split.append({**row, "own": int(own[index])})
     return [row for rows_of_split in kept.values() for row in rows_of_split]
-
-
-class InUse:
-    """Marks a folder of packs as in use while this process lives, and removes those that nobody uses any more."""
-
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self._mark = (folder / ".in-use").open("w")
-        fcntl.flock(self._mark, fcntl.LOCK_SH)
-        for other in folder.parent.iterdir():
-            if other != folder and other.is_dir():
-                _remove_unused(other)
-
-
-def _remove_unused(folder: Path) -> None:
-    mark = folder / ".in-use"
-    if not mark.exists():
-        return
-    with mark.open("w") as held:
-        try:
-            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return
-        shutil.rmtree(folder, ignore_errors=True)

@@ -20,7 +20,6 @@ from uniaudio_pipelines.annotated_to_instructions.job import AnnotatedToInstruct
 from uniaudio_pipelines.annotated_to_instructions.packs import (
     COLUMNS,
     NUM_BACKGROUNDS,
-    InUse,
     Pack,
     make_packs,
     packs_of,
@@ -34,6 +33,7 @@ from uniaudio_pipelines.annotated_to_instructions.units import (
     spread_of,
     unit_numbers,
 )
+from uniaudio_pipelines.node_folder import InUse
 
 WORD_COLUMNS = ("words", "given_words")
 """Read for few clips: a dozen words cost more than the rest of a row."""

@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.compute as pc
 from uniaudio_schemas.errors import DataError, FingerprintError, UsageError
 from uniaudio_schemas.kinds.codec import CodecRow
 from uniaudio_schemas.kinds.instructions import Instruction
@@ -11,7 +9,7 @@ from uniaudio_schemas.kinds.record import from_table
 from uniaudio_schemas.kinds.sequences import Sequence, train_statistics
 from uniaudio_schemas.kinds.tokens import Tokens
 from uniaudio_schemas.store import Dropped, Store
-from uniaudio_schemas.store.manifest import Plan
+from uniaudio_schemas.store.manifest import Plan, ShardInfo
 
 from uniaudio.audio.frames import SAMPLE_RATE
 from uniaudio.sequence.build import build_sequence
@@ -19,6 +17,8 @@ from uniaudio.sequence.layout import num_positions
 from uniaudio.sequence.vocabulary import Vocabulary
 from uniaudio.text.tokenizer import ByteTokenizer, HuggingFaceTokenizer, TextTokenizer
 from uniaudio_pipelines.edge import ShardResult
+from uniaudio_pipelines.jobs import cache_folder
+from uniaudio_pipelines.tokens_to_sequences.codes import CodesOfClips
 from uniaudio_pipelines.tokens_to_sequences.job import BYTES, VOCABULARY, TokensToSequences
 
 
@@ -46,22 +46,28 @@ class SequenceWorker:
     def __init__(self, store_root: str, job: TokensToSequences, plan: Plan) -> None:
         self._store, self._job = Store(store_root), job
         self._instructions = self._store.version_with("instructions", plan.parents["instructions"])
-        self._tokens = self._store.version_with("tokens", plan.parents["tokens"])
+        self._shards: dict[str, list[ShardInfo]] = {}
+        for shard in self._instructions.shards:
+            self._shards.setdefault(shard.unit, []).append(shard)
         self._codec = next(self._store.rows(self._store.version_with("codec", plan.parents["codec"]), CodecRow))
+        tokens = self._store.version_with("tokens", plan.parents["tokens"])
+        folder = cache_folder(self._store) / job.EDGE / plan.plan_id
+        self._codes = CodesOfClips(self._store, tokens, self._codec.codec_id, folder)
         self._tokenizer, self._vocabulary = _text_ids(job, self._codec)
         self._metadata = {
             "vocabulary": self._vocabulary.to_json(),
             "vocabulary_fingerprint": self._vocabulary.fingerprint,
             "codec_fingerprint": self._codec.codec_id,
-            **self._numerics(),
+            **({"numerics": self._codes.numerics} if self._codes.numerics else {}),
         }
 
     def process(self, unit: str) -> ShardResult:
-        instructions: list[Instruction] = []
-        for shard in self._instructions.shards:
-            if shard.unit == unit:
-                instructions += from_table(self._store.table_of_shard(self._instructions, shard), Instruction)
-        tokens = self._tokens_of({part.clip_id for row in instructions for part in row.segments if part.clip_id})
+        instructions = [
+            row
+            for shard in self._shards[unit]
+            for row in from_table(self._store.table_of_shard(self._instructions, shard), Instruction)
+        ]
+        tokens = self._codes.of({part.clip_id for row in instructions for part in row.segments if part.clip_id})
         made: list[Sequence] = []
         dropped: list[Dropped] = []
         for row in instructions:
@@ -98,28 +104,3 @@ class SequenceWorker:
             detail = f"{row.task}: {length} positions, at most {self._job.max_positions}"
             return Dropped(row_id=row.instruction_id, reason="too_long", detail=detail, unit=unit)
         return sequence
-
-    def _tokens_of(self, clip_ids: set[str]) -> dict[str, Tokens]:
-        wanted = pa.array(sorted(clip_ids), pa.string())
-        found: dict[str, Tokens] = {}
-        for table in self._store.tables(self._tokens):
-            chosen = table.filter(pc.is_in(table["clip_id"], value_set=wanted))
-            found.update((row.clip_id, row) for row in from_table(chosen.combine_chunks(), Tokens))
-        return found
-
-    def _numerics(self) -> dict[str, str]:
-        """The arithmetic behind the codes: one for all shards, as the codec is."""
-        found: set[str] = set()
-        for shard in self._tokens.shards:
-            metadata = self._store.shard_metadata(self._tokens, shard)
-            codec = metadata.get("codec_fingerprint", self._codec.codec_id)
-            if codec != self._codec.codec_id:
-                path = self._store.shard_path(self._tokens, shard)
-                raise FingerprintError(f"{path}: must be of codec {self._codec.codec_id[:8]}, but is of {codec[:8]}.")
-            found.add(metadata.get("numerics", ""))
-        if len(found) > 1:
-            raise FingerprintError(
-                f"The shards of tokens must share one numerics, but have {', '.join(sorted(found))}."
-            )
-        name = "".join(found)
-        return {"numerics": name} if name else {}

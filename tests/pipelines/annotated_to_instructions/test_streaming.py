@@ -8,7 +8,6 @@ from typing import Any
 import pyarrow.compute as pc
 import pytest
 from uniaudio_pipelines.annotated_to_instructions.examples import has_audio
-from uniaudio_pipelines.annotated_to_instructions.packs import InUse
 from uniaudio_pipelines.annotated_to_instructions.worker import InstructionWorker
 from uniaudio_pipelines.edge import run_edge
 from uniaudio_schemas.history.recount import recount
@@ -108,15 +107,6 @@ def test_a_pack_that_was_not_finished_is_made_again(tmp_path: Path) -> None:
     first = InstructionWorker(str(tmp_path), SMALL, plan).process("c-00000")
     (folder / "c-00000.arrow").unlink()
     assert InstructionWorker(str(tmp_path), SMALL, plan).process("c-00000").rows == first.rows
-
-
-def test_packs_that_nobody_uses_are_removed_and_those_in_use_stay(tmp_path: Path) -> None:
-    used = InUse(tmp_path / "used")
-    (tmp_path / "stale").mkdir()
-    (tmp_path / "stale" / ".in-use").touch()
-    InUse(tmp_path / "mine")
-    assert used is not None and (tmp_path / "used").exists()
-    assert not (tmp_path / "stale").exists()
 
 
 def test_an_example_is_in_one_shard(large: tuple[Store, Any]) -> None:

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 from uniaudio_pipelines.edge import run_edge
+from uniaudio_pipelines.hashed import ranges_of
+from uniaudio_pipelines.instructions_to_tokens.clips import Clips
 from uniaudio_pipelines.instructions_to_tokens.job import CODE_VERSION, InstructionsToTokens
 from uniaudio_pipelines.instructions_to_tokens.worker import TokenWorker
 from uniaudio_schemas.fingerprint import numerics
@@ -92,11 +94,11 @@ def test_a_plan_reads_no_shard(tmp_path: Path) -> None:
 def test_every_clip_is_in_a_unit_of_the_plan_and_none_in_two(tmp_path: Path) -> None:
     store = a_store(tmp_path)
     put_clips(store, 60)
-    instructions, annotated = store.head("instructions"), store.head("annotated")
-    assert instructions is not None and annotated is not None
-    clips = JOB.clips_by_unit(store, instructions, annotated)
-    assert sorted(clips) == JOB.plan(store).units
-    assert sorted(clip for unit in clips.values() for clip in unit) == sorted(f"clip-{n}" for n in range(60))
+    plan = JOB.plan(store)
+    clips = Clips(store, plan, 3, JOB.folder(store, plan))
+    found = [clips.of(part).to_pylist() for part in ranges_of(3)]
+    assert [part.unit for part in ranges_of(3)] == plan.units
+    assert sorted(clip for unit in found for clip in unit) == sorted(f"clip-{n}" for n in range(60))
 
 
 def test_a_version_without_clips_has_an_empty_shard(tmp_path: Path) -> None:
