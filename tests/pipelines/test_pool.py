@@ -138,6 +138,14 @@ def test_a_lost_unit_goes_to_an_idle_worker_though_no_place_is_free_for_another(
     assert said == ["lost the worker of n-22 (was killed); trying again, row by row"]
 
 
+def test_a_lost_unit_is_the_next_one() -> None:
+    """So that one that kills its workers is known early."""
+    workers = Played(num_places=1)
+    workers.dies_in = ["n-0"]
+    worked(workers, units(3), limit=1)
+    assert [unit for unit, *_ in workers.given] == ["n-0", "n-0", "n-1", "n-2"]
+
+
 def test_idle_workers_are_released_while_the_last_units_run() -> None:
     workers = Played(num_places=4)
     original = workers.first
@@ -203,6 +211,43 @@ def test_a_worker_that_does_not_begin_is_followed_by_another() -> None:
     assert [
         line for line in said if line.startswith("a worker ended before it could begin (died while it was built)")
     ] == said[:3]
+
+
+def test_after_each_worker_that_does_not_begin_the_next_is_asked_for_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, asked = [0.0], list[float]()
+
+    class Clocked(Played):
+        def start(self) -> tuple[int, int]:
+            asked.append(now[0])
+            return super().start()
+
+        def first(self, references: Sequence[int], timeout_s: float) -> list[int]:
+            now[0] += 0.1
+            return super().first(references, timeout_s)
+
+    monkeypatch.setattr(pools.time, "monotonic", lambda: now[0])
+    workers = Clocked(num_places=1)
+    workers.num_dead_starts = 4
+    assert worked(workers, units(1))[0] == units(1)
+    gaps = [later - earlier for earlier, later in zip(asked[:-1], asked[1:], strict=True)]
+    assert [int(gap) for gap in gaps] == [0, 1, 3, 7]
+
+
+def test_what_was_tried_and_how_long_workers_were_held_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+
+    class Clocked(Played):
+        def first(self, references: Sequence[int], timeout_s: float) -> list[int]:
+            now[0] += 1.0
+            return super().first(references, timeout_s)
+
+    monkeypatch.setattr(pools.time, "monotonic", lambda: now[0])
+    workers = Clocked(num_places=2)
+    workers.dies_in = ["n-1"]
+    pool = Pool(workers, Losses(lambda unit: ""), limit=2, say=print)
+    assert sorted(pool.work(units(2))) == units(2)
+    # Two begin at 1; at 2 one is lost and the other answers, and does the lost unit until 3.
+    assert (pool.attempts, pool.worker_seconds) == (3, 3.0)
 
 
 def test_a_row_in_hand_of_three_lost_workers_is_refused_from_then_on() -> None:
