@@ -125,7 +125,7 @@ def write_annotated(store: Store, num_rows: int) -> None:
     rng = np.random.default_rng(0)
     units = [unit for unit, *_ in shards_of(num_rows)]
     plan = Plan(
-        kind="annotated", schema_version=2, parents={}, parameters={"rows": num_rows}, code_version="1", units=units
+        kind="annotated", schema_version=3, parents={}, parameters={"rows": num_rows}, code_version="1", units=units
     )
     with store.writer(plan, owner="bench", lease_s=600.0) as writer:
         for unit, corpus, domain, first, size in shards_of(num_rows):

@@ -72,7 +72,8 @@ def _said_number(parts: list[str], first: int) -> tuple[list[str], int]:
     """The same of a number in words."""
     total, group = 0, 0
     below, scale_below = 100, 10**12  # what the next cardinal and the next scale must be less than
-    place, ending = first, []
+    place = first
+    ending: list[str] = []
     while place < len(parts) and not ending:
         # "and" belongs to a number behind "hundred" and the scales.
         skipped = place > first and parts[place] == "and" and below == 100

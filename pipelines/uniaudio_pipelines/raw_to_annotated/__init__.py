@@ -1,7 +1,7 @@
 """`raw` to `annotated`: clips cut to a usable length, each with what models and measurements say of it, and a split.
 
 Reads    raw.v2, evalset; and every version of cuts, for values that are there already
-Writes   cuts.v1 on the way, annotated.v2
+Writes   cuts.v2 on the way, annotated.v3
 Runs on  workers on a CPU or a GPU, each with its own copy of the models (`cuts_worker`); the driver (`corpus_worker`)
 Row in   {"clip_id": "5f1c…", "medium": "audio", "domain": "speech", "sample_rate": 16000, "num_samples": 31744, …}
 Row out  {"clip_id": "5f1c…", "raw_clip_id": "5f1c…", "domain": "speech", "split": "train", "language": "en",

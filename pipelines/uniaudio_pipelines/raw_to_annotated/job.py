@@ -88,7 +88,7 @@ class RawToAnnotated:
         evalsets = {name: head.content_id for name, head in sorted(store.refs("evalset").items())}
         return Plan(
             kind=self.WRITES,
-            schema_version=2,
+            schema_version=3,
             parents={"raw": raw.content_id},
             parameters={
                 **parameters,
@@ -139,7 +139,7 @@ class RawToCuts:
         left_out = (*OF_THE_CORPUS, "evalsets")
         plan = Plan(
             kind=self.WRITES,
-            schema_version=1,
+            schema_version=2,
             parents=whole.parents,
             parameters={name: value for name, value in whole.parameters.items() if name not in left_out},
             code_version=f"{self.EDGE}-{CUTS_CODE_VERSION}",

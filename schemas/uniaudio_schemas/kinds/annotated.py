@@ -19,7 +19,7 @@ from uniaudio_schemas.kinds.record import schema
 __all__ = ["Annotated", "Annotation", "Fact", "Turn", "Word"]
 
 
-@schema("annotated", version=2, id_field="clip_id")
+@schema("annotated", version=3, id_field="clip_id")
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Annotated(Cut):
     split: str

@@ -47,7 +47,7 @@ class Annotation:
     confidence: float | None = None
 
 
-@schema("cuts", version=1, id_field="clip_id")
+@schema("cuts", version=2, id_field="clip_id")
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cut:
     clip_id: str
@@ -125,6 +125,8 @@ class Cut:
     characters_per_s: float | None = None
     num_empty_words: int | None = None
     """Words of the transcript that have no length or lie behind the clip's end."""
+    unsaid_s: float | None = None
+    """Seconds of speech, by the voice-activity detector, at which the transcript has no word."""
     repetition: float | None = None
     """Share of the transcript that repeats what stands right before it."""
     compression_ratio: float | None = None

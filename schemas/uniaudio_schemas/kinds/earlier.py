@@ -3,11 +3,12 @@
 A column that the old version had not is empty in the migrated rows: nobody measured it.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, make_dataclass
 
 import pyarrow as pa
 
 from uniaudio_schemas.kinds.annotated import Annotated, Annotation, Word
+from uniaudio_schemas.kinds.cuts import Cut
 from uniaudio_schemas.kinds.migrations import migration
 from uniaudio_schemas.kinds.raw import Raw
 from uniaudio_schemas.kinds.record import Schema, schema, schema_of
@@ -77,7 +78,20 @@ class AnnotatedV1:
     annotations: list[Annotation] = field(default_factory=list)
 
 
-ROWS: tuple[type, ...] = (RawV1, AnnotatedV1)
+def _without(name: str, newest: type, *columns: str) -> type:
+    """The row class as it was before it had `columns`; `schema_lock.json` holds it to that."""
+    kept = [
+        (one.name, one.type, field(default=one.default, default_factory=one.default_factory))  # type: ignore[call-overload]
+        for one in fields(newest)
+        if one.name not in columns
+    ]
+    return make_dataclass(name, kept, frozen=True, kw_only=True, slots=True)
+
+
+CutV1 = schema("cuts", version=1, id_field="clip_id")(_without("CutV1", Cut, "unsaid_s"))
+AnnotatedV2 = schema("annotated", version=2, id_field="clip_id")(_without("AnnotatedV2", Annotated, "unsaid_s"))
+
+ROWS: tuple[type, ...] = (RawV1, AnnotatedV1, AnnotatedV2, CutV1)
 
 
 @migration("raw", from_version=1)
@@ -87,7 +101,17 @@ def raw_with_what_the_source_says(table: pa.Table) -> pa.Table:
 
 @migration("annotated", from_version=1)
 def annotated_with_measures(table: pa.Table) -> pa.Table:
+    return _with_empty_columns(table, schema_of(AnnotatedV2))
+
+
+@migration("annotated", from_version=2)
+def annotated_with_unsaid_speech(table: pa.Table) -> pa.Table:
     return _with_empty_columns(table, schema_of(Annotated))
+
+
+@migration("cuts", from_version=1)
+def cuts_with_unsaid_speech(table: pa.Table) -> pa.Table:
+    return _with_empty_columns(table, schema_of(Cut))
 
 
 def _with_empty_columns(table: pa.Table, target: Schema) -> pa.Table:

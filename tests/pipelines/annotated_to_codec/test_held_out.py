@@ -112,7 +112,7 @@ def test_a_clip_that_an_evaluation_set_shares_trains_no_codec(twice: Store) -> N
         row.clip_id for row in sorted(before, key=lambda row: row.clip_id)[:40]
     }
     plan = Plan(
-        kind="annotated", schema_version=2, parents=annotated.parents, parameters={"leaks": 1}, code_version="t", units=["all"]
+        kind="annotated", schema_version=3, parents=annotated.parents, parameters={"leaks": 1}, code_version="t", units=["all"]
     )  # fmt: skip
     with twice.writer(plan, owner="test", ref="leaking") as writer:
         writer.put_shard("all", [replace(row, leaks=["esc50"] if row.clip_id in leaking else []) for row in before])

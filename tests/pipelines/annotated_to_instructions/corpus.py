@@ -127,7 +127,7 @@ def write(store: Store, clips: Iterable[Annotated], shards: int = 1) -> Manifest
     clips = sorted(clips, key=lambda clip: clip.clip_id)
     units = [f"c-{index:05}" for index in range(shards)]
     plan = Plan(
-        kind="annotated", schema_version=2, parents={}, parameters={"shards": shards}, code_version="1", units=units
+        kind="annotated", schema_version=3, parents={}, parameters={"shards": shards}, code_version="1", units=units
     )
     with store.writer(plan, owner="test") as writer:
         for index, unit in enumerate(units):

@@ -25,7 +25,7 @@ def a_manifest(**rows: list[int]) -> Manifest:
         for number, count in enumerate(counts)
     ]
     return Manifest(
-        kind="annotated", schema_version=2, plan_id="", content_id="", parents={}, parameters={}, code_version="", numerics="", shards=shards
+        kind="annotated", schema_version=3, plan_id="", content_id="", parents={}, parameters={}, code_version="", numerics="", shards=shards
     )  # fmt: skip
 
 

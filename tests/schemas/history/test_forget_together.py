@@ -37,7 +37,7 @@ def publish_annotated(store: Store, raw: Manifest, numbers: range, **parameters:
         replace(row, transcript=arc.word(number), given_text=None) for row, number in zip(rows, numbers, strict=True)
     ]
     plan = Plan(
-        kind="annotated", schema_version=2, parents={"raw": raw.content_id}, parameters=parameters,
+        kind="annotated", schema_version=3, parents={"raw": raw.content_id}, parameters=parameters,
         code_version="arc-1", units=["all"],
     )  # fmt: skip
     with store.writer(plan, owner="test") as writer:
@@ -82,7 +82,7 @@ def test_clips_that_were_made_of_the_source_since_the_survey_are_forgotten_too(f
         replace(example_rows("annotated", first=3)[0], clip_id=late, first_sample=9, transcript=arc.SECRET.decode())
     ]
     plan = Plan(
-        kind="annotated", schema_version=2, parents={"raw": raw.content_id}, parameters={"cut": 1}, code_version="1",
+        kind="annotated", schema_version=3, parents={"raw": raw.content_id}, parameters={"cut": 1}, code_version="1",
         units=["all"],
     )  # fmt: skip
     with full.writer(plan, owner="test") as writer:
@@ -145,7 +145,7 @@ def test_caches_and_what_dead_trainings_keep_go_too(full: Store) -> None:
 def test_what_an_edge_said_of_a_row_that_it_dropped_goes_with_the_source(store: Store) -> None:
     raw = publish_raw(store, {2: "queen/2.wav", 3: "queen/3.wav"})
     plan = Plan(
-        kind="annotated", schema_version=2, parents={"raw": raw.content_id}, parameters={}, code_version="1", units=["u"]
+        kind="annotated", schema_version=3, parents={"raw": raw.content_id}, parameters={}, code_version="1", units=["u"]
     )  # fmt: skip
     from uniaudio_schemas.kinds.dropped import Dropped
 

@@ -3,12 +3,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from uniaudio_schemas.errors import DataError, UsageError
 from uniaudio_schemas.kinds import migrations
-from uniaudio_schemas.kinds.earlier import AnnotatedV1, RawV1
-from uniaudio_schemas.kinds.record import SCHEMAS, schema
+from uniaudio_schemas.kinds.earlier import AnnotatedV1, AnnotatedV2, CutV1, RawV1
+from uniaudio_schemas.kinds.record import SCHEMAS, schema, schema_of
 from uniaudio_schemas.query import scan
 from uniaudio_schemas.store import Store
 from uniaudio_schemas.store.manifest import Manifest, Plan
@@ -98,13 +99,15 @@ def test_one_step_has_one_migration(versions: tuple[type[Any], Manifest]) -> Non
         register()
 
 
-@pytest.mark.parametrize(("kind", "earlier"), [("raw", RawV1), ("annotated", AnnotatedV1)])
-def test_a_store_of_the_first_release_is_read_at_the_newest_version(
-    kind: str, earlier: type[Any], store: Store
-) -> None:
+@pytest.mark.parametrize(
+    ("kind", "earlier"), [("raw", RawV1), ("annotated", AnnotatedV1), ("annotated", AnnotatedV2), ("cuts", CutV1)]
+)
+def test_a_store_of_an_earlier_version_is_read_at_the_newest(kind: str, earlier: type[Any], store: Store) -> None:
     (newest,) = example_rows(kind)
     old = earlier(**{field.name: getattr(newest, field.name) for field in dataclasses.fields(earlier)})
-    plan = Plan(kind=kind, schema_version=1, parents={}, parameters={}, code_version="1", units=["a"])
+    plan = Plan(
+        kind=kind, schema_version=schema_of(earlier).version, parents={}, parameters={}, code_version="1", units=["a"]
+    )
     with store.writer(plan, owner="test") as writer:
         writer.put_shard("a", [old])
         manifest = writer.publish()
@@ -112,4 +115,6 @@ def test_a_store_of_the_first_release_is_read_at_the_newest_version(
     assert {field.name: getattr(row, field.name) for field in dataclasses.fields(earlier)} == {
         field.name: getattr(old, field.name) for field in dataclasses.fields(earlier)
     }
-    assert row.facts == [] and (kind == "annotated" or (len(row.landmarks) == 0 and row.gain is None))
+    added = {field.name for field in dataclasses.fields(newest)} - {field.name for field in dataclasses.fields(earlier)}
+    assert added
+    assert not any(np.any(getattr(row, name)) for name in added)
