@@ -102,6 +102,3 @@ class Losses:
         if (len(last) == MAX_DEATHS and not any(last)) or len(history.deaths) >= MAX_DEATHS_OF_A_UNIT:
             raise StoreError(f"Unit {unit} ended its worker {len(history.deaths)} times, last: {error}") from error
         return "trying again, row by row"
-
-    def finished(self, unit: str) -> None:
-        self._units.pop(unit, None)

@@ -170,7 +170,6 @@ class Pool:
             return
         del self._running[reference]
         self._idle.append(ready)
-        self._losses.finished(unit)
         yield answer
 
     def _count(self, ready: _Ready) -> None:

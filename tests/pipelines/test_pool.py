@@ -213,6 +213,23 @@ def test_a_worker_that_does_not_begin_is_followed_by_another() -> None:
     ] == said[:3]
 
 
+def test_failed_starts_count_only_in_a_row() -> None:
+    workers = Played(num_places=1)
+    workers.num_dead_starts, workers.dies_in = 4, ["n-0"]
+    original = workers.result
+
+    def result(reference: int) -> str:
+        try:
+            return original(reference)
+        except WorkerLostError as error:
+            if str(error) == "was killed":
+                workers.num_dead_starts = 4
+            raise
+
+    workers.result = result  # type: ignore[method-assign]
+    assert worked(workers, units(1))[0] == units(1)
+
+
 def test_after_each_worker_that_does_not_begin_the_next_is_asked_for_later(monkeypatch: pytest.MonkeyPatch) -> None:
     now, asked = [0.0], list[float]()
 
