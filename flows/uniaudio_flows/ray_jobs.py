@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import httpx
+from uniaudio_pipelines.cluster import environment_of_run
 from uniaudio_schemas.errors import UsageError
 from uniaudio_schemas.store import Store
 
@@ -99,6 +100,7 @@ def last_line(message: str) -> str:
 def _environment(settings: Settings) -> dict[str, str]:
     """What the run was told, not what the head was started with."""
     return {
+        **environment_of_run(),
         "UNIAUDIO_DATA": str(settings.data),
         "UNIAUDIO_STORE": settings.store,
         "UNIAUDIO_SOURCE": str(settings.source),

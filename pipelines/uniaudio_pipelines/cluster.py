@@ -33,6 +33,14 @@ _START_ATTEMPTS = 3
 """Ray gives its node 30 s to start, which a busy machine exceeds."""
 _folder: ScratchFolder | None = None
 """Logs and sockets of a private cluster."""
+_OF_A_RUN = (
+    "AWS_ENDPOINT_URL",
+    "AWS_ENDPOINT_URL_S3",
+    "AWS_REGION",
+    "AWS_DEFAULT_REGION",
+    "OMP_NUM_THREADS",
+    "OMP_WAIT_POLICY",
+)
 _JOB_MARK = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 """Ray sets this variable for the driver of a submitted job."""
 
@@ -51,9 +59,17 @@ def connect(num_cpus: int | None = None) -> None:
         return
     with _own_sigterm_handler():
         if joins:
-            ray.init(address="auto", logging_level=logging.WARNING, log_to_driver=True)
+            # A job's own environment is that of its workers already.
+            own = {} if _JOB_MARK in os.environ else {"env_vars": environment_of_run()}
+            ray.init(address="auto", logging_level=logging.WARNING, log_to_driver=True, runtime_env=own)
             return
         _start_private(num_cpus or len(os.sched_getaffinity(0)))
+
+
+def environment_of_run() -> dict[str, str]:
+    """What workers on other nodes are told of this process' environment: where things are, never who may see them. Whoever sees the
+    cluster's dashboard sees it, so credentials are each node's own."""
+    return {name: value for name, value in os.environ.items() if name.startswith("UNIAUDIO_") or name in _OF_A_RUN}
 
 
 def _start_private(num_cpus: int) -> None:
