@@ -257,8 +257,8 @@ def test_the_encoder_is_kept_full_and_busy_over_a_thousand_clips(tmp_path: Path)
         store = fill(tmp_path / name, len(chosen), chosen)
         run_edge(store, InstructionsToTokens(), make, num_workers=0)
         work = json.loads(read_runs(store)[-1].work)
-        ratio = work["samples_encoded"] / work["samples_given"]
-        shares[name] = ratio, work["encoder_busy_s"] / work["encoder_wall_s"]
+        ratio = work["encoded_samples"] / work["given_samples"]
+        shares[name] = ratio, work["encode_seconds"] / work["wall_seconds"]
         print(
             f"{name}: {ratio:.3f} of the audio given is encoded, the encoder is busy {shares[name][1]:.0%} of the time"
         )

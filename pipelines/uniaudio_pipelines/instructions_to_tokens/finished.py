@@ -15,7 +15,7 @@ from uniaudio_schemas.kinds.record import to_table
 from uniaudio_schemas.kinds.tokens import Tokens
 
 from uniaudio_pipelines.hashed import read_table, write_table
-from uniaudio_pipelines.instructions_to_tokens.known import TOKENS
+from uniaudio_pipelines.instructions_to_tokens.known import TOKENS, without
 
 KEPT_EVERY_S = 20.0
 """What a killed worker loses at most, and the clips that wait for their batch."""
@@ -41,7 +41,7 @@ class FinishedCodes:
                 path.unlink(missing_ok=True)
                 continue
             chosen = table.filter(pc.is_in(table["clip_id"], value_set=clips))
-            clips = clips.filter(pc.invert(pc.is_in(clips, value_set=chosen["clip_id"].combine_chunks())))
+            clips = without(clips, chosen)
             tables.append(chosen)
         joined: pa.Table = pa.concat_tables(tables)
         return joined

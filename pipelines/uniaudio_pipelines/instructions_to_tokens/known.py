@@ -35,7 +35,7 @@ class KnownCodes:
             chosen = table.filter(pc.is_in(table["clip_id"], value_set=clips))
             if len(chosen):
                 found.append(chosen)
-                clips = clips.filter(pc.invert(pc.is_in(clips, value_set=chosen["clip_id"].combine_chunks())))
+                clips = without(clips, chosen)
         return pa.concat_tables(found)
 
     def _tables(self, unit: HashRange) -> Iterator[pa.Table]:
@@ -45,3 +45,8 @@ class KnownCodes:
                 said = table.schema.metadata or {}
                 if all(said.get(name.encode()) == value.encode() for name, value in self._metadata.items()):
                     yield table.replace_schema_metadata(None)
+
+
+def without(clips: pa.Array, table: pa.Table) -> pa.Array:
+    """The clips that have no row in the table."""
+    return clips.filter(pc.invert(pc.is_in(clips, value_set=table["clip_id"].combine_chunks())))

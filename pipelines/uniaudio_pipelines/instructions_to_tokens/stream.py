@@ -51,14 +51,14 @@ class TokenStream:
 
     @property
     def work(self) -> dict[str, float]:
-        """Audio encoded over audio given is `samples_encoded` over `samples_given`, the encoder's busy share the two times'."""
+        """Audio encoded over audio given is `encoded_samples` over `given_samples`, the encoder's busy share the two times'."""
         return {
-            "clips_encoded": len(self.made),
-            "samples_given": self._encoded.num_given,
-            "samples_encoded": self._encoded.num_encoded,
-            "samples_decoded": self._audio.num_decoded,
-            "encoder_busy_s": self._encoded.busy_s,
-            "encoder_wall_s": self._wall_s,
+            "encoded_clips": len(self.made),
+            "given_samples": self._encoded.num_given,
+            "encoded_samples": self._encoded.num_encoded,
+            "decoded_samples": self._audio.num_decoded,
+            "encode_seconds": self._encoded.busy_s,
+            "wall_seconds": self._wall_s,
         }
 
     def _take(self, clip: str, codes: "Codes") -> None:

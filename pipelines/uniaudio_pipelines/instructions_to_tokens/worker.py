@@ -22,8 +22,8 @@ from uniaudio_pipelines.hashed import HashRange
 from uniaudio_pipelines.instructions_to_tokens.audio import UnitAudio
 from uniaudio_pipelines.instructions_to_tokens.clips import Clips
 from uniaudio_pipelines.instructions_to_tokens.finished import FinishedCodes
-from uniaudio_pipelines.instructions_to_tokens.job import InstructionsToTokens
-from uniaudio_pipelines.instructions_to_tokens.known import KnownCodes
+from uniaudio_pipelines.instructions_to_tokens.job import InstructionsToTokens, unit_bits
+from uniaudio_pipelines.instructions_to_tokens.known import KnownCodes, without
 from uniaudio_pipelines.instructions_to_tokens.stream import TokenStream, too_short
 
 if TYPE_CHECKING:
@@ -42,14 +42,9 @@ class TokenWorker:
             raise FingerprintError(f"The plan is for numerics {plan.numerics}, but this machine has {here}.")
         self._store, self._job = Store(store_root), job
         self._codec_row = next(self._store.rows(self._store.version_with("codec", plan.parents["codec"]), CodecRow))
-        self._metadata = {
-            "codec_fingerprint": self._codec_row.codec_id,
-            "numerics": plan.numerics,
-            "code_version": plan.code_version,
-        }
+        self._metadata = job.metadata(plan, self._codec_row.codec_id)
         self._folder = job.folder(self._store, plan)
-        bits = job.unit_bits(self._store.version_with("annotated", plan.parents["annotated"]))
-        self._clips = Clips(self._store, plan, bits, self._folder)
+        self._clips = Clips(self._store, plan, unit_bits(plan), self._folder)
         self._known = KnownCodes(self._store, self._metadata)
         self._codec: Any = None
 
@@ -58,11 +53,11 @@ class TokenWorker:
         assert part is not None, f"{unit} is no unit of a plan"
         clips = self._clips.of(part)
         known = self._known.of(part, clips)
-        missing = _without(clips, known)
+        missing = without(clips, known)
         finished = FinishedCodes(self._folder / "finished" / unit)
         kept = finished.read(missing)
         table, dropped = self._long_enough(pa.concat_tables([known, kept]))
-        stream = self._encoded(part, _without(missing, kept), finished)
+        stream = self._encoded(part, without(missing, kept), finished)
         if stream is not None:
             table = pa.concat_tables([table, to_table(stream.made, Tokens).replace_schema_metadata(None)])
             dropped += stream.dropped
@@ -78,8 +73,8 @@ class TokenWorker:
             statistics={"audio_s": samples / SAMPLE_RATE},
             scratch=finished.folder,
             work={
-                "clips_taken_over": len(known),
-                "clips_continued": len(kept),
+                "taken_over_clips": len(known),
+                "continued_clips": len(kept),
                 **({} if stream is None else stream.work),
             },
         )
@@ -115,7 +110,3 @@ class TokenWorker:
             self._codec = ReasoningCodec.load_files(self._codec_row.config, weights).to(self._job.device)
             self._codec.arithmetic = Arithmetic(dtype=getattr(torch, self._job.dtype), compiled=self._job.compiled)
         return self._codec
-
-
-def _without(clips: pa.Array, table: pa.Table) -> pa.Array:
-    return clips.filter(pc.invert(pc.is_in(clips, value_set=table["clip_id"].combine_chunks())))

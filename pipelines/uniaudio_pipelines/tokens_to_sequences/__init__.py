@@ -2,7 +2,7 @@
 
 Reads    instructions, tokens, codec
 Writes   sequences
-Runs on  a CPU
+Runs on  CPUs, one worker each; in the driver alone where there are few rows
 Row in   {"task": "asr", "segments": [{"kind": "prompt", "text": "Write it."}, {"kind": "reasoning", …}, …]} and
          {"clip_id": "5f1c…", "reasoning_codes": [[12, 3, …], …], "reconstruction_codes": [[99, 4, …], …]}
 Row out  {"task": "asr", "segments": [{"kind": "text", "start": 0, "length": 31, "loss": False}, …],

@@ -2,10 +2,21 @@
 
 import sys
 
-from uniaudio_pipelines.edge import edge_main
+from uniaudio_schemas.store import Store
+
+from uniaudio_pipelines.edge import edge_main, run_edge
 from uniaudio_pipelines.tokens_to_sequences.job import TokensToSequences
 from uniaudio_pipelines.tokens_to_sequences.worker import SequenceWorker
 
+MIN_ROWS_FOR_WORKERS = 50_000
+"""Instructions below which the driver is done sooner than an actor has started."""
+
+
+def run(store: Store, job: TokensToSequences, owner: str) -> None:
+    instructions = store.version_with("instructions", job.plan(store).parents["instructions"])
+    num_workers = None if instructions.num_rows >= MIN_ROWS_FOR_WORKERS else 0
+    run_edge(store, job, SequenceWorker, num_workers=num_workers, owner=owner)
+
+
 if __name__ == "__main__":
-    # In the driver: the join is bound by reading, and an actor would take longer to start than it works.
-    sys.exit(edge_main(TokensToSequences, SequenceWorker, num_workers=0))
+    sys.exit(edge_main(TokensToSequences, run=run))

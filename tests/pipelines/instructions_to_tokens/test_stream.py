@@ -56,12 +56,12 @@ def test_a_device_encodes_at_most_115_percent_of_the_audio_that_the_job_gives_it
     codec = BatchingCodec()
     version, work = tokenize(store, ONE_UNIT, codec)
     assert (version.num_rows, len(version.shards)) == (1_000, 1)
-    assert work["samples_encoded"] == sum(rows * size * count for (rows, size), count in codec.shapes.items())
-    assert 1 <= work["samples_encoded"] / work["samples_given"] <= 1.15
+    assert work["encoded_samples"] == sum(rows * size * count for (rows, size), count in codec.shapes.items())
+    assert 1 <= work["encoded_samples"] / work["given_samples"] <= 1.15
     assert len({size for _, size in codec.shapes}) == len(codec.shapes) == 75 - 2  # 1 s is the third bucket
     put_codec(store, "codec-b")
     one_by_one, work = tokenize(store, ONE_UNIT, BatchingCodec(fills_batches=False))
-    assert 1 <= work["samples_encoded"] / work["samples_given"] <= 1.05
+    assert 1 <= work["encoded_samples"] / work["given_samples"] <= 1.05
     assert one_by_one.content_id == version.content_id
 
 
@@ -90,7 +90,7 @@ def test_windows_that_wait_are_bounded_and_the_shape_of_a_bucket_is_still_one(
         monkeypatch.setattr(encoding, "MAX_WAITING_SAMPLES", bound)
         codec = BatchingCodec()
         version, work = tokenize(a_corpus(tmp_path / name, lengths), ONE_UNIT, codec)
-        codes[name] = version.content_id, work["samples_encoded"]
+        codes[name] = version.content_id, work["encoded_samples"]
         assert len({size for _, size in codec.shapes}) == len(codec.shapes)
     assert codes["free"][0] == codes["bound"][0]
     assert codes["free"][1] < codes["bound"][1], "a bound is kept by computing zeros"
@@ -119,7 +119,7 @@ def test_a_raw_file_is_opened_once_a_unit_and_a_cut_that_mixtures_share_is_decod
     version, work = tokenize(store, ONE_UNIT, BatchingCodec())
     assert version.num_rows == 24 + 12
     assert sorted(opened) == [f"raw-{number}" for number in range(4)]
-    assert work["samples_decoded"] == 4 * 5 * RATE
+    assert work["decoded_samples"] == 4 * 5 * RATE
 
 
 def test_cuts_that_do_not_fit_into_what_is_kept_are_decoded_again(
@@ -129,7 +129,7 @@ def test_cuts_that_do_not_fit_into_what_is_kept_are_decoded_again(
     version, work = tokenize(
         a_corpus(tmp_path / "a", [5 * RATE] * 4, num_cuts=6, mixed=True), ONE_UNIT, BatchingCodec()
     )
-    assert work["samples_decoded"] > 4 * 5 * RATE
+    assert work["decoded_samples"] > 4 * 5 * RATE
     monkeypatch.setattr(audio, "MAX_KEPT_SAMPLES", 1 << 27)
     again, _ = tokenize(a_corpus(tmp_path / "b", [5 * RATE] * 4, num_cuts=6, mixed=True), ONE_UNIT, BatchingCodec())
     assert version.content_id == again.content_id
@@ -144,7 +144,7 @@ def test_a_clip_that_gives_no_codes_is_named_with_its_reason(tmp_path: Path) -> 
     put_instructions(store, cuts, lost=["nowhere"])
     put_codec(store)
     version, work = tokenize(store, ONE_UNIT, BatchingCodec())
-    assert (version.num_rows, work["clips_encoded"]) == (1, 1)
+    assert (version.num_rows, work["encoded_clips"]) == (1, 1)
     reasons = {row["row_id"]: row["reason"] for row in store.dropped(version).to_pylist()}
     names = [cut.clip_id for cut in cuts[1:]]
     assert reasons == dict(zip([*names, "nowhere"], ["silent", "too_short", "unreadable", "unknown_clip"], strict=True))
@@ -170,7 +170,7 @@ def test_codes_that_were_made_are_kept_when_the_worker_is_killed(
     assert len(list(folder.glob("*.arrow"))) == 5
     (folder / "broken.arrow").write_bytes(b"ARROW1")
     version, work = tokenize(store, ONE_UNIT, BatchingCodec(fills_batches=False))
-    assert (work["clips_encoded"], work["clips_continued"], version.num_rows) == (7, 5, 12)
+    assert (work["encoded_clips"], work["continued_clips"], version.num_rows) == (7, 5, 12)
     assert not folder.exists()
     undisturbed, _ = tokenize(a_corpus(tmp_path / "other", [RATE // 2] * 12), ONE_UNIT, BatchingCodec())
     assert [shard.sha256 for shard in version.shards] == [shard.sha256 for shard in undisturbed.shards]
@@ -242,19 +242,28 @@ def test_a_plan_names_what_its_units_are_and_refuses_what_no_worker_can_do(tmp_p
     for fields, said in (
         ({"dtype": "float16"}, "one of float32, bfloat16"),
         ({"decode_threads": 0}, "1 or more"),
-        ({"clips_per_unit": 0}, "1 or more"),
+        ({"clips_per_unit": -1}, "0 or more"),
     ):
         with pytest.raises(UsageError, match=said):
             replace(ONE_UNIT, **fields).plan(store)  # type: ignore[arg-type]
 
 
-def test_a_unit_is_smaller_where_its_clips_are_long(tmp_path: Path) -> None:
+def test_a_unit_is_smaller_where_its_clips_are_long_and_where_the_codec_is_of_debug_size(tmp_path: Path) -> None:
     store = a_corpus(tmp_path, [RATE // 2] * 8)
     annotated = store.head("annotated")
     assert annotated is not None
-    hours = [replace(shard, statistics={"audio_s": 250_000.0}) for shard in annotated.shards]
-    assert ONE_UNIT.unit_bits(replace(annotated, shards=hours)) == 1, "70 MB of codes are two units"
-    assert ONE_UNIT.unit_bits(annotated) == 0
+
+    def num_units(**changes: Any) -> int:
+        shards = [replace(shard, **changes) for shard in annotated.shards]
+        path = tmp_path / f"annotated/versions/{annotated.plan_id}.json"
+        path.write_text(replace(annotated, shards=shards).to_json())
+        return len(ONE_UNIT.plan(Store(tmp_path)).units)
+
+    assert num_units() == 1
+    assert num_units(statistics={"audio_s": 250_000.0}) == 2, "70 MB of codes"
+    assert (num_units(num_rows=8_192), num_units(num_rows=8_193)) == (1, 2)
+    put_codec(store, "codec-b", config={"size": "debug"})
+    assert (num_units(num_rows=64), num_units(num_rows=65)) == (1, 2)
 
 
 def test_kept_rows_are_rows_of_tokens() -> None:

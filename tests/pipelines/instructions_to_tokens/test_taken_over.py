@@ -50,26 +50,26 @@ def only_with(root: Path, metadata: dict[str, str], unit: str = "all") -> tuple[
 
 def test_codes_of_this_codec_these_numerics_and_this_code_are_taken_over_byte_for_byte(tmp_path: Path) -> None:
     found, work, fresh = only_with(tmp_path, STAMPED)
-    assert (work["clips_taken_over"], work.get("clips_encoded", 0)) == (12, 0)
+    assert (work["taken_over_clips"], work.get("encoded_clips", 0)) == (12, 0)
     assert [shard.sha256 for shard in found.shards] == [shard.sha256 for shard in fresh.shards]
 
 
 @pytest.mark.parametrize("name", sorted(STAMPED))
 def test_codes_of_another_codec_or_numerics_or_code_are_not_taken_over(tmp_path: Path, name: str) -> None:
     _, work, _ = only_with(tmp_path, {**STAMPED, name: "another"})
-    assert (work["clips_taken_over"], work["clips_encoded"]) == (0, 12)
+    assert (work["taken_over_clips"], work["encoded_clips"]) == (0, 12)
 
 
 @pytest.mark.parametrize("name", sorted(STAMPED))
 def test_codes_that_do_not_say_all_of_it_are_not_taken_over(tmp_path: Path, name: str) -> None:
     _, work, _ = only_with(tmp_path, {key: value for key, value in STAMPED.items() if key != name})
-    assert (work["clips_taken_over"], work["clips_encoded"]) == (0, 12)
+    assert (work["taken_over_clips"], work["encoded_clips"]) == (0, 12)
 
 
 def test_a_shard_of_another_range_is_not_read(tmp_path: Path) -> None:
     """Rows that are where their unit's name says they are not, which no edge writes: so it shows what is read."""
     _, work, _ = only_with(tmp_path, STAMPED, unit="clips-0-of-4")
-    assert 0 < work["clips_taken_over"] < 12
+    assert 0 < work["taken_over_clips"] < 12
 
 
 def test_units_of_another_size_take_over_what_they_share(tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ def test_units_of_another_size_take_over_what_they_share(tmp_path: Path) -> None
     for clips_per_unit in (1, 16, 1_000):
         again, work = tokenize(store, replace(JOB, clips_per_unit=clips_per_unit), BatchingCodec())
         assert again.content_id == first.content_id and len(again.shards) != len(first.shards)
-        assert (work["clips_taken_over"], work.get("clips_encoded", 0)) == (30, 0)
+        assert (work["taken_over_clips"], work.get("encoded_clips", 0)) == (30, 0)
 
 
 def test_one_changed_clip_of_a_hundred_is_one_encode(tmp_path: Path) -> None:
@@ -91,7 +91,7 @@ def test_one_changed_clip_of_a_hundred_is_one_encode(tmp_path: Path) -> None:
     put_instructions(store, [*cuts[:17], changed, *cuts[18:]])
     manifest, work = tokenize(store, JOB, BatchingCodec())
     assert manifest.num_rows == 100
-    assert (work["clips_taken_over"], work["clips_encoded"], work["samples_given"]) == (99, 1, RATE // 4)
+    assert (work["taken_over_clips"], work["encoded_clips"], work["given_samples"]) == (99, 1, RATE // 4)
 
 
 def test_a_new_codec_encodes_all_and_leaves_the_old_version_readable(tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ def test_a_new_codec_encodes_all_and_leaves_the_old_version_readable(tmp_path: P
     old, _ = tokenize(store, JOB, BatchingCodec())
     put_codec(store, "codec-b")
     new, work = tokenize(store, JOB, BatchingCodec())
-    assert work["clips_encoded"] == 10 and old.plan_id != new.plan_id
+    assert work["encoded_clips"] == 10 and old.plan_id != new.plan_id
     for manifest, name in ((old, "codec-a"), (new, "codec-b")):
         assert store.version("tokens", manifest.plan_id) == manifest and len(store.read(manifest)) == 10
         said = {store.shard_metadata(manifest, shard)["codec_fingerprint"] for shard in manifest.shards}
@@ -112,5 +112,5 @@ def test_another_arithmetic_is_another_version_and_takes_nothing_over(tmp_path: 
     first, _ = tokenize(store, JOB, BatchingCodec())
     other, work = tokenize(store, replace(JOB, **fields), BatchingCodec())
     assert other.plan_id != first.plan_id and other.numerics != first.numerics
-    assert work["clips_encoded"] == 4
+    assert work["encoded_clips"] == 4
     assert store.shard_metadata(other, other.shards[0])["numerics"] == other.numerics

@@ -39,13 +39,15 @@ class WorkerWithDouble(TokenWorker):
         return GIVEN_CODEC[-1]
 
 
-def write(store: Store, kind: str, shards: dict[str, dict[str, Any]], parents: dict[str, str]) -> Manifest:
+def write(
+    store: Store, kind: str, shards: dict[str, dict[str, Any]], parents: dict[str, str], **parameters: Any
+) -> Manifest:
     """A new version. `shards`: unit -> what `put_shard` takes, and `data`, the blobs."""
     plan = Plan(
         kind=kind,
         schema_version=newest(kind).version,
         parents=parents,
-        parameters={"number": len(store.versions(kind))},
+        parameters={"number": len(store.versions(kind)), **parameters},
         code_version="t",
         units=sorted(shards),
     )
@@ -126,10 +128,10 @@ def put_instructions(
     return write(store, "instructions", shards, {"annotated": annotated.content_id})
 
 
-def put_codec(store: Store, name: str = "codec-a") -> None:
+def put_codec(store: Store, name: str = "codec-a", **parameters: Any) -> None:
     (row,) = example_rows("codec")
     assert isinstance(row, CodecRow)
-    write(store, "codec", {"codec": {"rows": [replace(row, codec_id=name)]}}, {"name": name})
+    write(store, "codec", {"codec": {"rows": [replace(row, codec_id=name)]}}, {"name": name}, **parameters)
 
 
 def a_corpus(root: Path, lengths: Sequence[int], *, num_cuts: int = 1, mixed: bool = False) -> Store:
