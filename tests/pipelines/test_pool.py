@@ -277,13 +277,13 @@ def test_a_row_in_hand_of_three_lost_workers_is_refused_from_then_on() -> None:
     assert said[-1].endswith("clip-7 was in hand of 3 lost workers and is dropped as kills_its_worker; trying again")
 
 
-def test_two_rows_that_kill_are_both_found() -> None:
+def test_all_rows_that_kill_are_found() -> None:
     workers = Played(num_places=1)
-    rows = iter(["a", "a", "b", "b", "b"])
-    workers.dies_in = ["n-0"] * (2 * MAX_DEATHS)
+    rows = iter("aabbbccc")
+    workers.dies_in = ["n-0"] * (3 * MAX_DEATHS)
     pool = Pool(workers, Losses(lambda unit: next(rows)), limit=1, say=print)
     assert list(pool.work(units(1))) == units(1)
-    assert workers.given[-1][2] == {"a", "b"}
+    assert workers.given[-1][2] == {"a", "b", "c"}
 
 
 def test_workers_killed_at_random_accuse_no_row() -> None:
