@@ -153,10 +153,6 @@ def _named(resources: dict[str, float]) -> dict[str, float]:
     return {"CPU": resources.get("num_cpus", 1.0), "GPU": resources.get("num_gpus", 0.0)}
 
 
-def _text(amounts: dict[str, float]) -> str:
-    return ", ".join(f"{amount:g} {name}" for name, amount in amounts.items()) or "nothing"
-
-
 class RayWorkers:
     """`pool.Workers` as Ray actors of a class with `ready`, `process` and `close`. Ray never restarts them: who lost one starts another, so
     that retries are counted in one place."""
@@ -212,18 +208,20 @@ class RayWorkers:
         free, total = ray.available_resources(), ray.cluster_resources()
         has = ", ".join(f"{free.get(name, 0.0):g} of {total.get(name, 0.0):g} {name} free" for name in wanted)
         num_nodes = sum(node["Alive"] for node in ray.nodes())
-        return f"for {_text(wanted)}: the cluster has {has} on {num_nodes} node{'s' * (num_nodes != 1)}"
+        amounts = ", ".join(f"{amount:g} {name}" for name, amount in wanted.items())
+        return f"for {amounts}: the cluster has {has} on {num_nodes} node{'s' * (num_nodes != 1)}"
 
 
 def result(reference: Any) -> Any:
-    """The value of a reference. An exception of the worker's own code is raised as itself, a lost process as
-    `WorkerLostError`."""
+    """The value of a reference. An exception of the worker's own code is raised as itself, a lost process as `WorkerLostError`, a lost
+    cluster as `StoreError`."""
     import ray
     from ray.exceptions import (
         ActorUnavailableError,
         NodeDiedError,
         OutOfMemoryError,
         RayActorError,
+        RayError,
         RayTaskError,
         WorkerCrashedError,
     )
@@ -241,6 +239,9 @@ def result(reference: Any) -> Any:
         # Of a lost raylet it is only known that nobody answers; of a lost process, that it is gone.
         lost.with_node = isinstance(error, NodeDiedError | ActorUnavailableError) or "node has died" in str(error)
         raise lost from error
+    except RayError as error:
+        line = str(error).strip().splitlines()[0]
+        raise StoreError(f"Ray does not answer any more ({line}): run this again, finished shards are kept.") from error
 
 
 @contextmanager

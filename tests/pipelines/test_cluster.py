@@ -1,14 +1,92 @@
-"""What workers of other nodes are told of the environment of a run."""
+"""What Ray says of a worker, in this project's terms; and what workers of other nodes are told of a run."""
+
+from typing import Any
 
 import pytest
-from uniaudio_pipelines.cluster import environment_of_run
+from uniaudio_pipelines import cluster
+from uniaudio_pipelines.pool import WorkerLostError
+from uniaudio_schemas.errors import StoreError, UsageError
+
+ray = pytest.importorskip("ray")
+ACTOR = "0" * 32
+
+
+def raising(error: BaseException) -> Any:
+    def get(reference: Any) -> Any:
+        raise error
+
+    return get
+
+
+def lost(monkeypatch: pytest.MonkeyPatch, error: Exception) -> bool:
+    """Whether the worker was lost with its node."""
+    monkeypatch.setattr(ray, "get", raising(error))
+    with pytest.raises(WorkerLostError) as found:
+        cluster.result(None)
+    assert "\n" not in str(found.value)
+    return found.value.with_node
+
+
+def test_a_lost_process_is_told_from_a_lost_node(monkeypatch: pytest.MonkeyPatch) -> None:
+    from ray.exceptions import (
+        ActorDiedError,
+        ActorUnavailableError,
+        NodeDiedError,
+        OutOfMemoryError,
+        WorkerCrashedError,
+    )
+
+    assert not lost(monkeypatch, ActorDiedError())
+    assert not lost(monkeypatch, WorkerCrashedError())
+    assert not lost(monkeypatch, OutOfMemoryError("worker killed\nmemory"))
+    assert lost(monkeypatch, NodeDiedError("gone"))
+    assert lost(monkeypatch, ActorUnavailableError("socket closed", None))
+    died = ActorDiedError()
+    died.error_msg = "The actor died.\nThe actor is dead because its node has died."
+    assert lost(monkeypatch, died)
+
+
+def test_an_error_of_the_workers_own_is_raised_as_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    from ray.exceptions import RayTaskError
+
+    error = RayTaskError("process", "Traceback", UsageError("`models` must be there."))
+    monkeypatch.setattr(ray, "get", raising(error))
+    with pytest.raises(UsageError, match="`models` must be there"):
+        cluster.result(None)
+
+
+def test_a_cluster_that_is_gone_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    from ray.exceptions import RaySystemError
+
+    monkeypatch.setattr(ray, "get", raising(RaySystemError("the raylet\nended")))
+    with pytest.raises(StoreError, match=r"^Ray does not answer any more \(.*the raylet\): run this again"):
+        cluster.result(None)
 
 
 def test_workers_are_told_where_things_are_and_never_who_may_see_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("UNIAUDIO_MODELS", "/models")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://minio:9000")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hush")
-    told = environment_of_run()
+    told = cluster.environment_of_run()
     assert (told["UNIAUDIO_MODELS"], told["AWS_ENDPOINT_URL"]) == ("/models", "http://minio:9000")
     assert "AWS_SECRET_ACCESS_KEY" not in told
     assert "PATH" not in told
+
+
+@pytest.mark.parametrize(
+    ("environment", "joins"),
+    [
+        ({}, False),
+        ({"RAY_ADDRESS": "http://head:8265"}, False),
+        ({"RAY_ADDRESS": "head:6379"}, True),
+        ({"RAY_JOB_CONFIG_JSON_ENV_VAR": "{}"}, True),
+    ],
+)
+def test_a_job_or_an_address_joins_and_anything_else_is_private(
+    environment: dict[str, str], joins: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("RAY_ADDRESS", "RAY_JOB_CONFIG_JSON_ENV_VAR"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert cluster.is_private() is not joins
