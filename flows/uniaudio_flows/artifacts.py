@@ -93,7 +93,7 @@ class _Bar:
     def __init__(self, board: Board, key: str) -> None:
         self._board, self._key = board, key
         self._artifact: Any = None
-        self._moved_at = 0.0
+        self._moved_at = -_INTERVAL_S
 
     def move(self, share: float, about: str) -> None:
         if share < 1.0 and time.monotonic() - self._moved_at < _INTERVAL_S:

@@ -21,7 +21,8 @@ from uniaudio_flows.failures import failing_in_one_line
 from uniaudio_flows.job_log import LostConnectionError
 from uniaudio_flows.jobs import bring_up_to_date, check_up_to_date
 from uniaudio_flows.parameters import docstring, parameters_of, run_settings, signature
-from uniaudio_flows.settings import Settings, load_settings
+from uniaudio_flows.ray_jobs import NoHeadError
+from uniaudio_flows.settings import DEFAULT, Settings, load_settings
 from uniaudio_flows.steps import Fields, Step
 
 NUM_RETRIES, RETRY_DELAY_S = 3, 10
@@ -57,7 +58,7 @@ def told(run: Callable[..., Any], name: str, about: str, parameters: dict[str, F
 
     def run_name() -> str:
         given = dict(flow_run.parameters)
-        size = (given.get("size") or load_settings().size) if "size" in parameters else ""
+        size = load_settings().of_run({"size": given.get("size")}).size if "size" in parameters else ""
         return " ".join(part for part in (called, size, given.get("ref", "")) if part)
 
     return prefect.flow(name=name, description=about, flow_run_name=run_name)(run)
@@ -72,11 +73,10 @@ def settings_of(step: Step, parameters: Mapping[str, Any]) -> Settings:
 def chosen(step: Step, parameters: Mapping[str, Any], *, own: bool) -> Fields:
     """The fields of a step, as plain values, among the parameters of a run: its own, or in the parameter with the step's name."""
     if not own:
-        model: BaseModel = parameters[step.name]
-        return model.model_dump(mode="json")
+        return _told(parameters[step.name].model_dump(mode="json"))
     names = parameters_of(step).keys() & {*step.fields, *step.extra}
     names -= set(run_settings([*step.ancestors(), step]))
-    return {name: _plain(parameters[name]) for name in sorted(names)}
+    return _told({name: _plain(parameters[name]) for name in sorted(names)})
 
 
 def make_all(name: str, settings: Settings, planned: list[Planned]) -> str:
@@ -112,8 +112,10 @@ def _make(settings: Settings, step: Step, job: Any, board: Board) -> str:
     def make() -> str:
         try:
             return bring_up_to_date(settings, job, shown, get_run_logger()).content_id
-        except LostConnectionError as error:
-            if (task_run.run_count or 1) <= NUM_RETRIES:
+        except (LostConnectionError, NoHeadError) as error:
+            attempt = task_run.run_count or 1
+            was_there = isinstance(error, LostConnectionError) or attempt > 1
+            if was_there and attempt <= NUM_RETRIES:
                 raise _TryAgainError(str(error)) from error
             shown.failed(str(error))
             raise
@@ -132,6 +134,12 @@ class _TryAgainError(Exception):
 
 def _is_worth_it(task: Any, run: Any, state: Any) -> bool:
     return isinstance(state.data, _TryAgainError)
+
+
+def _told(fields: dict[str, Any]) -> Fields:
+    return {
+        name: value for name, value in fields.items() if (name, value) not in (("device", DEFAULT), ("size", DEFAULT))
+    }
 
 
 def _plain(value: Any) -> Any:

@@ -17,6 +17,7 @@ from pydantic import ConfigDict, Field, create_model
 from pydantic.fields import FieldInfo
 from uniaudio_pipelines.annotated_to_instructions.job import POLICIES
 from uniaudio_pipelines.checkpoint_to_scores.job import BENCHMARKS
+from uniaudio_pipelines.instructions_to_tokens.job import DTYPES
 from uniaudio_pipelines.raw_to_annotated.annotators.table import ANNOTATORS
 from uniaudio_pipelines.source_to_raw.cards import CHANNELS
 
@@ -24,7 +25,7 @@ from uniaudio.codec.config import PRESETS as CODECS
 from uniaudio.lm.config import PRESETS as MODELS
 from uniaudio.stages.codec_phases import PHASES
 from uniaudio.stages.table import STAGES
-from uniaudio_flows.settings import RUN_SETTINGS
+from uniaudio_flows.settings import DEFAULT, RUN_SETTINGS
 from uniaudio_flows.steps import Step
 
 CHOICES: dict[str, tuple[str, ...]] = {
@@ -34,6 +35,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "stages": tuple(STAGES),
     "benchmarks": BENCHMARKS,
     "device": ("cpu", "cuda"),
+    "dtype": DTYPES,
     **POLICIES,
 }
 """Field of a job -> its values, where they are named."""
@@ -95,7 +97,7 @@ def run_settings(steps: list[Step]) -> list[str]:
 def _run_setting(name: str, steps: list[Step]) -> FieldInfo:
     kinds = {step.kind for step in steps}
     sizes = next((names for kind, names in SIZES.items() if kind in kinds), ())
-    return _info(_named(str, sizes if name == "size" else CHOICES.get(name, ())) | None, None, RUN_SETTINGS[name])
+    return _left_to_settings(_named(str, sizes if name == "size" else CHOICES.get(name, ())), RUN_SETTINGS[name])
 
 
 def _fields(step: Step) -> dict[str, FieldInfo]:
@@ -106,7 +108,7 @@ def _fields(step: Step) -> dict[str, FieldInfo]:
             continue
         by = step.optional.get(name) or BY_DEFAULT.get(name)
         if by:
-            info = _info(info.annotation | None, None, f"{info.description} {by}")
+            info = _left_to_settings(info.annotation, f"{info.description} {by}")
         found[name] = info
     return found | {name: _info(extra.type, extra.default, extra.help) for name, extra in step.extra.items()}
 
@@ -148,6 +150,13 @@ def _docstrings(cls: type[Any]) -> dict[str, str]:
         if name.endswith("_ref"):
             found.setdefault(name, f"Ref of the version of `{name.removesuffix('_ref')}` that is read.")
     return found
+
+
+def _left_to_settings(type_: Any, help_: str) -> FieldInfo:
+    """Of a field whose value is not known before the run: Prefect's page shows an empty line or the choice `default`, and no `None`."""
+    if get_origin(type_) is Literal:
+        return _info(_named(str, (DEFAULT, *get_args(type_))), DEFAULT, help_)
+    return _info(str, "", help_) if type_ is str else _info(type_ | None, None, help_)
 
 
 def _named(type_: Any, choices: tuple[str, ...]) -> Any:

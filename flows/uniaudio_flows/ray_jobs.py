@@ -28,14 +28,18 @@ AGENT_TIMEOUT_S = 60
 SUBMITTED_BY = "flow_run"
 
 
+class NoHeadError(UsageError):
+    """No Ray head answers."""
+
+
 def job_client(settings: Settings) -> "JobSubmissionClient":
-    """UsageError where no head answers."""
+    """NoHeadError where none answers."""
     from ray.job_submission import JobSubmissionClient  # here: a run that has nothing to do needs no Ray
 
     try:
         return JobSubmissionClient(settings.dashboard_url)
     except (ConnectionError, RuntimeError) as error:
-        raise UsageError(f"no Ray head answers at {settings.dashboard_url}: start it with `uniaudio up`.") from error
+        raise NoHeadError(f"no Ray head answers at {settings.dashboard_url}: start it with `uniaudio up`.") from error
 
 
 def running_job(client: "JobSubmissionClient", settings: Settings, job: Any) -> str | None:

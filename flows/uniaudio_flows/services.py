@@ -198,7 +198,7 @@ def _prefect() -> list[str]:
 
 
 def _deploy(settings: Settings) -> None:
-    command = [*_prefect(), "--no-prompt", "deploy", "--all", "--prefect-file", str(DEPLOYMENTS)]
+    command = [*_prefect(), "--no-prompt", "deploy", "--name", POOL, "--prefect-file", str(DEPLOYMENTS)]
     environment = service_environment(settings)
     create = [*_prefect(), "work-pool", "create", POOL, "--type", "process", "--overwrite"]
     for step in (create, command):

@@ -25,6 +25,8 @@ from uniaudio_schemas.errors import UsageError
 DEFAULT_PREFECT_PORT = 4200
 """Where `prefect` itself looks, told by pyproject.toml."""
 LOOPBACK = "127.0.0.1"
+DEFAULT = "default"
+"""Among the choices of a run: what its settings say."""
 RUN_SETTINGS = {
     "size": "Preset of codec and model. By default `UNIAUDIO_SIZE`.",
     "device": "Where models run; cuda takes one GPU a worker. By default `UNIAUDIO_DEVICE`.",
@@ -68,8 +70,8 @@ class Settings:
         }
 
     def of_run(self, told: dict[str, str | None]) -> "Settings":
-        """These, with what a run is told (`RUN_SETTINGS` -> value) in their place; None tells nothing."""
-        given: dict[str, Any] = {name: value for name, value in told.items() if value}
+        """These, with what a run is told (`RUN_SETTINGS` -> value) in their place; "", None and `default` tell nothing."""
+        given: dict[str, Any] = {name: value for name, value in told.items() if value not in (None, "", DEFAULT)}
         if "store" in given:
             given["store"] = _absolute(given["store"])
         for name in ("source", "models"):

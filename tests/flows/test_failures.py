@@ -107,9 +107,9 @@ def test_services_stopped_in_mid_run_and_started_again_take_the_next_run(annotat
 def test_a_dead_ray_head_is_one_line_and_the_next_run_goes_on(annotated: Services) -> None:
     run_id = start_training(annotated)
     kill(annotated, "ray")
-    state = ends_as(annotated, run_id, 90)
+    state = ends_as(annotated, run_id, 180)
     assert state["name"] == "Failed"
-    assert "Ray head does not answer" in state["message"]
+    assert "no Ray head answers" in state["message"], "it was tried again, and given up"
     assert "Traceback" not in run_log(annotated, run_id)
     assert annotated.uniaudio("up").returncode == 0
     again = annotated.prefect("deployment", "run", "train-codec/local", "-p", "parents=false", "--watch")

@@ -92,7 +92,9 @@ def test_a_run_is_told_its_folders_and_what_it_is_not_told_stays(
     monkeypatch.setenv("UNIAUDIO_DATA", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     settings = load_settings()
-    told = settings.of_run({"store": "s3://bucket/store", "source": "audio", "models": None, "size": "starter"})
+    told = settings.of_run(
+        {"store": "s3://bucket/store", "source": "audio", "models": None, "size": "starter", "device": "default"}
+    )
     assert (told.store, told.source, told.size) == ("s3://bucket/store", tmp_path / "audio", "starter")
     assert (told.models, told.device) == (settings.models, settings.device)
     assert settings.of_run({"store": "mine"}).store == str(tmp_path / "mine")
