@@ -62,6 +62,8 @@ class Proxy:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
+        # A client that was killed, a server that has ended.
+        self._server.handle_error = lambda request, client: None  # type: ignore[method-assign]
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     @property

@@ -3,8 +3,6 @@ nor ray."""
 
 import dataclasses
 import json
-import os
-import tempfile
 import types
 import typing
 from functools import lru_cache
@@ -13,7 +11,8 @@ from typing import Any, ClassVar, Protocol, TypeVar
 
 from uniaudio_schemas.errors import UsageError
 from uniaudio_schemas.fingerprint import hash_bytes, hash_file, hash_json
-from uniaudio_schemas.store import Store
+from uniaudio_schemas.store import Store, layout
+from uniaudio_schemas.store.cache import private_folder, user_cache
 from uniaudio_schemas.store.manifest import Manifest, Plan
 
 
@@ -110,11 +109,11 @@ def check_device(device: str, num_gpus: float) -> None:
 
 
 def cache_folder(store: Store) -> Path:
-    """Where an edge may keep what it can compute again: below a local store, so that it goes when the store goes."""
-    root = str(store.root)
-    if "://" not in root:
-        return Path(root) / "cache"
-    return Path(tempfile.gettempdir()) / f"uniaudio-cache-{os.getuid()}" / hash_bytes(root.encode())[:16]
+    """Where an edge may keep what it can compute again: below a local store, so that it goes when the store goes, else in a folder of
+    this machine that only this user can write."""
+    if isinstance(store.root, Path):
+        return store.root / layout.CACHE
+    return private_folder(private_folder(user_cache()) / f"edges-{hash_bytes(store.root.encode())[:16]}")
 
 
 def hash_folder(folder: str, field: str) -> str:

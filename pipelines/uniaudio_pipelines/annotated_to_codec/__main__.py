@@ -2,10 +2,22 @@
 
 import sys
 
+from uniaudio_schemas.store import Store
+from uniaudio_schemas.store.manifest import Manifest
+
 from uniaudio_pipelines.annotated_to_codec.job import AnnotatedToCodec
 from uniaudio_pipelines.annotated_to_codec.worker import CodecWorker
-from uniaudio_pipelines.edge import edge_main
+from uniaudio_pipelines.edge import edge_main, run_edge
+from uniaudio_pipelines.run_folder import RunFolder
+
+
+def run(store: Store, job: AnnotatedToCodec, owner: str) -> Manifest:
+    """Train, publish, and let go of what was kept to go on from."""
+    # 0: the worker lives here and starts Ray Train, whose workers do the work.
+    manifest = run_edge(store, job, CodecWorker, num_workers=0, owner=owner)
+    RunFolder(store, manifest.plan_id).clear()
+    return manifest
+
 
 if __name__ == "__main__":
-    # 0: the worker lives here and starts Ray Train, whose workers do the work.
-    sys.exit(edge_main(AnnotatedToCodec, CodecWorker, num_workers=0))
+    sys.exit(edge_main(AnnotatedToCodec, run=run))

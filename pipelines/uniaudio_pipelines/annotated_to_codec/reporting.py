@@ -7,8 +7,7 @@ from pathlib import Path
 
 from uniaudio.codec.training.state import TrainingState
 from uniaudio.stages.codec_phase import CodecPhase
-from uniaudio_pipelines.progress_file import PROGRESS_FILE, write_progress
-from uniaudio_pipelines.scratch import ScratchFolder
+from uniaudio_pipelines.run_folder import RunFolder
 
 _EVERY_S = 1.0
 
@@ -16,8 +15,8 @@ _EVERY_S = 1.0
 class Reporter:
     """One a worker; only rank 0 writes."""
 
-    def __init__(self, folder: Path, phases: Sequence[CodecPhase], rank: int) -> None:
-        self._folder, self._phases, self._rank = folder, phases, rank
+    def __init__(self, run: RunFolder, phases: Sequence[CodecPhase], rank: int) -> None:
+        self._run, self._phases, self._rank = run, phases, rank
         self._last = 0.0
 
     def checkpoint(self, state: TrainingState, save: Callable[[Path], None]) -> None:
@@ -29,9 +28,9 @@ class Reporter:
         if self._rank != 0:
             ray.train.report(metrics)
             return
-        with ScratchFolder("codec", self._folder) as temporary:
-            save(Path(temporary) / "checkpoint")
-            ray.train.report(metrics, checkpoint=Checkpoint.from_directory(str(Path(temporary) / "checkpoint")))
+        with self._run.scratch() as folder:
+            save(folder / "checkpoint")
+            ray.train.report(metrics, checkpoint=Checkpoint.from_directory(str(folder / "checkpoint")))
 
     def step(self, state: TrainingState) -> None:
         """At most once a second, and at the end of each phase."""
@@ -45,4 +44,4 @@ class Reporter:
         line = f"{phase.name} {state.step}/{phase.num_steps} steps, held-out loss {held_out[-1]:.3f}"
         num_steps = sum(one.num_steps for one in self._phases)
         shown = {"line": line, "step": done, "num_steps": num_steps, "pid": os.getpid()}
-        write_progress(self._folder / PROGRESS_FILE, shown)
+        self._run.write_progress(shown)

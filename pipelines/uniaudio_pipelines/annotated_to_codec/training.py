@@ -5,12 +5,11 @@ Writes   <store>/train/<plan id>/final/{config.json, codec.safetensors, result.j
 """
 
 import json
-import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from uniaudio_schemas.errors import StoreError, UsageError
+from uniaudio_schemas.errors import StoreError
 from uniaudio_schemas.kinds.codec import Metric
 from uniaudio_schemas.store import Store
 from uniaudio_schemas.store.manifest import Plan
@@ -19,21 +18,13 @@ from uniaudio.stages.codec_phase import CodecPhase
 from uniaudio_pipelines.annotated_to_codec.job import AnnotatedToCodec, encoder_folders
 from uniaudio_pipelines.metering import usage
 from uniaudio_pipelines.ray_train import fit
+from uniaudio_pipelines.run_folder import RESULT_FILE, RunFolder
 
 if TYPE_CHECKING:
     from uniaudio_pipelines.annotated_to_codec.clips import TrainingAudio
 
-RESULT_FILE = "result.json"
 MAX_FAILURES = 3
 """Times a worker group may die before the run gives up."""
-
-
-def run_folder(store: Store, plan_id: str) -> Path:
-    return Path(str(store.root)) / "train" / plan_id
-
-
-def final_folder(store: Store, plan_id: str) -> Path:
-    return run_folder(store, plan_id) / "final"
 
 
 def train_with_ray(store: Store, job: AnnotatedToCodec, plan: Plan) -> None:
@@ -41,10 +32,10 @@ def train_with_ray(store: Store, job: AnnotatedToCodec, plan: Plan) -> None:
     from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
 
-    if "://" in str(store.root):
-        raise UsageError(f"`store` must be a folder that all workers see, but is {store.root}.")
-    if final_folder(store, plan.plan_id).is_dir():
+    run = RunFolder(store, plan.plan_id)
+    if run.has_final():
         return
+    storage_path, filesystem = run.storage()
     resources = {"CPU": 1.0, **({"GPU": job.num_gpus} if job.num_gpus else {})}
     trainer = TorchTrainer(
         train_worker,
@@ -56,13 +47,14 @@ def train_with_ray(store: Store, job: AnnotatedToCodec, plan: Plan) -> None:
         ),
         run_config=RunConfig(
             name="run",
-            storage_path=str(run_folder(store, plan.plan_id)),
+            storage_path=storage_path,
+            storage_filesystem=filesystem,
             failure_config=FailureConfig(max_failures=MAX_FAILURES),
             checkpoint_config=CheckpointConfig(num_to_keep=2),
         ),
     )
     result = fit(trainer, str(store.root))
-    if not final_folder(store, plan.plan_id).is_dir():
+    if not run.has_final():
         raise StoreError(f"{job.EDGE}: Ray Train ended without a codec ({result.error}).")
 
 
@@ -71,10 +63,10 @@ def take_start(store: Store, job: AnnotatedToCodec, plan: Plan) -> None:
     from uniaudio.codec.codec import ReasoningCodec
     from uniaudio_pipelines.annotated_to_codec.clips import TrainingAudio
 
-    folder = final_folder(store, plan.plan_id)
-    if not folder.is_dir():
+    run = RunFolder(store, plan.plan_id)
+    if not run.has_final():
         codec = ReasoningCodec.load(job.start)
-        _write_final(folder, codec, _result(codec, [], TrainingAudio()))
+        _write_final(run, codec, _result(codec, [], TrainingAudio()))
 
 
 def train_worker(config: dict[str, Any]) -> None:
@@ -106,7 +98,8 @@ def _train(config: dict[str, Any], resume_from: Path | None) -> None:
     )
     phases = [CodecPhase.from_dict(phase) for phase in config["phases"]]
     codec = _new_codec(config)
-    reporter = Reporter(run_folder(store, config["plan_id"]), phases, rank)
+    run = RunFolder(store, config["plan_id"])
+    reporter = Reporter(run, phases, rank)
     metrics = train_codec(
         codec,
         phases,
@@ -117,7 +110,7 @@ def _train(config: dict[str, Any], resume_from: Path | None) -> None:
         on_step=reporter.step,
     )
     if rank == 0:
-        _write_final(final_folder(store, config["plan_id"]), codec, _result(codec, metrics, audio))
+        _write_final(run, codec, _result(codec, metrics, audio))
 
 
 def _new_codec(config: dict[str, Any]) -> Any:
@@ -163,9 +156,7 @@ def _result(codec: Any, metrics: list[Metric], audio: "TrainingAudio") -> dict[s
     }
 
 
-def _write_final(folder: Path, codec: Any, result: dict[str, Any]) -> None:
-    partial = folder.with_name(folder.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    codec.save(partial)
-    (partial / RESULT_FILE).write_text(json.dumps(result, sort_keys=True), encoding="utf-8")
-    partial.replace(folder)
+def _write_final(run: RunFolder, codec: Any, result: dict[str, Any]) -> None:
+    with run.new_final() as folder:
+        codec.save(folder)
+        (folder / RESULT_FILE).write_text(json.dumps(result, sort_keys=True), encoding="utf-8")

@@ -18,16 +18,10 @@ from uniaudio.audio.frames import REASONING_HOP, RECONSTRUCTION_HOP, SAMPLE_RATE
 from uniaudio.codec.config import NUM_CODEBOOKS, CodecConfig
 from uniaudio_pipelines import cluster
 from uniaudio_pipelines.annotated_to_codec.job import CONFIG_FILE, WEIGHTS_FILE, AnnotatedToCodec
-from uniaudio_pipelines.annotated_to_codec.training import (
-    RESULT_FILE,
-    final_folder,
-    run_folder,
-    take_start,
-    train_with_ray,
-)
+from uniaudio_pipelines.annotated_to_codec.training import take_start, train_with_ray
 from uniaudio_pipelines.edge import ShardResult
 from uniaudio_pipelines.metering import Usage
-from uniaudio_pipelines.progress_file import PROGRESS_FILE, followed
+from uniaudio_pipelines.run_folder import RESULT_FILE, RunFolder
 
 
 class CodecWorker:
@@ -35,17 +29,16 @@ class CodecWorker:
         self._store, self._job, self._plan = Store(store_root), job, plan
 
     def process(self, unit: str) -> ShardResult:
-        folder = run_folder(self._store, self._plan.plan_id)
-        folder.mkdir(parents=True, exist_ok=True)
+        self._run = run = RunFolder(self._store, self._plan.plan_id)
         if self._job.training_phases():
             cluster.connect()
-            with followed(folder / PROGRESS_FILE, self._show):
+            with run.followed(self._show):
                 train_with_ray(self._store, self._job, self._plan)
         else:
             take_start(self._store, self._job, self._plan)
-        final = final_folder(self._store, self._plan.plan_id)
+        final, scratch = run.final()
         result = json.loads((final / RESULT_FILE).read_text(encoding="utf-8"))
-        row = _row(self._store, final, result)
+        row = _row(final, result)
         dropped = [
             Dropped(row_id=clip, reason=reason, detail=detail, unit=unit) for clip, reason, detail in result["dropped"]
         ]
@@ -60,7 +53,7 @@ class CodecWorker:
             },
             blobs=(final / WEIGHTS_FILE,),
             usage=(Usage(**result["usage"]),),
-            scratch=folder,
+            scratch=scratch,
         )
 
     def _show(self, state: dict[str, Any]) -> None:
@@ -69,7 +62,7 @@ class CodecWorker:
         sys.stdout.flush()
 
 
-def _row(store: Store, final: Path, result: dict[str, Any]) -> CodecRow:
+def _row(final: Path, result: dict[str, Any]) -> CodecRow:
     from uniaudio_schemas.fingerprint import hash_file
 
     config_json = (final / CONFIG_FILE).read_text(encoding="utf-8")

@@ -24,15 +24,10 @@ from uniaudio_schemas.store.manifest import Manifest
 from uniaudio_pipelines.cost import log_cost
 from uniaudio_pipelines.jobs import parent
 from uniaudio_pipelines.metering import Meter, Usage
-from uniaudio_pipelines.progress_file import PROGRESS_FILE, followed
+from uniaudio_pipelines.run_folder import RESULT_FILE, RunFolder
 from uniaudio_pipelines.sequences_to_checkpoint.job import DueStage, SequencesToCheckpoint
 from uniaudio_pipelines.sequences_to_checkpoint.start import check_start
-from uniaudio_pipelines.sequences_to_checkpoint.training import (
-    RESULT_FILE,
-    final_folder,
-    run_folder,
-    train_due_stage,
-)
+from uniaudio_pipelines.sequences_to_checkpoint.training import train_due_stage
 
 
 @dataclass
@@ -87,18 +82,19 @@ def run_stages(store: Store, job: SequencesToCheckpoint, *, owner: str) -> Manif
 
 
 def _train_and_publish(store: Store, run: _Run, due: DueStage) -> Manifest:
-    plan_id, name = due.plan.plan_id, due.stage.name
+    folder, name = RunFolder(store, due.plan.plan_id), due.stage.name
     with store.writer(due.plan, owner=run.owner, ref=name) as writer:
         if name not in writer.done():
             size = f"{due.stage.num_rows} x {due.stage.context} positions"
             check_start(store, run.job, due)
             run.say(f"{run.job.EDGE} {name}: {due.stage.num_steps} steps of {size}")
             run.progress(0)
-            with followed(run_folder(store, plan_id) / PROGRESS_FILE, run.show):
+            with folder.followed(run.show):
                 train_due_stage(store, run.job, due)
-            result = json.loads((final_folder(store, plan_id) / RESULT_FILE).read_text(encoding="utf-8"))
+            final, scratch = folder.final()
+            result = json.loads((final / RESULT_FILE).read_text(encoding="utf-8"))
+            weights = writer.put_blob(final / "model.safetensors")
             run.meter.report(Usage(**result["usage"]))
-            weights = writer.put_blob(final_folder(store, plan_id) / "model.safetensors")
             row = _row(due, run.job, result, weights, store.open_blob(weights))
             dropped = [
                 Dropped(row_id=row_id, reason="longer_than_context", detail=f"{length} positions", unit=name)
@@ -110,10 +106,11 @@ def _train_and_publish(store: Store, run: _Run, due: DueStage) -> Manifest:
                 "codec_fingerprint": row.codec_fingerprint,
             }
             writer.put_shard(name, [row], dropped, metadata, {"num_steps": float(row.step)}, blobs=[weights])
+            shutil.rmtree(scratch, ignore_errors=True)
             for line in _held_out_lines(row):
                 run.say(f"{run.job.EDGE} {line}")
         manifest = writer.publish()
-    shutil.rmtree(run_folder(store, plan_id), ignore_errors=True)
+    folder.clear()
     run.trained.append(name)
     run.progress(due.stage.num_steps)
     return manifest

@@ -6,18 +6,17 @@ Writes   <store>/train/<plan id>/final/{model.safetensors, result.json}, whole o
 
 import json
 import os
-import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from uniaudio_schemas.errors import StoreError, UsageError
+from uniaudio_schemas.errors import StoreError
 from uniaudio_schemas.store import Store
 
 from uniaudio.stages.config import StageConfig
 from uniaudio_pipelines.metering import usage
-from uniaudio_pipelines.progress_file import PROGRESS_FILE, write_progress
 from uniaudio_pipelines.ray_train import fit
+from uniaudio_pipelines.run_folder import RESULT_FILE, RunFolder
 from uniaudio_pipelines.sequences_to_checkpoint.job import DueStage, SequencesToCheckpoint
 from uniaudio_pipelines.sequences_to_checkpoint.start import start_of
 
@@ -25,20 +24,11 @@ if TYPE_CHECKING:
     from uniaudio.training.loop import StageResult
     from uniaudio_pipelines.sequences_to_checkpoint.start import Start
 
-RESULT_FILE = "result.json"
 MAX_FAILURES = 3
 """Times a worker group may die before the run gives up."""
 WORKER_ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE"}
 """Read when torch is loaded. Threads that spin while they wait made a stage six times slower on cores shared with other
 processes; results are the same."""
-
-
-def run_folder(store: Store, plan_id: str) -> Path:
-    return Path(str(store.root)) / "train" / plan_id
-
-
-def final_folder(store: Store, plan_id: str) -> Path:
-    return run_folder(store, plan_id) / "final"
 
 
 def train_due_stage(store: Store, job: SequencesToCheckpoint, due: DueStage) -> None:
@@ -48,10 +38,10 @@ def train_due_stage(store: Store, job: SequencesToCheckpoint, due: DueStage) -> 
     from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
 
-    if "://" in str(store.root):
-        raise UsageError(f"`store` must be a folder that all workers see, but is {store.root}.")
-    if final_folder(store, due.plan.plan_id).is_dir():
+    run = RunFolder(store, due.plan.plan_id)
+    if run.has_final():
         return
+    storage_path, filesystem = run.storage()
     num_cpus = max(1, min(due.stage.num_threads, int(ray.cluster_resources().get("CPU", 1)) // job.num_workers))
     resources = {"CPU": float(num_cpus), **({"GPU": job.num_gpus} if job.num_gpus else {})}
     trainer = TorchTrainer(
@@ -64,14 +54,15 @@ def train_due_stage(store: Store, job: SequencesToCheckpoint, due: DueStage) -> 
         ),
         run_config=RunConfig(
             name="run",
-            storage_path=str(run_folder(store, due.plan.plan_id)),
+            storage_path=storage_path,
+            storage_filesystem=filesystem,
             failure_config=FailureConfig(max_failures=MAX_FAILURES),
             checkpoint_config=CheckpointConfig(num_to_keep=2),
             worker_runtime_env={"env_vars": WORKER_ENVIRONMENT},  # type: ignore[call-arg]  # Ray Train v2 has it, its stub is v1's
         ),
     )
     result = fit(trainer, str(store.root))
-    if not final_folder(store, due.plan.plan_id).is_dir():
+    if not run.has_final():
         raise StoreError(f"{due.stage.name}: Ray Train ended without a final checkpoint ({result.error}).")
 
 
@@ -103,7 +94,7 @@ def train_worker(config: dict[str, Any]) -> None:
     from uniaudio.training.metrics import Progress
 
     store, stage = Store(config["store"]), StageConfig.from_dict(config["stage"])
-    rank = ray.train.get_context().get_world_rank()
+    run, rank = RunFolder(store, config["plan_id"]), ray.train.get_context().get_world_rank()
     start = start_of(store, config, stage)
 
     def report(folder: Path | None, state: TrainingState) -> None:
@@ -111,8 +102,7 @@ def train_worker(config: dict[str, Any]) -> None:
         ray.train.report({"step": state.step}, checkpoint=checkpoint)
 
     def show(progress: Progress) -> None:
-        state = {"line": progress.line(), "step": progress.step, "pid": os.getpid()}
-        write_progress(run_folder(store, config["plan_id"]) / PROGRESS_FILE, state)
+        run.write_progress({"line": progress.line(), "step": progress.step, "pid": os.getpid()})
 
     last = ray.train.get_checkpoint()
     options = {
@@ -127,23 +117,19 @@ def train_worker(config: dict[str, Any]) -> None:
         with last.as_directory() as folder:
             result = train_stage(start.model, stage, start.data, resume_from=Path(folder), **options)
     if rank == 0:
-        write_final(store, config["plan_id"], start, result)
+        write_final(run, start, result)
 
 
-def write_final(store: Store, plan_id: str, start: "Start", result: "StageResult") -> None:
+def write_final(run: RunFolder, start: "Start", result: "StageResult") -> None:
     """The trained model and what a checkpoint row says about it."""
     from safetensors.torch import save_file
 
     from uniaudio.training.checkpoint import MODEL_FILE, model_tensors
 
-    folder = final_folder(store, plan_id)
-    partial = folder.with_name(folder.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    save_file(model_tensors(start.model), partial / MODEL_FILE)
     described = {**start.described(), **_result_json(result)}
-    (partial / RESULT_FILE).write_text(json.dumps(described, sort_keys=True), encoding="utf-8")
-    partial.replace(folder)
+    with run.new_final() as folder:
+        save_file(model_tensors(start.model), folder / MODEL_FILE)
+        (folder / RESULT_FILE).write_text(json.dumps(described, sort_keys=True), encoding="utf-8")
 
 
 def _result_json(result: "StageResult") -> dict[str, Any]:

@@ -232,7 +232,7 @@ def _stages_source(store: "Store", kind: str, path: str, of_source: Trace) -> bo
     unit = read_unit(store.files, path)
     if unit is None:
         return False
-    shard = unit[0]
+    shard = unit.shard
     table = read_shard(store.files.local_path(layout.shard_path(kind, shard.sha256), shard.num_bytes, shard.sha256))
     return bool(mask(store, kind, table, of_source).any())
 

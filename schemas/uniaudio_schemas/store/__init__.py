@@ -1,5 +1,5 @@
-"""The dataset store. START HERE: `store.py` (versions, shards, refs), then `writer.py` (commit), `lease.py` (who may write) and
-`files.py` (a disk; `remote.py`: an object store).
+"""The dataset store. START HERE: `store.py` (versions, shards, refs), then `shard_writer.py` and `writer.py` (commit), `lease.py`
+(who may write) and `files.py` (what lies below: `disk.py`, or `objects.py`).
 """
 
 from uniaudio_schemas.store.store import KINDS, Dropped, ShardWriter, Store, Writer

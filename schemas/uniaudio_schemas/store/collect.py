@@ -85,7 +85,7 @@ def leftovers(store: "Store", needed: list[Manifest]) -> set[str]:
             staged.append(entry.path)
     garbage |= _leftovers(store, {plan_id for _, plan_id in live}, {plan_id for _, plan_id in versions})
     if not live:
-        units = [unit[0] for unit in store.files.each(partial(read_unit, store.files), staged) if unit]
+        units = [unit.shard for unit in store.files.each(partial(read_unit, store.files), staged) if unit]
         garbage |= _unnamed(entries, [*units, *(shard for manifest in needed for shard in manifest.shards)])
     return garbage
 

@@ -1,6 +1,7 @@
 """Files of a disk: a folder of this machine, or a network folder with working `flock`. Writes survive a power cut."""
 
 import contextlib
+import errno
 import fcntl
 import os
 import secrets
@@ -19,6 +20,8 @@ from uniaudio_schemas.store.files import (
     Temporary,
     one_line_errors,
 )
+
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
 class _LocalTemporary(Temporary):
@@ -49,6 +52,13 @@ class _LocalTemporary(Temporary):
             os.link(self._path, target, follow_symlinks=False)
         except FileExistsError:
             return False
+        except OSError as error:
+            # A filesystem without links; who writes here holds a lock besides.
+            if error.errno not in _NO_LINKS:
+                raise
+            if target.exists():
+                return False
+            self._path.rename(target)
         fsync_folder(target.parent)
         return True
 
@@ -115,14 +125,16 @@ class LocalFiles(Files):
             finally:
                 made.remove()
 
-    def num_bytes(self, path: str) -> int | None:
+    def entry(self, path: str) -> FileEntry | None:
         target = self.inside(path)
         with one_line_errors(target.parent):
             try:
                 found = target.lstat()
             except (FileNotFoundError, NotADirectoryError):
                 return None
-        return found.st_size if stat.S_ISREG(found.st_mode) else None
+        if not stat.S_ISREG(found.st_mode):
+            return None
+        return FileEntry(path=path, num_bytes=found.st_size, modified_at=found.st_mtime)
 
     def entries(self, folder: str) -> list[FileEntry]:
         found = []

@@ -6,6 +6,7 @@
 import contextlib
 import errno
 import os
+import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -77,7 +78,7 @@ class Files(ABC):
         """Removed at the end unless committed; `folder` is where a local one waits."""
 
     @abstractmethod
-    def num_bytes(self, path: str) -> int | None:
+    def entry(self, path: str) -> FileEntry | None:
         """None where there is no such file."""
 
     @abstractmethod
@@ -104,6 +105,11 @@ class Files(ABC):
         keeps them out, always 0."""
         return 0
 
+    def num_bytes(self, path: str) -> int | None:
+        """None where there is no such file."""
+        entry = self.entry(path)
+        return None if entry is None else entry.num_bytes
+
     def read(self, path: str) -> bytes | None:
         """None where there is no such file."""
         seen = self.read_seen(path)
@@ -119,6 +125,11 @@ class Files(ABC):
         with self.temporary(path.rpartition("/")[0]) as temporary:
             temporary.file.write(data)
             temporary.commit(path)
+
+    def copy_to(self, path: str, file: BinaryIO) -> None:
+        """Its bytes into an open file. `StoreError` where it is not there."""
+        with self.local_path(path).open("rb") as source:
+            shutil.copyfileobj(source, file, 1 << 20)
 
     def each(self, work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
         """`map`, in order; an object store works on many at once."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from uniaudio_schemas.fingerprint import canonical_json, hash_json, short
 from uniaudio_schemas.plain import from_json
-from uniaudio_schemas.store import layout
+from uniaudio_schemas.store import layout, versions
 from uniaudio_schemas.store.lease import STORE_LOCK
 from uniaudio_schemas.store.manifest import Manifest
 
@@ -87,5 +87,5 @@ def replacements(store: "Store") -> dict[tuple[str, str], str]:
 
 def version_with(store: "Store", kind: str, content_id: str) -> Manifest | None:
     """The version of `kind` with these contents, or what is left of it where some of it was forgotten."""
-    wanted = (content_id, replacements(store).get((kind, content_id)))
-    return next((manifest for manifest in store.versions(kind) if manifest.content_id in wanted), None)
+    wanted = {content_id, replacements(store).get((kind, content_id), content_id)}
+    return versions.with_content(store.files, kind, wanted)

@@ -15,6 +15,7 @@ from uniaudio_schemas.errors import UsageError
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
+    from pyarrow import fs
 
 SCHEMES = ("s3", "gs", "az", "memory")
 READ_TIMEOUT_S = 20
@@ -72,6 +73,27 @@ def polars_options(uri: str) -> dict[str, Any]:
     if not uri.startswith("s3://") or not endpoint():
         return {}
     return {"aws_endpoint_url": endpoint(), "aws_allow_http": str(allows_http()).lower()}
+
+
+def arrow_filesystem(uri: str) -> "tuple[fs.FileSystem, str]":
+    """The same place for what writes through Arrow, such as Ray Train, and its path there."""
+    from pyarrow import fs
+
+    scheme, _, path = uri.partition("://")
+    if scheme == "s3":
+        parts = urlsplit(endpoint())
+        region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+        if not parts.netloc:
+            return fs.S3FileSystem(region=region), path
+        if parts.scheme != "https" and not allows_http():
+            raise UsageError(f"`AWS_ENDPOINT_URL` must be https, or on this machine, but is {endpoint()}.")
+        return fs.S3FileSystem(region=region, endpoint_override=parts.netloc, scheme=parts.scheme), path
+    if scheme == "gs":
+        return fs.GcsFileSystem(), path
+    if scheme == "az":
+        account = os.environ.get("AZURE_STORAGE_ACCOUNT_NAME", "")
+        return fs.AzureFileSystem(account, account_key=os.environ.get("AZURE_STORAGE_ACCOUNT_KEY")), path
+    raise UsageError(f"`root` must be in an object store that other processes see, but is {uri}.")
 
 
 def open_client(uri: str) -> "ObjectStore":

@@ -21,7 +21,7 @@ from uniaudio_schemas.errors import DataError, StoreError, UsageError
 from uniaudio_schemas.store import s3_uploads
 from uniaudio_schemas.store.cache import Cache
 from uniaudio_schemas.store.files import FileEntry, Files, Seen, Temporary, one_line_errors
-from uniaudio_schemas.store.object_client import checked_uri, one_line, open_client, polars_options
+from uniaudio_schemas.store.object_client import RETRY_S, checked_uri, one_line, open_client, polars_options
 from uniaudio_schemas.store.object_lock import Held, current_epoch
 
 if TYPE_CHECKING:
@@ -84,23 +84,26 @@ class ObjectFiles(Files):
         import obstore
         from obstore.exceptions import AlreadyExistsError, PreconditionError
 
-        self._check_locks()
-        unsure: StoreError | None = None
-        try:
-            with self._told(path):
-                mode: Any = "create" if seen is None else seen.tag
-                obstore.put(self._store, _checked(path), data, mode=mode, use_multipart=False)
-            return True
-        except (AlreadyExistsError, PreconditionError, FileNotFoundError):
-            pass
-        except StoreError as error:
-            unsure = error
-        # Refused, perhaps because an earlier try of the same request had arrived and its answer was lost.
-        if self.read(path) == data:
-            return True
-        if unsure is not None:
-            raise unsure
-        return False
+        mode: Any = "create" if seen is None else seen.tag
+        deadline = time.monotonic() + RETRY_S
+        while True:
+            self._check_locks()
+            unsure: StoreError | None = None
+            try:
+                with self._told(path):
+                    obstore.put(self._store, _checked(path), data, mode=mode, use_multipart=False)
+                return True
+            except (AlreadyExistsError, PreconditionError, FileNotFoundError):
+                pass
+            except StoreError as error:
+                unsure = error
+            # Refused, perhaps because an earlier try of the same request had arrived and its answer was lost.
+            if self.read(path) == data:
+                return True
+            if unsure is None:
+                return False
+            if time.monotonic() > deadline:
+                raise unsure
 
     def write(self, path: str, data: bytes) -> None:
         import obstore
@@ -125,12 +128,12 @@ class ObjectFiles(Files):
         with self._told(path):
             obstore.put(self._store, _checked(path), file, chunk_size=PART_BYTES, use_multipart=True)
 
-    def num_bytes(self, path: str) -> int | None:
+    def entry(self, path: str) -> FileEntry | None:
         import obstore
 
         with self._told(path):
             try:
-                return int(obstore.head(self._store, _checked(path))["size"])
+                return _entry(obstore.head(self._store, _checked(path)))
             except FileNotFoundError:
                 return None
 
@@ -138,14 +141,8 @@ class ObjectFiles(Files):
         import obstore
 
         with self._told(folder):
-            found = [
-                FileEntry(
-                    path=str(meta["path"]), num_bytes=int(meta["size"]), modified_at=meta["last_modified"].timestamp()
-                )
-                for page in obstore.list(self._store, _checked(folder), chunk_size=1000)
-                for meta in page
-            ]
-        return sorted(found, key=lambda entry: entry.path)
+            pages = obstore.list(self._store, _checked(folder), chunk_size=1000)
+            return sorted((_entry(meta) for page in pages for meta in page), key=lambda entry: entry.path)
 
     def folders(self) -> list[str]:
         import obstore
@@ -172,7 +169,7 @@ class ObjectFiles(Files):
         self._cache = self._cache or Cache(self._cache_folder)
         cache = self._cache
         return self._again_after_wrong_bytes(
-            lambda: cache.get(sha256, num_bytes, lambda file: self._download(path, file))
+            lambda: cache.get(sha256, num_bytes, lambda file: self.copy_to(path, file))
         )
 
     def _again_after_wrong_bytes(self, work: Callable[[], Path]) -> Path:
@@ -185,7 +182,7 @@ class ObjectFiles(Files):
                 time.sleep(0.05 * 2**attempt)
         return work()
 
-    def _download(self, path: str, file: BinaryIO) -> None:
+    def copy_to(self, path: str, file: BinaryIO) -> None:
         import obstore
 
         with self._told(path):
@@ -278,6 +275,12 @@ class _Upload(Temporary):
 
 class _MissingError(StoreError):
     """Asking again does not help."""
+
+
+def _entry(meta: Any) -> FileEntry:
+    # Of single objects some servers tell whole seconds only.
+    modified_at = float(int(meta["last_modified"].timestamp()))
+    return FileEntry(path=str(meta["path"]), num_bytes=int(meta["size"]), modified_at=modified_at)
 
 
 def _checked(path: str) -> str:

@@ -33,13 +33,14 @@ from uniaudio_schemas.kinds.record import rows as table_rows
 from uniaudio_schemas.kinds.record import schema_of
 from uniaudio_schemas.names import check_hash, check_name
 from uniaudio_schemas.plain import json_object
-from uniaudio_schemas.store import layout
+from uniaudio_schemas.store import layout, versions
 from uniaudio_schemas.store.disk import LocalFiles
 from uniaudio_schemas.store.files import Files
 from uniaudio_schemas.store.lease import LEASE_S, STORE_LOCK
 from uniaudio_schemas.store.manifest import Manifest, Plan, ShardInfo
+from uniaudio_schemas.store.shard_writer import ShardWriter
 from uniaudio_schemas.store.shards import read_shard, version_of
-from uniaudio_schemas.store.writer import ShardWriter, Writer, ref_bytes
+from uniaudio_schemas.store.writer import Writer, ref_bytes
 
 __all__ = ["KINDS", "Dropped", "ShardWriter", "Store", "Writer"]
 
@@ -74,24 +75,22 @@ class Store:
 
     def version(self, kind: str, plan_id: str) -> Manifest | None:
         """The published version of a plan."""
-        path = layout.version_path(kind, plan_id)
-        return self.files.load(path, lambda seen: Manifest.from_json(seen.data, f"{self.root}/{path}"))
+        return versions.version(self.files, kind, plan_id)
 
     def versions(self, kind: str) -> list[Manifest]:
         """All published versions, by plan id."""
-        found = self.files.each(lambda plan_id: self.version(kind, plan_id), self.plan_ids(kind))
-        return [manifest for manifest in found if manifest is not None]
+        return versions.versions(self.files, migrations.newest(kind).kind)
 
     def plan_ids(self, kind: str) -> list[str]:
         """Of all published versions."""
-        return self._names(kind, "versions")
+        return versions.plan_ids(self.files, migrations.newest(kind).kind)
 
     def version_with(self, kind: str, content_id: str) -> Manifest:
         """A published version with these contents, as others name their parents: a ref may point elsewhere by now."""
-        for manifest in self.versions(kind):
-            if manifest.content_id == content_id:
-                return manifest
-        raise StoreError(f"{self.root}: has no version of `{kind}` with the content {content_id} any more.")
+        found = versions.with_content(self.files, migrations.newest(kind).kind, (content_id,))
+        if found is None:
+            raise StoreError(f"{self.root}: has no version of `{kind}` with the content {content_id} any more.")
+        return found
 
     def head(self, kind: str, ref: str = "latest") -> Manifest | None:
         """The version behind a ref."""
@@ -108,8 +107,11 @@ class Store:
 
     def refs(self, kind: str) -> dict[str, Manifest]:
         """Ref -> version."""
-        heads = ((name, self.head(kind, name)) for name in self._names(kind, "refs"))
-        return {name: manifest for name, manifest in heads if manifest is not None}
+        prefix = f"{migrations.newest(kind).kind}/refs/"
+        names = [entry.path.removeprefix(prefix) for entry in self.files.entries(prefix.rstrip("/"))]
+        refs = [name.removesuffix(".json") for name in names if name.endswith(".json") and not name.startswith(".")]
+        heads = zip(refs, self.files.each(lambda ref: self.head(kind, ref), refs), strict=True)
+        return {ref: manifest for ref, manifest in heads if manifest is not None}
 
     def point(self, kind: str, ref: str, manifest: Manifest) -> None:
         """Swap a ref to a published version, atomically."""
@@ -223,11 +225,6 @@ class Store:
     def _migrated(self, path: Path, kind: str) -> pa.Table:
         table = read_shard(path)
         return migrations.migrate(table, kind, version_of(table, kind, path), str(path))
-
-    def _names(self, kind: str, folder: str) -> list[str]:
-        prefix = f"{migrations.newest(kind).kind}/{folder}/"
-        names = [entry.path.removeprefix(prefix) for entry in self.files.entries(prefix.rstrip("/"))]
-        return [name.removesuffix(".json") for name in names if name.endswith(".json") and not name.startswith(".")]
 
 
 def row_class(kind: str) -> type[Any]:

@@ -1,11 +1,11 @@
 """Finished units of a version that is not published yet: the hashes of a unit's rows, and in the metadata what the shard is.
 
-    <kind>/staging/<plan id>/<unit>.arrow      rows (id, hash); metadata {"shard": '{"unit": "queen-00000", "sha256": …}'}
+    <kind>/staging/<plan id>/<unit>.arrow      rows (id, hash); metadata {"shard": '{"unit": "queen-00000", "sha256": …}', "token": "2"}
 
 The hashes are there so that publishing does not read the shard again. A unit is written once; one that is there stays.
 """
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
 import pyarrow as pa
 
@@ -19,8 +19,17 @@ from uniaudio_schemas.store.manifest import ShardInfo
 SUFFIX = ".arrow"
 
 
-def unit_bytes(shard: ShardInfo, hashes: pa.Table) -> bytes:
-    described = hashes.replace_schema_metadata({"shard": canonical_json(asdict(shard))})
+@dataclass(frozen=True, kw_only=True)
+class Unit:
+    shard: ShardInfo
+    hashes: pa.Table
+    token: int
+    """Of the lease under which it was put."""
+
+
+def unit_bytes(unit: Unit) -> bytes:
+    metadata = {"shard": canonical_json(asdict(unit.shard)), "token": str(unit.token)}
+    described = unit.hashes.replace_schema_metadata(metadata)
     sink = pa.BufferOutputStream()
     with pa.ipc.new_file(sink, described.schema) as writer:
         writer.write_table(described)
@@ -28,18 +37,20 @@ def unit_bytes(shard: ShardInfo, hashes: pa.Table) -> bytes:
     return data
 
 
-def read_unit(files: Files, path: str) -> tuple[ShardInfo, pa.Table] | None:
+def read_unit(files: Files, path: str) -> Unit | None:
     """None where it is not there; `DataError` where it is no finished unit."""
     where = f"{files.root}/{path}"
 
-    def parse(seen: Seen) -> tuple[ShardInfo, pa.Table]:
+    def parse(seen: Seen) -> Unit:
         try:
             table = pa.ipc.open_file(pa.py_buffer(seen.data)).read_all()
         except pa.ArrowInvalid as error:
             raise DataError(f"{where}: not a finished unit ({error}).") from error
-        shard = from_json(ShardInfo, (table.schema.metadata or {}).get(b"shard", b""), where)
-        if table.schema != HASHES or len(table) != shard.num_rows:
+        metadata = table.schema.metadata or {}
+        shard = from_json(ShardInfo, metadata.get(b"shard", b""), where)
+        token = metadata.get(b"token", b"").decode()
+        if table.schema != HASHES or len(table) != shard.num_rows or not token.isdigit():
             raise DataError(f"{where}: not the hashes of {shard.num_rows} rows.")
-        return shard, table.replace_schema_metadata(None)
+        return Unit(shard=shard, hashes=table.replace_schema_metadata(None), token=int(token))
 
     return files.load(path, parse)

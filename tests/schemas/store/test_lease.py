@@ -59,7 +59,7 @@ def test_the_same_owner_takes_over_and_the_old_writer_can_do_nothing_more(store:
 def test_a_put_that_loses_its_lease_in_the_middle_is_not_finished(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from uniaudio_schemas.store import writer as module
+    from uniaudio_schemas.store import shard_writer as module
 
     zombie = store.writer(PLAN, owner="job-1")
     zombie.__enter__()

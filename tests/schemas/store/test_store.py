@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import pickle
@@ -232,6 +233,17 @@ def test_every_file_is_synced_before_it_gets_its_name_and_its_folder_after(
         assert calls[index + 1] == ("sync", str(Path(target).parent))
     names = [Path(calls[index][1].split()[1]).parent.name for index in renames]
     assert names == ["leases", "shards", manifest.plan_id, "versions", "refs", "leases"]
+
+
+def test_a_disk_without_links_holds_versions_too(store: Store, publish: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*arguments: Any, **options: Any) -> None:
+        raise PermissionError(errno.EPERM, "no links here")
+
+    monkeypatch.setattr(os, "link", refused)
+    manifest = publish()
+    store.verify(manifest)
+    assert publish() == manifest and store.files.swap("x/y", b"1", None)
+    assert not store.files.swap("x/y", b"2", None) and store.files.read("x/y") == b"1"
 
 
 def damage(path: Path, how: str) -> None:

@@ -1,0 +1,119 @@
+"""From files to scores with the store on an S3 server: every edge, both trainings, what is asked of the store, and forgetting."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from uniaudio_pipelines.annotated_to_instructions.job import AnnotatedToInstructions
+from uniaudio_pipelines.annotated_to_instructions.worker import InstructionWorker
+from uniaudio_pipelines.checkpoint_to_scores.job import CheckpointToScores
+from uniaudio_pipelines.checkpoint_to_scores.worker import ScoreWorker
+from uniaudio_pipelines.edge import run_edge
+from uniaudio_pipelines.instructions_to_tokens.job import InstructionsToTokens
+from uniaudio_pipelines.instructions_to_tokens.worker import TokenWorker
+from uniaudio_pipelines.raw_to_annotated.job import RawToAnnotated
+from uniaudio_pipelines.raw_to_annotated.run import run
+from uniaudio_pipelines.source_to_raw.job import SourceToRaw
+from uniaudio_pipelines.source_to_raw.worker import RawWorker
+from uniaudio_pipelines.tokens_to_sequences.job import TokensToSequences
+from uniaudio_pipelines.tokens_to_sequences.worker import SequenceWorker
+from uniaudio_schemas.errors import UniaudioError
+from uniaudio_schemas.history.forget import forget, survey
+from uniaudio_schemas.query import scan
+from uniaudio_schemas.store import Store
+
+from tests.s3 import a_server, a_uri, environment
+from tests.smoke.test_whole_arc import lay_out_source
+
+pytestmark = [pytest.mark.slow, pytest.mark.services, pytest.mark.timeout(1800)]
+CODEC = {"phases": ["reasoning", "decoder"], "num_steps": {"reasoning": 8, "decoder": 8}}
+STAGES = {"stages": ["text_warmup"], "num_steps": 30}
+
+
+@pytest.fixture
+def s3(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    with a_server() as port:
+        for name, value in environment(port).items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setenv("UNIAUDIO_CACHE", str(tmp_path / "cache"))
+        yield Store(a_uri())
+
+
+def train(store: Store, edge: str, fields: dict[str, Any], log: Path, machine: str) -> subprocess.Popen[bytes]:
+    """An edge as a process with a Ray of its own, as on a machine that never saw this store."""
+    command = [
+        sys.executable,
+        "-m",
+        f"uniaudio_pipelines.{edge}",
+        "--store",
+        str(store.root),
+        "--job",
+        json.dumps(fields),
+    ]
+    path = os.pathsep.join(part for part in sys.path if part)
+    variables = {**os.environ, "PYTHONPATH": path, "UNIAUDIO_CACHE": f"{os.environ['UNIAUDIO_CACHE']}-{machine}"}
+    variables.pop("RAY_ADDRESS", None)
+    with log.open("ab") as file:
+        return subprocess.Popen(command, env=variables, stdout=file, stderr=subprocess.STDOUT)
+
+
+def kill_at_step(store: Store, step: int, process: subprocess.Popen[bytes], log: Path) -> None:
+    """The driver, once a worker has taken so many steps and a checkpoint of the run is there."""
+    while process.poll() is None:
+        entries = [entry.path for entry in store.files.entries("train")]
+        for path in entries:
+            if path.endswith("progress.json") and json.loads(store.files.read(path) or b"{}").get("step", 0) >= step:
+                process.send_signal(signal.SIGKILL)
+                process.wait(60)
+                return
+        time.sleep(0.1)
+    raise AssertionError(f"ended before step {step}: {log.read_text()[-3000:]}")
+
+
+def trained(store: Store, edge: str, fields: dict[str, Any], log: Path, step: int) -> list[int]:
+    """Killed at `step`, and ended from another machine; the steps that were shown."""
+    kill_at_step(store, step, train(store, edge, fields, log, "first"), log)
+    process = train(store, edge, fields, log, "second")
+    assert process.wait(900) == 0, log.read_text()[-4000:]
+    lines = [
+        json.loads(line.removeprefix("PROGRESS "))
+        for line in log.read_text().splitlines()
+        if line.startswith("PROGRESS ")
+    ]
+    return [line["done"] for line in lines if line["unit"] == "steps"]
+
+
+def test_files_become_scores_on_s3_and_trainings_go_on_elsewhere(s3: Store, tmp_path: Path) -> None:
+    lay_out_source(tmp_path / "source")
+    in_process = {"num_workers": 0}
+    run_edge(s3, SourceToRaw(source=str(tmp_path / "source")), RawWorker, **in_process)
+    run(s3, RawToAnnotated(annotators=("loudness", "source_caption")), num_workers=0)
+    trained(s3, "annotated_to_codec", CODEC, tmp_path / "codec.log", 9)
+    run_edge(s3, AnnotatedToInstructions(), InstructionWorker, **in_process)
+    tokens = run_edge(s3, InstructionsToTokens(), TokenWorker, **in_process)
+    sequences = run_edge(s3, TokensToSequences(), SequenceWorker, **in_process)
+    trained(s3, "sequences_to_checkpoint", STAGES, tmp_path / "lm.log", 25)
+    scores = run_edge(
+        s3, CheckpointToScores(benchmarks=("perplexity", "held_out_loss"), num_sequences=2), ScoreWorker, **in_process
+    )
+    assert tokens.num_rows == 12 and sequences.num_rows >= 36 and scores.num_rows > 0
+    assert run_edge(s3, InstructionsToTokens(), TokenWorker, **in_process) == tokens
+    assert not s3.files.entries("train"), "what training kept was not cleaned up"
+    for kind in ("raw", "annotated", "codec", "instructions", "tokens", "sequences", "checkpoint", "scores"):
+        manifest = s3.head(kind)
+        assert manifest is not None
+        s3.verify(manifest)
+        assert scan(s3, kind).select(pl.len()).collect().item() == manifest.num_rows
+    forget(s3, survey(s3, "bells/3.wav"))
+    assert scan(s3, "raw").select(pl.len()).collect().item() == 23
+    s3.collect(dry_run=False)
+    with pytest.raises(UniaudioError, match="no"):
+        survey(s3, "bells/3.wav")
