@@ -42,12 +42,13 @@ class CorpusView:
         """Indices of raw clips."""
         return np.searchsorted(self.ids, np.array(clip_ids, dtype="S32"))
 
-    def split_of(self, place: int) -> str:
-        return SPLITS[self.splits[place]]
+    def splits_of(self, places: np.ndarray) -> list[str]:
+        return [SPLITS[code] for code in self.splits[places]]
 
-    def cluster_of(self, place: int) -> str | None:
-        """Name that copies share; None for a clip without copies."""
-        return self.ids[self.clusters[place]].decode() if self.has_copies[place] else None
+    def clusters_of(self, places: np.ndarray) -> list[str | None]:
+        """Names that copies share; None for a clip without copies."""
+        named = zip(self.ids[self.clusters[places]], self.has_copies[places], strict=True)
+        return [name.decode() if has_copies else None for name, has_copies in named]
 
 
 def view(store: Store, raw: Manifest, pairs: Iterable[pa.Table], left_out: frozenset[str]) -> CorpusView:

@@ -5,15 +5,16 @@ Runs in the driver: it costs milliseconds a shard, and what it knows of the corp
 
 import re
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from uniaudio_schemas.fingerprint import hash_json, short
 from uniaudio_schemas.kinds.annotated import Annotated
 from uniaudio_schemas.kinds.cuts import Annotation, Cut
-from uniaudio_schemas.kinds.record import rows
+from uniaudio_schemas.kinds.record import rows, schema_of
 from uniaudio_schemas.store import Dropped, Store
 from uniaudio_schemas.store.manifest import Manifest, Plan
 
@@ -47,42 +48,49 @@ class CorpusWorker:
     def process(self, unit: str) -> ShardResult:
         shard = self._shards[unit]
         table = self._store.table_of_shard(self._cuts, shard)
-        leaks = self._contamination.column(table).to_pylist() if self._contamination else [[]] * len(table)
-        found = list(self._annotated(table, leaks))
-        dropped = rows(self._store.dropped(replace(self._cuts, shards=[shard])), Dropped)
+        found = self._annotated(table)
+        dropped = rows(self._store.dropped(replace(self._cuts, shards=[shard])), Dropped) if shard.dropped else ()
         return ShardResult(
             rows=found,
             dropped=[Dropped(row_id=one.row_id, reason=one.reason, detail=one.detail) for one in dropped],
             statistics={
                 **shard.statistics,
-                "rejected": float(sum(bool(row.rejections) for row in found)),
-                "leaking": float(sum(bool(row.leaks) for row in found)),
+                **{
+                    name: _num_filled(found[column])
+                    for name, column in (("rejected", "rejections"), ("leaking", "leaks"))
+                },
             },
         )
 
-    def _annotated(self, table: pa.Table, leaks: list[list[str]]) -> Iterator[Annotated]:
-        places = self._view.places(table["raw_clip_id"].to_pylist()).tolist()
-        for row, place, sets in zip(rows(table, Cut), places, leaks, strict=True):
-            columns: dict[str, Any] = {name: getattr(row, name) for name in Cut.__dataclass_fields__}
-            if self._view.is_given[place]:
-                note = Annotation(value="split", annotator=SOURCE, version="metadata", confidence=1.0)
-                columns["annotations"] = [*row.annotations, note]
-            yield Annotated(
-                **columns,
-                split=self._view.split_of(place),
-                duplicate_cluster=self._cluster(row, place),
-                speaker_cluster=self._voices.cluster_of(row.clip_id),
-                rejections=rejections(row, self._job.text_policy),
-                leaks=sets,
-            )
+    def _annotated(self, table: pa.Table) -> pa.Table:
+        """The cuts with the columns of `Annotated`; only a row whose transcript is judged becomes an object."""
+        places = self._view.places(table["raw_clip_id"].to_pylist())
+        columns: dict[str, Any] = {
+            **{name: table[name] for name in table.column_names},
+            "annotations": _with_notes_on_splits(table["annotations"], self._view.is_given[places]),
+            "split": self._view.splits_of(places),
+            "duplicate_cluster": self._clusters(table, places),
+            "speaker_cluster": self._voices.clusters_of(table["clip_id"].to_pylist()),
+            "rejections": self._rejections(table),
+            "leaks": self._contamination.column(table) if self._contamination else [[]] * len(table),
+        }
+        schema = schema_of(Annotated).arrow
+        return pa.table([_column(columns[field.name], field.type) for field in schema], schema=schema)
 
-    def _cluster(self, row: Cut, place: int) -> str:
+    def _clusters(self, table: pa.Table, places: np.ndarray) -> list[str]:
         """Cuts of a recording without copies have none either; those of one with copies share its name, since copies may be cut
         elsewhere. Passages have the name of their words."""
-        if row.text is not None:
-            words = re.sub(r"\W+", " ", row.text.casefold()).strip()
-            return short(hash_json(["text", words]))
-        return self._view.cluster_of(place) or row.clip_id
+        copies = self._view.clusters_of(places)
+        facts = zip(table["clip_id"].to_pylist(), table["text"].to_pylist(), copies, strict=True)
+        return [(copy or clip) if text is None else _name_of_words(text) for clip, text, copy in facts]
+
+    def _rejections(self, table: pa.Table) -> list[list[str]]:
+        found: list[list[str]] = [[] for _ in range(len(table))]
+        judged = pc.fill_null(pc.not_equal(table["transcript"], ""), False)
+        places = np.flatnonzero(judged.to_numpy(zero_copy_only=False))
+        for place, row in zip(places, rows(table.filter(judged).combine_chunks(), Cut), strict=True):
+            found[place] = rejections(row, self._job.text_policy)
+        return found
 
     def _copies(self, raw: Manifest) -> Iterator[pa.Table]:
         """Pairs of raw clips that hold the same sound."""
@@ -106,6 +114,28 @@ class CorpusWorker:
         )
 
 
+def _column(values: Any, of_type: pa.DataType) -> Any:
+    return values if isinstance(values, pa.ChunkedArray | pa.Array) else pa.array(values, of_type)
+
+
+def _num_filled(lists: pa.ChunkedArray) -> float:
+    return float(pc.sum(pc.greater(pc.list_value_length(lists), 0)).as_py() or 0)
+
+
+def _with_notes_on_splits(annotations: pa.ChunkedArray, is_given: np.ndarray) -> pa.ChunkedArray | pa.Array:
+    """With a note at the rows whose split is the source's own."""
+    if not is_given.any():
+        return annotations
+    note = asdict(Annotation(value="split", annotator=SOURCE, version="metadata", confidence=1.0))
+    noted = [[*notes, note] if given else notes for notes, given in zip(annotations.to_pylist(), is_given, strict=True)]
+    return pa.array(noted, annotations.type)
+
+
+def _name_of_words(text: str) -> str:
+    words = re.sub(r"\W+", " ", text.casefold()).strip()
+    return short(hash_json(["text", words]))
+
+
 def _with_durations(table: pa.Table) -> pa.Table:
     heard = table.filter(pc.greater(pc.list_value_length(table["landmarks"]), 0))
     seconds = pc.divide(pc.cast(heard["num_samples"], pa.float64()), pc.cast(heard["sample_rate"], pa.float64()))
@@ -120,13 +150,16 @@ def rejections(row: Cut, policy: TranscriptPolicy) -> list[str]:
     confidence = notes["transcript"].confidence if "transcript" in notes else None
     # Where the source names the language nobody has to be sure of it by ear.
     is_named = "language" in notes and notes["language"].annotator == SOURCE
+    duration_s = row.num_samples / row.sample_rate
+    speech_s = (row.speech_fraction or 0.0) * duration_s
     measures = measure_transcript(
         row.transcript,
-        duration_s=row.num_samples / row.sample_rate,
+        duration_s=duration_s,
         num_empty_words=row.num_empty_words,
         no_speech_probability=row.no_speech_probability,
         language_probability=None if is_named else row.language_probability,
         confidence=confidence,
         second_wer=row.second_wer,
+        unsaid=row.unsaid_s / speech_s if row.unsaid_s is not None and speech_s else None,
     )
     return policy.rejections(measures)

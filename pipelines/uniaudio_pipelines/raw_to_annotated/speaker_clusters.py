@@ -7,6 +7,7 @@ Memory: an embedding of 256 numbers is kept as 2-byte floats in a file of the te
 """
 
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,10 +54,11 @@ class Voices:
         _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
         return cls(ids=joined[order], first=first[inverse])
 
-    def cluster_of(self, clip_id: str) -> str | None:
+    def clusters_of(self, clip_ids: Sequence[str]) -> list[str | None]:
         """None for a cut that is not embedded."""
-        wanted = np.bytes_(clip_id.encode())
-        place = int(np.searchsorted(self.ids, wanted))
-        if place == len(self.ids) or self.ids[place] != wanted:
-            return None
-        return str(self.ids[self.first[place]].decode())
+        if not len(self.ids):
+            return [None] * len(clip_ids)
+        wanted = np.array(clip_ids, dtype="S32")
+        places = np.minimum(np.searchsorted(self.ids, wanted), len(self.ids) - 1)
+        found = zip(self.ids[self.first[places]], self.ids[places] == wanted, strict=True)
+        return [name.decode() if is_there else None for name, is_there in found]
