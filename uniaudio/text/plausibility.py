@@ -4,10 +4,11 @@ Text      "Please and to the conference pin number." three times, in 2.39 s, 11 
 Measures  repetition .67 (14 words), 51 characters a second, 8.8 words a second, 11 empty words, compression 2.35
 Rejected  repetition, too_fast, empty_words
 
-All are functions of the text, its words and the recognizer's own numbers; none listens to the recording. What nobody
-measured is None and rejects nothing.
+All are functions of the text, its words, the recognizer's own numbers and where somebody speaks; none listens to the
+recording. What nobody measured is None and rejects nothing.
 """
 
+import math
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,6 +20,14 @@ from uniaudio.text.normalization import is_spaceless, spoken_characters, spoken_
 
 _LEAST_REPETITION = 0.25
 """Share of the text below which a loop is a refrain."""
+_FEW_WORDS = 3
+_LEAST_GAP_S = 0.3
+"""Of speech without words in one stretch; the detector and the recognizer differ by as much at edges."""
+_EDGE_S = 0.1
+"""By which a word begins later, or ends earlier, than the detector hears it."""
+_LONGEST_WORD_S, _LONGEST_CHARACTER_S = 0.3, 0.1
+"""A word of n characters takes no longer than the one and n times the other; a recognizer that leaves words out makes the
+last one before them as long as all."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,6 +54,8 @@ class TranscriptMeasures:
     """Mean probability of the words."""
     second_wer: float | None = None
     """Disagreement with a second recognizer, 0 to 1 (`uniaudio.metrics.wer.disagreement`)."""
+    unsaid: float | None = None
+    """Share of the speech at which there is no word (`unsaid_speech_s`)."""
 
 
 def measure_transcript(
@@ -56,6 +67,7 @@ def measure_transcript(
     language_probability: float | None = None,
     confidence: float | None = None,
     second_wer: float | None = None,
+    unsaid: float | None = None,
 ) -> TranscriptMeasures:
     """Measure `text`; what a recognizer said of it, or a row holds already, is passed on."""
     words, characters = spoken_words(text), spoken_characters(text)
@@ -74,6 +86,7 @@ def measure_transcript(
         language_probability=language_probability,
         confidence=confidence,
         second_wer=second_wer,
+        unsaid=unsaid,
     )
 
 
@@ -106,6 +119,22 @@ def count_empty_words(words: Iterable[Word], num_samples: int) -> int:
     return sum(word.num_samples <= 0 or word.first_sample >= num_samples for word in words)
 
 
+def unsaid_speech_s(words: Iterable[Word], is_speech_F: np.ndarray, *, frame_s: float, sample_rate: int) -> float:
+    """Seconds of speech in stretches of 0.3 s and more that no word covers.
+
+    `is_speech_F` is a bool for each `frame_s`; the words are at `sample_rate`.
+    """
+    is_unsaid_F = np.array(is_speech_F, bool)
+    for word in words:
+        longest_s = _LONGEST_WORD_S + _LONGEST_CHARACTER_S * len(spoken_characters(word.word))
+        start_s = word.first_sample / sample_rate
+        end_s = start_s + min(word.num_samples / sample_rate, longest_s)
+        is_unsaid_F[max(math.floor((start_s - _EDGE_S) / frame_s), 0) : math.ceil((end_s + _EDGE_S) / frame_s)] = False
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], is_unsaid_F, [False]]).astype(np.int8)))
+    lengths_s = (edges[1::2] - edges[::2]) * frame_s
+    return float(lengths_s[lengths_s >= _LEAST_GAP_S].sum())
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TranscriptPolicy:
     """From where on a transcript is rejected; None never rejects.
@@ -134,8 +163,13 @@ class TranscriptPolicy:
     """Above it `no_speech`; Whisper's own threshold."""
     min_language_probability: float | None = 0.15
     """Below it `language_unsure`. Short clips of good English go down to .17, speech played backwards to .005."""
-    min_confidence: float | None = 0.6
-    """Below it `low_confidence`. Of clips with a script, those heard right have .61 and more, those of noise less."""
+    min_confidence: float | None = 0.5
+    """Below it `low_confidence`."""
+    min_confidence_of_few_words: float | None = 0.6
+    """The same where there are three words or fewer, which say less about how sure the recognizer is."""
+    max_unsaid: float | None = 0.15
+    """Share of the speech above which `words_missing`. Of transcripts heard right one in seventy is beyond, of those that
+    lost half of four words and more nine in ten."""
     max_second_wer: float | None = 0.75
     """Above it `recognizers_disagree`. A weak second recognizer errs in three words of four of a short clip that the
     first one hears right; of noise and music the two hear nothing alike."""
@@ -151,16 +185,19 @@ class TranscriptPolicy:
         fastest = self.max_spaceless_characters_per_s if spaceless else self.max_characters_per_s
         words_per_s = None if spaceless else measures.words_per_s
         empty = None if measures.num_empty_words is None else measures.num_empty_words / max(1, measures.num_words)
+        has_few_words = measures.num_words <= _FEW_WORDS
+        surest = self.min_confidence_of_few_words if has_few_words else self.min_confidence
         return {
             "repetition": measures.repetition >= _LEAST_REPETITION and _above(measures.num_repeated_words, repeated),
             "too_fast": _above(measures.characters_per_s, fastest) or _above(words_per_s, self.max_words_per_s),
             "too_slow": _below(measures.words_per_s, self.min_words_per_s),
             "empty_words": _above(empty, self.max_empty_words),
+            "words_missing": _above(measures.unsaid, self.max_unsaid),
             "no_speech": _above(measures.no_speech_probability, self.max_no_speech_probability),
             "language_unsure": _below(measures.language_probability, self.min_language_probability),
             "compressible": _above(measures.compression_ratio, self.max_compression_ratio),
             "recognizers_disagree": _above(measures.second_wer, self.max_second_wer),
-            "low_confidence": _below(measures.confidence, self.min_confidence),
+            "low_confidence": _below(measures.confidence, surest),
         }
 
 

@@ -126,7 +126,7 @@ class Cut:
     num_empty_words: int | None = None
     """Words of the transcript that have no length or lie behind the clip's end."""
     unsaid_s: float | None = None
-    """Seconds of speech, by the voice-activity detector, at which the transcript has no word."""
+    """Seconds of speech, by the voice-activity detector, in stretches at which the transcript has no word."""
     repetition: float | None = None
     """Share of the transcript that repeats what stands right before it."""
     compression_ratio: float | None = None

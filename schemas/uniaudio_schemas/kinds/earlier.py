@@ -4,6 +4,7 @@ A column that the old version had not is empty in the migrated rows: nobody meas
 """
 
 from dataclasses import dataclass, field, fields, make_dataclass
+from typing import Any
 
 import pyarrow as pa
 
@@ -78,18 +79,20 @@ class AnnotatedV1:
     annotations: list[Annotation] = field(default_factory=list)
 
 
-def _without(name: str, newest: type, *columns: str) -> type:
+def _without(name: str, newest: type[Any], *columns: str) -> type[Any]:
     """The row class as it was before it had `columns`; `schema_lock.json` holds it to that."""
     kept = [
-        (one.name, one.type, field(default=one.default, default_factory=one.default_factory))  # type: ignore[call-overload]
+        (one.name, one.type, field(default=one.default, default_factory=one.default_factory))
         for one in fields(newest)
         if one.name not in columns
     ]
     return make_dataclass(name, kept, frozen=True, kw_only=True, slots=True)
 
 
-CutV1 = schema("cuts", version=1, id_field="clip_id")(_without("CutV1", Cut, "unsaid_s"))
-AnnotatedV2 = schema("annotated", version=2, id_field="clip_id")(_without("AnnotatedV2", Annotated, "unsaid_s"))
+CutV1: type[Any] = schema("cuts", version=1, id_field="clip_id")(_without("CutV1", Cut, "unsaid_s"))
+AnnotatedV2: type[Any] = schema("annotated", version=2, id_field="clip_id")(
+    _without("AnnotatedV2", Annotated, "unsaid_s")
+)
 
 ROWS: tuple[type, ...] = (RawV1, AnnotatedV1, AnnotatedV2, CutV1)
 

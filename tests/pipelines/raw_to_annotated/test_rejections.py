@@ -19,6 +19,8 @@ def row(text: str, **columns: object) -> Cut:
 def test_a_plausible_transcript_is_used() -> None:
     assert rejections(row("let us go"), TranscriptPolicy()) == []
     assert rejections(row(""), TranscriptPolicy()) == []
+    assert rejections(row("let us go", unsaid_s=0.1, speech_fraction=1.0), TranscriptPolicy()) == []
+    assert rejections(row("let us go", unsaid_s=0.0, speech_fraction=0.0), TranscriptPolicy()) == []
 
 
 @pytest.mark.parametrize(("text", "columns", "reason"), [
@@ -26,6 +28,7 @@ def test_a_plausible_transcript_is_used() -> None:
     ("let us go", {"num_empty_words": 3}, "empty_words"),
     ("let us go", {"no_speech_probability": 0.9}, "no_speech"),
     ("let us go", {"second_wer": 0.9}, "recognizers_disagree"),
+    ("let us go", {"unsaid_s": 0.4, "speech_fraction": 0.5, "num_samples": 64_000, "sample_rate": 16_000}, "words_missing"),
     ("let us go", {"language_probability": 0.05}, "language_unsure"),
 ])  # fmt: skip
 def test_each_measure_of_a_row_can_reject_it(text: str, columns: dict[str, object], reason: str) -> None:

@@ -65,6 +65,15 @@ def test_what_gives_a_transcript_away_is_written_down() -> None:
     assert found["language"] == "en"
 
 
+def test_speech_without_words_is_written_down_where_somebody_listened_for_it() -> None:
+    clip = clip_of(noise(2 * RATE))
+    said = heard(("so", 0, 4_000))
+    assert "unsaid_s" not in columns(transcript.values_of(said, clip))
+    clip.speech_probabilities = np.repeat(np.float32([0.9, 0.4]), [50, 13])
+    # 50 frames of 32 ms, of which the word and 0.1 s behind it cover 11.
+    assert columns(transcript.values_of(said, clip))["unsaid_s"] == pytest.approx(39 * 0.032)
+
+
 def test_a_language_that_the_source_names_stays() -> None:
     assert "language" not in columns(transcript.values_of(heard(("so", 0, 8)), clip_of(noise(RATE), language="de")))
 

@@ -3,6 +3,7 @@
 import zlib
 from dataclasses import fields
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,6 +15,7 @@ from uniaudio.text.plausibility import (
     count_empty_words,
     longest_loop,
     measure_transcript,
+    unsaid_speech_s,
 )
 
 LOOP = " ".join(["Please and to the conference pin number."] * 3)
@@ -104,7 +106,8 @@ def test_a_few_words_of_a_long_recording_are_too_slow() -> None:
         ({"num_empty_words": 2}, "empty_words"),
         ({"no_speech_probability": 0.9}, "no_speech"),
         ({"language_probability": 0.1}, "language_unsure"),
-        ({"confidence": 0.1}, "low_confidence"),
+        ({"confidence": 0.45}, "low_confidence"),
+        ({"unsaid": 0.2}, "words_missing"),
         ({"second_wer": 0.9}, "recognizers_disagree"),
     ],
 )
@@ -130,9 +133,50 @@ def test_a_policy_without_thresholds_rejects_nothing() -> None:
         language_probability=0,
         confidence=0,
         second_wer=1,
+        unsaid=1,
     )
     assert policy.rejections(measures) == []
-    assert len(POLICY.rejections(measures)) == 8
+    assert len(POLICY.rejections(measures)) == 9
+
+
+def test_a_recognizer_is_surer_of_many_words_than_of_few() -> None:
+    assert rejections("I need a", confidence=0.55) == ["low_confidence"]
+    assert rejections("I need a", confidence=0.65) == []
+    assert rejections("I need a way", confidence=0.55) == []
+
+
+def spoken(*words: tuple[str, float, float]) -> list[Word]:
+    """Words with their start and end in seconds, at 1,000 Hz."""
+    return [
+        Word(word=word, first_sample=int(1000 * first), num_samples=int(1000 * (last - first)), confidence=1.0)
+        for word, first, last in words
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "expected_s"),
+    [
+        ([], 2.0),
+        ([("half", 0.0, 1.0)], 1.2),  # a word of four letters takes 0.7 s at most, and 0.1 s beside it
+        ([("stretched", 0.0, 2.0)], 0.7),
+        ([("a", 0.0, 0.4), ("longer", 0.3, 1.2), ("text", 1.2, 1.9)], 0.0),
+        ([("a", 0.0, 0.35), ("word", 0.75, 0.95), ("text", 1.55, 2.0)], 0.3),
+        ([("early", -0.5, 0.0), ("late", 2.3, 2.6)], 1.9),
+    ],
+)
+def test_speech_without_words_is_what_is_left_between_them(
+    words: list[tuple[str, float, float]], expected_s: float
+) -> None:
+    is_speech = np.ones(20, bool)
+    found = unsaid_speech_s(spoken(*words), is_speech, frame_s=0.1, sample_rate=1000)
+    assert found == pytest.approx(expected_s)
+    assert unsaid_speech_s(spoken(*words), ~is_speech, frame_s=0.1, sample_rate=1000) == 0.0
+    assert is_speech.all()
+
+
+def test_a_short_stretch_without_words_is_none() -> None:
+    words = spoken(("a", 0.0, 0.3), ("word", 0.7, 1.2))
+    assert unsaid_speech_s(words, np.ones(12, bool), frame_s=0.1, sample_rate=1000) == 0.0
 
 
 def test_words_of_no_length_and_words_behind_the_end_are_empty() -> None:

@@ -2,7 +2,7 @@
 
 Row out  {"transcript": "Let's go.", "words": [{"word": "Let's", "first_sample": 1200, "num_samples": 3300, …}, …],
           "language": "en", "language_probability": 0.99, "no_speech_probability": 0.01, "compression_ratio": 0.53,
-          "repetition": 0.0, "characters_per_s": 9.1, "words_per_s": 2.3, "num_empty_words": 0}
+          "repetition": 0.0, "characters_per_s": 9.1, "words_per_s": 2.3, "num_empty_words": 0, "unsaid_s": 0.06}
 
 Nothing is left out here for being implausible: the numbers say so, and `uniaudio.text.plausibility` says which are too
 bad. Words are inside the clip; those that Whisper put behind its end, or gave no length, are counted.
@@ -16,8 +16,9 @@ from uniaudio_schemas.kinds.annotated import Word
 
 from uniaudio_pipelines.raw_to_annotated import models as model_files
 from uniaudio_pipelines.raw_to_annotated.annotators import packages
-from uniaudio_pipelines.raw_to_annotated.annotators.annotator import SPEECH, Clip, Value
+from uniaudio_pipelines.raw_to_annotated.annotators.annotator import ANALYSIS_RATE, SPEECH, Clip, Value
 from uniaudio_pipelines.raw_to_annotated.annotators.recognizer import Heard, Recognizer
+from uniaudio_pipelines.raw_to_annotated.annotators.voice_activity import FRAME, SPEECH_PROBABILITY
 
 MIN_SPEECH_FRACTION = 0.02
 """Below it Whisper invents."""
@@ -38,14 +39,14 @@ class Transcript:
     name: ClassVar[str] = "transcript"
     domains: ClassVar[frozenset[str]] = frozenset({SPEECH})
     reads: ClassVar[frozenset[str]] = frozenset({"speech_fraction", "language"})
-    writes: ClassVar[frozenset[str]] = frozenset({"transcript", "words", "language", *_MEASURES})
+    writes: ClassVar[frozenset[str]] = frozenset({"transcript", "words", "language", "unsaid_s", *_MEASURES})
 
     def __init__(self, models: Path, device: str, folder: str = model_files.WHISPER_FOLDER) -> None:
         self._recognizer = Recognizer(models, folder, device, self.name)
 
     @classmethod
     def version(cls, folder: str = model_files.WHISPER_FOLDER) -> str:
-        return f"{folder}-{packages.package_version('openai-whisper')}-3"
+        return f"{folder}-{packages.package_version('openai-whisper')}-4"
 
     def annotate(self, clip: Clip) -> list[Value]:
         if clip.known.get("speech_fraction", 1.0) < MIN_SPEECH_FRACTION:
@@ -67,6 +68,7 @@ def values_of(heard: Heard, clip: Clip) -> list[Value]:
         no_speech_probability=heard.no_speech_probability,
         language_probability=heard.language_probability,
     )
+    measured = {**{name: getattr(measures, name) for name in _MEASURES}, "unsaid_s": _unsaid_s(heard, clip)}
     values = [
         Value(column="transcript", value=heard.text, confidence=heard.confidence),
         Value(
@@ -75,11 +77,20 @@ def values_of(heard: Heard, clip: Clip) -> list[Value]:
     ]
     if "language" not in clip.known:
         values.append(Value(column="language", value=heard.language, confidence=heard.language_probability))
-    for column in _MEASURES:
-        value = getattr(measures, column)
+    for column, value in measured.items():
         if value is not None:
             values.append(Value(column=column, value=round(value, 4) if isinstance(value, float) else value))
     return values
+
+
+def _unsaid_s(heard: Heard, clip: Clip) -> float | None:
+    """None where nobody listened for speech."""
+    from uniaudio.text.plausibility import unsaid_speech_s
+
+    if not len(clip.speech_probabilities):
+        return None
+    is_speech = clip.speech_probabilities >= SPEECH_PROBABILITY
+    return unsaid_speech_s(heard.words, is_speech, frame_s=FRAME / ANALYSIS_RATE, sample_rate=clip.sample_rate)
 
 
 def _inside(word: Word, num_samples: int) -> Word:
