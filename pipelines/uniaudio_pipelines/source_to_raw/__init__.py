@@ -12,5 +12,5 @@ START HERE: `job.SourceToRaw.plan` lists the source (`scan`, `recognize`, `label
 
 Dropped, each with its reason. Files: duplicate (its metadata are in the row of its copy), empty, too_short, unreadable, beyond_full_scale,
 not_utf8, wrong_encoding, unsupported, beside_audio, hidden, outside_source, broken_link, forgotten. Labels: missing (their audio is not there),
-outside_source, outside_file, no_such_channel, too_many_overlaps, bad_metadata, bad_line, bad_times, not_json, and more of each format.
+text_of_the_whole, outside_source, outside_file, no_such_channel, too_many_overlaps, bad_metadata, bad_line, bad_times, not_json, and more of each format.
 """

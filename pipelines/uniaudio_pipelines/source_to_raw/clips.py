@@ -180,13 +180,29 @@ def _merge(labels: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], list[str]]
     for name in _MANY:
         if every := tuple(dict.fromkeys(value for label in labels for value in label.get(name, ()))):
             merged[name] = every
-    if words := next((label["given_words"] for label in labels if label.get("given_words")), ()):
-        merged["given_words"] = words
+    if timed := [label["given_words"] for label in labels if label.get("given_words")]:
+        merged["given_words"] = timed[0]
+        if len({tuple(one.word for one in words) for words in timed}) > 1:
+            counts = " / ".join(f"{len(words)} words" for words in timed[:4])
+            problems.append(f"conflicting_metadata: given_words: {counts}")
     return merged, problems
 
 
 def _comparable(value: str) -> str:
     return " ".join(composed(value).split())
+
+
+def unused_texts(same: Sequence[Copy], clips: Sequence[Wanted]) -> list[tuple[str, str]]:
+    """Path and text of each copy whose text is said of a recording that is cut, where the texts of the cuts are not the same words."""
+    texts = [clip.said.get("given_text", "") for clip in clips]
+    used = {_comparable(" ".join(texts)), *map(_comparable, texts)}
+    return [
+        (copy.path, label.given_text)
+        for copy in same
+        for label in copy.labels
+        if label.given_text and not label.start_s and label.end_s is None and label.channel is None
+        and _comparable(label.given_text) not in used
+    ]  # fmt: skip
 
 
 def _by_channel(clip: Wanted, policy: str, channels: int) -> list[Wanted]:

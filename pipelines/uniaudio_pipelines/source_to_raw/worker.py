@@ -21,7 +21,7 @@ from uniaudio_pipelines.edge import Hand, ShardResult
 from uniaudio_pipelines.jobs import cache_folder
 from uniaudio_pipelines.scratch import ScratchFolder
 from uniaudio_pipelines.source_to_raw import hashes
-from uniaudio_pipelines.source_to_raw.clips import Copy, copies, wanted
+from uniaudio_pipelines.source_to_raw.clips import Copy, copies, unused_texts, wanted
 from uniaudio_pipelines.source_to_raw.cutting import Cut, DropError, NoCut, Sound, cut
 from uniaudio_pipelines.source_to_raw.documents import read_document
 from uniaudio_pipelines.source_to_raw.formats.table import BROKEN, CONTAINERS
@@ -158,6 +158,13 @@ class RawWorker:
         sound = Sound(source=source, suffix=suffix, name=name, sample_rate=info.sample_rate)
         duration_s = None if info.num_samples is None else info.num_samples / info.sample_rate
         clips = wanted(files, info.sample_rate, info.channels, duration_s)
+        if not any(clip.is_whole for clip in clips):
+            for path, text in unused_texts(files, clips):
+                made.drop(
+                    path,
+                    "text_of_the_whole",
+                    f"a recording that is cut; what is said of all of it is unused: {text[:200]}",
+                )
         seen: set[str] = set()
         cuts = cut(sound, clips, made.pool, self._folder.name, self._min_s)
         if len(cuts) == 1 and isinstance(cuts[0], NoCut) and cuts[0].wanted.is_whole:
