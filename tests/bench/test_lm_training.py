@@ -36,8 +36,7 @@ def our_step(documents: list[Grid]) -> Callable[[], None]:
     model = UniAudioLM(config_of(VOCABULARY, BACKBONE, DEPTH, (0, 0)))
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
     rows = pack(documents, CONTEXT)
-    ids = torch.from_numpy(np.stack([row.ids for row in rows]))
-    in_row = torch.from_numpy(np.stack([row.document_ids for row in rows]))
+    ids, in_row = torch.from_numpy(rows.ids), torch.from_numpy(rows.document_ids)
     is_text = in_row >= 0
     is_whole = bool(is_text.all()) and bool((in_row == in_row[:, :1]).all())
 

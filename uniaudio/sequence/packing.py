@@ -13,23 +13,23 @@ from uniaudio_schemas.errors import UsageError
 
 from uniaudio.sequence.layout import NUM_STREAMS, Grid
 
-# Shapes: S positions of a packed row
+# Shapes: B packed rows, S positions of each
 PADDING_DOCUMENT = -1
 """Document id of the positions behind the last example of a row."""
 
 
 @dataclass(frozen=True, slots=True)
-class PackedRow:
-    """Several examples one behind the other, then padding."""
+class PackedRows:
+    """Several examples one behind the other in each row, then padding."""
 
     ids: np.ndarray
-    """`[S, 9]` int64; 0 in padding."""
+    """`[B, S, 9]` int64; 0 in padding."""
     is_audio: np.ndarray
-    """`[S]` bool; False in padding."""
+    """`[B, S]` bool; False in padding."""
     loss: np.ndarray
-    """`[S]` bool; False in padding."""
+    """`[B, S]` bool; False in padding."""
     document_ids: np.ndarray
-    """`[S]` int64: which example of the row, `PADDING_DOCUMENT` in padding."""
+    """`[B, S]` int64: which example of the row, `PADDING_DOCUMENT` in padding."""
 
 
 def pack_lengths(lengths: Sequence[int], context: int) -> list[list[int]]:
@@ -56,24 +56,24 @@ def pack_lengths(lengths: Sequence[int], context: int) -> list[list[int]]:
     return rows
 
 
-def pack(grids: Sequence[Grid], context: int) -> list[PackedRow]:
-    """Grids -> rows of exactly `context` positions."""
-    return [
-        pack_row([grids[index] for index in row], context)
-        for row in pack_lengths([len(grid.ids) for grid in grids], context)
-    ]
+def pack(grids: Sequence[Grid], context: int) -> PackedRows:
+    """Grids -> rows of exactly `context` positions, as few as best fit needs."""
+    rows = pack_lengths([len(grid.ids) for grid in grids], context)
+    return pack_rows([[grids[index] for index in row] for row in rows], context)
 
 
-def pack_row(grids: Sequence[Grid], context: int) -> PackedRow:
-    """One row of `context` positions."""
-    ids = np.zeros((context, NUM_STREAMS), np.int64)
-    is_audio, loss = np.zeros(context, bool), np.zeros(context, bool)
-    document_ids = np.full(context, PADDING_DOCUMENT, np.int64)
-    start = 0
-    for document, grid in enumerate(grids):
-        here = slice(start, start + len(grid.ids))
-        if here.stop > context:
-            raise UsageError(f"`grids` must fit into {context} positions, but reach {here.stop}.")
-        ids[here], is_audio[here], loss[here], document_ids[here] = grid.ids, grid.is_audio, grid.loss, document
-        start = here.stop
-    return PackedRow(ids=ids, is_audio=is_audio, loss=loss, document_ids=document_ids)
+def pack_rows(rows: Sequence[Sequence[Grid]], context: int) -> PackedRows:
+    """The grids of each row one behind the other, in `context` positions."""
+    shape = (len(rows), context)
+    ids = np.zeros((*shape, NUM_STREAMS), np.int64)
+    is_audio, loss = np.zeros(shape, bool), np.zeros(shape, bool)
+    document_ids = np.full(shape, PADDING_DOCUMENT, np.int64)
+    for row, grids in enumerate(rows):
+        start = 0
+        for document, grid in enumerate(grids):
+            here = row, slice(start, start + len(grid.ids))
+            start += len(grid.ids)
+            if start > context:
+                raise UsageError(f"`rows` must fit into {context} positions, but one reaches {start}.")
+            ids[here], is_audio[here], loss[here], document_ids[here] = grid.ids, grid.is_audio, grid.loss, document
+    return PackedRows(ids=ids, is_audio=is_audio, loss=loss, document_ids=document_ids)

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from uniaudio.sequence.condition_dropout import without_condition
-from uniaudio.sequence.layout import NUM_STREAMS, Grid, grid_of, lay_out
-from uniaudio.sequence.packing import PADDING_DOCUMENT, pack_row
+from uniaudio.sequence.layout import Grid, grid_of, lay_out
+from uniaudio.sequence.packing import PADDING_DOCUMENT, pack_rows
 from uniaudio.sequence.vocabulary import Vocabulary
 from uniaudio.stages.config import StageConfig
 from uniaudio.training.examples import Examples
@@ -65,21 +65,14 @@ class HeldOutRows:
 
 
 def collate(rows: list[list[Grid]], context: int) -> Batch:
-    """Lay grids one behind the other in rows of `context` positions."""
-    packed = [pack_row(row, context) for row in rows]
-
-    def stacked(arrays: list[np.ndarray], empty: np.ndarray) -> Tensor:
-        # A rank of a step with fewer rows than ranks has none.
-        return torch.from_numpy(np.stack(arrays) if arrays else empty)
-
-    document_ids_BS = stacked([row.document_ids for row in packed], np.zeros((0, context), np.int64))
-    is_audio_BS = stacked([row.is_audio for row in packed], np.zeros((0, context), bool))
+    """Lay grids one behind the other in rows of `context` positions. A rank of a step with fewer rows than ranks has none."""
+    packed = pack_rows(rows, context)
     return Batch(
-        ids_BS9=stacked([row.ids for row in packed], np.zeros((0, context, NUM_STREAMS), np.int64)),
-        is_audio_BS=is_audio_BS,
-        is_text_BS=(document_ids_BS != PADDING_DOCUMENT) & ~is_audio_BS,
-        loss_BS=stacked([row.loss for row in packed], np.zeros((0, context), bool)),
-        document_ids_BS=document_ids_BS,
+        ids_BS9=torch.from_numpy(packed.ids),
+        is_audio_BS=torch.from_numpy(packed.is_audio),
+        is_text_BS=torch.from_numpy((packed.document_ids != PADDING_DOCUMENT) & ~packed.is_audio),
+        loss_BS=torch.from_numpy(packed.loss),
+        document_ids_BS=torch.from_numpy(packed.document_ids),
     )
 
 

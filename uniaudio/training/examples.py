@@ -19,13 +19,13 @@ class Without:
         """`left_out`: places in `run`, ascending."""
         self.run, self.left_out = run, left_out
         # An element moves by as many places as are left out before it.
-        self._kept_before = left_out - np.arange(len(left_out))
+        self.kept_before = left_out - np.arange(len(left_out))
 
     def __len__(self) -> int:
         return len(self.run) - len(self.left_out)
 
     def __getitem__(self, number: int) -> int:
-        return self.run[number + int(np.searchsorted(self._kept_before, number, side="right"))]
+        return self.run[number + int(np.searchsorted(self.kept_before, number, side="right"))]
 
 
 Places = range | Without | np.ndarray
@@ -77,4 +77,12 @@ class Examples:
 
     def places_of(self, numbers: Sequence[int]) -> np.ndarray:
         """`[n]` int64: rows of the index."""
-        return np.fromiter((self.places[number] for number in numbers), np.int64, len(numbers))
+        return _taken(self.places, np.asarray(numbers, np.int64))
+
+
+def _taken(places: Places, numbers: np.ndarray) -> np.ndarray:
+    if isinstance(places, np.ndarray):
+        return places[numbers]
+    if isinstance(places, range):
+        return places.start + numbers
+    return places.run.start + numbers + np.searchsorted(places.kept_before, numbers, side="right")

@@ -100,7 +100,7 @@ class SequenceSet:
     def documents_at(self, places: np.ndarray) -> list[Document]:
         """By their rows in the index."""
         shards, rows = self.index.shard[places].tolist(), self.index.row[places].tolist()
-        return [self._shard(shard).document(row) for shard, row in zip(shards, rows, strict=True)]
+        return [Document(self._shard(shard), row) for shard, row in zip(shards, rows, strict=True)]
 
     def row(self, examples: Examples, number: int) -> SequenceRow:
         """With its ids and names; `documents` is a hundred times quicker."""

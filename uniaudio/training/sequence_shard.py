@@ -10,6 +10,7 @@ A shard keeps a dozen integers a record batch and nothing a row, so that a rank 
 
 from bisect import bisect_right
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,23 +40,31 @@ class Span(NamedTuple):
     loss: bool
 
 
-class Document(NamedTuple):
-    """One example; its arrays are read-only views of the shard's file."""
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One example: where it is, and views of the shard's file when they are asked for; they are read-only."""
 
-    audio_ids: np.ndarray
-    """`[A, 8]` int16."""
-    text_ids: np.ndarray
-    """`[T]` int32."""
     shard: "SequenceShard"
     row: int
+
+    @property
+    def audio_ids(self) -> np.ndarray:
+        """`[A, 8]` int16."""
+        return self.shard.audio_ids(self.row)
+
+    @property
+    def text_ids(self) -> np.ndarray:
+        """`[T]` int32."""
+        return self.shard.text_ids(self.row)
 
     def spans(self) -> list[Span]:
         return self.shard.spans(self.row)
 
     def segments(self) -> list[Segment]:
         """Laid-out ids, in their order."""
+        audio, text = self.audio_ids, self.text_ids
         return [
-            Segment((self.audio_ids if is_audio else self.text_ids)[start : start + length], loss)
+            Segment((audio if is_audio else text)[start : start + length], loss)
             for is_audio, start, length, loss in self.spans()
         ]
 
@@ -157,13 +166,16 @@ class SequenceShard:
             text = self._int32[places.text : places.text + int(text_bounds[-1])]
             yield Block(audio.reshape(-1, NUM_CODEBOOKS), audio_bounds, text, text_bounds)
 
-    def document(self, row: int) -> Document:
+    def audio_ids(self, row: int) -> np.ndarray:
         places, row_of_batch = self._find(row)
         first, last = self._bounds(places.audio_offsets + row_of_batch)
         begin = places.audio + first * NUM_CODEBOOKS
-        audio = self._int16[begin : begin + (last - first) * NUM_CODEBOOKS].reshape(-1, NUM_CODEBOOKS)
+        return self._int16[begin : places.audio + last * NUM_CODEBOOKS].reshape(-1, NUM_CODEBOOKS)
+
+    def text_ids(self, row: int) -> np.ndarray:
+        places, row_of_batch = self._find(row)
         first, last = self._bounds(places.text_offsets + row_of_batch)
-        return Document(audio, self._int32[places.text + first : places.text + last], self, row)
+        return self._int32[places.text + first : places.text + last]
 
     def spans(self, row: int) -> list[Span]:
         places, row_of_batch = self._find(row)

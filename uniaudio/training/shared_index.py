@@ -16,6 +16,7 @@ import pyarrow as pa
 from uniaudio_schemas.errors import DataError
 from uniaudio_schemas.fingerprint import hash_json, short
 from uniaudio_schemas.store import layout
+from uniaudio_schemas.store.cache import private_folder, user_cache
 from uniaudio_schemas.store.collect import ABANDONED_S
 from uniaudio_schemas.store.files import TEMPORARY_PREFIX
 
@@ -39,8 +40,6 @@ def index_folder(store: "Store") -> Path:
             folder.mkdir(parents=True, exist_ok=True)
             if os.access(folder, os.W_OK):
                 return folder
-    from uniaudio_schemas.store.cache import private_folder, user_cache
-
     return private_folder(private_folder(user_cache()) / "sequences")
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from uniaudio_schemas.errors import UsageError
 
 from uniaudio.sequence.layout import lay_out
-from uniaudio.sequence.packing import PADDING_DOCUMENT, pack, pack_lengths
+from uniaudio.sequence.packing import PADDING_DOCUMENT, pack, pack_lengths, pack_rows
 from uniaudio.sequence.segments import text_segment
 from uniaudio.text.tokenizer import ByteTokenizer
 
@@ -46,9 +46,18 @@ def test_an_example_that_fits_no_row_is_refused() -> None:
 def test_documents_can_be_told_apart_and_padding_is_no_target(texts: list[str]) -> None:
     grids = [lay_out([text_segment(text, "", ByteTokenizer(), loss=True)]) for text in texts]
     rows = pack(grids, 64)
-    found = []
-    for row in rows:
-        assert not row.loss[row.document_ids == PADDING_DOCUMENT].any()
-        assert not row.ids[row.document_ids == PADDING_DOCUMENT].any()
-        found += [row.ids[row.document_ids == document].tobytes() for document in range(row.document_ids.max() + 1)]
+    is_padding = rows.document_ids == PADDING_DOCUMENT
+    assert not rows.loss[is_padding].any() and not rows.ids[is_padding].any()
+    assert np.array_equal(rows.loss, ~is_padding) and not rows.is_audio.any()
+    found = [
+        ids[document_ids == document].tobytes()
+        for ids, document_ids in zip(rows.ids, rows.document_ids, strict=True)
+        for document in range(document_ids.max() + 1)
+    ]
     assert sorted(found) == sorted(grid.ids.tobytes() for grid in grids)
+
+
+def test_grids_that_do_not_fit_into_a_row_are_refused() -> None:
+    grid = lay_out([text_segment("hello", "", ByteTokenizer(), loss=True)])
+    with pytest.raises(UsageError, match="must fit into 13 positions, but one reaches 14"):
+        pack_rows([[grid], [grid, grid]], 13)

@@ -86,6 +86,9 @@ def test_held_out_rows_and_first_rows_are_those_of_a_plain_search(max_length: in
         val, test = ([r.sequence_id for r in fit if r.split == split] for split in ("val", "test"))
         in_turn = [i for n in range(9) for some in (val, test) for i in some[n : n + 1]]
         assert (ids(sequences, held_out[task]) if task in held_out else []) == in_turn
+        if in_turn:
+            documents = sequences.documents(held_out[task], range(len(in_turn)))
+            assert [document.shard.sequence_id(document.row) for document in documents] == in_turn
         trained = [r.sequence_id for r in rows if r.task == task and has_loss(r) and r.split == "train"]
         assert ids(sequences, sequences.first(("train",), task)) == trained
         assert ids(sequences, sequences.first(("train",), task, 3)) == trained[:3]

@@ -11,7 +11,7 @@ from uniaudio_schemas.kinds.sequences import Sequence
 from uniaudio.sequence.layout import grid_of, lay_out
 from uniaudio.training import sequence_shard
 from uniaudio.training.doubles import tiny_sequences
-from uniaudio.training.sequence_shard import SequenceShard
+from uniaudio.training.sequence_shard import Document, SequenceShard
 
 ROWS = sorted(tiny_sequences(num_train=5), key=lambda row: row.sequence_id)
 
@@ -27,7 +27,7 @@ def test_a_document_is_what_its_row_says(tmp_path: Path, batch_rows: int) -> Non
     shard = SequenceShard.open(written(tmp_path / "a.arrow", to_table(ROWS, Sequence), batch_rows))
     assert shard.num_rows == len(ROWS)
     for number, row in enumerate(ROWS):
-        document = shard.document(number)
+        document = Document(shard, number)
         assert np.array_equal(document.audio_ids, row.audio_ids) and document.audio_ids.dtype == np.int16
         assert np.array_equal(document.text_ids, row.text_ids) and document.text_ids.dtype == np.int32
         assert [("audio" if one.is_audio else "text", *one[1:]) for one in document.spans()] == [
@@ -54,7 +54,7 @@ def test_blocks_hold_every_row_once_in_order(tmp_path: Path, batch_rows: int) ->
 
 def test_reading_a_document_copies_nothing_and_cannot_write(tmp_path: Path) -> None:
     shard = SequenceShard.open(written(tmp_path / "a.arrow", to_table(ROWS, Sequence)))
-    document, again = shard.document(3), shard.document(3)
+    document, again = Document(shard, 3), Document(shard, 3)
     assert np.shares_memory(document.text_ids, again.text_ids)
     with pytest.raises(ValueError, match="read-only"):
         document.text_ids[:] = 0

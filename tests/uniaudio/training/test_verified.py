@@ -1,11 +1,12 @@
 import os
+import shutil
 import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
-from uniaudio_schemas.errors import DataError
-from uniaudio_schemas.store import Store
+from uniaudio_schemas.errors import DataError, StoreError
+from uniaudio_schemas.store import Store, layout
 from uniaudio_schemas.store.collect import ABANDONED_S
 from uniaudio_schemas.store.manifest import Manifest, Plan
 
@@ -18,7 +19,7 @@ ROWS = tiny_sequences()
 UNITS = {"a": ROWS[::2], "b": ROWS[1::2]}
 
 
-def published(root: Path, parameters: dict | None = None) -> tuple[Store, Manifest]:
+def published(root: Path | str, parameters: dict | None = None) -> tuple[Store, Manifest]:
     store = Store(root)
     plan = Plan(
         kind="sequences",
@@ -148,6 +149,34 @@ def test_an_index_that_nobody_opened_for_long_goes_when_another_is_built(tmp_pat
     mine.unlink()
     SequenceSet.open(store, manifest)
     assert not old.exists() and young.exists() and mine.exists()
+
+
+def test_a_store_that_cannot_be_written_has_its_index_in_the_user_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, manifest = published(tmp_path / "store")
+    (tmp_path / "store/cache").write_bytes(b"no folder can be made here")
+    monkeypatch.setenv("UNIAUDIO_CACHE", str(tmp_path / "user"))
+    assert len(SequenceSet.open(store, manifest)) == len(ROWS)
+    folder = tmp_path / "user/sequences"
+    assert (folder / f"{index_key(manifest)}.arrow").is_file() and folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_shards_of_an_object_store_are_verified_when_they_are_fetched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hashed: list[Path]
+) -> None:
+    monkeypatch.setenv("UNIAUDIO_CACHE", str(tmp_path / "user"))
+    store, manifest = published(f"memory://{tmp_path.name}/store")
+    sequences = SequenceSet.open(store, manifest)
+    assert sorted(path.name for path in (tmp_path / "user/store").iterdir() if path.is_file()) == sorted(
+        shard.sha256 for shard in manifest.shards
+    )
+    assert len(list(sequences.blocks())) == 2 and not hashed
+    assert (tmp_path / f"user/sequences/{index_key(manifest)}.arrow").is_file()
+    shutil.rmtree(tmp_path / "user")
+    store.files.write(layout.shard_path("sequences", manifest.shards[1].sha256), b"torn")
+    with pytest.raises(StoreError, match=manifest.shards[1].sha256):
+        SequenceSet.open(Store(store.root), manifest)
 
 
 def test_the_index_depends_on_the_shards_that_it_points_into(tmp_path: Path) -> None:
