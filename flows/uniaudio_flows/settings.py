@@ -1,6 +1,6 @@
 """Where data and services are: read from the environment, with one folder `data/` as the default for everything.
 
-UNIAUDIO_DATA     parent of the four below (default `./data`)
+UNIAUDIO_DATA     parent of the four below (default `./data`); `s3://bucket/prefix` (gs, az) holds the store alone, the rest is in `./data`
 UNIAUDIO_STORE    the dataset store
 UNIAUDIO_SOURCE   a folder of audio and text
 UNIAUDIO_MODELS   annotators' models
@@ -106,10 +106,12 @@ class Settings:
 
 def load_settings() -> Settings:
     """The settings of this process. UsageError where a port is not a number."""
-    data = Path(os.environ.get("UNIAUDIO_DATA") or "data").resolve()
+    place = os.environ.get("UNIAUDIO_DATA") or "data"
+    is_remote = "://" in place
+    data = Path("data" if is_remote else place).resolve()
     return Settings(
         data=data,
-        store=_folder_or_uri("UNIAUDIO_STORE", data / "store"),
+        store=_folder_or_uri("UNIAUDIO_STORE", f"{place.rstrip('/')}/store" if is_remote else str(data / "store")),
         source=_folder("UNIAUDIO_SOURCE", data / "source"),
         models=_folder("UNIAUDIO_MODELS", data / "models"),
         size=os.environ.get("UNIAUDIO_SIZE") or "debug",
@@ -135,7 +137,7 @@ def service_environment(settings: Settings) -> dict[str, str]:
     return {
         **os.environ,
         "UNIAUDIO_DATA": str(settings.data),
-        **{name: path for name, path in folders.items() if os.environ.get(name)},
+        **{name: path for name, path in folders.items() if os.environ.get(name) or "://" in path},
         "UNIAUDIO_SIZE": settings.size,
         "UNIAUDIO_DEVICE": settings.device,
         "UNIAUDIO_CODEC": settings.codec,
@@ -168,12 +170,17 @@ def _folder_or_none(variable: str) -> str:
     return str(_folder(variable, Path())) if os.environ.get(variable) else ""
 
 
-def _folder_or_uri(variable: str, default: Path) -> str:
-    return _absolute(os.environ.get(variable) or str(default))
+def _folder_or_uri(variable: str, default: str) -> str:
+    return _absolute(os.environ.get(variable) or default)
 
 
 def _absolute(folder_or_uri: str) -> str:
-    return folder_or_uri if "://" in folder_or_uri else str(Path(folder_or_uri).expanduser().resolve())
+    if "://" not in folder_or_uri:
+        return str(Path(folder_or_uri).expanduser().resolve())
+    from uniaudio_schemas.store.object_client import checked_uri
+
+    # Before it is shown anywhere: one with credentials is refused.
+    return checked_uri(folder_or_uri)
 
 
 def _port(variable: str, default: int) -> int:
