@@ -65,6 +65,7 @@ def train_here(store: Store, job: SequencesToCheckpoint, due: DueStage) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", CORPORA)
 def test_a_corpus_becomes_a_trained_model(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(driver, "train_due_stage", train_here)
