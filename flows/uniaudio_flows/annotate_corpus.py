@@ -5,11 +5,10 @@ A source may say how much of it to use, in `<source>/.limits.json` with fields o
 A field that a run gives, other than its default, counts more.
 """
 
-import json
 from pathlib import Path
 
 from uniaudio_pipelines.raw_to_annotated.job import RawToAnnotated
-from uniaudio_schemas.errors import DataError
+from uniaudio_schemas.plain import json_object
 
 from uniaudio_flows import ingest_corpus
 from uniaudio_flows.flow import flow
@@ -33,15 +32,7 @@ def job(settings: Settings, fields: Fields) -> RawToAnnotated:
 
 def _limits(source: Path) -> dict[str, object]:
     path = source / LIMITS
-    if not path.exists():
-        return {}
-    try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: must hold JSON, but {error}.") from error
-    if not isinstance(fields, dict):
-        raise DataError(f"{path}: must hold a JSON object, but holds a {type(fields).__name__}.")
-    return fields
+    return json_object(path.read_bytes(), str(path)) if path.exists() else {}
 
 
 STEP = Step(

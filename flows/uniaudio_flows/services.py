@@ -25,6 +25,7 @@ from pathlib import Path
 
 import psutil
 from uniaudio_schemas.errors import UsageError
+from uniaudio_schemas.plain import from_json
 
 from uniaudio_flows.orphans import mark_orphans
 from uniaudio_flows.settings import DEFAULT_PREFECT_PORT, LOOPBACK, Settings, service_environment
@@ -129,7 +130,7 @@ def running_services(settings: Settings) -> dict[str, Service]:
     """Name -> the recorded services that are alive."""
     services = {}
     for record in sorted(settings.services.glob("*.json")):
-        service = Service(**json.loads(record.read_text()))
+        service = from_json(Service, record.read_bytes(), str(record))
         if service.process is not None:
             services[service.name] = service
     return services

@@ -3,14 +3,13 @@ nor ray."""
 
 import dataclasses
 import json
-import types
-import typing
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar
 
 from uniaudio_schemas.errors import UsageError
 from uniaudio_schemas.fingerprint import hash_bytes, hash_file, hash_json
+from uniaudio_schemas.plain import from_json
 from uniaudio_schemas.store import Store, layout
 from uniaudio_schemas.store.cache import private_folder, user_cache
 from uniaudio_schemas.store.manifest import Manifest, Plan
@@ -48,56 +47,7 @@ def job_to_json(job: Any) -> str:
 
 def job_from_json(job_class: type[J], text: str) -> J:
     """The inverse of `job_to_json`; fields that are left out take their defaults, unknown ones are a `UsageError`."""
-    try:
-        values = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise UsageError(f"`job` must be JSON, but {error.msg} at character {error.pos}.") from error
-    if not isinstance(values, dict):
-        raise UsageError(f"`job` must be a JSON object, but is {type(values).__name__}.")
-    return _build(job_class, values)
-
-
-def _build(cls: type[J], values: dict[str, Any]) -> J:
-    names = {field.name for field in dataclasses.fields(cls) if field.init}  # type: ignore[arg-type]
-    if unknown := sorted(set(values) - names):
-        raise UsageError(
-            f"`job` must have fields of {cls.__name__} ({', '.join(sorted(names))}), but has {', '.join(unknown)}."
-        )
-    hints = typing.get_type_hints(cls)
-    try:
-        return cls(**{name: _convert(hints[name], value, name) for name, value in values.items()})
-    except TypeError as error:
-        raise UsageError(f"`job` must be a {cls.__name__}: {error}.") from error
-
-
-def _convert(hint: Any, value: Any, name: str) -> Any:
-    """The value as the hint wants it. UsageError that names the field where it is of another type."""
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (typing.Union, types.UnionType):
-        if value is None and type(None) in arguments:
-            return None
-        return _convert(next(argument for argument in arguments if argument is not type(None)), value, name)
-    if origin is tuple and isinstance(value, list):
-        inner = arguments[0] if arguments else Any
-        return tuple(_convert(inner, item, name) for item in value)
-    if dataclasses.is_dataclass(hint) and isinstance(hint, type) and isinstance(value, dict):
-        return _build(hint, value)
-    if hint is not Any and not _fits(hint, origin, value):
-        wanted = origin or hint
-        raise UsageError(
-            f"`{name}` must be a {_JSON_NAMES.get(wanted, wanted.__name__)}, but is {json.dumps(value, default=str)}."
-        )
-    return value
-
-
-_JSON_NAMES: dict[Any, str] = {tuple: "list", str: "string", float: "number", int: "whole number", bool: "bool"}
-
-
-def _fits(hint: Any, origin: Any, value: Any) -> bool:
-    # True is an int for Python, but 1 is no flag and `true` no count.
-    if isinstance(value, bool) or hint is bool:
-        return isinstance(value, bool) and hint is bool
-    return isinstance(value, int | float if hint is float else origin or hint)
+    return from_json(job_class, text, "`job`", error=UsageError)
 
 
 def check_device(device: str, num_gpus: float) -> None:

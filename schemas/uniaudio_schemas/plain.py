@@ -59,10 +59,11 @@ def from_plain(
     cls: type[T], value: Any, where: str, *, error: type[UniaudioError] = DataError, is_whole: bool = False
 ) -> T:
     """The same from what JSON holds; tuples may be tuples already."""
+    of: Any = cls
     try:
-        if is_whole and isinstance(value, dict) and (missing := sorted(_fields(cls).keys() - value.keys())):
+        if is_whole and isinstance(value, dict) and (missing := sorted(_fields(of).keys() - value.keys())):
             raise _MisfitError(f"must have all fields of {cls.__name__}, but lacks {', '.join(missing)}")
-        made: T = _dataclass_reader(cls)(value)
+        made: T = _dataclass_reader(of)(value)
         return made
     except _MisfitError as misfit:
         raise error(f"{where}: {misfit}") from misfit.__cause__
@@ -84,7 +85,7 @@ def json_value(text: str | bytes, where: str, *, error: type[UniaudioError] = Da
         # A lone surrogate can neither be hashed nor written again.
         if not decoded.isascii() or "\\ud" in decoded or "\\uD" in decoded:
             json.dumps(value, ensure_ascii=False).encode()
-    except UnicodeError as problem:
+    except (UnicodeDecodeError, UnicodeEncodeError) as problem:
         raise error(f"{where}: must be JSON in UTF-8, but is not ({problem.reason}).") from problem
     except (ValueError, RecursionError) as problem:
         raise error(f"{where}: must be JSON, but is not ({problem}).") from problem
@@ -110,7 +111,7 @@ _DECODER = json.JSONDecoder(object_pairs_hook=_once, parse_float=_finite, parse_
 
 
 @functools.cache
-def _fields(cls: type[Any]) -> dict[str, bool]:
+def _fields(cls: Any) -> dict[str, bool]:
     """Name of each field that is given -> whether it must be."""
     nothing = dataclasses.MISSING
     return {
@@ -121,7 +122,7 @@ def _fields(cls: type[Any]) -> dict[str, bool]:
 
 
 @functools.cache
-def _dataclass_reader(cls: type[Any]) -> Reader:
+def _dataclass_reader(cls: Any) -> Reader:
     hints, names = typing.get_type_hints(cls), _fields(cls)
     readers = {name: _reader(hints[name]) for name in names}
     required = [name for name, is_required in names.items() if is_required]
@@ -145,7 +146,7 @@ def _dataclass_reader(cls: type[Any]) -> Reader:
     return read
 
 
-def _wrong_fields(cls: type[Any], value: dict[Any, Any], required: list[str]) -> str:
+def _wrong_fields(cls: Any, value: dict[Any, Any], required: list[str]) -> str:
     missing = [name for name in required if name not in value]
     unknown = sorted(str(name) for name in value.keys() - _fields(cls).keys())
     wrong = [f"lacks {', '.join(missing)}"] if missing else []
@@ -160,7 +161,8 @@ def _reader(hint: Any) -> Reader:
         return lambda value: value
     if hint in _NAMES:
         return _scalar_reader(hint)
-    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+    has_fields: bool = isinstance(hint, type) and dataclasses.is_dataclass(hint)
+    if has_fields:
         return _dataclass_reader(hint)
     if origin is Literal:
         return _choice_reader(inner)

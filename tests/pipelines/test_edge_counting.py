@@ -117,7 +117,11 @@ def test_a_job_comes_back_from_its_json() -> None:
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("{", "must be JSON"), ("[]", "must be a JSON object, but is list"), ('{"colour": 1}', "but has colour")],
+    [
+        ("{", "must be JSON"),
+        ("[]", r"must be an object with the fields of Count, but is \[\]"),
+        ('{"colour": 1}', "but has colour"),
+    ],
 )
 def test_a_job_that_is_none_is_refused_by_name(text: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
@@ -132,10 +136,10 @@ def test_a_job_that_is_none_is_refused_by_name(text: str, message: str) -> None:
         ({"num_units": True}, "`num_units` must be a whole number, but is true"),
         ({"seconds_a_unit": "0.3"}, '`seconds_a_unit` must be a number, but is "0.3"'),
         ({"seconds_a_unit": None}, "`seconds_a_unit` must be a number, but is null"),
-        ({"always": 1}, "`always` must be a bool, but is 1"),
+        ({"always": 1}, "`always` must be true or false, but is 1"),
         ({"error": 1}, "`error` must be a string, but is 1"),
         ({"dies_in": "n-00001"}, '`dies_in` must be a list, but is "n-00001"'),
-        ({"dies_in": [1]}, "`dies_in` must be a string, but is 1"),
+        ({"dies_in": [1]}, "`dies_in[0]` must be a string, but is 1"),
     ],
 )
 def test_a_field_of_another_type_is_refused_by_name(fields: dict[str, Any], message: str) -> None:

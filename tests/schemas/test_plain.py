@@ -8,14 +8,10 @@ from typing import Any, Literal
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from uniaudio_schemas.errors import DataError, UniaudioError, UsageError
+from uniaudio_schemas.errors import DataError, UsageError
 from uniaudio_schemas.plain import from_json, from_plain, json_object, json_value
 
-ANY_JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
-    max_leaves=20,
-)
+from tests.schemas.any_json import ANY_JSON, changed, check
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,23 +158,3 @@ def test_any_text_is_the_dataclass_or_the_error(text: str | bytes) -> None:
         assert str(error).startswith("file: ")
     else:
         assert type(made) is Whole
-
-
-def check(cls: type[Any], value: Any, error: type[UniaudioError] = DataError) -> None:
-    try:
-        made = from_plain(cls, value, "file", error=error)
-    except error as problem:
-        assert type(problem) is error
-        assert str(problem).startswith("file: ")
-    else:
-        assert type(made) is cls
-
-
-def changed(values: Any, data: st.DataObject) -> Any:
-    """One value somewhere inside replaced, removed or added."""
-    if isinstance(values, dict) and values and data.draw(st.booleans()):
-        name = data.draw(st.sampled_from(sorted(values)))
-        return {**values, name: changed(values[name], data)}
-    if isinstance(values, list | tuple) and values and data.draw(st.booleans()):
-        return [changed(values[0], data), *values[1:]]
-    return data.draw(ANY_JSON)

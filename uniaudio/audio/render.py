@@ -6,7 +6,6 @@ Gives   `[N]` float32 mono at 24 kHz, N = ceil(num_samples * 24000 / sample_rate
 """
 
 import io
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import IO, Protocol
 import numpy as np
 from uniaudio_schemas.errors import DataError, UsageError
 from uniaudio_schemas.kinds.instructions import Recipe
+from uniaudio_schemas.plain import json_object
 
 from uniaudio.audio.frames import SAMPLE_RATE
 from uniaudio.audio.mix import render_operation
@@ -159,14 +159,7 @@ def render_recipe(recipe: Recipe, parents: Sequence[np.ndarray]) -> np.ndarray:
     """`[recipe.num_samples]` float32 mono at 24 kHz from the parents' audio, in the recipe's order."""
     if len(parents) != len(recipe.parents):
         raise UsageError(f"Recipe {recipe.clip_id} must get {len(recipe.parents)} parents, but got {len(parents)}.")
-    try:
-        parameters = json.loads(recipe.parameters)
-    except json.JSONDecodeError as error:
-        raise DataError(f"recipe {recipe.clip_id}: `parameters` is not JSON: {error.msg}.") from error
-    if not isinstance(parameters, dict):
-        raise DataError(
-            f"recipe {recipe.clip_id}: `parameters` must be a JSON object, but is {recipe.parameters[:80]}."
-        )
+    parameters = json_object(recipe.parameters, f"recipe {recipe.clip_id}, `parameters`")
     samples = render_operation(recipe.operation, parents, parameters, recipe.seed)
     if samples.size != recipe.num_samples:
         raise DataError(f"recipe {recipe.clip_id}: must give {recipe.num_samples} samples, but gives {samples.size}.")

@@ -8,10 +8,11 @@ import json
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
-from uniaudio_schemas.errors import DataError, UsageError
+from uniaudio_schemas.errors import UsageError
+from uniaudio_schemas.plain import from_json
 
 from uniaudio.audio.frames import RECONSTRUCTION_HOP, UNIT
-from uniaudio.codec.config_fields import build, check_fields
+from uniaudio.codec.config_fields import check_fields
 from uniaudio.codec.part_configs import FlowConfig, ScalarConfig
 
 LATENT_HOP = 960
@@ -175,12 +176,7 @@ class CodecConfig:
     @classmethod
     def from_json(cls, text: str | bytes, *, name: str = "codec config") -> "CodecConfig":
         """The inverse of `to_json`; a text that is none is a `DataError` that begins with `name`."""
-        try:
-            values = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise DataError(f"{name}: not the JSON of a CodecConfig: {error}.") from error
-        config: CodecConfig = build(cls, values, name)
-        return config
+        return from_json(cls, text, name)
 
 
 def debug() -> CodecConfig:

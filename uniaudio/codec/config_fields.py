@@ -9,7 +9,7 @@ import math
 import typing
 from typing import Any, Literal
 
-from uniaudio_schemas.errors import DataError, UsageError
+from uniaudio_schemas.errors import UsageError
 
 # Beyond any codec that can be built: what is larger is a damaged file.
 MAX_SIZE, MAX_COUNT, MAX_ITEMS = 1 << 24, 1024, 16
@@ -21,29 +21,6 @@ def check_fields(config: Any) -> None:
     hints = typing.get_type_hints(type(config))
     for field in dataclasses.fields(config):
         _check(hints[field.name], getattr(config, field.name), field.name)
-
-
-def build(cls: type[Any], values: Any, name: str) -> Any:
-    """One of our dataclasses from what JSON holds; `DataError` that says where in the file it is wrong."""
-    if not isinstance(values, dict):
-        raise DataError(f"{name}: must be an object, but is {values!r:.80}.")
-    fields = dataclasses.fields(cls)
-    missing = [field.name for field in fields if field.default is dataclasses.MISSING and field.name not in values]
-    unknown = sorted(values.keys() - {field.name for field in fields})
-    if missing or unknown:
-        raise DataError(f"{name}: must have the fields of a {cls.__name__}, but lacks {missing} and adds {unknown}.")
-    hints = typing.get_type_hints(cls)
-    converted = {key: _convert(hints[key], value, f"{name}, `{key}`") for key, value in values.items()}
-    try:
-        return cls(**converted)
-    except UsageError as error:
-        raise DataError(f"{name}: {error}") from error
-
-
-def _convert(hint: Any, value: Any, name: str) -> Any:
-    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
-        return build(hint, value, name)
-    return tuple(value) if isinstance(value, list) else value
 
 
 def _check(hint: Any, value: Any, name: str) -> None:

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
 
 from uniaudio_schemas.errors import UsageError
+from uniaudio_schemas.plain import from_json
 
 TEXT_COLUMN = 8
 """Column of the text id in a position of 9 ids; columns 0..7 are the audio codebooks."""
@@ -151,11 +152,9 @@ class LMConfig:
         return json.dumps(asdict(self), indent=2, sort_keys=True) + "\n"
 
     @classmethod
-    def from_json(cls, text: str) -> "LMConfig":
-        fields: dict[str, Any] = json.loads(text)
-        for name, stack_class in (("backbone", StackConfig), ("local_decoder", StackConfig), ("rope", RopeConfig)):
-            fields[name] = stack_class(**fields[name])
-        return cls(**fields)
+    def from_json(cls, text: str | bytes, *, name: str = "model config") -> "LMConfig":
+        """The inverse of `to_json`; a text that is none is a `DataError` that begins with `name`."""
+        return from_json(cls, text, name)
 
 
 _LLAMA_3_2_ROPE = RopeConfig(factor=32.0)

@@ -4,7 +4,6 @@ Reads    config.json  *.safetensors   (LlamaForCausalLM: LLaMA-3.2, SmolLM2, ...
 Writes   nothing; `llama_config` takes over the sizes, `load_llama` the weights
 """
 
-import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from uniaudio_schemas.errors import DataError, UsageError
+from uniaudio_schemas.plain import json_object
 
 from uniaudio.lm import weights
 from uniaudio.lm.config import LMConfig, RopeConfig, StackConfig
@@ -58,12 +58,10 @@ def llama_config(folder: str | Path, config: LMConfig) -> LMConfig:
 def _fields_of(folder: str | Path) -> dict[str, Any]:
     path = Path(folder) / weights.CONFIG_FILE
     try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        text = path.read_bytes()
+    except OSError as error:
         raise DataError(f"{path}: cannot be read ({error}).") from error
-    if not isinstance(fields, dict):
-        raise DataError(f"{path}: must hold a JSON object, but holds {type(fields).__name__}.")
-    return fields
+    return json_object(text, str(path))
 
 
 def _check_llama(fields: dict[str, Any]) -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from uniaudio_schemas.errors import DataError, UsageError
+from uniaudio_schemas.errors import DataError
+from uniaudio_schemas.plain import json_object
 
 from uniaudio.lm.config import LMConfig
 
@@ -55,11 +56,10 @@ def read_config(folder: Path) -> LMConfig:
     """The config that `save` wrote."""
     path = folder / CONFIG_FILE
     try:
-        return LMConfig.from_json(path.read_text(encoding="utf-8"))
+        text = path.read_bytes()
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file.") from error
-    except (ValueError, KeyError, TypeError, UsageError) as error:
-        raise DataError(f"{path}: not the config of a language model ({error}).") from error
+    return LMConfig.from_json(text, name=str(path))
 
 
 def read_tensors(folder: Path, device: str = "cpu") -> Iterator[tuple[str, Tensor]]:
@@ -83,10 +83,10 @@ def read_tensors(folder: Path, device: str = "cpu") -> Iterator[tuple[str, Tenso
 
 
 def _indexed_files(path: Path) -> list[str]:
-    try:
-        names = sorted({str(name) for name in json.loads(path.read_text(encoding="utf-8"))["weight_map"].values()})
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{path}: must map tensors to files by `weight_map`, but does not ({error}).") from error
+    weight_map = json_object(path.read_bytes(), str(path)).get("weight_map")
+    if not isinstance(weight_map, dict):
+        raise DataError(f"{path}: must map tensors to files by `weight_map`, but holds none.")
+    names = sorted({str(name) for name in weight_map.values()})
     if outside := [name for name in names if Path(name).name != name]:
         raise DataError(f"{path}: must name files of its own folder, but names {outside[0]}.")
     return names

@@ -12,28 +12,35 @@ A store is named by its root (its latest checkpoint), `ROOT/checkpoint/refs/stag
 import json
 import shutil
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from uniaudio_schemas.errors import DataError, FingerprintError, UsageError
 from uniaudio_schemas.kinds.checkpoint import Checkpoint
 from uniaudio_schemas.kinds.codec import CodecRow
+from uniaudio_schemas.plain import from_json
 from uniaudio_schemas.store import Store
 from uniaudio_schemas.store.manifest import Manifest
 
 from uniaudio.codec.codec import MODEL_CODEC, ReasoningCodec
 from uniaudio.lm import weights
-from uniaudio.lm.config import LMConfig
 from uniaudio.lm.generate import check_vocabulary
 from uniaudio.lm.model import UniAudioLM
 from uniaudio.sequence.vocabulary import Vocabulary
 from uniaudio.text.tokenizer import ByteTokenizer, HuggingFaceTokenizer, TextTokenizer
-from uniaudio.training.checkpoint import load_model
+from uniaudio.training.checkpoint import config_of, load_model
 
 ABOUT_FILE, TOKENIZER_FOLDER, CODEC_FOLDER = "uniaudio.json", "tokenizer", MODEL_CODEC
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class About:
+    """What a model's folder says beside its weights."""
+
+    tasks: list[str]
+    codec_fingerprint: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,13 +68,13 @@ def load_parts(path: str | Path, *, codec: str | Path | None = None, tokenizer: 
 
 def write_about(folder: Path, tasks: Iterable[str], codec_fingerprint: str) -> None:
     """The file that makes a folder of weights a model that `load_parts` reads."""
-    about = {"tasks": sorted(tasks), "codec_fingerprint": codec_fingerprint}
-    (folder / ABOUT_FILE).write_text(json.dumps(about, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    about = About(tasks=sorted(tasks), codec_fingerprint=codec_fingerprint)
+    (folder / ABOUT_FILE).write_text(json.dumps(asdict(about), indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def codec_fingerprint_of(folder: Path) -> str:
     """Of the codec whose codes the model in `folder` was trained on; empty where that is not known."""
-    return str(_read_about(folder / ABOUT_FILE)["codec_fingerprint"])
+    return _read_about(folder / ABOUT_FILE).codec_fingerprint
 
 
 def copy_tokenizer(source: Path, folder: Path) -> None:
@@ -115,11 +122,9 @@ def _from_folder(folder: Path, codec: str | Path | None, tokenizer: str | Path |
         model=UniAudioLM.load(folder).eval(),
         vocabulary=vocabulary,
         tokenizer=_tokenizer(vocabulary, tokenizer or (own_tokenizer if own_tokenizer.is_dir() else None)),
-        tasks=frozenset(about["tasks"]),
-        codec_fingerprint=about["codec_fingerprint"],
-        load_codec=lambda: _codec_of_folder(
-            Path(codec or folder / CODEC_FOLDER), about["codec_fingerprint"], vocabulary
-        ),
+        tasks=frozenset(about.tasks),
+        codec_fingerprint=about.codec_fingerprint,
+        load_codec=lambda: _codec_of_folder(Path(codec or folder / CODEC_FOLDER), about.codec_fingerprint, vocabulary),
     )
 
 
@@ -144,10 +149,8 @@ def _find_version(path: Path) -> tuple[Store, Manifest]:
 
 def _from_store(store: Store, manifest: Manifest, codec: str | Path | None, tokenizer: str | Path | None) -> Parts:
     row = next(iter(store.rows(manifest, Checkpoint)))
-    config: dict[str, Any] = json.loads(row.config)
-    vocabulary = Vocabulary.from_json(json.dumps(config["vocabulary"]))
-    vocabulary.require(row.vocabulary_fingerprint, f"checkpoint {row.checkpoint_id[:8]}")
-    model = UniAudioLM(LMConfig.from_json(json.dumps(config["model"])))
+    config = config_of(row)
+    vocabulary, model = config.vocabulary, UniAudioLM(config.model)
     load_model(store.open_blob(row.weights), model)
 
     def load_codec() -> ReasoningCodec:
@@ -234,26 +237,17 @@ def _tokenizer(vocabulary: Vocabulary, folder: str | Path | None) -> TextTokeniz
     return found
 
 
-def _read_about(path: Path) -> dict[str, Any]:
-    try:
-        about = json.loads(_read(path))
-        if not isinstance(about["tasks"], list):
-            raise TypeError(f"`tasks` is {about['tasks']!r}")
-        return {"tasks": [str(name) for name in about["tasks"]], "codec_fingerprint": str(about["codec_fingerprint"])}
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path}: must hold `tasks` and `codec_fingerprint`, but does not ({error}).") from error
+def _read_about(path: Path) -> About:
+    return from_json(About, _read(path), str(path))
 
 
 def _read_vocabulary(path: Path) -> Vocabulary:
-    try:
-        return Vocabulary.from_json(_read(path))
-    except (ValueError, TypeError, UsageError) as error:
-        raise DataError(f"{path}: must hold a vocabulary, but does not ({error}).") from error
+    return Vocabulary.from_json(_read(path), name=str(path))
 
 
-def _read(path: Path) -> str:
+def _read(path: Path) -> bytes:
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_bytes()
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}); the folder of a model must hold it.") from error
 

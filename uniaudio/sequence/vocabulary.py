@@ -10,12 +10,12 @@ The eight audio streams share one range of combined ids (spec of the language mo
 All special ids here are combined ids. A begin or an end of audio is a whole frame: the id in all streams.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
 from uniaudio_schemas.errors import FingerprintError, UsageError
 from uniaudio_schemas.fingerprint import canonical_json, hash_json, short
+from uniaudio_schemas.plain import from_json
 
 from uniaudio.text.tokenizer import ByteTokenizer, TextTokenizer
 
@@ -189,22 +189,9 @@ class Vocabulary:
         return canonical_json(asdict(self))
 
     @classmethod
-    def from_json(cls, text: str) -> "Vocabulary":
-        """The inverse of `to_json`. UsageError where a field is missing or unknown: a vocabulary is never guessed."""
-        values = json.loads(text)
-        if not isinstance(values, dict):
-            raise UsageError(f"a vocabulary must be a JSON object, but is {type(values).__name__}.")
-        names = set(cls.__dataclass_fields__)
-        if set(values) != names:
-            raise UsageError(
-                f"a vocabulary must have exactly the fields {sorted(names)}, "
-                f"but differs in {sorted(names ^ set(values))}."
-            )
-        for name, value in values.items():
-            wanted = {"text_specials": dict, "tokenizer_fingerprint": str}.get(name, int)
-            if type(value) is not wanted:
-                raise UsageError(f"`{name}` of a vocabulary must be of type {wanted.__name__}, but is {value!r}.")
-        return cls(**values)
+    def from_json(cls, text: str | bytes, *, name: str = "vocabulary") -> "Vocabulary":
+        """The inverse of `to_json`. DataError that begins with `name` where a field is missing or unknown: a vocabulary is never guessed."""
+        return from_json(cls, text, name, is_whole=True)
 
     def require(self, fingerprint: str, what: str) -> None:
         """FingerprintError unless `what` was made with this vocabulary."""

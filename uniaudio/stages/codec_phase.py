@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from uniaudio_schemas.errors import UsageError
+from uniaudio_schemas.plain import from_plain
 
 from uniaudio.audio.frames import UNIT
 
@@ -139,9 +140,7 @@ class CodecPhase:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "CodecPhase":
         """The inverse of `to_dict`, through JSON too."""
-        tuples = {name: tuple(values[name]) for name in ("trains", "betas", "tasks")}
-        nested = {"adversarial": AdversarialSettings(**values["adversarial"]), "grpo": GrpoSettings(**values["grpo"])}
-        return cls(**{**values, **tuples, **nested})
+        return from_plain(cls, values, "codec phase")
 
 
 def check_size(size: str) -> None:

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from uniaudio_schemas.errors import UsageError
+from uniaudio_schemas.plain import from_plain
 
 Size = Literal["debug", "starter", "paper_1b", "paper_3b"]
 
@@ -126,13 +127,4 @@ class StageConfig:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "StageConfig":
         """The inverse of `to_dict`, also where the dictionary has been through JSON."""
-        plain: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
-        }
-        plain["mixture"] = tuple(
-            MixturePhase(
-                first_step=phase["first_step"], weights=tuple((name, share) for name, share in phase["weights"])
-            )
-            for phase in values["mixture"]
-        )
-        return cls(**plain)
+        return from_plain(cls, values, "stage")

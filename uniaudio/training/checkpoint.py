@@ -21,6 +21,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from uniaudio_schemas.errors import DataError, UsageError
+from uniaudio_schemas.kinds.checkpoint import Checkpoint
+from uniaudio_schemas.plain import from_json
+
+from uniaudio.lm.config import LMConfig
+from uniaudio.sequence.vocabulary import Vocabulary
 
 MODEL_FILE = "model.safetensors"
 OPTIMIZER_FILE = "optimizer.safetensors"
@@ -44,6 +49,23 @@ class TrainingState:
     """`{"step": 10, "name": "loss", "value": 3.1}`."""
     held_out_before: dict[str, float] = field(default_factory=dict)
     """Task -> mean held-out loss a token at the stage's start."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CheckpointConfig:
+    """What the column `config` of a checkpoint holds as JSON."""
+
+    model: LMConfig
+    vocabulary: Vocabulary
+    stage: dict[str, Any] = field(default_factory=dict)
+    """`StageConfig.to_dict` of the stage that it ends."""
+
+
+def config_of(row: Checkpoint) -> CheckpointConfig:
+    """DataError where the row's config is none; FingerprintError where its vocabulary is not the one it says."""
+    config = from_json(CheckpointConfig, row.config, f"checkpoint {row.checkpoint_id}")
+    config.vocabulary.require(row.vocabulary_fingerprint, f"checkpoint {row.checkpoint_id[:8]}")
+    return config
 
 
 def _optimizer_tensors(optimizer: Optimizer, parameters: dict[str, nn.Parameter]) -> dict[str, Tensor]:

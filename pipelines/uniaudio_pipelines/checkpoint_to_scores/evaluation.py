@@ -2,7 +2,6 @@
 asked for.
 """
 
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -24,12 +23,11 @@ from uniaudio_schemas.store.manifest import Manifest, Plan
 
 from uniaudio.audio.render import render_clip
 from uniaudio.codec.codec import ReasoningCodec
-from uniaudio.lm.config import LMConfig
 from uniaudio.lm.model import UniAudioLM
 from uniaudio.sequence.layout import Grid, grid_of
 from uniaudio.sequence.vocabulary import Vocabulary
 from uniaudio.text.tokenizer import ByteTokenizer, HuggingFaceTokenizer, TextTokenizer
-from uniaudio.training.checkpoint import load_model
+from uniaudio.training.checkpoint import CheckpointConfig, config_of, load_model
 from uniaudio.training.sequence_set import HELD_OUT_SPLITS, TRAIN_SPLIT, SequenceSet
 from uniaudio_pipelines.checkpoint_to_scores.job import CheckpointToScores
 
@@ -71,14 +69,7 @@ class Evaluation:
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
-        vocabulary = Vocabulary.from_json(_text_of(self._config, "vocabulary", self.checkpoint))
-        if vocabulary.fingerprint != self.checkpoint.vocabulary_fingerprint:
-            raise FingerprintError(
-                f"Checkpoint {self.checkpoint.checkpoint_id} must have vocabulary "
-                f"{self.checkpoint.vocabulary_fingerprint}, "
-                f"but its config gives {vocabulary.fingerprint}."
-            )
-        return vocabulary
+        return self._config.vocabulary
 
     @cached_property
     def tokenizer(self) -> TextTokenizer:
@@ -102,7 +93,7 @@ class Evaluation:
 
     @cached_property
     def model(self) -> UniAudioLM:
-        model = UniAudioLM(LMConfig.from_json(_text_of(self._config, "model", self.checkpoint)))
+        model = UniAudioLM(self._config.model)
         load_model(self.store.open_blob(self.checkpoint.weights), model)
         return model.to(self.job.device).eval()
 
@@ -196,9 +187,8 @@ class Evaluation:
         return render_clip(self.store, clip, raw[clip.raw_clip_id])
 
     @cached_property
-    def _config(self) -> dict[str, Any]:
-        config: dict[str, Any] = json.loads(self.checkpoint.config)
-        return config
+    def _config(self) -> CheckpointConfig:
+        return config_of(self.checkpoint)
 
     def _only(self, cls: type[Any], kind: str) -> Any:
         found = list(self.store.rows(self.manifest(kind), cls))
@@ -211,13 +201,3 @@ class Evaluation:
         table = self.store.read(self.manifest(kind))
         wanted = pa.array(sorted(set(ids)), type=pa.string())
         return {getattr(row, field): row for row in rows(table.filter(pc.is_in(table[field], value_set=wanted)), cls)}
-
-
-def _text_of(config: dict[str, Any], name: str, checkpoint: Checkpoint) -> str:
-    if name not in config:
-        raise DataError(
-            f"Checkpoint {checkpoint.checkpoint_id}: its config must hold `{name}`, "
-            f"but holds {', '.join(sorted(config))}."
-        )
-    value = config[name]
-    return value if isinstance(value, str) else json.dumps(value, sort_keys=True)

@@ -49,23 +49,23 @@ def test_every_preset_survives_its_json(size):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[]", r"codec config: must be an object, but is \[\]"),
+        ("[]", r"codec config: must be an object with the fields of CodecConfig, but is \[\]"),
         ("null", "codec config: must be an object"),
-        ("{}", "must have the fields of a CodecConfig, but lacks .*'size'"),
-        (b"\xff", "not the JSON"),
-        ("[" * 100_000, "not the JSON"),
-        ('{"dim": 1' + "0" * 5000 + "}", "not the JSON"),
-        (changed("extra", 1), r"adds \['extra'\]"),
-        (changed("dim", "96"), "`dim` must be a whole number .*'96'"),
+        ("{}", "must have the fields of CodecConfig, but lacks size, encoders,"),
+        (b"\xff", "must be JSON in UTF-8, but is not"),
+        ("[" * 100_000, "must be JSON, but is not"),
+        ('{"dim": 1' + "0" * 5000 + "}", "must be JSON, but is not"),
+        (changed("extra", 1), "has extra, which only a newer version may know"),
+        (changed("dim", "96"), '`dim` must be a whole number, but is "96"'),
         (changed("dim", 96.0), "`dim` must be a whole number"),
         (changed("dim", True), "`dim` must be a whole number"),
         (changed("dim", 2**40), "`dim` must be a whole number from 1 to 16777216, but is 1099511627776"),
         (changed("encode_window_samples", 0), "`encode_window_samples` must be a whole number from 1"),
-        (changed("pad_whisper", "no"), "`pad_whisper` must be true or false, but is 'no'"),
+        (changed("pad_whisper", "no"), '`pad_whisper` must be true or false, but is "no"'),
         (changed("encoders", []), "`encoders` must be random or pretrained"),
-        (changed("size", 3), "`size` must be a text"),
-        (changed("flow", None), "`flow`: must be an object, but is None"),
-        (changed("whisper", []), "`whisper`: must be an object"),
+        (changed("size", 3), "`size` must be a string, but is 3"),
+        (changed("flow", None), "`flow` must be an object with the fields of FlowConfig, but is null"),
+        (changed("whisper", []), "`whisper` must be an object"),
         (changed("reasoning_head_dim", 5), "codec config: `dim` must be a multiple of an even `reasoning_head_dim`"),
         (changed("reasoning_head_dim", 1), "`dim` must be a multiple of an even `reasoning_head_dim`"),
         (changed("music", "num_heads", 64), "`music.dim` must be an even multiple of `num_heads`"),
@@ -75,10 +75,10 @@ def test_every_preset_survives_its_json(size):
         (changed("wavlm", "layers", [99]), "`wavlm`: `layers` must be 0 to `num_layers`"),
         (changed("wavlm", "layers", []), "`wavlm.layers` must name a state"),
         (changed("whisper", "num_heads", 5), "`whisper`: `dim` must be a multiple of `num_heads`"),
-        (changed("scalar", "strides", 3), "`scalar`: `strides` must be a list"),
-        (changed("scalar", "strides", ["a"]), "`scalar`: `strides` must be a whole number"),
+        (changed("scalar", "strides", 3), "`scalar.strides` must be a list, but is 3"),
+        (changed("scalar", "strides", ["a"]), r"`scalar.strides\[0\]` must be a whole number"),
         (changed("scalar", "strides", [1] * 99), "`scalar`: `strides` must be a list of at most 16"),
-        (changed("phone", "dead_code_threshold", float("nan")), "`phone`: `dead_code_threshold` must be a number"),
+        (changed("phone", "dead_code_threshold", float("nan")), "NaN is no finite number"),
     ],
 )
 def test_a_config_that_is_wrong_is_an_error_that_names_the_field(text, message):
@@ -125,4 +125,4 @@ def test_a_config_that_is_wrong_is_one_line_that_names_the_file(folder, tmp_path
     (folder / "config.json").write_bytes(b'{"size": "\xff"')
     assert main(["codec", "decode", "none", "--model", str(folder), "--out", str(tmp_path / "out.wav")]) == 2
     printed = capsys.readouterr().err
-    assert "codec/config.json: not the JSON of a CodecConfig" in printed and printed.count("\n") == 1
+    assert "codec/config.json: must be JSON in UTF-8, but is not" in printed and printed.count("\n") == 1

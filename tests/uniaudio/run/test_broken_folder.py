@@ -37,20 +37,20 @@ def stack(folder: Path, **fields: object) -> dict[str, Any]:
 
 
 BROKEN: list[tuple[Callable[[Path], object], str]] = [
-    (lambda f: (f / "config.json").write_bytes(b"\xff\xfe"), "config.json: not the config of a language model"),
+    (lambda f: (f / "config.json").write_bytes(b"\xff\xfe"), "config.json: must be JSON in UTF-8"),
     (lambda f: change_json(f / "config.json", text_size="269"), "`text_size` must be a whole number"),
     (lambda f: change_json(f / "config.json", text_size=-1), "`text_size` must be a whole number"),
-    (lambda f: change_json(f / "config.json", norm_eps="x"), "`norm_eps` must be a number above 0"),
+    (lambda f: change_json(f / "config.json", norm_eps="x"), '`norm_eps` must be a number, but is "x"'),
     (lambda f: change_json(f / "config.json", backbone=stack(f, num_kv_heads=0)), "`num_kv_heads` must be a whole"),
     (lambda f: change_json(f / "config.json", rope={"base": 0}), "`base` must be a number above 0"),
-    (lambda f: (f / "vocabulary.json").write_bytes(b"\xff"), "vocabulary.json: must hold a vocabulary"),
+    (lambda f: (f / "vocabulary.json").write_bytes(b"\xff"), "vocabulary.json: must be JSON in UTF-8"),
     (
         lambda f: change_json(f / "vocabulary.json", text_specials=[1]),
-        "`text_specials` of a vocabulary must be of type dict",
+        r"`text_specials` must be an object, but is \[1\]",
     ),
-    (lambda f: change_json(f / "vocabulary.json", text_size=9.5), "`text_size` of a vocabulary must be of type int"),
-    (lambda f: change_json(f / "uniaudio.json", tasks="asr"), "must hold `tasks` and `codec_fingerprint`"),
-    (lambda f: (f / "model.safetensors.index.json").write_text("x"), "must map tensors to files by `weight_map`"),
+    (lambda f: change_json(f / "vocabulary.json", text_size=9.5), "`text_size` must be a whole number, but is 9.5"),
+    (lambda f: change_json(f / "uniaudio.json", tasks="asr"), "uniaudio.json: `tasks` must be a list"),
+    (lambda f: (f / "model.safetensors.index.json").write_text("x"), "index.json: must be JSON"),
     (lambda f: (f / "model.safetensors.index.json").write_text("{}"), "must map tensors to files by `weight_map`"),
     (
         lambda f: (f / "model.safetensors.index.json").write_text('{"weight_map": {"a": "../model.safetensors"}}'),

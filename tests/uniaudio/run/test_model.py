@@ -205,11 +205,11 @@ def test_what_lies_at_no_model_is_named(tmp_path: Path, model_folder: Path) -> N
     with pytest.raises(DataError, match=r"vocabulary.json: cannot be read"):
         load_parts(tmp_path)
     (tmp_path / "vocabulary.json").write_text("{")
-    with pytest.raises(DataError, match=r"vocabulary\.json: must hold a vocabulary"):
+    with pytest.raises(DataError, match=r"vocabulary\.json: must be JSON"):
         load_parts(tmp_path)
     (tmp_path / "vocabulary.json").write_text((model_folder / "vocabulary.json").read_text())
     (tmp_path / "uniaudio.json").write_text(json.dumps({"tasks": []}))
-    with pytest.raises(DataError, match="must hold `tasks` and `codec_fingerprint`"):
+    with pytest.raises(DataError, match=r"uniaudio\.json: must have the fields of About, but lacks codec_fingerprint"):
         load_parts(tmp_path)
 
 

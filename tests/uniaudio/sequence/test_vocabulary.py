@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from uniaudio_schemas.errors import FingerprintError, UsageError
+from uniaudio_schemas.errors import DataError, FingerprintError, UsageError
 
 from uniaudio.sequence.vocabulary import Vocabulary
 from uniaudio.text.tokenizer import ByteTokenizer
@@ -78,7 +78,7 @@ def test_ids_that_collide_or_lie_outside_are_refused(change: dict[str, object]) 
 def test_a_missing_field_is_never_guessed() -> None:
     values = json.loads(Vocabulary().to_json())
     del values["reasoning_pad"]
-    with pytest.raises(UsageError, match="reasoning_pad"):
+    with pytest.raises(DataError, match="vocabulary: must have all fields of Vocabulary, but lacks reasoning_pad"):
         Vocabulary.from_json(json.dumps(values))
 
 
