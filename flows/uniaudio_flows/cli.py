@@ -7,7 +7,7 @@ from typing import Any
 
 from uniaudio_flows import evalset_cli
 
-KINDS_IN_ORDER = ("raw", "annotated", "codec", "instructions", "tokens", "sequences", "checkpoint", "scores")
+MADE_BY_FLOWS = ("raw", "annotated", "codec", "instructions", "tokens", "sequences", "checkpoint", "scores")
 
 
 def add_commands(commands: Any) -> None:
@@ -25,7 +25,7 @@ def add_commands(commands: Any) -> None:
     export.add_argument("folder", help="a new or empty folder")
     export.add_argument("--ref", default="latest", help="of the version of raw (default latest)")
     make = _add(commands, "make", _make, "bring one dataset kind up to date, with its parents")
-    make.add_argument("kind", choices=KINDS_IN_ORDER)
+    make.add_argument("kind", choices=MADE_BY_FLOWS)
     _add(commands, "show", _show, "the datasets, their versions, rows and dropped rows")
     report = _add(commands, "report", _report, "write report.html")
     report.add_argument("--out", default="report.html", help="file to write (default report.html)")
@@ -42,7 +42,7 @@ def add_commands(commands: Any) -> None:
     )
     lineage.add_argument("--json", action="store_true")
     diff = _add(commands, "diff", _diff, "what differs between two versions of a kind")
-    diff.add_argument("kind", choices=KINDS_IN_ORDER)
+    diff.add_argument("kind", help="such as tokens, of which it says how many codes of which clips changed")
     for name in ("first", "second"):
         diff.add_argument(name, help="a ref, or the start of a plan id or content id")
     diff.add_argument("--json", action="store_true")
@@ -115,18 +115,19 @@ def _make(options: argparse.Namespace) -> int:
 
 def _show(_: argparse.Namespace) -> int:
     from uniaudio_schemas.history.forget import unfinished
-    from uniaudio_schemas.store import Store
+    from uniaudio_schemas.store import KINDS, Store
 
     from uniaudio_flows.settings import load_settings
 
     settings = load_settings()
     store = Store.from_uri(settings.store)
-    if not any(store.refs(kind) for kind in KINDS_IN_ORDER):
+    refs = {kind: store.refs(kind) for kind in KINDS if kind != "dropped"}
+    if not any(refs.values()):
         print(f"{settings.store}: nothing yet; `make demo` or `uniaudio make raw` begins")
         return 0
     print(f"{'kind':<14}{'ref':<14}{'rows':>8}  {'plan':<10}dropped")
-    for kind in KINDS_IN_ORDER:
-        for ref, manifest in sorted(store.refs(kind).items()):
+    for kind, heads in refs.items():
+        for ref, manifest in sorted(heads.items()):
             dropped = ", ".join(f"{reason} {count}" for reason, count in sorted(manifest.dropped.items()))
             print(f"{kind:<14}{ref:<14}{manifest.num_rows:>8}  {manifest.plan_id[:8]:<10}{dropped}")
     for one in unfinished(store):

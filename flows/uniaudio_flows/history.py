@@ -120,6 +120,21 @@ def difference_lines(answer: dict[str, Any]) -> list[str]:
             lines.append(f"{len(rows[name])} rows {name}: {_some(rows[name])}")
     if rows["columns"]:
         lines.append(f"columns that changed: {', '.join(rows['columns'])}")
+    return lines + (_codes_lines(answer["codes"]) if "codes" in answer else [])
+
+
+def _codes_lines(codes: dict[str, Any]) -> list[str]:
+    """A table of the branches, and one of the clips that changed most."""
+    lines = [f"codes of {codes['changed']} of {codes['clips']} clips in both differ"]
+    if not codes["changed"]:
+        return lines
+    lines.append(f"{'branch':<24}{'clips':>9}{'of all codes':>15}{'of theirs':>12}")
+    for name, one in codes["branches"].items():
+        lines.append(f"{name:<24}{one['clips']:>9}{one['share']:>15.3%}{one['share_of_changed']:>12.2%}")
+    lines.append("most changed")
+    for clip in codes["most"]:
+        shares = ", ".join(f"{share:.1%} of {name}" for name, share in clip.items() if name != "clip_id")
+        lines.append(f"  {clip['clip_id']}  {shares}")
     return lines
 
 
@@ -167,7 +182,7 @@ def _survey_lines(found: Survey) -> list[str]:
         )
     for model in found.models:
         refs = f" ({', '.join(model.refs)})" if model.refs else ""
-        saw = f"up to {model.num_examples} training examples" if model.kind == "checkpoint" else "its training clips"
+        saw = f"up to {model.num_examples} training examples" if model.stage else "its training clips"
         lines.append(
             f"stays as it is: {' '.join(filter(None, (model.kind, model.stage, model.model_id[:8])))}{refs} could draw {saw} of it"
         )

@@ -85,6 +85,37 @@ def test_the_difference_names_rows_parameters_and_columns(store: Store, capsys: 
     assert "2 rows removed" in typed(capsys, "diff", "tokens", first.plan_id[:8], "latest")
 
 
+def test_the_difference_of_tokens_is_a_table_of_branches_and_clips(
+    store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = store.head("tokens")
+    assert first is not None
+    rows = example_rows("tokens", 5)
+    rows[1].reasoning_codes.reshape(-1)[:8] += 1
+    arc.publish(store, "tokens", {}, {"clips-0": {"rows": rows}})
+    printed = typed(capsys, "diff", "tokens", first.plan_id[:8], "latest").splitlines()
+    assert "codes of 1 of 5 clips in both differ" in printed
+    table = [line.split() for line in printed[printed.index("codes of 1 of 5 clips in both differ") + 1 :]]
+    assert table[1:3] == [
+        ["reasoning_codes", "1", "5.000%", "25.00%"],
+        ["reconstruction_codes", "0", "0.000%", "0.00%"],
+    ]
+    assert table[4] == [clip_id(1), "25.0%", "of", "reasoning_codes,", "0.0%", "of", "reconstruction_codes"]
+    assert "codes of 0 of 5 clips in both differ" in typed(capsys, "diff", "tokens", "latest", "latest")
+
+
+def test_show_lists_every_kind_in_the_order_of_the_data_flow(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    kinds = [line.split()[0] for line in typed(capsys, "show").splitlines()[1:]]
+    assert kinds == [
+        "raw", "evalset", "cuts", "annotated", "instructions", "codec", "tokens", "sequences", "checkpoint", "scores"
+    ]  # fmt: skip
+
+
+def test_a_kind_that_is_none_has_no_difference(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["diff", "token", "latest", "latest"]) == 2
+    assert "`kind` must be one of raw, " in capsys.readouterr().err
+
+
 def test_a_version_does_not_differ_from_itself(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
     answer = json.loads(typed(capsys, "diff", "raw", "latest", "latest", "--json"))
     assert answer["is_equal"] and not any(answer["rows"].values()) and not answer["parents"]

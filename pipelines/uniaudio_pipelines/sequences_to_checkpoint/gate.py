@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterator
 import pyarrow as pa
 import pyarrow.compute as pc
 from uniaudio_schemas.errors import UsageError
-from uniaudio_schemas.history.traces import names_any
+from uniaudio_schemas.history.named import naming
 from uniaudio_schemas.store import Store
 from uniaudio_schemas.store.forgotten import replacements, version_with
 from uniaudio_schemas.store.manifest import Manifest
@@ -63,14 +63,14 @@ def leaking_examples(
         names = {name for name, manifest in annotated.items() if manifest.plan_id == plan_id}
         wanted = pa.array(sorted(names), pa.string())
         for table in store.tables(annotated[min(names)], ["clip_id", "leaks"]):
-            for row in table.filter(pa.array(names_any(table["leaks"], wanted))).to_pylist():
+            for row in table.filter(pa.array(naming(table, ("leaks",), wanted))).to_pylist():
                 leaks.setdefault(row["clip_id"], set()).update(names.intersection(row["leaks"]))
     if not leaks:
         return
     clips = pa.array(sorted(leaks), pa.string())
     for table in store.tables(sequences, ["sequence_id", "split", "clip_ids"]):
         trained = table.filter(pc.equal(table["split"], "train"))
-        for row in trained.filter(pa.array(names_any(trained["clip_ids"], clips))).to_pylist():
+        for row in trained.filter(pa.array(naming(trained, ("clip_ids",), clips))).to_pylist():
             yield row["sequence_id"], sorted(set().union(*(leaks.get(clip, ()) for clip in row["clip_ids"])))
 
 

@@ -1,12 +1,17 @@
-"""What differs between two versions of one kind. Rows are compared by their hashes, and only in shards that the two do not share."""
+"""What differs between two versions of one kind. Rows are compared by their hashes, a window of ids after the other, and only in shards that the
+two do not share."""
 
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
+import numpy as np
 
 from uniaudio_schemas.errors import UsageError
+from uniaudio_schemas.history.aligned import Window, windows
+from uniaudio_schemas.history.codes_compared import CodesCompared, branches_of
+from uniaudio_schemas.history.named import bool_array
+from uniaudio_schemas.kinds.ids import CLIP
 from uniaudio_schemas.kinds.migrations import newest
+from uniaudio_schemas.kinds.record import Schema
 from uniaudio_schemas.store.content import row_hashes
 from uniaudio_schemas.store.manifest import Manifest
 
@@ -37,7 +42,7 @@ def difference(store: "Store", first: Manifest, second: Manifest) -> dict[str, A
         values = [getattr(first, name), getattr(second, name)]
         if values[0] != values[1]:
             answer[name] = values
-    return {**answer, "rows": _rows(store, first, second, shared)}
+    return {**answer, **_compared(store, first, second, shared)}
 
 
 def flat(value: Any, name: str = "") -> dict[str, Any]:
@@ -54,30 +59,34 @@ def _differing(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Pair]
     return {name: [first.get(name), second.get(name)] for name in names if first.get(name) != second.get(name)}
 
 
-def _rows(store: "Store", first: Manifest, second: Manifest, shared: set[str]) -> dict[str, list[str]]:
-    """Ids of rows `added`, `removed` and `changed`, and the `columns` in which the changed differ."""
+def _compared(store: "Store", first: Manifest, second: Manifest, shared: set[str]) -> dict[str, Any]:
+    """`rows`: ids of rows `added`, `removed` and `changed`, and the `columns` in which the changed differ. Of tokens also `codes`."""
     schema = newest(first.kind)
-    tables = [_own_rows(store, manifest, shared) for manifest in (first, second)]
-    before, after = (_hashes(table, first.kind) for table in tables)
-    changed = sorted(row_id for row_id in before.keys() & after.keys() if before[row_id] != after[row_id])
-    wanted = pa.array(changed, pa.string())
-    ids = schema.id_field
-    left, right = (table.filter(pc.is_in(table[ids], value_set=wanted)).sort_by(ids) for table in tables)
-    return {
-        "added": sorted(after.keys() - before.keys()),
-        "removed": sorted(before.keys() - after.keys()),
-        "changed": changed,
-        "columns": [name for name in schema.arrow.names if left[name].to_pylist() != right[name].to_pylist()],
-    }
+    rows: dict[str, list[str]] = {"added": [], "removed": [], "changed": []}
+    columns = set[str]()
+    branches = branches_of(schema.arrow) if schema.own_id.what == CLIP else ()
+    codes = CodesCompared(branches=branches, id_field=schema.id_field) if branches else None
+    for shard in first.shards:
+        if codes and shard.sha256 in shared:
+            codes.add_equal(store.table_of_shard(first, shard))
+    for window in windows(store, first, second):
+        rows["added"] += window.only_second[schema.id_field].to_pylist()
+        rows["removed"] += window.only_first[schema.id_field].to_pylist()
+        if window.first.equals(window.second):
+            if codes:
+                codes.add_equal(window.first)
+            continue
+        is_changed = bool_array(_differ(window, schema))
+        before, after = window.first.filter(is_changed), window.second.filter(is_changed)
+        rows["changed"] += before[schema.id_field].to_pylist()
+        columns |= {name for name in schema.arrow.names if not before[name].equals(after[name])}
+        if codes:
+            codes.add(window)
+    found = {"rows": {**rows, "columns": [name for name in schema.arrow.names if name in columns]}}
+    return found | ({"codes": codes.answer()} if codes else {})
 
 
-def _own_rows(store: "Store", manifest: Manifest, shared: set[str]) -> pa.Table:
-    """Rows of the shards that the other version does not name, at the newest schema version."""
-    tables = [store.table_of_shard(manifest, shard) for shard in manifest.shards if shard.sha256 not in shared]
-    arrow = newest(manifest.kind).arrow
-    return pa.concat_tables([arrow.empty_table(), *(table.replace_schema_metadata(arrow.metadata) for table in tables)])
-
-
-def _hashes(table: pa.Table, kind: str) -> dict[str, bytes]:
-    hashes = row_hashes(table, newest(kind))
-    return dict(zip(hashes["id"].to_pylist(), hashes["hash"].to_pylist(), strict=True))
+def _differ(window: Window, schema: Schema) -> np.ndarray:
+    """`[rows]` bool: by the hashes that content ids are made of."""
+    before, after = (row_hashes(table, schema)["hash"].combine_chunks() for table in (window.first, window.second))
+    return np.array([one != other for one, other in zip(before.to_pylist(), after.to_pylist(), strict=True)], bool)

@@ -17,7 +17,18 @@ if TYPE_CHECKING:
     from uniaudio_schemas.store import Store
 
 _START = re.compile(r"[0-9a-f]{6,64}")
-_ROW_KINDS = ("checkpoint", "codec", "sequences", "instructions", "annotated", "raw", "tokens", "scores")
+_ROW_KINDS = (
+    "checkpoint",
+    "codec",
+    "sequences",
+    "instructions",
+    "annotated",
+    "cuts",
+    "raw",
+    "tokens",
+    "evalset",
+    "scores",
+)
 """In which a row is looked for: an example as a sequence before an instruction, a clip with its cut before its file."""
 
 

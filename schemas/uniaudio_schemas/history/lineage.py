@@ -9,11 +9,12 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from uniaudio_schemas.history.find import Found
-from uniaudio_schemas.history.traces import ancestors, drawn_from
+from uniaudio_schemas.history.named import all_ids, bool_array, id_array, naming
+from uniaudio_schemas.history.traces import CUT_KINDS, MODEL_KINDS, ancestors, drawn_from
+from uniaudio_schemas.kinds.ids import CLIP, EXAMPLE, RAW
 from uniaudio_schemas.kinds.migrations import newest
 from uniaudio_schemas.store.forgotten import records, replacements
 from uniaudio_schemas.store.manifest import Manifest
@@ -30,12 +31,13 @@ def way_back(store: "Store", found: Found) -> dict[str, Any]:
     manifest, behind = found.manifest, ancestors(store, found.manifest)
     answer = {**describe(store, manifest), "versions": [describe(store, one) for one in behind]}
     answer["missing"] = _missing(store, [manifest, *behind])
-    if not found.row_id or manifest.kind in ("checkpoint", "codec", "scores"):
-        files = _files_behind(store, manifest, behind)
-    elif manifest.kind in ("sequences", "instructions"):
+    named = newest(manifest.kind).own_id.what if found.row_id else ""
+    if named == EXAMPLE:
         answer["examples"], files = examples(store, manifest, [found.row_id])
-    else:
+    elif named in (CLIP, RAW):
         answer["clips"], files = _clips(store, [manifest, *behind], [found.row_id])
+    else:
+        files = _files_behind(store, manifest, behind)
     return {**answer, "sources": sources(files)}
 
 
@@ -51,7 +53,7 @@ def describe(store: "Store", manifest: Manifest) -> dict[str, Any]:
         "numerics": manifest.numerics,
         "parents": manifest.parents,
     }
-    if manifest.kind in ("checkpoint", "codec"):
+    if manifest.kind in MODEL_KINDS:
         for row in store.read(manifest).to_pylist():
             described["model"] = {name: row[name] for name in _MODEL_COLUMNS if name in row}
         saw = sum(
@@ -74,7 +76,7 @@ def examples(
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Examples of a version of sequences or instructions with their clips, in the order of `ids`; and the files behind them."""
     id_field, asked = newest(manifest.kind).id_field, list(ids)
-    rows = {row[id_field]: row for row in _rows(store, [manifest], manifest.kind, id_field, asked)}
+    rows = {row[id_field]: row for row in _rows(store, [manifest], asked)}
     clip_ids = {clip for row in rows.values() for clip in row["clip_ids"]}
     clips, files = _clips(store, [manifest, *ancestors(store, manifest)], clip_ids)
     by_id = {clip["clip_id"]: clip for clip in clips}
@@ -93,9 +95,11 @@ def _clips(
     wanted = sorted(set(ids))
     recipes = _recipes(store, versions, wanted)
     parents = {parent for recipe in recipes.values() for parent in recipe["parents"]}
-    cuts = {row["clip_id"]: row for row in _rows(store, versions, "annotated", "clip_id", {*wanted, *parents})}
+    cuts = {
+        row["clip_id"]: row for kind in CUT_KINDS for row in _rows(store, _of_kind(versions, kind), {*wanted, *parents})
+    }
     file_ids = {row["raw_clip_id"] for row in cuts.values()} | set(wanted)
-    files = {row["clip_id"]: _file(row) for row in _rows(store, versions, "raw", "clip_id", file_ids)}
+    files = {row["clip_id"]: _file(row) for row in _rows(store, _of_kind(versions, RAW), file_ids)}
     tokens = _tokens(store, versions, wanted)
     clips: list[dict[str, Any]] = []
     for clip in wanted:
@@ -112,7 +116,7 @@ def _clips(
 def _cut(row: dict[str, Any]) -> dict[str, Any]:
     said = [f"{one['value']}: {one['annotator']} {one['version']}" for one in row["annotations"]]
     names = ("first_sample", "num_samples", "sample_rate", "domain", "split")
-    return {**{name: row[name] for name in names}, "annotations": said}
+    return {**{name: row[name] for name in names if name in row}, "annotations": said}
 
 
 def _file(row: dict[str, Any]) -> dict[str, Any]:
@@ -121,9 +125,9 @@ def _file(row: dict[str, Any]) -> dict[str, Any]:
 
 def _tokens(store: "Store", versions: list[Manifest], clips: list[str]) -> dict[str, dict[str, Any]]:
     """Clip -> codec and numerics that its codes come from."""
-    wanted, found = pa.array(clips, pa.string()), {}
-    for manifest in versions:
-        for shard in manifest.shards if manifest.kind == "tokens" else ():
+    wanted, found = id_array(clips), {}
+    for manifest in _of_kind(versions, "tokens"):
+        for shard in manifest.shards:
             table = store.table_of_shard(manifest, shard)
             metadata = store.shard_metadata(manifest, shard)
             said = {"codec": metadata.get("codec_fingerprint", ""), "numerics": metadata.get("numerics", "")}
@@ -134,55 +138,49 @@ def _tokens(store: "Store", versions: list[Manifest], clips: list[str]) -> dict[
 
 def _recipes(store: "Store", versions: list[Manifest], clips: Iterable[str]) -> dict[str, dict[str, Any]]:
     wanted, found = set(clips), {}
-    for manifest in versions:
-        for table in store.tables(manifest, ["recipes"]) if manifest.kind == "instructions" else ():
-            made = table.filter(pc.greater(pc.list_value_length(table["recipes"]), 0))["recipes"].to_pylist()
+    ids = id_array(wanted)
+    for manifest in _of_kind(versions, "instructions"):
+        for table in store.tables(manifest, ["recipes"]):
+            made = table.filter(bool_array(naming(table, ("recipes", "clip_id"), ids)))["recipes"].to_pylist()
             found.update({one["clip_id"]: one for row in made for one in row if one["clip_id"] in wanted})
     return found
 
 
-def _rows(
-    store: "Store", versions: list[Manifest], kind: str, column: str, ids: Iterable[str]
-) -> Iterable[dict[str, Any]]:
-    """Rows of those of `versions` that are of `kind`."""
-    wanted = pa.array(sorted(set(ids)), pa.string())
+def _of_kind(versions: list[Manifest], kind: str) -> list[Manifest]:
+    return [one for one in versions if one.kind == kind]
+
+
+def _rows(store: "Store", versions: list[Manifest], ids: Iterable[str]) -> Iterable[dict[str, Any]]:
+    """The rows of `versions` that have these ids."""
+    wanted = id_array(ids)
     for manifest in versions:
-        for table in store.tables(manifest) if manifest.kind == kind else ():
-            yield from table.filter(pc.is_in(table[column], value_set=wanted)).to_pylist()
+        id_field = newest(manifest.kind).id_field
+        for table in store.tables(manifest):
+            yield from table.filter(pc.is_in(table[id_field], value_set=wanted)).to_pylist()
 
 
 def _files_behind(store: "Store", manifest: Manifest, behind: list[Manifest]) -> list[dict[str, Any]]:
-    """Of a model the files of what it was trained on, of a version those its rows come from."""
+    """Of a model or of scores the files of what they were drawn from, of a version those its rows come from."""
     versions = [manifest, *behind]
-    if manifest.kind in ("raw", "annotated", "codec"):
-        of_kind = next((one for one in versions if one.kind in ("raw", "annotated")), manifest)
-        column = "clip_id" if of_kind.kind == "raw" else "raw_clip_id"
-        ids = _values(store, [of_kind] if of_kind.kind in ("raw", "annotated") else [], column)
-    else:
-        clips = _clip_ids(store, manifest, behind)
-        made = _recipes(store, versions, clips) if manifest.kind == "tokens" else {}
-        clips |= {parent for recipe in made.values() for parent in recipe["parents"]}
-        ids = {row["raw_clip_id"] for row in _rows(store, versions, "annotated", "clip_id", clips)}
-    return list({row["clip_id"]: _file(row) for row in _rows(store, versions, "raw", "clip_id", ids)}.values())
+    names_clips = any(relation.names.what in (RAW, CLIP) for relation in newest(manifest.kind).relations)
+    holders = [manifest] if names_clips else drawn_from(store, manifest)
+    files, clips = _named_by(store, holders, RAW), _named_by(store, holders, CLIP)
+    if not files:
+        clips |= {parent for recipe in _recipes(store, versions, clips).values() for parent in recipe["parents"]}
+        cuts = (row for kind in CUT_KINDS for row in _rows(store, _of_kind(versions, kind), clips))
+        files = {row["raw_clip_id"] for row in cuts}
+    return list({row["clip_id"]: _file(row) for row in _rows(store, _of_kind(versions, RAW), files)}.values())
 
 
-def _clip_ids(store: "Store", manifest: Manifest, behind: list[Manifest]) -> set[str]:
-    if manifest.kind == "tokens":
-        return _values(store, [manifest], "clip_id")
-    if manifest.kind == "checkpoint":
-        return _values(store, drawn_from(store, manifest), "clip_ids")
-    if manifest.kind == "scores":
-        return _values(store, [one for one in behind if one.kind == "sequences"], "clip_ids")
-    return _values(store, [manifest], "clip_ids")
-
-
-def _values(store: "Store", versions: list[Manifest], column: str) -> set[str]:
-    found: set[str] = set()
-    for manifest in versions:
-        for table in store.tables(manifest, [column]):
-            values = table[column].combine_chunks()
-            found.update(pc.unique(values.flatten() if pa.types.is_list(values.type) else values).to_pylist())
-    return found
+def _named_by(store: "Store", versions: list[Manifest], what: str) -> set[str]:
+    return {
+        one
+        for manifest in versions
+        for relation in newest(manifest.kind).relations
+        if relation.names.what == what
+        for table in store.tables(manifest, [relation.path[0]])
+        for one in all_ids(table, relation.path)
+    }
 
 
 def sources(files: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -1,6 +1,7 @@
 """The statistics of a shard that lost rows, as the edge that wrote it counts them. What is counted of files or runs, not of rows
 (`source_bytes`, the audio behind scores), stays."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,26 +21,53 @@ RATE = 24_000
 
 def recount(store: "Store", plan: Plan, table: pa.Table, before: dict[str, float]) -> dict[str, float]:
     """`before` with what the rows of `table` now give; a name that was not counted is not counted now."""
-    counted: dict[str, float] = {}
-    if plan.kind == "raw":
-        counted = {"audio_s": _seconds(table), "num_documents": float(table["medium"].to_pylist().count("text"))}
-    elif plan.kind in ("cuts", "annotated"):
-        names = ("speech", "sound", "music")
-        counted = {f"{name}_s": _seconds(table.filter(_equal(table, "domain", name))) for name in names}
-        counted["audio_s"] = sum(counted.values())
-    elif plan.kind == "tokens":
-        counted = {"audio_s": float(np.sum(table["num_samples"].to_numpy())) / RATE}
-    elif "audio_s" in before and plan.kind in ("instructions", "sequences"):
-        counted = {"audio_s": _heard_samples(store, plan, table) / RATE}
-    if plan.kind == "instructions" and any(name.startswith("examples/") for name in before):
-        counted |= _examples(store, plan, table)
-    if plan.kind == "sequences":
-        lengths = [segment["length"] for row in table["segments"].to_pylist() for segment in row]
-        counted["num_positions"] = float(sum(lengths))
-        counted |= _training_examples(table)
+    counted = _COUNTED[plan.kind](store, plan, table, before) if plan.kind in _COUNTED else {}
     recounted = (TRAIN_STATISTIC, *(f"{measure}/" for measure in MEASURES))
     kept = {name: value for name, value in before.items() if not name.startswith(recounted)}
     return {**kept, **{name: value for name, value in counted.items() if name in before}}
+
+
+def _of_raw(store: "Store", plan: Plan, table: pa.Table, before: dict[str, float]) -> dict[str, float]:
+    return {"audio_s": _seconds(table), "num_documents": float(table["medium"].to_pylist().count("text"))}
+
+
+def _of_cuts(store: "Store", plan: Plan, table: pa.Table, before: dict[str, float]) -> dict[str, float]:
+    names = ("speech", "sound", "music")
+    counted = {f"{name}_s": _seconds(table.filter(_equal(table, "domain", name))) for name in names}
+    return {**counted, "audio_s": sum(counted.values())}
+
+
+def _of_instructions(store: "Store", plan: Plan, table: pa.Table, before: dict[str, float]) -> dict[str, float]:
+    counted = {}
+    if "audio_s" in before:
+        made = {recipe["clip_id"]: recipe["num_samples"] for row in table["recipes"].to_pylist() for recipe in row}
+        heard = _clips_in_segments(table)
+        samples = sum(made.get(clip, 0) for clip in heard) + _samples(store, plan, "annotated", heard - set(made))
+        counted["audio_s"] = samples / RATE
+    return counted | (_examples(store, plan, table) if any(name.startswith("examples/") for name in before) else {})
+
+
+def _of_tokens(store: "Store", plan: Plan, table: pa.Table, before: dict[str, float]) -> dict[str, float]:
+    return {"audio_s": float(np.sum(table["num_samples"].to_numpy())) / RATE}
+
+
+def _of_sequences(store: "Store", plan: Plan, table: pa.Table, before: dict[str, float]) -> dict[str, float]:
+    lengths = [segment["length"] for row in table["segments"].to_pylist() for segment in row]
+    counted = {"num_positions": float(sum(lengths)), **_training_examples(table)}
+    if "audio_s" in before:
+        counted["audio_s"] = _samples(store, plan, "tokens", _heard(store, plan, table)) / RATE
+    return counted
+
+
+_COUNTED: dict[str, Callable[["Store", Plan, pa.Table, dict[str, float]], dict[str, float]]] = {
+    "raw": _of_raw,
+    "cuts": _of_cuts,
+    "annotated": _of_cuts,
+    "instructions": _of_instructions,
+    "tokens": _of_tokens,
+    "sequences": _of_sequences,
+}
+"""Of the kinds whose edges count anything of their rows."""
 
 
 def _equal(table: pa.Table, column: str, value: str) -> pa.ChunkedArray:
@@ -57,20 +85,16 @@ def _training_examples(table: pa.Table) -> dict[str, float]:
     return {f"{TRAIN_STATISTIC}{group['values']}": float(group["counts"]) for group in groups}
 
 
-def _heard_samples(store: "Store", plan: Plan, table: pa.Table) -> int:
-    """Samples at 24 kHz of the clips that the rows' segments name, each once."""
-    if plan.kind == "instructions":
-        made = {recipe["clip_id"]: recipe["num_samples"] for row in table["recipes"].to_pylist() for recipe in row}
-        heard = _clips_in_segments(table)
-        return sum(made.get(clip, 0) for clip in heard) + _samples(store, plan, "annotated", heard - set(made))
-    heard = set()
+def _heard(store: "Store", plan: Plan, table: pa.Table) -> set[str]:
+    """The clips that the segments of the sequences' instructions name, each once."""
+    heard = set[str]()
     for instructions in store.tables(store.version_with("instructions", plan.parents["instructions"])):
         heard |= _clips_in_segments(
             instructions.filter(
                 pc.is_in(instructions["instruction_id"], value_set=table["sequence_id"].combine_chunks())
             )
         )
-    return _samples(store, plan, "tokens", heard)
+    return heard
 
 
 def _examples(store: "Store", plan: Plan, table: pa.Table) -> dict[str, float]:

@@ -7,17 +7,18 @@ again. What an edge would have put in a forgotten row's place (another clip with
 import tarfile
 import tempfile
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import replace
 from typing import IO, TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from uniaudio_schemas.errors import DataError
+from uniaudio_schemas.history.named import all_ids, bool_array
 from uniaudio_schemas.history.recount import recount
 from uniaudio_schemas.history.traces import Trace, mask
 from uniaudio_schemas.kinds.dropped import Dropped
-from uniaudio_schemas.kinds.migrations import schema_at
+from uniaudio_schemas.kinds.ids import BLOB, Relation
+from uniaudio_schemas.kinds.migrations import newest, schema_at
 from uniaudio_schemas.kinds.record import from_table
 from uniaudio_schemas.store.forgotten import PARAMETER, REASON, digest
 from uniaudio_schemas.store.manifest import Manifest, Plan, ShardInfo
@@ -82,7 +83,7 @@ def _is_of_another(store: "Store", manifest: Manifest, plan: Plan, num_lost: int
 
 def _lost_ids(store: "Store", manifest: Manifest, shard: ShardInfo, trace: Trace) -> list[str]:
     table = _table(store, manifest, shard)
-    lost = table.filter(pa.array(mask(store, manifest.kind, table, trace)))
+    lost = table.filter(bool_array(mask(store, manifest.kind, table, trace)))
     ids: list[str] = lost[schema_at(manifest.kind, manifest.schema_version).id_field].to_pylist()
     return ids
 
@@ -100,14 +101,10 @@ def _put(
         raise DataError(f"{manifest.kind} {manifest.plan_id[:8]}: unit {shards[0].unit!r} has {len(shards)} shards.")
     (shard,) = shards
     table, is_lost = _table(store, manifest, shard), masks[shard.sha256]
-    kept = table.filter(pa.array(~is_lost))
-    blobs = list(shard.blobs)
-    if manifest.kind == "raw":
-        kept, blobs = _without_audio(store, writer, table, kept)
-    elif manifest.kind == "scores":
-        blobs = sorted(_blobs_of_scores(kept))
+    kept = table.filter(bool_array(~is_lost))
+    kept, blobs = _with_its_blobs(store, writer, manifest.kind, kept, shard.blobs)
     before = from_table(store.dropped(replace(manifest, shards=[shard])), Dropped)
-    ids = table.filter(pa.array(is_lost))[schema_at(manifest.kind, manifest.schema_version).id_field].to_pylist()
+    ids = table.filter(bool_array(is_lost))[schema_at(manifest.kind, manifest.schema_version).id_field].to_pylist()
     of_source = trace.raw | trace.clips | trace.examples
     before = [replace(row, detail="") if row.row_id in of_source else row for row in before]
     lost = [Dropped(row_id=row_id, reason=REASON) for row_id in ids]
@@ -116,30 +113,39 @@ def _put(
     writer.put_shard(shard.unit, kept, [*before, *lost], metadata, statistics, blobs)
 
 
-def _blobs_of_scores(table: pa.Table) -> Iterable[str]:
-    media = (medium["blob"] for row in table["media"].to_pylist() for medium in row)
-    return {blob for blob in (*table["predictions"].to_pylist(), *media) if blob}
+def _with_its_blobs(
+    store: "Store", writer: "Writer", kind: str, kept: pa.Table, before: list[str]
+) -> tuple[pa.Table, list[str]]:
+    """The rows, naming blobs that hold nothing but what is of them, and those blobs."""
+    of_blobs = [relation for relation in newest(kind).relations if relation.names.what == BLOB]
+    for relation in of_blobs:
+        if relation.names.offsets:
+            kept = _without_members_of_others(store, writer, kept, newest(kind).id_field, relation)
+    blobs = {blob for relation in of_blobs for blob in all_ids(kept, relation.path)}
+    return kept, sorted(blobs) if of_blobs else before
 
 
-def _without_audio(store: "Store", writer: "Writer", table: pa.Table, kept: pa.Table) -> tuple[pa.Table, list[str]]:
-    """The rows, naming tars that hold nothing but their own clips."""
-    names, offsets = kept["tar"].to_pylist(), kept["tar_offset"].to_pylist()
-    clips = kept["clip_id"].to_pylist()
-    blobs = []
+def _without_members_of_others(
+    store: "Store", writer: "Writer", kept: pa.Table, id_field: str, relation: Relation
+) -> pa.Table:
+    """The rows, naming tars that hold nothing but their own members."""
+    name_column, offset_column = relation.path[0], relation.names.offsets
+    names, offsets = kept[name_column].to_pylist(), kept[offset_column].to_pylist()
+    ids = kept[id_field].to_pylist()
     for old in sorted(set(names) - {""}):
-        wanted = {clip for clip, name in zip(clips, names, strict=True) if name == old}
+        wanted = {row_id for row_id, name in zip(ids, names, strict=True) if name == old}
         # Has no name: a killed run leaves none of it behind.
         with store.open_blob(old).open("rb") as file, tempfile.TemporaryFile() as made:
             places = copy_tar(file, made, wanted)
             made.seek(0)
-            blobs.append(writer.put_blob(made))
-        for index, clip in enumerate(clips):
-            if names[index] == old and clip in places:
-                names[index], offsets[index] = blobs[-1], places[clip]
-    for column, values in (("tar", names), ("tar_offset", offsets)):
+            new = writer.put_blob(made)
+        for index, row_id in enumerate(ids):
+            if names[index] == old and row_id in places:
+                names[index], offsets[index] = new, places[row_id]
+    for column, values in ((name_column, names), (offset_column, offsets)):
         index = kept.schema.get_field_index(column)
         kept = kept.set_column(index, kept.schema.field(index), pa.array(values, kept.schema.field(index).type))
-    return kept, blobs
+    return kept
 
 
 def copy_tar(file: IO[bytes], made: IO[bytes], clips: set[str]) -> dict[str, int]:

@@ -5,7 +5,6 @@ A row is of the source where it cannot be without it: a clip cut from one of its
 either, a score whose predictions name such an example.
 """
 
-import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -18,15 +17,42 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from uniaudio_schemas.errors import UsageError
+from uniaudio_schemas.history.named import bool_array, id_array, naming, new_ids
+from uniaudio_schemas.kinds import ROWS
+from uniaudio_schemas.kinds.dropped import Dropped
+from uniaudio_schemas.kinds.ids import BLOB, CLIP, EXAMPLE, RAW, Relation
+from uniaudio_schemas.kinds.migrations import newest
+from uniaudio_schemas.kinds.record import schema_of
+from uniaudio_schemas.plain import json_object
 from uniaudio_schemas.store.forgotten import replacements
 from uniaudio_schemas.store.manifest import Manifest, ShardInfo
 
 if TYPE_CHECKING:
     from uniaudio_schemas.store import Store
 
-DATA_KINDS = ("raw", "evalset", "cuts", "annotated", "instructions", "tokens", "sequences", "scores")
+OF_FILES = (RAW, CLIP, EXAMPLE)
+"""What comes from files: whatever names one of these does too."""
+
+
+def _comes_from_files(row_class: type[Any]) -> bool:
+    return any(
+        what in OF_FILES
+        for relation in schema_of(row_class).relations
+        for what in (relation.names.what, *(named for _, named in relation.names.lines))
+    )
+
+
+DATA_KINDS = tuple(schema_of(row_class).kind for row_class in ROWS if _comes_from_files(row_class))
 """Kinds whose rows come from files, parents first."""
-MODEL_KINDS = ("codec", "checkpoint")
+MODEL_KINDS = tuple(
+    kind for kind in (schema_of(one).kind for one in ROWS if one is not Dropped) if kind not in DATA_KINDS
+)
+CUT_KINDS = tuple(
+    kind
+    for kind in DATA_KINDS
+    if newest(kind).own_id.what == CLIP and RAW in {one.names.what for one in newest(kind).relations}
+)
+"""Kinds whose rows say which file a clip is cut from."""
 _CLIP_ID = re.compile(r"[0-9a-f]{8,32}")
 
 
@@ -40,12 +66,9 @@ class Trace:
     examples: frozenset[str]
 
     @cached_property
-    def raw_set(self) -> pa.Array:
-        return pa.array(sorted(self.raw), pa.string())
-
-    @cached_property
-    def clip_set(self) -> pa.Array:
-        return pa.array(sorted(self.clips), pa.string())
+    def named(self) -> dict[str, pa.Array]:
+        """What -> its ids."""
+        return {RAW: id_array(self.raw), CLIP: id_array(self.clips), EXAMPLE: id_array(self.examples)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,28 +125,46 @@ def raw_clips(store: "Store", source: str) -> dict[str, str]:
 
 
 def _files_of_cuts(store: "Store", start: str) -> set[str]:
-    found = set()
-    for _, _, table in _shards(store, "annotated"):
-        found.update(table.filter(pc.starts_with(table["clip_id"], start))["raw_clip_id"].to_pylist())
+    found: set[str] = set()
+    for kind in CUT_KINDS:
+        for _, _, table in _shards(store, kind):
+            found.update(table.filter(pc.starts_with(table["clip_id"], start))["raw_clip_id"].to_pylist())
     return found
 
 
 def trace(store: "Store", raw: Iterable[str]) -> Trace:
-    """Everything in the store that comes from the raw clips."""
-    start = frozenset(raw)
-    files = pa.array(sorted(start), pa.string())
-    clips = set(start)
-    for _, _, table in _shards(store, "annotated"):
-        clips.update(table.filter(pc.is_in(table["raw_clip_id"], value_set=files))["clip_id"].to_pylist())
-    # An example names the parents of its recipes, so that one pass finds the examples, and their recipes are of the source.
-    examples: set[str] = set()
-    parents = pa.array(sorted(clips), pa.string())
-    for _, _, table in _shards(store, "instructions"):
-        chosen = table.filter(pa.array(names_any(table["clip_ids"], parents)))
-        examples.update(chosen["instruction_id"].to_pylist())
-        for recipes in chosen["recipes"].to_pylist():
-            clips.update(recipe["clip_id"] for recipe in recipes if clips.intersection(recipe["parents"]))
-    return Trace(raw=start, clips=frozenset(clips), examples=frozenset(examples))
+    """Everything in the store that comes from the raw clips. An example names the parents of its recipes, so that one pass finds both."""
+    found = Trace(raw=frozenset(raw), clips=frozenset(raw), examples=frozenset())
+    for kind in DATA_KINDS:
+        if newest(kind).own_id.what in (CLIP, EXAMPLE) and len(newest(kind).relations) > 1:
+            of_kind: dict[str, set[str]] = {CLIP: set(), EXAMPLE: set()}
+            for _, _, table in _shards(store, kind):
+                _add_what_comes_from(found, kind, table, of_kind)
+            found = Trace(raw=found.raw, clips=found.clips | of_kind[CLIP], examples=found.examples | of_kind[EXAMPLE])
+    return found
+
+
+def _add_what_comes_from(trace: Trace, kind: str, table: pa.Table, found: dict[str, set[str]]) -> None:
+    """To `found`: own ids of the rows that come from the source, and ids of what such rows make (recipes)."""
+    schema = newest(kind)
+    all_relations = schema.relations
+    is_lost = np.zeros(len(table), bool)
+    for relation in all_relations:
+        if relation.path != (schema.id_field,) and not relation.names.is_new and relation.names.what in OF_FILES:
+            is_lost |= naming(table, relation.path, trace.named[relation.names.what])
+    found[newest(kind).own_id.what].update(table[schema.id_field].filter(bool_array(is_lost)).to_pylist())
+    for made in all_relations:
+        if made.names.is_new:
+            found[made.names.what] |= new_ids(table, made, _beside(made, all_relations, trace))
+
+
+def _beside(made: Relation, all_relations: Iterable[Relation], trace: Trace) -> list[tuple[tuple[str, ...], pa.Array]]:
+    depth = len(made.path) - 1
+    return [
+        (one.path[depth:], trace.named[one.names.what])
+        for one in all_relations
+        if one.path[:depth] == made.path[:depth] and one is not made
+    ]
 
 
 def _shards(store: "Store", kind: str) -> Iterator[tuple[Manifest, ShardInfo, pa.Table]]:
@@ -136,42 +177,29 @@ def _shards(store: "Store", kind: str) -> Iterator[tuple[Manifest, ShardInfo, pa
                 yield manifest, shard, store.table_of_shard(manifest, shard)
 
 
-def names_any(column: pa.ChunkedArray, ids: pa.Array) -> np.ndarray:
-    """`[rows]` bool: whether the row's list holds one of `ids`."""
-    masks = [np.zeros(0, bool)]
-    for chunk in column.chunks:
-        mask = np.zeros(len(chunk), bool)
-        mask[pc.list_parent_indices(chunk).filter(pc.is_in(chunk.flatten(), value_set=ids)).to_numpy()] = True
-        masks.append(mask)
-    return np.concatenate(masks)
-
-
 def mask(store: "Store", kind: str, table: pa.Table, trace: Trace) -> np.ndarray:
-    """`[rows]` bool: the rows of a shard that come from the source. All False for kinds that are models."""
-    if kind in ("raw", "evalset"):
-        found = pc.is_in(table["clip_id"], value_set=trace.raw_set)
-    elif kind in ("cuts", "annotated"):
-        found = pc.is_in(table["raw_clip_id"], value_set=trace.raw_set)
-    elif kind == "tokens":
-        found = pc.is_in(table["clip_id"], value_set=trace.clip_set)
-    elif kind in ("instructions", "sequences"):
-        return names_any(table["clip_ids"], trace.clip_set)
-    elif kind == "scores":
-        named = {blob: _predicts(store, blob, trace) for blob in set(table["predictions"].to_pylist()) if blob}
-        return np.array([named.get(blob, False) for blob in table["predictions"].to_pylist()], bool)
-    else:
-        return np.zeros(len(table), bool)
-    return np.asarray(found.to_numpy(zero_copy_only=False), bool) if len(table) else np.zeros(0, bool)
+    """`[rows]` bool: the rows of a shard that come from the source: all that name something of it. All False for kinds that are models."""
+    is_lost = np.zeros(len(table), bool)
+    for relation in newest(kind).relations:
+        if relation.names.what in OF_FILES:
+            is_lost |= naming(table, relation.path, trace.named[relation.names.what])
+        elif relation.names.what == BLOB and relation.names.lines:
+            blobs = {blob for blob in table[relation.path[0]].to_pylist() if blob}
+            about_it = id_array(blob for blob in blobs if _has_line_about(store, blob, relation.names.lines, trace))
+            is_lost |= naming(table, relation.path, about_it)
+    return is_lost
 
 
-def _predicts(store: "Store", blob: str, trace: Trace) -> bool:
-    """Whether a line of predictions is about the source."""
-    with store.open_blob(blob).open(encoding="utf-8") as lines:
-        for line in lines:
-            values = json.loads(line)
-            clips = {values.get("clip_id"), *values.get("clip_ids", ())}
-            if values.get("sequence_id") in trace.examples or not trace.clips.isdisjoint(clips):
-                return True
+def _has_line_about(store: "Store", blob: str, lines: tuple[tuple[str, str], ...], trace: Trace) -> bool:
+    ids = {RAW: trace.raw, CLIP: trace.clips, EXAMPLE: trace.examples}
+    path = store.open_blob(blob)
+    with path.open("rb") as file:
+        for line in file:
+            values = json_object(line, str(path))
+            for name, what in lines:
+                value = values.get(name, ())
+                if not ids[what].isdisjoint([value] if isinstance(value, str) else value or ()):
+                    return True
     return False
 
 
@@ -239,18 +267,25 @@ def ancestors(store: "Store", manifest: Manifest) -> list[Manifest]:
     return found
 
 
-def drawn_from(store: "Store", checkpoint: Manifest) -> list[Manifest]:
-    """The versions of sequences that a checkpoint, or one that it started from, was trained on."""
-    behind, replaced = ancestors(store, checkpoint), replacements(store)
-    named = {one.parents.get("sequences", "") for one in (checkpoint, *behind) if one.kind == "checkpoint"}
-    wanted = named | {replaced.get(("sequences", content), "") for content in named}
-    return [one for one in behind if one.kind == "sequences" and one.content_id in wanted]
+def drawn_from(store: "Store", manifest: Manifest) -> list[Manifest]:
+    """What a model, or one that it started from, was trained on, or scores were measured on: of the parents of each the one that
+    comes last in the data flow."""
+    behind, replaced = ancestors(store, manifest), replacements(store)
+    wanted = set[tuple[str, str]]()
+    for one in (manifest, *(before for before in behind if before.kind == manifest.kind)):
+        data = [parent for parent in one.parents.items() if parent[0] in DATA_KINDS]
+        wanted.update(sorted(data, key=lambda parent: DATA_KINDS.index(parent[0]))[-1:])
+    wanted |= {(kind, replaced[(kind, content)]) for kind, content in wanted if (kind, content) in replaced}
+    return [one for one in behind if (one.kind, one.content_id) in wanted]
 
 
 def _num_training_examples(store: "Store", trace: Trace, versions: list[Manifest]) -> int:
     found: set[str] = set()
     for manifest in versions:
-        for table in store.tables(manifest, ["sequence_id", "split", "clip_ids"]):
-            rows = table.filter(pa.array(mask(store, "sequences", table, trace)))
-            found.update(rows.filter(pc.equal(rows["split"], "train"))["sequence_id"].to_pylist())
+        schema = newest(manifest.kind)
+        if schema.own_id.what == EXAMPLE:
+            for table in store.tables(manifest):
+                rows = table.filter(bool_array(mask(store, manifest.kind, table, trace)))
+                is_training = pc.is_in(rows["split"], value_set=id_array(["train"]))
+                found.update(rows.filter(is_training)[schema.id_field].to_pylist())
     return len(found)

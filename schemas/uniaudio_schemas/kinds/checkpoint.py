@@ -12,6 +12,7 @@ One row:
 from dataclasses import dataclass, field
 
 from uniaudio_schemas.kinds.codec import Metric
+from uniaudio_schemas.kinds.ids import Blob, CheckpointId, CodecId, Digest, SequencesVersion
 from uniaudio_schemas.kinds.record import schema
 
 
@@ -40,22 +41,22 @@ class HeldOutLoss:
 @schema("checkpoint", version=1, id_field="checkpoint_id")
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Checkpoint:
-    checkpoint_id: str
+    checkpoint_id: CheckpointId
     """First 32 hex digits of sha256(config, stage, every tensor's name, dtype, shape and bytes)."""
     stage: str
     """`text_warmup`, `stage1` … `stage4`."""
     size: str
     step: int
     """Optimizer steps of this stage."""
-    parent: str | None
+    parent: CheckpointId | None
     """`checkpoint_id` of the stage before; None for the first."""
-    weights: str
+    weights: Blob
     """Blob (sha256) of the safetensors file."""
     config: str
     """JSON: model config, stage config, vocabulary."""
-    vocabulary_fingerprint: str
-    codec_fingerprint: str
-    sequences: str
+    vocabulary_fingerprint: Digest
+    codec_fingerprint: CodecId
+    sequences: SequencesVersion
     """Content id of the sequences it saw."""
     data_position: int
     """Examples drawn from the mixture so far in this stage."""

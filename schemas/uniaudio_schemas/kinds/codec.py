@@ -10,6 +10,7 @@ One row:
 
 from dataclasses import dataclass, field
 
+from uniaudio_schemas.kinds.ids import Blob, CodecId
 from uniaudio_schemas.kinds.record import schema
 
 
@@ -27,10 +28,10 @@ class Metric:
 @schema("codec", version=1, id_field="codec_id")
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CodecRow:
-    codec_id: str
+    codec_id: CodecId
     """The fingerprint: first 32 hex digits of sha256(config, every tensor's name, dtype, shape and bytes)."""
     size: str
-    weights: str
+    weights: Blob
     """Blob (sha256) of the safetensors file."""
     config: str
     """JSON with sorted keys."""

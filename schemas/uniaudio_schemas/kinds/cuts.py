@@ -13,6 +13,7 @@ One row:
 
 from dataclasses import dataclass, field
 
+from uniaudio_schemas.kinds.ids import ClipId, RawId
 from uniaudio_schemas.kinds.raw import Fact
 from uniaudio_schemas.kinds.record import schema
 
@@ -50,8 +51,8 @@ class Annotation:
 @schema("cuts", version=2, id_field="clip_id")
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cut:
-    clip_id: str
-    raw_clip_id: str
+    clip_id: ClipId
+    raw_clip_id: RawId
     corpus: str
     path: str
     domain: str

@@ -10,6 +10,7 @@ One row:
 
 from dataclasses import dataclass, field
 
+from uniaudio_schemas.kinds.ids import Digest, RawId
 from uniaudio_schemas.kinds.raw import NO_LANDMARKS
 from uniaudio_schemas.kinds.record import Landmarks, schema
 
@@ -17,17 +18,17 @@ from uniaudio_schemas.kinds.record import Landmarks, schema
 @schema("evalset", version=1, id_field="clip_id")
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EvalsetItem:
-    clip_id: str
+    clip_id: RawId
     """Of the raw clip."""
     name: str
     """Of the evaluation set."""
     path: str
-    sha256: str
+    sha256: Digest
     """Of the source file's bytes."""
     licence: str
     sample_rate: int = 0
     num_samples: int = 0
     text: str | None = None
     """What is spoken, or the document: the reference that must not be trained on."""
-    audio_sha256: str | None = None
+    audio_sha256: Digest | None = None
     landmarks: Landmarks = field(default_factory=lambda: NO_LANDMARKS)

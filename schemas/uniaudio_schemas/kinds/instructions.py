@@ -14,6 +14,7 @@ One row:
 
 from dataclasses import dataclass, field
 
+from uniaudio_schemas.kinds.ids import ClipId, ExampleId, NewClipId
 from uniaudio_schemas.kinds.record import schema
 
 
@@ -26,17 +27,17 @@ class InstructionSegment:
     """For `prompt` and `text`."""
     wrapper: str = ""
     """For `text`: `transcription`, `lyric`, `caption`, or empty."""
-    clip_id: str = ""
+    clip_id: ClipId = ""
     """For the audio kinds: a row of `annotated`, or of `recipes` here."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Recipe:
-    clip_id: str
+    clip_id: NewClipId
     """Hash of the other fields: equal recipes are one clip."""
     operation: str
     """`mix`, `concatenate`, `add_noise`, …: a function of `uniaudio.audio.mix`."""
-    parents: list[str]
+    parents: list[ClipId]
     """Clip ids (rows of `annotated`), in the operation's order."""
     parameters: str
     """JSON with sorted keys."""
@@ -48,7 +49,7 @@ class Recipe:
 @schema("instructions", version=1, id_field="instruction_id")
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Instruction:
-    instruction_id: str
+    instruction_id: ExampleId
     task: str
     mixture: str
     """Mixture group whose weight decides how often it is drawn."""
@@ -56,5 +57,5 @@ class Instruction:
     corpus: str
     segments: list[InstructionSegment]
     recipes: list[Recipe] = field(default_factory=list)
-    clip_ids: list[str] = field(default_factory=list)
+    clip_ids: list[ClipId] = field(default_factory=list)
     """Every clip of the example once, parents of recipes included: lineage without parsing segments."""

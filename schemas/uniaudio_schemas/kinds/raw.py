@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from uniaudio_schemas.kinds.ids import Digest, RawId, SharedTar
 from uniaudio_schemas.kinds.record import Landmarks, schema
 
 NO_LANDMARKS = np.zeros(0, np.int64)
@@ -42,7 +43,7 @@ class GivenWord:
 @schema("raw", version=2, id_field="clip_id")
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Raw:
-    clip_id: str
+    clip_id: RawId
     """32 hex digits: of the sha256 of the source file's bytes where the clip is the whole file, else of that and its place in it."""
     medium: str
     """`audio` or `text`."""
@@ -51,7 +52,7 @@ class Raw:
     path: str
     """Path below the source folder, `/`-separated; of a member of a container `container.tar/member.wav`, of a row
     `table.parquet/17`."""
-    sha256: str
+    sha256: Digest
     """Of the source file's (or member's) bytes, 64 hex digits."""
     domain: str
     """`speech`, `sound`, `music`, `text`, or `unknown` where nothing says it."""
@@ -62,7 +63,7 @@ class Raw:
     num_samples: int = 0
     """Samples a channel at `sample_rate`; 0 for text."""
     channels: int = 0
-    tar: str = ""
+    tar: SharedTar = ""
     """Blob (sha256) of the WebDataset tar that holds the FLAC; empty for text."""
     tar_offset: int = 0
     """Byte offset of the FLAC's first byte in the tar."""
@@ -105,7 +106,7 @@ class Raw:
     """What the source's samples were multiplied by to fit full scale; None where they are as they were."""
     also_paths: list[str] = field(default_factory=list)
     """Other files with the same bytes, whose metadata are merged into this row."""
-    audio_sha256: str | None = None
+    audio_sha256: Digest | None = None
     """Of the decoded samples as stored: equal for the same sound in another lossless container."""
     landmarks: Landmarks = field(default_factory=lambda: NO_LANDMARKS)
     """Acoustic fingerprint (`uniaudio.audio.landmarks`); empty for text."""

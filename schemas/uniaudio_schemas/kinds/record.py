@@ -26,6 +26,7 @@ import pyarrow as pa
 from uniaudio_schemas.errors import DataError, UsageError
 from uniaudio_schemas.fingerprint import hash_json
 from uniaudio_schemas.kinds.arrays import CODES_TYPE, LANDMARKS_TYPE, TEXT_IDS_TYPE, array_column, array_values
+from uniaudio_schemas.kinds.ids import Names, Relation, relations
 
 Codes = Annotated[np.ndarray, "codes"]
 """`[frames, 8]` int16."""
@@ -57,11 +58,18 @@ class Schema:
     row_class: type[Any]
     hints: dict[str, Any]
     """Field -> its type, without `| None`."""
+    relations: tuple[Relation, ...]
+    """What its ids name."""
 
     @functools.cached_property
     def fingerprint(self) -> str:
         """64 hex digits over everything that readers depend on."""
         return hash_json(self.describe())
+
+    @property
+    def own_id(self) -> Names:
+        """What the rows' own ids are of."""
+        return next((one.names for one in self.relations if one.path == (self.id_field,)), Names(what=""))
 
     def describe(self) -> dict[str, Any]:
         """What `schema_lock.json` keeps of a released version."""
@@ -88,6 +96,7 @@ def schema(kind: str, version: int, id_field: str, *, unique: bool = True) -> Ca
             arrow=pa.schema([_field(name, hints[name]) for name in names], metadata=metadata),
             row_class=cls,
             hints={name: _without_none(hints[name])[0] for name in names},
+            relations=relations(cls),
         )
         if made.arrow.field(id_field) != pa.field(id_field, pa.string(), nullable=False):
             raise UsageError(f"`id_field` must be a str column of {cls.__name__}, but is {id_field!r}.")
@@ -161,6 +170,8 @@ def _field(name: str, hint: Any) -> pa.Field:
 def _arrow_type(hint: Any) -> pa.DataType:
     if hint in _SCALARS:
         return _SCALARS[hint]
+    if typing.get_origin(hint) is Annotated and not _array_name(hint):
+        return _arrow_type(typing.get_args(hint)[0])
     if array := _array_name(hint):
         return _ARRAYS[array]
     if typing.get_origin(hint) is list:
@@ -182,7 +193,7 @@ def _without_none(hint: Any) -> tuple[Any, bool]:
 def _array_name(hint: Any) -> str:
     if typing.get_origin(hint) is Annotated:
         name = hint.__metadata__[0]
-        return name if name in _ARRAYS else ""
+        return name if isinstance(name, str) and name in _ARRAYS else ""
     return ""
 
 

@@ -10,6 +10,7 @@ One row:
 
 from dataclasses import dataclass, field
 
+from uniaudio_schemas.kinds.ids import Blob, CheckpointId, Digest, PredictionLines
 from uniaudio_schemas.kinds.record import schema
 
 
@@ -20,14 +21,14 @@ class Medium:
     title: str
     mime: str
     """`image/png` or `audio/flac`."""
-    blob: str
+    blob: Blob
 
 
 @schema("scores", version=1, id_field="score_id")
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Score:
-    score_id: str
-    checkpoint_id: str
+    score_id: Digest
+    checkpoint_id: CheckpointId
     benchmark: str
     metric: str
     domain: str
@@ -40,6 +41,6 @@ class Score:
     """What the trivial baseline does."""
     baseline_value: float | None
     higher_is_better: bool
-    predictions: str | None = None
+    predictions: PredictionLines | None = None
     """Blob (sha256) of the JSONL with one line a sample."""
     media: list[Medium] = field(default_factory=list)

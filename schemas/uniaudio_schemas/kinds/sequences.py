@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from uniaudio_schemas.kinds.ids import ClipId, ExampleId
 from uniaudio_schemas.kinds.record import Codes, TextIds, schema
 
 TRAIN_STATISTIC = "train/"
@@ -35,7 +36,7 @@ class SequenceSegment:
 @schema("sequences", version=1, id_field="sequence_id")
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sequence:
-    sequence_id: str
+    sequence_id: ExampleId
     """The instruction's id."""
     task: str
     mixture: str
@@ -46,7 +47,7 @@ class Sequence:
     """`[A, 8]` int16, combined ids (reasoning and reconstruction share a stream's range; specials and offsets applied)."""
     text_ids: TextIds
     """int32."""
-    clip_ids: list[str] = field(default_factory=list)
+    clip_ids: list[ClipId] = field(default_factory=list)
 
 
 def train_statistics(rows: Iterable[Sequence]) -> dict[str, float]:

@@ -11,13 +11,14 @@ One row:
 
 from dataclasses import dataclass
 
+from uniaudio_schemas.kinds.ids import ClipId
 from uniaudio_schemas.kinds.record import Codes, schema
 
 
 @schema("tokens", version=1, id_field="clip_id")
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tokens:
-    clip_id: str
+    clip_id: ClipId
     num_samples: int
     """At 24 kHz."""
     reasoning_codes: Codes

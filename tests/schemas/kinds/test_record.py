@@ -35,6 +35,8 @@ def values(hint: Any) -> st.SearchStrategy[Any]:
         return st.lists(st.integers(-(2**63), 2**63 - 1), max_size=4).map(lambda marks: np.array(marks, np.int64))
     if hint == TextIds:
         return st.lists(st.integers(0, 2**31 - 1), max_size=4).map(lambda ids: np.array(ids, np.int32))
+    if typing.get_origin(hint) is typing.Annotated:
+        return values(typing.get_args(hint)[0])
     if typing.get_origin(hint) is list:
         return st.lists(values(typing.get_args(hint)[0]), max_size=3)
     if dataclasses.is_dataclass(hint):
