@@ -7,6 +7,7 @@ from pathlib import Path
 import psutil
 import pytest
 from uniaudio_flows import services as services_module
+from uniaudio_flows.settings import load_settings
 from uniaudio_schemas.errors import UsageError
 
 from tests.flows.conftest import Services
@@ -20,7 +21,8 @@ print(ray.get(where.remote(), timeout=60))
 """
 
 
-def test_a_head_that_is_open_to_others_wants_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_head_that_is_open_to_others_wants_a_token(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.setenv("UNIAUDIO_RAY_HOST", HOST)
     monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
     with pytest.raises(
@@ -28,9 +30,11 @@ def test_a_head_that_is_open_to_others_wants_a_token(monkeypatch: pytest.MonkeyP
     ):
         services_module._ray_host()
     monkeypatch.setenv("RAY_AUTH_MODE", "token")
-    assert services_module._ray_host() == HOST
+    assert f"--node-ip-address={HOST}" in services_module._ray_command(load_settings())
+    assert services_module._ray_environment() == {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1"}
     monkeypatch.delenv("UNIAUDIO_RAY_HOST")
-    assert services_module._ray_host() == "127.0.0.1"
+    assert "--node-ip-address=127.0.0.1" in services_module._ray_command(load_settings())
+    assert services_module._ray_environment() == {}
 
 
 @pytest.mark.slow

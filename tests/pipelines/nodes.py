@@ -20,7 +20,7 @@ FIRST_NUMBER = 2
 FIRST = f"127.0.0.{FIRST_NUMBER}"
 """Of the head: 127.0.0.1 would be replaced by the machine's outward address."""
 START_TIMEOUT_S = 200
-AGAIN = 'for attempt in 1 2 3 4; do "$@" && exit; done'
+AGAIN = 'log=$1; shift; for attempt in 1 2 3 4; do "$@"; ! grep -q "Ray runtime started" "$log" || exit; done'
 """Ray gives a node 30 s to start, which a busy machine exceeds."""
 
 
@@ -31,32 +31,33 @@ class Node:
         command = [ray, "start", "--block", f"--node-ip-address={self.address}", "--disable-usage-stats", *arguments]
         command += ["--object-store-memory=80000000"]
         environment = {**os.environ, **ENVIRONMENT, "PYTHONPATH": os.pathsep.join(sys.path)}
-        with (logs / f"{self.address}.log").open("ab") as log:
+        path = logs / f"{self.address}.log"
+        with path.open("ab") as log:
             self.process = subprocess.Popen(
-                ["sh", "-c", AGAIN, "sh", *prefix, *command],
+                ["sh", "-c", AGAIN, "sh", str(path), *prefix, *command],
                 stdout=log,
                 stderr=log,
                 env=environment,
                 start_new_session=True,
             )
 
-    @property
-    def _family(self) -> list[psutil.Process]:
+    def processes(self) -> list[psutil.Process]:
+        """Parents before their children."""
         with suppress(psutil.NoSuchProcess):
             process = psutil.Process(self.process.pid)
-            return [*process.children(recursive=True), process]
+            return [process, *process.children(recursive=True)]
         return []
 
     def kill(self) -> None:
         """The whole machine, at once."""
-        for process in self._family:
+        for process in self.processes():
             with suppress(psutil.NoSuchProcess):
                 process.kill()
         self.process.wait()
 
     def kill_raylet(self) -> None:
         """What else runs on the machine goes on."""
-        next(process for process in self._family if process.name() == "raylet").kill()
+        next(process for process in self.processes() if process.name() == "raylet").kill()
 
 
 class Nodes:

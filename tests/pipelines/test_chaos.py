@@ -2,10 +2,10 @@
 that was finished."""
 
 import random
-import signal
 import subprocess
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -47,13 +47,12 @@ class Disturbed:
             node = self.living.pop(draw.randrange(len(self.living)))
             node.kill_raylet()
             self.living.append(self.cluster.add())
-        else:
-            draw.choice(self.workers()).send_signal(signal.SIGKILL)
+        elif workers := self.workers():
+            draw.choice(workers).kill()
 
     def workers(self) -> list[psutil.Process]:
-        """Those that have a unit in hand, or had one."""
-        pids = {int(mark.name.split(".")[1]) for mark in self.marks.iterdir()}
-        return [process for process in psutil.process_iter(["pid"]) if process.pid in pids]
+        """Those of this cluster, whatever else runs on the machine."""
+        return [process for node in self.living for process in node.processes() if _is_worker(process)]
 
     def await_more_work(self, draw: random.Random) -> None:
         """Until some units more were begun, and then a part of one."""
@@ -65,6 +64,12 @@ class Disturbed:
             assert self.program.poll() is None, self.log.read_text()
             time.sleep(0.05)
         time.sleep(draw.uniform(0.0, 0.7))
+
+
+def _is_worker(process: psutil.Process) -> bool:
+    with suppress(psutil.NoSuchProcess):
+        return process.cmdline()[:1] != [] and process.cmdline()[0].startswith("ray::Bench")
+    return False
 
 
 @pytest.mark.parametrize("seed", [2])
