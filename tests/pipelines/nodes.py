@@ -57,7 +57,11 @@ class Node:
 
     def kill_raylet(self) -> None:
         """What else runs on the machine goes on."""
-        next(process for process in self.processes() if process.name() == "raylet").kill()
+        for process in self.processes():
+            if process.name() == "raylet":
+                process.kill()
+                return
+        raise AssertionError(f"{self.address} has no raylet yet")
 
 
 class Nodes:
@@ -68,7 +72,6 @@ class Nodes:
         self.address = f"{FIRST}:{self._port}"
         arguments = ["--head", f"--port={self._port}", "--num-cpus=0", "--include-dashboard=false"]
         self._all.append(Node(FIRST_NUMBER, [*arguments, f"--temp-dir={self._temporary.name}"], logs))
-        self._await_head()
 
     def add(self, num_cpus: int = 1, prefix: tuple[str, ...] = ()) -> Node:
         """`prefix`: a command that runs `ray start`, such as `unshare`."""
@@ -81,7 +84,7 @@ class Nodes:
             node.kill()
         self._temporary.cleanup()
 
-    def _await_head(self) -> None:
+    def await_head(self) -> None:
         deadline = time.monotonic() + START_TIMEOUT_S
         while b"Ray runtime started" not in (self._logs / f"{FIRST}.log").read_bytes():
             assert time.monotonic() < deadline, "no head"
@@ -94,6 +97,7 @@ def nodes(logs: Path) -> Iterator[Nodes]:
     """A head without processors; whatever was added ends with it."""
     running = Nodes(logs)
     try:
+        running.await_head()
         yield running
     finally:
         running.stop()

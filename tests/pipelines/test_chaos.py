@@ -44,7 +44,9 @@ class Disturbed:
             self.program.wait()
             self.program = self.start()
         elif what == "raylet":
-            node = self.living.pop(draw.randrange(len(self.living)))
+            # Not one that is still starting: it would be no loss.
+            node = draw.choice([node for node in self.living if any(map(_is_worker, node.processes()))])
+            self.living.remove(node)
             node.kill_raylet()
             self.living.append(self.cluster.add())
         elif workers := self.workers():
