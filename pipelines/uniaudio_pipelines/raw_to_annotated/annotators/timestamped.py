@@ -38,7 +38,7 @@ class TimestampedTranscript:
 
     @classmethod
     def version(cls) -> str:
-        return f"{model_files.WHISPER_FOLDER}-timestamped-{packages.package_version('whisper-timestamped')}-2"
+        return f"{model_files.WHISPER_FOLDER}-timestamped-{packages.package_version('whisper-timestamped')}-3"
 
     def annotate(self, clip: Clip) -> list[Value]:
         if clip.known.get("speech_fraction", 1.0) < MIN_SPEECH_FRACTION:

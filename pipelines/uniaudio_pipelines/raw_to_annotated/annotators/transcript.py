@@ -46,7 +46,7 @@ class Transcript:
 
     @classmethod
     def version(cls, folder: str = model_files.WHISPER_FOLDER) -> str:
-        return f"{folder}-{packages.package_version('openai-whisper')}-4"
+        return f"{folder}-{packages.package_version('openai-whisper')}-5"
 
     def annotate(self, clip: Clip) -> list[Value]:
         if clip.known.get("speech_fraction", 1.0) < MIN_SPEECH_FRACTION:
