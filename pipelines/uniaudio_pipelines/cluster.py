@@ -209,7 +209,7 @@ class RayWorkers:
         has = ", ".join(f"{free.get(name, 0.0):g} of {total.get(name, 0.0):g} {name} free" for name in wanted)
         num_nodes = sum(node["Alive"] for node in ray.nodes())
         amounts = ", ".join(f"{amount:g} {name}" for name, amount in wanted.items())
-        return f"for {amounts}: the cluster has {has} on {num_nodes} node{'s' * (num_nodes != 1)}"
+        return f"for a worker of {amounts} to start: the cluster has {has} on {num_nodes} node{'s' * (num_nodes != 1)}"
 
 
 def result(reference: Any) -> Any:

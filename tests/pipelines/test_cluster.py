@@ -63,6 +63,16 @@ def test_a_cluster_that_is_gone_is_one_line(monkeypatch: pytest.MonkeyPatch) -> 
         cluster.result(None)
 
 
+def test_what_is_waited_for_is_said_with_what_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray, "available_resources", lambda: {"CPU": 1.0})
+    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 8.0, "memory": 1.0})
+    monkeypatch.setattr(ray, "nodes", lambda: [{"Alive": True}, {"Alive": True}, {"Alive": False}])
+    workers = cluster.RayWorkers(object, {"num_cpus": 4.0, "num_gpus": 1.0})
+    assert workers.shortage() == (
+        "for a worker of 4 CPU, 1 GPU to start: the cluster has 1 of 8 CPU free, 0 of 0 GPU free on 2 nodes"
+    )
+
+
 def test_workers_are_told_where_things_are_and_never_who_may_see_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("UNIAUDIO_MODELS", "/models")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://minio:9000")

@@ -34,7 +34,7 @@ def test_nodes_that_are_late_or_lost_change_nothing_of_what_is_made(tmp_path: Pa
         program = start_program(tmp_path / "store", job, RAY_ADDRESS=cluster.address)
         # The head has no processor: what waits is said, and is what a growing cluster grows by.
         line = wait_for_line(program, "waiting")
-        assert line.endswith("for 1 CPU: the cluster has 0 of 0 CPU free on 1 node\n")
+        assert line.endswith("for a worker of 1 CPU to start: the cluster has 0 of 0 CPU free on 1 node\n")
         first, second = cluster.add(), cluster.add()
         wait_for_units(program, 5)
         first.kill_raylet()

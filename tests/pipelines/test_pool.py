@@ -73,7 +73,7 @@ class Played:
                 place.remove(worker)
 
     def shortage(self) -> str:
-        return "for 1 CPU: the cluster has 0 of 0 CPU free on 1 node"
+        return "for a worker of 1 CPU to start: the cluster has 0 of 0 CPU free on 1 node"
 
     def _next(self) -> int:
         self._last += 1
@@ -182,7 +182,9 @@ def test_without_a_worker_it_is_said_what_is_waited_for_less_and_less_often() ->
     done, said = worked(workers, units(2))
     assert len(done) == 2
     assert 2 <= len(said) <= 5
-    assert all(line.endswith("s for 1 CPU: the cluster has 0 of 0 CPU free on 1 node") for line in said)
+    assert all(
+        line.endswith("s for a worker of 1 CPU to start: the cluster has 0 of 0 CPU free on 1 node") for line in said
+    )
 
 
 def test_an_error_of_a_worker_ends_the_work_and_every_worker() -> None:
