@@ -42,7 +42,7 @@ class RunFolder:
         if self._local is not None:
             self._local.mkdir(parents=True, exist_ok=True)
             return str(self._local), None
-        from uniaudio_schemas.store.object_client import arrow_filesystem
+        from uniaudio_schemas.store.arrow_files import arrow_filesystem
 
         filesystem, base = arrow_filesystem(str(self._store.root))
         return f"{base}/{self._path}", filesystem
@@ -129,9 +129,4 @@ class RunFolder:
         if self._local is not None:
             shutil.rmtree(self._local, ignore_errors=True)
             return
-        from pyarrow import fs
-
-        path, filesystem = self.storage()
-        # Arrow marks folders with empty objects: they go with it.
-        if filesystem is not None and filesystem.get_file_info(path).type != fs.FileType.NotFound:
-            filesystem.delete_dir(path)
+        self._files.delete_all([entry.path for entry in self._files.entries(self._path)])

@@ -91,6 +91,25 @@ def trained(store: Store, edge: str, fields: dict[str, Any], log: Path, step: in
     return [line["done"] for line in lines if line["unit"] == "steps"]
 
 
+def check_commands(store: Store, folder: Path) -> None:
+    """What a user asks of a store, with it in the environment."""
+    variables = {**os.environ, "UNIAUDIO_STORE": str(store.root), "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    asked = {
+        "show": "checkpoint",
+        "lineage checkpoint": "bells/",
+        "diff tokens latest latest": "",
+        "gc": "",
+        f"report --out {folder / 'report.html'}": "report.html",
+        "forget bells/3.wav": "bells/3.wav",
+    }
+    for command, told in asked.items():
+        done = subprocess.run(
+            [sys.executable, "-m", "uniaudio", *command.split()], env=variables, capture_output=True, text=True
+        )
+        assert done.returncode == 0 and told in done.stdout, f"{command}: {done.stdout[-2000:]}{done.stderr[-2000:]}"
+    assert (folder / "report.html").stat().st_size > 10_000
+
+
 def test_files_become_scores_on_s3_and_trainings_go_on_elsewhere(s3: Store, tmp_path: Path) -> None:
     lay_out_source(tmp_path / "source")
     in_process = {"num_workers": 0}
@@ -112,6 +131,7 @@ def test_files_become_scores_on_s3_and_trainings_go_on_elsewhere(s3: Store, tmp_
         assert manifest is not None
         s3.verify(manifest)
         assert scan(s3, kind).select(pl.len()).collect().item() == manifest.num_rows
+    check_commands(s3, tmp_path)
     forget(s3, survey(s3, "bells/3.wav"))
     assert scan(s3, "raw").select(pl.len()).collect().item() == 23
     s3.collect(dry_run=False)

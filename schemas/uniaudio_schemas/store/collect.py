@@ -95,7 +95,7 @@ def _leftovers(store: "Store", live: set[str], published: set[str]) -> set[str]:
     old = time.time() - ABANDONED_S
     runs: dict[str, list[FileEntry]] = {}
     for entry in store.files.entries(layout.TRAIN):
-        runs.setdefault(entry.path.split("/")[1], []).append(entry)
+        runs.setdefault(entry.path.removeprefix(f"{layout.TRAIN}/").partition("/")[0], []).append(entry)
     over = [
         entries
         for plan_id, entries in runs.items()

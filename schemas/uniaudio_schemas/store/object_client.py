@@ -15,7 +15,6 @@ from uniaudio_schemas.errors import UsageError
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
-    from pyarrow import fs
 
 SCHEMES = ("s3", "gs", "az", "memory")
 READ_TIMEOUT_S = 20
@@ -43,12 +42,24 @@ def checked_uri(uri: str) -> str:
     return uri.rstrip("/")
 
 
-def client_options() -> dict[str, Any]:
+def options(uri: str) -> dict[str, Any]:
+    """Of a client of the place: what it does not read from the environment itself."""
     return {
-        "allow_http": allows_http(),
-        "connect_timeout": "5s",
-        "read_timeout": f"{READ_TIMEOUT_S}s",
-        "timeout": "10m",
+        "config": {"endpoint": endpoint()} if uri.startswith("s3://") and endpoint() else None,
+        "client_options": {
+            "allow_http": allows_http(),
+            "connect_timeout": "5s",
+            "read_timeout": f"{READ_TIMEOUT_S}s",
+            "timeout": "10m",
+        },
+        "retry_config": {
+            "max_retries": 10,
+            "retry_timeout": datetime.timedelta(seconds=RETRY_S),
+            "backoff": {
+                "init_backoff": datetime.timedelta(milliseconds=100),
+                "max_backoff": datetime.timedelta(seconds=5),
+            },
+        },
     }
 
 
@@ -75,27 +86,6 @@ def polars_options(uri: str) -> dict[str, Any]:
     return {"aws_endpoint_url": endpoint(), "aws_allow_http": str(allows_http()).lower()}
 
 
-def arrow_filesystem(uri: str) -> "tuple[fs.FileSystem, str]":
-    """The same place for what writes through Arrow, such as Ray Train, and its path there."""
-    from pyarrow import fs
-
-    scheme, _, path = uri.partition("://")
-    if scheme == "s3":
-        parts = urlsplit(endpoint())
-        region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
-        if not parts.netloc:
-            return fs.S3FileSystem(region=region), path
-        if parts.scheme != "https" and not allows_http():
-            raise UsageError(f"`AWS_ENDPOINT_URL` must be https, or on this machine, but is {endpoint()}.")
-        return fs.S3FileSystem(region=region, endpoint_override=parts.netloc, scheme=parts.scheme), path
-    if scheme == "gs":
-        return fs.GcsFileSystem(), path
-    if scheme == "az":
-        account = os.environ.get("AZURE_STORAGE_ACCOUNT_NAME", "")
-        return fs.AzureFileSystem(account, account_key=os.environ.get("AZURE_STORAGE_ACCOUNT_KEY")), path
-    raise UsageError(f"`root` must be in an object store that other processes see, but is {uri}.")
-
-
 def open_client(uri: str) -> "ObjectStore":
     try:
         from obstore.exceptions import BaseError
@@ -106,14 +96,8 @@ def open_client(uri: str) -> "ObjectStore":
         ) from error
     if uri.startswith("memory://"):
         return _MEMORY.setdefault(uri, MemoryStore())
-    retries = {
-        "max_retries": 10,
-        "retry_timeout": datetime.timedelta(seconds=RETRY_S),
-        "backoff": {"init_backoff": datetime.timedelta(milliseconds=100), "max_backoff": datetime.timedelta(seconds=5)},
-    }
-    config = {"endpoint": endpoint()} if uri.startswith("s3://") and endpoint() else None
     try:
-        return from_url(uri, config=config, client_options=client_options(), retry_config=retries)  # type: ignore[call-overload]
+        return from_url(uri, **options(uri))
     except BaseError as error:
         raise UsageError(f"{uri}: {one_line(error)}") from error
 

@@ -6,7 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import obstore
 import pytest
+from obstore.exceptions import AlreadyExistsError, GenericError
 from uniaudio_schemas.errors import DataError, LeaseLostError, StoreError, UsageError
 from uniaudio_schemas.kinds.raw import Raw
 from uniaudio_schemas.query import scan
@@ -69,6 +71,21 @@ def test_a_swap_of_what_is_gone_or_there_already_is_refused(memory: Store) -> No
     seen = memory.files.read_seen("x")
     memory.files.delete("x")
     assert not memory.files.swap("x", b"3", seen) and memory.files.read("x") is None
+
+
+@pytest.mark.parametrize("told", [GenericError, AlreadyExistsError])
+def test_a_swap_whose_answer_was_lost_is_known_to_have_happened(
+    told: type[Exception], memory: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server did it; the client's own second try was refused, or it gave up."""
+    real = obstore.put
+
+    def put(*arguments: Any, **options: Any) -> Any:
+        real(*arguments, **options)
+        raise told("the answer was lost")
+
+    monkeypatch.setattr(obstore, "put", put)
+    assert memory.files.swap("x", b"ours", None) and memory.files.read("x") == b"ours"
 
 
 def test_a_driver_that_was_taken_over_can_do_no_harm(memory: Store) -> None:
@@ -287,6 +304,16 @@ def test_a_path_out_of_the_store_is_refused(memory: Store) -> None:
     ):
         with pytest.raises(StoreError, match="leaves the store"):
             attempt()
+
+
+def test_garbage_of_trainings_is_found_there_too(memory: Store) -> None:
+    for path in ("train/x/run/snapshot.json", "train/x/progress.json"):
+        memory.files.write(path, b"{}")
+    with memory.writer(a_plan(), owner="one") as writer:
+        memory.files.write(f"train/{writer.plan.plan_id}/progress.json", b"{}")
+        writer.put_shard("queen-00000", [])
+        writer.publish()
+    assert memory.collect() == [f"{memory.root}/train/{writer.plan.plan_id}/progress.json"]
 
 
 def test_a_file_address_and_a_path_are_the_same_store(store: Store, publish: Any) -> None:

@@ -1,6 +1,7 @@
 """A store on an S3 server: kills, races, faults of the network, requests counted."""
 
 import datetime
+import pickle
 import random
 import signal
 import subprocess
@@ -12,10 +13,12 @@ from typing import Any
 
 import polars as pl
 import pytest
-from uniaudio_schemas.errors import DataError, StoreError, UniaudioError
+from pyarrow import fs
+from uniaudio_schemas.errors import DataError, StoreError, UniaudioError, UsageError
 from uniaudio_schemas.kinds.tokens import Tokens
 from uniaudio_schemas.query import scan
 from uniaudio_schemas.store import Dropped, Store, object_client, objects, s3_uploads
+from uniaudio_schemas.store.arrow_files import arrow_filesystem
 from uniaudio_schemas.store.manifest import Manifest
 from uniaudio_schemas.testing import a_plan, example_rows
 
@@ -185,6 +188,29 @@ def test_polars_reads_the_shards_itself_with_the_same_credentials(s3: Store, pub
     frame = scan(s3, "tokens").select(pl.col("num_samples").sum()).collect()
     assert frame.item() == 3 * example_rows("tokens")[0].num_samples
     assert not list(private_cache.glob("[0-9a-f]*"))
+
+
+def test_what_writes_through_arrow_leaves_no_folders_behind(s3: Store, tmp_path: Path) -> None:
+    filesystem, base = arrow_filesystem(str(s3.root))
+    filesystem = pickle.loads(pickle.dumps(filesystem))  # noqa: S301
+    (tmp_path / "from" / "below").mkdir(parents=True)
+    for name in ("x", "below/y"):
+        (tmp_path / "from" / name).write_bytes(name.encode() * 1000)
+    there = f"{base}/train/one/checkpoint"
+    filesystem.create_dir(there, recursive=True)
+    local = fs.LocalFileSystem()
+    fs.copy_files(str(tmp_path / "from"), there, source_filesystem=local, destination_filesystem=filesystem)
+    with filesystem.open_output_stream(f"{there}.json") as stream:
+        stream.write(b"{}")
+    names = ["train/one/checkpoint.json", "train/one/checkpoint/below/y", "train/one/checkpoint/x"]
+    assert [entry.path for entry in s3.files.entries("train")] == names
+    (tmp_path / "to").mkdir()
+    fs.copy_files(there, str(tmp_path / "to"), source_filesystem=filesystem, destination_filesystem=local)
+    assert (tmp_path / "to/below/y").read_bytes() == b"below/y" * 1000
+    filesystem.delete_dir(there)
+    assert [entry.path for entry in s3.files.entries("train")] == names[:1]
+    with pytest.raises(UsageError, match="that other processes see"):
+        arrow_filesystem("memory://x")
 
 
 def test_large_files_go_up_in_parts(s3: Store, proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,51 @@
+"""An object store as a filesystem of Arrow, for what writes through one, such as Ray Train's checkpoints.
+
+The client is the store's own, so that credentials, retries and names are the same; Arrow's own client would put empty objects in the
+place of folders.
+"""
+
+from typing import Any
+
+from pyarrow import PythonFile
+from pyarrow.fs import FileSystem, FSSpecHandler, PyFileSystem
+
+from uniaudio_schemas.errors import UsageError
+from uniaudio_schemas.store.object_client import options
+
+
+def arrow_filesystem(uri: str) -> tuple[FileSystem, str]:
+    """And the path of `uri` in it. It can be sent to other processes."""
+    from obstore.fsspec import FsspecStore
+
+    scheme: Any
+    scheme, _, path = uri.partition("://")
+    if scheme == "memory":
+        raise UsageError(f"`root` must be in an object store that other processes see, but is {uri}.")
+    return PyFileSystem(_Handler(FsspecStore(scheme, **options(uri)))), path
+
+
+class _Handler(FSSpecHandler):
+    def open_output_stream(self, path: str, metadata: Any) -> PythonFile:
+        return PythonFile(_Bytes(self.fs.open(path, mode="wb")), mode="w")
+
+
+class _Bytes:
+    """Arrow writes buffers of signed bytes, which the client refuses."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+
+    @property
+    def closed(self) -> bool:
+        return bool(self._file.closed)
+
+    def write(self, data: Any) -> int:
+        block = memoryview(data).cast("B")
+        self._file.write(block)
+        return len(block)
+
+    def flush(self) -> None:
+        pass
+
+    def close(self) -> None:
+        self._file.close()
