@@ -12,7 +12,7 @@ from uniaudio_schemas.history import lineage
 from uniaudio_schemas.history.find import find
 from uniaudio_schemas.history.lineage import way_back
 from uniaudio_schemas.history.named import all_ids, bool_array, id_array, ids_at, naming
-from uniaudio_schemas.history.traces import CUT_KINDS, DATA_KINDS, MODEL_KINDS, mask, trace
+from uniaudio_schemas.history.traces import CUT_KINDS, DATA_KINDS, MODEL_KINDS, drawn_from, mask, trace
 from uniaudio_schemas.kinds import ROWS
 from uniaudio_schemas.kinds.dropped import Dropped
 from uniaudio_schemas.kinds.ids import Names, relations
@@ -106,6 +106,15 @@ def test_every_kind_leads_back_to_the_files(memory_folder: Path, kind: str) -> N
     store = arc.make_arc(memory_folder / "store")
     back = way_back(store, find(store, kind))
     assert [(one["corpus"], one["files"]) for one in back["sources"]] == [("bells", 2), ("queen", 3)]
+
+
+@pytest.mark.parametrize(("kind", "of"), [("codec", "annotated"), ("checkpoint", "sequences"), ("scores", "sequences")])
+def test_of_its_parents_a_model_is_drawn_from_the_last_in_the_data_flow(
+    memory_folder: Path, kind: str, of: str
+) -> None:
+    store = arc.make_arc(memory_folder / "store")
+    head = store.head(kind)
+    assert head is not None and drawn_from(store, head) == store.versions(of)
 
 
 def test_each_relation_alone_makes_a_row_one_of_the_source(memory_folder: Path) -> None:
