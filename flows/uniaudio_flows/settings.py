@@ -2,6 +2,7 @@
 
 UNIAUDIO_DATA     parent of the four below (default `./data`); `s3://bucket/prefix` (gs, az) holds the store alone, the rest is in `./data`
 UNIAUDIO_STORE    the dataset store
+UNIAUDIO_CACHE    copies of what lies in an object store (default `~/.cache/uniaudio`), at most UNIAUDIO_CACHE_BYTES of them (50 GiB)
 UNIAUDIO_SOURCE   a folder of audio and text
 UNIAUDIO_MODELS   annotators' models
 UNIAUDIO_SIZE     preset of codec and model, where a run does not say: `debug` (default), `starter`, `paper_1b`, `paper_3b`
