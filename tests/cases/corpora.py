@@ -20,6 +20,8 @@ import numpy as np
 import soundfile
 
 RATE = 16_000
+_TONE = 2_400
+"""Samples of a tone."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,17 +30,17 @@ class Utterance:
     speaker: str
     text: str
     split: str
-    pitch_hz: float
     seconds: float
     take: int
 
     @property
     def samples(self) -> np.ndarray:
-        """`[N]` float32: a buzz of the speaker's pitch that comes and goes."""
-        seconds = np.arange(round(self.seconds * RATE)) / RATE
-        buzz = sum(np.sin(2 * np.pi * self.pitch_hz * k * seconds) / k for k in range(1, 12))
-        noise = np.random.default_rng([self.take, len(self.text)]).standard_normal(len(seconds))
-        return (0.15 * buzz * (1.1 + np.sin((20 + self.take) * seconds)) / 2 + 0.003 * noise).astype(np.float32)
+        """`[N]` float32: five tones that change together every 150 ms, others in every take."""
+        random = np.random.default_rng([self.take, *self.name.encode()])
+        num_samples = round(self.seconds * RATE)
+        hertz_KN = np.repeat(random.uniform(150, 3_500, (5, num_samples // _TONE + 1)), _TONE, axis=1)[:, :num_samples]
+        tones_KN = np.sin(2 * np.pi * np.cumsum(hertz_KN / RATE, axis=1))
+        return (0.08 * tones_KN.sum(axis=0) + 0.003 * random.standard_normal(num_samples)).astype(np.float32)
 
     def write(self, path: Path, **how: Any) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -65,7 +67,7 @@ def utterances(take: int) -> Spoken:
     return tuple(
         Utterance(
             name=f"{speaker}-{number}", speaker=speaker, text=text, split=_SPLITS[speaker],
-            pitch_hz=100 + 30 * index + 5 * number + 1.7 * take, seconds=1.2 + 0.1 * index + 0.3 * number, take=take,
+            seconds=1.2 + 0.1 * index + 0.3 * number, take=take,
         )
         for index, (speaker, texts) in enumerate(_TEXTS.items())
         for number, text in enumerate(texts)
