@@ -15,7 +15,8 @@ from uniaudio_schemas.store.manifest import Manifest
 
 Log = logging.Logger | logging.LoggerAdapter[Any]
 
-MEASURED = ("hours", "seconds", "cpu_seconds", "peak_memory_bytes")
+COLUMNS = ("kind", "state", "rows", "hours", "dropped", "seconds", "CPU seconds", "peak memory", "content id")
+"""Of tables of results; Prefect's page shows those that the first row has."""
 _INTERVAL_S = 1.0
 """A bar moves once a second at most: an edge of ten thousand shards does not ask the server ten thousand times."""
 
@@ -44,7 +45,8 @@ class Board:
     def table(self) -> None:
         """At the end of the run, however it ended."""
         key = f"{self.flow}-result"
-        self.show(lambda: create_table_artifact(table=list(self.rows.values()), key=key, description=f"Of {self.flow}"))
+        rows = [{name: row.get(name, "") for name in COLUMNS} for row in self.rows.values()]
+        self.show(lambda: create_table_artifact(table=rows, key=key, description=f"What {self.flow} came to"))
 
     def show(self, call: Callable[[], Any]) -> Any:
         """What the call gives, None where the server is away."""
@@ -77,11 +79,14 @@ class Shown:
 
     def made(self, manifest: Manifest, summary: dict[str, Any], edge: str) -> None:
         """Rows, dropped rows by reason, and what it cost."""
-        measured = {name: summary[name] for name in MEASURED if name in summary}
-        row = {**_row(manifest), **measured, "state": "made"}
+        row = {**_row(manifest), **_measured(summary), "state": "made"}
         self.board.rows[self.kind] = row
         key, about = f"{self.kind}-result", f"{edge}, {manifest.plan_id}"
-        self.board.show(lambda: create_table_artifact(table=[row], key=key, description=about))
+        self.board.show(
+            lambda: create_table_artifact(
+                table=[{name: row.get(name, "") for name in COLUMNS}], key=key, description=about
+            )
+        )
 
     def failed(self, reason: str) -> None:
         self.board.rows[self.kind] = {"kind": self.kind, "state": f"failed: {reason}"}
@@ -112,3 +117,13 @@ class _Bar:
 def _row(manifest: Manifest) -> dict[str, Any]:
     dropped = ", ".join(f"{reason}: {count}" for reason, count in sorted(manifest.dropped.items())) or "none"
     return {"kind": manifest.kind, "rows": manifest.num_rows, "dropped": dropped, "content id": manifest.content_id}
+
+
+def _measured(summary: dict[str, Any]) -> dict[str, Any]:
+    """Columns of a table, of what an edge says in its summary."""
+    found = {"hours": summary.get("hours", ""), "seconds": summary.get("seconds", "")}
+    if "cpu_seconds" in summary:
+        found["CPU seconds"] = summary["cpu_seconds"]
+    if "peak_memory_bytes" in summary:
+        found["peak memory"] = f"{summary['peak_memory_bytes'] / 2**30:.1f} GiB"
+    return found

@@ -15,15 +15,10 @@ UNFINISHED = ("RUNNING", "PENDING", "CANCELLING")
 
 
 def mark_orphans(api_url: str) -> int:
-    """Call it before a worker is started. Returns how many runs were marked.
-
-    A subflow's run has no process of its own and shares its parent's fate, so it is left alone while any flow process lives.
-    """
+    """Call it before a worker is started. Returns how many runs were marked."""
     processes = dict(_flow_processes())
     runs = _ask(f"{api_url}/flow_runs/filter", {"flow_runs": {"state": {"type": {"any_": list(UNFINISHED)}}}})
-    orphans = [
-        run for run in runs if run["id"] not in processes and not (processes and run["parent_task_run_id"] is not None)
-    ]
+    orphans = [run for run in runs if run["id"] not in processes]
     for run in orphans:
         state = {"type": "CRASHED", "name": "Crashed", "message": "its process was gone when the worker started"}
         _ask(f"{api_url}/flow_runs/{run['id']}/set_state", {"state": state})

@@ -60,13 +60,19 @@ def test_the_whole_way_moves_with_each_edge(server: Server) -> None:
     annotated.progress(0.5)
     assert server.last("build-it-progress") == (37.5, "2 of 4: annotated")
     assert server.last("annotated-progress") == (50.0, "making annotated")
-    annotated.made(manifest("annotated"), {"hours": 1.5, "seconds": 2.0, "attempts": 3}, "raw_to_annotated")
+    annotated.made(
+        manifest("annotated"),
+        {"hours": 1.5, "seconds": 2.0, "attempts": 3, "peak_memory_bytes": 1_600_000_000},
+        "raw_to_annotated",
+    )
     ((row,), about) = server.last("annotated-result")
     assert about == "raw_to_annotated, 1234"
-    assert row["dropped"] == "too_short: 2" and row["hours"] == 1.5 and "attempts" not in row
+    assert row["dropped"] == "too_short: 2" and row["hours"] == 1.5 and row["peak memory"] == "1.5 GiB"
     Shown(board, "codec").failed("the disk is full")
     board.table()
-    assert [(line["kind"], line["state"]) for line in server.last("build-it-result")[0]] == [
+    table = server.last("build-it-result")[0]
+    assert {tuple(line) for line in table} == {artifacts.COLUMNS}, "columns that the first row lacks are not shown"
+    assert [(line["kind"], line["state"]) for line in table] == [
         ("raw", "was there"), ("annotated", "made"), ("codec", "failed: the disk is full"),
     ]  # fmt: skip
 

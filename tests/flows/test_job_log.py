@@ -81,6 +81,7 @@ def test_what_comes_in_between_starts_the_patience_anew(monkeypatch: pytest.Monk
     assert lines_of(Played(*broken, ([whole], None))) == whole.split()
 
 
+@pytest.mark.timeout(60)
 def test_a_head_that_is_gone_without_a_word_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     """The machine is away: the connection stays open and silent, and only a question finds out."""
     monkeypatch.setattr(job_log, "QUIET_S", 0.02)
@@ -90,7 +91,7 @@ def test_a_head_that_is_gone_without_a_word_is_noticed(monkeypatch: pytest.Monke
         async def tail_job_logs(self, submission_id: str) -> AsyncIterator[str]:
             import asyncio
 
-            await asyncio.sleep(60)
+            await asyncio.Event().wait()
             yield "never"
 
         def get_job_status(self, submission_id: str) -> Any:
