@@ -14,7 +14,7 @@ from uniaudio_schemas.kinds.migrations import newest
 from uniaudio_schemas.store import Store
 from uniaudio_schemas.store.manifest import Manifest, Plan
 
-pytestmark = pytest.mark.bench
+pytestmark = [pytest.mark.bench, pytest.mark.timeout(600)]
 
 FRAMES = (25, 63)
 """Of a clip of five seconds."""
