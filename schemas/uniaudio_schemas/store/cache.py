@@ -75,6 +75,11 @@ class Cache:
                     self._fetch(target, sha256, num_bytes, fetch)
         return target
 
+    def drop(self, sha256: str) -> None:
+        """The copy of what is deleted; without one it is fine."""
+        if sha256:
+            (self.folder / sha256).unlink(missing_ok=True)
+
     def _fetch(self, target: Path, sha256: str, num_bytes: int | None, fetch: Callable[[BinaryIO], None]) -> None:
         temporary = self.folder / f"{TEMPORARY_PREFIX}{os.getpid()}-{secrets.token_hex(6)}"
         try:

@@ -17,13 +17,15 @@ from types import TracebackType
 from uniaudio_schemas.errors import StoreError, UniaudioError
 from uniaudio_schemas.fingerprint import canonical_json
 from uniaudio_schemas.plain import from_json
-from uniaudio_schemas.store.files import LOCK_TIMEOUT_S, Files, Seen
+from uniaudio_schemas.store.files import Files, Seen
 from uniaudio_schemas.store.processes import CLOCKS_S, Silence, process_identity, process_lives
 
 log = logging.getLogger(__name__)
 
 LOCK_S = 150.0
 """A holder that has not renewed for so long is taken for dead."""
+LOCK_TIMEOUT_S = LOCK_S + 30.0
+"""So long one waits, in which a holder that is dead is seen to be silent."""
 MARGIN_S = 75.0
 """Of that is left when a write begins: a request that is tried again ends within (`object_client.RETRY_S`)."""
 

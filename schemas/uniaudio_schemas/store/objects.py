@@ -162,15 +162,21 @@ class ObjectFiles(Files):
             self._check_locks()
             with self._told(wanted[first]), contextlib.suppress(FileNotFoundError):
                 obstore.delete(self._store, wanted[first : first + 1000])
+            for path in wanted[first : first + 1000]:
+                # What is forgotten is not to live on here.
+                self._copies().drop(path.rpartition("/")[2].partition(".")[0])
 
     def local_path(self, path: str, num_bytes: int | None = None, sha256: str = "") -> Path:
         if not sha256:
             raise UsageError(f"{self.root}/{path}: a copy needs the sha256 that it must have.")
-        self._cache = self._cache or Cache(self._cache_folder)
-        cache = self._cache
+        cache = self._copies()
         return self._again_after_wrong_bytes(
             lambda: cache.get(sha256, num_bytes, lambda file: self.copy_to(path, file))
         )
+
+    def _copies(self) -> Cache:
+        self._cache = self._cache or Cache(self._cache_folder)
+        return self._cache
 
     def _again_after_wrong_bytes(self, work: Callable[[], Path]) -> Path:
         for attempt in range(TRIES - 1):

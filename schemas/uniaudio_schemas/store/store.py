@@ -143,13 +143,12 @@ class Store:
     def tables(
         self, manifest: Manifest, columns: list[str] | None = None, filter_unit: UnitFilter = None
     ) -> Iterator[pa.Table]:
-        """The shards one by one: memory-mapped, at the newest schema version, with their metadata."""
-        for shard in manifest.shards:
-            if filter_unit is None or (
-                shard.unit == filter_unit if isinstance(filter_unit, str) else filter_unit(shard.unit)
-            ):
-                table = self.table_of_shard(manifest, shard)
-                yield table if columns is None else table.select(columns)
+        """The shards one by one: memory-mapped, at the newest schema version, with their metadata. From an object store the next
+        ones are fetched meanwhile."""
+        wanted = [shard for shard in manifest.shards if _is_wanted(shard.unit, filter_unit)]
+        for path in self.files.each(lambda shard: self.shard_path(manifest, shard), wanted):
+            table = self._migrated(path, manifest.kind)
+            yield table if columns is None else table.select(columns)
 
     def read(self, manifest: Manifest, columns: list[str] | None = None, filter_unit: UnitFilter = None) -> pa.Table:
         """One table over the shards in unit order, rows of each sorted by id; nothing is copied.
@@ -225,6 +224,12 @@ class Store:
     def _migrated(self, path: Path, kind: str) -> pa.Table:
         table = read_shard(path)
         return migrations.migrate(table, kind, version_of(table, kind, path), str(path))
+
+
+def _is_wanted(unit: str, filter_unit: UnitFilter) -> bool:
+    if filter_unit is None:
+        return True
+    return unit == filter_unit if isinstance(filter_unit, str) else filter_unit(unit)
 
 
 def row_class(kind: str) -> type[Any]:

@@ -316,6 +316,13 @@ def test_garbage_of_trainings_is_found_there_too(memory: Store) -> None:
     assert memory.collect() == [f"{memory.root}/train/{writer.plan.plan_id}/progress.json"]
 
 
+def test_a_copy_goes_with_what_it_is_a_copy_of(memory: Store, publish: Any, private_cache: Path) -> None:
+    manifest = publish(into=memory)
+    copies = [memory.shard_path(manifest, shard) for shard in manifest.shards]
+    memory.files.delete_all([f"raw/shards/{manifest.shards[0].sha256}.arrow", "raw/refs/latest.json"])
+    assert not copies[0].exists() and copies[1].exists()
+
+
 def test_a_file_address_and_a_path_are_the_same_store(store: Store, publish: Any) -> None:
     manifest = publish()
     for same in (Store.from_uri(f"file://{store.root}"), Store.from_uri(str(store.root)), Store(str(store.root))):
