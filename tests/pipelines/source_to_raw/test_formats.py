@@ -333,13 +333,15 @@ def test_lists_that_begin_with_names_are_transcripts_or_splits(source: Any) -> N
     source.text("words/testing_list.txt", "no/2.wav")
     source.wav("bells/bell.wav", "bells/gong.wav")
     source.text("bells/ABOUT.txt", "bell and gong are", "two instruments", "of bronze", "and tin")
+    source.text("bells/notes.txt", "Some notes", "bell rings", "gong rings")
     made = source.ingest()
     assert {row.path: (row.given_text, row.split) for row in made.rows} == {
         "cn/wav/S1/BAC1.wav": ("而 对 楼市", None), "cn/wav/S1/BAC2.wav": ("成交 抑制", None),
         "words/yes/1.wav": (None, "val"), "words/no/2.wav": (None, "test"), "words/no/3.wav": (None, None),
         "bells/bell.wav": (None, None), "bells/gong.wav": (None, None),
     }  # fmt: skip
-    assert made.reasons() == {"bells/ABOUT.txt": "beside_audio"}
+    assert made.reasons() == {"bells/ABOUT.txt": "beside_audio", "bells/notes.txt": "beside_audio"}
+    assert {tuple(row.facts) for row in made.rows} == {()}
 
 
 def test_a_text_spelled_out_in_phones_is_not_the_text(source: Any) -> None:
