@@ -124,8 +124,8 @@ def _make(settings: Settings, step: Step, job: Any, board: Board) -> str:
             raise
 
     # Called plainly, a task that returns a Failed state gives that state and not its error.
-    content_id: str = make(return_state=True).result()
-    return content_id
+    ended: Any = make(return_state=True)
+    return str(ended.result())
 
 
 class _TryAgainError(Exception):

@@ -10,7 +10,6 @@ import ast
 import dataclasses
 import inspect
 import textwrap
-from functools import lru_cache
 from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
 
 from pydantic import ConfigDict, Field, create_model
@@ -113,7 +112,6 @@ def _fields(step: Step) -> dict[str, FieldInfo]:
     return found | {name: _info(extra.type, extra.default, extra.help) for name, extra in step.extra.items()}
 
 
-@lru_cache
 def _fields_of(cls: type[Any]) -> dict[str, FieldInfo]:
     """Of a dataclass; one inside it becomes a model."""
     helps, hints = _docstrings(cls), get_type_hints(cls)
