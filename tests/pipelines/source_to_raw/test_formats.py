@@ -358,7 +358,9 @@ def test_a_text_spelled_out_in_phones_is_not_the_text(source: Any) -> None:
 def test_tables_of_other_encodings_are_read_where_something_says_which(source: Any) -> None:
     rows = "file;text\r\na.wav;Grüße aus Köln\r\nb.wav;schöne Straße\r\n"
     for corpus in ("utf16", "card", "nothing", "wrong"):
-        source.wav(f"{corpus}/a.wav", f"{corpus}/b.wav")
+        source.wav(f"{corpus}/a.wav", f"{corpus}/b.wav", f"{corpus}/c.wav")
+    for corpus in ("card", "wrong"):
+        source.bytes(f"{corpus}/c.txt", "eine Größe".encode("cp1252"))
     source.bytes("utf16/list.csv", rows.encode("utf-16"))
     source.bytes("card/list.csv", f"sep=;\r\n{rows}".encode("cp1252"))
     source.bytes("nothing/list.csv", rows.encode("cp1252"))
@@ -369,7 +371,9 @@ def test_tables_of_other_encodings_are_read_where_something_says_which(source: A
     said = {row.path: row.given_text for row in made.rows}
     for corpus in ("utf16", "card"):
         assert (said[f"{corpus}/a.wav"], said[f"{corpus}/b.wav"]) == ("Grüße aus Köln", "schöne Straße")
-    assert said["nothing/a.wav"] is None
-    assert made.reasons() == {"nothing/list.csv": "not_utf8", "wrong/list.csv": "wrong_encoding"}
+    assert (said["nothing/a.wav"], said["card/c.wav"], said["wrong/c.wav"]) == (None, "eine Größe", None)
+    assert made.reasons() == {
+        "nothing/list.csv": "not_utf8", "wrong/list.csv": "wrong_encoding", "wrong/c.txt": "wrong_encoding"
+    }  # fmt: skip
     (why,) = [row["detail"] for row in made.dropped if row["row_id"] == "nothing/list.csv"]
     assert "line 2" in why and "`encoding` of the corpus card" in why
