@@ -69,6 +69,13 @@ def test_clips_of_shards_that_both_name_count_as_the_same(store: Store) -> None:
     assert answer["codes"]["branches"]["reasoning_codes"]["share"] == 0.25
 
 
+def test_equal_clips_in_other_shards_count_as_the_same(store: Store) -> None:
+    rows = example_rows("tokens", 4)
+    answer = difference(store, publish(store, rows, 1), publish(store, rows, 2, again=1))
+    assert answer["shards"]["shared"] == 0
+    assert (answer["codes"]["clips"], answer["codes"]["changed"]) == (4, 0)
+
+
 def test_no_more_than_ten_clips_are_named_the_most_changed_first(store: Store) -> None:
     rows = example_rows("tokens", 20)
     first, second = publish(store, rows, 1), publish(store, [changed(row, n) for n, row in enumerate(rows)], 1, again=1)
