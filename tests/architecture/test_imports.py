@@ -30,6 +30,7 @@ EXTRAS = {
     "torchaudio",
     "scipy",
     "onnxruntime",
+    "obstore",
 }
 
 

@@ -1,5 +1,6 @@
 """The protocol of object stores, on one in memory: conditional writes in place of locks (decision record 11)."""
 
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +13,7 @@ from obstore.exceptions import AlreadyExistsError, GenericError
 from uniaudio_schemas.errors import DataError, LeaseLostError, StoreError, UsageError
 from uniaudio_schemas.kinds.raw import Raw
 from uniaudio_schemas.query import scan
-from uniaudio_schemas.store import Dropped, Store, layout, lease, object_lock
+from uniaudio_schemas.store import Dropped, Store, layout, lease, object_client, object_lock
 from uniaudio_schemas.store.files import Seen
 from uniaudio_schemas.store.lease import STORE_LOCK
 from uniaudio_schemas.store.runs import log_run, read_runs
@@ -293,6 +294,26 @@ def test_an_address_with_credentials_or_of_no_store_is_refused_without_repeating
     with pytest.raises(UsageError, match=told) as error:
         Store(uri)
     assert "secret" not in str(error.value)
+
+
+def test_without_its_package_one_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "obstore.exceptions", None)
+    with pytest.raises(UsageError, match=r"pip install 'uniaudio\[objects\]'"):
+        Store("s3://bucket/prefix")
+
+
+def test_http_is_for_this_machine_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_ALLOW_HTTP", raising=False)
+    for address, is_allowed in (
+        ("http://127.0.0.1:9000", True),
+        ("http://localhost:9000", True),
+        ("http://minio:9000", False),
+        ("http://10.0.0.1:9000", False),
+    ):
+        monkeypatch.setenv("AWS_ENDPOINT_URL", address)
+        assert object_client.allows_http() is is_allowed
+    monkeypatch.setenv("AWS_ALLOW_HTTP", "true")
+    assert object_client.allows_http()
 
 
 def test_a_path_out_of_the_store_is_refused(memory: Store) -> None:
