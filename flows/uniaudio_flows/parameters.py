@@ -66,7 +66,7 @@ def parameters_of(step: Step, *, own: bool = True) -> dict[str, FieldInfo]:
         # Folders are one for the whole run; a device or a size may differ from step to step.
         fields = {name: info for name, info in _fields(each).items() if name not in ("source", "models")}
         model = create_model(each.name, __config__=ConfigDict(extra="forbid"), **_defined(fields))
-        found[each.name] = _info(model, model(), f"Of `{each.flow}`.")
+        found[each.name] = _info(model, model(), f"What `{each.flow}` is told.")
     return found
 
 
@@ -168,4 +168,7 @@ def _info(type_: Any, default: Any, help_: str) -> FieldInfo:
 
 
 def _defined(fields: dict[str, FieldInfo]) -> dict[str, Any]:
-    return {name: (info.annotation, Field(info.default, description=info.description)) for name, info in fields.items()}
+    return {
+        name: (info.annotation, Field(info.default, title=name, description=info.description))
+        for name, info in fields.items()
+    }

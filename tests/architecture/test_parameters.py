@@ -40,6 +40,7 @@ def test_every_parameter_has_a_default_and_help(step: Step) -> None:
     for model in schema["definitions"].values() if "definitions" in schema else []:
         for name, about in model["properties"].items():
             assert about.get("description"), f"{model['title']}.{name} has no help"
+            assert about.get("title", name) == name, "as it is written, not as a title"
 
 
 @BY_FLOW
