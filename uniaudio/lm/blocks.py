@@ -29,6 +29,8 @@ class Attend:
     """Cache slots of the new positions, `[B, S]` or the first one; None is slots 0..S-1, looking at these alone."""
     num_keys: int = 0
     """Slots to look at when `slots` is given."""
+    documents: list[list[int]] | None = None
+    """Lengths of the documents of each row, which look at themselves alone; instead of a mask, where nothing is cached."""
 
 
 class RMSNorm(nn.Module):
@@ -62,6 +64,9 @@ class Attention(nn.Module):
             keys, values = cache.put(layer, key, value, attend.slots)
             if attend.slots is not None:
                 key, value = keys[:, :, : attend.num_keys], values[:, :, : attend.num_keys]
+        if attend.documents is not None:
+            mixed = self._within_documents(query, key, value, attend.documents)
+            return self.out(mixed.transpose(1, 2).flatten(2))
         mask = None if attend.mask_BSK is None else attend.mask_BSK[:, None]
         # Fused kernels take grouped heads or a mask, not both; for one query the unfused path is cheaper anyway.
         grouped = self.num_kv_heads != self.num_heads
@@ -72,6 +77,19 @@ class Attention(nn.Module):
         is_causal = mask is None and query.shape[2] > 1
         mixed = F.scaled_dot_product_attention(query, key, value, mask, is_causal=is_causal, enable_gqa=grouped)
         return self.out(mixed.transpose(1, 2).flatten(2))
+
+    def _within_documents(self, query: Tensor, key: Tensor, value: Tensor, documents: list[list[int]]) -> Tensor:
+        """Causal attention of each document alone: a mask over whole rows would compute what it hides."""
+
+        def alone(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+            return F.scaled_dot_product_attention(query, key, value, is_causal=True, enable_gqa=grouped)
+
+        grouped = self.num_kv_heads != self.num_heads
+        rows = []
+        for *of_row, lengths in zip(query.split(1), key.split(1), value.split(1), documents, strict=True):
+            parts = zip(*(heads.split(lengths, dim=2) for heads in of_row), strict=True)
+            rows.append(torch.cat([alone(*part) for part in parts], dim=2))
+        return torch.cat(rows)
 
 
 class MLP(nn.Module):

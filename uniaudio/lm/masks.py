@@ -20,3 +20,8 @@ def packed_mask(document_ids_BS: Tensor) -> Tensor:
     """Bool `[B, S, K]`, True where S may look at K: same document, not later. Every position sees itself."""
     same = document_ids_BS[:, :, None] == document_ids_BS[:, None, :]
     return same.tril()
+
+
+def document_lengths(document_ids_BS: Tensor) -> list[list[int]]:
+    """Positions of each run of one id, in the order of the row; padding is a run too. Waits for the device."""
+    return [torch.unique_consecutive(ids_S, return_counts=True)[1].tolist() for ids_S in document_ids_BS]

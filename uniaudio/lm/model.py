@@ -27,7 +27,7 @@ from uniaudio.lm.config import TEXT_COLUMN, LMConfig
 from uniaudio.lm.experts import Expert
 from uniaudio.lm.initialize import initialize
 from uniaudio.lm.local_decoder import AudioHead, LocalDecoder
-from uniaudio.lm.masks import packed_mask, packed_positions
+from uniaudio.lm.masks import document_lengths, packed_mask, packed_positions
 from uniaudio.lm.matrices import Matrix, matrix
 from uniaudio.lm.rope import rotation
 from uniaudio.lm.stepping import MAX_COPIED, StackSteps, Steps
@@ -197,6 +197,8 @@ class UniAudioLM(nn.Module):
         if cache is not None:
             cache.num_used = min(cache.num_used + num_new, cache.num_slots)
         if cache is None or not is_filled:
+            if documents_BS is not None and cache is None and device.type == "cpu":
+                return Attend(turn, documents=document_lengths(documents_BS))
             return Attend(turn, None if documents_BS is None else packed_mask(documents_BS))
         assert positions is not None, "positions are the cache slots"
         if isinstance(positions, int) and num_new == 1:

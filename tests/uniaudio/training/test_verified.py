@@ -123,6 +123,14 @@ def test_the_index_is_built_once_and_shared(tmp_path: Path, monkeypatch: pytest.
     assert not list(index_folder(store).glob(".tmp*"))
 
 
+def test_an_index_whose_making_ended_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, manifest = published(tmp_path)
+    monkeypatch.setattr(sequence_set, "build_index", lambda *given: pytest.fail("no memory"))
+    with pytest.raises(pytest.fail.Exception):
+        SequenceSet.open(store, manifest)
+    assert not [path for path in index_folder(store).iterdir() if path.name.startswith(".tmp")]
+
+
 def test_only_one_process_builds_while_others_wait(tmp_path: Path) -> None:
     store, manifest = published(tmp_path)
     found: list[SequenceSet] = []
