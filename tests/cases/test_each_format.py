@@ -15,6 +15,7 @@ from uniaudio_pipelines.instructions_to_tokens.job import InstructionsToTokens
 from uniaudio_pipelines.instructions_to_tokens.worker import TokenWorker
 from uniaudio_pipelines.raw_to_annotated.job import RawToAnnotated
 from uniaudio_pipelines.raw_to_annotated.run import run
+from uniaudio_pipelines.run_folder import RunFolder
 from uniaudio_pipelines.sequences_to_checkpoint import driver
 from uniaudio_pipelines.sequences_to_checkpoint.job import DueStage, SequencesToCheckpoint
 from uniaudio_pipelines.sequences_to_checkpoint.start import start_of
@@ -61,7 +62,7 @@ def train_here(store: Store, job: SequencesToCheckpoint, due: DueStage) -> None:
     """As a worker of Ray Train does, in this process."""
     start = start_of(store, worker_config(store, job, due), due.stage)
     result = train_stage(start.model, due.stage, start.data, on_checkpoint=lambda folder, state: None)
-    write_final(store, due.plan.plan_id, start, result)
+    write_final(RunFolder(store, due.plan.plan_id), start, result)
 
 
 @pytest.mark.slow
