@@ -234,11 +234,18 @@ def test_ten_million_clips_are_planned_from_their_manifests(tmp_path: Path) -> N
     assert seconds[num_clips] < 15 * seconds[num_clips // 10]
 
 
-class DeviceWorker(TokenWorker):
-    """With a codec that says it is a device."""
+class PacedCodec(BatchingCodec):
+    """A device that encodes 220 hours an hour, while the processors are free."""
 
+    def encode_batch(self, waveform_BN: Any) -> Any:
+        encoded = super().encode_batch(waveform_BN)
+        time.sleep(waveform_BN.numel() / RATE / 220)
+        return encoded
+
+
+class DeviceWorker(TokenWorker):
     def _loaded_codec(self) -> Any:
-        self._codec = self._codec or BatchingCodec()
+        self._codec = self._codec or PacedCodec()
         return self._codec
 
 
@@ -262,7 +269,7 @@ def test_the_encoder_is_kept_full_and_busy_over_a_thousand_clips(tmp_path: Path)
         print(
             f"{name}: {ratio:.3f} of the audio given is encoded, the encoder is busy {shares[name][1]:.0%} of the time"
         )
-    assert shares["device"][0] <= 1.15
+    assert shares["device"][0] <= 1.15 and shares["device"][1] >= 0.9
     assert shares["cpu"][0] <= 1.05 and shares["cpu"][1] >= 0.9
 
 

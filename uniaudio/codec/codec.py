@@ -10,7 +10,7 @@ never of what else is encoded, in which order or batch. `encoding.py` says how.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -125,6 +125,15 @@ class ReasoningCodec(nn.Module):
             take(index, Codes(_to_int16(encoded[0]), _to_int16(encoded[1]), lengths.pop(index)))
 
         encoding.encode_stream(self, checked(), taken, sample_rate=SAMPLE_RATE, work=work)
+
+    def compile_encoders(self) -> None:
+        """For good: torch compiles every layer of the encoders' transformers for each length of a window that it meets."""
+        for part in self.encoders.modules():
+            for layer in part if isinstance(part, nn.ModuleList) else ():
+                # Those of the convolutional front ends have none, and gain nothing.
+                if any(isinstance(inner, nn.Linear) for inner in layer.modules()):
+                    layer.compile(dynamic=False)
+        self.arithmetic = replace(self.arithmetic, compiled=True)
 
     def encode_batch(self, waveform_BN: Tensor) -> list[encoding.Encoded]:
         """Every window of a batch `[B, N]` on the codec's device; what `encode` calls, with settled numerics."""

@@ -15,9 +15,8 @@ only at the stream's end. A clip is given back as soon as its last window is com
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -34,8 +33,8 @@ if TYPE_CHECKING:
     from uniaudio.codec.codec import ReasoningCodec
 
 _EMPTY = torch.empty(0)
-NUM_BUCKETS = 75
-"""Shapes of batches: 0.4 to 30 s."""
+MAX_SHAPES = 1 << 14
+"""That compiled layers may be called with."""
 Place = tuple[int, int]
 """Which clip, and which window of it."""
 Windows = Iterable[tuple[Place, Tensor]]
@@ -50,7 +49,7 @@ class Arithmetic:
     dtype: torch.dtype = torch.float32
     """Of products within the encoders, `bfloat16` or `float32`."""
     compiled: bool = False
-    """Whether torch compiles what is computed for each shape, on a GPU into CUDA graphs."""
+    """Whether torch compiles the encoders' layers for each shape; set by `ReasoningCodec.compile_encoders`."""
 
 
 class Encoded(NamedTuple):
@@ -162,8 +161,7 @@ def _encode_timed(codec: "ReasoningCodec", waveform_BN: Tensor, work: EncodeWork
 
 def encode_batch(codec: "ReasoningCodec", waveform_BN: Tensor) -> list[Encoded]:
     """Every item of a batch of equal windows; N a multiple of 9,600."""
-    compute = _compiled(codec.device.type) if codec.arithmetic.compiled else _codes_and_hidden
-    batch = [tensor.cpu() for tensor in compute(codec, waveform_BN)]
+    batch = [tensor.cpu() for tensor in _codes_and_hidden(codec, waveform_BN)]
     return [Encoded(*item) for item in zip(*batch, strict=True)]
 
 
@@ -179,20 +177,6 @@ def _codes_and_hidden(codec: "ReasoningCodec", waveform_BN: Tensor) -> tuple[Ten
     with torch.autocast(codec.device.type, enabled=False):
         reconstruction_BTQ = codec.reconstruction.encode(modulated)
     return reasoning_BRQ, reconstruction_BTQ, hidden_BRD, torch.stack(list(modulated.values()), dim=2)
-
-
-@lru_cache
-def _compiled(device: str) -> "Callable[[ReasoningCodec, Tensor], tuple[Tensor, Tensor, Tensor, Tensor]]":
-    """Compiled once for each shape: the batch of a bucket has always the same."""
-    compiled = torch.compile(_codes_and_hidden, dynamic=False, mode="reduce-overhead" if device == "cuda" else None)
-    # Beyond its limit torch would compute the rest uncompiled, without a word and with other bits.
-    limits: dict[str, Any] = {"recompile_limit": 2 * NUM_BUCKETS, "fail_on_recompile_limit_hit": True}
-
-    def run(codec: "ReasoningCodec", waveform_BN: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        with torch._dynamo.config.patch(**limits):
-            return compiled(codec, waveform_BN)
-
-    return run
 
 
 def batch_size(window_samples: int, gpu_batch_samples: int) -> int:
@@ -268,11 +252,22 @@ def settled_numerics(codec: "ReasoningCodec") -> Iterator[None]:
         stack.enter_context(sdpa_kernel(list(SDPBackend.__members__.values())[1:]))
         half = codec.arithmetic.dtype == torch.bfloat16
         stack.enter_context(torch.autocast(codec.device.type, torch.bfloat16, enabled=half))
-        stack.enter_context(EveryLinear())
+        # The compiler chooses its own products.
+        stack.enter_context(_compiled_for_every_shape() if codec.arithmetic.compiled else EveryLinear())
         if codec.device.type == "cuda":
             flags = {"enabled": True, "benchmark": False, "deterministic": True, "allow_tf32": False}
             stack.enter_context(torch.backends.cudnn.flags(**flags))
         yield
+
+
+def _compiled_for_every_shape() -> AbstractContextManager[None]:
+    """Beyond its limits torch would go on uncompiled, without a word and with other bits."""
+    import torch._dynamo
+
+    # Every kind of layer is compiled for every bucket.
+    limits: dict[str, Any] = {"recompile_limit": MAX_SHAPES, "accumulated_recompile_limit": MAX_SHAPES}
+    patched: AbstractContextManager[None] = torch._dynamo.config.patch({**limits, "fail_on_recompile_limit_hit": True})
+    return patched
 
 
 @contextmanager

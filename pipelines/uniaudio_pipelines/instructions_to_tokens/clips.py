@@ -133,11 +133,8 @@ class Clips:
                 made = batch["recipes"].flatten()
                 recipes.add(pa.table(made.flatten(), schema=RECIPES))
         for part in range(1 << self._part_bits):
-            of_part = hashed(clips.read(part), "clip_id")
-            write_table(of_part, folder / f"{part:02d}-clips.arrow")
-            made = recipes.read(part)
-            needed = made.filter(pc.is_in(made["clip_id"], value_set=of_part["clip_id"].combine_chunks()))
-            write_table(hashed(needed, "clip_id"), folder / f"{part:02d}-recipes.arrow")
+            for spool in (clips, recipes):
+                write_table(hashed(spool.read(part), "clip_id"), folder / f"{part:02d}-{spool.name}.arrow")
         clips.remove()
         recipes.remove()
 

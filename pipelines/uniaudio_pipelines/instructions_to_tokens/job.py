@@ -40,7 +40,7 @@ class InstructionsToTokens:
     dtype: str = "float32"
     """`float32`, or `bfloat16`: products of the encoders in half the bits, faster on a GPU and other codes."""
     compiled: bool = False
-    """Whether torch compiles the encoders for each shape of batch, with CUDA graphs on a GPU; other codes."""
+    """Whether torch compiles the encoders' layers for each length of a batch: faster where there is much to encode; other codes."""
     decode_threads: int = 2
     """Threads of a worker that make audio ahead of its encoder."""
     instructions_ref: str = "latest"

@@ -108,5 +108,7 @@ class TokenWorker:
 
             weights = self._store.open_blob(self._codec_row.weights)
             self._codec = ReasoningCodec.load_files(self._codec_row.config, weights).to(self._job.device)
-            self._codec.arithmetic = Arithmetic(dtype=getattr(torch, self._job.dtype), compiled=self._job.compiled)
+            self._codec.arithmetic = Arithmetic(dtype=getattr(torch, self._job.dtype))
+            if self._job.compiled:
+                self._codec.compile_encoders()
         return self._codec

@@ -177,14 +177,22 @@ def test_codes_that_were_made_are_kept_when_the_worker_is_killed(
 
 
 def test_a_clip_that_kills_its_workers_is_dropped_and_a_careful_worker_says_what_it_has_in_hand(tmp_path: Path) -> None:
+    names: list[str] = []
+    marked_at_each_encode: list[int] = []
+
+    class WatchedCodec(BatchingCodec):
+        def encode_batch(self, waveform_BN: Any) -> Any:
+            marked_at_each_encode.append(len(names))
+            return super().encode_batch(waveform_BN)
+
     store = a_corpus(tmp_path, [RATE // 2] * 6)
     plan = ONE_UNIT.plan(store)
-    GIVEN_CODEC.append(BatchingCodec(fills_batches=False))
+    GIVEN_CODEC.append(WatchedCodec(fills_batches=False))
     worker = WorkerWithDouble(str(tmp_path), ONE_UNIT, plan)
-    names: list[str] = []
     worker.hand = Hand(careful=True, mark=names.append)
     whole = worker.process(plan.units[0])
     assert sorted(names) == sorted(whole.rows["clip_id"].to_pylist())
+    assert marked_at_each_encode == [1, 2, 3, 4, 5, 6], "one clip after the other"
     for careful in (False, True):
         worker.hand = Hand(careful=careful, refused=frozenset(names[:1]))
         result = worker.process(plan.units[0])
