@@ -37,7 +37,7 @@ class Count:
     """Rows that end whoever works on them."""
     error: str = ""
     marks: str = ""
-    """Folder where each piece of work leaves a file."""
+    """Folder where each piece of work leaves a file. A file `hold` in it holds all work up."""
     ref: str = "latest"
 
     def plan(self, store: Store) -> Plan:
@@ -76,6 +76,8 @@ class CountWorker:
             (Path(self._job.marks) / f"{unit}.{os.getpid()}.{seen}").write_text(address())
         if unit in self._job.dies_in and (self._job.always or seen == 0):
             os.kill(os.getpid(), signal.SIGKILL)
+        while self._job.marks and (Path(self._job.marks) / "hold").exists():
+            time.sleep(0.05)
         time.sleep(self._job.seconds_a_unit)
         rows = []
         dropped = [Dropped(row_id=f"{unit}-2", reason="odd", detail="", unit=unit)]

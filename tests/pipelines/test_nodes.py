@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ def wait_for_line(program: "subprocess.Popen[str]", part: str) -> str:
 def test_nodes_that_are_late_or_lost_change_nothing_of_what_is_made(tmp_path: Path) -> None:
     marks = tmp_path / "marks"
     marks.mkdir()
+    (marks / "hold").touch()
     job = Count(num_units=24, seconds_a_unit=0.5, marks=str(marks))
     with nodes(tmp_path) as cluster:
         program = start_program(tmp_path / "store", job, RAY_ADDRESS=cluster.address)
@@ -36,13 +38,17 @@ def test_nodes_that_are_late_or_lost_change_nothing_of_what_is_made(tmp_path: Pa
         line = wait_for_line(program, "waiting")
         assert line.endswith("for a worker of 1 CPU to start: the cluster has 0 of 0 CPU free on 1 node\n")
         first, second = cluster.add(), cluster.add()
+        await_work_on(first.address, marks)
+        await_work_on(second.address, marks)
+        (marks / "hold").unlink()
         wait_for_units(program, 5)
         first.kill_raylet()
         # Replacements of its worker wait for ever, on a cluster whose one other place is taken.
         wait_for_units(program, 12)
-        late = cluster.add()
-        wait_for_work_on(late.address, marks, program)
+        (marks / "hold").touch()
+        await_work_on(cluster.add().address, marks)
         second.kill()
+        (marks / "hold").unlink()
         rest, _ = program.communicate()
         assert program.returncode == 0, rest
     found = Store(tmp_path / "store").head("raw")
@@ -51,12 +57,11 @@ def test_nodes_that_are_late_or_lost_change_nothing_of_what_is_made(tmp_path: Pa
     assert found.to_json() == undisturbed.to_json()
 
 
-def wait_for_work_on(address: str, marks: Path, program: "subprocess.Popen[str]") -> None:
-    assert program.stdout is not None
-    for _ in program.stdout:
-        if any(mark.read_text() == address for mark in marks.iterdir()):
-            return
-    raise AssertionError(f"the program ended and {address} had no work")
+def await_work_on(address: str, marks: Path) -> None:
+    deadline = time.monotonic() + 200
+    while not any(mark.read_text() == address for mark in marks.iterdir()):
+        assert time.monotonic() < deadline, f"{address} had no work"
+        time.sleep(0.1)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="hides a folder from a process with a mount of its own")
