@@ -30,7 +30,7 @@ from uniaudio_schemas.plain import from_json
 from uniaudio_flows.orphans import mark_orphans
 from uniaudio_flows.settings import DEFAULT_PREFECT_PORT, LOOPBACK, Settings, service_environment
 
-START_TIMEOUT_S = 90
+START_TIMEOUT_S = 240
 STOP_TIMEOUT_S = 15
 WORKER_STOP_TIMEOUT_S = 4
 POOL = "local"
