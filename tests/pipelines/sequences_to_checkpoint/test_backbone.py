@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from uniaudio_pipelines.edge import run_edge
+from uniaudio_pipelines.run_folder import RunFolder
 from uniaudio_pipelines.sequences_to_checkpoint import driver
 from uniaudio_pipelines.sequences_to_checkpoint.job import DueStage, SequencesToCheckpoint
 from uniaudio_pipelines.sequences_to_checkpoint.start import start_of
@@ -64,7 +65,8 @@ def laid_out(root: Path, tokenizer: str) -> Store:
 def train_here(store: Store, job: SequencesToCheckpoint, due: DueStage) -> None:
     """As Ray Train's one worker does."""
     start = start_of(store, worker_config(store, job, due), due.stage)
-    write_final(store, due.plan.plan_id, start, train_stage(start.model, due.stage, start.data, teacher=start.teacher))
+    result = train_stage(start.model, due.stage, start.data, teacher=start.teacher)
+    write_final(RunFolder(store, due.plan.plan_id), start, result)
 
 
 def run(store: Store, job: SequencesToCheckpoint, monkeypatch: pytest.MonkeyPatch) -> dict[str, Checkpoint]:
