@@ -1,6 +1,7 @@
 """A Ray cluster of several nodes on this machine: each a `ray start` with an address of its own in 127.0.0.0/8, that can be killed."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -43,9 +44,10 @@ class Node:
 
     def processes(self) -> list[psutil.Process]:
         """Parents before their children."""
-        with suppress(psutil.NoSuchProcess):
-            process = psutil.Process(self.process.pid)
-            return [process, *process.children(recursive=True)]
+        for _ in range(10):  # a child may end while they are listed
+            with suppress(psutil.NoSuchProcess):
+                process = psutil.Process(self.process.pid)
+                return [process, *process.children(recursive=True)]
         return []
 
     def kill(self) -> None:
@@ -53,15 +55,20 @@ class Node:
         for process in self.processes():
             with suppress(psutil.NoSuchProcess):
                 process.kill()
-        self.process.wait()
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait(60)
+
+    def has_raylet(self) -> bool:
+        return bool(self._raylets())
 
     def kill_raylet(self) -> None:
         """What else runs on the machine goes on."""
-        for process in self.processes():
-            if process.name() == "raylet":
-                process.kill()
-                return
-        raise AssertionError(f"{self.address} has no raylet yet")
+        assert self.has_raylet(), f"{self.address} has no raylet yet"
+        self._raylets()[0].kill()
+
+    def _raylets(self) -> list[psutil.Process]:
+        return [process for process in self.processes() if process.name() == "raylet"]
 
 
 class Nodes:

@@ -20,6 +20,7 @@ Kill a run anywhere: `store` reads as before or as after, and the next run write
 """
 
 import heapq
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -48,6 +49,7 @@ KINDS = tuple(schema_of(row_class).kind for row_class in ROWS)
 """Of the data flow, in its order, and `dropped`."""
 
 Row = TypeVar("Row")
+_ADDRESS_AS_PATH = re.compile(r"(s3|gs|az|file):/[^/]")
 UnitFilter = str | Callable[[str], bool] | None
 """One unit, or a predicate on unit names."""
 
@@ -60,6 +62,10 @@ class Store:
         scheme, separator, rest = text.partition("://")
         if not text:
             raise UsageError("`root` must be a folder or an address, but is empty.")
+        if _ADDRESS_AS_PATH.match(text):
+            raise UsageError(
+                f"`root` must be an address as a string, but is the path {text}: `Path` made one slash of two."
+            )
         if not separator or scheme == "file":
             self.files: Files = LocalFiles(Path(rest if separator else text))
         else:

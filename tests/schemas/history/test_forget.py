@@ -206,6 +206,6 @@ def test_a_kill_at_every_sixtieth_change_of_the_disk_loses_nothing_and_leaves_no
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1_800)
 def test_a_kill_at_any_change_of_the_disk_loses_nothing_and_leaves_nothing(memory_folder: Path) -> None:
     assert kill_at_every(1, memory_folder) > 250

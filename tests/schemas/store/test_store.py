@@ -340,3 +340,10 @@ def test_a_version_is_found_by_its_contents_wherever_its_ref_points(store: Store
     assert store.version_with("raw", first.content_id) == first != store.head("raw")
     with pytest.raises(StoreError, match=f"no version of `tokens` with the content {first.content_id}"):
         store.version_with("tokens", first.content_id)
+
+
+def test_an_address_that_became_a_path_makes_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="made one slash of two"):
+        Store(Path("s3://bucket/store"))
+    assert not list(tmp_path.iterdir())
