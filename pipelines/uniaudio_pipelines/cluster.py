@@ -138,6 +138,17 @@ def num_workers(resources: dict[str, float], *, at_most: int) -> int:
     return max(1, min([at_most, *fits]))
 
 
+def most_cpus(*, num_workers: int) -> int:
+    """The most that each of `num_workers` may reserve so that all of them fit; 1 where they do not: no worker is spread over nodes."""
+    import ray
+
+    of_nodes = [int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]]
+    fits = (
+        each for each in range(max(of_nodes, default=1), 1, -1) if sum(cpus // each for cpus in of_nodes) >= num_workers
+    )
+    return next(fits, 1)
+
+
 def node_name() -> str:
     """Of the machine of this process, as a user can find it: host and, within Ray, the node's address."""
     if "ray" in sys.modules:

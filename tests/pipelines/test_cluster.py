@@ -100,3 +100,25 @@ def test_a_job_or_an_address_joins_and_anything_else_is_private(
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     assert cluster.is_private() is not joins
+
+
+@pytest.mark.parametrize(
+    ("of_nodes", "num_workers", "most"),
+    [
+        ([1, 1], 1, 1),
+        ([8], 2, 4),
+        ([8, 2], 1, 8),
+        ([8, 2], 2, 4),
+        ([8, 8], 2, 8),
+        ([2, 0], 4, 1),
+        ([0], 1, 1),
+        ([], 1, 1),
+    ],
+)
+def test_a_worker_reserves_what_one_node_has(
+    monkeypatch: pytest.MonkeyPatch, of_nodes: list[int], num_workers: int, most: int
+) -> None:
+    dead = {"Alive": False, "Resources": {"CPU": 64.0}}
+    nodes = [{"Alive": True, "Resources": {"CPU": float(cpus)} if cpus else {}} for cpus in of_nodes]
+    monkeypatch.setattr(ray, "nodes", lambda: [dead, *nodes])
+    assert cluster.most_cpus(num_workers=num_workers) == most

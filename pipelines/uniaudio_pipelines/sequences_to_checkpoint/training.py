@@ -14,6 +14,7 @@ from uniaudio_schemas.errors import StoreError
 from uniaudio_schemas.store import Store
 
 from uniaudio.stages.config import StageConfig
+from uniaudio_pipelines import cluster
 from uniaudio_pipelines.metering import usage
 from uniaudio_pipelines.ray_train import fit
 from uniaudio_pipelines.run_folder import RESULT_FILE, RunFolder
@@ -34,7 +35,6 @@ processes; results are the same."""
 def train_due_stage(store: Store, job: SequencesToCheckpoint, due: DueStage) -> None:
     """Train until the final folder is there; goes on from the last training checkpoint of an earlier run of the same
     plan."""
-    import ray
     from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
 
@@ -42,7 +42,7 @@ def train_due_stage(store: Store, job: SequencesToCheckpoint, due: DueStage) -> 
     if run.has_final():
         return
     storage_path, filesystem = run.storage()
-    num_cpus = max(1, min(due.stage.num_threads, int(ray.cluster_resources().get("CPU", 1)) // job.num_workers))
+    num_cpus = min(due.stage.num_threads, cluster.most_cpus(num_workers=job.num_workers))
     resources = {"CPU": float(num_cpus), **({"GPU": job.num_gpus} if job.num_gpus else {})}
     trainer = TorchTrainer(
         train_worker,
