@@ -75,10 +75,11 @@ class Pool:
     def __init__(self, workers: Workers, losses: Losses, *, limit: int, say: Callable[[str], None]) -> None:
         self._workers, self._losses, self._limit, self._say = workers, losses, limit, say
         self._queue: deque[str] = deque()
-        self._starting: dict[Any, Any] = {}
+        self._starting: dict[Any, tuple[Any, int]] = {}
+        """Reference -> worker, and the how many-eth it is."""
         self._idle: list[_Ready] = []
         self._running: dict[Any, tuple[_Ready, str]] = {}
-        self._num_failed_starts = 0
+        self._num_failed_starts = self._num_asked = self._asked_before_failure = 0
         self._not_before = self._lonely_since = time.monotonic()
         self._next_word_s = SILENCE_S
         self.attempts, self.worker_seconds = 0, 0.0
@@ -121,7 +122,7 @@ class Pool:
         self._workers.release([ready.worker for ready in self._idle[:surplus]])
         del self._idle[:surplus]
         while self._starting and self._num_there + len(self._starting) > num_kept:
-            _, worker = self._starting.popitem()
+            _, (worker, _) = self._starting.popitem()
             self._workers.end(worker)
 
     def _ask(self) -> None:
@@ -130,7 +131,8 @@ class Pool:
         target = min(self._num_wanted, self._num_there + max(SPARE, self._num_there))
         for _ in range(target - self._num_there - len(self._starting)):
             worker, reference = self._workers.start()
-            self._starting[reference] = worker
+            self._num_asked += 1
+            self._starting[reference] = (worker, self._num_asked)
 
     def _give(self) -> None:
         while self._queue and self._idle:
@@ -143,8 +145,10 @@ class Pool:
         try:
             self._workers.result(reference)
         except WorkerLostError as error:
-            del self._starting[reference]
-            self._num_failed_starts += 1
+            # Many wait for one node and are lost with it: those that were asked for before a failure belong to that failure.
+            if self._starting.pop(reference)[1] > self._asked_before_failure:
+                self._num_failed_starts += 1
+                self._asked_before_failure = self._num_asked
             if self._num_failed_starts >= MAX_FAILED_STARTS and not self._num_there:
                 raise StoreError(
                     f"{self._num_failed_starts} workers ended before they could begin, last: {error}"
@@ -153,7 +157,7 @@ class Pool:
             self._not_before = time.monotonic() + min(30.0, 2.0 ** (self._num_failed_starts - 1) - 1)
             return
         self._num_failed_starts = 0
-        self._idle.append(_Ready(self._starting.pop(reference), time.monotonic()))
+        self._idle.append(_Ready(self._starting.pop(reference)[0], time.monotonic()))
 
     def _answered(self, reference: Any) -> Iterator[Any]:
         ready, unit = self._running[reference]

@@ -215,6 +215,12 @@ def test_a_worker_that_does_not_begin_is_followed_by_another() -> None:
     ] == said[:3]
 
 
+def test_workers_that_wait_for_one_node_and_are_lost_with_it_are_one_failed_start() -> None:
+    workers = Played(num_places=8)
+    workers.num_dead_starts = 8
+    assert sorted(worked(workers, units(8))[0]) == units(8)
+
+
 def test_failed_starts_count_only_in_a_row() -> None:
     workers = Played(num_places=1)
     workers.num_dead_starts, workers.dies_in = 4, ["n-0"]
