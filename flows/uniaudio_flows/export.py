@@ -8,6 +8,7 @@ Writes  raw-00000.tar        <clip_id>.flac and <clip_id>.json (what the source 
 
 import json
 import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from uniaudio_schemas.errors import UsageError
 from uniaudio_schemas.store import Store
+from uniaudio_schemas.store.manifest import Manifest
 
 _OF_A_DOCUMENT = ["clip_id", "path", "corpus", "licence", "language", "text"]
 
@@ -26,7 +28,16 @@ def export_raw(store: Store, folder: Path, ref: str, say: Callable[[str], None])
         raise UsageError(f"`raw` has no version behind `{ref}` yet: run `uniaudio ingest FOLDER` first.")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"`folder` must be a new or empty folder, but {folder} holds something.")
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as temporary:
+        made = Path(temporary) / "made"
+        made.mkdir()
+        told = _fill(made, store, manifest)
+        made.rename(folder)  # a reader sees all of it or nothing
+    say(f"{told}: {folder}")
+
+
+def _fill(folder: Path, store: Store, manifest: Manifest) -> str:
     num_tars = num_clips = num_documents = num_files = 0
     for table in store.tables(manifest, ["medium", "tar", *_OF_A_DOCUMENT]):
         audio = table.filter(pc.equal(table["medium"], "audio"))
@@ -37,7 +48,7 @@ def export_raw(store: Store, folder: Path, ref: str, say: Callable[[str], None])
         if documents := _lines(table):
             (folder / f"documents-{num_files:05d}.jsonl").write_text("".join(documents), encoding="utf-8")
             num_files, num_documents = num_files + 1, num_documents + len(documents)
-    say(f"{num_clips} clips in {num_tars} tars, {num_documents} documents in {num_files} files: {folder}")
+    return f"{num_clips} clips in {num_tars} tars, {num_documents} documents in {num_files} files"
 
 
 def _lines(table: pa.Table) -> list[str]:

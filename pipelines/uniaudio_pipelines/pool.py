@@ -76,7 +76,7 @@ class Pool:
         self._workers, self._losses, self._limit, self._say = workers, losses, limit, say
         self._queue: deque[str] = deque()
         self._starting: dict[Any, tuple[Any, int]] = {}
-        """Reference -> worker, and the how many-eth it is."""
+        """Reference -> worker, and its number among those that were asked for, from 1."""
         self._idle: list[_Ready] = []
         self._running: dict[Any, tuple[_Ready, str]] = {}
         self._num_failed_starts = self._num_asked = self._asked_before_failure = 0

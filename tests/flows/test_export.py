@@ -10,6 +10,7 @@ import pytest
 from uniaudio_pipelines.edge import run_edge
 from uniaudio_pipelines.source_to_raw.job import SourceToRaw
 from uniaudio_pipelines.source_to_raw.worker import RawWorker
+from uniaudio_schemas.errors import StoreError
 from uniaudio_schemas.store import Store
 
 from uniaudio.cli import main
@@ -72,3 +73,13 @@ def test_a_folder_that_holds_something_is_left_alone(data: Path, capsys: pytest.
 def test_a_ref_without_a_version_is_one_line(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["export", str(data / "out"), "--ref", "older"]) == 2
     assert "`older`" in capsys.readouterr().err
+
+
+def test_an_export_that_fails_half_way_leaves_no_folder(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_blob(store: Store, sha256: str) -> Path:
+        raise StoreError(f"{sha256}: is not there.")
+
+    monkeypatch.setattr(Store, "open_blob", no_blob)
+    before = sorted(data.iterdir())
+    assert main(["export", str(data / "out")]) == 2
+    assert sorted(data.iterdir()) == before
