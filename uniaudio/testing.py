@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from uniaudio_schemas.kinds.sequences import Sequence as SequenceRow
 
     from uniaudio.codec.codec import Codes, ReasoningCodec
-    from uniaudio.codec.config import CodecConfig
+    from uniaudio.codec.config.presets import CodecConfig
     from uniaudio.lm.model import UniAudioLM
     from uniaudio.sequence.vocabulary import Vocabulary
 
@@ -38,7 +38,7 @@ class HashCodec:
 
     @property
     def config(self) -> "CodecConfig":
-        from uniaudio.codec.config import CodecConfig
+        from uniaudio.codec.config.presets import CodecConfig
 
         return CodecConfig.preset("debug")
 
@@ -75,21 +75,21 @@ def hash_codec() -> HashCodec:
 def tiny_codec() -> "ReasoningCodec":
     """An untrained codec of the debug size, built once a process; treat it as read-only."""
     from uniaudio.codec.codec import ReasoningCodec
-    from uniaudio.codec.config import CodecConfig
+    from uniaudio.codec.config.presets import CodecConfig
 
     return ReasoningCodec.create(CodecConfig.preset("debug"))
 
 
 def tiny_lm(vocabulary: "Vocabulary | None" = None, seed: int = 0) -> "UniAudioLM":
     """An untrained language model of about 100,000 parameters, with every part of the large ones."""
-    from uniaudio.training import doubles
+    from uniaudio.training.lm import doubles
 
     return doubles.tiny_lm(vocabulary, seed)
 
 
 def tiny_sequences(num_train: int = 12, num_held_out: int = 3, seed: int = 0) -> "list[SequenceRow]":
     """Synthetic rows of `sequences` in the default vocabulary that a language model learns in seconds."""
-    from uniaudio.training import doubles
+    from uniaudio.training.lm import doubles
 
     return doubles.tiny_sequences(num_train, num_held_out, seed)
 

@@ -18,8 +18,8 @@ _SHOWN = 10
 def step_answer(store: Store, checkpoint: Manifest, step: int) -> dict[str, Any]:
     """The examples of a training step of a checkpoint's own stage, and the files behind them."""
     from uniaudio.stages.config import StageConfig
-    from uniaudio.training.sequence_set import SequenceSet
-    from uniaudio.training.steps import sequence_ids_of_step
+    from uniaudio.training.lm.steps import sequence_ids_of_step
+    from uniaudio.training.sequences.dataset import SequenceSet
 
     if checkpoint.kind != "checkpoint":
         raise UsageError(f"`step` must be of a checkpoint, but the id is of {checkpoint.kind}.")

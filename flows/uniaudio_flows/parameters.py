@@ -20,7 +20,7 @@ from uniaudio_pipelines.instructions_to_tokens.job import DTYPES
 from uniaudio_pipelines.raw_to_annotated.annotators.table import ANNOTATORS
 from uniaudio_pipelines.source_to_raw.cards import CHANNELS
 
-from uniaudio.codec.config import PRESETS as CODECS
+from uniaudio.codec.config.presets import PRESETS as CODECS
 from uniaudio.lm.config import PRESETS as MODELS
 from uniaudio.stages.codec_phases import PHASES
 from uniaudio.stages.table import STAGES

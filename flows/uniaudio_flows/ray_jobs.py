@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import httpx
-from uniaudio_pipelines.cluster import environment_of_run
+from uniaudio_pipelines.running.cluster import environment_of_run
 from uniaudio_schemas.errors import UsageError
 from uniaudio_schemas.store import Store
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from uniaudio_pipelines.annotated_to_codec.job import AnnotatedToCodec
 
-from uniaudio.codec.config import CodecConfig
+from uniaudio.codec.config.presets import CodecConfig
 from uniaudio_flows import annotate_corpus
 from uniaudio_flows.flow import flow
 from uniaudio_flows.settings import Settings

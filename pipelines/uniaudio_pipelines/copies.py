@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from uniaudio_schemas.errors import UsageError
 
-from uniaudio_pipelines.scratch import ScratchFolder
+from uniaudio_pipelines.running.scratch import ScratchFolder
 
 CLIP_COLUMNS = ("clip_id", "duration_s", "landmarks")
 PAIRS = pa.schema(

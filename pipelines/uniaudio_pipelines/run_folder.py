@@ -20,7 +20,7 @@ from uniaudio_schemas.errors import DataError, StoreError
 from uniaudio_schemas.store import Store
 from uniaudio_schemas.store.layout import TRAIN
 
-from uniaudio_pipelines.scratch import ScratchFolder
+from uniaudio_pipelines.running.scratch import ScratchFolder
 
 if TYPE_CHECKING:
     from pyarrow import fs

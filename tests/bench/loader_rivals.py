@@ -21,7 +21,7 @@ from uniaudio_schemas.kinds.sequences import SequenceSegment
 from uniaudio_schemas.store import Store
 from uniaudio_schemas.store.manifest import Plan
 
-from uniaudio.training.sequence_set import SequenceSet
+from uniaudio.training.sequences.dataset import SequenceSet
 
 NUM_CODEBOOKS = 8
 SHARD_DOCUMENTS = 2048

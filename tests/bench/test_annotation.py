@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from uniaudio_pipelines import cluster
-from uniaudio_pipelines.edge import run_edge
 from uniaudio_pipelines.raw_to_annotated.job import RawToAnnotated
 from uniaudio_pipelines.raw_to_annotated.run import run
+from uniaudio_pipelines.running import cluster
+from uniaudio_pipelines.running.edge import run_edge
 from uniaudio_pipelines.source_to_raw.job import SourceToRaw
 from uniaudio_pipelines.source_to_raw.worker import RawWorker
 from uniaudio_schemas.kinds.cuts import Cut

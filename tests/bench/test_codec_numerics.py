@@ -21,7 +21,7 @@ from uniaudio.audio.frames import SAMPLE_RATE
 from uniaudio.audio.read import audio_suffixes, read_audio
 from uniaudio.audio.resample import resample
 from uniaudio.codec.codec import ReasoningCodec
-from uniaudio.codec.encoders import Features
+from uniaudio.codec.encoders.frozen import Features
 from uniaudio.codec.encoding import Encoded, EncodeWork, encode_batch, encode_windows, eval_mode, settled_numerics
 from uniaudio.codec.windows import check_clip, clip_windows
 from uniaudio.testing import tiny_codec

@@ -19,8 +19,8 @@ import torch
 
 from uniaudio.audio.resample import resample
 from uniaudio.codec.codec import ReasoningCodec
-from uniaudio.codec.config import CodecConfig
-from uniaudio.codec.encoders import random_encoders
+from uniaudio.codec.config.presets import CodecConfig
+from uniaudio.codec.encoders.frozen import random_encoders
 from uniaudio.codec.encoding import EncodeWork, one_thread
 from uniaudio.testing import a_waveform
 

@@ -21,7 +21,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from uniaudio_pipelines.copies import find_copies
-from uniaudio_pipelines.metering import usage
+from uniaudio_pipelines.running.metering import usage
 from uniaudio_schemas.errors import DataError
 
 from uniaudio.audio.landmarks import landmarks

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch.nn import functional
-from uniaudio_pipelines.edge import run_edge
+from uniaudio_pipelines.running.edge import run_edge
 from uniaudio_pipelines.sequences_to_checkpoint.job import SequencesToCheckpoint
 from uniaudio_pipelines.sequences_to_checkpoint.start import start_of
 from uniaudio_pipelines.sequences_to_checkpoint.training import worker_config
@@ -33,8 +33,8 @@ from uniaudio.lm.model import UniAudioLM
 from uniaudio.metrics.perplexity import perplexity
 from uniaudio.stages.config import StageConfig
 from uniaudio.text.tokenizer import HuggingFaceTokenizer
-from uniaudio.training.data import MixtureData
-from uniaudio.training.loop import train_stage
+from uniaudio.training.lm.data import MixtureData
+from uniaudio.training.lm.train import train_stage
 
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(7200)]
 CONTEXT, NUM_CHUNKS = 256, 8

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from uniaudio_pipelines.edge import run_edge
+from uniaudio_pipelines.running.edge import run_edge
 from uniaudio_schemas.store import Store
 
 from tests.flows import conftest

@@ -20,8 +20,8 @@ from uniaudio.lm.config import StackConfig
 from uniaudio.lm.model import UniAudioLM
 from uniaudio.sequence.layout import Grid
 from uniaudio.sequence.packing import pack_lengths
-from uniaudio.training.data import Batch, collate
-from uniaudio.training.losses import LossWeights, loss_sums, total_loss
+from uniaudio.training.lm.data import Batch, collate
+from uniaudio.training.lm.losses import LossWeights, loss_sums, total_loss
 
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(1_800)]
 BACKBONE = StackConfig(num_layers=4, width=256, num_heads=4, num_kv_heads=4, head_size=64, mlp_width=704)

@@ -22,10 +22,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import soundfile
-from uniaudio_pipelines.edge import run_edge
-from uniaudio_pipelines.hashed import HashRange
 from uniaudio_pipelines.instructions_to_tokens.job import InstructionsToTokens
 from uniaudio_pipelines.instructions_to_tokens.worker import TokenWorker
+from uniaudio_pipelines.running.edge import run_edge
+from uniaudio_pipelines.running.hashed import HashRange
 from uniaudio_pipelines.tokens_to_sequences.job import TokensToSequences
 from uniaudio_pipelines.tokens_to_sequences.worker import SequenceWorker
 from uniaudio_schemas.fingerprint import hash_bytes

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from uniaudio_pipelines.annotated_to_instructions.job import AnnotatedToInstructions
 from uniaudio_pipelines.annotated_to_instructions.worker import InstructionWorker
-from uniaudio_pipelines.edge import run_edge
 from uniaudio_pipelines.instructions_to_tokens.job import InstructionsToTokens
 from uniaudio_pipelines.instructions_to_tokens.worker import TokenWorker
 from uniaudio_pipelines.raw_to_annotated.job import RawToAnnotated
 from uniaudio_pipelines.raw_to_annotated.run import run
 from uniaudio_pipelines.run_folder import RunFolder
+from uniaudio_pipelines.running.edge import run_edge
 from uniaudio_pipelines.sequences_to_checkpoint import driver
 from uniaudio_pipelines.sequences_to_checkpoint.job import DueStage, SequencesToCheckpoint
 from uniaudio_pipelines.sequences_to_checkpoint.start import start_of
@@ -33,7 +33,7 @@ from uniaudio_schemas.store import Store
 
 from tests.cases.corpora import CORPORA, Given
 from tests.smoke.test_whole_arc import publish_codec
-from uniaudio.training.loop import train_stage
+from uniaudio.training.lm.train import train_stage
 
 
 def check_raw(rows: list[Raw], given: Given) -> None:

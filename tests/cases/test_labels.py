@@ -5,9 +5,9 @@ from typing import Any
 
 from uniaudio_pipelines.annotated_to_instructions.job import AnnotatedToInstructions
 from uniaudio_pipelines.annotated_to_instructions.worker import InstructionWorker
-from uniaudio_pipelines.edge import run_edge
 from uniaudio_pipelines.raw_to_annotated.job import RawToAnnotated
 from uniaudio_pipelines.raw_to_annotated.run import run
+from uniaudio_pipelines.running.edge import run_edge
 from uniaudio_schemas.kinds.annotated import Annotated
 from uniaudio_schemas.kinds.instructions import Instruction
 

@@ -17,9 +17,9 @@ from uniaudio_schemas.testing import clip_id, example_rows
 from uniaudio.cli import main
 from uniaudio.stages.table import stage_config
 from uniaudio.testing import tiny_sequences
-from uniaudio.training.data import MixtureData
-from uniaudio.training.doubles import tiny_vocabulary
-from uniaudio.training.sequence_set import SequenceSet
+from uniaudio.training.lm.data import MixtureData
+from uniaudio.training.lm.doubles import tiny_vocabulary
+from uniaudio.training.sequences.dataset import SequenceSet
 
 ARC = Path(__file__).parents[1] / "schemas" / "arc.py"
 _spec = importlib.util.spec_from_file_location("arc", ARC)

@@ -16,8 +16,8 @@ from queue import Queue
 from typing import Any
 
 import pytest
-from uniaudio_pipelines.edge import ShardResult
 from uniaudio_pipelines.jobs import job_to_json
+from uniaudio_pipelines.running.edge import ShardResult
 from uniaudio_schemas.store import Store
 
 from tests.flows.conftest import Services
@@ -191,7 +191,7 @@ class EncodingWorker(CountWorker):
 
 COUNT = """
 import sys
-from uniaudio_pipelines.edge import edge_main
+from uniaudio_pipelines.running.edge import edge_main
 from tests.flows.test_seen import Count, EncodingWorker
 sys.exit(edge_main(Count, EncodingWorker, num_workers=1))
 """

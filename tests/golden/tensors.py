@@ -14,14 +14,14 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from uniaudio.codec.codec import Codes, ReasoningCodec
-from uniaudio.codec.config import CodecConfig
+from uniaudio.codec.config.presets import CodecConfig
 from uniaudio.codec.encoding import encode_clips
 from uniaudio.lm.config import LMConfig, RopeConfig, StackConfig
 from uniaudio.lm.generate import generate
 from uniaudio.lm.model import UniAudioLM
 from uniaudio.sequence.vocabulary import Vocabulary
-from uniaudio.training.data import PADDING_DOCUMENT, Batch
-from uniaudio.training.losses import LossWeights, loss_sums, total_loss
+from uniaudio.training.lm.data import PADDING_DOCUMENT, Batch
+from uniaudio.training.lm.losses import LossWeights, loss_sums, total_loss
 
 FOLDER = Path(__file__).parent
 VOCABULARY = Vocabulary(

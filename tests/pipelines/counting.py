@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, ClassVar
 
-from uniaudio_pipelines.edge import Hand, ShardResult, edge_main, job_to_json
+from uniaudio_pipelines.running.edge import Hand, ShardResult, edge_main, job_to_json
 from uniaudio_schemas.errors import UsageError
 from uniaudio_schemas.kinds.raw import Raw
 from uniaudio_schemas.store import Dropped, Store

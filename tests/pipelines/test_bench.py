@@ -6,11 +6,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
-from uniaudio_pipelines.bench import Bench, check_store, marked
-from uniaudio_pipelines.edge import run_edge
 from uniaudio_pipelines.raw_to_annotated.annotators.annotator import Clip, Value
 from uniaudio_pipelines.raw_to_annotated.cuts_worker import CutsWorker
 from uniaudio_pipelines.raw_to_annotated.job import RawToAnnotated, RawToCuts
+from uniaudio_pipelines.running.bench import Bench, check_store, marked
+from uniaudio_pipelines.running.edge import run_edge
 from uniaudio_pipelines.source_to_raw.job import SourceToRaw
 from uniaudio_pipelines.source_to_raw.worker import RawWorker
 from uniaudio_schemas.errors import LeaseLostError, UsageError

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from uniaudio_pipelines.edge import run_edge
+from uniaudio_pipelines.running.edge import run_edge
 from uniaudio_schemas.store import Store
 
 from tests.pipelines.counting import Count, CountWorker, start_program

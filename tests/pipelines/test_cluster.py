@@ -3,8 +3,8 @@
 from typing import Any
 
 import pytest
-from uniaudio_pipelines import cluster
-from uniaudio_pipelines.pool import WorkerLostError
+from uniaudio_pipelines.running import cluster
+from uniaudio_pipelines.running.pool import WorkerLostError
 from uniaudio_schemas.errors import StoreError, UsageError
 
 ray = pytest.importorskip("ray")

@@ -18,7 +18,7 @@ from uniaudio_schemas.store.manifest import Manifest, ShardInfo
 from uniaudio_schemas.testing import a_run
 
 from tests.schemas.any_json import changed, check
-from uniaudio.codec.config import CodecConfig
+from uniaudio.codec.config.presets import CodecConfig
 from uniaudio.lm.config import LMConfig
 from uniaudio.run.folder import About
 from uniaudio.sequence.vocabulary import Vocabulary

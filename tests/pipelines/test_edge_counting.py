@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from uniaudio_pipelines.edge import ShardResult, edge_main, job_from_json, job_to_json, run_edge
+from uniaudio_pipelines.running.edge import ShardResult, edge_main, job_from_json, job_to_json, run_edge
 from uniaudio_schemas.errors import StoreError, UsageError
 from uniaudio_schemas.store import Store
 from uniaudio_schemas.store.runs import read_runs
@@ -153,7 +153,7 @@ def test_a_whole_number_is_a_number() -> None:
 
 @pytest.fixture(scope="module")
 def ray_cluster() -> Iterator[None]:
-    from uniaudio_pipelines import cluster
+    from uniaudio_pipelines.running import cluster
 
     # Two processors by name: a worker of a test only sleeps.
     cluster.connect(num_cpus=2)

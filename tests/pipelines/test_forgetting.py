@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from uniaudio_pipelines.annotated_to_instructions.job import AnnotatedToInstructions
 from uniaudio_pipelines.annotated_to_instructions.worker import InstructionWorker
-from uniaudio_pipelines.edge import run_edge
 from uniaudio_pipelines.raw_to_annotated.corpus_worker import CorpusWorker
 from uniaudio_pipelines.raw_to_annotated.cuts_worker import CutsWorker
 from uniaudio_pipelines.raw_to_annotated.job import RawToAnnotated, RawToCuts
+from uniaudio_pipelines.running.edge import run_edge
 from uniaudio_pipelines.source_to_raw.job import SourceToRaw
 from uniaudio_pipelines.source_to_raw.worker import RawWorker
 from uniaudio_schemas.errors import UsageError

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from uniaudio_pipelines.gauges import HELP, shares
+from uniaudio_pipelines.running.gauges import HELP, shares
 
 ROOT = Path(__file__).resolve().parents[2]
 DASHBOARD = json.loads((ROOT / "infra/dashboards/uniaudio.json").read_text(encoding="utf-8"))
@@ -25,7 +25,7 @@ def test_shares_follow_from_what_workers_say_and_from_nothing_there_is_none() ->
 
 def test_without_ray_nothing_is_told() -> None:
     code = (
-        "import sys; from uniaudio_pipelines.gauges import Gauges; "
+        "import sys; from uniaudio_pipelines.running.gauges import Gauges; "
         "Gauges('e', 'p').tell({'rows': 1.0}, {'odd': 1}); assert 'ray' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -3,7 +3,7 @@
 import numpy as np
 import pyarrow as pa
 import pytest
-from uniaudio_pipelines.hashed import (
+from uniaudio_pipelines.running.hashed import (
     EVERYTHING,
     HashRange,
     between,
@@ -65,7 +65,7 @@ def test_a_shard_says_its_range_by_its_unit_and_an_earlier_version_by_how_many_i
 
 def test_rows_are_found_by_their_ids_whatever_else_has_the_same_hash(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "uniaudio_pipelines.hashed.hashes_of", lambda names: np.array([len(name) for name in names], np.uint64)
+        "uniaudio_pipelines.running.hashed.hashes_of", lambda names: np.array([len(name) for name in names], np.uint64)
     )
     table = hashed(pa.table({"clip_id": NAMES, "value": range(200)}), "clip_id")
     found = rows_with(table, pa.array(["clip-7", "clip-123", "lost", "clip-0"]), "clip_id")

@@ -14,7 +14,7 @@ from tests.pipelines.sequences_to_checkpoint.conftest import put_sequences
 PROGRAM = """
 import json, sys
 import ray
-from uniaudio_pipelines import cluster
+from uniaudio_pipelines.running import cluster
 from uniaudio_pipelines.sequences_to_checkpoint import training
 from uniaudio_pipelines.sequences_to_checkpoint.driver import run_stages
 from uniaudio_pipelines.sequences_to_checkpoint.job import SequencesToCheckpoint

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from uniaudio_pipelines.node_folder import InUse, NodeFolder
+from uniaudio_pipelines.running.node_folder import InUse, NodeFolder
 
 
 def test_folders_that_nobody_uses_are_removed_and_those_in_use_stay(tmp_path: Path) -> None:

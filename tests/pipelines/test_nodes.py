@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from uniaudio_pipelines.edge import run_edge
 from uniaudio_pipelines.jobs import job_to_json
+from uniaudio_pipelines.running.edge import run_edge
 from uniaudio_pipelines.source_to_raw.job import SourceToRaw
 from uniaudio_schemas.store import Store
 

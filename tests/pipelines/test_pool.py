@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from uniaudio_pipelines import pool as pools
-from uniaudio_pipelines.hand import MAX_DEATHS, Losses
-from uniaudio_pipelines.pool import Pool, WorkerLostError
+from uniaudio_pipelines.running import pool as pools
+from uniaudio_pipelines.running.hand import MAX_DEATHS, Losses
+from uniaudio_pipelines.running.pool import Pool, WorkerLostError
 from uniaudio_schemas.errors import StoreError, UsageError
 
 

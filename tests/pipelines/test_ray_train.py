@@ -16,7 +16,7 @@ PROGRAM = """
 import sys
 from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer
-from uniaudio_pipelines import cluster
+from uniaudio_pipelines.running import cluster
 from uniaudio_pipelines.ray_train import fit
 from uniaudio_schemas.errors import FingerprintError
 

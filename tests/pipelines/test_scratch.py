@@ -6,11 +6,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from uniaudio_pipelines.scratch import ScratchFolder
+from uniaudio_pipelines.running.scratch import ScratchFolder
 
 HOLDS_A_FOLDER = """
 import sys, time
-from uniaudio_pipelines.scratch import ScratchFolder
+from uniaudio_pipelines.running.scratch import ScratchFolder
 folder = ScratchFolder("raw")
 open(folder.name + "/shard.tar", "w").write("1")
 print(folder.name, flush=True)

@@ -5,16 +5,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from uniaudio_pipelines import cluster
 from uniaudio_pipelines.annotated_to_instructions.job import AnnotatedToInstructions
 from uniaudio_pipelines.annotated_to_instructions.worker import InstructionWorker
 from uniaudio_pipelines.checkpoint_to_scores.job import CheckpointToScores
 from uniaudio_pipelines.checkpoint_to_scores.worker import ScoreWorker
-from uniaudio_pipelines.edge import run_edge
 from uniaudio_pipelines.instructions_to_tokens.job import InstructionsToTokens
 from uniaudio_pipelines.instructions_to_tokens.worker import TokenWorker
 from uniaudio_pipelines.raw_to_annotated.job import RawToAnnotated
 from uniaudio_pipelines.raw_to_annotated.run import run
+from uniaudio_pipelines.running import cluster
+from uniaudio_pipelines.running.edge import run_edge
 from uniaudio_pipelines.sequences_to_checkpoint.driver import run_stages
 from uniaudio_pipelines.sequences_to_checkpoint.job import SequencesToCheckpoint
 from uniaudio_pipelines.source_to_raw.job import SourceToRaw

@@ -16,11 +16,11 @@ from uniaudio_pipelines.annotated_to_instructions.job import AnnotatedToInstruct
 from uniaudio_pipelines.annotated_to_instructions.worker import InstructionWorker
 from uniaudio_pipelines.checkpoint_to_scores.job import CheckpointToScores
 from uniaudio_pipelines.checkpoint_to_scores.worker import ScoreWorker
-from uniaudio_pipelines.edge import run_edge
 from uniaudio_pipelines.instructions_to_tokens.job import InstructionsToTokens
 from uniaudio_pipelines.instructions_to_tokens.worker import TokenWorker
 from uniaudio_pipelines.raw_to_annotated.job import RawToAnnotated
 from uniaudio_pipelines.raw_to_annotated.run import run
+from uniaudio_pipelines.running.edge import run_edge
 from uniaudio_pipelines.source_to_raw.job import SourceToRaw
 from uniaudio_pipelines.source_to_raw.worker import RawWorker
 from uniaudio_pipelines.tokens_to_sequences.job import TokensToSequences

@@ -154,8 +154,8 @@ def _write(pieces: "Iterator[np.ndarray]", path: Path) -> int:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    from uniaudio.codec.evaluate import Listeners, evaluate, write_tables
-    from uniaudio.codec.held_out import held_out_clips
+    from uniaudio.codec.evaluation.evaluate import Listeners, evaluate, write_tables
+    from uniaudio.codec.evaluation.held_out import held_out_clips
 
     if options.clips < 1:
         raise UsageError(f"`--clips` must be 1 or more, but is {options.clips}.")

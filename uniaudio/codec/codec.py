@@ -22,8 +22,8 @@ from uniaudio_schemas.errors import DataError, UsageError
 
 from uniaudio.audio.frames import RECONSTRUCTION_HOP, SAMPLE_RATE, num_reasoning_frames, num_reconstruction_frames
 from uniaudio.codec import decoding, encoding, windows
-from uniaudio.codec.config import NUM_CODEBOOKS, CodecConfig
-from uniaudio.codec.encoders import EncoderFolders, empty_encoders, pretrained_encoders, random_encoders
+from uniaudio.codec.config.presets import NUM_CODEBOOKS, CodecConfig
+from uniaudio.codec.encoders.frozen import EncoderFolders, empty_encoders, pretrained_encoders, random_encoders
 from uniaudio.codec.fingerprint import fingerprint
 from uniaudio.codec.flow import FlowTransformer
 from uniaudio.codec.flow_matching import RELEASED_GUIDANCE, FlowMatching

@@ -21,10 +21,10 @@ from torch import Tensor
 from uniaudio_schemas.errors import UsageError
 
 from uniaudio.audio.frames import REASONING_HOP, RECONSTRUCTION_HOP
-from uniaudio.codec.config import LATENT_HOP
+from uniaudio.codec.config.parts import ScalarConfig
+from uniaudio.codec.config.presets import LATENT_HOP
 from uniaudio.codec.encoding import eval_mode
 from uniaudio.codec.flow_matching import RELEASED_GUIDANCE
-from uniaudio.codec.part_configs import ScalarConfig
 from uniaudio.codec.scalar import DILATIONS
 from uniaudio.products import EveryLinear
 

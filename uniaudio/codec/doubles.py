@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from uniaudio.audio.frames import REASONING_HOP, RECONSTRUCTION_HOP
 from uniaudio.codec.codec import Codes, ReasoningCodec
-from uniaudio.codec.config import NUM_CODEBOOKS, CodecConfig
+from uniaudio.codec.config.presets import NUM_CODEBOOKS, CodecConfig
 from uniaudio.codec.encoding import Encoded, EncodeWork
 
 

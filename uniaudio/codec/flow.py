@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
-from uniaudio.codec.part_configs import FlowConfig
+from uniaudio.codec.config.parts import FlowConfig
 
 NORM_EPSILON = 1e-6
 # Flow time 0..1 is encoded like the thousand diffusion steps the architecture comes from.

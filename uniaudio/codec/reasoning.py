@@ -11,8 +11,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from uniaudio.codec.config import CodecConfig, QuantizerConfig
-from uniaudio.codec.encoders import Features
+from uniaudio.codec.config.presets import CodecConfig, QuantizerConfig
+from uniaudio.codec.encoders.frozen import Features
 from uniaudio.codec.quantize import ResidualVQ
 from uniaudio.codec.query_transformer import QueryTransformer
 

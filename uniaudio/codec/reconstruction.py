@@ -11,8 +11,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from uniaudio.codec.config import CodecConfig
-from uniaudio.codec.encoders import Features
+from uniaudio.codec.config.presets import CodecConfig
+from uniaudio.codec.encoders.frozen import Features
 from uniaudio.codec.film import TimeFiLM
 from uniaudio.codec.reasoning import build_quantizer
 from uniaudio.codec.semantic_decoder import SemanticDecoder

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 from torch.nn.utils.parametrizations import weight_norm
 
-from uniaudio.codec.part_configs import ScalarConfig
+from uniaudio.codec.config.parts import ScalarConfig
 
 # Nineteen levels from -1 to 1 (released architecture).
 LEVELS_PER_UNIT = 9

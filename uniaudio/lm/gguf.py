@@ -12,7 +12,7 @@ from pathlib import Path
 
 from uniaudio_schemas.errors import DataError, UsageError
 
-from uniaudio.codec.encoders import import_transformers
+from uniaudio.codec.encoders.frozen import import_transformers
 
 _NEEDED = ("transformers", "gguf", "accelerate")
 

@@ -13,7 +13,7 @@ from uniaudio_schemas.errors import UsageError
 from uniaudio.audio.frames import RECONSTRUCTION_HOP, SAMPLE_RATE
 from uniaudio.audio.loudness import PEAK
 from uniaudio.codec.codec import ReasoningCodec
-from uniaudio.codec.config import LATENT_HOP
+from uniaudio.codec.config.presets import LATENT_HOP
 from uniaudio.lm.generate import Decoding
 from uniaudio.lm.grammar import RECONSTRUCTION
 from uniaudio.text.tokenizer import TextTokenizer

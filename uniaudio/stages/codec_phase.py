@@ -70,7 +70,7 @@ class CodecPhase:
     """Learning rate of the codec's own parts over `learning_rate`, which is the text decoder's."""
     num_unquantized_steps: int = 0
     """Steps before the codebooks of `trains` are switched on; in `scalar`, before latents are rounded: with more than 0 the
-    autoencoder also starts as a cosine transform (`uniaudio.codec.training.scalar_start`)."""
+    autoencoder also starts as a cosine transform (`uniaudio.training.codec.scalar_start`)."""
     warmup_share: float = 0.03
     weight_decay: float = 0.05
     betas: tuple[float, float] = (0.9, 0.95)

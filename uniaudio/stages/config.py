@@ -74,7 +74,7 @@ class StageConfig:
     condition_dropout: float = 0.1
     """Probability that a generation example loses its condition (classifier-free guidance)."""
     distillation_weight: float = 0.0
-    """Weight of the semantic distillation loss (`uniaudio.training.distillation`); 0 leaves it out. The paper has it in
+    """Weight of the semantic distillation loss (`uniaudio.training.lm.distillation`); 0 leaves it out. The paper has it in
     stage 1 and its weight is not public."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Of the forward pass; parameters and optimizer stay float32."""

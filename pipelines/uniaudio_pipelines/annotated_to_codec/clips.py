@@ -16,8 +16,8 @@ from uniaudio_schemas.store.manifest import Manifest
 
 from uniaudio.audio.frames import RECONSTRUCTION_HOP, SAMPLE_RATE
 from uniaudio.audio.render import render_clip
-from uniaudio.codec.training.clips import TrainingClip
-from uniaudio.codec.training.examples import ClipFacts
+from uniaudio.training.codec.clips import TrainingClip
+from uniaudio.training.codec.examples import ClipFacts
 
 SILENT_BELOW = 1e-4
 HELD_OUT_SHARE = 8

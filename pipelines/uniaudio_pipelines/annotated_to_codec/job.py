@@ -9,7 +9,7 @@ from uniaudio_schemas.fingerprint import numerics
 from uniaudio_schemas.store import Store
 from uniaudio_schemas.store.manifest import Plan
 
-from uniaudio.codec.config import CodecConfig
+from uniaudio.codec.config.presets import CodecConfig
 from uniaudio.stages.codec_phase import CodecPhase
 from uniaudio.stages.codec_phases import DEFAULT_PHASES, codec_phases
 from uniaudio_pipelines.jobs import check_device, hash_folder, parent

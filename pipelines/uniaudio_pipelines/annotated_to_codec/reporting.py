@@ -5,8 +5,8 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from uniaudio.codec.training.state import TrainingState
 from uniaudio.stages.codec_phase import CodecPhase
+from uniaudio.training.codec.state import TrainingState
 from uniaudio_pipelines.run_folder import RunFolder
 
 _EVERY_S = 1.0

@@ -16,9 +16,9 @@ from uniaudio_schemas.store.manifest import Plan
 
 from uniaudio.stages.codec_phase import CodecPhase
 from uniaudio_pipelines.annotated_to_codec.job import AnnotatedToCodec, encoder_folders
-from uniaudio_pipelines.metering import usage
 from uniaudio_pipelines.ray_train import fit
 from uniaudio_pipelines.run_folder import RESULT_FILE, RunFolder
+from uniaudio_pipelines.running.metering import usage
 
 if TYPE_CHECKING:
     from uniaudio_pipelines.annotated_to_codec.clips import TrainingAudio
@@ -84,7 +84,7 @@ def train_worker(config: dict[str, Any]) -> None:
 def _train(config: dict[str, Any], resume_from: Path | None) -> None:
     import ray.train
 
-    from uniaudio.codec.training.train import train_codec
+    from uniaudio.training.codec.train import train_codec
     from uniaudio_pipelines.annotated_to_codec.clips import load_training_audio
     from uniaudio_pipelines.annotated_to_codec.reporting import Reporter
 
@@ -115,8 +115,8 @@ def _train(config: dict[str, Any], resume_from: Path | None) -> None:
 
 def _new_codec(config: dict[str, Any]) -> Any:
     from uniaudio.codec.codec import ReasoningCodec
-    from uniaudio.codec.config import CodecConfig
-    from uniaudio.codec.encoders import EncoderFolders
+    from uniaudio.codec.config.presets import CodecConfig
+    from uniaudio.codec.encoders.frozen import EncoderFolders
 
     if config["start"]:
         return ReasoningCodec.load(config["start"]).to(config["device"])

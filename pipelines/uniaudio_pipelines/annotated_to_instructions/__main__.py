@@ -4,7 +4,7 @@ import sys
 
 from uniaudio_pipelines.annotated_to_instructions.job import AnnotatedToInstructions
 from uniaudio_pipelines.annotated_to_instructions.worker import InstructionWorker
-from uniaudio_pipelines.edge import edge_main
+from uniaudio_pipelines.running.edge import edge_main
 
 if __name__ == "__main__":
     sys.exit(edge_main(AnnotatedToInstructions, InstructionWorker))

@@ -33,7 +33,7 @@ from uniaudio_pipelines.annotated_to_instructions.units import (
     spread_of,
     unit_numbers,
 )
-from uniaudio_pipelines.node_folder import InUse
+from uniaudio_pipelines.running.node_folder import InUse
 
 WORD_COLUMNS = ("words", "given_words")
 """Read for few clips: a dozen words cost more than the rest of a row."""

@@ -35,8 +35,8 @@ from uniaudio_pipelines.annotated_to_instructions.examples import Built, NotBuil
 from uniaudio_pipelines.annotated_to_instructions.job import AnnotatedToInstructions
 from uniaudio_pipelines.annotated_to_instructions.reading import Annotations
 from uniaudio_pipelines.annotated_to_instructions.single import of_one_clip
-from uniaudio_pipelines.edge import ShardResult
 from uniaudio_pipelines.jobs import cache_folder
+from uniaudio_pipelines.running.edge import ShardResult
 
 Builder = Callable[[Sequence[Annotated], Context], Outcomes]
 """What a route's clips of one corpus and one split give."""

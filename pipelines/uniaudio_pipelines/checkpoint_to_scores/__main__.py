@@ -4,7 +4,7 @@ import sys
 
 from uniaudio_pipelines.checkpoint_to_scores.job import CheckpointToScores
 from uniaudio_pipelines.checkpoint_to_scores.worker import ScoreWorker
-from uniaudio_pipelines.edge import edge_main
+from uniaudio_pipelines.running.edge import edge_main
 
 if __name__ == "__main__":
     # One worker, where the GPU is: a second one would load model and codec again, which costs more than it saves

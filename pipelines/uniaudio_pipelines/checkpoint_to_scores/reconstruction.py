@@ -13,7 +13,7 @@ from uniaudio.audio.loudness import limit_peak
 from uniaudio.metrics.pesq import wide_band_pesq
 from uniaudio.metrics.spectral import log_mel_distance, multi_resolution_stft_distance
 from uniaudio.metrics.stoi import stoi
-from uniaudio.training.recordings import recording_of
+from uniaudio.training.sequences.recordings import recording_of
 from uniaudio_pipelines.checkpoint_to_scores.evaluation import Evaluation
 from uniaudio_pipelines.checkpoint_to_scores.outcome import Estimate, Metric, Outcome
 

@@ -11,7 +11,7 @@ from uniaudio_pipelines.checkpoint_to_scores.likelihood import held_out_losses, 
 from uniaudio_pipelines.checkpoint_to_scores.outcome import Outcome
 from uniaudio_pipelines.checkpoint_to_scores.reconstruction import reconstruction
 from uniaudio_pipelines.checkpoint_to_scores.speech import speech_from_text
-from uniaudio_pipelines.edge import ShardResult
+from uniaudio_pipelines.running.edge import ShardResult
 
 BENCHMARKS: dict[str, Callable[[Evaluation, Outcome], None]] = {
     "asr": recognition,

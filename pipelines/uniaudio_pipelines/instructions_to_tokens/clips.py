@@ -25,7 +25,7 @@ from uniaudio_schemas.kinds.record import schema_of
 from uniaudio_schemas.store import Store
 from uniaudio_schemas.store.manifest import Plan
 
-from uniaudio_pipelines.hashed import (
+from uniaudio_pipelines.running.hashed import (
     HashRange,
     between,
     hashed,
@@ -36,7 +36,7 @@ from uniaudio_pipelines.hashed import (
     rows_with,
     write_table,
 )
-from uniaudio_pipelines.node_folder import NodeFolder
+from uniaudio_pipelines.running.node_folder import NodeFolder
 
 MAX_PART_BITS = 6
 """64 parts: so many files are open at once."""

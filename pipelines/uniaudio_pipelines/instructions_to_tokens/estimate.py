@@ -10,10 +10,10 @@ from uniaudio_schemas.kinds.codec import CodecRow
 from uniaudio_schemas.store import Store
 from uniaudio_schemas.store.runs import RunRow, read_runs
 
-from uniaudio_pipelines.hashed import ranges_of
 from uniaudio_pipelines.instructions_to_tokens.clips import Clips, Sources
 from uniaudio_pipelines.instructions_to_tokens.job import InstructionsToTokens, unit_bits
 from uniaudio_pipelines.instructions_to_tokens.known import KnownCodes, without
+from uniaudio_pipelines.running.hashed import ranges_of
 
 SAMPLE_RATE = 24_000
 """Hz, of codes."""

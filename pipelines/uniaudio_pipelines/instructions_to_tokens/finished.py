@@ -14,8 +14,8 @@ import pyarrow.compute as pc
 from uniaudio_schemas.kinds.record import to_table
 from uniaudio_schemas.kinds.tokens import Tokens
 
-from uniaudio_pipelines.hashed import read_table, write_table
 from uniaudio_pipelines.instructions_to_tokens.known import TOKENS, without
+from uniaudio_pipelines.running.hashed import read_table, write_table
 
 KEPT_EVERY_S = 20.0
 """What a killed worker loses at most, and the clips that wait for their batch."""

@@ -9,8 +9,8 @@ from uniaudio_schemas.fingerprint import numerics
 from uniaudio_schemas.store import Store
 from uniaudio_schemas.store.manifest import Manifest, Plan
 
-from uniaudio_pipelines.hashed import ranges_of
 from uniaudio_pipelines.jobs import cache_folder, check_device, parent
+from uniaudio_pipelines.running.hashed import ranges_of
 
 CODE_VERSION = "2"
 """Goes up when the same clip and codec would give other codes; codes of another version are not taken over."""

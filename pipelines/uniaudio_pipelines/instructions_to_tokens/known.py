@@ -9,7 +9,7 @@ from uniaudio_schemas.kinds.tokens import Tokens
 from uniaudio_schemas.store import Store
 from uniaudio_schemas.store.manifest import Manifest, ShardInfo
 
-from uniaudio_pipelines.hashed import HashRange, ranges_of_shards
+from uniaudio_pipelines.running.hashed import HashRange, ranges_of_shards
 
 TOKENS = schema_of(Tokens).arrow.remove_metadata()
 

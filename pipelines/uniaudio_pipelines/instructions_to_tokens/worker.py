@@ -17,14 +17,14 @@ from uniaudio_schemas.store import Dropped, Store
 from uniaudio_schemas.store.manifest import Plan
 
 from uniaudio.audio.frames import SAMPLE_RATE
-from uniaudio_pipelines.edge import Hand, ShardResult
-from uniaudio_pipelines.hashed import HashRange
 from uniaudio_pipelines.instructions_to_tokens.audio import UnitAudio
 from uniaudio_pipelines.instructions_to_tokens.clips import Clips
 from uniaudio_pipelines.instructions_to_tokens.finished import FinishedCodes
 from uniaudio_pipelines.instructions_to_tokens.job import InstructionsToTokens, unit_bits
 from uniaudio_pipelines.instructions_to_tokens.known import KnownCodes, without
 from uniaudio_pipelines.instructions_to_tokens.stream import TokenStream, too_short
+from uniaudio_pipelines.running.edge import Hand, ShardResult
+from uniaudio_pipelines.running.hashed import HashRange
 
 if TYPE_CHECKING:
     from uniaudio.codec.codec import ReasoningCodec

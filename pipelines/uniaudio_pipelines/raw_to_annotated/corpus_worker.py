@@ -21,12 +21,12 @@ from uniaudio_schemas.store.manifest import Manifest, Plan
 from uniaudio.text.plausibility import TranscriptPolicy, measure_transcript
 from uniaudio_pipelines.contamination import Contamination, named
 from uniaudio_pipelines.copies import find_copies
-from uniaudio_pipelines.edge import ShardResult
 from uniaudio_pipelines.jobs import cache_folder
 from uniaudio_pipelines.raw_to_annotated.corpus import view
 from uniaudio_pipelines.raw_to_annotated.drafts import SOURCE
 from uniaudio_pipelines.raw_to_annotated.job import RawToAnnotated, RawToCuts
 from uniaudio_pipelines.raw_to_annotated.speaker_clusters import Voices
+from uniaudio_pipelines.running.edge import ShardResult
 
 
 class CorpusWorker:

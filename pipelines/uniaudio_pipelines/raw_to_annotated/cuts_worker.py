@@ -19,7 +19,6 @@ from uniaudio_schemas.kinds.record import rows
 from uniaudio_schemas.store import Dropped, Store
 from uniaudio_schemas.store.manifest import Plan
 
-from uniaudio_pipelines.edge import Hand, ShardResult
 from uniaudio_pipelines.raw_to_annotated import cutting, segmentation
 from uniaudio_pipelines.raw_to_annotated.annotators import table
 from uniaudio_pipelines.raw_to_annotated.annotators.annotator import ANALYSIS_RATE as RATE
@@ -32,6 +31,7 @@ from uniaudio_pipelines.raw_to_annotated.job import RawToCuts
 from uniaudio_pipelines.raw_to_annotated.limits import Limits
 from uniaudio_pipelines.raw_to_annotated.scripts import give_times, share_text
 from uniaudio_pipelines.raw_to_annotated.segmentation import Hearing, NothingHeardError
+from uniaudio_pipelines.running.edge import Hand, ShardResult
 
 _SILENT_BELOW = 1e-4
 """Peak (-80 dBFS) under which a recording says nothing."""

@@ -96,7 +96,7 @@ def _make_whisper(name: str, packages: Path, folder: Path) -> None:
     import torch
     from safetensors.torch import save_file
 
-    from uniaudio.codec import ct2_whisper
+    from uniaudio.codec.encoders import ct2_whisper
 
     parts, tokenizer = _WHISPERS[name]
     data = b"".join(_source_file(packages, part, name) for part in parts)

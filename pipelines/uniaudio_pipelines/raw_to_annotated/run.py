@@ -3,10 +3,10 @@
 from uniaudio_schemas.store import Store
 from uniaudio_schemas.store.manifest import Manifest
 
-from uniaudio_pipelines.edge import MakeWorker, run_edge
 from uniaudio_pipelines.raw_to_annotated.corpus_worker import CorpusWorker
 from uniaudio_pipelines.raw_to_annotated.cuts_worker import CutsWorker
 from uniaudio_pipelines.raw_to_annotated.job import RawToAnnotated, RawToCuts
+from uniaudio_pipelines.running.edge import MakeWorker, run_edge
 
 
 def run(

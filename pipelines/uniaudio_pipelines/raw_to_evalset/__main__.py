@@ -2,9 +2,9 @@
 
 import sys
 
-from uniaudio_pipelines.edge import edge_main
 from uniaudio_pipelines.raw_to_evalset.job import RawToEvalset
 from uniaudio_pipelines.raw_to_evalset.worker import EvalsetWorker
+from uniaudio_pipelines.running.edge import edge_main
 
 if __name__ == "__main__":
     # In the driver: columns are copied, which takes less time than an actor takes to start.

@@ -8,8 +8,8 @@ from uniaudio_schemas.store import Store
 from uniaudio_schemas.store.manifest import Plan
 
 from uniaudio.text.overlap import REFERENCE_BREAK
-from uniaudio_pipelines.edge import ShardResult
 from uniaudio_pipelines.raw_to_evalset.job import RawToEvalset
+from uniaudio_pipelines.running.edge import ShardResult
 
 
 class EvalsetWorker:

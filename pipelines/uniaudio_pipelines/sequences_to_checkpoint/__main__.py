@@ -9,8 +9,8 @@ from uniaudio_schemas.errors import UniaudioError
 from uniaudio_schemas.store import Store
 from uniaudio_schemas.store.files import disk_errors
 
-from uniaudio_pipelines import cluster
 from uniaudio_pipelines.jobs import job_from_json
+from uniaudio_pipelines.running import cluster
 from uniaudio_pipelines.sequences_to_checkpoint.driver import run_stages
 from uniaudio_pipelines.sequences_to_checkpoint.job import SequencesToCheckpoint
 

@@ -19,8 +19,8 @@ from uniaudio_pipelines.sequences_to_checkpoint.job import DueStage, SequencesTo
 if TYPE_CHECKING:
     from uniaudio.lm.model import UniAudioLM
     from uniaudio.sequence.vocabulary import Vocabulary
-    from uniaudio.training.data import MixtureData
-    from uniaudio.training.distillation import CodecTeacher
+    from uniaudio.training.lm.data import MixtureData
+    from uniaudio.training.lm.distillation import CodecTeacher
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,7 +68,7 @@ def _check_model(folder: Path, store: Store, manifest: Manifest) -> None:
     """Ids of another vocabulary, and codes of another codec, would be noise to it, and nothing else would notice."""
     from uniaudio.lm.weights import read_config
     from uniaudio.run.folder import codec_fingerprint_of
-    from uniaudio.training.sequence_set import SequenceSet
+    from uniaudio.training.sequences.dataset import SequenceSet
 
     sequences = SequenceSet.open(store, manifest)
     for name, found in (
@@ -86,8 +86,8 @@ def _check_model(folder: Path, store: Store, manifest: Manifest) -> None:
 def start_of(store: Store, config: dict[str, Any], stage: StageConfig) -> Start:
     """`config`: the plain values that `worker_config` gives a worker."""
     from uniaudio.sequence.vocabulary import Vocabulary
-    from uniaudio.training.data import MixtureData
-    from uniaudio.training.sequence_set import SequenceSet
+    from uniaudio.training.lm.data import MixtureData
+    from uniaudio.training.sequences.dataset import SequenceSet
 
     sequences = SequenceSet.open(store, _version(store, "sequences", config["sequences_plan_id"]))
     vocabulary = Vocabulary.from_json(sequences.required_metadata("vocabulary"))
@@ -118,7 +118,7 @@ def _version(store: Store, kind: str, plan_id: str) -> Manifest:
 def _model_of(store: Store, row: Checkpoint) -> "UniAudioLM":
     """Of the shape that its own row states: a backbone may have given it another than its size's."""
     from uniaudio.lm.model import UniAudioLM
-    from uniaudio.training.checkpoint import config_of, load_model
+    from uniaudio.training.lm.checkpoint import config_of, load_model
 
     model = UniAudioLM(config_of(row).model)
     load_model(store.open_blob(row.weights), model)
@@ -144,6 +144,6 @@ def _first_model(config: dict[str, Any], vocabulary: "Vocabulary") -> "UniAudioL
 
 def _teacher(store: Store, codec_fingerprint: str, vocabulary: "Vocabulary") -> "CodecTeacher":
     from uniaudio.run.folder import codec_of_store
-    from uniaudio.training.distillation import CodecTeacher
+    from uniaudio.training.lm.distillation import CodecTeacher
 
     return CodecTeacher(codec_of_store(store, codec_fingerprint), vocabulary)

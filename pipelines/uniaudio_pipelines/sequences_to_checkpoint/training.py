@@ -14,15 +14,15 @@ from uniaudio_schemas.errors import StoreError
 from uniaudio_schemas.store import Store
 
 from uniaudio.stages.config import StageConfig
-from uniaudio_pipelines import cluster
-from uniaudio_pipelines.metering import usage
 from uniaudio_pipelines.ray_train import fit
 from uniaudio_pipelines.run_folder import RESULT_FILE, RunFolder
+from uniaudio_pipelines.running import cluster
+from uniaudio_pipelines.running.metering import usage
 from uniaudio_pipelines.sequences_to_checkpoint.job import DueStage, SequencesToCheckpoint
 from uniaudio_pipelines.sequences_to_checkpoint.start import start_of
 
 if TYPE_CHECKING:
-    from uniaudio.training.loop import StageResult
+    from uniaudio.training.lm.train import StageResult
     from uniaudio_pipelines.sequences_to_checkpoint.start import Start
 
 MAX_FAILURES = 3
@@ -89,9 +89,9 @@ def train_worker(config: dict[str, Any]) -> None:
     import ray.train
     from ray.train import Checkpoint as RayCheckpoint
 
-    from uniaudio.training.checkpoint import TrainingState
-    from uniaudio.training.loop import train_stage
-    from uniaudio.training.metrics import Progress
+    from uniaudio.training.lm.checkpoint import TrainingState
+    from uniaudio.training.lm.metrics import Progress
+    from uniaudio.training.lm.train import train_stage
 
     store, stage = Store(config["store"]), StageConfig.from_dict(config["stage"])
     run, rank = RunFolder(store, config["plan_id"]), ray.train.get_context().get_world_rank()
@@ -124,7 +124,7 @@ def write_final(run: RunFolder, start: "Start", result: "StageResult") -> None:
     """The trained model and what a checkpoint row says about it."""
     from safetensors.torch import save_file
 
-    from uniaudio.training.checkpoint import MODEL_FILE, model_tensors
+    from uniaudio.training.lm.checkpoint import MODEL_FILE, model_tensors
 
     described = {**start.described(), **_result_json(result)}
     with run.new_final() as folder:

@@ -2,7 +2,7 @@
 
 import sys
 
-from uniaudio_pipelines.edge import edge_main
+from uniaudio_pipelines.running.edge import edge_main
 from uniaudio_pipelines.source_to_raw.job import SourceToRaw
 from uniaudio_pipelines.source_to_raw.worker import RawWorker
 

@@ -16,10 +16,10 @@ from uniaudio_schemas.store import Dropped, Store
 from uniaudio_schemas.store.forgotten import PARAMETER, REASON, digest
 from uniaudio_schemas.store.manifest import Plan
 
-from uniaudio_pipelines.cluster import node_name
-from uniaudio_pipelines.edge import Hand, ShardResult
 from uniaudio_pipelines.jobs import cache_folder
-from uniaudio_pipelines.scratch import ScratchFolder
+from uniaudio_pipelines.running.cluster import node_name
+from uniaudio_pipelines.running.edge import Hand, ShardResult
+from uniaudio_pipelines.running.scratch import ScratchFolder
 from uniaudio_pipelines.source_to_raw import hashes
 from uniaudio_pipelines.source_to_raw.clips import Copy, copies, unused_texts, wanted
 from uniaudio_pipelines.source_to_raw.cutting import Cut, DropError, NoCut, Sound, cut

@@ -4,7 +4,7 @@ import sys
 
 from uniaudio_schemas.store import Store
 
-from uniaudio_pipelines.edge import edge_main, run_edge
+from uniaudio_pipelines.running.edge import edge_main, run_edge
 from uniaudio_pipelines.tokens_to_sequences.job import TokensToSequences
 from uniaudio_pipelines.tokens_to_sequences.worker import SequenceWorker
 

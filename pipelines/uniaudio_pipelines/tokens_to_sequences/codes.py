@@ -18,8 +18,8 @@ from uniaudio_schemas.kinds.tokens import Tokens
 from uniaudio_schemas.store import Store
 from uniaudio_schemas.store.manifest import Manifest
 
-from uniaudio_pipelines.hashed import hashes_of, positions_of
-from uniaudio_pipelines.node_folder import NodeFolder
+from uniaudio_pipelines.running.hashed import hashes_of, positions_of
+from uniaudio_pipelines.running.node_folder import NodeFolder
 
 _COLUMNS = ("hash", "shard", "row")
 

@@ -16,8 +16,8 @@ from uniaudio.sequence.build import build_sequence
 from uniaudio.sequence.layout import num_positions
 from uniaudio.sequence.vocabulary import Vocabulary
 from uniaudio.text.tokenizer import ByteTokenizer, HuggingFaceTokenizer, TextTokenizer
-from uniaudio_pipelines.edge import ShardResult
 from uniaudio_pipelines.jobs import cache_folder
+from uniaudio_pipelines.running.edge import ShardResult
 from uniaudio_pipelines.tokens_to_sequences.codes import CodesOfClips
 from uniaudio_pipelines.tokens_to_sequences.job import BYTES, VOCABULARY, TokensToSequences
 

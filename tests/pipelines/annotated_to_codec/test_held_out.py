@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from uniaudio_pipelines.annotated_to_codec.clips import TrainingAudio, load_training_audio, text_of
-from uniaudio_pipelines.edge import run_edge
 from uniaudio_pipelines.raw_to_annotated.job import RawToAnnotated
 from uniaudio_pipelines.raw_to_annotated.run import run
+from uniaudio_pipelines.running.edge import run_edge
 from uniaudio_pipelines.source_to_raw.job import SourceToRaw
 from uniaudio_pipelines.source_to_raw.worker import RawWorker
 from uniaudio_schemas.kinds.annotated import Annotated
@@ -16,7 +16,7 @@ from uniaudio_schemas.store import Store
 from uniaudio_schemas.store.manifest import Plan
 from uniaudio_schemas.testing import example_rows
 
-from uniaudio.codec.held_out import held_out_clips
+from uniaudio.codec.evaluation.held_out import held_out_clips
 
 soundfile = pytest.importorskip("soundfile")
 NUM_SOUNDS, RATE = 80, 16_000

@@ -13,16 +13,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from uniaudio_pipelines.edge import run_edge
 from uniaudio_pipelines.raw_to_annotated.job import RawToAnnotated
 from uniaudio_pipelines.raw_to_annotated.run import run
+from uniaudio_pipelines.running.edge import run_edge
 from uniaudio_pipelines.source_to_raw.job import SourceToRaw
 from uniaudio_pipelines.source_to_raw.worker import RawWorker
 from uniaudio_schemas.kinds.codec import CodecRow
 from uniaudio_schemas.store import Store
 
 from uniaudio.codec.codec import ReasoningCodec
-from uniaudio.codec.config import CodecConfig
+from uniaudio.codec.config.presets import CodecConfig
 from uniaudio.stages.codec_phases import PHASES
 
 pytestmark = [pytest.mark.slow, pytest.mark.services, pytest.mark.timeout(900)]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from uniaudio_pipelines.annotated_to_codec.job import AnnotatedToCodec
 from uniaudio_pipelines.annotated_to_codec.worker import CodecWorker
-from uniaudio_pipelines.edge import run_edge
+from uniaudio_pipelines.running.edge import run_edge
 from uniaudio_schemas.errors import DataError, UsageError
 from uniaudio_schemas.kinds.codec import CodecRow
 from uniaudio_schemas.store import Store
@@ -17,7 +17,7 @@ pytest.importorskip("transformers")
 @pytest.fixture(scope="module")
 def codec_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from uniaudio.codec.codec import ReasoningCodec
-    from uniaudio.codec.config import CodecConfig
+    from uniaudio.codec.config.presets import CodecConfig
 
     folder = tmp_path_factory.mktemp("start") / "codec"
     ReasoningCodec.create(CodecConfig.preset("debug"), seed=3).save(folder)

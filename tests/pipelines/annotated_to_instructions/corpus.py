@@ -5,7 +5,7 @@ from pathlib import Path
 
 from uniaudio_pipelines.annotated_to_instructions.job import AnnotatedToInstructions
 from uniaudio_pipelines.annotated_to_instructions.worker import InstructionWorker
-from uniaudio_pipelines.edge import run_edge
+from uniaudio_pipelines.running.edge import run_edge
 from uniaudio_schemas.kinds.annotated import Annotated, Fact, Word
 from uniaudio_schemas.kinds.instructions import Instruction
 from uniaudio_schemas.store import Store

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 import pytest
 from uniaudio_pipelines.annotated_to_instructions.examples import has_audio
 from uniaudio_pipelines.annotated_to_instructions.worker import InstructionWorker
-from uniaudio_pipelines.edge import run_edge
+from uniaudio_pipelines.running.edge import run_edge
 from uniaudio_schemas.history.recount import recount
 from uniaudio_schemas.kinds.annotated import Annotated
 from uniaudio_schemas.kinds.task_statistics import example_of, example_statistics

@@ -27,7 +27,7 @@ from uniaudio.sequence.layout import build_sequence
 from uniaudio.sequence.vocabulary import Vocabulary
 from uniaudio.testing import a_waveform, tiny_codec, tiny_lm
 from uniaudio.text.tokenizer import ByteTokenizer
-from uniaudio.training.checkpoint import model_tensors
+from uniaudio.training.lm.checkpoint import model_tensors
 
 CLIPS = {
     "speech-train": ("speech", "train", "let's go"),

@@ -20,7 +20,7 @@ from uniaudio_pipelines.checkpoint_to_scores.outcome import Estimate, Metric, Ou
 from uniaudio_pipelines.checkpoint_to_scores.picture import png_bytes, spectrogram_png
 from uniaudio_pipelines.checkpoint_to_scores.worker import BENCHMARKS as BENCHMARK_TABLE
 from uniaudio_pipelines.checkpoint_to_scores.worker import ScoreWorker
-from uniaudio_pipelines.edge import ShardResult, run_edge
+from uniaudio_pipelines.running.edge import ShardResult, run_edge
 from uniaudio_schemas.errors import FingerprintError, UsageError
 from uniaudio_schemas.kinds.record import to_table
 from uniaudio_schemas.kinds.scores import Score

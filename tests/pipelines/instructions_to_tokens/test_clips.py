@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
-from uniaudio_pipelines.hashed import ranges_of
 from uniaudio_pipelines.instructions_to_tokens import clips
 from uniaudio_pipelines.instructions_to_tokens.clips import Clips
 from uniaudio_pipelines.instructions_to_tokens.job import InstructionsToTokens
+from uniaudio_pipelines.running.hashed import ranges_of
 from uniaudio_schemas.kinds.annotated import Annotated
 from uniaudio_schemas.kinds.instructions import Instruction
 from uniaudio_schemas.store import Store

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from uniaudio_pipelines.edge import run_edge
-from uniaudio_pipelines.hashed import ranges_of
 from uniaudio_pipelines.instructions_to_tokens.clips import Clips
 from uniaudio_pipelines.instructions_to_tokens.job import CODE_VERSION, InstructionsToTokens
 from uniaudio_pipelines.instructions_to_tokens.worker import TokenWorker
+from uniaudio_pipelines.running.edge import run_edge
+from uniaudio_pipelines.running.hashed import ranges_of
 from uniaudio_schemas.fingerprint import numerics
 from uniaudio_schemas.kinds.annotated import Annotated
 from uniaudio_schemas.kinds.codec import CodecRow

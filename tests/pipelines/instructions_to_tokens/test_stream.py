@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from uniaudio_pipelines.hand import Hand
 from uniaudio_pipelines.instructions_to_tokens import audio, finished
 from uniaudio_pipelines.instructions_to_tokens.ahead import rendered_ahead
 from uniaudio_pipelines.instructions_to_tokens.audio import Rendered
 from uniaudio_pipelines.instructions_to_tokens.job import InstructionsToTokens
+from uniaudio_pipelines.running.hand import Hand
 from uniaudio_schemas.errors import UsageError
 from uniaudio_schemas.kinds.tokens import Tokens
 from uniaudio_schemas.store import Store

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 import soundfile
-from uniaudio_pipelines.edge import run_edge
 from uniaudio_pipelines.instructions_to_tokens.job import InstructionsToTokens
 from uniaudio_pipelines.instructions_to_tokens.worker import TokenWorker
+from uniaudio_pipelines.running.edge import run_edge
 from uniaudio_schemas.fingerprint import hash_bytes, short
 from uniaudio_schemas.kinds.annotated import Annotated
 from uniaudio_schemas.kinds.codec import CodecRow

@@ -19,7 +19,7 @@ from uniaudio_schemas.errors import DataError, UsageError
 from uniaudio_schemas.kinds.cuts import Cut
 
 from tests.pipelines.raw_to_annotated.clips import a_raw
-from uniaudio.codec.encoders import import_transformers
+from uniaudio.codec.encoders.frozen import import_transformers
 
 transformers = import_transformers()
 pytestmark = pytest.mark.slow  # importing transformers takes seconds

@@ -47,7 +47,7 @@ def peak_memory(folder: Path, minutes: int, domain: str) -> dict[str, int]:
 _IN_PROCESS = """
 import sys
 from uniaudio_schemas.store import Store
-from uniaudio_pipelines.edge import run_edge
+from uniaudio_pipelines.running.edge import run_edge
 from uniaudio_pipelines.jobs import job_from_json
 store = Store(sys.argv[1])
 if "{edge}" == "source_to_raw":

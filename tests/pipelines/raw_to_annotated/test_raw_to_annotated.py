@@ -4,7 +4,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
-from uniaudio_pipelines.edge import run_edge
 from uniaudio_pipelines.raw_to_annotated import earlier
 from uniaudio_pipelines.raw_to_annotated.annotators import table
 from uniaudio_pipelines.raw_to_annotated.annotators.annotator import Annotator, Clip, Value
@@ -15,6 +14,7 @@ from uniaudio_pipelines.raw_to_annotated.drafts import draft_again, draft_of
 from uniaudio_pipelines.raw_to_annotated.job import RawToAnnotated, RawToCuts
 from uniaudio_pipelines.raw_to_annotated.run import run
 from uniaudio_pipelines.raw_to_annotated.segmentation import Stretch
+from uniaudio_pipelines.running.edge import run_edge
 from uniaudio_pipelines.source_to_raw.job import SourceToRaw
 from uniaudio_pipelines.source_to_raw.worker import RawWorker
 from uniaudio_schemas.errors import UsageError

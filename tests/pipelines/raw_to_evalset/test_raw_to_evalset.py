@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from uniaudio_pipelines.edge import run_edge
 from uniaudio_pipelines.jobs import job_from_json, job_to_json
 from uniaudio_pipelines.raw_to_evalset.job import RawToEvalset
 from uniaudio_pipelines.raw_to_evalset.worker import EvalsetWorker
+from uniaudio_pipelines.running.edge import run_edge
 from uniaudio_schemas.errors import UsageError
 from uniaudio_schemas.kinds.evalset import EvalsetItem
 from uniaudio_schemas.kinds.migrations import newest

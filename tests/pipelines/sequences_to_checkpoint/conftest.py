@@ -8,7 +8,7 @@ from uniaudio_schemas.store.manifest import Manifest, Plan
 
 from tests.uniaudio.lm.conftest import parity_folder
 from uniaudio.testing import tiny_sequences
-from uniaudio.training.doubles import tiny_vocabulary
+from uniaudio.training.lm.doubles import tiny_vocabulary
 
 __all__ = ["parity_folder"]
 

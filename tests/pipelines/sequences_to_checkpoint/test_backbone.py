@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 import torch
-from uniaudio_pipelines.edge import run_edge
 from uniaudio_pipelines.run_folder import RunFolder
+from uniaudio_pipelines.running.edge import run_edge
 from uniaudio_pipelines.sequences_to_checkpoint import driver
 from uniaudio_pipelines.sequences_to_checkpoint.job import DueStage, SequencesToCheckpoint
 from uniaudio_pipelines.sequences_to_checkpoint.start import start_of
@@ -26,7 +26,7 @@ from uniaudio.audio.torchaudio_cpu import import_torchaudio
 from uniaudio.lm.config import PRESETS
 from uniaudio.lm.model import UniAudioLM
 from uniaudio.run.folder import load_parts
-from uniaudio.training.loop import train_stage
+from uniaudio.training.lm.train import train_stage
 
 NUM_ROWS = 320
 """More than the tokenizer has ids: embedding tables are often padded."""

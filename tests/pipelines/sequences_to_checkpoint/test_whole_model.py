@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from uniaudio_pipelines.edge import run_edge
+from uniaudio_pipelines.running.edge import run_edge
 from uniaudio_pipelines.sequences_to_checkpoint import driver
 from uniaudio_pipelines.sequences_to_checkpoint.job import SequencesToCheckpoint
 from uniaudio_pipelines.sequences_to_checkpoint.start import start_of
@@ -26,8 +26,8 @@ from uniaudio.run.folder import write_about
 from uniaudio.sequence.vocabulary import Vocabulary
 from uniaudio.stages.config import StageConfig
 from uniaudio.text.tokenizer import ByteTokenizer
-from uniaudio.training.doubles import tiny_lm
-from uniaudio.training.sequence_set import SequenceSet
+from uniaudio.training.lm.doubles import tiny_lm
+from uniaudio.training.sequences.dataset import SequenceSet
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from uniaudio_pipelines.edge import run_edge
+from uniaudio_pipelines.running.edge import run_edge
 from uniaudio_pipelines.source_to_raw.job import SourceToRaw
 from uniaudio_pipelines.source_to_raw.worker import RawWorker
 from uniaudio_schemas.kinds.raw import Raw

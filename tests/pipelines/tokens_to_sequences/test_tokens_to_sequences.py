@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from uniaudio_pipelines.edge import run_edge
+from uniaudio_pipelines.running.edge import run_edge
 from uniaudio_pipelines.tokens_to_sequences.job import TokensToSequences
 from uniaudio_pipelines.tokens_to_sequences.worker import SequenceWorker
 from uniaudio_schemas.errors import DataError, FingerprintError, UsageError

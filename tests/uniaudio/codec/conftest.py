@@ -70,8 +70,8 @@ def golden_encoders(golden):
     import transformers
     from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
-    from uniaudio.codec.encoders import FrozenEncoders, MusicStates, WavLMStates, WhisperStates
-    from uniaudio.codec.music_encoder import MusicEncoder
+    from uniaudio.codec.encoders.frozen import FrozenEncoders, MusicStates, WavLMStates, WhisperStates
+    from uniaudio.codec.encoders.music import MusicEncoder
     from uniaudio.codec.released.config import released_config
     from uniaudio.codec.released.load import codec_state
 
@@ -109,7 +109,7 @@ def golden_codec(golden):
 @pytest.fixture
 def golden_features(golden):
     """Reads encoder features of a case, as ours: time before channels, Whisper at the clip's length."""
-    from uniaudio.codec.encoders import Features
+    from uniaudio.codec.encoders.frozen import Features
 
     def read(io: dict[str, Tensor], prefix: str = "") -> Features:
         wavlm = io[f"{prefix}wavlm_feature"].transpose(1, 2)

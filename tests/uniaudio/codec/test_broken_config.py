@@ -10,7 +10,7 @@ from uniaudio_schemas.errors import DataError
 
 from uniaudio.cli import main
 from uniaudio.codec.codec import ReasoningCodec
-from uniaudio.codec.config import PRESETS, CodecConfig
+from uniaudio.codec.config.presets import PRESETS, CodecConfig
 from uniaudio.testing import tiny_codec
 
 pytest.importorskip("transformers")

@@ -11,8 +11,9 @@ import torch
 from uniaudio_schemas.errors import DataError, UsageError
 
 from uniaudio.cli import main
-from uniaudio.codec import evaluate as evaluation
-from uniaudio.codec.coders import (
+from uniaudio.codec.codes_file import load_codes
+from uniaudio.codec.evaluation import evaluate as evaluation
+from uniaudio.codec.evaluation.coders import (
     CODEC2_MODES,
     SPEEX_QUALITIES,
     Coded,
@@ -22,9 +23,16 @@ from uniaudio.codec.coders import (
     nearest,
     ogg_payload_bits,
 )
-from uniaudio.codec.codes_file import load_codes
-from uniaudio.codec.evaluate import Listeners, align, bits_per_s, code_use, evaluate, stream_bits_per_s, write_tables
-from uniaudio.codec.held_out import HeldOutClip
+from uniaudio.codec.evaluation.evaluate import (
+    Listeners,
+    align,
+    bits_per_s,
+    code_use,
+    evaluate,
+    stream_bits_per_s,
+    write_tables,
+)
+from uniaudio.codec.evaluation.held_out import HeldOutClip
 from uniaudio.metrics.speaker import VoiceEncoder
 from uniaudio.testing import a_waveform, tiny_codec
 
@@ -230,7 +238,7 @@ def test_a_coder_that_hangs_or_fails_costs_its_own_cells_alone(tmp_path, monkeyp
     program.parent.mkdir(parents=True)
     program.write_text("#!/bin/sh\nexec sleep 60\n")
     program.chmod(0o755)
-    monkeypatch.setattr("uniaudio.codec.coders.TIMEOUT_S", 0.2)
+    monkeypatch.setattr("uniaudio.codec.evaluation.coders.TIMEOUT_S", 0.2)
     hangs = Coder(name="hangs", run=lambda samples: Programs(tmp_path).run(["opusenc"]))
     works = Coder(name="works", run=lambda samples: Coded(samples, 24_000))
     monkeypatch.setattr(evaluation, "_coders", lambda config, folder: ([hangs, works], []))

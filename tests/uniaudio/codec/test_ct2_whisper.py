@@ -5,7 +5,7 @@ import pytest
 import torch
 from uniaudio_schemas.errors import DataError
 
-from uniaudio.codec.ct2_whisper import OPENAI, TRANSFORMERS, dimensions, read_ct2, rename, transformers_config
+from uniaudio.codec.encoders.ct2_whisper import OPENAI, TRANSFORMERS, dimensions, read_ct2, rename, transformers_config
 
 WIDTH = 64
 TYPES = {np.dtype(np.float32): 0, np.dtype(np.float16): 4}

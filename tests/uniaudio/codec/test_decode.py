@@ -12,7 +12,8 @@ from uniaudio_schemas.errors import UsageError
 
 from uniaudio.audio.frames import num_reasoning_frames, num_reconstruction_frames
 from uniaudio.codec.codec import Codes, ReasoningCodec
-from uniaudio.codec.config import LATENT_HOP
+from uniaudio.codec.config.parts import ScalarConfig
+from uniaudio.codec.config.presets import LATENT_HOP
 from uniaudio.codec.decoding import (
     LATENTS_PER_FRAME,
     DecodeNoise,
@@ -21,7 +22,6 @@ from uniaudio.codec.decoding import (
     draw_latents,
     scalar_reach,
 )
-from uniaudio.codec.part_configs import ScalarConfig
 from uniaudio.codec.scalar import ScalarAutoencoder
 from uniaudio.testing import a_waveform, tiny_codec
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from uniaudio_schemas.errors import UsageError
 
+from uniaudio.codec.config.parts import FlowConfig
 from uniaudio.codec.flow import FlowTransformer
 from uniaudio.codec.flow_matching import CONTEXT, GENERATE, PADDING, FlowMatching, frame_weights
-from uniaudio.codec.part_configs import FlowConfig
 
 CONFIG = FlowConfig(latent_dim=4, condition_dim=6, dim=16, num_layers=2, num_heads=2, time_dim=32)
 

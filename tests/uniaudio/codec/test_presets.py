@@ -8,8 +8,8 @@ import torch
 
 from uniaudio.audio.frames import REASONING_HOP, RECONSTRUCTION_HOP
 from uniaudio.codec.codec import ReasoningCodec
-from uniaudio.codec.config import LATENT_HOP, CodecConfig
-from uniaudio.codec.encoders import empty_encoders
+from uniaudio.codec.config.presets import LATENT_HOP, CodecConfig
+from uniaudio.codec.encoders.frozen import empty_encoders
 from uniaudio.stages.codec_phase import CodecPhase
 from uniaudio.stages.codec_phases import codec_phase
 

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 from uniaudio_schemas.errors import DataError
 
-from uniaudio.codec.config import CodecConfig
+from uniaudio.codec.config.presets import CodecConfig
 from uniaudio.codec.released.config import released_config
 from uniaudio.codec.released.load import RULES, codec_state, fill_released, read_released
 from uniaudio.codec.released.parts import new_weight_norm_names, old_key, rename
@@ -58,7 +58,7 @@ def test_codec_every_released_key_has_a_place_of_its_shape_and_none_is_missing(r
     if importlib.util.find_spec("transformers") is None:
         pytest.skip("transformers builds Whisper and WavLM")
     from uniaudio.codec.codec import ReasoningCodec
-    from uniaudio.codec.encoders import empty_encoders
+    from uniaudio.codec.encoders.frozen import empty_encoders
 
     assert len(released_layout) == 1735
     config = CodecConfig.preset("released")

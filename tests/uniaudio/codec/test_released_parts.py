@@ -4,7 +4,7 @@ import pytest
 import torch
 from uniaudio_schemas.errors import DataError
 
-from uniaudio.codec.part_configs import ScalarConfig
+from uniaudio.codec.config.parts import ScalarConfig
 from uniaudio.codec.quantize import ResidualVQ
 from uniaudio.codec.released.parts import SEMANTIC_DECODER, new_weight_norm_names, rename, residual_vq_state
 from uniaudio.codec.released.scalar import scalar_state

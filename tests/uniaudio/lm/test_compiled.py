@@ -20,7 +20,7 @@ from uniaudio.lm.model import UniAudioLM
 from uniaudio.lm.rope import rotation
 from uniaudio.lm.sampling import Sampling
 from uniaudio.sequence.vocabulary import Vocabulary
-from uniaudio.training.doubles import tiny_lm
+from uniaudio.training.lm.doubles import tiny_lm
 
 CONFIG = StackConfig(num_layers=2, width=40, num_heads=6, num_kv_heads=2, head_size=12, mlp_width=50)
 """No size is a multiple of a vector or a tile."""

@@ -7,7 +7,7 @@ from uniaudio.lm.blocks import Attend, Attention
 from uniaudio.lm.config import RopeConfig, StackConfig
 from uniaudio.lm.masks import document_lengths, packed_mask, packed_positions
 from uniaudio.lm.rope import rotation
-from uniaudio.training import doubles
+from uniaudio.training.lm import doubles
 
 IDS = torch.tensor([[0, 0, 0, 1, 2, 2, -1, -1], [0, 1, 1, 1, 1, 1, 1, 2]])
 

@@ -16,8 +16,8 @@ from uniaudio.lm.model import UniAudioLM
 from uniaudio.lm.released.compat import CompatDecoder, CompatSampling
 from uniaudio.lm.released.load import our_name
 from uniaudio.lm.rope import rotation
-from uniaudio.training.data import PADDING_DOCUMENT, Batch
-from uniaudio.training.losses import LossWeights, loss_sums, total_loss
+from uniaudio.training.lm.data import PADDING_DOCUMENT, Batch
+from uniaudio.training.lm.losses import LossWeights, loss_sums, total_loss
 
 HEAD_SIZE = 16
 RECONSTRUCTION_OFFSET = 40

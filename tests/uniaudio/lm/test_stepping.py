@@ -14,7 +14,7 @@ from uniaudio.lm.generate import generate
 from uniaudio.lm.matrices import Blocks, Columns, Matrix, has_blocks, matrix
 from uniaudio.lm.rope import rotation
 from uniaudio.lm.stepping import StackSteps
-from uniaudio.training.doubles import tiny_lm, tiny_vocabulary
+from uniaudio.training.lm.doubles import tiny_lm, tiny_vocabulary
 
 CONFIG = StackConfig(num_layers=2, width=32, num_heads=4, num_kv_heads=2, head_size=8, mlp_width=48)
 

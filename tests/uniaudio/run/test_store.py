@@ -17,7 +17,7 @@ from uniaudio.cli import main
 from uniaudio.run.folder import Parts, load_parts
 from uniaudio.run.model import Options, UniAudio
 from uniaudio.testing import tiny_codec
-from uniaudio.training.checkpoint import model_tensors
+from uniaudio.training.lm.checkpoint import model_tensors
 
 SHORT = Options(max_seconds=0.2, max_text=4)
 

@@ -16,11 +16,11 @@ from uniaudio.stages.stage3_pretraining import stage3_pretraining
 from uniaudio.stages.stage4_sentences import stage4_sentences
 from uniaudio.stages.table import STAGES, stage_before, stage_config
 from uniaudio.tasks.table import TASKS
-from uniaudio.training.data import MixtureData
-from uniaudio.training.doubles import tiny_lm, tiny_sequences, tiny_vocabulary
-from uniaudio.training.loop import train_stage
-from uniaudio.training.optim import freeze_all_but
-from uniaudio.training.sequence_set import SequenceSet
+from uniaudio.training.lm.data import MixtureData
+from uniaudio.training.lm.doubles import tiny_lm, tiny_sequences, tiny_vocabulary
+from uniaudio.training.lm.optim import freeze_all_but
+from uniaudio.training.lm.train import train_stage
+from uniaudio.training.sequences.dataset import SequenceSet
 
 TRAINED = {
     "text_warmup": {"text_embedding", "backbone", "text_head"},

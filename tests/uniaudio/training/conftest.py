@@ -5,8 +5,8 @@ from uniaudio_schemas.kinds.record import to_table
 from uniaudio_schemas.kinds.sequences import Sequence
 
 from uniaudio.stages.config import ALL_MODULES, MixturePhase, StageConfig
-from uniaudio.training.doubles import tiny_sequences
-from uniaudio.training.sequence_set import SequenceSet
+from uniaudio.training.lm.doubles import tiny_sequences
+from uniaudio.training.sequences.dataset import SequenceSet
 
 
 @pytest.fixture(scope="session")

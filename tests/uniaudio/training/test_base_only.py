@@ -12,10 +12,10 @@ from dataclasses import replace
 from uniaudio_schemas.kinds.record import to_table
 from uniaudio_schemas.kinds.sequences import Sequence
 from uniaudio.stages.table import stage_config
-from uniaudio.training.data import MixtureData
-from uniaudio.training.doubles import tiny_lm, tiny_sequences, tiny_vocabulary
-from uniaudio.training.loop import train_stage
-from uniaudio.training.sequence_set import SequenceSet
+from uniaudio.training.lm.data import MixtureData
+from uniaudio.training.lm.doubles import tiny_lm, tiny_sequences, tiny_vocabulary
+from uniaudio.training.lm.train import train_stage
+from uniaudio.training.sequences.dataset import SequenceSet
 
 stage = replace(stage_config("stage3"), num_steps=1, context=96, num_rows=1, num_threads=1)
 data = MixtureData(SequenceSet.of([to_table(tiny_sequences(), Sequence)], "content"), tiny_vocabulary(), stage, 0)

@@ -13,7 +13,7 @@ from dataclasses import replace
 from torch import Tensor
 from uniaudio_schemas.errors import DataError, UsageError
 
-from uniaudio.codec.config import CodecConfig, QuantizerConfig, TransformerConfig
+from uniaudio.codec.config.presets import CodecConfig, QuantizerConfig, TransformerConfig
 from uniaudio.codec.released.parts import count_indices, flow_config, sizes_of
 from uniaudio.codec.released.scalar import scalar_config
 

@@ -21,7 +21,7 @@ from torch import Tensor
 from uniaudio_schemas.errors import DataError, UsageError
 
 from uniaudio.codec.codec import CONFIG_FILE, WEIGHTS_FILE, shell_state
-from uniaudio.codec.config import CodecConfig
+from uniaudio.codec.config.presets import CodecConfig
 from uniaudio.codec.reconstruction import PHONE_STRIDES
 from uniaudio.codec.released.config import released_config
 from uniaudio.codec.released.load import OPTIONAL_PREFIX, read_released, released_state

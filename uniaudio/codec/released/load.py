@@ -19,7 +19,7 @@ from torch import Tensor
 from uniaudio_schemas.errors import DataError
 
 from uniaudio.codec.codec import ReasoningCodec
-from uniaudio.codec.encoders import empty_encoders
+from uniaudio.codec.encoders.frozen import empty_encoders
 from uniaudio.codec.released.config import QUANTIZERS, released_config
 from uniaudio.codec.released.music import MUSIC
 from uniaudio.codec.released.parts import (

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from uniaudio_schemas.errors import DataError
 
-from uniaudio.codec.part_configs import FlowConfig
+from uniaudio.codec.config.parts import FlowConfig
 
 State = dict[str, Tensor]
 # A pattern and what a full match becomes; an empty replacement drops a tensor that we compute ourselves.

@@ -13,7 +13,7 @@ from math import prod
 from torch import Tensor
 from uniaudio_schemas.errors import DataError
 
-from uniaudio.codec.part_configs import ScalarConfig
+from uniaudio.codec.config.parts import ScalarConfig
 from uniaudio.codec.released.parts import State, count_indices, equal, new_weight_norm_names, rename, sizes_of
 
 SHARED_SLOPE = "down_conv.activation.weight"

@@ -31,7 +31,7 @@ class Pretrained:
     folder: ClassVar[str]
 
     def __init__(self, models: Path, device: str) -> None:
-        from uniaudio.codec.encoders import import_transformers
+        from uniaudio.codec.encoders.frozen import import_transformers
 
         packages.require_package("transformers", self.name)
         self._path, self._device = Path(models) / self.folder, device

@@ -1,0 +1,229 @@
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from uniaudio_schemas.errors import DataError, UsageError
+
+from uniaudio.lm import bare
+from uniaudio.products import linear
+from uniaudio.stages.config import StageConfig
+from uniaudio.training.lm.checkpoint import MODEL_FILE, OPTIMIZER_FILE, STATE_FILE, TrainingState, load_model
+from uniaudio.training.lm.data import MixtureData
+from uniaudio.training.lm.doubles import tiny_lm, tiny_vocabulary
+from uniaudio.training.lm.metrics import Progress
+from uniaudio.training.lm.train import OnCheckpoint, StageResult, train_stage
+from uniaudio.training.sequences.dataset import SequenceSet
+
+
+def keep_in(folder: Path) -> OnCheckpoint:
+    """Copies every checkpoint below `folder`, named by its step."""
+
+    def keep(source: Path | None, state: TrainingState) -> None:
+        assert source is not None
+        shutil.copytree(source, folder / str(state.step))
+
+    return keep
+
+
+def train(sequences: SequenceSet, stage: StageConfig, **options) -> tuple[StageResult, dict[str, Tensor]]:
+    model = tiny_lm()
+    result = train_stage(model, stage, MixtureData(sequences, tiny_vocabulary(), stage, 0), **options)
+    return result, model.state_dict()
+
+
+def assert_same_bits(left: dict[str, Tensor], right: dict[str, Tensor]) -> None:
+    assert left.keys() == right.keys()
+    assert all(torch.equal(left[name], right[name]) for name in left)
+
+
+def test_training_twice_gives_the_same_bits(sequences: SequenceSet, stage: StageConfig) -> None:
+    assert_same_bits(train(sequences, stage)[1], train(sequences, stage)[1])
+
+
+def test_a_resumed_run_ends_at_the_same_bits(sequences: SequenceSet, stage: StageConfig, tmp_path: Path) -> None:
+    result, weights = train(sequences, stage, on_checkpoint=keep_in(tmp_path / "whole"))
+    resumed, again = train(
+        sequences, stage, resume_from=tmp_path / "whole" / "2", on_checkpoint=keep_in(tmp_path / "resumed")
+    )
+    assert_same_bits(weights, again)
+    assert resumed == result
+    for name in (MODEL_FILE, OPTIMIZER_FILE, STATE_FILE):
+        assert (tmp_path / "whole" / "4" / name).read_bytes() == (tmp_path / "resumed" / "4" / name).read_bytes()
+
+
+def test_held_out_loss_falls_for_every_task(sequences: SequenceSet, long_stage: StageConfig) -> None:
+    result, _ = train(sequences, long_stage)
+    assert set(result.held_out) == {"text_only", "audio_only", "asr", "tts", "auditory_sentences"}
+    for losses in result.held_out.values():
+        assert losses.after < losses.before - 0.5
+        assert losses.num_sequences == 3
+        assert losses.low is not None
+        assert losses.high is not None
+        assert losses.low < losses.after < losses.high
+
+
+def test_the_ledger_says_what_was_trained_on(sequences: SequenceSet, stage: StageConfig) -> None:
+    result, _ = train(sequences, stage)
+    positions = [entry["num_tokens"] for entry in result.ledger.values()]
+    assert 0 < sum(positions) <= stage.num_steps * stage.num_rows * stage.context
+    assert result.num_drawn >= sum(entry["num_examples"] for entry in result.ledger.values())
+
+
+def test_a_gradient_that_is_not_finite_skips_the_step_and_is_counted(
+    sequences: SequenceSet, stage: StageConfig
+) -> None:
+    model = tiny_lm()
+    with torch.no_grad():
+        model.text_head.weight[0] = float("nan")
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    only_text = replace(stage, mixture=(replace(stage.mixture[0], weights=(("text_only", 1.0),)),))
+    result = train_stage(model, only_text, MixtureData(sequences, tiny_vocabulary(), only_text, 0))
+    assert result.state.num_skipped == stage.num_steps
+    assert all(
+        torch.equal(before[name].nan_to_num(), tensor.nan_to_num()) for name, tensor in model.state_dict().items()
+    )
+
+
+def test_bfloat16_learns_as_float32_does(sequences: SequenceSet, long_stage: StageConfig) -> None:
+    full, _ = train(sequences, long_stage)
+    half, weights = train(sequences, replace(long_stage, precision="bfloat16"))
+    assert {tensor.dtype for tensor in weights.values()} == {torch.float32}
+    for task, losses in full.held_out.items():
+        assert half.held_out[task].after == pytest.approx(losses.after, abs=0.1)
+
+
+def test_recomputing_activations_changes_no_bit(sequences: SequenceSet, stage: StageConfig) -> None:
+    assert_same_bits(train(sequences, stage)[1], train(sequences, replace(stage, recompute_activations=True))[1])
+
+
+def test_training_takes_the_fast_product(
+    sequences: SequenceSet, stage: StageConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[int] = []
+    monkeypatch.setattr(bare, "linear", lambda *given: calls.append(1) or linear(*given))
+    train(sequences, replace(stage, num_steps=1))
+    assert calls
+
+
+def test_progress_is_reported_in_words(sequences: SequenceSet, stage: StageConfig) -> None:
+    seen: list[Progress] = []
+    train(sequences, stage, on_progress=seen.append)
+    assert [progress.step for progress in seen] == [1, 2, 3, 4]
+    assert seen[0].line().startswith("stage3 1/4 steps, loss ")
+
+
+def test_the_process_keeps_its_own_thread_settings(sequences: SequenceSet, stage: StageConfig) -> None:
+    before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    train(sequences, replace(stage, num_steps=1))
+    assert (torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()) == before
+
+
+def test_a_checkpoint_of_another_run_is_refused(sequences: SequenceSet, stage: StageConfig, tmp_path: Path) -> None:
+    train(sequences, stage, on_checkpoint=keep_in(tmp_path))
+    with pytest.raises(UsageError, match="is of another run"):
+        train(sequences, replace(stage, learning_rate=3e-3), resume_from=tmp_path / "2")
+
+
+def test_a_torn_checkpoint_names_its_file(sequences: SequenceSet, stage: StageConfig, tmp_path: Path) -> None:
+    train(sequences, stage, on_checkpoint=keep_in(tmp_path))
+    path = tmp_path / "2" / OPTIMIZER_FILE
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(DataError, match=OPTIMIZER_FILE):
+        train(sequences, stage, resume_from=tmp_path / "2")
+
+
+def test_weights_of_another_shape_are_refused(tmp_path: Path, sequences: SequenceSet, stage: StageConfig) -> None:
+    train(sequences, stage, on_checkpoint=keep_in(tmp_path))
+    with pytest.raises(DataError, match="differs in"):
+        load_model(tmp_path / "4" / MODEL_FILE, nn.Linear(2, 2))
+
+
+def test_a_checkpoint_holds_no_pickle(sequences: SequenceSet, stage: StageConfig, tmp_path: Path) -> None:
+    train(sequences, stage, on_checkpoint=keep_in(tmp_path))
+    assert sorted(path.name for path in (tmp_path / "2").iterdir()) == [MODEL_FILE, OPTIMIZER_FILE, STATE_FILE]
+    assert json.loads((tmp_path / "2" / STATE_FILE).read_text())["step"] == 2
+    assert load_file(tmp_path / "2" / OPTIMIZER_FILE)["backbone.norm.weight.exp_avg"].shape == (32,)
+
+
+WORKER = """
+import shutil, sys
+from pathlib import Path
+import torch
+from torch import distributed
+from uniaudio_schemas.kinds.record import to_table
+from uniaudio_schemas.kinds.sequences import Sequence
+from uniaudio.stages.config import ALL_MODULES, MixturePhase, StageConfig
+from uniaudio.training.lm.checkpoint import model_tensors
+from uniaudio.training.lm.data import MixtureData
+from uniaudio.training.lm.doubles import tiny_lm, tiny_sequences, tiny_vocabulary
+from uniaudio.training.lm.train import train_stage
+from uniaudio.training.sequences.dataset import SequenceSet
+from safetensors.torch import save_file
+
+folder, num_steps, rank, world_size = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
+if world_size > 1:
+    distributed.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=world_size)
+stage = StageConfig(name="stage3", trains=ALL_MODULES, mixture=(MixturePhase(first_step=0, weights=(("*", 1.0),)),),
+                    num_steps=num_steps, context=96, num_rows=4, micro_rows=2, learning_rate=1e-2, num_threads=1,
+                    checkpoint_every=2, log_every=1)
+data = MixtureData(SequenceSet.of([to_table(tiny_sequences(), Sequence)], "content"), tiny_vocabulary(), stage, 0)
+model = tiny_lm()
+saved = sorted((folder / "steps").glob("[0-9]*"), key=lambda path: int(path.name))
+
+def keep(source, state):
+    if source is not None:
+        shutil.copytree(source, folder / "steps" / f"{state.step}.partial")
+        (folder / "steps" / f"{state.step}.partial").rename(folder / "steps" / str(state.step))
+        print("step", state.step, flush=True)
+
+(folder / "steps").mkdir(exist_ok=True, parents=True)
+train_stage(model, stage, data, resume_from=saved[-1] if saved else None, on_checkpoint=keep)
+if rank == 0:
+    save_file(model_tensors(model), folder / "final.safetensors")
+"""
+
+
+def start_worker(folder: Path, num_steps: int, rank: int = 0, world_size: int = 1) -> subprocess.Popen[str]:
+    folder.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-c", WORKER, str(folder), str(num_steps), str(rank), str(world_size)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+
+
+@pytest.mark.slow
+def test_a_run_killed_twice_ends_at_the_bits_of_an_undisturbed_one(tmp_path: Path) -> None:
+    undisturbed = start_worker(tmp_path / "undisturbed", 40)
+    assert undisturbed.wait(120) == 0
+    for kill_at in ("step 4", "step 16"):
+        process = start_worker(tmp_path / "killed", 40)
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.strip() == kill_at:
+                # A moment later, so that the kill falls into a step and not between two.
+                time.sleep(0.02)
+                process.send_signal(signal.SIGKILL)
+        assert process.wait(120) == -signal.SIGKILL
+    shutil.rmtree(tmp_path / "killed" / "steps" / "18.partial", ignore_errors=True)
+    assert start_worker(tmp_path / "killed", 40).wait(120) == 0
+    files = [(tmp_path / name / "final.safetensors").read_bytes() for name in ("undisturbed", "killed")]
+    assert files[0] == files[1]
+
+
+@pytest.mark.slow
+def test_two_workers_train_as_one_does(tmp_path: Path) -> None:
+    ranks = [start_worker(tmp_path / "two", 6, rank, 2) for rank in range(2)]
+    alone = start_worker(tmp_path / "one", 6)
+    assert [process.wait(120) for process in (*ranks, alone)] == [0, 0, 0]
+    one, two = (load_file(tmp_path / name / "final.safetensors") for name in ("one", "two"))
+    for name, tensor in one.items():
+        torch.testing.assert_close(two[name], tensor, atol=2e-4, rtol=1e-3)

@@ -1,0 +1,97 @@
+"""Sizes of the codec's parts: the flow transformer and the scalar autoencoder. Imports no torch.
+
+One row:  FlowConfig(latent_dim=136, condition_dim=768, dim=1536, num_layers=32, num_heads=24)
+"""
+
+from dataclasses import dataclass
+from math import prod
+
+from uniaudio_schemas.errors import UsageError
+
+from uniaudio.codec.config.fields import check_fields
+
+MIN_SCALE = 1e-3
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FlowConfig:
+    """Shape of the transformer that predicts the velocity of scalar latents."""
+
+    latent_dim: int
+    """Channels of one scalar latent."""
+    condition_dim: int
+    """Channels of the condition, one vector per latent frame."""
+    dim: int
+    """Width of the blocks."""
+    num_layers: int
+    """Blocks."""
+    num_heads: int
+    """Attention heads; `dim` must be a multiple."""
+    ff_multiplier: int = 4
+    """Width of the feed-forward layer over `dim`."""
+    time_dim: int = 512
+    """Channels of the sinusoid that encodes the flow time."""
+    latent_scale: float = 1.0
+    """Latents times this are about as large as the noise that they start from (Rombach et al. 2022, 4.3.2): smaller ones would
+    come out of it in the last steps alone. The released flow has none."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if self.dim % (2 * self.num_heads):
+            raise UsageError(f"`dim` must be an even multiple of `num_heads` ({self.num_heads}), but is {self.dim}.")
+        if not MIN_SCALE <= self.latent_scale <= 1 / MIN_SCALE:
+            raise UsageError(
+                f"`latent_scale` must lie in {MIN_SCALE:g} … {1 / MIN_SCALE:g}, but is {self.latent_scale}."
+            )
+
+    @property
+    def input_dim(self) -> int:
+        """Noisy latent, context latent and condition side by side."""
+        return 2 * self.latent_dim + self.condition_dim
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ScalarConfig:
+    """Shape of the scalar-quantized waveform autoencoder; strides are listed in the encoder's order."""
+
+    latent_dim: int
+    """Channels of one latent."""
+    initial_channels: int
+    """Channels after the first convolution; every stride doubles them."""
+    strides: tuple[int, ...]
+    """Down-sampling factors of the encoder; the decoder undoes them in reverse."""
+    down_kernel_sizes: tuple[int, ...]
+    """Kernel of each strided convolution, in the order of `strides`."""
+    up_kernel_sizes: tuple[int, ...]
+    """Kernel of each transposed convolution, in the decoder's order."""
+    pool_samples: int = 1
+    """Samples averaged before the first stride (the released `num_samples`); 1 leaves the stage out."""
+    num_bands: int = 1
+    """Waveform channels."""
+    causal: bool = True
+    """Left padding only; the decoder's first convolution looks ahead all the same."""
+    kernel_size: int = 7
+    """Kernel of the outer convolutions."""
+    look_ahead_kernel_size: int = 5
+    """Kernel of the decoder's first convolution (the released `delay_kernel_size`)."""
+    residual_kernel_size: int = 7
+    """Kernel of the dilated convolutions in the residual units."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if not len(self.strides) == len(self.down_kernel_sizes) == len(self.up_kernel_sizes):
+            raise UsageError(
+                f"`strides`, `down_kernel_sizes` and `up_kernel_sizes` must have one entry a stride, but have "
+                f"{len(self.strides)}, {len(self.down_kernel_sizes)} and {len(self.up_kernel_sizes)}."
+            )
+        doubled = tuple(2 * stride for stride in reversed(self.strides))
+        if self.causal and self.up_kernel_sizes != doubled:
+            raise UsageError(
+                f"`up_kernel_sizes` of a causal model must be twice the strides, {doubled}, "
+                f"but are {self.up_kernel_sizes}."
+            )
+
+    @property
+    def hop_samples(self) -> int:
+        """Samples behind one latent frame."""
+        return self.pool_samples * prod(self.strides)

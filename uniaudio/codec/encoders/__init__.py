@@ -1,0 +1,1 @@
+"""The frozen encoders that the codec listens with."""

@@ -1,0 +1,1 @@
+"""How good a codec is: its own scores, and other coders beside it."""

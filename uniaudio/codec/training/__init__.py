@@ -1,1 +1,0 @@
-"""Training of the codec, a module a phase. START HERE: `train.train_codec`."""

@@ -1,0 +1,1 @@
+"""What is particular to training the codec: its phases' objectives, clips and crops."""

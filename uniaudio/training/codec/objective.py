@@ -1,0 +1,89 @@
+"""What every phase of codec training gives the loop: the losses of one step, and a held-out loss that does not move by
+chance.
+
+Row in   step 17 of phase `reconstruction`
+Row out  {"loss": 1.31, "flow": 0.92, "phone": 0.8, "commitment": 0.62}
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from uniaudio.audio.frames import REASONING_HOP, RECONSTRUCTION_HOP, UNIT
+from uniaudio.codec.codec import ReasoningCodec
+from uniaudio.codec.config.presets import LATENT_HOP
+from uniaudio.stages.codec_phase import CodecPhase
+from uniaudio.training.codec.clips import ClipSet, Crop
+
+LATENTS_PER_UNIT = UNIT // LATENT_HOP
+REASONING_PER_UNIT = UNIT // REASONING_HOP
+FRAMES_PER_UNIT = UNIT // RECONSTRUCTION_HOP
+
+Losses = dict[str, Tensor]
+
+
+class Share(Protocol):
+    """Which part of a step's batch a worker computes."""
+
+    @property
+    def rank(self) -> int:
+        """Of this worker, from 0."""
+        ...
+
+    @property
+    def world_size(self) -> int:
+        """How many workers share a batch."""
+        ...
+
+
+class HeldOut(NamedTuple):
+    """What held-out clips say of a codec."""
+
+    loss: float
+    """Mean of the clips."""
+    gain: float | None = None
+    """How much lower the loss is with a clip's own frames than with another clip's: what is heard, not what is known of all
+    clips; None where the loss is of the clip alone, or there is but one clip. No unit, nats of text, or reward."""
+
+
+class Objective(Protocol):
+    """One phase's losses; built once a phase."""
+
+    teacher: nn.Module
+    """What learns beside the codec and is not part of it; may be empty."""
+
+    def __init__(self, codec: ReasoningCodec, phase: CodecPhase, train: ClipSet, held_out: ClipSet) -> None: ...
+
+    def losses(self, step: int, share: Share) -> Losses:
+        """`loss` to be minimized, and the parts to be logged."""
+        ...
+
+    def held_out(self, step: int) -> HeldOut:
+        """Of the held-out clips, with the codebooks if they are on at `step`."""
+        ...
+
+
+def first_crops(clips: ClipSet, phase: CodecPhase) -> list[Crop]:
+    """The held-out crops: the start of each of the first clips."""
+    max_units = phase.crop_samples // UNIT
+    return [
+        Crop(index, 0, min(int(clips.num_units[index]), max_units))
+        for index in range(min(len(clips), phase.num_held_out))
+    ]
+
+
+def neighbors(crops: list[Crop]) -> list[tuple[Crop, Crop]]:
+    """Each crop and the next one of another clip, both as long as the shorter of them."""
+    pairs = [(crop, crops[(place + 1) % len(crops)]) for place, crop in enumerate(crops)]
+    units = [min(first.num_units, second.num_units) for first, second in pairs]
+    return [
+        (first._replace(num_units=count), second._replace(num_units=count))
+        for (first, second), count in zip(pairs, units, strict=True)
+    ]
+
+
+def mean(values: "Iterator[Tensor] | list[Tensor]") -> float:
+    """Of scalars, as a Python number."""
+    return float(torch.stack(list(values)).mean())

@@ -1,0 +1,104 @@
+"""Phase `reasoning`: what is said and heard, written by a text decoder that reads the reasoning frames as soft tokens.
+
+Row in   step 17 of phase `reasoning`
+Row out  {"loss": 2.31, "text": 2.1, "commitment": 0.21}
+"""
+
+# Shapes: B batch, T frames (25 Hz), R reasoning frames (5 Hz), D width
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from uniaudio_schemas.errors import DataError
+
+from uniaudio.audio.frames import REASONING_HOP
+from uniaudio.codec.codec import ReasoningCodec
+from uniaudio.stages.codec_phase import CodecPhase
+from uniaudio.training.codec.clips import ClipSet, TrainingClip, padded_features, step_generator
+from uniaudio.training.codec.examples import Example, examples
+from uniaudio.training.codec.objective import LATENTS_PER_UNIT, REASONING_PER_UNIT, HeldOut, Losses, Share, mean
+from uniaudio.training.codec.text_decoder import TextDecoder
+from uniaudio.training.codec.text_policy import TextPolicy
+
+# Bytes of a text the small decoder must write.
+MAX_TEXT_BYTES = 160
+FRAMES_PER_REASONING = LATENTS_PER_UNIT // REASONING_PER_UNIT
+
+
+class ReasoningObjective:
+    """Texts about whole clips, written from their reasoning frames."""
+
+    def __init__(self, codec: ReasoningCodec, phase: CodecPhase, train: ClipSet, held_out: ClipSet) -> None:
+        self.codec, self.phase = codec, phase
+        self.train, self.held_out_clips = with_text(phase, train, "clips"), with_text(phase, held_out, "held_out")
+        self.policy = build_policy(codec, phase, (self.train, self.held_out_clips))
+        self.teacher: nn.Module = self.policy
+
+    def losses(self, step: int, share: Share) -> Losses:
+        generator = step_generator(self.phase.seed, self.phase.name, step)
+        clips = self.train.draw_neighbors(generator, self.phase.num_clips)
+        asked = [draw_example(self.train.clips[index], self.phase, generator) for index in clips]
+        mine = slice(share.rank, None, share.world_size)
+        return self._losses(self.train, clips[mine], asked[mine], step)
+
+    @torch.no_grad()
+    def held_out(self, step: int) -> HeldOut:
+        chosen = range(min(len(self.held_out_clips), self.phase.num_held_out))
+        loss = mean([self._held_out_text(index, index, step) for index in chosen])
+        if len(chosen) < 2:
+            return HeldOut(loss)
+        others = [self._held_out_text(index, (index + 1) % len(chosen), step) for index in chosen]
+        return HeldOut(loss, mean(others) - loss)
+
+    def _held_out_text(self, index: int, heard: int, step: int) -> Tensor:
+        """Nats a token of the text of clip `index` where clip `heard` is heard."""
+        asked = draw_example(self.held_out_clips.clips[index], self.phase, np.random.default_rng(index))
+        return self._losses(self.held_out_clips, [heard], [asked], step)["text"]
+
+    def _losses(self, clips: ClipSet, indices: list[int], asked: list[Example], step: int) -> Losses:
+        features, valid_BT = padded_features([clips.features(index) for index in indices])
+        questions, answers = [one.question for one in asked], [one.answer for one in asked]
+        valid_BR = valid_BT[:, ::FRAMES_PER_REASONING]
+        if step < self.phase.num_unquantized_steps:
+            reasoning_BRD = self.codec.reasoning.unquantized(features, valid_BT)
+            text = self.policy(reasoning_BRD, valid_BR, answers, questions)
+            return {"loss": text, "text": text}
+        reasoned = self.codec.reasoning(features, valid_BT)
+        text = self.policy(reasoned.quantized, valid_BR, answers, questions)
+        commitment = reasoned.commitment.sum()
+        return {"loss": text + self.phase.commitment_weight * commitment, "text": text, "commitment": commitment}
+
+
+def build_policy(codec: ReasoningCodec, phase: CodecPhase, sets: tuple[ClipSet, ClipSet]) -> TextPolicy:
+    """A fresh text decoder as the phase describes it."""
+    if phase.text_model:
+        from uniaudio.training.codec.text_llm import TextLLM, load_model
+
+        loaded = load_model(phase.text_model, codec.device)
+        policy = TextLLM(codec.config.dim, loaded, rank=phase.lora_rank, dropout=phase.lora_dropout)
+        return policy.to(codec.device)
+    max_frames = max(max(clips.num_units) for clips in sets) * REASONING_PER_UNIT
+    return TextDecoder(
+        codec.config.dim,
+        num_layers=phase.num_teacher_layers,
+        max_bytes=MAX_TEXT_BYTES,
+        max_frames=max(int(max_frames), phase.crop_samples // REASONING_HOP),
+    ).to(codec.device)
+
+
+def draw_example(clip: TrainingClip, phase: CodecPhase, generator: np.random.Generator) -> Example:
+    """One of what may be asked about the clip; without tasks its one text, unasked."""
+    if not phase.tasks:
+        return Example(task="text", question="", answer=clip.text)
+    possible = examples(clip.facts, phase.tasks)
+    return possible[int(generator.integers(len(possible)))]
+
+
+def with_text(phase: CodecPhase, clips: ClipSet, name: str) -> ClipSet:
+    """The clips that have a text, or the answer to a task where the phase has tasks."""
+    chosen = [clip for clip in clips.clips if (examples(clip.facts, phase.tasks) if phase.tasks else clip.text)]
+    if not chosen:
+        raise DataError(
+            f"codec training: phase `{phase.name}` needs clips with a transcript or caption, but `{name}` has none."
+        )
+    return clips.subset(chosen)

@@ -1,0 +1,234 @@
+"""Phase `reconstruction`: latents from the reconstruction codes by flow matching; and phase `decoder`, which tunes what is
+behind the codes alone.
+
+Row in   step 17 of phase `reconstruction`
+Row out  {"loss": 1.31, "flow": 0.92, "phone": 0.8, "commitment": 0.62}
+"""
+
+# Shapes: B batch, N samples, T frames (12.5 Hz), S latents (25 Hz), L latent channels, R reasoning frames, D width
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from uniaudio.audio.frames import UNIT
+from uniaudio.codec.codec import ReasoningCodec
+from uniaudio.codec.config.presets import LATENT_HOP
+from uniaudio.codec.decoding import LATENTS_PER_FRAME
+from uniaudio.codec.flow_matching import CONTEXT, GENERATE, PADDING
+from uniaudio.codec.reconstruction import GROUPS
+from uniaudio.stages.codec_phase import CodecPhase
+from uniaudio.training.codec.clips import ClipSet, Crop, FrozenCache, batch_features, step_generator
+from uniaudio.training.codec.losses import masked_mean_square
+from uniaudio.training.codec.objective import (
+    FRAMES_PER_UNIT,
+    LATENTS_PER_UNIT,
+    REASONING_PER_UNIT,
+    HeldOut,
+    Losses,
+    Share,
+    first_crops,
+    mean,
+    neighbors,
+)
+
+# Length of a context prefix in training, in latents (released trainer).
+CONTEXT_LATENTS = (32, 64)
+NUM_GAINS = 16
+"""Held-out clips behind `HeldOut.gain`."""
+
+
+class ReconstructionObjective:
+    """Latents from the reconstruction codes by flow matching, beside the phone and commitment losses."""
+
+    def __init__(self, codec: ReasoningCodec, phase: CodecPhase, train: ClipSet, held_out: ClipSet) -> None:
+        self.codec, self.phase, self.train, self.held_out_clips = codec, phase, train, held_out
+        self.teacher: nn.Module = nn.Module()
+        # Not that of the features: what the branches made goes with the phase.
+        self._frozen = FrozenCache()
+
+    def losses(self, step: int, share: Share) -> Losses:
+        generator = step_generator(self.phase.seed, self.phase.name, step)
+        crops = self.train.draw_crops(generator, self.phase.num_clips, self.phase.crop_samples // UNIT)
+        draws = _Draws(self.codec, self.phase, generator, crops, dropout=True)
+        return self._losses(self.train, crops, draws.share(share), step, slice(share.rank, None, share.world_size))
+
+    @torch.no_grad()
+    def held_out(self, step: int) -> HeldOut:
+        crops = first_crops(self.held_out_clips, self.phase)
+        loss = mean([self._held_out_flow(crop, crop, step) for crop in crops])
+        if len(crops) < 2:
+            return HeldOut(loss)
+        pairs = neighbors(crops[:NUM_GAINS])
+        gains = [self._held_out_flow(own, other, step) - self._held_out_flow(own, own, step) for own, other in pairs]
+        return HeldOut(loss, mean(gains))
+
+    def _held_out_flow(self, crop: Crop, heard: Crop, step: int) -> Tensor:
+        draws = _Draws(self.codec, self.phase, step_generator(0, "held out", crop.clip), [crop], dropout=False)
+        return self._losses(self.held_out_clips, [crop], draws, step, slice(None), [heard])["flow"]
+
+    def _losses(
+        self,
+        clips: ClipSet,
+        crops: list[Crop],
+        draws: "_Draws",
+        step: int,
+        mine: slice,
+        heard: list[Crop] | None = None,
+    ) -> Losses:
+        """`heard`: the crops whose codes are told, unless they are the crops' own."""
+        crops = crops[mine]
+        return self._batch_losses(
+            _Batch(
+                clips=clips,
+                heard=heard or crops,
+                reasoning_BRD=torch.cat([self._frozen_parts(clips, crop)[0] for crop in heard or crops]),
+                latents_BSL=torch.cat([self._frozen_parts(clips, crop)[1] for crop in crops]),
+                mask_BS=self._mask(clips, crops, draws.num_context),
+                draws=draws,
+            ),
+            step,
+        )
+
+    def _batch_losses(self, batch: "_Batch", step: int) -> Losses:
+        features = batch_features(
+            [batch.clips.features(crop.clip) for crop in batch.heard],
+            first_unit=[crop.first_unit for crop in batch.heard],
+            num_units=batch.heard[0].num_units,
+        )
+        # Targets of real frames alone: padding is nothing to be learned.
+        valid_BT = batch.mask_BS[:, ::LATENTS_PER_FRAME] != PADDING
+        branch = self.codec.reconstruction
+        commitment = torch.zeros((), device=self.codec.device)
+        if step < self.phase.num_unquantized_steps:
+            phone_BTD, condition_BTD = branch.unquantized(features, batch.reasoning_BRD, batch.draws.film)
+        else:
+            result = branch(features, batch.reasoning_BRD, valid_BT, batch.draws.film)
+            phone_BTD, condition_BTD, commitment = result.phone, result.condition, result.commitment
+        flow = self._flow_loss(batch, condition_BTD)
+        valid_wavlm = valid_BT.repeat_interleave(features.wavlm.shape[1] // valid_BT.shape[1], dim=1)
+        phone = masked_mean_square(branch.phone_decoder(phone_BTD), features.wavlm, valid_wavlm)
+        loss = flow + self.phase.phone_weight * phone + self.phase.commitment_weight * commitment
+        return {"loss": loss, "flow": flow, "phone": phone, "commitment": commitment}
+
+    def _flow_loss(self, batch: "_Batch", condition_BTD: Tensor) -> Tensor:
+        mask_BS, draws = batch.mask_BS, batch.draws
+        condition_BSD = condition_BTD.repeat_interleave(LATENTS_PER_FRAME, dim=1)
+        padding = self.codec.reconstruction.padding_condition
+        condition_BSD = torch.where((mask_BS != PADDING)[..., None], condition_BSD, padding)
+        condition_BSD = condition_BSD * draws.keeps_condition[:, None, None]
+        return self.codec.flow.loss(batch.latents_BSL, condition_BSD, mask_BS, time_B=draws.time, noise_BTL=draws.noise)
+
+    def _frozen_parts(self, clips: ClipSet, crop: Crop) -> tuple[Tensor, Tensor]:
+        """Quantized reasoning `[1, R, D]` and latents `[1, S, L]` of a crop, cut from the whole clip's."""
+        whole_reasoning, whole_latents = self._frozen.get(
+            clips.clips[crop.clip], "parts", lambda: self._whole_parts(clips, crop.clip)
+        )
+        first, last = crop.first_unit, crop.first_unit + crop.num_units
+        return (
+            whole_reasoning[:, first * REASONING_PER_UNIT : last * REASONING_PER_UNIT],
+            whole_latents[:, first * LATENTS_PER_UNIT : last * LATENTS_PER_UNIT],
+        )
+
+    @torch.no_grad()
+    def _whole_parts(self, clips: ClipSet, index: int) -> tuple[Tensor, Tensor]:
+        waveform_1N = clips.waveform(index)[None].to(self.codec.device)
+        return self._reasoning(clips, index), self.codec.scalar.encode(waveform_1N)
+
+    @torch.no_grad()
+    def _reasoning(self, clips: ClipSet, index: int) -> Tensor:
+        """Quantized reasoning `[1, R, D]` of a whole clip."""
+        branch = self.codec.reasoning
+        return branch.quantizer.decode(branch.quantizer.encode_indices(branch.hidden(clips.features(index))))
+
+    def _mask(self, clips: ClipSet, crops: list[Crop], num_context: list[int]) -> Tensor:
+        """`[B, S]`: a context prefix, frames to generate, padding behind the clip's end."""
+        num_latents = crops[0].num_units * LATENTS_PER_UNIT
+        mask_BS = torch.full((len(crops), num_latents), GENERATE, device=self.codec.device)
+        for row, (crop, context) in enumerate(zip(crops, num_context, strict=True)):
+            mask_BS[row, :context] = CONTEXT
+            num_real = -(-len(clips.clips[crop.clip].samples) // LATENT_HOP) - crop.first_unit * LATENTS_PER_UNIT
+            mask_BS[row, max(num_real, 1) :] = PADDING
+        return mask_BS
+
+
+class DecoderObjective(ReconstructionObjective):
+    """The flow and the layer before it learn; the codes they read are those of encoding and stay so, bit for bit.
+
+    A share of the crops is told its reasoning codes too (added before `condition_out`, as the released decoder can be).
+    """
+
+    def _batch_losses(self, batch: "_Batch", step: int) -> Losses:
+        branch = self.codec.reconstruction
+        codes_BTQ = torch.cat([self._frozen_codes(batch.clips, crop) for crop in batch.heard])
+        reasoning_BTD = branch.reasoning_condition(batch.reasoning_BRD, codes_BTQ.shape[1])
+        reasoning_BTD = reasoning_BTD * batch.draws.told_reasoning[:, None, None]
+        flow = self._flow_loss(batch, branch.condition(codes_BTQ, reasoning_BTD))
+        return {"loss": flow, "flow": flow}
+
+    def _frozen_codes(self, clips: ClipSet, crop: Crop) -> Tensor:
+        """Reconstruction codes `[1, T, Q]` of a crop, cut from the whole clip's."""
+        (codes_1TQ,) = self._frozen.get(clips.clips[crop.clip], "codes", lambda: (self._whole_codes(clips, crop.clip),))
+        first = crop.first_unit * FRAMES_PER_UNIT
+        return codes_1TQ[:, first : first + crop.num_units * FRAMES_PER_UNIT]
+
+    @torch.no_grad()
+    def _whole_codes(self, clips: ClipSet, index: int) -> Tensor:
+        branch = self.codec.reconstruction
+        return branch.encode(branch.modulate(clips.features(index), self._reasoning(clips, index)))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class _Batch:
+    """One batch: latents to be found, and the crops `heard` that tell the flow about them."""
+
+    clips: ClipSet
+    heard: list[Crop]
+    reasoning_BRD: Tensor
+    """Quantized reasoning of the crops that are heard."""
+    latents_BSL: Tensor
+    mask_BS: Tensor
+    draws: "_Draws"
+
+
+class _Draws:
+    """Every random number of a step, drawn for the whole batch, so that a worker's share does not depend on the
+    others."""
+
+    def __init__(
+        self,
+        codec: ReasoningCodec,
+        phase: CodecPhase,
+        generator: np.random.Generator,
+        crops: list[Crop],
+        *,
+        dropout: bool,
+    ) -> None:
+        num_crops, num_latents = len(crops), crops[0].num_units * LATENTS_PER_UNIT
+        self.time = torch.from_numpy(generator.random(num_crops, dtype=np.float32)).to(codec.device)
+        shape = (num_crops, num_latents, codec.config.scalar.latent_dim)
+        self.noise = torch.from_numpy(generator.standard_normal(shape, dtype=np.float32)).to(codec.device)
+        with_context = bool(generator.random() < phase.context_probability) and dropout
+        lengths = generator.integers(CONTEXT_LATENTS[0], CONTEXT_LATENTS[1] + 1, size=num_crops)
+        # A crop always keeps half of its frames to be generated.
+        self.num_context = [min(int(length), num_latents // 2) if with_context else 0 for length in lengths]
+        keeps = generator.random(num_crops) >= phase.condition_dropout
+        self.keeps_condition = torch.from_numpy(keeps | (not dropout)).to(codec.device)
+        drops = generator.random((len(GROUPS), num_crops)) < phase.film_dropout
+        self.film = (
+            {group: torch.from_numpy(drops[row]).to(codec.device) for row, group in enumerate(GROUPS)}
+            if dropout
+            else None
+        )
+        told = (generator.random(num_crops) < phase.reasoning_condition) & dropout
+        self.told_reasoning = torch.from_numpy(told).to(codec.device)
+
+    def share(self, share: Share) -> "_Draws":
+        """The draws of one worker's crops."""
+        mine = slice(share.rank, None, share.world_size)
+        self.time, self.noise, self.keeps_condition = self.time[mine], self.noise[mine], self.keeps_condition[mine]
+        self.num_context, self.told_reasoning = self.num_context[mine], self.told_reasoning[mine]
+        self.film = {group: drops[mine] for group, drops in self.film.items()} if self.film else None
+        return self

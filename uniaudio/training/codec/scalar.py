@@ -1,0 +1,93 @@
+"""Phase `scalar`: waveform through rounded latents and back; spectral losses, and adversarial ones where the phase has
+them.
+
+While latents are not rounded yet, the loss is the squared error of the waveform with a tenth of the spectral losses.
+
+Row in   step 17
+Row out  {"loss": 7.3, "spectral": 5.1, "adversarial": 1.0, "features": 0.6, "discriminator": 1.9}
+"""
+
+# Shapes: B batch, N samples
+
+import torch
+from torch import Tensor, nn
+
+from uniaudio.audio.frames import UNIT
+from uniaudio.codec.codec import ReasoningCodec
+from uniaudio.codec.config.presets import LATENT_HOP
+from uniaudio.stages.codec_phase import CodecPhase
+from uniaudio.training.codec.clips import ClipSet, Crop, step_generator
+from uniaudio.training.codec.discriminators import Discriminators, adversarial_loss, discriminator_loss, feature_loss
+from uniaudio.training.codec.losses import relative_error, waveform_loss
+from uniaudio.training.codec.objective import HeldOut, Losses, Share, first_crops, mean
+from uniaudio.training.codec.scalar_start import start_as_transform
+
+START_SPECTRAL_WEIGHT = 0.1
+"""Of the spectral losses while latents are not rounded: alone they are lowest for near silence as long as nothing is heard."""
+
+
+class ScalarObjective:
+    """Generator and discriminators learn in one step: each part of the loss reaches one of the two."""
+
+    def __init__(self, codec: ReasoningCodec, phase: CodecPhase, train: ClipSet, held_out: ClipSet) -> None:
+        self.codec, self.phase, self.train, self.held_out_clips = codec, phase, train, held_out
+        self.discriminators: Discriminators | None = None
+        if phase.adversarial.weight > 0:
+            self.discriminators = Discriminators(phase.adversarial.channels).to(codec.device)
+        self.teacher: nn.Module = self.discriminators or nn.Module()
+
+    def losses(self, step: int, share: Share) -> Losses:
+        generator = step_generator(self.phase.seed, self.phase.name, step)
+        crops = self.train.draw_crops(generator, self.phase.num_clips, self.phase.crop_samples // UNIT)
+        if step == 0 and self.phase.num_unquantized_steps:
+            # All crops on every worker, lest each starts from another scale.
+            start_as_transform(self.codec.scalar, self._waveforms(self.train, crops))
+        recorded_BN = self._waveforms(self.train, crops[share.rank :: share.world_size])
+        decoded_BN = self._decoded(recorded_BN, step)
+        spectral = waveform_loss(decoded_BN, recorded_BN)
+        if step < self.phase.num_unquantized_steps:
+            return {"loss": relative_error(decoded_BN, recorded_BN) + START_SPECTRAL_WEIGHT * spectral}
+        if self.discriminators is None or step < self.phase.adversarial.num_spectral_steps:
+            return {"loss": spectral}
+        return self._adversarial(self.discriminators, recorded_BN, decoded_BN, spectral)
+
+    @torch.no_grad()
+    def held_out(self, step: int) -> HeldOut:
+        """The spectral loss: what the discriminators say moves with them."""
+        clips = self.held_out_clips
+        waveforms = [self._waveforms(clips, [crop]) for crop in first_crops(clips, self.phase)]
+        return HeldOut(mean([waveform_loss(self.codec.scalar(waveform_BN), waveform_BN) for waveform_BN in waveforms]))
+
+    def _decoded(self, recorded_BN: Tensor, step: int) -> Tensor:
+        """Through rounded latents; at first through noisy ones, which tell the encoder to stand out from the noise."""
+        if step >= self.phase.num_unquantized_steps:
+            return self.codec.scalar(recorded_BN)
+        shape = (len(recorded_BN), recorded_BN.shape[1] // LATENT_HOP, self.codec.config.scalar.latent_dim)
+        return self.codec.scalar.unrounded(recorded_BN, 2 * torch.rand(shape, device=recorded_BN.device) - 1)
+
+    def _adversarial(
+        self, discriminators: Discriminators, recorded_BN: Tensor, decoded_BN: Tensor, spectral: Tensor
+    ) -> Losses:
+        settings = self.phase.adversarial
+        with discriminators.as_judge():
+            judged = discriminators(decoded_BN)
+            with torch.no_grad():
+                recorded = discriminators(recorded_BN)
+        adversarial, features = adversarial_loss(judged), feature_loss(recorded, judged)
+        told_apart = discriminator_loss(discriminators(recorded_BN), discriminators(decoded_BN.detach()))
+        loss = spectral + settings.weight * adversarial + settings.feature_weight * features + told_apart
+        return {
+            "loss": loss,
+            "spectral": spectral,
+            "adversarial": adversarial,
+            "features": features,
+            "discriminator": told_apart,
+        }
+
+    def _waveforms(self, clips: ClipSet, crops: list[Crop]) -> Tensor:
+        """`[B, N]` on the codec's device."""
+        pieces = [
+            clips.waveform(crop.clip)[crop.first_unit * UNIT : (crop.first_unit + crop.num_units) * UNIT]
+            for crop in crops
+        ]
+        return torch.stack(pieces).to(self.codec.device)

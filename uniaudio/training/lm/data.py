@@ -1,0 +1,143 @@
+"""Batches of packed rows for the training loop, and held-out batches, read from memory-mapped sequence shards.
+
+Reads    sequences.v1
+Gives    `Batch`: ids [B, S, 9] and what each position is; several examples a row, told apart by `document_ids`
+
+Every rank plans the whole step (positions only) and reads the rows `rank, rank + world, …` of it, so the order
+knows of no rank.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from uniaudio.sequence.condition_dropout import without_condition
+from uniaudio.sequence.layout import Grid, grid_of, lay_out
+from uniaudio.sequence.packing import PADDING_DOCUMENT, pack_rows
+from uniaudio.sequence.vocabulary import Vocabulary
+from uniaudio.stages.config import StageConfig
+from uniaudio.training.lm.order import Draw, StepPlan, random_unit
+from uniaudio.training.lm.steps import stage_order
+from uniaudio.training.sequences.dataset import SequenceSet
+from uniaudio.training.sequences.examples import Examples
+from uniaudio.training.sequences.shard import Document
+
+# Shapes: B rows, S positions
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Batch:
+    ids_BS9: Tensor
+    """int64; columns 0..7 audio, 8 text."""
+    is_audio_BS: Tensor
+    is_text_BS: Tensor
+    """bool; padding is neither."""
+    loss_BS: Tensor
+    """bool: the position is a target."""
+    document_ids_BS: Tensor
+    """int64: which example of the row; `PADDING_DOCUMENT` for padding."""
+
+    def to(self, device: str) -> "Batch":
+        names = ("ids_BS9", "is_audio_BS", "is_text_BS", "loss_BS", "document_ids_BS")
+        return Batch(**{name: getattr(self, name).to(device) for name in names})
+
+    def rows(self, first: int, last: int) -> "Batch":
+        """Rows `first:last`, cut to the longest of them."""
+        is_used_BS = self.document_ids_BS[first:last] != PADDING_DOCUMENT
+        length = max(2, int(is_used_BS.sum(dim=1).max()))
+        names = ("ids_BS9", "is_audio_BS", "is_text_BS", "loss_BS", "document_ids_BS")
+        return Batch(**{name: getattr(self, name)[first:last, :length] for name in names})
+
+    def __len__(self) -> int:
+        return len(self.ids_BS9)
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOutRows:
+    """One example a row, and the recording behind each."""
+
+    batch: Batch
+    recordings: list[str]
+
+
+def collate(rows: list[list[Grid]], context: int) -> Batch:
+    """Lay grids one behind the other in rows of `context` positions. A rank of a step with fewer rows than ranks has none."""
+    packed = pack_rows(rows, context)
+    return Batch(
+        ids_BS9=torch.from_numpy(packed.ids),
+        is_audio_BS=torch.from_numpy(packed.is_audio),
+        is_text_BS=torch.from_numpy((packed.document_ids != PADDING_DOCUMENT) & ~packed.is_audio),
+        loss_BS=torch.from_numpy(packed.loss),
+        document_ids_BS=torch.from_numpy(packed.document_ids),
+    )
+
+
+def has_text_condition_only(grid: Grid) -> bool:
+    """Whether text alone asks for audio (speech, sound, music or song from text): the examples that guidance is for."""
+    makes_audio = bool((grid.loss & grid.is_audio).any())
+    return makes_audio and bool((~grid.loss).any()) and not bool((~grid.loss & grid.is_audio).any())
+
+
+class MixtureData:
+    """The training stream of one stage: `next_step` plans a step, `read` makes the rows of one rank."""
+
+    def __init__(self, sequences: SequenceSet, vocabulary: Vocabulary, stage: StageConfig, seed: int) -> None:
+        stated = sequences.metadata.get("vocabulary_fingerprint", vocabulary.fingerprint)
+        vocabulary.require(stated, f"Sequences {sequences.content_id[:8]}")
+        self.sequences, self.vocabulary, self.stage = sequences, vocabulary, stage
+        self.groups: Mapping[str, Examples]
+        self.groups, self.order = stage_order(sequences, stage, seed)
+        self._key = self.order.key
+
+    def next_step(self) -> StepPlan:
+        return self.order.next_step()
+
+    def read(self, plan: StepPlan, *, rank: int = 0, world_size: int = 1) -> Batch:
+        """The rows of `rank`: row `rank`, `rank + world_size`, … of the step."""
+        rows = plan.rows[rank::world_size]
+        documents = iter(self._documents([draw for row in rows for draw in row]))
+        return collate([[self._grid(draw, next(documents)) for draw in row] for row in rows], self.stage.context)
+
+    def _documents(self, draws: list[Draw]) -> list[Document]:
+        places = (self.groups[draw.group].places[draw.index] for draw in draws)
+        return self.sequences.documents_at(np.fromiter(places, np.int64, len(draws)))
+
+    def _grid(self, draw: Draw, document: Document) -> Grid:
+        grid = lay_out(document.segments())
+        dropped = random_unit(self.order.key, draw.epoch, draw.number) < self.stage.condition_dropout
+        return without_condition(grid, self.vocabulary) if dropped and has_text_condition_only(grid) else grid
+
+    def sequence_ids(self, plan: StepPlan) -> list[str]:
+        """The examples of a step, in the order of its rows: the way from a step back to its sources."""
+        return [self.sequences.sequence_id(self.groups[draw.group], draw.index) for row in plan.rows for draw in row]
+
+    def held_out(self) -> dict[str, HeldOutRows]:
+        """The first held-out examples of each task that the mixture draws from, one a row."""
+        found: dict[str, HeldOutRows] = {}
+        for task, examples in self.sequences.held_out(max_length=self.stage.context).items():
+            count = min(len(examples), self.stage.num_held_out)
+            rows = [self.sequences.row(examples, index) for index in range(count)]
+            if not any(self._is_drawn(row.mixture) for row in rows):
+                continue
+            grids = [[grid_of(row)] for row in rows]
+            batch = collate(grids, max(len(grid.ids) for (grid,) in grids))
+            found[task] = HeldOutRows(batch, self.sequences.recordings(rows))
+        return found
+
+    def too_long(self) -> list[tuple[str, int]]:
+        """(sequence id, positions) of the training examples of this stage's mixture that no row can hold."""
+        drawn = [group for group in self.sequences.group_names if self._is_drawn(group)]
+        return self.sequences.too_long(drawn, max_length=self.stage.context)
+
+    def _is_drawn(self, group: str) -> bool:
+        return any(phase.weight_of(group) > 0 for phase in self.stage.mixture)
+
+    def state(self) -> dict[str, Any]:
+        return self.order.state()
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self.order.restore(state)

@@ -1,0 +1,103 @@
+"""The two losses of the language model and how they are weighted.
+
+A position predicts its successor: the target at position t + 1 counts when its segment carries loss and its
+predecessor belongs to the same document. Sums and counts are kept apart, so that micro-batches and workers add up
+to the same loss and an empty head gives 0, not NaN.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+if TYPE_CHECKING:
+    from uniaudio.lm.model import UniAudioLM
+    from uniaudio.training.lm.data import Batch
+
+# Shapes: B rows, S positions, M text targets, N audio targets, Q streams, V ids, D width
+
+Normalization = Literal["loss_frames", "all_frames"]
+"""What the audio loss is divided by: the frames that carry loss, or every audio target of the batch (the authors' way,
+which lets the audio loss shrink with the share of understanding audio in the batch)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LossSums:
+    """Summed negative log likelihood (nats) of a batch and the number of targets behind it."""
+
+    text: Tensor
+    """Scalar."""
+    num_text: int
+    audio_Q: Tensor
+    num_audio: int
+    """Audio frames the sums are divided by, under the chosen normalization."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LossWeights:
+    text: float
+    audio: float
+    streams: tuple[float, ...]
+    """One weight a stream; their sum is divided by the number of streams, as the authors do."""
+
+
+def text_loss_sum(logits_MV: Tensor, targets_M: Tensor) -> Tensor:
+    """Summed cross-entropy (nats, float32 scalar) of `[M, V]` logits."""
+    return functional.cross_entropy(logits_MV.float(), targets_M, reduction="sum")
+
+
+def audio_loss_sums(logits_NQV: Tensor, codes_NQ: Tensor) -> Tensor:
+    """Summed cross-entropy (nats) of each stream: `[N, Q, V]` logits -> `[Q]` float32."""
+    losses_QN = functional.cross_entropy(logits_NQV.float().permute(0, 2, 1), codes_NQ, reduction="none").T
+    return losses_QN.sum(dim=1)
+
+
+def target_masks(batch: "Batch") -> tuple[Tensor, Tensor, Tensor]:
+    """Which of the S - 1 predictions count: text with loss, audio with loss, all audio; each `[B, S - 1]` bool."""
+    inside_BS = batch.document_ids_BS[:, 1:] == batch.document_ids_BS[:, :-1]
+    audio_BS = batch.is_audio_BS[:, 1:] & inside_BS
+    text_BS = batch.is_text_BS[:, 1:] & inside_BS
+    loss_BS = batch.loss_BS[:, 1:]
+    return text_BS & loss_BS, audio_BS & loss_BS, audio_BS
+
+
+def count_targets(batch: "Batch", normalization: Normalization) -> tuple[int, int]:
+    """Text tokens and audio frames the two losses of this batch are divided by."""
+    text_BS, audio_BS, all_audio_BS = target_masks(batch)
+    frames_BS = audio_BS if normalization == "loss_frames" else all_audio_BS
+    return int(text_BS.sum()), int(frames_BS.sum())
+
+
+def loss_sums(
+    model: "UniAudioLM", batch: "Batch", normalization: Normalization, *, with_audio: bool = True
+) -> LossSums:
+    """Run the model on a batch; each head only where it has a target, so that a head without targets costs nothing."""
+    text_BS, audio_BS, _ = target_masks(batch)
+    num_text, num_audio = count_targets(batch, normalization)
+    hidden_BSD = model(
+        batch.ids_BS9[:, :-1],
+        batch.is_audio_BS[:, :-1],
+        batch.is_text_BS[:, :-1],
+        document_ids_BS=batch.document_ids_BS[:, :-1],
+        has_audio=bool(batch.is_audio_BS.any()),
+    )
+    zero = hidden_BSD.new_zeros((), dtype=torch.float32)
+    targets_BS9 = batch.ids_BS9[:, 1:]
+    text, audio_Q = zero, zero.expand(targets_BS9.shape[2] - 1)
+    if bool(text_BS.any()):
+        text = text_loss_sum(model.text_logits(hidden_BSD[text_BS]), targets_BS9[text_BS][:, -1])
+    if with_audio and bool(audio_BS.any()):
+        codes_NQ = targets_BS9[audio_BS][:, :-1]
+        audio_Q = audio_loss_sums(model.audio_logits(hidden_BSD[audio_BS], codes_NQ), codes_NQ)
+    return LossSums(text=text, num_text=num_text, audio_Q=audio_Q, num_audio=num_audio)
+
+
+def total_loss(sums: LossSums, weights: LossWeights, counts: tuple[int, int] | None = None) -> Tensor:
+    """Weighted total (scalar). `counts` (text, audio) of the whole step replace those of this micro-batch; a count of
+    0 gives a loss of 0."""
+    num_text, num_audio = counts if counts is not None else (sums.num_text, sums.num_audio)
+    streams_Q = sums.audio_Q.new_tensor(weights.streams)
+    audio = (sums.audio_Q * streams_Q).sum() / (len(weights.streams) * max(num_audio, 1))
+    return weights.text * sums.text / max(num_text, 1) + weights.audio * audio

@@ -1,0 +1,82 @@
+"""What a training run says about itself: points of curves as text, and held-out losses by task."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+
+from uniaudio.lm.model import UniAudioLM
+from uniaudio.metrics.bootstrap import bootstrap_interval
+from uniaudio.training.lm.data import HeldOutRows
+from uniaudio.training.lm.losses import loss_sums
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Progress:
+    """Where a stage stands."""
+
+    stage: str
+    step: int
+    num_steps: int
+    metrics: Mapping[str, float]
+
+    def line(self) -> str:
+        """`stage1 40/120 steps, loss 3.21, …`: for people and for grep."""
+        values = ", ".join(f"{name} {value:.4g}" for name, value in self.metrics.items())
+        return f"{self.stage} {self.step}/{self.num_steps} steps, {values}"
+
+
+OnProgress = Callable[[Progress], None]
+
+
+def metric_lines(points: list[dict[str, float | int | str]]) -> str:
+    """Points of curves as JSON lines."""
+    return "".join(json.dumps(point, sort_keys=True) + "\n" for point in points)
+
+
+class SequenceLoss(NamedTuple):
+    total: float
+    """Summed negative log likelihood (nats)."""
+    num_tokens: int
+    recording: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HeldOut:
+    """Mean negative log likelihood (nats) a token of one task's held-out sequences, at a stage's start and end."""
+
+    before: float
+    after: float
+    low: float | None
+    """With `high` the 95 % interval of `after` over recordings; None for a single one."""
+    high: float | None
+    num_sequences: int
+
+    @classmethod
+    def of(cls, before: float, losses: Sequence[SequenceLoss]) -> "HeldOut":
+        """`losses`: of each sequence at the end."""
+        totals, counts = [loss.total for loss in losses], [float(loss.num_tokens) for loss in losses]
+        low, high = bootstrap_interval(totals, counts, groups=[loss.recording for loss in losses]) or (None, None)
+        return cls(before=before, after=mean_loss(losses), low=low, high=high, num_sequences=len(losses))
+
+
+def mean_loss(losses: Sequence[SequenceLoss]) -> float:
+    return sum(loss.total for loss in losses) / sum(loss.num_tokens for loss in losses)
+
+
+@torch.no_grad()
+def held_out_losses(
+    model: UniAudioLM, held_out: Mapping[str, HeldOutRows], device: str
+) -> dict[str, list[SequenceLoss]]:
+    """Task -> the loss of each sequence that has any target; an audio frame counts as its 8 tokens, unweighted."""
+    losses: dict[str, list[SequenceLoss]] = {}
+    for task, rows in held_out.items():
+        for row, recording in enumerate(rows.recordings):
+            sums = loss_sums(model, rows.batch.rows(row, row + 1).to(device), "loss_frames")
+            num_tokens = sums.num_text + sums.num_audio * len(sums.audio_Q)
+            if num_tokens:
+                total = float(sums.text) + float(sums.audio_Q.sum())
+                losses.setdefault(task, []).append(SequenceLoss(total, num_tokens, recording))
+    return losses

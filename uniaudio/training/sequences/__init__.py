@@ -1,0 +1,1 @@
+"""Sequence shards as training reads them: memory-mapped, checked, indexed."""
