@@ -190,7 +190,7 @@ def test_settings_that_cannot_be_leave_no_file_behind(codes: Codes, tmp_path: Pa
 def test_a_file_that_holds_no_voice_encoder_is_one_line(
     content: Any, tmp_path: Path, monkeypatch: Any, capsys: Any
 ) -> None:
-    monkeypatch.setattr("uniaudio.codec.held_out.held_out_clips", lambda *_: [])
+    monkeypatch.setattr("uniaudio.codec.evaluation.held_out.held_out_clips", lambda *_: [])
     tiny_codec().save(tmp_path / "codec")
     path = tmp_path / "speaker.pt"
     if isinstance(content, bytes):
@@ -204,7 +204,7 @@ def test_a_file_that_holds_no_voice_encoder_is_one_line(
 
 
 def test_a_folder_that_holds_no_recognizer_is_one_line(tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:
-    monkeypatch.setattr("uniaudio.codec.held_out.held_out_clips", lambda *_: [])
+    monkeypatch.setattr("uniaudio.codec.evaluation.held_out.held_out_clips", lambda *_: [])
     tiny_codec().save(tmp_path / "codec")
     for name in ("tokenizer.json", "config.json"):
         (tmp_path / name).write_text("nothing")
