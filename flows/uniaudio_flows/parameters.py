@@ -136,8 +136,10 @@ def _fields_of(cls: type[Any]) -> dict[str, FieldInfo]:
     return found
 
 
+@cache
 def _docstrings(cls: type[Any]) -> dict[str, str]:
-    """Field -> the string behind it in the source, on one line."""
+    """Field -> the string behind it in the source, on one line. Read when the flow is declared and not again in its runs: Python 3.11
+    parses in one thread at a time, and says `AST constructor recursion depth mismatch` where two do."""
     (tree,) = ast.parse(textwrap.dedent(inspect.getsource(cls))).body
     body = cast(ast.ClassDef, tree).body
     found = dict(HELP)

@@ -33,6 +33,13 @@ def test_fields_of_a_step_come_from_its_own_parameters_or_from_the_one_with_its_
     assert flows.settings_of(train_stage.STEP, nested).size == "starter"
 
 
+def test_a_run_reads_no_source_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its process has other threads that read some, and Python 3.11 cannot do that in two at a time."""
+    given = validated(annotate)
+    monkeypatch.setattr("inspect.getsource", lambda cls: pytest.fail(f"{cls} was read"))
+    assert flows.chosen(annotate_corpus.STEP, given, own=True)
+
+
 def test_a_run_that_is_told_nothing_has_the_job_of_the_settings_alone() -> None:
     settings = load_settings()
     for step in (annotate_corpus.STEP, train_codec.STEP, train_stage.STEP):
