@@ -10,6 +10,7 @@ import ast
 import dataclasses
 import inspect
 import textwrap
+from functools import cache
 from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
 
 from pydantic import ConfigDict, Field, create_model
