@@ -72,12 +72,16 @@ class Node:
 
 
 class Nodes:
-    def __init__(self, logs: Path) -> None:
+    def __init__(self, logs: Path, dashboard_port: int | None = None) -> None:
         self._logs, self._port = logs, _free_port()
         self._all: list[Node] = []
         self._temporary = tempfile.TemporaryDirectory(prefix="nodes-")  # short: sockets lie below it
         self.address = f"{FIRST}:{self._port}"
-        arguments = ["--head", f"--port={self._port}", "--num-cpus=0", "--include-dashboard=false"]
+        arguments = ["--head", f"--port={self._port}", "--num-cpus=0"]
+        if dashboard_port is None:
+            arguments += ["--include-dashboard=false"]
+        else:
+            arguments += [f"--dashboard-port={dashboard_port}", f"--dashboard-agent-listen-port={_free_port()}"]
         self._all.append(Node(FIRST_NUMBER, [*arguments, f"--temp-dir={self._temporary.name}"], logs))
 
     def add(self, num_cpus: int = 1, prefix: tuple[str, ...] = ()) -> Node:
@@ -100,9 +104,9 @@ class Nodes:
 
 
 @contextmanager
-def nodes(logs: Path) -> Iterator[Nodes]:
-    """A head without processors; whatever was added ends with it."""
-    running = Nodes(logs)
+def nodes(logs: Path, dashboard_port: int | None = None) -> Iterator[Nodes]:
+    """A head without processors; whatever was added ends with it. It takes jobs where it has a port for its dashboard."""
+    running = Nodes(logs, dashboard_port)
     try:
         running.await_head()
         yield running

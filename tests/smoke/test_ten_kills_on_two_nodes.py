@@ -120,14 +120,14 @@ class Disturbance:
         self.done.append(f"{program.edge}: {what}")
 
     def _workers(self) -> list[psutil.Process]:
-        return [process for node in self._living for process in node.processes() if _is_worker(process)]
+        return [process for node in self._living for process in node.processes() if is_worker(process)]
 
     @property
     def nodes(self) -> list[Node]:
         return self._living
 
 
-def _is_worker(process: psutil.Process) -> bool:
+def is_worker(process: psutil.Process) -> bool:
     with suppress(psutil.NoSuchProcess):
         return process.cmdline()[:1] != [] and process.cmdline()[0].startswith(WORKERS)
     return False
