@@ -46,7 +46,10 @@ class PlainCausal:
     """The model, not told of documents: right where a row has one, and quicker."""
 
     def __init__(self, model: UniAudioLM) -> None:
-        self._model, self.text_logits, self.audio_logits = model, model.text_logits, model.audio_logits
+        self._model = model
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._model, name)
 
     def __call__(self, *given: Tensor, document_ids_BS: Tensor, has_audio: bool) -> Tensor:
         return self._model(*given, None, has_audio=has_audio)

@@ -87,6 +87,10 @@ class Distillation:
         self._ear.remove()
         delattr(self._model, DECODER)
 
+    @property
+    def decoder(self) -> nn.Module:
+        return cast(nn.Module, getattr(self._model, DECODER))
+
     def count(self, batch: "Batch") -> int:
         """Frames with a target."""
         return int((self._kinds(batch) != _NO_KIND).sum())
@@ -98,7 +102,7 @@ class Distillation:
         kinds_BS = self._kinds(batch)
         if heard_BSD is None or not bool(kinds_BS.any()):
             return total
-        decoder = cast(nn.Module, getattr(self._model, DECODER))
+        decoder = self.decoder
         for row, first, last, kind in _runs(kinds_BS, batch.document_ids_BS):
             said_TW = decoder(heard_BSD[row : row + 1, first:last])[0].float()
             target_TW = self.teacher.vectors(batch.ids_BS9[row, first:last, :-1], kind)

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 if TYPE_CHECKING:
     from uniaudio.lm.model import UniAudioLM
     from uniaudio.training.lm.data import Batch
+    from uniaudio.training.lm.distillation import Distillation
 
 # Shapes: B rows, S positions, M text targets, N audio targets, Q streams, V ids, D width
 
@@ -70,28 +71,81 @@ def count_targets(batch: "Batch", normalization: Normalization) -> tuple[int, in
     return int(text_BS.sum()), int(frames_BS.sum())
 
 
+class LossModel(nn.Module):
+    """Model and losses in ONE forward pass: what `fully_shard` takes as its root, and what every rank of a step calls.
+
+    Sharded weights are whole inside a forward pass alone, so the heads and the distillation decoder run in it too. Every rank
+    must call the same modules and have a gradient for the same parameters, whatever its rows hold: a head without a target
+    takes part with a zero (`_touched`), and whether any rank has audio is told by the caller. Save `model`, not this.
+    """
+
+    def __init__(self, model: "UniAudioLM", distillation: "Distillation | None" = None) -> None:
+        super().__init__()
+        self.model, self.distillation = model, distillation
+
+    def forward(
+        self, batch: "Batch", *, with_audio: bool = True, has_audio: bool | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Summed losses of text (scalar), of each audio stream `[Q]`, and of the distillation (scalar, 0 without one).
+
+        `has_audio`: whether the rows of any rank hold audio; None looks at these alone, which is right on one rank.
+        """
+        text, audio_Q = _sums(self.model, batch, with_audio=with_audio, has_audio=has_audio)
+        if self.distillation is None:
+            return text, audio_Q, text.new_zeros(())
+        return text, audio_Q, _touched(self.distillation.loss_sum(batch), self.distillation.decoder)
+
+
 def loss_sums(
-    model: "UniAudioLM", batch: "Batch", normalization: Normalization, *, with_audio: bool = True
+    model: "UniAudioLM | LossModel",
+    batch: "Batch",
+    normalization: Normalization,
+    *,
+    with_audio: bool = True,
+    has_audio: bool | None = None,
 ) -> LossSums:
-    """Run the model on a batch; each head only where it has a target, so that a head without targets costs nothing."""
-    text_BS, audio_BS, _ = target_masks(batch)
+    """Run the model on a batch; `has_audio` as in `LossModel.forward`, which sharded models must be called through."""
     num_text, num_audio = count_targets(batch, normalization)
+    if isinstance(model, LossModel):
+        text, audio_Q, _ = model(batch, with_audio=with_audio, has_audio=has_audio)
+    else:
+        text, audio_Q = _sums(model, batch, with_audio=with_audio, has_audio=has_audio)
+    return LossSums(text=text, num_text=num_text, audio_Q=audio_Q, num_audio=num_audio)
+
+
+def _sums(model: "UniAudioLM", batch: "Batch", *, with_audio: bool, has_audio: bool | None) -> tuple[Tensor, Tensor]:
+    text_BS, audio_BS, _ = target_masks(batch)
     hidden_BSD = model(
         batch.ids_BS9[:, :-1],
         batch.is_audio_BS[:, :-1],
         batch.is_text_BS[:, :-1],
         document_ids_BS=batch.document_ids_BS[:, :-1],
-        has_audio=bool(batch.is_audio_BS.any()),
+        has_audio=bool(batch.is_audio_BS.any()) if has_audio is None else has_audio,
     )
-    zero = hidden_BSD.new_zeros((), dtype=torch.float32)
     targets_BS9 = batch.ids_BS9[:, 1:]
-    text, audio_Q = zero, zero.expand(targets_BS9.shape[2] - 1)
-    if bool(text_BS.any()):
-        text = text_loss_sum(model.text_logits(hidden_BSD[text_BS]), targets_BS9[text_BS][:, -1])
-    if with_audio and bool(audio_BS.any()):
-        codes_NQ = targets_BS9[audio_BS][:, :-1]
-        audio_Q = audio_loss_sums(model.audio_logits(hidden_BSD[audio_BS], codes_NQ), codes_NQ)
-    return LossSums(text=text, num_text=num_text, audio_Q=audio_Q, num_audio=num_audio)
+    # In the graph even where there is no target: the blocks of other ranks wait for this one's backward pass.
+    zero = hidden_BSD[:0].sum(dtype=torch.float32)
+    tokens_M, codes_NQ = targets_BS9[text_BS][:, -1], targets_BS9[audio_BS][:, :-1]
+    has_text = len(tokens_M) > 0
+    text = (
+        text_loss_sum(model.text_logits(hidden_BSD[text_BS]), tokens_M) if has_text else _touched(zero, model.text_head)
+    )
+    if not with_audio:
+        return text, zero.repeat(codes_NQ.shape[1])
+    if not len(codes_NQ):
+        heads = (model.projection, model.local_decoder, model.audio_head)
+        return text, _touched(zero, *heads).repeat(codes_NQ.shape[1])
+    return text, audio_loss_sums(model.audio_logits(hidden_BSD[audio_BS], codes_NQ), codes_NQ)
+
+
+def _touched(loss: Tensor, *modules: nn.Module) -> Tensor:
+    """`loss`, which from now on gives every parameter that learns a gradient, of zeros at least."""
+    if torch.is_grad_enabled():
+        for module in modules:
+            for parameter in module.parameters():
+                if parameter.requires_grad:
+                    loss = loss + parameter.flatten()[:0].sum(dtype=torch.float32)
+    return loss
 
 
 def total_loss(sums: LossSums, weights: LossWeights, counts: tuple[int, int] | None = None) -> Tensor:
