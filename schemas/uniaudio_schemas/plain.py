@@ -204,10 +204,23 @@ def _choice_reader(choices: tuple[Any, ...]) -> Reader:
 
 def _optional_reader(hint: Any, inner: tuple[Any, ...]) -> Reader:
     kinds = [one for one in inner if one is not type(None)]
+    if kinds and len(kinds) == len(inner) and all(dataclasses.is_dataclass(one) for one in kinds):
+        return _which_reader(kinds)
     if len(kinds) != 1:
         raise TypeError(f"a field is of one type, with None or without, but not {hint!r}")
     reader = _reader(kinds[0])
     return lambda value: None if value is None else reader(value)
+
+
+def _which_reader(kinds: list[Any]) -> Reader:
+    """Of `X | Y`, both with fields of their own: the class that knows most of the value's fields, the first of equals."""
+
+    def read(value: Any) -> Any:
+        names = value.keys() if isinstance(value, dict) else set()
+        nearest = max(kinds, key=lambda kind: len(_fields(kind).keys() & names))
+        return _dataclass_reader(nearest)(value)
+
+    return read
 
 
 def _dict_reader(hint: Any) -> Reader:

@@ -22,6 +22,8 @@ from uniaudio_schemas.errors import DataError, UsageError
 
 from uniaudio.audio.frames import RECONSTRUCTION_HOP, SAMPLE_RATE, num_reasoning_frames, num_reconstruction_frames
 from uniaudio.codec import decoding, encoding, windows
+from uniaudio.codec.autoencoder import Autoencoder
+from uniaudio.codec.config.parts import ScalarConfig, SpectralConfig
 from uniaudio.codec.config.presets import NUM_CODEBOOKS, CodecConfig
 from uniaudio.codec.encoders.frozen import EncoderFolders, empty_encoders, pretrained_encoders, random_encoders
 from uniaudio.codec.fingerprint import fingerprint
@@ -31,6 +33,7 @@ from uniaudio.codec.reasoning import ReasoningBranch
 from uniaudio.codec.reconstruction import ReconstructionBranch
 from uniaudio.codec.released.compat import compat_clip, decode_clip
 from uniaudio.codec.scalar import ScalarAutoencoder
+from uniaudio.codec.spectral import SpectralAutoencoder
 from uniaudio.codec.weights import check_fit
 
 MODEL_CODEC = "codec"
@@ -63,7 +66,7 @@ class ReasoningCodec(nn.Module):
         self.reasoning = ReasoningBranch(config)
         self.reconstruction = ReconstructionBranch(config)
         self.flow = FlowMatching(FlowTransformer(config.flow))
-        self.scalar = ScalarAutoencoder(config.scalar)
+        self.scalar = build_autoencoder(config.scalar)
 
     @classmethod
     def create(
@@ -304,6 +307,11 @@ class ReasoningCodec(nn.Module):
                 raise UsageError(
                     f"Clip {index}: `{name}` must be 0 to {size - 1}, but is {codes.min()} to {codes.max()}."
                 )
+
+
+def build_autoencoder(config: ScalarConfig | SpectralConfig) -> Autoencoder:
+    """The one that a config is of."""
+    return SpectralAutoencoder(config) if isinstance(config, SpectralConfig) else ScalarAutoencoder(config)
 
 
 def shell_state(config: CodecConfig) -> dict[str, Tensor]:

@@ -1,7 +1,7 @@
-"""Codes to audio: a flow draws latents window by window, the scalar decoder turns them into samples as they come.
+"""Codes to audio: a flow draws latents window by window, the autoencoder's decoder turns them into samples as they come.
 
 A clip longer than a window is drawn in windows that overlap; a window starts from the latents the one before gave for
-the same frames, so that time never drifts. The scalar decoder sees as many latents beside a piece as it reaches, so
+the same frames, so that time never drifts. That decoder sees as many latents beside a piece as it reaches, so
 that its windows leave no seam at all. Every clip gets its own noise from the seed, so that its audio does not depend on
 what else is decoded; clips of equal length share a batch. Nothing looks further ahead than its window, so that codes
 may still be written while the first windows sound: the audio is that of the whole clip, bit for bit.
@@ -21,11 +21,9 @@ from torch import Tensor
 from uniaudio_schemas.errors import UsageError
 
 from uniaudio.audio.frames import REASONING_HOP, RECONSTRUCTION_HOP
-from uniaudio.codec.config.parts import ScalarConfig
 from uniaudio.codec.config.presets import LATENT_HOP
 from uniaudio.codec.encoding import eval_mode
 from uniaudio.codec.flow_matching import RELEASED_GUIDANCE
-from uniaudio.codec.scalar import DILATIONS
 from uniaudio.products import EveryLinear
 
 if TYPE_CHECKING:
@@ -90,7 +88,7 @@ def decode_pieces(
 
     `blocks`: the codes `[B, t, Q]` as they come, T frames in all; a window is drawn when the frame behind it is there.
     """
-    left, right = scalar_reach(codec.config.scalar)
+    left, right = codec.scalar.reach
     done, start = 0, 0  # latents whose audio is out; the first one that is held
     held_BSL: Tensor | None = None
     for new_BSL, is_last in draw_latents(codec, blocks, settings, reasoning_BRQ):
@@ -166,27 +164,6 @@ class DecodeNoise:
         self._flat = torch.cat([self._flat, new])[(first - self._first) * self.latent_dim :]
         self._first = first
         return self._flat[: (last - first) * self.latent_dim].view(-1, self.latent_dim)
-
-
-def scalar_reach(config: ScalarConfig) -> tuple[int, int]:
-    """Latents before and behind a frame that its samples depend on, from the shapes of the scalar decoder."""
-
-    def convolve(reach: tuple[int, int], span: int) -> tuple[int, int]:
-        on_left = span if config.causal else span // 2
-        return reach[0] + on_left, reach[1] + (0 if config.causal else span // 2)
-
-    reach = convolve((0, 0), config.kernel_size - 1)
-    if config.pool_samples > 1:
-        left, right = convolve(reach, config.kernel_size - 1)
-        reach = -(-left // config.pool_samples), -(-right // config.pool_samples)
-    stages = list(zip(reversed(config.strides), config.up_kernel_sizes, strict=True))
-    for stride, kernel_size in reversed(stages):
-        for dilation in DILATIONS:
-            reach = convolve(reach, dilation * (config.residual_kernel_size - 1))
-        cut = 0 if config.causal else (kernel_size - stride) // 2
-        reach = (reach[0] + kernel_size - 1) // stride, (reach[1] + stride - 1 + cut) // stride
-    look_ahead = config.look_ahead_kernel_size // 2
-    return reach[0] + look_ahead, reach[1] + look_ahead
 
 
 def _reasoning(codec: "ReasoningCodec", reasoning_BRQ: Tensor | None, frames: slice) -> Tensor | None:

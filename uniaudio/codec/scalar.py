@@ -11,44 +11,26 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 from torch.nn.utils.parametrizations import weight_norm
 
+from uniaudio.codec.autoencoder import Autoencoder
 from uniaudio.codec.config.parts import ScalarConfig
 
-# Nineteen levels from -1 to 1 (released architecture).
-LEVELS_PER_UNIT = 9
 DILATIONS = (1, 3, 5, 7, 9)
 
 
-class ScalarAutoencoder(nn.Module):
+class ScalarAutoencoder(Autoencoder):
     """Strided convolutions down to latents, transposed ones up again."""
 
+    encoder: "ScalarEncoder"
+    decoder: "ScalarDecoder"
+
     def __init__(self, config: ScalarConfig) -> None:
-        super().__init__()
+        super().__init__(ScalarEncoder(config), ScalarDecoder(config))
         self.config = config
-        self.encoder = ScalarEncoder(config)
-        self.decoder = ScalarDecoder(config)
 
-    def encode(self, waveform_BN: Tensor) -> Tensor:
-        """`[B, N]` -> `[B, T, L]`, bounded by tanh and not rounded: the target of the flow."""
-        return self.encoder(waveform_BN).transpose(1, 2)
-
-    def decode(self, latents_BTL: Tensor) -> Tensor:
-        """`[B, T, L]` -> `[B, N]`; latents are rounded first (straight-through gradient) and never clamped."""
-        return self.decoder(round_latents(latents_BTL).transpose(1, 2))
-
-    def forward(self, waveform_BN: Tensor) -> Tensor:
-        """`[B, N]` -> `[B, N]` through the rounded latents."""
-        return self.decode(self.encode(waveform_BN))
-
-    def unrounded(self, waveform_BN: Tensor, noise_BTL: Tensor) -> Tensor:
-        """`[B, N]` -> `[B, N]` through latents with noise in -1..1 as wide as rounding would move them."""
-        latents_BTL = self.encode(waveform_BN) + noise_BTL / (2 * LEVELS_PER_UNIT)
-        return self.decoder(latents_BTL.transpose(1, 2))
-
-
-def round_latents(latents: Tensor) -> Tensor:
-    """Nearest multiple of a ninth; the gradient passes as if nothing had been rounded."""
-    rounded = torch.round(latents.detach() * LEVELS_PER_UNIT) / LEVELS_PER_UNIT
-    return latents + (rounded - latents.detach()) if latents.requires_grad else rounded
+    @property
+    def reach(self) -> tuple[int, int]:
+        """From the shapes of the decoder."""
+        return scalar_reach(self.config)
 
 
 class ScalarEncoder(nn.Module):
@@ -198,6 +180,27 @@ class PaddedConv1d(nn.Conv1d):
     def forward(self, input: Tensor) -> Tensor:
         """`[B, C, N]` -> `[B, C', N / stride]`, padded before it (causal) or on both sides."""
         return super().forward(pad(input, (self.num_left, self.num_right)))
+
+
+def scalar_reach(config: ScalarConfig) -> tuple[int, int]:
+    """Latents before and behind a frame that its samples depend on, from the shapes of the scalar decoder."""
+
+    def convolve(reach: tuple[int, int], span: int) -> tuple[int, int]:
+        on_left = span if config.causal else span // 2
+        return reach[0] + on_left, reach[1] + (0 if config.causal else span // 2)
+
+    reach = convolve((0, 0), config.kernel_size - 1)
+    if config.pool_samples > 1:
+        left, right = convolve(reach, config.kernel_size - 1)
+        reach = -(-left // config.pool_samples), -(-right // config.pool_samples)
+    stages = list(zip(reversed(config.strides), config.up_kernel_sizes, strict=True))
+    for stride, kernel_size in reversed(stages):
+        for dilation in DILATIONS:
+            reach = convolve(reach, dilation * (config.residual_kernel_size - 1))
+        cut = 0 if config.causal else (kernel_size - stride) // 2
+        reach = (reach[0] + kernel_size - 1) // stride, (reach[1] + stride - 1 + cut) // stride
+    look_ahead = config.look_ahead_kernel_size // 2
+    return reach[0] + look_ahead, reach[1] + look_ahead
 
 
 def _convolution(

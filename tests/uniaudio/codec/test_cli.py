@@ -25,7 +25,6 @@ from uniaudio.codec.evaluation.coders import (
 )
 from uniaudio.codec.evaluation.evaluate import (
     Listeners,
-    align,
     bits_per_s,
     code_use,
     evaluate,
@@ -218,13 +217,6 @@ def test_a_file_that_is_no_voice_encoder_is_refused(tmp_path):
     torch.save({"model_state": {"lstm": torch.zeros(1)}}, tmp_path / "other.pt")
     with pytest.raises(DataError, match="does not hold the speaker network's weights"):
         Listeners.load(None, tmp_path / "other.pt")
-
-
-@pytest.mark.parametrize("lag", [-2_000, -1, 0, 1, 777])
-def test_a_delay_of_a_coder_is_undone(lag):
-    clip = np.random.default_rng(0).standard_normal(24_000).astype(np.float32)
-    moved = align(clip, np.roll(clip, lag))
-    assert np.allclose(moved[2_000:-2_000], clip[2_000:-2_000])
 
 
 def test_the_nearest_bitrates_are_chosen():

@@ -20,9 +20,8 @@ from uniaudio.codec.decoding import (
     DecodeSettings,
     decode_pieces,
     draw_latents,
-    scalar_reach,
 )
-from uniaudio.codec.scalar import ScalarAutoencoder
+from uniaudio.codec.scalar import ScalarAutoencoder, scalar_reach
 from uniaudio.testing import a_waveform, tiny_codec
 
 pytest.importorskip("transformers")

@@ -43,7 +43,7 @@ def starter_codec() -> ReasoningCodec:
 def test_starter_is_small_enough_for_one_core_beside_whisper_base(starter_codec: ReasoningCodec) -> None:
     codec, config = starter_codec, starter_codec.config
     millions = {name: sum(one.numel() for one in part.parameters()) / 1e6 for name, part in codec.named_children()}
-    assert 6 <= millions["flow"] <= 10 and millions["scalar"] < 4
+    assert 6 <= millions["flow"] <= 10 and millions["scalar"] < 5
     assert millions["reasoning"] + millions["reconstruction"] < 10
     small = [codec.encoders.wavlm, codec.encoders.music]
     assert all(sum(one.numel() for one in part.parameters()) < 5e6 for part in small)

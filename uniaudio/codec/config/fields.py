@@ -41,6 +41,7 @@ def _check(hint: Any, value: Any, name: str) -> None:
         number = isinstance(value, int | float) and not isinstance(value, bool)
         wanted = "" if number and math.isfinite(value) and value >= 0 else "a number of 0 or more"
     elif not isinstance(value, hint):
-        wanted = {bool: "true or false", str: "a text"}.get(hint, f"a {hint.__name__}")
+        kinds = " or ".join(f"a {kind.__name__}" for kind in typing.get_args(hint) or (hint,))
+        wanted = {bool: "true or false", str: "a text"}.get(hint, kinds)
     if wanted:
         raise UsageError(f"`{name}` must be {wanted}, but is {value!r:.80}.")

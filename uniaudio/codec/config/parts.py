@@ -1,4 +1,4 @@
-"""Sizes of the codec's parts: the flow transformer and the scalar autoencoder. Imports no torch.
+"""Sizes of the codec's parts: the flow transformer and the two autoencoders, of which a codec has one. Imports no torch.
 
 One row:  FlowConfig(latent_dim=136, condition_dim=768, dim=1536, num_layers=32, num_heads=24)
 """
@@ -95,3 +95,47 @@ class ScalarConfig:
     def hop_samples(self) -> int:
         """Samples behind one latent frame."""
         return self.pool_samples * prod(self.strides)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SpectralConfig:
+    """Shape of the spectral autoencoder: log-mel patches to latents, and a complex spectrum from them."""
+
+    latent_dim: int
+    """Channels of one latent."""
+    dim: int
+    """Width of the blocks at the latents' rate."""
+    frame_dim: int
+    """Width of the decoder's blocks at the frames' rate."""
+    num_encoder_layers: int
+    """Blocks of the encoder, at the latents' rate."""
+    num_latent_layers: int
+    """Blocks of the decoder at the latents' rate."""
+    num_frame_layers: int
+    """Blocks of the decoder at the frames' rate."""
+    num_bands: int = 100
+    """Mel bands of a frame."""
+    frame_hop: int = 240
+    """Samples from frame to frame (10 ms)."""
+    frames_per_latent: int = 4
+    window_hops: int = 4
+    """Hops in a window of the inverse Fourier transform."""
+    kernel_size: int = 7
+    """Of the convolutions over time; odd."""
+    ff_multiplier: int = 3
+    """Width of a block's inner layer over its own."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if self.kernel_size % 2 == 0:
+            raise UsageError(f"`kernel_size` must be odd, but is {self.kernel_size}.")
+        if self.window_hops < 2 or self.frame_hop * self.window_hops % 2:
+            raise UsageError(
+                f"`window_hops` must be 2 or more, and its product with `frame_hop` even, but they are "
+                f"{self.window_hops} and {self.frame_hop}."
+            )
+
+    @property
+    def hop_samples(self) -> int:
+        """Samples behind one latent frame."""
+        return self.frame_hop * self.frames_per_latent

@@ -13,7 +13,7 @@ from uniaudio_schemas.plain import from_json
 
 from uniaudio.audio.frames import RECONSTRUCTION_HOP, UNIT
 from uniaudio.codec.config.fields import check_fields
-from uniaudio.codec.config.parts import FlowConfig, ScalarConfig
+from uniaudio.codec.config.parts import FlowConfig, ScalarConfig, SpectralConfig
 
 LATENT_HOP = 960
 """Samples a scalar latent (25 Hz): half a reconstruction frame."""
@@ -92,8 +92,8 @@ class CodecConfig:
     """Levels 2 to 7, from the music encoder's acoustic state and Whisper."""
     flow: FlowConfig
     """Transformer that turns reconstruction codes into scalar latents."""
-    scalar: ScalarConfig
-    """Waveform autoencoder behind the flow."""
+    scalar: ScalarConfig | SpectralConfig
+    """Waveform autoencoder behind the flow; the released one is a `ScalarConfig`."""
     pad_whisper: bool = False
     """Feed Whisper 30 s whatever the clip's length: imported weights, trained behind that padding, expect it."""
     encode_window_samples: int = 720_000
@@ -236,13 +236,8 @@ def starter() -> CodecConfig:
         flow=FlowConfig(
             latent_dim=64, condition_dim=256, dim=256, num_layers=8, num_heads=4, time_dim=256, latent_scale=4.7
         ),
-        scalar=ScalarConfig(
-            latent_dim=64,
-            initial_channels=16,
-            strides=(4, 5, 6, 4),
-            down_kernel_sizes=(8, 10, 12, 8),
-            up_kernel_sizes=(8, 12, 10, 8),
-            pool_samples=2,
+        scalar=SpectralConfig(
+            latent_dim=64, dim=256, frame_dim=192, num_encoder_layers=3, num_latent_layers=4, num_frame_layers=3
         ),
         decode_window_latents=120,
     )

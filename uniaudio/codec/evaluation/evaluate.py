@@ -4,7 +4,8 @@ Reads    a codec's folder and held-out clips (`uniaudio.codec.evaluation.held_ou
 Writes   `evaluation.json` (every value of every clip) and `evaluation.md` (means)
 Row      {"domain": "speech", "system": "Codec2 700C", "clip": "5f1c…", "log_mel_distance": 0.81, "pesq": 1.21, …}
 
-Coders delay audio; every decoded clip is shifted by the lag, at most 0.1 s, at which it is most like the original.
+Ours is compared as it comes: it has no delay, and its phase is its own, so that a lag found on waveforms would bend the
+ruler. Another coder's one delay is found on envelopes over all clips (`uniaudio.codec.evaluation.delay`) and undone.
 """
 
 import json
@@ -21,11 +22,12 @@ from uniaudio_schemas.errors import DataError, UsageError
 
 from uniaudio.audio.frames import REASONING_HOP, RECONSTRUCTION_HOP, SAMPLE_RATE
 from uniaudio.audio.resample import resample
+from uniaudio.codec.autoencoder import LEVELS_PER_UNIT
 from uniaudio.codec.codec import Codes, ReasoningCodec
 from uniaudio.codec.config.presets import LATENT_HOP, NUM_CODEBOOKS, CodecConfig
 from uniaudio.codec.evaluation.coders import Coded, Coder, Programs, coders
+from uniaudio.codec.evaluation.delay import find_delay, undo_delay
 from uniaudio.codec.evaluation.held_out import DOMAINS, HeldOutClip
-from uniaudio.codec.scalar import LEVELS_PER_UNIT
 from uniaudio.metrics.dnsmos import dnsmos
 from uniaudio.metrics.pesq import wide_band_pesq
 from uniaudio.metrics.speaker import VOICE_RATE, VoiceEncoder, cosine_similarity
@@ -33,7 +35,6 @@ from uniaudio.metrics.spectral import log_mel_distance
 from uniaudio.metrics.stoi import stoi
 from uniaudio.metrics.wer import word_errors
 
-MAX_LAG = SAMPLE_RATE // 10
 # A voice cannot be told from less.
 MIN_VOICE_SAMPLES = SAMPLE_RATE // 2
 COLUMNS = ("bits_per_s", "pesq", "stoi", "dnsmos", "log_mel_distance", "speaker_similarity", "wer")
@@ -114,10 +115,11 @@ def evaluate(
     evaluation.stream_bits_per_s = stream_bits_per_s(codec.config)
     codes = codec.encode([clip.samples for clip in clips])
     evaluation.code_use = code_use(codec.config, codes)
+    coded = _coded_on_time(others, clips, evaluation.missing)
     for done, (clip, one) in enumerate(zip(clips, codes, strict=True), start=1):
         made = _decoded(codec, one, steps=steps, guidance=guidance)
         made["its autoencoder alone"] = _autoencoded(codec, clip.samples)
-        made |= _coded(others, clip, evaluation.missing)
+        made |= coded[done - 1]
         # What the metrics say of the clip itself: the bound of what a codec can reach.
         made["original, 16 bits"] = Coded(clip.samples, 16 * len(clip.samples))
         evaluation.rows += [_row(clip, system, coded, listeners) for system, coded in made.items()]
@@ -149,15 +151,21 @@ def _decoded(codec: ReasoningCodec, codes: Codes, *, steps: int, guidance: float
     return made
 
 
-def _coded(others: Iterable[Coder], clip: HeldOutClip, missing: list[str]) -> dict[str, Coded]:
-    """The clip through each coder; one that fails is named in `missing`."""
-    made: dict[str, Coded] = {}
+def _coded_on_time(others: Iterable[Coder], clips: Sequence[HeldOutClip], missing: list[str]) -> list[dict[str, Coded]]:
+    """Each clip through each coder, whose delay is undone; one that fails is named in `missing`."""
+    coded: list[dict[str, Coded]] = [{} for _ in clips]
     for coder in others:
-        try:
-            made[coder.name] = coder.run(clip.samples)
-        except DataError as error:
-            missing.append(f"{coder.name} on clip {clip.clip_id} ({error})")
-    return made
+        made: dict[int, Coded] = {}
+        for index, clip in enumerate(clips):
+            try:
+                made[index] = coder.run(clip.samples)
+            except DataError as error:
+                missing.append(f"{coder.name} on clip {clip.clip_id} ({error})")
+        delay = find_delay((clips[index].samples, one.samples) for index, one in made.items())
+        for index, one in made.items():
+            on_time = undo_delay(one.samples, delay, len(clips[index].samples))
+            coded[index][coder.name] = Coded(on_time, one.num_bits)
+    return coded
 
 
 def _autoencoded(codec: ReasoningCodec, samples: np.ndarray) -> Coded:
@@ -177,17 +185,6 @@ def code_use(config: CodecConfig, codes: Sequence[Codes]) -> dict[str, list[Leve
         "reconstruction": ([clip.reconstruction for clip in codes], config.reconstruction_codebook_size),
     }
     return {name: [_level_use(level, size) for level in np.concatenate(of).T] for name, (of, size) in streams.items()}
-
-
-def align(reference: np.ndarray, made: np.ndarray) -> np.ndarray:
-    """`made` moved by at most `MAX_LAG` samples to where it correlates most with the reference; zeros fill up."""
-    size = 1 << (len(reference) + MAX_LAG).bit_length()
-    spectrum = np.fft.rfft(made, size) * np.conj(np.fft.rfft(reference, size))
-    correlation = np.fft.irfft(spectrum, size)
-    lags = np.arange(-MAX_LAG, MAX_LAG + 1)
-    lag = int(lags[np.argmax(correlation[lags])])
-    moved = made[lag:] if lag > 0 else np.pad(made, (-lag, 0))
-    return np.pad(moved[: len(reference)], (0, max(0, len(reference) - len(moved)))).astype(np.float32)
 
 
 def write_tables(evaluation: Evaluation, out: str | Path) -> str:
@@ -224,7 +221,7 @@ def _coders(config: CodecConfig, folder: str | Path | None) -> tuple[list[Coder]
 
 
 def _row(clip: HeldOutClip, system: str, coded: Coded, listeners: Listeners) -> dict[str, object]:
-    made = align(clip.samples, np.nan_to_num(coded.samples))
+    made = np.nan_to_num(coded.samples)
     row: dict[str, object] = {
         "domain": clip.domain,
         "system": system,

@@ -21,6 +21,7 @@ from torch import Tensor
 from uniaudio_schemas.errors import DataError, UsageError
 
 from uniaudio.codec.codec import CONFIG_FILE, WEIGHTS_FILE, shell_state
+from uniaudio.codec.config.parts import ScalarConfig
 from uniaudio.codec.config.presets import CodecConfig
 from uniaudio.codec.reconstruction import PHONE_STRIDES
 from uniaudio.codec.released.config import released_config
@@ -123,6 +124,7 @@ def _state(
 
 def _assumed(config: CodecConfig) -> dict[str, Any]:
     """What no tensor shows."""
+    assert isinstance(config.scalar, ScalarConfig)  # as all released ones are
     return {
         "scalar.causal": config.scalar.causal,
         "pad_whisper": config.pad_whisper,

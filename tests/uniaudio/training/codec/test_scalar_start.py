@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 import torch
 
+from uniaudio.codec.autoencoder import round_latents
 from uniaudio.codec.codec import ReasoningCodec
+from uniaudio.codec.config.parts import ScalarConfig
 from uniaudio.codec.config.presets import CodecConfig
-from uniaudio.codec.scalar import ScalarAutoencoder, round_latents
+from uniaudio.codec.scalar import ScalarAutoencoder
 from uniaudio.stages.codec_phases import codec_phase
 from uniaudio.testing import a_waveform
 from uniaudio.training.codec import scalar
@@ -17,12 +19,23 @@ from uniaudio.training.codec.clips import TrainingClip
 from uniaudio.training.codec.scalar_start import start_as_transform
 from uniaudio.training.codec.train import train_codec
 
+LARGER = ScalarConfig(
+    latent_dim=64,
+    initial_channels=16,
+    strides=(4, 5, 6, 4),
+    down_kernel_sizes=(8, 10, 12, 8),
+    up_kernel_sizes=(8, 12, 10, 8),
+    pool_samples=2,
+)
 
-@pytest.fixture(params=["debug", "starter"])
+
+@pytest.fixture(params=["debug", "larger"])
 def autoencoder(request: pytest.FixtureRequest) -> ScalarAutoencoder:
+    config = LARGER if request.param == "larger" else CodecConfig.preset("debug").scalar
+    assert isinstance(config, ScalarConfig)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return ScalarAutoencoder(CodecConfig.preset(request.param).scalar)
+        return ScalarAutoencoder(config)
 
 
 def low(seed: int, below_hz: float = 250.0) -> torch.Tensor:
