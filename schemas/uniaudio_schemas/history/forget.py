@@ -40,7 +40,7 @@ from uniaudio_schemas.history.traces import (
     raw_clips,
     trace,
 )  # fmt: skip
-from uniaudio_schemas.store import layout
+from uniaudio_schemas.store import kept_hashes, layout
 from uniaudio_schemas.store.collect import leftovers, live_plans
 from uniaudio_schemas.store.forgotten import Forgotten, records, replacements, write_record
 from uniaudio_schemas.store.lease import STORE_LOCK
@@ -225,7 +225,9 @@ def _clear(store: "Store", of_source: Trace) -> None:
                 store.files.delete(entry.path)
     kept = [manifest for kind in (*DATA_KINDS, *MODEL_KINDS) for manifest in store.versions(kind)]
     kept_by_runs = {entry.path for folder in (layout.TRAIN, layout.CACHE) for entry in store.files.entries(folder)}
-    store.files.delete_all(sorted(leftovers(store, kept) | kept_by_runs))
+    named = {shard.sha256 for manifest in kept for shard in manifest.shards}
+    old_hashes = {path for kind in DATA_KINDS for path in kept_hashes.unneeded(store.files, kind, named, strict=True)}
+    store.files.delete_all(sorted(leftovers(store, kept) | kept_by_runs | old_hashes))
 
 
 def _stages_source(store: "Store", kind: str, path: str, of_source: Trace) -> bool:

@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from uniaudio_schemas.kinds.record import SCHEMAS
-from uniaudio_schemas.store import layout
+from uniaudio_schemas.store import kept_hashes, layout
 from uniaudio_schemas.store.files import TEMPORARY_PREFIX, FileEntry
 from uniaudio_schemas.store.forgotten import replacements
 from uniaudio_schemas.store.lease import STORE_LOCK, read_lease
@@ -86,7 +86,10 @@ def leftovers(store: "Store", needed: list[Manifest]) -> set[str]:
     garbage |= _leftovers(store, {plan_id for _, plan_id in live}, {plan_id for _, plan_id in versions})
     if not live:
         units = [unit.shard for unit in store.files.each(partial(read_unit, store.files), staged) if unit]
-        garbage |= _unnamed(entries, [*units, *(shard for manifest in needed for shard in manifest.shards)])
+        named = [*units, *(shard for manifest in needed for shard in manifest.shards)]
+        garbage |= _unnamed(entries, named)
+        shards = {shard.sha256 for shard in named}
+        garbage.update(path for kind in _kinds(store) for path in kept_hashes.unneeded(store.files, kind, shards))
     return garbage
 
 

@@ -5,7 +5,9 @@ column the elements of the row are hashed, each list and string with its length 
 """
 
 import hashlib
+import itertools
 from collections.abc import Iterable
+from typing import cast
 
 import numpy as np
 import pyarrow as pa
@@ -14,8 +16,8 @@ from uniaudio_schemas.errors import DataError
 from uniaudio_schemas.fingerprint import short
 from uniaudio_schemas.kinds.record import Schema
 
-_Piece = tuple[memoryview, list[int]]
-"""Bytes, and the bounds of each row in them."""
+_Piece = np.ndarray | tuple[memoryview, list[int]]
+"""Bytes, and the bounds of each row in them; or `[rows, bytes of a row]` uint8 where all rows have as many."""
 
 HASHES = pa.schema([pa.field("id", pa.string(), nullable=False), pa.field("hash", pa.binary(32), nullable=False)])
 
@@ -48,19 +50,33 @@ def _batch_hashes(batch: pa.RecordBatch, schema: Schema) -> list[bytes]:
     rows = np.arange(len(batch) + 1, dtype=np.int64)
     for field in schema.arrow:
         _add_pieces(batch.column(field.name), field.nullable, rows, pieces)
+    joined = _joined(pieces)
     hashes = []
     for i in range(len(batch)):
         digest = hashlib.sha256()
-        for data, bounds in pieces:
+        for data, bounds in joined:
             digest.update(data[bounds[i] : bounds[i + 1]])
         hashes.append(digest.digest())
     return hashes
 
 
+def _joined(pieces: list[_Piece]) -> list[tuple[memoryview, list[int]]]:
+    """Neighbours that have as many bytes in every row become one: a hash is the same for one long piece as for many short ones."""
+    found: list[tuple[memoryview, list[int]]] = []
+    for is_even, group in itertools.groupby(pieces, lambda piece: isinstance(piece, np.ndarray)):
+        if is_even:
+            matrix = np.concatenate(cast(list[np.ndarray], list(group)), axis=1)
+            width = matrix.shape[1]
+            found.append((matrix.reshape(-1).data, list(range(0, (len(matrix) + 1) * width, width))))
+        else:
+            found += cast(list[tuple[memoryview, list[int]]], list(group))
+    return found
+
+
 def _add_pieces(array: pa.Array, nullable: bool, bounds: np.ndarray, pieces: list[_Piece]) -> None:
     """Row i owns the elements `bounds[i]` to `bounds[i + 1]` of `array`."""
     if nullable:
-        _add_fixed(array.is_valid().cast(pa.uint8()).to_numpy(zero_copy_only=False), bounds, pieces)
+        _add_fixed(_valid(array), bounds, pieces)
     kind = array.type
     if pa.types.is_struct(kind):
         for child, field in zip(array.flatten(), kind.fields, strict=True):
@@ -68,24 +84,46 @@ def _add_pieces(array: pa.Array, nullable: bool, bounds: np.ndarray, pieces: lis
     elif pa.types.is_fixed_size_list(kind):
         _add_pieces(array.flatten(), False, bounds * kind.list_size, pieces)
     elif pa.types.is_list(kind):
-        lengths = array.value_lengths().fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64)
+        lengths = _numbers(array.value_lengths()).astype(np.int64)
         _add_fixed(lengths, bounds, pieces)
         _add_pieces(array.flatten(), False, _offsets(lengths)[bounds], pieces)
     elif pa.types.is_string(kind):
-        array = array.fill_null("")
+        if array.null_count:
+            array = pa.array([""] * len(array)) if array.null_count == len(array) else array.fill_null("")
         raw = np.frombuffer(array.buffers()[1] or b"\0\0\0\0", np.int32)
         offsets = raw[array.offset : array.offset + len(array) + 1].astype(np.int64)
-        _add_fixed(np.diff(offsets), bounds, pieces)
+        _add_fixed(offsets[1:] - offsets[:-1], bounds, pieces)
         pieces.append((memoryview(array.buffers()[2] or b""), offsets[bounds].tolist()))
     elif pa.types.is_boolean(kind):
-        _add_fixed(array.fill_null(False).cast(pa.uint8()).to_numpy(zero_copy_only=False), bounds, pieces)
+        _add_fixed(_numbers(array.cast(pa.uint8())), bounds, pieces)
     else:
-        _add_fixed(array.fill_null(0).to_numpy(zero_copy_only=False), bounds, pieces)
+        _add_fixed(_numbers(array), bounds, pieces)
+
+
+def _valid(array: pa.Array) -> np.ndarray:
+    """1 for each element that is there."""
+    if array.null_count in (0, len(array)):
+        return np.full(len(array), array.null_count == 0, np.uint8)
+    found: np.ndarray = array.is_valid().cast(pa.uint8()).to_numpy(zero_copy_only=False)
+    return found
+
+
+def _numbers(array: pa.Array) -> np.ndarray:
+    """With 0 in place of a null."""
+    if array.null_count and array.null_count == len(array):
+        return np.zeros(len(array), array.type.to_pandas_dtype())
+    found: np.ndarray = (array.fill_null(0) if array.null_count else array).to_numpy(zero_copy_only=False)
+    return found
 
 
 def _add_fixed(values: np.ndarray, bounds: np.ndarray, pieces: list[_Piece]) -> None:
     values = np.ascontiguousarray(values)
-    pieces.append((values.view(np.uint8).data, (bounds * values.dtype.itemsize).tolist()))
+    size = values.dtype.itemsize
+    # As many values as rows, and no list that has none for one and two for another.
+    if len(values) == len(bounds) - 1 and (bounds[1:] - bounds[:-1] == 1).all():
+        pieces.append(values.view(np.uint8).reshape(len(values), size))
+    else:
+        pieces.append((values.view(np.uint8).data, (bounds * size).tolist()))
 
 
 def _offsets(lengths: np.ndarray) -> np.ndarray:

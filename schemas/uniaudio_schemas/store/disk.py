@@ -76,15 +76,21 @@ class LocalFiles(Files):
 
     def __init__(self, root: Path) -> None:
         self.root: Path = root.absolute()
+        self._found_root: str | None = None
 
     def inside(self, path: str) -> Path:
         """The absolute path of `path`; refuses one that leaves the root, also through a link."""
         target = self.root / path
-        folder = Path(os.path.realpath(target.parent))
-        real_root = Path(os.path.realpath(self.root))
-        if ".." in Path(path).parts or not folder.is_relative_to(real_root):
+        folder = os.path.realpath(target.parent)
+        if ".." in path.split("/") or not f"{folder}/".startswith(self._real_root()):
             raise StoreError(f"{target}: leaves the store {self.root}, so it is not touched.")
         return target
+
+    def _real_root(self) -> str:
+        """With a slash at its end; found once, it is asked for at every file."""
+        if self._found_root is None:
+            self._found_root = os.path.realpath(self.root).rstrip("/") + "/"
+        return self._found_root
 
     def prepared(self, path: str) -> Path:
         """`inside`, with its folder made (durably)."""

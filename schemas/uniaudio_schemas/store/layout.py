@@ -20,6 +20,15 @@ def blob_path(sha256: str) -> str:
     return f"{BLOBS}/{check_hash(sha256, 64, 'sha256')[:2]}/{sha256}"
 
 
+def hashes_folder(kind: str) -> str:
+    return f"{check_kind(kind)}/hashes"
+
+
+def hashes_path(kind: str, sha256: str) -> str:
+    """Hashes of the rows of some shards (`kept_hashes`)."""
+    return f"{hashes_folder(kind)}/{check_hash(sha256, 64, 'sha256')}.arrow"
+
+
 def version_path(kind: str, plan_id: str) -> str:
     return f"{check_kind(kind)}/versions/{check_hash(plan_id, 32, 'plan_id')}.json"
 

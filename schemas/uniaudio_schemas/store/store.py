@@ -4,6 +4,7 @@
     <root>/<kind>/versions/<plan id>.json         manifests
     <root>/<kind>/refs/<ref>.json                 pointers to versions, `latest` among them
     <root>/<kind>/staging/<plan id>/<unit>.arrow  finished units of a version that is not published yet
+    <root>/<kind>/hashes/<sha256>.arrow           hashes of the rows of some shards (`kept_hashes`)
     <root>/<kind>/leases/<plan id>.json           who works on it, and the fencing token
     <root>/blobs/<2 digits>/<sha256>              files that rows name: tars, weights, pictures
     <root>/runs/<start>-<id>.json                 what jobs cost (`runs`)

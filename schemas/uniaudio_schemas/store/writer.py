@@ -14,6 +14,7 @@ from uniaudio_schemas.errors import LeaseLostError, StoreError, UniaudioError, U
 from uniaudio_schemas.fingerprint import canonical_json
 from uniaudio_schemas.store import layout, lease
 from uniaudio_schemas.store.content import content_id, row_hashes
+from uniaudio_schemas.store.kept_hashes import read_hashes, write_hashes
 from uniaudio_schemas.store.manifest import Manifest, Plan, ShardInfo
 from uniaudio_schemas.store.shard_writer import ShardWriter
 from uniaudio_schemas.store.shards import read_shard, version_of
@@ -140,7 +141,7 @@ class Writer(ShardWriter):
         read = list(self._files.each(self._finished, units))
         self._mine = {unit.shard.unit for unit in read if unit.token == self.token}
         made = [unit.shard for unit in read]
-        hashes = [unit.hashes for unit in read] + list(self._files.each(self._computed_hashes, self.plan.reused))
+        hashes = self._hashes(read)
         values = {
             name: getattr(self.plan, name) for name in ("kind", "plan_id", "parameters", "code_version", "numerics")
         }
@@ -151,6 +152,18 @@ class Writer(ShardWriter):
             content_id=content_id(hashes, self._schema),
             shards=sorted([*made, *self.plan.reused], key=lambda shard: (shard.unit, shard.sha256)),
         )
+
+    def _hashes(self, made: list[Unit]) -> list[pa.Table]:
+        """Of the rows of every shard. What no earlier version kept is kept now (`kept_hashes`)."""
+        kept = read_hashes(self._files, self._schema, {shard.sha256 for shard in self.plan.reused})
+        unread = [shard for shard in self.plan.reused if shard.sha256 not in kept]
+        new = {unit.shard.sha256: unit.hashes for unit in made}
+        new |= dict(
+            zip((shard.sha256 for shard in unread), self._files.each(self._computed_hashes, unread), strict=True)
+        )
+        write_hashes(self._files, self._schema, layout.staging_folder(self.plan), new)
+        known = {**kept, **new}
+        return [known[shard.sha256] for shard in (*(unit.shard for unit in made), *self.plan.reused)]
 
     def _finished(self, path: str) -> Unit:
         found = read_unit(self._files, path)

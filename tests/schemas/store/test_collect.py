@@ -27,6 +27,9 @@ def test_a_dry_run_names_what_the_real_one_removes_and_removes_nothing(store: St
     assert paths(store) == before
     gone = [shard for shard in old.shards if shard.sha256 not in {one.sha256 for one in new.shards}]
     expected = [store.root / f"raw/versions/{old.plan_id}.json", *(store.shard_path(old, shard) for shard in gone)]
+    expected += [
+        path for path in before if path.parent.name == "hashes" and gone[0].sha256 in path.read_text("latin-1")
+    ]
     assert named == sorted(map(str, expected)) and gone
     assert store.collect(dry_run=False) == named
     assert set(map(str, before - paths(store))) == set(named)
@@ -41,7 +44,8 @@ def test_ancestors_of_a_referenced_version_are_kept(store: Store, publish: Any) 
     publish(child("sequences", {"tokens": publish(middle).content_id}))
     publish(a_plan(other=1))
     publish(a_plan("tokens", other=2))
-    assert store.collect() == []
+    # Equal shards have equal hashes, which need not be kept twice.
+    assert [path for path in store.collect() if "/hashes/" not in path] == []
 
 
 def child(kind: str, parents: dict[str, str]) -> Plan:

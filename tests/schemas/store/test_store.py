@@ -232,7 +232,7 @@ def test_every_file_is_synced_before_it_gets_its_name_and_its_folder_after(
         assert calls[index - 1] == ("sync", temporary)
         assert calls[index + 1] == ("sync", str(Path(target).parent))
     names = [Path(calls[index][1].split()[1]).parent.name for index in renames]
-    assert names == ["leases", "shards", manifest.plan_id, "versions", "refs", "leases"]
+    assert names == ["leases", "shards", manifest.plan_id, "hashes", "versions", "refs", "leases"]
 
 
 def test_a_disk_without_links_holds_versions_too(store: Store, publish: Any, monkeypatch: pytest.MonkeyPatch) -> None:
