@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from uniaudio_schemas.errors import DataError
 from uniaudio_schemas.kinds.cuts import Cut
 from uniaudio_schemas.kinds.raw import Raw
 from uniaudio_schemas.kinds.record import rows
@@ -22,7 +23,15 @@ from uniaudio_schemas.store.manifest import Plan
 from uniaudio_pipelines.raw_to_annotated import cutting, segmentation
 from uniaudio_pipelines.raw_to_annotated.annotators import table
 from uniaudio_pipelines.raw_to_annotated.annotators.annotator import ANALYSIS_RATE as RATE
-from uniaudio_pipelines.raw_to_annotated.annotators.annotator import MUSIC, SOUND, SPEECH, Annotator, Clip, ask
+from uniaudio_pipelines.raw_to_annotated.annotators.annotator import (
+    MUSIC,
+    SOUND,
+    SPEECH,
+    Annotator,
+    Clip,
+    ask,
+    version_of,
+)
 from uniaudio_pipelines.raw_to_annotated.annotators.voice_activity import VoiceActivity
 from uniaudio_pipelines.raw_to_annotated.drafts import Draft, draft_again, draft_of, passage_of, said_by, seconds_of
 from uniaudio_pipelines.raw_to_annotated.earlier import EarlierCuts
@@ -57,9 +66,10 @@ class CutsWorker:
     hand = Hand()
 
     def __init__(self, store_root: str, job: RawToCuts, plan: Plan) -> None:
-        self._set_up(
-            store_root, job, plan, table.load(job.annotate.annotators, Path(job.annotate.models), job.annotate.device)
-        )
+        models = Path(job.annotate.models)
+        annotators = table.load(job.annotate.annotators, models, job.annotate.device)
+        _check_versions(plan, annotators, models)
+        self._set_up(store_root, job, plan, annotators)
         _one_thread()
 
     @classmethod
@@ -128,7 +138,7 @@ class CutsWorker:
             or raw.num_samples <= self._job.max_speech_clip_s * raw.sample_rate
         ):
             return True
-        now = {f"{one.name} {one.version()}" for one in self._annotators if _READS_TRANSCRIPT in one.writes}
+        now = {f"{one.name} {version_of(one)}" for one in self._annotators if _READS_TRANSCRIPT in one.writes}
         return all(now <= set(row.asked) for row in before)
 
     def _passages(self, raw: Raw) -> Iterator[Draft]:
@@ -248,6 +258,16 @@ class CutsWorker:
             analysis=np.asarray(resample(reader.mono(samples), raw.sample_rate, RATE), np.float32),
             speech_probabilities=recording.hearing.part(cut),
         )
+
+
+def _check_versions(plan: Plan, annotators: list[Annotator], models: Path) -> None:
+    """A machine with other models than the one that planned would answer in the name of theirs."""
+    planned = plan.parameters["annotators"]
+    for one in annotators:
+        if (found := version_of(one)) != planned[one.name]:
+            raise DataError(
+                f"{models}: `{one.name}` must be {planned[one.name]}, as planned, but is {found} on this machine."
+            )
 
 
 def _one_thread() -> None:

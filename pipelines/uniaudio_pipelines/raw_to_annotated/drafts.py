@@ -10,7 +10,7 @@ from uniaudio_schemas.kinds.annotated import Annotation
 from uniaudio_schemas.kinds.cuts import Cut
 from uniaudio_schemas.kinds.raw import Raw
 
-from uniaudio_pipelines.raw_to_annotated.annotators.annotator import Annotator, Value
+from uniaudio_pipelines.raw_to_annotated.annotators.annotator import Annotator, Value, version_of
 from uniaudio_pipelines.raw_to_annotated.segmentation import Stretch
 
 SOURCE = "source"
@@ -49,7 +49,7 @@ class Draft:
         """Whether the annotator is concerned, and was not asked in this version, or what it looks at is new."""
         if self.domain not in annotator.domains:
             return False
-        return f"{annotator.name} {annotator.version()}" not in self.asked or bool(annotator.reads & self.renewed)
+        return f"{annotator.name} {version_of(annotator)}" not in self.asked or bool(annotator.reads & self.renewed)
 
     def fill(self, annotator: Annotator, values: Sequence[Value]) -> None:
         """Take the values in place of what the annotator said before."""
@@ -59,10 +59,10 @@ class Draft:
         self.notes = [note for note in self.notes if note.value not in old]
         for value in values:
             self.columns[value.column] = value.value
-            self.note(value.column, annotator.name, annotator.version(), value.confidence)
+            self.note(value.column, annotator.name, version_of(annotator), value.confidence)
         self.renewed |= old | {value.column for value in values}
         self.asked = {one for one in self.asked if not one.startswith(f"{annotator.name} ")}
-        self.asked.add(f"{annotator.name} {annotator.version()}")
+        self.asked.add(f"{annotator.name} {version_of(annotator)}")
 
     def note(self, column: str, annotator: str, version: str, confidence: float | None) -> None:
         """Say who filled a column; a later word replaces an earlier one."""
@@ -104,7 +104,7 @@ def draft_again(raw: Raw, row: Cut, annotators: Sequence[Annotator]) -> Draft:
     """A cut of an older version: what those said who would be asked today, and what the source says now."""
     columns = {name: getattr(row, name) for name in ("clip_id", "domain", "first_sample", "num_samples", "given_text")}
     columns |= {name: value for name, value in _of_source(raw).items() if name not in columns}
-    kept = {f"{one.name} {one.version()}" for one in annotators}
+    kept = {f"{one.name} {version_of(one)}" for one in annotators}
     draft = Draft(columns=columns, notes=[], asked={said_by(raw)} | {one for one in row.asked if one in kept})
     for note in row.annotations:
         if note.value in _BY_RULES or f"{note.annotator} {note.version}" in draft.asked:

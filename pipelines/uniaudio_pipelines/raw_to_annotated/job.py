@@ -5,6 +5,7 @@ clip by clip by the next run.
 """
 
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import ClassVar
 
 from uniaudio_schemas.errors import UsageError
@@ -92,7 +93,7 @@ class RawToAnnotated:
             parents={"raw": raw.content_id},
             parameters={
                 **parameters,
-                "annotators": table.versions(self.annotators),
+                "annotators": table.versions(self.annotators, Path(self.models)),
                 **({"evalsets": evalsets} if evalsets else {}),
             },
             code_version=f"{self.EDGE}-{CODE_VERSION}-{CUTS_CODE_VERSION}",

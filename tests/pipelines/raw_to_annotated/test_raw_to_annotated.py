@@ -323,9 +323,10 @@ def test_the_units_are_those_of_raw_and_the_annotators_are_part_of_the_plan(tmp_
     plan = RawToAnnotated().plan(store)
     raw = store.head("raw")
     assert raw is not None and plan.units == sorted(shard.unit for shard in raw.shards)
-    assert plan.parameters["annotators"] == table.versions(table.DEFAULT)
+    assert plan.parameters["annotators"] == table.versions(table.DEFAULT, Path("data/models"))
     assert RawToAnnotated(annotators=("loudness",)).plan(store).plan_id != plan.plan_id
-    assert RawToAnnotated(models="elsewhere", ref="other").plan(store) == plan
+    none, other = RawToAnnotated(models="nowhere"), RawToAnnotated(models="elsewhere", ref="other")
+    assert none.plan(store) == other.plan(store)
 
 
 def test_a_missing_parent_names_the_flow_that_makes_it(tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ class Annotator(Protocol):
 
     @classmethod
     def version(cls) -> str:
-        """Changes when the answers may; cheap, because plans name it."""
+        """Changes when code or packages change the answers; cheap, because plans name it. Of weights see `table.versions`."""
         ...
 
     def annotate(self, clip: Clip) -> list[Value]: ...
@@ -85,6 +85,12 @@ class BatchAnnotator(Annotator, Protocol):
     batch_size: ClassVar[int]
 
     def annotate_batch(self, clips: Sequence[Clip]) -> list[list[Value]]: ...
+
+
+def version_of(annotator: Annotator) -> str:
+    """With the weights that it was loaded with, where it has some."""
+    weights = getattr(annotator, "weights_id", "")
+    return f"{annotator.version()}-{weights}" if weights else annotator.version()
 
 
 def ask(annotator: Annotator, clips: Sequence[Clip]) -> list[list[Value]]:

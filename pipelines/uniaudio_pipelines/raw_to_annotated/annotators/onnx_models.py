@@ -3,8 +3,7 @@
     ecapa_speaker       ECAPA-TDNN as WeSpeaker exports it          feats [1, T, 80] -> [1, D]        speaker_embedding
     pyannote_overlap    pyannote's segmentation 3.0 as exported     x [1, 1, N] -> [1, T, 7]          overlap_fraction
 
-A file is never fetched: one that is not there is a `UsageError`. The version names the folder, so other weights belong into another folder
-(and class).
+A file is never fetched: one that is not there is a `UsageError`. The version names all files of the folder by their bytes (`weights`).
 """
 
 from pathlib import Path

@@ -4,6 +4,8 @@ from pathlib import Path
 
 from uniaudio_schemas.errors import UsageError
 
+from uniaudio_pipelines.raw_to_annotated import models as model_files
+from uniaudio_pipelines.raw_to_annotated import musicnn
 from uniaudio_pipelines.raw_to_annotated.annotators import onnx_models, transformers_models
 from uniaudio_pipelines.raw_to_annotated.annotators.annotator import Annotator
 from uniaudio_pipelines.raw_to_annotated.annotators.audio_language import AudioLanguage
@@ -23,6 +25,7 @@ from uniaudio_pipelines.raw_to_annotated.annotators.timestamped import Timestamp
 from uniaudio_pipelines.raw_to_annotated.annotators.transcript import Transcript
 from uniaudio_pipelines.raw_to_annotated.annotators.voice_activity import VoiceActivity
 from uniaudio_pipelines.raw_to_annotated.annotators.voices import Voices
+from uniaudio_pipelines.raw_to_annotated.annotators.weights import weights_id
 
 _DEFAULT: tuple[type[Annotator], ...] = (
     VoiceActivity, Loudness, SignalToNoise, MeanOpinionScore, Language, Transcript, SpeakerEmbedding, Voices, Prosody,
@@ -34,6 +37,7 @@ _BY_NAME: tuple[type[Annotator], ...] = (
     onnx_models.EcapaSpeaker, onnx_models.PyannoteOverlap,
 )  # fmt: skip
 """Their models are the user's to prepare."""
+_OF_A_FOLDER = (transformers_models.Pretrained, onnx_models.OnnxModel)
 _ORDER = (
     "voice_activity", "loudness", "signal_to_noise", "mos", "language", "transcript", "timestamped_transcript", "audio_language",
     "second_transcript", "speaker_embedding", "wavlm_speaker", "ecapa_speaker", "voices", "pyannote_overlap", "prosody",
@@ -48,14 +52,39 @@ assert len(ANNOTATORS) == len(_ORDER) == len(_DEFAULT) + len(_BY_NAME), "every a
 DEFAULT = tuple(name for name in _ORDER if ANNOTATORS[name] in _DEFAULT)
 """Those that a job asks where it names none: what packages hold, and the two models that every installation prepares."""
 
+_WHISPER, _SPEAKER = f"{model_files.WHISPER_FOLDER}/*.pt", f"{model_files.SPEAKER_FOLDER}/{model_files.SPEAKER_FILE}"
+WEIGHTS: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("transcript", "timestamped_transcript", "audio_language"), (_WHISPER,)),
+    "second_transcript": (f"{model_files.SECOND_WHISPER_FOLDER}/*.pt",),
+    **dict.fromkeys(("speaker_embedding", "voices"), (_SPEAKER,)),
+    "music_tags": (f"{musicnn.FOLDER}/{musicnn.FILE}",),
+    **{name: (f"{cls.folder}/**/*",) for name, cls in ANNOTATORS.items() if issubclass(cls, _OF_A_FOLDER)},
+}
+"""Annotator -> its files below the folder of models; those of the others come with packages, whose versions they name."""
 
-def versions(names: tuple[str, ...]) -> dict[str, str]:
-    """Name -> version of the annotators `names`, for a plan."""
+
+def versions(names: tuple[str, ...], models: Path) -> dict[str, str]:
+    """Name -> version of the annotators `names` with the weights that lie in `models`, for a plan."""
     if unknown := sorted(set(names) - set(ANNOTATORS)):
         raise UsageError(f"`annotators` must be of {', '.join(ANNOTATORS)}, but has {', '.join(unknown)}.")
-    return {name: ANNOTATORS[name].version() for name in ANNOTATORS if name in names}
+    of_code = {name: ANNOTATORS[name].version() for name in ANNOTATORS if name in names}
+    return {
+        name: f"{version}-{_weights_id(name, models)}" if name in WEIGHTS else version
+        for name, version in of_code.items()
+    }
 
 
 def load(names: tuple[str, ...], models: Path, device: str) -> list[Annotator]:
     """The annotators `names`, ready; what is missing is a `UsageError` that says how to get it."""
-    return [cls(models, device) for name, cls in ANNOTATORS.items() if name in names]
+    return [_loaded(name, models, device) for name in ANNOTATORS if name in names]
+
+
+def _loaded(name: str, models: Path, device: str) -> Annotator:
+    annotator = ANNOTATORS[name](models, device)
+    if name in WEIGHTS:
+        annotator.weights_id = _weights_id(name, models)  # type: ignore[attr-defined]
+    return annotator
+
+
+def _weights_id(name: str, models: Path) -> str:
+    return weights_id(models, WEIGHTS[name])

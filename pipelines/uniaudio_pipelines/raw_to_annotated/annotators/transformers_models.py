@@ -7,7 +7,7 @@
     qwen_caption      Qwen2AudioForConditionalGeneration     caption
 
 A folder is what `save_pretrained` of the model and of its processor writes. Weights are never fetched: a folder that is not
-there is a `UsageError`. The version names the folder, so other weights belong into another folder (and class).
+there is a `UsageError`. The version names all files of the folder by their bytes (`weights`).
 """
 
 from pathlib import Path
