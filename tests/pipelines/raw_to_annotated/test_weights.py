@@ -84,7 +84,7 @@ def test_what_is_missing_is_said_and_names_no_weights(tmp_path: Path) -> None:
 def test_an_annotator_answers_in_the_version_that_was_planned_or_not_at_all(
     models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(table.ANNOTATORS, "ecapa_speaker", Ecapa)  # type: ignore[arg-type]
+    monkeypatch.setitem(table.ANNOTATORS, "ecapa_speaker", Ecapa)
     planned = table.versions(("ecapa_speaker",), models)
     (loaded,) = table.load(("ecapa_speaker",), models, "cpu")
     assert version_of(loaded) == planned["ecapa_speaker"] == f"ecapa-1-{weights.weights_id(models, ('ecapa/*',))}"
