@@ -27,3 +27,7 @@ class LeaseLostError(StoreError):
 
 class FingerprintError(UniaudioError):
     """Two parts that must match (vocabulary, codec, numerics) do not."""
+
+
+class TrainingError(UniaudioError):
+    """A run of training cannot be trusted any more; the message says at which step and why."""

@@ -14,7 +14,7 @@ from uniaudio_pipelines.instructions_to_tokens.job import InstructionsToTokens
 from uniaudio_pipelines.instructions_to_tokens.worker import TokenWorker
 from uniaudio_pipelines.raw_to_annotated.job import RawToAnnotated
 from uniaudio_pipelines.raw_to_annotated.run import run
-from uniaudio_pipelines.run_folder import RunFolder
+from uniaudio_pipelines.ray_training.run_folder import RunFolder
 from uniaudio_pipelines.running.edge import run_edge
 from uniaudio_pipelines.sequences_to_checkpoint import driver
 from uniaudio_pipelines.sequences_to_checkpoint.job import DueStage, SequencesToCheckpoint
@@ -61,7 +61,7 @@ def test_a_corpus_keeps_all_that_it_says(name: str, tmp_path: Path) -> None:
 def train_here(store: Store, job: SequencesToCheckpoint, due: DueStage) -> None:
     """As a worker of Ray Train does, in this process."""
     start = start_of(store, worker_config(store, job, due), due.stage)
-    result = train_stage(start.model, due.stage, start.data, on_checkpoint=lambda folder, state: None)
+    result = train_stage(start.model, due.stage, start.data)
     write_final(RunFolder(store, due.plan.plan_id), start, result)
 
 

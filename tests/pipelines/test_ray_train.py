@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from uniaudio_pipelines.ray_train import fit
+from uniaudio_pipelines.ray_training.launch import fit
 from uniaudio_schemas.errors import DataError, StoreError, UniaudioError
 
 pytest.importorskip("ray.train")
@@ -17,7 +17,7 @@ import sys
 from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer
 from uniaudio_pipelines.running import cluster
-from uniaudio_pipelines.ray_train import fit
+from uniaudio_pipelines.ray_training.launch import fit
 from uniaudio_schemas.errors import FingerprintError
 
 def worker(config):

@@ -29,7 +29,7 @@ from uniaudio.lm.generate import check_vocabulary
 from uniaudio.lm.model import UniAudioLM
 from uniaudio.sequence.vocabulary import Vocabulary
 from uniaudio.text.tokenizer import ByteTokenizer, HuggingFaceTokenizer, TextTokenizer
-from uniaudio.training.lm.checkpoint import config_of, load_model
+from uniaudio.training.lm.weights import config_of, load_model
 
 ABOUT_FILE, TOKENIZER_FOLDER, CODEC_FOLDER = "uniaudio.json", "tokenizer", MODEL_CODEC
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")

@@ -1,6 +1,5 @@
 """What a phase of codec training is: which parts learn, for how long, with which loss. Imports no torch."""
 
-import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -8,6 +7,7 @@ from uniaudio_schemas.errors import UsageError
 from uniaudio_schemas.plain import from_plain
 
 from uniaudio.audio.frames import UNIT
+from uniaudio.stages.schedule import Schedule
 
 Objective = Literal["encoders", "scalar", "reasoning", "grpo", "reconstruction", "decoder"]
 
@@ -51,30 +51,22 @@ class AdversarialSettings:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class CodecPhase:
+class CodecPhase(Schedule):
     """Everything that decides what a phase does; part of a codec's identity."""
 
     name: Objective
     """Which loss; one module of `uniaudio.codec` each."""
     trains: tuple[str, ...]
     """Modules and parameters of the codec that receive gradients; all others are frozen, buffers included."""
-    num_steps: int
-    """Optimizer steps."""
     num_clips: int
     """Crops an optimizer step, over all workers."""
     crop_samples: int
     """Longest crop, at 24 kHz; a multiple of 9,600."""
-    learning_rate: float
-    """Peak; linear warm-up, then cosine to 0."""
     codec_rate: float = 1.0
     """Learning rate of the codec's own parts over `learning_rate`, which is the text decoder's."""
     num_unquantized_steps: int = 0
     """Steps before the codebooks of `trains` are switched on; in `scalar`, before latents are rounded: with more than 0 the
     autoencoder also starts as a cosine transform (`uniaudio.training.codec.scalar_start`)."""
-    warmup_share: float = 0.03
-    weight_decay: float = 0.05
-    betas: tuple[float, float] = (0.9, 0.95)
-    max_gradient_norm: float = 1.0
     phone_weight: float = 0.1
     """Of the phone loss (released trainer)."""
     commitment_weight: float = 0.5
@@ -103,24 +95,16 @@ class CodecPhase:
     adversarial: AdversarialSettings = AdversarialSettings()
     grpo: GrpoSettings = GrpoSettings()
     seed: int = 0
+    max_skipped: int = 0
     num_threads: int = 1
-    """CPU threads: part of the identity, since sums differ between 1 and 2 threads."""
-    checkpoint_every: int = 1000
-    """Steps."""
     log_every: int = 50
-    """Steps."""
-    num_held_out: int = 16
-    """Held-out clips behind the held-out loss."""
 
     def __post_init__(self) -> None:
+        Schedule.__post_init__(self)  # `super()` knows no class with slots
         if self.crop_samples < UNIT or self.crop_samples % UNIT:
             raise UsageError(f"`crop_samples` must be a multiple of {UNIT}, but is {self.crop_samples}.")
-        for name in ("num_steps", "num_clips", "num_threads", "checkpoint_every", "log_every", "num_held_out"):
-            if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
-                raise UsageError(f"`{name}` must be a whole number of 1 or more, but is {getattr(self, name)!r}.")
-        for name in ("learning_rate", "max_gradient_norm"):
-            if not 0 < getattr(self, name) < math.inf:  # also where it is NaN
-                raise UsageError(f"`{name}` must be more than 0 and finite, but is {getattr(self, name)!r}.")
+        if not isinstance(self.num_clips, int) or self.num_clips < 1:
+            raise UsageError(f"`num_clips` must be a whole number of 1 or more, but is {self.num_clips!r}.")
         if not 0 <= self.num_unquantized_steps < self.num_steps:
             raise UsageError(
                 f"`num_unquantized_steps` must be less than `num_steps`, but is {self.num_unquantized_steps}."

@@ -7,6 +7,8 @@ from typing import Any, Literal
 from uniaudio_schemas.errors import UsageError
 from uniaudio_schemas.plain import from_plain
 
+from uniaudio.stages.schedule import Precision, Schedule
+
 Size = Literal["debug", "starter", "paper_1b", "paper_3b"]
 
 ALL_MODULES = (
@@ -41,22 +43,17 @@ class MixturePhase:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class StageConfig:
-    name: str
+class StageConfig(Schedule):
     trains: tuple[str, ...]
     """Modules that receive gradients; the others are frozen and in eval mode."""
     mixture: tuple[MixturePhase, ...]
     """Schedule step -> weights, first phase at step 0."""
-    num_steps: int
-    """Optimizer steps."""
     context: int
     """Positions a packed row."""
     num_rows: int
     """Packed rows an optimizer step, over all workers."""
     micro_rows: int
     """Rows in one forward pass on one worker: memory, never arithmetic but for rounding."""
-    learning_rate: float
-    """Peak; linear warm-up, then cosine to 0."""
     size_exponent: float = 0.0
     """A mixture group's weight is multiplied by its tokens to this power (temperature sampling, arXiv 1907.05019):
     0 takes the weights as they are, 1 draws every example equally often. Small groups are repeated less."""
@@ -66,41 +63,30 @@ class StageConfig:
     """Divided by their number (8): (2, 2, 2, 1, 1, 1, 1, 1) is the paper's 2/8 and 1/8."""
     normalization: Literal["loss_frames", "all_frames"] = "loss_frames"
     """`all_frames` is the authors' way (lm.md 4.11)."""
-    warmup_share: float = 0.03
-    """Of the steps: the learning rate rises linearly over them."""
-    weight_decay: float = 0.05
-    betas: tuple[float, float] = (0.9, 0.95)
-    max_gradient_norm: float = 1.0
     condition_dropout: float = 0.1
     """Probability that a generation example loses its condition (classifier-free guidance)."""
     distillation_weight: float = 0.0
     """Weight of the semantic distillation loss (`uniaudio.training.lm.distillation`); 0 leaves it out. The paper has it in
     stage 1 and its weight is not public."""
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Precision = "float32"
     """Of the forward pass; parameters and optimizer stay float32."""
+    deterministic: bool = True
+    """Kernels that give the same bits each time; on a device they are slower, and some do not exist."""
     recompute_activations: bool = False
     """Recompute blocks in the backward pass instead of keeping their activations: memory for time."""
-    num_threads: int = 2
-    """CPU threads: part of the identity, since sums differ between 1 and 2 threads."""
-    checkpoint_every: int = 1000
-    """Steps."""
-    log_every: int = 100
-    """Steps."""
-    num_held_out: int = 16
-    """Held-out sequences a task, scored before and after the stage."""
 
     def __post_init__(self) -> None:
+        Schedule.__post_init__(self)  # `super()` knows no class with slots
         unknown = sorted(set(self.trains) - set(ALL_MODULES))
         if unknown or not self.trains:
             raise UsageError(f"`trains` must name modules out of {', '.join(ALL_MODULES)}, but is {self.trains}.")
         first_steps = [phase.first_step for phase in self.mixture]
         if first_steps[:1] != [0] or sorted(set(first_steps)) != first_steps:
             raise UsageError(f"`mixture` must start at step 0 and ascend, but starts phases at {first_steps}.")
-        for name in ("num_steps", "context", "num_rows", "micro_rows", "num_threads", "checkpoint_every", "log_every"):
+        for name in ("context", "num_rows", "micro_rows"):
             if getattr(self, name) < 1:
                 raise UsageError(f"`{name}` must be 1 or more, but is {getattr(self, name)}.")
         for name, value in (
-            ("learning_rate", self.learning_rate),
             ("text_weight", self.text_weight),
             ("audio_weight", self.audio_weight),
             *(("stream_weights", weight) for weight in self.stream_weights),

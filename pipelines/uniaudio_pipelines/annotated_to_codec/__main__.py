@@ -7,7 +7,7 @@ from uniaudio_schemas.store.manifest import Manifest
 
 from uniaudio_pipelines.annotated_to_codec.job import AnnotatedToCodec
 from uniaudio_pipelines.annotated_to_codec.worker import CodecWorker
-from uniaudio_pipelines.run_folder import RunFolder
+from uniaudio_pipelines.ray_training.run_folder import RunFolder
 from uniaudio_pipelines.running.edge import edge_main, run_edge
 
 

@@ -14,7 +14,7 @@ from uniaudio.stages.codec_phase import CodecPhase
 from uniaudio.stages.codec_phases import DEFAULT_PHASES, codec_phases
 from uniaudio_pipelines.jobs import check_device, hash_folder, parent
 
-CODE_VERSION = "5"
+CODE_VERSION = "6"
 """Goes up when the same clips would train to other weights."""
 UNIT = "codec"
 TEXT_PHASES = ("reasoning", "grpo")
@@ -46,7 +46,10 @@ class AnnotatedToCodec:
     max_hours: float = 4.0
     """Audio that is held in memory; which clips, the hash of their ids decides."""
     num_workers: int = 1
-    """Workers of Ray Train. Sums over 2 differ from sums over 1 in their last bits, so it is part of the plan."""
+    """Workers of Ray Train, which share the crops of each step. A step's loss is the mean of
+    theirs, so more of them weigh crops of unequal length a little differently."""
+    min_workers: int = 0
+    """Where fewer than `num_workers` find room the run goes on with as many as do, down to these; 0 waits for all."""
     device: str = "cpu"
     """`cpu` or `cuda`."""
     num_gpus: float = 0.0
@@ -78,7 +81,6 @@ class AnnotatedToCodec:
                 "seed": self.seed,
                 "max_clip_s": self.max_clip_s,
                 "max_hours": self.max_hours,
-                "num_workers": self.num_workers,
             },
             code_version=f"{self.EDGE}-{CODE_VERSION}",
             numerics=numerics(self.device),

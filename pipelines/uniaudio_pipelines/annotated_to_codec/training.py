@@ -6,56 +6,28 @@ Writes   <store>/train/<plan id>/final/{config.json, codec.safetensors, result.j
 
 import json
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from uniaudio_schemas.errors import StoreError
 from uniaudio_schemas.kinds.codec import Metric
 from uniaudio_schemas.store import Store
 from uniaudio_schemas.store.manifest import Plan
 
 from uniaudio.stages.codec_phase import CodecPhase
 from uniaudio_pipelines.annotated_to_codec.job import AnnotatedToCodec, encoder_folders
-from uniaudio_pipelines.ray_train import fit
-from uniaudio_pipelines.run_folder import RESULT_FILE, RunFolder
+from uniaudio_pipelines.ray_training.launch import WorkerGroup, last_checkpoint, run_training
+from uniaudio_pipelines.ray_training.run_folder import RESULT_FILE, RunFolder
 from uniaudio_pipelines.running.metering import usage
 
 if TYPE_CHECKING:
     from uniaudio_pipelines.annotated_to_codec.clips import TrainingAudio
 
-MAX_FAILURES = 3
-"""Times a worker group may die before the run gives up."""
-
 
 def train_with_ray(store: Store, job: AnnotatedToCodec, plan: Plan) -> None:
     """Train until the final folder is there; goes on from the last checkpoint of an earlier run of the same plan."""
-    from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
-    from ray.train.torch import TorchConfig, TorchTrainer
-
-    run = RunFolder(store, plan.plan_id)
-    if run.has_final():
-        return
-    storage_path, filesystem = run.storage()
-    resources = {"CPU": 1.0, **({"GPU": job.num_gpus} if job.num_gpus else {})}
-    trainer = TorchTrainer(
-        train_worker,
-        train_loop_config=_worker_config(store, job, plan),
-        # Named, since Ray takes NCCL wherever a GPU is reserved.
-        torch_config=TorchConfig(backend="nccl" if job.device == "cuda" else "gloo"),
-        scaling_config=ScalingConfig(
-            num_workers=job.num_workers, use_gpu=job.num_gpus > 0, resources_per_worker=resources
-        ),
-        run_config=RunConfig(
-            name="run",
-            storage_path=storage_path,
-            storage_filesystem=filesystem,
-            failure_config=FailureConfig(max_failures=MAX_FAILURES),
-            checkpoint_config=CheckpointConfig(num_to_keep=2),
-        ),
+    group = WorkerGroup(
+        num_workers=job.num_workers, min_workers=job.min_workers, num_gpus=job.num_gpus, device=job.device
     )
-    result = fit(trainer, str(store.root))
-    if not run.has_final():
-        raise StoreError(f"{job.EDGE}: Ray Train ended without a codec ({result.error}).")
+    run_training(RunFolder(store, plan.plan_id), train_worker, _worker_config(store, job, plan), group)
 
 
 def take_start(store: Store, job: AnnotatedToCodec, plan: Plan) -> None:
@@ -71,24 +43,12 @@ def take_start(store: Store, job: AnnotatedToCodec, plan: Plan) -> None:
 
 def train_worker(config: dict[str, Any]) -> None:
     """What every worker runs: all phases, reporting checkpoints to Ray Train. Rank 0 writes the final folder."""
-    import ray.train
-
-    last = ray.train.get_checkpoint()
-    if last is None:
-        _train(config, None)
-    else:
-        with last.as_directory() as folder:
-            _train(config, Path(folder))
-
-
-def _train(config: dict[str, Any], resume_from: Path | None) -> None:
-    import ray.train
-
     from uniaudio.training.codec.train import train_codec
+    from uniaudio.training.processes import Processes
     from uniaudio_pipelines.annotated_to_codec.clips import load_training_audio
-    from uniaudio_pipelines.annotated_to_codec.reporting import Reporter
+    from uniaudio_pipelines.ray_training.reporting import Reporter
 
-    store, rank = Store(config["store"]), ray.train.get_context().get_world_rank()
+    store = Store(config["store"])
     audio = load_training_audio(
         store,
         store.version_with("annotated", config["annotated"]),
@@ -97,19 +57,11 @@ def _train(config: dict[str, Any], resume_from: Path | None) -> None:
         max_hours=config["max_hours"],
     )
     phases = [CodecPhase.from_dict(phase) for phase in config["phases"]]
-    codec = _new_codec(config)
-    run = RunFolder(store, config["plan_id"])
-    reporter = Reporter(run, phases, rank)
-    metrics = train_codec(
-        codec,
-        phases,
-        audio.train,
-        audio.held_out,
-        resume_from=resume_from,
-        on_checkpoint=reporter.checkpoint,
-        on_step=reporter.step,
-    )
-    if rank == 0:
+    codec, run = _new_codec(config), RunFolder(store, config["plan_id"])
+    listeners = Reporter(run, phases).listeners()
+    with last_checkpoint() as folder:
+        metrics = train_codec(codec, phases, audio.train, audio.held_out, resume_from=folder, listeners=listeners)
+    if Processes.current().rank == 0:
         _write_final(run, codec, _result(codec, metrics, audio))
 
 

@@ -18,7 +18,7 @@ from uniaudio.audio.frames import REASONING_HOP, RECONSTRUCTION_HOP, SAMPLE_RATE
 from uniaudio.codec.config.presets import NUM_CODEBOOKS, CodecConfig
 from uniaudio_pipelines.annotated_to_codec.job import CONFIG_FILE, WEIGHTS_FILE, AnnotatedToCodec
 from uniaudio_pipelines.annotated_to_codec.training import take_start, train_with_ray
-from uniaudio_pipelines.run_folder import RESULT_FILE, RunFolder
+from uniaudio_pipelines.ray_training.run_folder import RESULT_FILE, RunFolder
 from uniaudio_pipelines.running import cluster
 from uniaudio_pipelines.running.edge import ShardResult
 from uniaudio_pipelines.running.metering import Usage

@@ -27,7 +27,7 @@ from uniaudio.lm.model import UniAudioLM
 from uniaudio.sequence.layout import Grid, grid_of
 from uniaudio.sequence.vocabulary import Vocabulary
 from uniaudio.text.tokenizer import ByteTokenizer, HuggingFaceTokenizer, TextTokenizer
-from uniaudio.training.lm.checkpoint import CheckpointConfig, config_of, load_model
+from uniaudio.training.lm.weights import CheckpointConfig, config_of, load_model
 from uniaudio.training.sequences.dataset import HELD_OUT_SPLITS, TRAIN_SPLIT, SequenceSet
 from uniaudio_pipelines.checkpoint_to_scores.job import CheckpointToScores
 

@@ -22,7 +22,7 @@ from uniaudio_schemas.store import Dropped, Store
 from uniaudio_schemas.store.manifest import Manifest
 
 from uniaudio_pipelines.jobs import parent
-from uniaudio_pipelines.run_folder import RESULT_FILE, RunFolder
+from uniaudio_pipelines.ray_training.run_folder import RESULT_FILE, RunFolder
 from uniaudio_pipelines.running.cost import log_cost
 from uniaudio_pipelines.running.metering import Meter, Usage
 from uniaudio_pipelines.sequences_to_checkpoint.job import DueStage, SequencesToCheckpoint
@@ -117,7 +117,7 @@ def _train_and_publish(store: Store, run: _Run, due: DueStage) -> Manifest:
 
 
 def _row(due: DueStage, job: SequencesToCheckpoint, result: dict[str, Any], weights: str, path: Path) -> Checkpoint:
-    from uniaudio.training.lm.checkpoint import checkpoint_id, read_tensors
+    from uniaudio.training.lm.weights import checkpoint_id, read_tensors
 
     name = due.stage.name
     described = {"model": result["model"], "stage": due.plan.parameters["stage"], "vocabulary": result["vocabulary"]}

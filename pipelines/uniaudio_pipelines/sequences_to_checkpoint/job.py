@@ -1,9 +1,9 @@
 """The job of the edge `sequences_to_checkpoint`: which stages, of which size, from where. Light: no torch, no ray."""
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from uniaudio_schemas.errors import UsageError
 from uniaudio_schemas.fingerprint import hash_file, numerics
@@ -16,7 +16,7 @@ from uniaudio.stages.table import STAGES, stage_before, stage_config
 from uniaudio_pipelines.jobs import check_device, hash_folder, parent
 from uniaudio_pipelines.sequences_to_checkpoint.gate import check_leaks
 
-CODE_VERSION = "3"
+CODE_VERSION = "4"
 """Goes up when the same sequences would train to other weights."""
 WARM_UP = "text_warmup"
 """The stage whose place a backbone takes."""
@@ -67,13 +67,29 @@ class SequencesToCheckpoint:
     distillation_weight: float = 0.0
     """Of the semantic distillation loss of `stage1`; 0 leaves it out."""
     num_workers: int = 1
-    """Workers of Ray Train. Sums over 2 differ from sums over 1 in their last bits, so it is part of the plan."""
+    """Workers of Ray Train, which share the rows of each step. No part of the plan: more of them move roundings alone."""
+    min_workers: int = 0
+    """Where fewer than `num_workers` find room the run goes on with as many as do, down to these; 0 waits for all."""
+    shard_over: int = 0
+    """Workers that share one copy of weights, gradients and optimizer; 0 is all of them, 1 gives each a copy of its own."""
     device: str = "cpu"
     """`cpu` or `cuda`."""
     num_gpus: float = 0.0
     """GPUs that one worker reserves; more than 0 on cuda."""
     num_steps: int = 0
     """Optimizer steps of each stage; 0 keeps the preset's."""
+    stage_steps: dict[str, int] = field(default_factory=dict)
+    """Optimizer steps of single stages, such as `{"stage3": 2000}`."""
+    learning_rate: float = 0.0
+    """Peak of each stage; 0 keeps the preset's."""
+    num_rows: int = 0
+    """Packed rows an optimizer step, over all workers; 0 keeps the preset's."""
+    micro_rows: int = 0
+    """Rows in one pass on one worker, which is what memory grows with; 0 keeps the preset's."""
+    context: int = 0
+    """Positions a row; 0 keeps each stage's."""
+    precision: Literal["", "float32", "bfloat16"] = ""
+    """Of the passes; weights and optimizer are float32. Empty keeps the preset's."""
     allow_leaks: tuple[str, ...] = ()
     """Names of registered evaluation sets that training examples may share sound and text with."""
     ref: str = "latest"
@@ -130,7 +146,15 @@ class SequencesToCheckpoint:
         config = stage_config(name, self.size)
         if name == DISTILLED:
             config = replace(config, distillation_weight=self.distillation_weight)
-        return replace(config, num_steps=self.num_steps) if self.num_steps else config
+        changes: dict[str, Any] = {
+            "num_steps": self.stage_steps.get(name, self.num_steps),
+            "learning_rate": self.learning_rate,
+            "num_rows": self.num_rows,
+            "micro_rows": self.micro_rows,
+            "context": self.context,
+            "precision": self.precision,
+        }
+        return replace(config, **{key: value for key, value in changes.items() if value})
 
     def resources(self) -> dict[str, float]:
         return {"num_cpus": 1.0, "num_gpus": self.num_gpus}
@@ -148,7 +172,7 @@ class SequencesToCheckpoint:
         parents |= {kind: content_id for kind, content_id in sequences.parents.items() if kind == "codec"}
         if start is not None:
             parents["checkpoint"] = start.content_id
-        parameters: dict[str, Any] = {"size": self.size, "seed": self.seed, "num_workers": self.num_workers}
+        parameters: dict[str, Any] = {"size": self.size, "seed": self.seed}
         if self.allow_leaks:
             parameters["allow_leaks"] = sorted(set(self.allow_leaks))
         if start is None and not self.experts:
@@ -182,6 +206,10 @@ class SequencesToCheckpoint:
             )
         if self.num_workers < 1:
             raise UsageError(f"`num_workers` must be 1 or more, but is {self.num_workers}.")
+        if not 0 <= self.min_workers <= self.num_workers:
+            raise UsageError(f"`min_workers` must lie in 0 … `num_workers`, but is {self.min_workers}.")
+        if unknown := sorted(set(self.stage_steps) - set(STAGES)):
+            raise UsageError(f"`stage_steps` must name stages ({', '.join(STAGES)}), but has {', '.join(unknown)}.")
         starts = [name for name in ("parent", "backbone", "model") if getattr(self, name)]
         if len(starts) > 1:
             raise UsageError(f"`{starts[1]}` must be empty where a `{starts[0]}` is named: a stage starts from one.")

@@ -5,17 +5,14 @@ Writes   <store>/train/<plan id>/final/{model.safetensors, result.json}, whole o
 """
 
 import json
-import os
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from uniaudio_schemas.errors import StoreError
 from uniaudio_schemas.store import Store
 
 from uniaudio.stages.config import StageConfig
-from uniaudio_pipelines.ray_train import fit
-from uniaudio_pipelines.run_folder import RESULT_FILE, RunFolder
+from uniaudio_pipelines.ray_training.launch import WorkerGroup, last_checkpoint, run_training
+from uniaudio_pipelines.ray_training.run_folder import RESULT_FILE, RunFolder
 from uniaudio_pipelines.running import cluster
 from uniaudio_pipelines.running.metering import usage
 from uniaudio_pipelines.sequences_to_checkpoint.job import DueStage, SequencesToCheckpoint
@@ -25,45 +22,19 @@ if TYPE_CHECKING:
     from uniaudio.training.lm.train import StageResult
     from uniaudio_pipelines.sequences_to_checkpoint.start import Start
 
-MAX_FAILURES = 3
-"""Times a worker group may die before the run gives up."""
-WORKER_ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE"}
-"""Read when torch is loaded. Threads that spin while they wait made a stage six times slower on cores shared with other
-processes; results are the same."""
-
 
 def train_due_stage(store: Store, job: SequencesToCheckpoint, due: DueStage) -> None:
     """Train until the final folder is there; goes on from the last training checkpoint of an earlier run of the same
     plan."""
-    from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
-    from ray.train.torch import TorchConfig, TorchTrainer
-
-    run = RunFolder(store, due.plan.plan_id)
-    if run.has_final():
-        return
-    storage_path, filesystem = run.storage()
     num_cpus = min(due.stage.num_threads, cluster.most_cpus(num_workers=job.num_workers))
-    resources = {"CPU": float(num_cpus), **({"GPU": job.num_gpus} if job.num_gpus else {})}
-    trainer = TorchTrainer(
-        train_worker,
-        train_loop_config=worker_config(store, job, due),
-        # Named, since Ray takes NCCL wherever a GPU is reserved.
-        torch_config=TorchConfig(backend="nccl" if job.device == "cuda" else "gloo"),
-        scaling_config=ScalingConfig(
-            num_workers=job.num_workers, use_gpu=job.num_gpus > 0, resources_per_worker=resources
-        ),
-        run_config=RunConfig(
-            name="run",
-            storage_path=storage_path,
-            storage_filesystem=filesystem,
-            failure_config=FailureConfig(max_failures=MAX_FAILURES),
-            checkpoint_config=CheckpointConfig(num_to_keep=2),
-            worker_runtime_env={"env_vars": WORKER_ENVIRONMENT},  # type: ignore[call-arg]  # Ray Train v2 has it, its stub is v1's
-        ),
+    group = WorkerGroup(
+        num_workers=job.num_workers,
+        min_workers=job.min_workers,
+        num_cpus=float(num_cpus),
+        num_gpus=job.num_gpus,
+        device=job.device,
     )
-    result = fit(trainer, str(store.root))
-    if not run.has_final():
-        raise StoreError(f"{due.stage.name}: Ray Train ended without a final checkpoint ({result.error}).")
+    run_training(RunFolder(store, due.plan.plan_id), train_worker, worker_config(store, job, due), group)
 
 
 def worker_config(store: Store, job: SequencesToCheckpoint, due: DueStage) -> dict[str, Any]:
@@ -80,63 +51,60 @@ def worker_config(store: Store, job: SequencesToCheckpoint, due: DueStage) -> di
         "experts": job.experts,
         "seed": job.seed,
         "device": job.device,
+        "shard_over": job.shard_over,
     }
 
 
 def train_worker(config: dict[str, Any]) -> None:
     """What every worker runs: the stage, reporting each training checkpoint to Ray Train. Rank 0 writes the final
     folder."""
-    import ray.train
-    from ray.train import Checkpoint as RayCheckpoint
-
-    from uniaudio.training.lm.checkpoint import TrainingState
-    from uniaudio.training.lm.metrics import Progress
     from uniaudio.training.lm.train import train_stage
+    from uniaudio_pipelines.ray_training.reporting import Reporter
 
     store, stage = Store(config["store"]), StageConfig.from_dict(config["stage"])
-    run, rank = RunFolder(store, config["plan_id"]), ray.train.get_context().get_world_rank()
+    run = RunFolder(store, config["plan_id"])
     start = start_of(store, config, stage)
-
-    def report(folder: Path | None, state: TrainingState) -> None:
-        checkpoint = RayCheckpoint.from_directory(str(folder)) if folder is not None else None
-        ray.train.report({"step": state.step}, checkpoint=checkpoint)
-
-    def show(progress: Progress) -> None:
-        run.write_progress({"line": progress.line(), "step": progress.step, "pid": os.getpid()})
-
-    last = ray.train.get_checkpoint()
-    options = {
-        "teacher": start.teacher,
-        "device": config["device"],
-        "on_checkpoint": report,
-        "on_progress": show if rank == 0 else None,
-    }
-    if last is None:
-        result = train_stage(start.model, stage, start.data, **options)
-    else:
-        with last.as_directory() as folder:
-            result = train_stage(start.model, stage, start.data, resume_from=Path(folder), **options)
-    if rank == 0:
-        write_final(run, start, result)
+    with last_checkpoint() as folder:
+        result = train_stage(
+            start.model,
+            stage,
+            start.data,
+            teacher=start.teacher,
+            device=config["device"],
+            shard_over=config["shard_over"],
+            resume_from=folder,
+            listeners=Reporter(run, [stage]).listeners(),
+        )
+    write_final(run, start, result)
 
 
 def write_final(run: RunFolder, start: "Start", result: "StageResult") -> None:
-    """The trained model and what a checkpoint row says about it."""
+    """The trained model and what a checkpoint row says about it. All ranks must call it: each has a part of the weights."""
     from safetensors.torch import save_file
 
-    from uniaudio.training.lm.checkpoint import MODEL_FILE, model_tensors
+    from uniaudio.training.lm.weights import MODEL_FILE
+    from uniaudio.training.processes import Processes
+    from uniaudio.training.sharding import full_tensors
 
+    is_first = Processes.current().rank == 0
+    tensors = full_tensors(start.model, keep=is_first)
+    if not is_first:
+        return
     described = {**start.described(), **_result_json(result)}
     with run.new_final() as folder:
-        save_file(model_tensors(start.model), folder / MODEL_FILE)
+        save_file(tensors, folder / MODEL_FILE)
         (folder / RESULT_FILE).write_text(json.dumps(described, sort_keys=True), encoding="utf-8")
 
 
 def _result_json(result: "StageResult") -> dict[str, Any]:
+    from uniaudio.training.lm.objective import HELD_OUT
+
+    points = [point for point in result.state.points if not point.name.startswith(HELD_OUT)]
     return {
         "step": result.state.step,
         "num_skipped": result.state.num_skipped,
-        "metrics": result.state.metrics,
+        "world_size": result.state.world_size,
+        "metrics": [{"step": point.step, "name": point.name, "value": point.value} for point in points],
         "ledger": {group: dict(entry) for group, entry in result.ledger.items()},
         "num_drawn": result.num_drawn,
         "held_out": {task: asdict(losses) for task, losses in result.held_out.items()},

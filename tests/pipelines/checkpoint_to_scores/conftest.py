@@ -27,7 +27,7 @@ from uniaudio.sequence.layout import build_sequence
 from uniaudio.sequence.vocabulary import Vocabulary
 from uniaudio.testing import a_waveform, tiny_codec, tiny_lm
 from uniaudio.text.tokenizer import ByteTokenizer
-from uniaudio.training.lm.checkpoint import model_tensors
+from uniaudio.training.sharding import full_tensors
 
 CLIPS = {
     "speech-train": ("speech", "train", "let's go"),
@@ -125,7 +125,7 @@ def write_codec(store: Store, folder: Path, parents: dict[str, str]) -> Manifest
 def write_checkpoints(store: Store, folder: Path, sequences: Manifest, vocabulary: Vocabulary) -> Manifest:
     """Two stages; the second is `latest`."""
     model = tiny_lm(vocabulary)
-    save_file(model_tensors(model), folder / "model.safetensors")
+    save_file(full_tensors(model), folder / "model.safetensors")
     config = {"model": json.loads(model.config.to_json()), "vocabulary": json.loads(vocabulary.to_json())}
     parents = {"sequences": sequences.content_id}
     for number, stage in enumerate(("stage1", "stage2")):

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from uniaudio_pipelines.run_folder import RunFolder
+from uniaudio_pipelines.ray_training.run_folder import RunFolder
 from uniaudio_pipelines.running.edge import run_edge
 from uniaudio_pipelines.sequences_to_checkpoint import driver
 from uniaudio_pipelines.sequences_to_checkpoint.job import DueStage, SequencesToCheckpoint

@@ -88,10 +88,26 @@ def test_a_stage_starts_from_the_version_this_job_made_and_not_from_a_later_one(
     assert second.plan.parents["checkpoint"] == made.content_id
 
 
-@pytest.mark.parametrize("change", [{"seed": 1}, {"num_workers": 2}, {"num_steps": 7}, {"size": "starter"}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seed": 1},
+        {"num_steps": 7},
+        {"size": "starter"},
+        {"learning_rate": 1e-3},
+        {"precision": "bfloat16"},
+        {"context": 512},
+    ],
+)
 def test_what_changes_the_weights_changes_the_plan(store_with_sequences: MakeStore, change: dict) -> None:
     store = store_with_sequences("store")
     assert replace(JOB, **change).plan(store).plan_id != JOB.plan(store).plan_id
+
+
+@pytest.mark.parametrize("change", [{"num_workers": 4}, {"num_workers": 4, "min_workers": 2}, {"shard_over": 1}])
+def test_workers_change_no_plan(store_with_sequences: MakeStore, change: dict) -> None:
+    store = store_with_sequences("store")
+    assert replace(JOB, **change).plan(store).plan_id == JOB.plan(store).plan_id
 
 
 def test_the_ref_does_not_change_the_plan(store_with_sequences: MakeStore) -> None:

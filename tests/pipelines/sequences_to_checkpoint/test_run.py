@@ -18,7 +18,7 @@ from uniaudio_schemas.store import Store
 
 from uniaudio.lm.config import LMConfig
 from uniaudio.lm.model import UniAudioLM
-from uniaudio.training.lm.checkpoint import load_model
+from uniaudio.training.lm.weights import load_model
 
 MakeStore = Callable[[str], Store]
 pytestmark = [pytest.mark.slow, pytest.mark.services, pytest.mark.timeout(900)]

@@ -17,7 +17,7 @@ from uniaudio.cli import main
 from uniaudio.run.folder import Parts, load_parts
 from uniaudio.run.model import Options, UniAudio
 from uniaudio.testing import tiny_codec
-from uniaudio.training.lm.checkpoint import model_tensors
+from uniaudio.training.sharding import full_tensors
 
 SHORT = Options(max_seconds=0.2, max_text=4)
 
@@ -43,7 +43,7 @@ def store(parts: Parts, tmp_path_factory: pytest.TempPathFactory) -> Path:
     [codec_row] = example_rows("codec")
     codec_row = replace(codec_row, codec_id=codec.fingerprint, config=codec.config.to_json())
     publish(store, "codec", codec_row, (folder / "codec" / "codec.safetensors").read_bytes(), "latest")
-    save_file(model_tensors(parts.model), folder / "model.safetensors")
+    save_file(full_tensors(parts.model), folder / "model.safetensors")
     [row] = example_rows("checkpoint")
     config = {
         "model": json.loads(parts.model.config.to_json()),

@@ -18,7 +18,7 @@ from uniaudio.stages.table import STAGES, stage_before, stage_config
 from uniaudio.tasks.table import TASKS
 from uniaudio.training.lm.data import MixtureData
 from uniaudio.training.lm.doubles import tiny_lm, tiny_sequences, tiny_vocabulary
-from uniaudio.training.lm.optim import freeze_all_but
+from uniaudio.training.lm.freezing import freeze_all_but
 from uniaudio.training.lm.train import train_stage
 from uniaudio.training.sequences.dataset import SequenceSet
 

@@ -48,7 +48,7 @@ class HeldOut(NamedTuple):
     clips; None where the loss is of the clip alone, or there is but one clip. No unit, nats of text, or reward."""
 
 
-class Objective(Protocol):
+class PhaseLosses(Protocol):
     """One phase's losses; built once a phase."""
 
     teacher: nn.Module

@@ -12,13 +12,13 @@ from uniaudio.stages.codec_phase import CodecPhase
 from uniaudio.training.codec.clips import ClipSet, TrainingClip
 from uniaudio.training.codec.encoders import EncodersObjective
 from uniaudio.training.codec.grpo import GrpoObjective
-from uniaudio.training.codec.objective import Objective
+from uniaudio.training.codec.objective import PhaseLosses
 from uniaudio.training.codec.reasoning import ReasoningObjective
 from uniaudio.training.codec.reconstruction import DecoderObjective, ReconstructionObjective
 from uniaudio.training.codec.scalar import ScalarObjective
 from uniaudio.training.codec.text_policy import TextPolicy
 
-_OBJECTIVES: dict[str, type[Objective]] = {
+_OBJECTIVES: dict[str, type[PhaseLosses]] = {
     "encoders": EncodersObjective,
     "scalar": ScalarObjective,
     "reasoning": ReasoningObjective,
@@ -27,9 +27,9 @@ _OBJECTIVES: dict[str, type[Objective]] = {
 }
 
 
-def build_objective(
+def build_losses(
     codec: ReasoningCodec, phase: CodecPhase, train: ClipSet, held_out: ClipSet, teacher_before: nn.Module | None
-) -> Objective:
+) -> PhaseLosses:
     """`teacher_before` is what the phase before learned beside the codec: phase `grpo` goes on with its text decoder."""
     if phase.name == "grpo":
         policy = teacher_before if isinstance(teacher_before, TextPolicy) else None

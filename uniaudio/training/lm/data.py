@@ -7,7 +7,7 @@ Every rank plans the whole step (positions only) and reads the rows `rank, rank 
 knows of no rank.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,9 @@ from uniaudio.training.sequences.shard import Document
 
 # Shapes: B rows, S positions
 
+NUM_COLUMNS = 9
+"""Of a position: eight audio ids and a text id."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Batch:
@@ -41,16 +44,34 @@ class Batch:
     document_ids_BS: Tensor
     """int64: which example of the row; `PADDING_DOCUMENT` for padding."""
 
-    def to(self, device: str) -> "Batch":
-        names = ("ids_BS9", "is_audio_BS", "is_text_BS", "loss_BS", "document_ids_BS")
-        return Batch(**{name: getattr(self, name).to(device) for name in names})
+    def to(self, device: str | torch.device) -> "Batch":
+        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def pinned(self) -> "Batch":
+        """In memory that a card copies from while it computes."""
+        return self._each(lambda tensor: tensor.pin_memory())
 
     def rows(self, first: int, last: int) -> "Batch":
         """Rows `first:last`, cut to the longest of them."""
         is_used_BS = self.document_ids_BS[first:last] != PADDING_DOCUMENT
         length = max(2, int(is_used_BS.sum(dim=1).max()))
+        return self._each(lambda tensor: tensor[first:last, :length])
+
+    @classmethod
+    def padding(cls) -> "Batch":
+        """One row without an example."""
+        grid_BS = torch.zeros(1, 2, dtype=torch.bool)
+        return cls(
+            ids_BS9=torch.zeros(1, 2, NUM_COLUMNS, dtype=torch.int64),
+            is_audio_BS=grid_BS,
+            is_text_BS=grid_BS,
+            loss_BS=grid_BS,
+            document_ids_BS=torch.full((1, 2), PADDING_DOCUMENT),
+        )
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
         names = ("ids_BS9", "is_audio_BS", "is_text_BS", "loss_BS", "document_ids_BS")
-        return Batch(**{name: getattr(self, name)[first:last, :length] for name in names})
+        return Batch(**{name: change(getattr(self, name)) for name in names})
 
     def __len__(self) -> int:
         return len(self.ids_BS9)

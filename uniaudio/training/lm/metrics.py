@@ -1,7 +1,7 @@
 """What a training run says about itself: points of curves as text, and held-out losses by task."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -10,25 +10,7 @@ import torch
 from uniaudio.lm.model import UniAudioLM
 from uniaudio.metrics.bootstrap import bootstrap_interval
 from uniaudio.training.lm.data import HeldOutRows
-from uniaudio.training.lm.losses import loss_sums
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Progress:
-    """Where a stage stands."""
-
-    stage: str
-    step: int
-    num_steps: int
-    metrics: Mapping[str, float]
-
-    def line(self) -> str:
-        """`stage1 40/120 steps, loss 3.21, …`: for people and for grep."""
-        values = ", ".join(f"{name} {value:.4g}" for name, value in self.metrics.items())
-        return f"{self.stage} {self.step}/{self.num_steps} steps, {values}"
-
-
-OnProgress = Callable[[Progress], None]
+from uniaudio.training.lm.losses import LossModel, loss_sums
 
 
 def metric_lines(points: list[dict[str, float | int | str]]) -> str:
@@ -68,7 +50,7 @@ def mean_loss(losses: Sequence[SequenceLoss]) -> float:
 
 @torch.no_grad()
 def held_out_losses(
-    model: UniAudioLM, held_out: Mapping[str, HeldOutRows], device: str
+    model: UniAudioLM | LossModel, held_out: Mapping[str, HeldOutRows], device: str | torch.device
 ) -> dict[str, list[SequenceLoss]]:
     """Task -> the loss of each sequence that has any target; an audio frame counts as its 8 tokens, unweighted."""
     losses: dict[str, list[SequenceLoss]] = {}

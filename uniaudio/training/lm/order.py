@@ -178,16 +178,6 @@ class MixtureOrder:
         group.num_tokens += self._length(draw)
         group.num_loss_tokens += int(self.loss_tokens[draw.group][draw.index])
 
-    @property
-    def num_drawn(self) -> int:
-        """Examples drawn from the mixture so far: the data position."""
-        return sum(group.drawn for group in self._groups.values())
-
-    def ledger(self) -> dict[str, dict[str, int]]:
-        """What each group really contributed to the steps so far."""
-        names = ("num_examples", "num_tokens", "num_loss_tokens")
-        return {name: {key: getattr(group, key) for key in names} for name, group in self._groups.items()}
-
     def state(self) -> dict[str, Any]:
         """The position, JSON-able: a few hundred bytes a group."""
         names = ("drawn", "credit", "num_examples", "num_tokens", "num_loss_tokens")
@@ -207,3 +197,14 @@ class MixtureOrder:
 def order_key(content_ids: Sequence[str], seed: int) -> bytes:
     """32 bytes that stand for the data and the seed."""
     return blake2b(json.dumps([sorted(content_ids), seed]).encode(), digest_size=32).digest()
+
+
+def ledger_of(position: Mapping[str, Any]) -> dict[str, dict[str, int]]:
+    """What each group really contributed to the steps before a position (`MixtureOrder.state`)."""
+    names = ("num_examples", "num_tokens", "num_loss_tokens")
+    return {group: {name: entry[name] for name in names} for group, entry in position["groups"].items()}
+
+
+def num_drawn_of(position: Mapping[str, Any]) -> int:
+    """Examples drawn from the mixture before a position."""
+    return sum(entry["drawn"] for entry in position["groups"].values())

@@ -14,6 +14,7 @@ from uniaudio.training.codec import clips as training_clips
 from uniaudio.training.codec.clips import ClipSet, FrozenCache, TrainingClip, cut_long
 from uniaudio.training.codec.examples import ClipFacts
 from uniaudio.training.codec.train import train_codec
+from uniaudio.training.run import Listeners
 
 NewCodec = Callable[[], ReasoningCodec]
 Short = Callable[..., CodecPhase]
@@ -95,7 +96,7 @@ def test_clips_of_minutes_are_trained_on_in_the_memory_of_a_window_and_resumed_b
         phases,
         clips,
         held_out,
-        on_checkpoint=lambda state, save: save(tmp_path / f"{state.phase_index}-{state.step}"),
+        listeners=Listeners(on_checkpoint=lambda state, save: save(tmp_path / f"{state.part_index}-{state.step}")),
     )
     assert max(lengths) == WINDOW
     resumed = new_codec()

@@ -14,6 +14,7 @@ from uniaudio.training.codec.grpo_reward import advantages, policy_loss, reward
 from uniaudio.training.codec.judge import ChatJudge, RuleJudge
 from uniaudio.training.codec.text_decoder import TextDecoder
 from uniaudio.training.codec.train import train_codec
+from uniaudio.training.run import Listeners
 
 SPEECH = ClipFacts(domain="speech", transcript="let's go", caption="a man speaks")
 SOUND = ClipFacts(domain="sound", caption="splat")
@@ -129,7 +130,9 @@ def test_grpo_starts_at_the_reference_and_trains_the_text_decoder_alone_at_first
         [reasoning, grpo],
         train_clips,
         held_out_clips,
-        on_step=lambda _: states.append({name: tensor.clone() for name, tensor in codec.state_dict().items()}),
+        listeners=Listeners(
+            on_progress=lambda _: states.append({name: tensor.clone() for name, tensor in codec.state_dict().items()})
+        ),
     )
     curve = {(m.name, m.step): m.value for m in metrics if m.phase == "grpo"}
     assert judge.num_asked == 2 + 3 * 2, "of each rollout, and of held-out clips from their own and from others' frames"

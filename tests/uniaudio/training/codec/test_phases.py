@@ -17,9 +17,10 @@ from uniaudio.codec.decoding import LATENTS_PER_FRAME
 from uniaudio.codec.released.compat import compat_condition
 from uniaudio.stages.codec_phase import AdversarialSettings, CodecPhase, GrpoSettings
 from uniaudio.stages.codec_phases import PHASES, codec_phase, codec_phases
+from uniaudio.training.checkpoint import TrainingState
 from uniaudio.training.codec.clips import TrainingClip
-from uniaudio.training.codec.state import TrainingState
 from uniaudio.training.codec.train import train_codec
+from uniaudio.training.run import Listeners
 
 NewCodec = Callable[[], ReasoningCodec]
 Short = Callable[..., CodecPhase]
@@ -123,10 +124,10 @@ def test_a_run_that_was_killed_goes_on_bit_for_bit(
     arguments = (phases, train_clips, held_out_clips[:2])
 
     def keep(state: TrainingState, save: Callable[[Path], None]) -> None:
-        save(tmp_path / f"{state.phase_index}-{state.step}")
+        save(tmp_path / f"{state.part_index}-{state.step}")
 
     unbroken = new_codec()
-    metrics = train_codec(unbroken, *arguments, on_checkpoint=keep)
+    metrics = train_codec(unbroken, *arguments, listeners=Listeners(on_checkpoint=keep))
     for folder in sorted(tmp_path.iterdir()):
         resumed = new_codec()
         assert train_codec(resumed, *arguments, resume_from=folder) == metrics, folder.name

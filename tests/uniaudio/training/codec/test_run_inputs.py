@@ -14,6 +14,7 @@ from uniaudio.stages.codec_phases import PHASES, codec_phase
 from uniaudio.testing import a_waveform, tiny_codec
 from uniaudio.training.codec.clips import TrainingClip
 from uniaudio.training.codec.train import train_codec
+from uniaudio.training.run import Listeners
 
 pytest.importorskip("transformers")
 
@@ -112,7 +113,9 @@ def test_a_run_goes_on_with_no_codec_of_another_config_though_its_tensors_fit(tm
         if state.step == 1:
             save(folder)
 
-    train_codec(ReasoningCodec.create(config), [phase], [GOOD], [GOOD], on_checkpoint=keep_the_first)
+    train_codec(
+        ReasoningCodec.create(config), [phase], [GOOD], [GOOD], listeners=Listeners(on_checkpoint=keep_the_first)
+    )
     scaled = ReasoningCodec.create(replace(config, flow=replace(config.flow, latent_scale=4.0)))
-    with pytest.raises(UniaudioError, match=r"`resume_from` must be a checkpoint of this codec, but .* another config"):
+    with pytest.raises(UniaudioError, match=r"`resume_from` must be a checkpoint of this model, but .* another config"):
         train_codec(scaled, [phase], [GOOD], [GOOD], resume_from=folder)

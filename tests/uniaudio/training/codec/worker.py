@@ -19,10 +19,11 @@ from uniaudio.codec.codec import ReasoningCodec
 from uniaudio.codec.config.presets import CodecConfig
 from uniaudio.stages.codec_phase import CodecPhase, GrpoSettings
 from uniaudio.stages.codec_phases import codec_phases
+from uniaudio.training.checkpoint import TrainingState
 from uniaudio.training.codec.clips import TrainingClip
 from uniaudio.training.codec.examples import ClipFacts
-from uniaudio.training.codec.state import TrainingState
 from uniaudio.training.codec.train import train_codec
+from uniaudio.training.run import Listeners, Progress
 
 
 def worker_phases(names: list[str]) -> list[CodecPhase]:
@@ -47,14 +48,14 @@ def main(clips_path: Path, folder: Path, names: list[str], kill_at: int) -> None
     clips, phases = read_clips(clips_path), worker_phases(names)
 
     def keep(state: TrainingState, save: Callable[[Path], None]) -> None:
-        save(folder / f"{state.phase_index}-{state.step}")
+        save(folder / f"{state.part_index}-{state.step}")
 
-    def die(state: TrainingState) -> None:
-        if kill_at and (state.phase_index, state.step) == (len(phases) - 1, kill_at):
+    def die(progress: Progress) -> None:
+        if kill_at and (progress.part, progress.step) == (phases[-1].name, kill_at):
             os.kill(os.getpid(), signal.SIGKILL)
 
     codec = ReasoningCodec.create(CodecConfig.preset("debug"))
-    train_codec(codec, phases, clips[1:], clips[:1], on_checkpoint=keep, on_step=die)
+    train_codec(codec, phases, clips[1:], clips[:1], listeners=Listeners(on_checkpoint=keep, on_progress=die))
     print(codec.fingerprint)
 
 

@@ -20,8 +20,8 @@ from uniaudio.testing import tiny_codec
 from uniaudio.training.lm.data import Batch, MixtureData, collate
 from uniaudio.training.lm.distillation import DECODER, CodecTeacher, Distillation
 from uniaudio.training.lm.doubles import tiny_lm, tiny_vocabulary
+from uniaudio.training.lm.freezing import freeze_all_but
 from uniaudio.training.lm.losses import loss_sums
-from uniaudio.training.lm.optim import freeze_all_but
 from uniaudio.training.lm.train import StageResult, train_stage
 from uniaudio.training.sequences.dataset import SequenceSet
 
@@ -111,7 +111,7 @@ def test_the_loss_falls_and_nothing_of_the_decoder_stays(
     sequences: SequenceSet, distilling: StageConfig, teacher: CodecTeacher
 ) -> None:
     result, weights = train(sequences, replace(distilling, num_steps=12, learning_rate=1e-2), teacher)
-    losses = [point["value"] for point in result.state.metrics if point["name"] == "distillation_loss"]
+    losses = [point.value for point in result.state.points if point.name == "distillation_loss"]
     assert losses[-1] < 0.9 * losses[0]
     before = tiny_lm().state_dict()
     moved = {name for name in before if not torch.equal(before[name], weights[name])}
@@ -133,7 +133,7 @@ def test_the_expert_learns_from_it_where_the_language_model_loss_is_silent(
 def test_a_resumed_run_ends_at_the_same_bits_decoder_included(
     sequences: SequenceSet, distilling: StageConfig, teacher: CodecTeacher, tmp_path: Path
 ) -> None:
-    result, weights = train(sequences, distilling, teacher, on_checkpoint=keep_in(tmp_path))
+    result, weights = train(sequences, distilling, teacher, listeners=keep_in(tmp_path))
     resumed, again = train(sequences, distilling, teacher, resume_from=tmp_path / "2")
     assert_same_bits(weights, again)
     assert resumed == result
@@ -155,7 +155,7 @@ def test_gradient_is_that_of_the_mean_over_the_frames_of_the_step(
     norm = torch.stack([parameter.grad.norm() for parameter in learning.values() if parameter.grad is not None]).norm()
     for micro_rows in (1, 4):
         result, _ = train(sequences, replace(stage, micro_rows=micro_rows), teacher)
-        found = {point["name"]: point["value"] for point in result.state.metrics}
+        found = {point.name: point.value for point in result.state.points}
         assert found["distillation_loss"] == pytest.approx(loss.item(), rel=1e-5)
         assert found["gradient_norm"] == pytest.approx(norm.item(), rel=1e-4)
 

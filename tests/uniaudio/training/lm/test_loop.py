@@ -5,34 +5,39 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from uniaudio_schemas.errors import DataError, UsageError
+from uniaudio_schemas.errors import DataError, TrainingError, UsageError
 
 from uniaudio.lm import bare
+from uniaudio.lm.model import UniAudioLM
 from uniaudio.products import linear
 from uniaudio.stages.config import StageConfig
-from uniaudio.training.lm.checkpoint import MODEL_FILE, OPTIMIZER_FILE, STATE_FILE, TrainingState, load_model
+from uniaudio.training.checkpoint import STATE_FILE, TrainingState
 from uniaudio.training.lm.data import MixtureData
 from uniaudio.training.lm.doubles import tiny_lm, tiny_vocabulary
-from uniaudio.training.lm.metrics import Progress
-from uniaudio.training.lm.train import OnCheckpoint, StageResult, train_stage
+from uniaudio.training.lm.train import StageResult, train_stage
+from uniaudio.training.lm.weights import MODEL_FILE, load_model
+from uniaudio.training.run import Listeners, Progress
 from uniaudio.training.sequences.dataset import SequenceSet
+from uniaudio.training.sharding import full_tensors
+
+SHARD = "shard-00001-model-00001-of-00001.safetensors"
 
 
-def keep_in(folder: Path) -> OnCheckpoint:
-    """Copies every checkpoint below `folder`, named by its step."""
+def keep_in(folder: Path) -> Listeners:
+    """Saves every checkpoint below `folder`, named by its step."""
 
-    def keep(source: Path | None, state: TrainingState) -> None:
-        assert source is not None
-        shutil.copytree(source, folder / str(state.step))
+    def keep(state: TrainingState, save: Callable[[Path], None]) -> None:
+        save(folder / str(state.step))
 
-    return keep
+    return Listeners(on_checkpoint=keep)
 
 
 def train(sequences: SequenceSet, stage: StageConfig, **options) -> tuple[StageResult, dict[str, Tensor]]:
@@ -51,14 +56,15 @@ def test_training_twice_gives_the_same_bits(sequences: SequenceSet, stage: Stage
 
 
 def test_a_resumed_run_ends_at_the_same_bits(sequences: SequenceSet, stage: StageConfig, tmp_path: Path) -> None:
-    result, weights = train(sequences, stage, on_checkpoint=keep_in(tmp_path / "whole"))
+    result, weights = train(sequences, stage, listeners=keep_in(tmp_path / "whole"))
     resumed, again = train(
-        sequences, stage, resume_from=tmp_path / "whole" / "2", on_checkpoint=keep_in(tmp_path / "resumed")
+        sequences, stage, resume_from=tmp_path / "whole" / "2", listeners=keep_in(tmp_path / "resumed")
     )
     assert_same_bits(weights, again)
     assert resumed == result
-    for name in (MODEL_FILE, OPTIMIZER_FILE, STATE_FILE):
-        assert (tmp_path / "whole" / "4" / name).read_bytes() == (tmp_path / "resumed" / "4" / name).read_bytes()
+    whole, later = tmp_path / "whole" / "4", tmp_path / "resumed" / "4"
+    assert (whole / STATE_FILE).read_bytes() == (later / STATE_FILE).read_bytes()
+    assert_same_bits(load_file(whole / SHARD), load_file(later / SHARD))
 
 
 def test_held_out_loss_falls_for_every_task(sequences: SequenceSet, long_stage: StageConfig) -> None:
@@ -79,19 +85,33 @@ def test_the_ledger_says_what_was_trained_on(sequences: SequenceSet, stage: Stag
     assert result.num_drawn >= sum(entry["num_examples"] for entry in result.ledger.values())
 
 
-def test_a_gradient_that_is_not_finite_skips_the_step_and_is_counted(
-    sequences: SequenceSet, stage: StageConfig
-) -> None:
+def broken_lm() -> UniAudioLM:
+    """Text without a number, so that steps of text have no gradient."""
     model = tiny_lm()
     with torch.no_grad():
         model.text_head.weight[0] = float("nan")
+    return model
+
+
+def test_a_gradient_that_is_not_finite_skips_the_step_and_is_counted(
+    sequences: SequenceSet, stage: StageConfig
+) -> None:
+    model = broken_lm()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     only_text = replace(stage, mixture=(replace(stage.mixture[0], weights=(("text_only", 1.0),)),))
     result = train_stage(model, only_text, MixtureData(sequences, tiny_vocabulary(), only_text, 0))
-    assert result.state.num_skipped == stage.num_steps
+    assert result.state.skipped == [0, 1, 2, 3]
     assert all(
         torch.equal(before[name].nan_to_num(), tensor.nan_to_num()) for name, tensor in model.state_dict().items()
     )
+
+
+def test_a_stage_that_skips_too_much_ends_with_its_reason(sequences: SequenceSet, stage: StageConfig) -> None:
+    only_text = replace(stage, mixture=(replace(stage.mixture[0], weights=(("text_only", 1.0),)),), max_skipped=2)
+    with pytest.raises(
+        TrainingError, match=r"stage3 stops at step 2: its gradient has the norm nan, and 3 of the last 3"
+    ):
+        train_stage(broken_lm(), only_text, MixtureData(sequences, tiny_vocabulary(), only_text, 0))
 
 
 def test_bfloat16_learns_as_float32_does(sequences: SequenceSet, long_stage: StageConfig) -> None:
@@ -117,7 +137,7 @@ def test_training_takes_the_fast_product(
 
 def test_progress_is_reported_in_words(sequences: SequenceSet, stage: StageConfig) -> None:
     seen: list[Progress] = []
-    train(sequences, stage, on_progress=seen.append)
+    train(sequences, stage, listeners=Listeners(on_progress=seen.append))
     assert [progress.step for progress in seen] == [1, 2, 3, 4]
     assert seen[0].line().startswith("stage3 1/4 steps, loss ")
 
@@ -129,30 +149,32 @@ def test_the_process_keeps_its_own_thread_settings(sequences: SequenceSet, stage
 
 
 def test_a_checkpoint_of_another_run_is_refused(sequences: SequenceSet, stage: StageConfig, tmp_path: Path) -> None:
-    train(sequences, stage, on_checkpoint=keep_in(tmp_path))
+    train(sequences, stage, listeners=keep_in(tmp_path))
     with pytest.raises(UsageError, match="is of another run"):
         train(sequences, replace(stage, learning_rate=3e-3), resume_from=tmp_path / "2")
 
 
 def test_a_torn_checkpoint_names_its_file(sequences: SequenceSet, stage: StageConfig, tmp_path: Path) -> None:
-    train(sequences, stage, on_checkpoint=keep_in(tmp_path))
-    path = tmp_path / "2" / OPTIMIZER_FILE
+    train(sequences, stage, listeners=keep_in(tmp_path))
+    path = tmp_path / "2" / SHARD
     path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(DataError, match=OPTIMIZER_FILE):
+    with pytest.raises(DataError, match=SHARD):
         train(sequences, stage, resume_from=tmp_path / "2")
 
 
-def test_weights_of_another_shape_are_refused(tmp_path: Path, sequences: SequenceSet, stage: StageConfig) -> None:
-    train(sequences, stage, on_checkpoint=keep_in(tmp_path))
+def test_weights_of_another_shape_are_refused(tmp_path: Path) -> None:
+    save_file(full_tensors(tiny_lm()), tmp_path / MODEL_FILE)
     with pytest.raises(DataError, match="differs in"):
-        load_model(tmp_path / "4" / MODEL_FILE, nn.Linear(2, 2))
+        load_model(tmp_path / MODEL_FILE, nn.Linear(2, 2))
 
 
 def test_a_checkpoint_holds_no_pickle(sequences: SequenceSet, stage: StageConfig, tmp_path: Path) -> None:
-    train(sequences, stage, on_checkpoint=keep_in(tmp_path))
-    assert sorted(path.name for path in (tmp_path / "2").iterdir()) == [MODEL_FILE, OPTIMIZER_FILE, STATE_FILE]
-    assert json.loads((tmp_path / "2" / STATE_FILE).read_text())["step"] == 2
-    assert load_file(tmp_path / "2" / OPTIMIZER_FILE)["backbone.norm.weight.exp_avg"].shape == (32,)
+    train(sequences, stage, listeners=keep_in(tmp_path))
+    assert sorted(path.name for path in (tmp_path / "2").iterdir()) == [SHARD, STATE_FILE]
+    assert json.loads((tmp_path / "2" / STATE_FILE).read_text())["state"]["step"] == 2
+    held = load_file(tmp_path / "2" / SHARD)
+    assert held["optimizer.model.backbone.norm.weight.exp_avg"].shape == (32,)
+    assert held["modules.model.backbone.norm.weight"].shape == (32,)
 
 
 WORKER = """
@@ -163,7 +185,8 @@ from torch import distributed
 from uniaudio_schemas.kinds.record import to_table
 from uniaudio_schemas.kinds.sequences import Sequence
 from uniaudio.stages.config import ALL_MODULES, MixturePhase, StageConfig
-from uniaudio.training.lm.checkpoint import model_tensors
+from uniaudio.training.run import Listeners
+from uniaudio.training.sharding import full_tensors
 from uniaudio.training.lm.data import MixtureData
 from uniaudio.training.lm.doubles import tiny_lm, tiny_sequences, tiny_vocabulary
 from uniaudio.training.lm.train import train_stage
@@ -180,16 +203,16 @@ data = MixtureData(SequenceSet.of([to_table(tiny_sequences(), Sequence)], "conte
 model = tiny_lm()
 saved = sorted((folder / "steps").glob("[0-9]*"), key=lambda path: int(path.name))
 
-def keep(source, state):
-    if source is not None:
-        shutil.copytree(source, folder / "steps" / f"{state.step}.partial")
+def keep(state, save):
+    save(folder / "steps" / f"{state.step}.partial")
+    if rank == 0:
         (folder / "steps" / f"{state.step}.partial").rename(folder / "steps" / str(state.step))
         print("step", state.step, flush=True)
 
 (folder / "steps").mkdir(exist_ok=True, parents=True)
-train_stage(model, stage, data, resume_from=saved[-1] if saved else None, on_checkpoint=keep)
+train_stage(model, stage, data, resume_from=saved[-1] if saved else None, listeners=Listeners(on_checkpoint=keep))
 if rank == 0:
-    save_file(model_tensors(model), folder / "final.safetensors")
+    save_file(full_tensors(model), folder / "final.safetensors")
 """
 
 

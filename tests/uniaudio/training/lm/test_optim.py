@@ -5,7 +5,8 @@ from uniaudio_schemas.errors import UsageError
 
 from uniaudio.stages.config import StageConfig
 from uniaudio.training.lm.doubles import tiny_lm
-from uniaudio.training.lm.optim import freeze_all_but, learning_rate, make_optimizer
+from uniaudio.training.lm.freezing import freeze_all_but
+from uniaudio.training.optim import ParameterGroup, learning_rate, make_optimizer
 
 
 def test_frozen_modules_have_no_gradient_and_are_in_eval_mode() -> None:
@@ -26,7 +27,7 @@ def test_an_unknown_module_is_refused() -> None:
 
 def test_norms_are_not_decayed(stage: StageConfig) -> None:
     parameters = freeze_all_but(tiny_lm(), stage.trains)
-    decayed, not_decayed = make_optimizer(parameters, stage).param_groups
+    decayed, not_decayed = make_optimizer([ParameterGroup(parameters=parameters)], stage).param_groups
     assert decayed["weight_decay"] == stage.weight_decay and not_decayed["weight_decay"] == 0.0
     assert {id(p) for p in not_decayed["params"]} == {id(p) for name, p in parameters.items() if "norm" in name}
 

@@ -1,0 +1,110 @@
+"""A run of training under Ray Train: the group of workers, what ends it, and its errors as one line each."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from uniaudio_schemas.errors import StoreError, UniaudioError
+from uniaudio_schemas.store.files import disk_error
+
+from uniaudio_pipelines.ray_training.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from ray.train import Result
+    from ray.train.torch import TorchTrainer
+
+MAX_FAILURES = 3
+"""Times a worker group may die before the run gives up."""
+KEPT_CHECKPOINTS = 2
+WORKER_ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE"}
+"""Read when torch is loaded. Threads that spin while they wait made a stage six times slower on cores shared with other
+processes; results are the same."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WorkerGroup:
+    """The processes that train together."""
+
+    num_workers: int
+    min_workers: int = 0
+    """Where fewer than `num_workers` find room, the run goes on with as many as do, down to these; 0 waits for all."""
+    num_cpus: float = 1.0
+    num_gpus: float = 0.0
+    """Of each worker."""
+    device: str = "cpu"
+
+    def size(self) -> int | tuple[int, int]:
+        return (self.min_workers, self.num_workers) if self.min_workers else self.num_workers
+
+
+def run_training(
+    run: RunFolder, worker: Callable[[dict[str, Any]], None], config: dict[str, Any], group: WorkerGroup
+) -> None:
+    """Run `worker(config)` in every process of the group until the final folder is there; goes on from the last checkpoint of an
+    earlier run of the same plan. `config` holds plain values: what a worker on another machine needs."""
+    from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
+    from ray.train.torch import TorchConfig, TorchTrainer
+
+    if run.has_final():
+        return
+    storage_path, filesystem = run.storage()
+    resources = {"CPU": group.num_cpus, **({"GPU": group.num_gpus} if group.num_gpus else {})}
+    trainer = TorchTrainer(
+        worker,
+        train_loop_config=config,
+        # Named, since Ray takes NCCL wherever a GPU is reserved; gloo beside it carries what lies on the CPU.
+        torch_config=TorchConfig(backend="cpu:gloo,cuda:nccl" if group.device == "cuda" else "gloo"),
+        scaling_config=ScalingConfig(
+            num_workers=group.size(),  # type: ignore[arg-type]  # Ray Train v2 takes a range, its stub is v1's
+            use_gpu=group.num_gpus > 0,
+            resources_per_worker=resources,
+        ),
+        run_config=RunConfig(
+            name="run",
+            storage_path=storage_path,
+            storage_filesystem=filesystem,
+            failure_config=FailureConfig(max_failures=MAX_FAILURES),
+            checkpoint_config=CheckpointConfig(num_to_keep=KEPT_CHECKPOINTS),
+            worker_runtime_env={"env_vars": WORKER_ENVIRONMENT},  # type: ignore[call-arg]  # of v2 as well
+        ),
+    )
+    result = fit(trainer, run.place)
+    if not run.has_final():
+        raise StoreError(f"{run.place}: Ray Train ended without a result ({result.error}).")
+
+
+@contextmanager
+def last_checkpoint() -> Iterator[Path | None]:
+    """In a worker: the folder to go on from, or None at the start of a run."""
+    import ray.train
+
+    last = ray.train.get_checkpoint()
+    if last is None:
+        yield None
+        return
+    with last.as_directory() as folder:
+        yield Path(folder)
+
+
+def fit(trainer: "TorchTrainer", place: str) -> "Result":
+    """`trainer.fit()`, its failure as one line: the `UniaudioError` of a worker as itself, a full disk under `place`, or a
+    `StoreError` with what ended the run."""
+    from ray.train import TrainingFailedError
+
+    try:
+        return trainer.fit()
+    except TrainingFailedError as error:
+        raise _in_one_line(error, place) from error
+
+
+def _in_one_line(error: Exception, place: str) -> UniaudioError:
+    causes = [cause for _, cause in sorted(getattr(error, "worker_failures", {}).items())]
+    causes = causes or [getattr(error, "controller_failure", error)]
+    for cause in causes:
+        told = cause if isinstance(cause, UniaudioError) else disk_error(cause, place)
+        if told is not None:
+            return told
+    lines = str(causes[0]).strip().splitlines() or [""]
+    return StoreError(f"{place}: training ended by {type(causes[0]).__name__}: {lines[0]}")

@@ -1,0 +1,52 @@
+"""What every run of training is told, whatever learns: how long, how fast, how often it is looked at. Imports no torch."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from uniaudio_schemas.errors import UsageError
+
+Precision = Literal["float32", "bfloat16"]
+_WHOLE = ("num_steps", "num_threads", "checkpoint_every", "log_every", "num_held_out")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Schedule:
+    """Base of a stage of the language model and of a phase of the codec."""
+
+    name: str
+    num_steps: int
+    """Optimizer steps."""
+    learning_rate: float
+    """Peak; linear warm-up, then cosine to 0."""
+    warmup_share: float = 0.03
+    """Of the steps: the learning rate rises linearly over them."""
+    weight_decay: float = 0.05
+    betas: tuple[float, float] = (0.9, 0.95)
+    max_gradient_norm: float = 1.0
+    max_skipped: int = 5
+    """Steps out of `SKIP_WINDOW` that may be skipped, because their gradient is not finite or they have no target, before the
+    run stops with its reason; that of a codec, which cannot be trusted after one, is 0."""
+    num_threads: int = 2
+    """CPU threads: part of the identity, since sums differ between 1 and 2 threads."""
+    checkpoint_every: int = 1000
+    """Steps."""
+    log_every: int = 100
+    """Steps."""
+    num_held_out: int = 16
+    """Held-out examples behind a held-out loss."""
+
+    def __post_init__(self) -> None:
+        for name in _WHOLE:
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 1:
+                raise UsageError(f"`{name}` must be a whole number of 1 or more, but is {value!r}.")
+        for name in ("learning_rate", "max_gradient_norm"):
+            if not 0 < getattr(self, name) < math.inf:  # also where it is NaN
+                raise UsageError(f"`{name}` must be more than 0 and finite, but is {getattr(self, name)!r}.")
+        if self.max_skipped < 0:
+            raise UsageError(f"`max_skipped` must be 0 or more, but is {self.max_skipped}.")
+
+
+SKIP_WINDOW = 50
+"""Steps that `max_skipped` is counted in."""

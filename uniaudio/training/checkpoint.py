@@ -1,0 +1,205 @@
+"""A training checkpoint: a folder that a run goes on from, on as many ranks as it finds, in formats anybody can read.
+
+Holds   shard-<rank>-….safetensors   what the rank keeps: `modules.<module>.<tensor>`, `optimizer.<parameter>.<state>`
+        state.json                   part, step, data position, curves so far; written last: with it the folder is whole
+
+torch's distributed checkpoint in its safetensors form: no pickle, and each rank reads the slices that it needs.
+"""
+
+import json
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed.checkpoint as dcp
+from safetensors import SafetensorError
+from torch import Tensor, nn
+from torch.distributed.checkpoint import HuggingFaceStorageReader, HuggingFaceStorageWriter
+from torch.distributed.checkpoint.api import CheckpointException
+from torch.optim import Optimizer
+from uniaudio_schemas.errors import DataError, UsageError
+from uniaudio_schemas.plain import from_json
+
+from uniaudio.training.processes import Processes
+
+STATE_FILE = "state.json"
+SHARDS = "shard-*.safetensors"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Point:
+    """One point of a curve."""
+
+    part: str
+    """Stage or phase."""
+    step: int
+    name: str
+    value: float
+
+
+@dataclass(kw_only=True, slots=True)
+class TrainingState:
+    """Everything but tensors."""
+
+    identity: str
+    """Hash of what is trained on what, in which order: a checkpoint of another run is refused. The number of ranks is not
+    part of it."""
+    part: str
+    """Stage, or phase of the codec."""
+    part_index: int = 0
+    step: int = 0
+    """Optimizer steps done in this part, skipped ones included."""
+    skipped: list[int] = field(default_factory=list)
+    """Steps of this part whose gradient was not finite, or that had no target."""
+    position: dict[str, Any] = field(default_factory=dict)
+    """In the data."""
+    points: list[Point] = field(default_factory=list)
+    world_size: int = 1
+    """Ranks that wrote it."""
+
+    @property
+    def num_skipped(self) -> int:
+        return len(self.skipped)
+
+    def note(self, values: Mapping[str, float]) -> None:
+        self.points += [Point(part=self.part, step=self.step, name=name, value=value) for name, value in values.items()]
+
+    def next_part(self, part: str) -> None:
+        """Before the first step of `part`; the curves stay."""
+        self.part, self.part_index, self.step = part, self.part_index + 1, 0
+        self.skipped, self.position = [], {}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _SavedState:
+    """What the file holds: the state, and what the modules were."""
+
+    state: TrainingState
+    described: dict[str, Any]
+
+
+def save_checkpoint(
+    folder: Path,
+    modules: nn.ModuleDict,
+    optimizer: Optimizer,
+    parameters: Mapping[str, nn.Parameter],
+    state: TrainingState,
+    described: Mapping[str, Any],
+) -> None:
+    """Write this rank's files into `folder`, which all ranks of a machine may share. All ranks must call it."""
+    processes = Processes.current()
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {**_module_tensors(modules), **_optimizer_tensors(optimizer, parameters)}
+    with _without_process_group_warning():
+        dcp.save(
+            tensors,
+            storage_writer=HuggingFaceStorageWriter(str(folder), save_distributed=True),
+            no_dist=processes.world_size == 1,
+        )
+    if processes.rank == 0:
+        state.world_size = processes.world_size
+        text = json.dumps({"state": asdict(state), "described": dict(described)}, indent=1, sort_keys=True)
+        (folder / STATE_FILE).write_text(text + "\n", encoding="utf-8")
+
+
+def load_state(folder: Path, identity: str) -> TrainingState:
+    """Where the run that wrote `folder` was; another run's is a `UsageError`."""
+    return _read_state(folder, identity).state
+
+
+def load_checkpoint(
+    folder: Path,
+    modules: nn.ModuleDict,
+    optimizer: Optimizer,
+    parameters: Mapping[str, nn.Parameter],
+    identity: str,
+    described: Mapping[str, Any],
+) -> TrainingState:
+    """Load a folder that `save_checkpoint` wrote, on any number of ranks, into modules and optimizer. All ranks must call it."""
+    saved = _read_state(folder, identity)
+    if saved.described != json.loads(json.dumps(dict(described))):
+        raise UsageError(f"`resume_from` must be a checkpoint of this model, but {folder} is of another config.")
+    tensors = _module_tensors(modules)
+    with _one_line(folder), _without_process_group_warning():
+        reader = HuggingFaceStorageReader(str(folder))
+        found = reader.read_metadata().state_dict_metadata
+        for name, parameter in parameters.items():
+            kept = {key.rpartition(".")[2]: key for key in found if key.rpartition(".")[0] == f"optimizer.{name}"}
+            if kept:
+                optimizer.state[parameter] = {key: _empty_state(key, parameter) for key in kept}
+        tensors |= _optimizer_tensors(optimizer, parameters)
+        _check_shapes(folder, tensors, found)
+        dcp.load(tensors, storage_reader=reader, no_dist=Processes.current().world_size == 1)
+    return saved.state
+
+
+def _read_state(folder: Path, identity: str) -> _SavedState:
+    path = folder / STATE_FILE
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: not the state of a training checkpoint ({error}).") from error
+    saved = from_json(_SavedState, text, str(path))
+    if saved.state.identity != identity:
+        raise UsageError(
+            f"`resume_from` must be a checkpoint of this stage, data and seed, but {folder} is of another run."
+        )
+    return saved
+
+
+def _module_tensors(modules: nn.ModuleDict) -> dict[str, Tensor]:
+    return {f"modules.{name}": tensor.detach() for name, tensor in modules.state_dict().items()}
+
+
+def _optimizer_tensors(optimizer: Optimizer, parameters: Mapping[str, nn.Parameter]) -> dict[str, Tensor]:
+    return {
+        f"optimizer.{name}.{key}": value
+        for name, parameter in parameters.items()
+        for key, value in optimizer.state.get(parameter, {}).items()
+    }
+
+
+def _empty_state(key: str, parameter: nn.Parameter) -> Tensor:
+    """AdamW keeps its moments beside the parameter and its count of steps as one number, on the CPU unless it is fused."""
+    if key != "step":
+        return torch.zeros_like(parameter, requires_grad=False)
+    return torch.zeros((), device=parameter.device if parameter.device.type == "cuda" else "cpu")
+
+
+def _check_shapes(folder: Path, tensors: Mapping[str, Tensor], found: Mapping[str, Any]) -> None:
+    wanted = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    held = {name: tuple(metadata.size) for name, metadata in found.items()}
+    if wanted != held:
+        differing = sorted(name for name in {*wanted, *held} if wanted.get(name) != held.get(name))
+        raise DataError(f"{folder}: must hold the model's tensors, but differs in {', '.join(differing[:5])}.")
+
+
+@contextmanager
+def _one_line(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, SafetensorError, CheckpointException, RuntimeError, KeyError, ValueError) as error:
+        first = str(error).strip().partition("\n")[0]
+        torn = ", ".join(path.name for path in sorted(folder.glob(SHARDS)) if not _is_whole(path))
+        raise DataError(f"{folder}: not a training checkpoint: {torn or first}.") from error
+
+
+def _is_whole(path: Path) -> bool:
+    from safetensors import safe_open
+
+    try:
+        with safe_open(path, framework="pt"):
+            return True
+    except (OSError, SafetensorError):
+        return False
+
+
+@contextmanager
+def _without_process_group_warning() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="torch.distributed is disabled")
+        yield

@@ -1,0 +1,53 @@
+"""What the loop is given to train: a stage of the language model or a phase of the codec, each as one class."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol
+
+from torch import Tensor, nn
+
+from uniaudio.training.optim import ParameterGroup
+
+
+class Objective(Protocol):
+    """One part of a run. Its gradients add up: over the losses of a step, and over ranks."""
+
+    modules: nn.ModuleDict
+    """All that a checkpoint holds, by name."""
+    is_sharded: bool
+    """Whether torch itself sums the gradients over ranks, in the backward pass."""
+
+    def described(self) -> dict[str, Any]:
+        """JSON-able: what the modules are. A checkpoint of others is refused."""
+        ...
+
+    def groups(self) -> list[ParameterGroup]:
+        """What learns."""
+        ...
+
+    def losses(self, step: int) -> Iterator[Tensor]:
+        """The scalars of step `step` to go back from, each before the next is computed; none where the step has no target."""
+        ...
+
+    def values(self) -> dict[str, float]:
+        """Of the step whose losses were taken last; `loss` among them."""
+        ...
+
+    def gauges(self) -> dict[str, float]:
+        """What is told and not kept, since it differs from run to run: speed, waiting."""
+        ...
+
+    def finish_step(self) -> None:
+        """After the optimizer: what else must be the same on all ranks."""
+        ...
+
+    def held_out(self, step: int) -> Mapping[str, float]:
+        """Points of held-out curves after `step` steps."""
+        ...
+
+    def position(self) -> dict[str, Any]:
+        """JSON-able: where in its data it is, after the losses taken last."""
+        ...
+
+    def restore(self, position: Mapping[str, Any]) -> None: ...
+
+    def close(self) -> None: ...

@@ -1,0 +1,93 @@
+"""The processes that train together: which of them this one is, what they add up, and what makes their run reproducible.
+
+Alone, or every rank of a `torch.distributed` group: under torchrun, under Ray Train, on CPUs with gloo.
+"""
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, distributed, nn
+
+BUCKET_BYTES = 32 << 20
+"""Gradients that are summed in one message: many small messages are slow, one of everything is a second copy."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Processes:
+    """This process among those of the run; it computes the items `rank`, `rank + world_size`, … of each step."""
+
+    rank: int = 0
+    world_size: int = 1
+
+    @classmethod
+    def current(cls) -> "Processes":
+        if distributed.is_available() and distributed.is_initialized():
+            return cls(rank=distributed.get_rank(), world_size=distributed.get_world_size())
+        return cls()
+
+    @property
+    def mine(self) -> slice:
+        return slice(self.rank, None, self.world_size)
+
+    def sum(self, tensor: Tensor) -> Tensor:
+        """`tensor`, in place the sum over all ranks."""
+        if self.world_size > 1:
+            distributed.all_reduce(tensor)
+        return tensor
+
+    def most(self, value: int, device: torch.device) -> int:
+        """The largest of the ranks' values."""
+        if self.world_size == 1:
+            return value
+        tensor = torch.tensor(value, device=device)
+        distributed.all_reduce(tensor, distributed.ReduceOp.MAX)
+        return int(tensor)
+
+    def sum_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Each gradient becomes its sum over all ranks. Every rank must have the same ones."""
+        if self.world_size == 1:
+            return
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        for bucket in _buckets(gradients):
+            flat = torch.cat([gradient.flatten() for gradient in bucket])
+            distributed.all_reduce(flat)
+            for gradient, part in zip(bucket, flat.split([one.numel() for one in bucket]), strict=True):
+                gradient.copy_(part.view_as(gradient))
+
+    def barrier(self) -> None:
+        if self.world_size > 1:
+            distributed.barrier()
+
+
+def _buckets(gradients: list[Tensor]) -> Iterator[list[Tensor]]:
+    """In order, of one dtype, at most `BUCKET_BYTES` each where no gradient alone is larger."""
+    bucket: list[Tensor] = []
+    for gradient in gradients:
+        is_full = sum(one.nbytes for one in bucket) + gradient.nbytes > BUCKET_BYTES
+        if bucket and (is_full or bucket[0].dtype != gradient.dtype):
+            yield bucket
+            bucket = []
+        bucket.append(gradient)
+    if bucket:
+        yield bucket
+
+
+@contextmanager
+def reproducible(num_threads: int, *, deterministic: bool = True) -> Iterator[None]:
+    """A fixed number of CPU threads, deterministic kernels and random numbers of its own inside; the process' own settings
+    come back after."""
+    # cuBLAS reads it when its handle is made; without it deterministic mode refuses matrix products.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    threads, mode = torch.get_num_threads(), torch.get_deterministic_debug_mode()
+    torch.set_num_threads(num_threads)
+    # As `use_deterministic_algorithms`, which also imports the compiler: seconds in every worker.
+    torch.set_deterministic_debug_mode("error" if deterministic else "default")
+    try:
+        with torch.random.fork_rng(devices=[]):
+            yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.set_deterministic_debug_mode(mode)

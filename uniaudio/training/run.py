@@ -1,0 +1,177 @@
+"""The training loop of everything that learns here. START HERE: `train`.
+
+    hold out -> step -> log -> checkpoint -> …        one part: a stage of the language model, a phase of the codec
+
+Same data, part, seed and kind of machine: the same weights, bit for bit, however often the run was killed and resumed; on
+another number of ranks the same order of examples, and the same losses but for rounding.
+"""
+
+import logging
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from uniaudio_schemas.errors import TrainingError
+
+from uniaudio.stages.schedule import SKIP_WINDOW, Schedule
+from uniaudio.training.checkpoint import TrainingState, load_checkpoint, save_checkpoint
+from uniaudio.training.objective import Objective
+from uniaudio.training.optim import (
+    clip_gradients,
+    learning_rate,
+    make_optimizer,
+    set_learning_rate,
+    zero_missing_gradients,
+)
+from uniaudio.training.processes import Processes
+
+log = logging.getLogger(__name__)
+
+OnCheckpoint = Callable[[TrainingState, Callable[[Path], None]], None]
+"""Called on every rank with where training is and with a function that saves this rank's files to a folder; all ranks must
+call that, since they write one checkpoint together."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Progress:
+    """Where a part stands."""
+
+    part: str
+    step: int
+    num_steps: int
+    values: Mapping[str, float]
+
+    def line(self) -> str:
+        """`stage1 40/120 steps, loss 3.21, …`: for people and for grep."""
+        values = ", ".join(f"{name} {value:.4g}" for name, value in self.values.items())
+        return f"{self.part} {self.step}/{self.num_steps} steps, {values}"
+
+
+OnProgress = Callable[[Progress], None]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Listeners:
+    """Who is told of a run while it lasts."""
+
+    on_checkpoint: OnCheckpoint | None = None
+    on_progress: OnProgress | None = None
+    """Called on every rank after every step."""
+
+
+@dataclass(kw_only=True)
+class _Run:
+    """One part under way."""
+
+    objective: Objective
+    schedule: Schedule
+    state: TrainingState
+    listeners: Listeners
+    processes: Processes = field(default_factory=Processes.current)
+
+    def __post_init__(self) -> None:
+        self.groups = self.objective.groups()
+        self.parameters = {name: one for group in self.groups for name, one in group.parameters.items()}
+        self.optimizer = make_optimizer(self.groups, self.schedule)
+
+    def resume(self, folder: Path) -> None:
+        self.state = load_checkpoint(
+            folder,
+            self.objective.modules,
+            self.optimizer,
+            self.parameters,
+            self.state.identity,
+            self.objective.described(),
+        )
+        self.objective.restore(self.state.position)
+        log.info("%s resumes at step %d", self.state.part, self.state.step)
+
+    def save(self, folder: Path) -> None:
+        save_checkpoint(
+            folder, self.objective.modules, self.optimizer, self.parameters, self.state, self.objective.described()
+        )
+
+
+def train(
+    objective: Objective,
+    schedule: Schedule,
+    state: TrainingState,
+    listeners: Listeners,
+    *,
+    hold_out_every: int,
+    resume_from: Path | None = None,
+) -> TrainingState:
+    """Train one part to its end, from its start or from the folder `resume_from`; the state it ends in.
+
+    Held-out curves have a point at every `hold_out_every`-th step and at the end. `TrainingError` where more steps are skipped
+    than the schedule allows.
+    """
+    run = _Run(objective=objective, schedule=schedule, state=state, listeners=listeners)
+    if resume_from is not None:
+        run.resume(resume_from)
+    started, first_step = time.monotonic(), run.state.step
+    while run.state.step < schedule.num_steps:
+        if run.state.step % hold_out_every == 0:
+            run.state.note(objective.held_out(run.state.step))
+        values = _step(run)
+        run.state.step += 1
+        run.state.position = objective.position()
+        is_last = run.state.step == schedule.num_steps
+        is_logged = run.state.step == 1 or run.state.step % schedule.log_every == 0 or is_last
+        if is_logged:
+            run.state.note(values)
+        if is_last:
+            run.state.note(objective.held_out(run.state.step))
+        speed = (run.state.step - first_step) / max(time.monotonic() - started, 1e-9)
+        _tell(run, {**values, "steps_per_second": speed, **objective.gauges()}, is_logged=is_logged)
+        if listeners.on_checkpoint is not None and (run.state.step % schedule.checkpoint_every == 0 or is_last):
+            listeners.on_checkpoint(run.state, run.save)
+    return run.state
+
+
+def _step(run: _Run) -> dict[str, float]:
+    """One optimizer step; its values."""
+    objective, schedule, step = run.objective, run.schedule, run.state.step
+    rate = learning_rate(step, schedule)
+    set_learning_rate(run.optimizer, rate)
+    run.optimizer.zero_grad(set_to_none=True)
+    has_target = False
+    for loss in objective.losses(step):
+        has_target = True
+        if loss.requires_grad:
+            loss.backward()
+    zero_missing_gradients(run.groups)
+    if not objective.is_sharded:
+        run.processes.sum_gradients(run.parameters.values())
+    norm = clip_gradients(run.groups, schedule.max_gradient_norm)
+    if has_target and math.isfinite(norm):
+        run.optimizer.step()
+        objective.finish_step()
+    else:
+        _skip(run, norm, has_target=has_target)
+    return {**objective.values(), "gradient_norm": norm, "learning_rate": rate, "num_skipped": run.state.num_skipped}
+
+
+def _skip(run: _Run, norm: float, *, has_target: bool) -> None:
+    """Count a step that moves nothing; the run ends where there are too many of them."""
+    state, schedule = run.state, run.schedule
+    reason = f"its gradient has the norm {norm}" if has_target else "it has no target"
+    state.skipped.append(state.step)
+    log.warning("%s step %d skipped: %s", state.part, state.step, reason)
+    num_recent = sum(step > state.step - SKIP_WINDOW for step in state.skipped)
+    if num_recent > schedule.max_skipped:
+        raise TrainingError(
+            f"{state.part} stops at step {state.step}: {reason}, and {num_recent} of the last "
+            f"{min(SKIP_WINDOW, state.step + 1)} steps were skipped, more than `max_skipped` ({schedule.max_skipped})."
+        )
+
+
+def _tell(run: _Run, values: Mapping[str, float], *, is_logged: bool) -> None:
+    state = run.state
+    progress = Progress(part=state.part, step=state.step, num_steps=run.schedule.num_steps, values=values)
+    if is_logged:
+        log.info("%s", progress.line())
+    if run.listeners.on_progress is not None:
+        run.listeners.on_progress(progress)
