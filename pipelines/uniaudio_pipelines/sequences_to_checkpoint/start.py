@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from uniaudio_schemas.errors import FingerprintError, StoreError, UsageError
+from uniaudio_schemas.errors import DataError, FingerprintError, StoreError, UsageError
 from uniaudio_schemas.kinds.checkpoint import Checkpoint
 from uniaudio_schemas.store import Store
 from uniaudio_schemas.store.manifest import Manifest
@@ -68,14 +68,16 @@ def _check_model(folder: Path, store: Store, manifest: Manifest) -> None:
     """Ids of another vocabulary, and codes of another codec, would be noise to it, and nothing else would notice."""
     from uniaudio.lm.weights import read_config
     from uniaudio.run.folder import codec_fingerprint_of
-    from uniaudio.training.sequences.dataset import SequenceSet
 
-    sequences = SequenceSet.open(store, manifest)
+    # All shards say the same, which whoever opens them checks; to open them takes as long as their bytes are many.
+    said = store.shard_metadata(manifest, manifest.shards[0])
     for name, found in (
         ("vocabulary_fingerprint", read_config(folder).vocabulary_fingerprint),
         ("codec_fingerprint", codec_fingerprint_of(folder)),
     ):
-        wanted = sequences.required_metadata(name)
+        if name not in said:
+            raise DataError(f"sequences {manifest.plan_id[:8]}: no shard has `{name}` in its schema metadata.")
+        wanted = said[name]
         if found and found != wanted:
             raise FingerprintError(
                 f"`model` must have the {name} of the sequences ({wanted[:12]}), but {folder} has {found[:12]}: "
