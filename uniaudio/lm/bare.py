@@ -17,8 +17,12 @@ class Linear(nn.Linear):
         super().__init__(in_features, out_features, bias=False)
 
     def forward(self, input: Tensor) -> Tensor:
-        """Training takes the fast product; without gradients the exact one, unless `products.EveryLinear` asks for speed."""
-        return linear(input, self.weight) if torch.is_grad_enabled() else F.linear(input, self.weight)
+        """Training takes the fast product; without gradients the exact one, unless `products.EveryLinear` asks for speed. A
+        compiler chooses for itself.
+        """
+        if torch.compiler.is_compiling() or not torch.is_grad_enabled():
+            return F.linear(input, self.weight)
+        return linear(input, self.weight)
 
     def reset_parameters(self) -> None:
         """Nothing: the values come later."""

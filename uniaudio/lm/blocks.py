@@ -3,19 +3,23 @@
 Shapes: B batch, S positions, K keys, D width, H query heads, G key and value heads, E head size.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from uniaudio.lm.bare import Linear
 from uniaudio.lm.cache import KVCache
 from uniaudio.lm.config import StackConfig
+from uniaudio.lm.packed import attend_in_blocks
+from uniaudio.lm.recomputation import Recomputation, recomputed
 from uniaudio.lm.rope import Rotation, rotate
+
+if TYPE_CHECKING:
+    from torch.nn.attention.flex_attention import BlockMask
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,8 @@ class Attend:
     """Slots to look at when `slots` is given."""
     documents: list[list[int]] | None = None
     """Lengths of the documents of each row, which look at themselves alone; instead of a mask, where nothing is cached."""
+    blocks: "BlockMask | None" = None
+    """The same as blocks of positions (`uniaudio.lm.packed`); instead of a mask, where nothing is cached."""
 
 
 class RMSNorm(nn.Module):
@@ -67,14 +73,17 @@ class Attention(nn.Module):
         if attend.documents is not None:
             mixed = self._within_documents(query, key, value, attend.documents)
             return self.out(mixed.transpose(1, 2).flatten(2))
+        grouped = self.num_kv_heads != self.num_heads
+        if attend.blocks is not None:
+            mixed = attend_in_blocks(query, key, value, attend.blocks, grouped=grouped)
+            return self.out(mixed.transpose(1, 2).flatten(2))
         mask = None if attend.mask_BSK is None else attend.mask_BSK[:, None]
         # Fused kernels take grouped heads or a mask, not both; for one query the unfused path is cheaper anyway.
-        grouped = self.num_kv_heads != self.num_heads
         if grouped and mask is not None and query.shape[2] > 1:
             repeats = self.num_heads // self.num_kv_heads
             key, value = key.repeat_interleave(repeats, dim=1), value.repeat_interleave(repeats, dim=1)
             grouped = False
-        is_causal = mask is None and query.shape[2] > 1
+        is_causal = mask is None and attend.slots is None
         mixed = F.scaled_dot_product_attention(query, key, value, mask, is_causal=is_causal, enable_gqa=grouped)
         return self.out(mixed.transpose(1, 2).flatten(2))
 
@@ -114,8 +123,22 @@ class Block(nn.Module):
         self.attention = Attention(config)
         self.mlp_norm = RMSNorm(config.width, norm_eps)
         self.mlp = MLP(config)
+        self.recomputation: Recomputation = "none"
+        self._compiled: Callable[[Tensor, Attend], Tensor] | None = None
 
     def forward(self, x_BSD: Tensor, attend: Attend, cache: KVCache | None, layer: int) -> Tensor:
+        if cache is not None:
+            return self._add(x_BSD, attend, cache, layer)
+        return (self._compiled or self._train)(x_BSD, attend)
+
+    def compile_training(self) -> None:
+        """From here on a pass without a cache is one compiled region, recomputation included; what shards wraps it."""
+        self._compiled = torch.compile(self._train, fullgraph=True)
+
+    def _train(self, x_BSD: Tensor, attend: Attend) -> Tensor:
+        return cast(Tensor, recomputed(self._add, self.recomputation, x_BSD, attend, None, 0))
+
+    def _add(self, x_BSD: Tensor, attend: Attend, cache: KVCache | None, layer: int) -> Tensor:
         x_BSD = x_BSD + self.attention(self.attention_norm(x_BSD), attend, cache, layer)
         return x_BSD + self.mlp(self.mlp_norm(x_BSD))
 
@@ -128,16 +151,12 @@ class Stack(nn.Module):
         self.config = config
         self.layers = nn.ModuleList(Block(config, norm_eps) for _ in range(config.num_layers))
         self.norm = RMSNorm(config.width, norm_eps)
-        self.gradient_checkpointing = False
 
     def forward(self, x_BSD: Tensor, attend: Attend, cache: KVCache | None = None) -> Tensor:
         if cache is not None and cache.steps is not None and attend.slots is not None and x_BSD.shape[1] == 1:
             return cache.steps(x_BSD, attend, cache)
         for layer, block in enumerate(self.layers):
-            if self.gradient_checkpointing and torch.is_grad_enabled():
-                x_BSD = checkpoint(block, x_BSD, attend, cache, layer, use_reentrant=False)
-            else:
-                x_BSD = block(x_BSD, attend, cache, layer)
+            x_BSD = block(x_BSD, attend, cache, layer)
         return self.norm(x_BSD)
 
     def blocks(self) -> Iterator[Block]:

@@ -11,16 +11,17 @@ them.
 Shapes: B batch, S positions, D width, N frames, Q codebooks (8), C depth width, V ids of one audio stream.
 """
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Iterator
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from uniaudio_schemas.errors import UsageError
 
 from uniaudio.lm import weights
 from uniaudio.lm.bare import Embedding, Linear
-from uniaudio.lm.blocks import Attend, Stack
+from uniaudio.lm.blocks import Attend, Block, Stack
 from uniaudio.lm.cache import ModelCache
 from uniaudio.lm.compiled import CompiledMatrix, CompiledSteps, library_for
 from uniaudio.lm.config import TEXT_COLUMN, LMConfig
@@ -29,7 +30,9 @@ from uniaudio.lm.initialize import initialize
 from uniaudio.lm.local_decoder import AudioHead, LocalDecoder
 from uniaudio.lm.masks import document_lengths, packed_mask, packed_positions
 from uniaudio.lm.matrices import Matrix, matrix
-from uniaudio.lm.rope import rotation
+from uniaudio.lm.packed import PackedAttention, block_mask, usual_attention
+from uniaudio.lm.recomputation import RECOMPUTATIONS, Recomputation
+from uniaudio.lm.rope import Rotation, rotation
 from uniaudio.lm.stepping import MAX_COPIED, StackSteps, Steps
 
 
@@ -40,6 +43,9 @@ class UniAudioLM(nn.Module):
         super().__init__()
         self.config = config
         self.compiles = False
+        self.compiles_blocks = False
+        self.packed_attention: PackedAttention | None = None
+        """How documents of packed rows look at themselves alone; None is `packed.usual_attention` of the device."""
         self.text_embedding = Embedding(config.text_size, config.width)
         self.audio_embedding = Embedding(config.num_codebooks * config.audio_size, config.width)
         self.understanding_expert = Expert(config.understanding_expert, config.norm_eps)
@@ -108,11 +114,14 @@ class UniAudioLM(nn.Module):
 
     def audio_logits(self, hidden_ND: Tensor, target_codes_NQ: Tensor) -> Tensor:
         """`[N, D]` and the next frames `[N, Q]` int64 -> `[N, Q, V]`: code q given hidden and the codes before q."""
+        return self.audio_head(self.audio_states(hidden_ND, target_codes_NQ))
+
+    def audio_states(self, hidden_ND: Tensor, target_codes_NQ: Tensor) -> Tensor:
+        """`[N, Q, C]`: what the audio head makes `audio_logits` of."""
         previous_NQ = target_codes_NQ[:, :-1] + self._stream_offsets(target_codes_NQ.device)[:-1]
         inputs_NQD = torch.cat([hidden_ND[:, None], self.audio_embedding(previous_NQ)], dim=1)
-        if not len(inputs_NQD):
-            return inputs_NQD.new_zeros(0, self.config.num_codebooks, self.config.audio_size)
-        return self.audio_head(self.local_decoder(self.projection(inputs_NQD)))
+        states_NQC = self.projection(inputs_NQD)
+        return self.local_decoder(states_NQC) if len(states_NQC) else states_NQC
 
     def allocate_cache(self, batch_size: int, num_slots: int, *, with_experts: bool = True) -> ModelCache:
         """An empty cache of `num_slots` positions a row; the experts need none where no audio follows the prompt."""
@@ -149,11 +158,24 @@ class UniAudioLM(nn.Module):
         wanted, may_copy = [name for name in names if name in stacks], self.may_copy
         return {name: self.steps_of(stacks[name], num_rows, may_copy=may_copy) for name in wanted}
 
+    def set_recomputation(self, mode: Recomputation) -> None:
+        """What the backward pass of every block computes again (`uniaudio.lm.recomputation`)."""
+        if mode not in RECOMPUTATIONS:
+            raise UsageError(f"`mode` must be one of {', '.join(RECOMPUTATIONS)}, but is {mode!r}.")
+        for block in self._blocks():
+            block.recomputation = mode
+
     def set_gradient_checkpointing(self, enabled: bool) -> None:
-        """Recompute each block in the backward pass instead of keeping its activations."""
-        for module in self.modules():
-            if isinstance(module, Stack):
-                module.gradient_checkpointing = enabled
+        """`set_recomputation` of blocks, or of nothing."""
+        self.set_recomputation("blocks" if enabled else "none")
+
+    def compile_blocks(self) -> None:
+        """From here on training runs each block as one compiled region. Packed rows need `packed_attention` to be no
+        `by_document`, whose lengths no compiled code can hold. Needs a C++ compiler, or Triton on a GPU.
+        """
+        self.compiles_blocks = True
+        for block in self._blocks():
+            block.compile_training()
 
     def num_parameters(self, names: Iterable[str] = ("",)) -> int:
         """Parameters whose name starts with one of `names`; all by default."""
@@ -174,6 +196,9 @@ class UniAudioLM(nn.Module):
             model = cls(config)
         weights.load_into(model, Path(folder), device=torch.device(device), dtype=dtype)
         return model
+
+    def _blocks(self) -> Iterator[Block]:
+        return (module for module in self.modules() if isinstance(module, Block))
 
     def _stream_offsets(self, device: torch.device) -> Tensor:
         return torch.arange(self.config.num_codebooks, device=device) * self.config.audio_size
@@ -197,11 +222,25 @@ class UniAudioLM(nn.Module):
         if cache is not None:
             cache.num_used = min(cache.num_used + num_new, cache.num_slots)
         if cache is None or not is_filled:
-            if documents_BS is not None and cache is None and device.type == "cpu":
-                return Attend(turn, documents=document_lengths(documents_BS))
-            return Attend(turn, None if documents_BS is None else packed_mask(documents_BS))
+            if documents_BS is None:
+                return Attend(turn)
+            if cache is not None:
+                return Attend(turn, packed_mask(documents_BS))
+            return self._attend_packed(turn, documents_BS)
         assert positions is not None, "positions are the cache slots"
         if isinstance(positions, int) and num_new == 1:
             return Attend(turn, slots=positions, num_keys=positions + 1)
         keys = torch.arange(cache.num_used, device=device)
         return Attend(turn, keys <= positions_BS[..., None], slots=positions, num_keys=cache.num_used)
+
+    def _attend_packed(self, turn: Rotation, documents_BS: Tensor) -> Attend:
+        how = self.packed_attention or usual_attention(documents_BS.device)
+        if how == "by_document" and self.compiles_blocks:
+            raise UsageError(
+                "`packed_attention` must be dense_mask or block_mask where blocks are compiled, but is by_document."
+            )
+        if how == "by_document":
+            return Attend(turn, documents=document_lengths(documents_BS))
+        if how == "dense_mask":
+            return Attend(turn, packed_mask(documents_BS))
+        return Attend(turn, blocks=block_mask(documents_BS))

@@ -5,12 +5,15 @@ predecessor belongs to the same document. Sums and counts are kept apart, so tha
 to the same loss and an empty head gives 0, not NaN.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from uniaudio.lm.recomputation import recomputed
 
 if TYPE_CHECKING:
     from uniaudio.lm.model import UniAudioLM
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
 
 # Shapes: B rows, S positions, M text targets, N audio targets, Q streams, V ids, D width
 
+MAX_LOGITS = 1 << 26
+"""Logits that are there at once: 256 MiB in float32, and as much again for their gradient."""
 Normalization = Literal["loss_frames", "all_frames"]
 """What the audio loss is divided by: the frames that carry loss, or every audio target of the batch (the authors' way,
 which lets the audio loss shrink with the share of understanding audio in the batch)."""
@@ -127,15 +132,41 @@ def _sums(model: "UniAudioLM", batch: "Batch", *, with_audio: bool, has_audio: b
     zero = hidden_BSD[:0].sum(dtype=torch.float32)
     tokens_M, codes_NQ = targets_BS9[text_BS][:, -1], targets_BS9[audio_BS][:, :-1]
     has_text = len(tokens_M) > 0
-    text = (
-        text_loss_sum(model.text_logits(hidden_BSD[text_BS]), tokens_M) if has_text else _touched(zero, model.text_head)
-    )
+    text = _text_sum(model, hidden_BSD[text_BS], tokens_M) if has_text else _touched(zero, model.text_head)
     if not with_audio:
         return text, zero.repeat(codes_NQ.shape[1])
     if not len(codes_NQ):
         heads = (model.projection, model.local_decoder, model.audio_head)
         return text, _touched(zero, *heads).repeat(codes_NQ.shape[1])
-    return text, audio_loss_sums(model.audio_logits(hidden_BSD[audio_BS], codes_NQ), codes_NQ)
+    return text, _audio_sums(model, model.audio_states(hidden_BSD[audio_BS], codes_NQ), codes_NQ)
+
+
+def _text_sum(model: "UniAudioLM", hidden_MD: Tensor, tokens_M: Tensor) -> Tensor:
+    def loss_of(hidden_MD: Tensor, tokens_M: Tensor) -> Tensor:
+        return text_loss_sum(model.text_logits(hidden_MD), tokens_M)
+
+    return _in_chunks(loss_of, hidden_MD, tokens_M, num_logits=model.config.text_size)
+
+
+def _audio_sums(model: "UniAudioLM", states_NQC: Tensor, codes_NQ: Tensor) -> Tensor:
+    def losses_of(states_NQC: Tensor, codes_NQ: Tensor) -> Tensor:
+        return audio_loss_sums(model.audio_head(states_NQC), codes_NQ)
+
+    num_logits = model.config.num_codebooks * model.config.audio_size
+    return _in_chunks(losses_of, states_NQC, codes_NQ, num_logits=num_logits)
+
+
+def _in_chunks(
+    loss_of: Callable[[Tensor, Tensor], Tensor], states: Tensor, targets: Tensor, *, num_logits: int
+) -> Tensor:
+    """`loss_of` of all rows, of which each has `num_logits`; of more than one chunk, none is kept for the backward pass, which
+    multiplies again: a third of the head's time for all of its memory.
+    """
+    num_rows = max(1, MAX_LOGITS // num_logits)
+    if len(states) <= num_rows:
+        return loss_of(states, targets)
+    parts = zip(states.split(num_rows), targets.split(num_rows), strict=True)
+    return torch.stack([recomputed(loss_of, "blocks", *part) for part in parts]).sum(dim=0)
 
 
 def _touched(loss: Tensor, *modules: nn.Module) -> Tensor:

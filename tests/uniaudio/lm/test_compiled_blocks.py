@@ -1,0 +1,73 @@
+"""Blocks as compiled regions without a graph break, recomputation included."""
+
+import pytest
+import torch
+from torch._dynamo.testing import CompileCounterWithBackend
+from uniaudio_schemas.errors import UsageError
+
+from uniaudio.lm.blocks import Block
+from uniaudio.lm.recomputation import RECOMPUTATIONS, Recomputation
+from uniaudio.training.lm.doubles import tiny_lm
+
+IDS = torch.tensor([[0] * 9 + [1] * 14 + [2] * 5 + [-1] * 4])
+
+
+def gradients(mode: Recomputation, backend: object | None, seed: int = 0) -> dict[str, torch.Tensor]:
+    """Of the whole trunk, whose blocks `backend` runs."""
+    torch._dynamo.reset()
+    model = tiny_lm()
+    model.packed_attention = "dense_mask"
+    model.set_recomputation(mode)
+    if backend is not None:
+        for module in model.modules():
+            if isinstance(module, Block):
+                module._compiled = torch.compile(module._train, fullgraph=True, backend=backend)
+    generator = torch.Generator().manual_seed(seed)
+    ids = torch.randint(0, 60, (*IDS.shape, 9), generator=generator)
+    is_audio = (torch.rand(IDS.shape, generator=generator) < 0.5) & (IDS >= 0)
+    hidden_BSD = model(ids, is_audio, (IDS >= 0) & ~is_audio, IDS)
+    codes_NQ = torch.randint(0, 60, (7, 8), generator=generator)
+    logits_NQV = model.audio_logits(hidden_BSD[0, :7], codes_NQ)
+    (hidden_BSD.square().sum() + logits_NQV.square().sum()).backward()
+    found = {name: parameter.grad for name, parameter in model.named_parameters()}
+    return {name: gradient for name, gradient in found.items() if gradient is not None}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", RECOMPUTATIONS)
+def test_blocks_are_one_region_each_with_the_gradients_of_loose_ones(mode: Recomputation) -> None:
+    """`fullgraph` refuses a graph break; blocks of one stack share their code."""
+    counter = CompileCounterWithBackend("aot_eager")
+    compiled, loose = gradients(mode, counter), gradients(mode, None)
+    assert 0 < counter.frame_count <= 4
+    assert compiled.keys() == loose.keys()
+    for name, gradient in loose.items():
+        torch.testing.assert_close(compiled[name], gradient, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.slow
+def test_the_compilers_own_code_gives_the_same_gradients() -> None:
+    compiled, loose = gradients("selective", "inductor"), gradients("none", None)
+    for name, gradient in loose.items():
+        torch.testing.assert_close(compiled[name], gradient, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.slow
+def test_rows_of_another_length_do_not_compile_for_ever() -> None:
+    torch._dynamo.reset()
+    counter = CompileCounterWithBackend("eager")
+    model = tiny_lm()
+    for module in model.modules():
+        if isinstance(module, Block):
+            module._compiled = torch.compile(module._train, fullgraph=True, backend=counter)
+    for length in (20, 21, 22, 23, 24, 30):
+        ids = torch.zeros(1, length, 9, dtype=torch.int64)
+        model(ids, torch.zeros(1, length, dtype=torch.bool), torch.ones(1, length, dtype=torch.bool))
+    assert counter.frame_count <= 4
+
+
+def test_documents_one_by_one_are_refused_where_blocks_are_compiled() -> None:
+    model = tiny_lm()
+    model.compiles_blocks = True
+    with pytest.raises(UsageError, match="where blocks are compiled, but is by_document"):
+        model(torch.zeros(*IDS.shape, 9, dtype=torch.int64), IDS < 0, IDS >= 0, IDS)
