@@ -23,13 +23,12 @@ from uniaudio_schemas.errors import UsageError
 from uniaudio.audio.frames import REASONING_HOP, RECONSTRUCTION_HOP
 from uniaudio.codec.config.presets import LATENT_HOP
 from uniaudio.codec.encoding import eval_mode
-from uniaudio.codec.flow_matching import RELEASED_GUIDANCE
+from uniaudio.codec.flow_matching import LATENTS_PER_FRAME, RELEASED_GUIDANCE
 from uniaudio.products import EveryLinear
 
 if TYPE_CHECKING:
     from uniaudio.codec.codec import ReasoningCodec
 
-LATENTS_PER_FRAME = RECONSTRUCTION_HOP // LATENT_HOP
 # Latents (240 s) in one batch: bounds memory, not results beyond rounding.
 BATCH_LATENTS = 6_000
 # Far beyond any use; steps of it would end in infinity.

@@ -13,7 +13,13 @@ import torch
 from torch import Tensor, nn
 from uniaudio_schemas.errors import UsageError
 
+from uniaudio.audio.frames import RECONSTRUCTION_HOP
+from uniaudio.codec.blocks import Blocks
+from uniaudio.codec.config.parts import FlowConfig
+from uniaudio.codec.config.presets import LATENT_HOP
 from uniaudio.codec.flow import FlowTransformer
+
+LATENTS_PER_FRAME = RECONSTRUCTION_HOP // LATENT_HOP
 
 PADDING, CONTEXT, GENERATE = 0, 1, 2
 # Noise that is left at the end of a path.
@@ -22,6 +28,8 @@ SIGMA_MIN = 1e-4
 FRAME_WEIGHTS = {PADDING: 0.01, CONTEXT: 0.0, GENERATE: 1.0}
 # Both released callers fix it, whatever the user passes.
 RELEASED_GUIDANCE = 1.5
+SMALLEST_DEVIATION = 1e-3
+MEAN_KERNEL_SIZE, MEAN_FF_MULTIPLIER = 7, 3
 
 
 class FlowMatching(nn.Module):
@@ -35,7 +43,9 @@ class FlowMatching(nn.Module):
         self.transformer = transformer
         self.attend_padding = attend_padding
         self.sigma_min = sigma_min
-        self.scale = transformer.config.latent_scale
+        config = transformer.config
+        self.scaling = LatentScaling(config)
+        self.mean = MeanNetwork(config) if config.num_mean_layers else None
 
     def loss(
         self,
@@ -46,15 +56,19 @@ class FlowMatching(nn.Module):
         context_BTL: Tensor | None = None,
         time_B: Tensor | None = None,
         noise_BTL: Tensor | None = None,
+        mean_BTL: Tensor | None = None,
         generator: torch.Generator | None = None,
     ) -> Tensor:
-        """Weighted squared error between predicted and true velocity of the scaled latents.
+        """Weighted squared error between predicted and true velocity of the scaled latents, less their mean if one was
+        regressed.
 
         The context is the true latent where the mask says so, unless given. Time and noise are drawn unless given.
         """
-        if context_BTL is None:
-            context_BTL = latents_BTL * (mask_BT == CONTEXT)[..., None]
-        latents_BTL, context_BTL = self.scale * latents_BTL, self.scale * context_BTL
+        latents_BTL = self.scaling(latents_BTL)
+        context_BTL = latents_BTL if context_BTL is None else self.scaling(context_BTL)
+        if mean_BTL is not None:
+            latents_BTL, context_BTL = latents_BTL - mean_BTL, context_BTL - mean_BTL
+        context_BTL = context_BTL * (mask_BT == CONTEXT)[..., None]
         if time_B is None:
             time_B = _draw(torch.rand, latents_BTL.shape[:1], latents_BTL, generator)
         if noise_BTL is None:
@@ -89,11 +103,12 @@ class FlowMatching(nn.Module):
         if noise_BTL is None:
             shape = torch.Size((*condition_BTD.shape[:2], self.transformer.config.latent_dim))
             noise_BTL = _draw(torch.randn, shape, condition_BTD, generator)
-        scaled_BPL = None if context_BPL is None else self.scale * context_BPL
-        scaled_BTL = self.solve(
-            noise_BTL, condition_BTD, num_steps=num_steps, guidance=guidance, context_BPL=scaled_BPL
+        mean_BTL = torch.zeros_like(noise_BTL) if self.mean is None else self.mean(condition_BTD)
+        beside_BPL = None if context_BPL is None else self.scaling(context_BPL) - mean_BTL[:, : context_BPL.shape[1]]
+        beside_BTL = self.solve(
+            noise_BTL, condition_BTD, num_steps=num_steps, guidance=guidance, context_BPL=beside_BPL
         )
-        latents_BTL = scaled_BTL / self.scale
+        latents_BTL = self.scaling.undo(beside_BTL + mean_BTL)
         if context_BPL is not None:
             latents_BTL[:, : context_BPL.shape[1]] = context_BPL
         return latents_BTL
@@ -138,6 +153,53 @@ class FlowMatching(nn.Module):
     def _on_path(self, noise_BTL: Tensor, latents_BTL: Tensor, time: Tensor) -> Tensor:
         """The point of the straight path at `time`."""
         return (1 - (1 - self.sigma_min) * time) * noise_BTL + time * latents_BTL
+
+
+class LatentScaling(nn.Module):
+    """Latents to numbers about as large as the noise: by one factor, or channel by channel."""
+
+    mean_L: Tensor
+    deviation_L: Tensor
+
+    def __init__(self, config: FlowConfig) -> None:
+        super().__init__()
+        self.factor, self.by_channel = config.latent_scale, config.normalizes_latents
+        if self.by_channel:
+            self.register_buffer("mean_L", torch.zeros(config.latent_dim))
+            self.register_buffer("deviation_L", torch.ones(config.latent_dim))
+
+    def forward(self, latents_BTL: Tensor) -> Tensor:
+        """`[B, T, L]` -> `[B, T, L]`."""
+        return (latents_BTL - self.mean_L) / self.deviation_L if self.by_channel else self.factor * latents_BTL
+
+    def undo(self, scaled_BTL: Tensor) -> Tensor:
+        """The inverse."""
+        return scaled_BTL * self.deviation_L + self.mean_L if self.by_channel else scaled_BTL / self.factor
+
+    @torch.no_grad()
+    def fit(self, latents_NL: Tensor) -> None:
+        """Take mean and deviation of each channel from latents of the corpus."""
+        self.mean_L.copy_(latents_NL.mean(dim=0))
+        # A channel that never moves stays what it is.
+        self.deviation_L.copy_(latents_NL.std(dim=0).clamp(min=SMALLEST_DEVIATION))
+
+
+class MeanNetwork(nn.Module):
+    """The mean of the scaled latents, regressed from the condition: its squared error is least there."""
+
+    def __init__(self, config: FlowConfig) -> None:
+        super().__init__()
+        self.project_in = nn.Linear(config.condition_dim, config.mean_dim)
+        self.norm_in = nn.LayerNorm(config.mean_dim)
+        self.blocks = Blocks(config.mean_dim, config.num_mean_layers, MEAN_KERNEL_SIZE, MEAN_FF_MULTIPLIER)
+        self.norm_out = nn.LayerNorm(config.mean_dim)
+        self.project_out = nn.Linear(config.mean_dim, LATENTS_PER_FRAME * config.latent_dim)
+
+    def forward(self, condition_BTD: Tensor) -> Tensor:
+        """`[B, T, D]`, every vector `LATENTS_PER_FRAME` times, -> `[B, T, L]`: computed once for all of them."""
+        x_BtD = self.norm_in(self.project_in(condition_BTD[:, ::LATENTS_PER_FRAME]))
+        out_BtL = self.project_out(self.norm_out(self.blocks(x_BtD)))
+        return out_BtL.unflatten(-1, (LATENTS_PER_FRAME, -1)).flatten(1, 2)[:, : condition_BTD.shape[1]]
 
 
 def frame_weights(mask_BT: Tensor, dtype: torch.dtype) -> Tensor:

@@ -11,8 +11,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from uniaudio.audio.frames import RECONSTRUCTION_HOP
+from uniaudio.codec.blocks import Blocks
 from uniaudio.codec.config.presets import CodecConfig
-from uniaudio.codec.encoders.frozen import Features
+from uniaudio.codec.encoders.frozen import MEL_HOP, Features
 from uniaudio.codec.film import TimeFiLM
 from uniaudio.codec.reasoning import build_quantizer
 from uniaudio.codec.semantic_decoder import SemanticDecoder
@@ -20,6 +22,7 @@ from uniaudio.codec.semantic_decoder import SemanticDecoder
 GROUPS = ("phone", "music", "acoustic")
 # From 12.5 Hz to WavLM's 50 Hz.
 PHONE_STRIDES = (2, 2)
+MEL_LAYERS, MEL_KERNEL_SIZE, MEL_FF_MULTIPLIER = 3, 5, 3
 
 
 class Reconstructed(NamedTuple):
@@ -47,7 +50,8 @@ class ReconstructionBranch(nn.Module):
         self.wavlm_down = nn.Conv1d(wavlm, wavlm, 4, stride=4)
         self.music_semantic_down = nn.Conv1d(music, music, 2, stride=2)
         self.music_acoustic_down = nn.Conv1d(music, music, 2, stride=2)
-        widths = {"phone": wavlm, "music": music, "acoustic": music + whisper}
+        self.mel_in = MelEncoder(config.num_mel_bands, dim) if config.num_mel_bands else None
+        widths = {"phone": wavlm, "music": music, "acoustic": music + whisper + (dim if self.mel_in else 0)}
         self.fuse = nn.ModuleDict({group: nn.Linear(widths[group], dim) for group in GROUPS})
         self.film = nn.ModuleDict({group: TimeFiLM(dim) for group in GROUPS})
         self.reasoning_adaptor = nn.Linear(dim, dim)
@@ -121,13 +125,16 @@ class ReconstructionBranch(nn.Module):
         return self._stretch(self.reasoning_adaptor(reasoning_BRD), num_frames)
 
     def _group(self, features: Features) -> dict[str, Tensor]:
-        """The inputs of the groups at 12.5 Hz; acoustic is music first, then Whisper, as in the released weights."""
+        """The inputs of the groups at 12.5 Hz; acoustic is music first, then Whisper, as in the released weights, and mel
+        patches where the codec has them."""
         whisper, wavlm = _down(self.whisper_down, features.whisper), _down(self.wavlm_down, features.wavlm)
-        acoustic = _down(self.music_acoustic_down, features.music_acoustic)
+        acoustic = [_down(self.music_acoustic_down, features.music_acoustic), whisper]
+        if self.mel_in is not None:
+            acoustic.append(self.mel_in(features.mel))
         return {
             "phone": wavlm,
             "music": _down(self.music_semantic_down, features.music_semantic),
-            "acoustic": torch.cat([acoustic, whisper], dim=-1),
+            "acoustic": torch.cat(acoustic, dim=-1),
         }
 
     @staticmethod
@@ -135,6 +142,22 @@ class ReconstructionBranch(nn.Module):
         """5 Hz to 12.5 Hz: frame i takes reasoning frame floor(i / 2.5)."""
         source_T = torch.arange(num_frames, device=reasoning_BRD.device) * 2 // 5
         return reasoning_BRD[:, source_T]
+
+
+class MelEncoder(nn.Module):
+    """Mel patches to vectors of the branch's width, each of which knows its neighbors."""
+
+    def __init__(self, num_bands: int, dim: int) -> None:
+        super().__init__()
+        self.project_in = nn.Linear(num_bands * RECONSTRUCTION_HOP // MEL_HOP, dim)
+        self.norm_in = nn.LayerNorm(dim)
+        self.blocks = Blocks(dim, MEL_LAYERS, MEL_KERNEL_SIZE, MEL_FF_MULTIPLIER)
+        self.norm_out = nn.LayerNorm(dim)
+
+    def forward(self, mel_BTM: Tensor) -> Tensor:
+        """`[B, T, bands * frames]` -> `[B, T, D]`."""
+        x_BTD: Tensor = self.norm_out(self.blocks(self.norm_in(self.project_in(mel_BTM))))
+        return x_BTD
 
 
 def _down(convolution: nn.Module, x_BTD: Tensor) -> Tensor:

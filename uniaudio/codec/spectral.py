@@ -4,24 +4,20 @@ Reads    24 kHz waveform `[B, N]` float32, N a multiple of the hop (960 samples:
 Writes   latents `[B, N / 960, latent_dim]` in -1..1; exactly N samples from latents rounded to ninths
 
 The encoder hears no phase, so the decoder makes one up: it predicts magnitude and phase of every frame, and an inverse
-Fourier transform adds the frames up (Siuzdak 2023, Vocos). Blocks are those of ConvNeXt (Liu et al. 2022).
+Fourier transform adds the frames up (Siuzdak 2023, Vocos).
 """
 
-# Shapes: B batch, N samples, T latent frames (25 Hz), t frames (100 Hz), M mel bands, F frequency bins, L latent channels,
-#         D width, W samples of a window, H hops in a window
+# Shapes: B batch, N samples, T latent frames (25 Hz), t frames (100 Hz), F frequency bins, L latent channels, D width,
+#         W samples of a window, H hops in a window, h samples of a hop
 
 import torch
 from torch import Tensor, nn
 
-from uniaudio.audio.frames import SAMPLE_RATE
-from uniaudio.audio.mel import mel_bands
 from uniaudio.codec.autoencoder import Autoencoder
+from uniaudio.codec.blocks import Blocks
 from uniaudio.codec.config.parts import SpectralConfig
+from uniaudio.codec.patches import MelPatches
 
-# Of a mel magnitude, -100 dB: less is not heard.
-FLOOR = 1e-5
-# About the mean and the spread of natural-log mel magnitudes of audio.
-LOG_MEAN, LOG_DEVIATION = -6.0, 3.0
 # Of a predicted log magnitude: a frame of full scale reaches 5.5.
 MAX_LOG_MAGNITUDE = 8.0
 
@@ -52,7 +48,7 @@ class SpectralEncoder(nn.Module):
         self.patches = MelPatches(config.num_bands, config.frame_hop, config.frames_per_latent)
         self.project_in = nn.Linear(self.patches.dim, config.dim)
         self.norm_in = nn.LayerNorm(config.dim)
-        self.blocks = blocks(config.dim, config.num_encoder_layers, config)
+        self.blocks = Blocks(config.dim, config.num_encoder_layers, config.kernel_size, config.ff_multiplier)
         self.norm_out = nn.LayerNorm(config.dim)
         self.project_out = nn.Linear(config.dim, config.latent_dim)
 
@@ -71,9 +67,9 @@ class SpectralDecoder(nn.Module):
         kernel_size = config.kernel_size
         self.convolution_in = nn.Conv1d(config.latent_dim, config.dim, kernel_size, padding=kernel_size // 2)
         self.norm_in = nn.LayerNorm(config.dim)
-        self.latent_blocks = blocks(config.dim, config.num_latent_layers, config)
+        self.latent_blocks = Blocks(config.dim, config.num_latent_layers, config.kernel_size, config.ff_multiplier)
         self.to_frames = nn.Linear(config.dim, config.frames_per_latent * config.frame_dim)
-        self.frame_blocks = blocks(config.frame_dim, config.num_frame_layers, config)
+        self.frame_blocks = Blocks(config.frame_dim, config.num_frame_layers, config.kernel_size, config.ff_multiplier)
         self.norm_out = nn.LayerNorm(config.frame_dim)
         self.head = SpectrumHead(config)
 
@@ -83,35 +79,6 @@ class SpectralDecoder(nn.Module):
         x_BtD = self.to_frames(x_BTD).unflatten(-1, (self.frames_per_latent, -1)).flatten(1, 2)
         waveform_BN: Tensor = self.head(self.norm_out(self.frame_blocks(x_BtD)))
         return waveform_BN
-
-
-class MelPatches(nn.Module):
-    """Log-mel magnitudes of whole frames side by side; a frame's window has its hop in the middle and zeros around the
-    audio. Without weights, and a function of the samples near a patch alone.
-    """
-
-    window_W: Tensor
-    bands_FM: Tensor
-
-    def __init__(self, num_bands: int, frame_hop: int, frames_per_patch: int, *, window: int = 1024) -> None:
-        super().__init__()
-        self.frame_hop, self.frames_per_patch, self.window = frame_hop, frames_per_patch, window
-        self.dim = num_bands * frames_per_patch
-        # Not persistent: they follow from the sizes.
-        self.register_buffer("window_W", torch.hann_window(window), persistent=False)
-        bands_FM = mel_bands(window // 2 + 1, num_bands, SAMPLE_RATE, scale="slaney")
-        self.register_buffer("bands_FM", bands_FM, persistent=False)
-
-    def forward(self, waveform_BN: Tensor) -> Tensor:
-        """`[B, N]` -> `[B, N / (frame_hop * frames_per_patch), dim]`."""
-        beside = (self.window - self.frame_hop) // 2
-        padded_BN = nn.functional.pad(waveform_BN, (beside, self.window - self.frame_hop - beside))
-        spectrum_BFt = torch.stft(
-            padded_BN, self.window, self.frame_hop, window=self.window_W, center=False, return_complex=True
-        )
-        mel_BtM = spectrum_BFt.abs().transpose(1, 2) @ self.bands_FM
-        scaled_BtM = (mel_BtM.clamp(min=FLOOR).log() - LOG_MEAN) / LOG_DEVIATION
-        return scaled_BtM.unflatten(1, (-1, self.frames_per_patch)).flatten(2)
 
 
 class SpectrumHead(nn.Module):
@@ -145,27 +112,3 @@ class SpectrumHead(nn.Module):
         assert isinstance(total_Bth, Tensor)
         first = outside * self.frame_hop // 2
         return total_Bth.flatten(1)[:, first : first + num_frames * self.frame_hop]
-
-
-class Block(nn.Module):
-    """A depthwise convolution over time, then two layers on each frame, added to the input."""
-
-    def __init__(self, dim: int, kernel_size: int, ff_multiplier: int, scale: float) -> None:
-        super().__init__()
-        self.depthwise = nn.Conv1d(dim, dim, kernel_size, padding=kernel_size // 2, groups=dim)
-        self.norm = nn.LayerNorm(dim)
-        self.wide = nn.Linear(dim, ff_multiplier * dim)
-        self.narrow = nn.Linear(ff_multiplier * dim, dim)
-        self.scale = nn.Parameter(torch.full((dim,), scale))
-
-    def forward(self, x_BTD: Tensor) -> Tensor:
-        """`[B, T, D]` -> `[B, T, D]`."""
-        y_BTD = self.norm(self.depthwise(x_BTD.transpose(1, 2)).transpose(1, 2))
-        return x_BTD + self.scale * self.narrow(nn.functional.gelu(self.wide(y_BTD)))
-
-
-def blocks(dim: int, num_layers: int, config: SpectralConfig) -> nn.Sequential:
-    """As many blocks, each of which starts with its share of what all add."""
-    return nn.Sequential(
-        *(Block(dim, config.kernel_size, config.ff_multiplier, 1 / num_layers) for _ in range(num_layers))
-    )

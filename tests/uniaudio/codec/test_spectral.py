@@ -14,7 +14,8 @@ from uniaudio.codec.codec import ReasoningCodec, build_autoencoder
 from uniaudio.codec.config.parts import SpectralConfig
 from uniaudio.codec.config.presets import LATENT_HOP, CodecConfig
 from uniaudio.codec.decoding import DecodeSettings, decode_pieces, draw_latents
-from uniaudio.codec.spectral import MelPatches, SpectralAutoencoder
+from uniaudio.codec.patches import MelPatches
+from uniaudio.codec.spectral import SpectralAutoencoder
 from uniaudio.testing import a_waveform
 
 SMALL = SpectralConfig(

@@ -34,6 +34,14 @@ class FlowConfig:
     latent_scale: float = 1.0
     """Latents times this are about as large as the noise that they start from (Rombach et al. 2022, 4.3.2): smaller ones would
     come out of it in the last steps alone. The released flow has none."""
+    normalizes_latents: bool = False
+    """Every channel of the latents has mean 0 and deviation 1 for the flow, by statistics that phase `reconstruction` takes
+    of its clips when it starts; instead of `latent_scale`."""
+    num_mean_layers: int = 0
+    """Blocks of a network that regresses the mean of the latents from the condition, which leaves the flow what is beside
+    it; 0: the flow finds everything."""
+    mean_dim: int = 256
+    """Width of those blocks."""
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -43,6 +51,8 @@ class FlowConfig:
             raise UsageError(
                 f"`latent_scale` must lie in {MIN_SCALE:g} … {1 / MIN_SCALE:g}, but is {self.latent_scale}."
             )
+        if self.normalizes_latents and self.latent_scale != 1:
+            raise UsageError(f"`latent_scale` must be 1 where latents are normalized, but is {self.latent_scale}.")
 
     @property
     def input_dim(self) -> int:

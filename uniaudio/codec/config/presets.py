@@ -94,6 +94,8 @@ class CodecConfig:
     """Transformer that turns reconstruction codes into scalar latents."""
     scalar: ScalarConfig | SpectralConfig
     """Waveform autoencoder behind the flow; the released one is a `ScalarConfig`."""
+    num_mel_bands: int = 0
+    """Bands of a log-mel spectrogram that the acoustic group sees beside its encoders; 0: it sees none, as released."""
     pad_whisper: bool = False
     """Feed Whisper 30 s whatever the clip's length: imported weights, trained behind that padding, expect it."""
     encode_window_samples: int = 720_000
@@ -163,10 +165,17 @@ class CodecConfig:
         return PRESETS[size]()
 
     def to_dict(self) -> dict[str, Any]:
-        """The sizes as plain values. Without a scale of 1: codecs and plans from before it keep their identities."""
+        """The sizes as plain values. Without younger fields at rest: codecs and plans from before them keep their
+        identities."""
         values = asdict(self)
         if self.flow.latent_scale == 1:
             del values["flow"]["latent_scale"]
+        if not self.flow.normalizes_latents:
+            del values["flow"]["normalizes_latents"]
+        if not self.flow.num_mean_layers:
+            del values["flow"]["num_mean_layers"], values["flow"]["mean_dim"]
+        if not self.num_mel_bands:
+            del values["num_mel_bands"]
         return values
 
     def to_json(self) -> str:
@@ -214,7 +223,7 @@ def debug() -> CodecConfig:
 
 def starter() -> CodecConfig:
     """A real small codec that one CPU core can train: Whisper base, read from a local folder; WavLM and music encoder
-    small enough for phase `encoders` to train them here; a flow of about 7 M parameters."""
+    small enough for phase `encoders` to train them here; a flow of about 9 M parameters, half of which regress its mean."""
     # Thresholds below what an entry of 1,024 is used in a batch of one core: above it all would be replaced at each step.
     quantizer = QuantizerConfig(num_levels=1, codebook_size=1024, code_dim=32, dead_code_threshold=0.05)
     small = TransformerConfig(dim=192, num_layers=4, num_heads=6, ff_dim=768, conv_dim=128)
@@ -232,13 +241,21 @@ def starter() -> CodecConfig:
         phone=quantizer,
         music_group=quantizer,
         acoustic=replace(quantizer, num_levels=6),
-        # The standard deviation of its latents is 0.21.
         flow=FlowConfig(
-            latent_dim=64, condition_dim=256, dim=256, num_layers=8, num_heads=4, time_dim=256, latent_scale=4.7
+            latent_dim=64,
+            condition_dim=256,
+            dim=256,
+            num_layers=4,
+            num_heads=4,
+            time_dim=256,
+            normalizes_latents=True,
+            num_mean_layers=6,
+            mean_dim=384,
         ),
         scalar=SpectralConfig(
             latent_dim=64, dim=256, frame_dim=192, num_encoder_layers=3, num_latent_layers=4, num_frame_layers=3
         ),
+        num_mel_bands=100,
         decode_window_latents=120,
     )
 

@@ -1,7 +1,8 @@
 """The three frozen encoders behind one interface: audio in, the hidden states the codec uses out.
 
 Reads    24 kHz mono waveform `[B, N]` float32, N a multiple of 9,600 samples
-Writes   Whisper `[B, N/480, D]`, WavLM `[B, N/480, D]`, music acoustic and semantic `[B, N/960, D]`
+Writes   Whisper `[B, N/480, D]`, WavLM `[B, N/480, D]`, music acoustic and semantic `[B, N/960, D]`,
+         log-mel patches `[B, N/1920, D]` where the codec has them
 
 Whisper and WavLM are transformers' classes, imported only when one is built; the music encoder is built here. Never in
 train mode and never with a gradient: frozen means buffers too.
@@ -18,14 +19,17 @@ import torch
 from torch import Tensor, nn
 from uniaudio_schemas.errors import DataError, UsageError
 
-from uniaudio.audio.frames import SAMPLE_RATE
+from uniaudio.audio.frames import RECONSTRUCTION_HOP, SAMPLE_RATE
 from uniaudio.audio.mel import whisper_log_mel
 from uniaudio.audio.resample import resample_tensor
 from uniaudio.audio.torchaudio_cpu import import_torchaudio
 from uniaudio.codec.config.presets import CodecConfig, TransformerConfig
 from uniaudio.codec.encoders.music import MusicEncoder
+from uniaudio.codec.patches import MelPatches
 
 SPEECH_RATE = 16_000
+# Samples from frame to frame of the mel patches (10 ms).
+MEL_HOP = 240
 # Zeros behind the audio that make WavLM's 400/320 front end give samples / 320 frames.
 WAVLM_TAIL = 160
 # Random weights are this much larger than 1/sqrt(fan in): GELU halves the variance of what passes.
@@ -48,6 +52,8 @@ class Features(NamedTuple):
     """`[B, T25, D]`."""
     music_semantic: Tensor
     """`[B, T25, D]`."""
+    mel: Tensor = torch.empty(1, 0, 0)
+    """Log-mel patches `[B, T12.5, D]`; of width 0 where the codec has none."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -132,10 +138,13 @@ class MusicStates(SemanticEncoder):
 
 
 class FrozenEncoders(nn.Module):
-    """All three, over one waveform."""
+    """All three, over one waveform, and the mel patches beside them."""
 
-    def __init__(self, whisper: SemanticEncoder, wavlm: SemanticEncoder, music: SemanticEncoder) -> None:
+    def __init__(
+        self, whisper: SemanticEncoder, wavlm: SemanticEncoder, music: SemanticEncoder, *, num_mel_bands: int = 0
+    ) -> None:
         super().__init__()
+        self.patches = MelPatches(num_mel_bands, MEL_HOP, RECONSTRUCTION_HOP // MEL_HOP) if num_mel_bands else None
         self.whisper = whisper
         self.wavlm = wavlm
         self.music = music
@@ -148,7 +157,8 @@ class FrozenEncoders(nn.Module):
         (whisper,) = self.whisper.states(speech_BN)
         (wavlm,) = self.wavlm.states(speech_BN)
         acoustic, semantic = self.music.states(waveform_BN)
-        return Features(whisper, wavlm, acoustic, semantic)
+        mel = waveform_BN.new_empty(len(waveform_BN), waveform_BN.shape[1] // RECONSTRUCTION_HOP, 0)
+        return Features(whisper, wavlm, acoustic, semantic, self.patches(waveform_BN) if self.patches else mel)
 
 
 def random_encoders(config: CodecConfig, *, bias_scale: float = 0.0) -> FrozenEncoders:
@@ -167,6 +177,7 @@ def empty_encoders(config: CodecConfig) -> FrozenEncoders:
         WhisperStates(_whisper_class()(_whisper_config(config.whisper)), padded=config.pad_whisper),
         WavLMStates(import_transformers().WavLMModel(_wavlm_config(config.wavlm)), config.wavlm.layers),
         MusicStates(MusicEncoder(config.music)),
+        num_mel_bands=config.num_mel_bands,
     ).eval()
 
 

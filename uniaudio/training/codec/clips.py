@@ -153,7 +153,7 @@ def step_generator(seed: int, phase: str, step: int) -> np.random.Generator:
 
 def batch_features(parts: Sequence[Features], *, first_unit: Sequence[int], num_units: int) -> Features:
     """Crops of equal length from clips' features, `[B, T, D]` each."""
-    per_unit = (20, 20, 10, 10)  # frames in 0.4 s, in the order of `Features`
+    per_unit = (20, 20, 10, 10, 5)  # frames in 0.4 s, in the order of `Features`
     return Features(
         *(
             torch.cat(

@@ -1,6 +1,8 @@
 """Phase `reconstruction`: latents from the reconstruction codes by flow matching; and phase `decoder`, which tunes what is
 behind the codes alone.
 
+Where the flow has a mean, the codes learn from its squared error alone, and the flow learns what is beside it.
+
 Row in   step 17 of phase `reconstruction`
 Row out  {"loss": 1.31, "flow": 0.92, "phone": 0.8, "commitment": 0.62}
 """
@@ -38,6 +40,8 @@ from uniaudio.training.codec.objective import (
 CONTEXT_LATENTS = (32, 64)
 NUM_GAINS = 16
 """Held-out clips behind `HeldOut.gain`."""
+NUM_SCALING_CLIPS = 256
+"""Clips behind the statistics of the latents."""
 
 
 class ReconstructionObjective:
@@ -48,6 +52,9 @@ class ReconstructionObjective:
         self.teacher: nn.Module = nn.Module()
         # Not that of the features: what the branches made goes with the phase.
         self._frozen = FrozenCache()
+        if phase.name == "reconstruction" and codec.config.flow.normalizes_latents:
+            # A checkpoint to go on from brings its own statistics, which take the place of these.
+            fit_scaling(codec, train)
 
     def losses(self, step: int, share: Share) -> Losses:
         generator = step_generator(self.phase.seed, self.phase.name, step)
@@ -67,7 +74,8 @@ class ReconstructionObjective:
 
     def _held_out_flow(self, crop: Crop, heard: Crop, step: int) -> Tensor:
         draws = _Draws(self.codec, self.phase, step_generator(0, "held out", crop.clip), [crop], dropout=False)
-        return self._losses(self.held_out_clips, [crop], draws, step, slice(None), [heard])["flow"]
+        losses = self._losses(self.held_out_clips, [crop], draws, step, slice(None), [heard])
+        return losses["flow"] + losses.get("mean", torch.zeros_like(losses["flow"]))
 
     def _losses(
         self,
@@ -107,19 +115,34 @@ class ReconstructionObjective:
         else:
             result = branch(features, batch.reasoning_BRD, valid_BT, batch.draws.film)
             phone_BTD, condition_BTD, commitment = result.phone, result.condition, result.commitment
-        flow = self._flow_loss(batch, condition_BTD)
+        decoding = self._decoding_losses(batch, condition_BTD)
         valid_wavlm = valid_BT.repeat_interleave(features.wavlm.shape[1] // valid_BT.shape[1], dim=1)
         phone = masked_mean_square(branch.phone_decoder(phone_BTD), features.wavlm, valid_wavlm)
-        loss = flow + self.phase.phone_weight * phone + self.phase.commitment_weight * commitment
-        return {"loss": loss, "flow": flow, "phone": phone, "commitment": commitment}
+        loss = torch.stack(list(decoding.values())).sum()
+        loss = loss + self.phase.phone_weight * phone + self.phase.commitment_weight * commitment
+        return {"loss": loss, **decoding, "phone": phone, "commitment": commitment}
 
-    def _flow_loss(self, batch: "_Batch", condition_BTD: Tensor) -> Tensor:
-        mask_BS, draws = batch.mask_BS, batch.draws
+    def _decoding_losses(self, batch: "_Batch", condition_BTD: Tensor) -> Losses:
+        """`flow`, and `mean` where the flow has one."""
+        mask_BS, draws, flow = batch.mask_BS, batch.draws, self.codec.flow
         condition_BSD = condition_BTD.repeat_interleave(LATENTS_PER_FRAME, dim=1)
         padding = self.codec.reconstruction.padding_condition
         condition_BSD = torch.where((mask_BS != PADDING)[..., None], condition_BSD, padding)
-        condition_BSD = condition_BSD * draws.keeps_condition[:, None, None]
-        return self.codec.flow.loss(batch.latents_BSL, condition_BSD, mask_BS, time_B=draws.time, noise_BTL=draws.noise)
+        kept_BSD = condition_BSD * draws.keeps_condition[:, None, None]
+        if flow.mean is None:
+            loss = flow.loss(batch.latents_BSL, kept_BSD, mask_BS, time_B=draws.time, noise_BTL=draws.noise)
+            return {"flow": loss}
+        mean_BSL = flow.mean(condition_BSD)
+        error = masked_mean_square(mean_BSL, flow.scaling(batch.latents_BSL), mask_BS != PADDING)
+        loss = flow.loss(
+            batch.latents_BSL,
+            kept_BSD.detach(),
+            mask_BS,
+            time_B=draws.time,
+            noise_BTL=draws.noise,
+            mean_BTL=mean_BSL.detach(),
+        )
+        return {"flow": loss, "mean": error}
 
     def _frozen_parts(self, clips: ClipSet, crop: Crop) -> tuple[Tensor, Tensor]:
         """Quantized reasoning `[1, R, D]` and latents `[1, S, L]` of a crop, cut from the whole clip's."""
@@ -165,8 +188,8 @@ class DecoderObjective(ReconstructionObjective):
         codes_BTQ = torch.cat([self._frozen_codes(batch.clips, crop) for crop in batch.heard])
         reasoning_BTD = branch.reasoning_condition(batch.reasoning_BRD, codes_BTQ.shape[1])
         reasoning_BTD = reasoning_BTD * batch.draws.told_reasoning[:, None, None]
-        flow = self._flow_loss(batch, branch.condition(codes_BTQ, reasoning_BTD))
-        return {"loss": flow, "flow": flow}
+        decoding = self._decoding_losses(batch, branch.condition(codes_BTQ, reasoning_BTD))
+        return {"loss": torch.stack(list(decoding.values())).sum(), **decoding}
 
     def _frozen_codes(self, clips: ClipSet, crop: Crop) -> Tensor:
         """Reconstruction codes `[1, T, Q]` of a crop, cut from the whole clip's."""
@@ -178,6 +201,17 @@ class DecoderObjective(ReconstructionObjective):
     def _whole_codes(self, clips: ClipSet, index: int) -> Tensor:
         branch = self.codec.reconstruction
         return branch.encode(branch.modulate(clips.features(index), self._reasoning(clips, index)))
+
+
+@torch.no_grad()
+def fit_scaling(codec: ReasoningCodec, clips: ClipSet) -> None:
+    """Statistics of each channel of the latents, over some clips of the training set: the same ones on every worker."""
+    chosen = np.unique(np.linspace(0, len(clips) - 1, NUM_SCALING_CLIPS).astype(int))
+    latents = []
+    for index in map(int, chosen):
+        num_real = -(-len(clips.clips[index].samples) // LATENT_HOP)
+        latents.append(codec.scalar.encode(clips.waveform(index)[None].to(codec.device))[0, :num_real])
+    codec.flow.scaling.fit(torch.cat(latents))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

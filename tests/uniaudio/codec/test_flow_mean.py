@@ -1,0 +1,128 @@
+"""A flow over normalized latents that finds what is beside a regressed mean."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from uniaudio_schemas.errors import UsageError
+
+from uniaudio.codec.codec import ReasoningCodec
+from uniaudio.codec.config.parts import FlowConfig
+from uniaudio.codec.config.presets import CodecConfig
+from uniaudio.codec.flow import FlowTransformer
+from uniaudio.codec.flow_matching import GENERATE, SIGMA_MIN, FlowMatching
+from uniaudio.testing import a_waveform
+
+CONFIG = FlowConfig(
+    latent_dim=4, condition_dim=6, dim=8, num_layers=1, num_heads=2, time_dim=8, normalizes_latents=True,
+    num_mean_layers=1, mean_dim=8,
+)  # fmt: skip
+
+
+class TransformerThatSays(nn.Module):
+    """A velocity that was decided before; keeps what it was asked."""
+
+    def __init__(self, config: FlowConfig, velocity_BTL: Tensor) -> None:
+        super().__init__()
+        self.config, self.velocity_BTL = config, velocity_BTL
+        self.asked: list[Tensor] = []
+
+    def forward(self, x_BTC: Tensor, time_B: Tensor, valid_BT: Tensor | None = None) -> Tensor:
+        self.asked.append(x_BTC)
+        return self.velocity_BTL
+
+
+def new_flow(config: FlowConfig = CONFIG) -> FlowMatching:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        flow = FlowMatching(FlowTransformer(config)).eval()
+        if config.normalizes_latents:
+            flow.scaling.fit(torch.randn(500, 4) * torch.tensor([0.1, 0.3, 0.5, 0.0]) + 0.2)
+    return flow
+
+
+def test_every_channel_is_normalized_and_comes_back() -> None:
+    flow, generator = new_flow(), torch.Generator().manual_seed(1)
+    latents = torch.randn(9, 1000, 4, generator=generator) * torch.tensor([0.1, 0.3, 0.5, 0.0]) + 0.2
+    scaled = flow.scaling(latents)
+    assert torch.allclose(scaled.mean(dim=(0, 1))[:3], torch.zeros(3), atol=0.1)
+    assert torch.allclose(scaled.std(dim=(0, 1))[:3], torch.ones(3), atol=0.1)
+    assert scaled[..., 3].abs().max() < 1e-3  # that never moves
+    assert torch.allclose(flow.scaling.undo(scaled), latents, atol=1e-6)
+    assert {"scaling.mean_L", "scaling.deviation_L"} <= flow.state_dict().keys()
+    assert not any(name.startswith(("scaling", "mean")) for name in new_flow(_at_rest()).state_dict())
+
+
+def test_the_mean_is_one_for_each_frame_of_codes() -> None:
+    flow = new_flow()
+    assert flow.mean is not None
+    frames = torch.randn(2, 5, 6)
+    told = frames.repeat_interleave(2, dim=1)
+    with torch.no_grad():
+        mean = flow.mean(told)
+        assert mean.shape == (2, 10, 4) and not torch.equal(mean[:, 0], mean[:, 1])
+        assert torch.equal(flow.mean(told[:, :9]), mean[:, :9])
+
+
+def test_a_flow_that_finds_nothing_beside_the_mean_gives_the_mean() -> None:
+    flow, condition = new_flow(), torch.randn(2, 5, 6).repeat_interleave(2, dim=1)
+    noise, context = torch.randn(2, 10, 4), torch.randn(2, 3, 4)
+    assert flow.mean is not None
+    with torch.no_grad():
+        mean = flow.mean(condition)
+    flow.transformer = TransformerThatSays(CONFIG, -noise)
+    latents = flow.sample(condition, num_steps=1, guidance=1.0, noise_BTL=noise, context_BPL=context)
+    assert torch.allclose(latents[:, 3:], flow.scaling.undo(mean)[:, 3:], atol=1e-6)
+    assert torch.equal(latents[:, :3], context)
+    shown = flow.transformer.asked[0][:, :3, 4:8]
+    assert torch.allclose(shown, flow.scaling(context) - mean[:, :3], atol=1e-6)
+
+
+def test_the_loss_is_0_where_the_mean_is_right_and_the_flow_takes_the_noise_away() -> None:
+    flow, mask = new_flow(), torch.full((2, 10), GENERATE)
+    latents, noise, condition = torch.randn(2, 10, 4), torch.randn(2, 10, 4), torch.randn(2, 10, 6)
+    flow.transformer = TransformerThatSays(CONFIG, -(1 - SIGMA_MIN) * noise)
+    drawn = {"time_B": torch.rand(2), "noise_BTL": noise}
+    right = flow.loss(latents, condition, mask, mean_BTL=flow.scaling(latents), **drawn)
+    assert right < 1e-10 < flow.loss(latents, condition, mask, mean_BTL=torch.zeros_like(latents), **drawn)
+
+
+def test_configs_from_before_it_keep_their_json() -> None:
+    config = CodecConfig.preset("debug")
+    fields = json.loads(config.to_json())
+    assert "num_mel_bands" not in fields
+    assert not {"normalizes_latents", "num_mean_layers", "mean_dim"} & fields["flow"].keys()
+    starter = CodecConfig.preset("starter")
+    assert starter.flow.normalizes_latents and starter.flow.num_mean_layers and starter.num_mel_bands
+    assert CodecConfig.from_json(starter.to_json()) == starter
+
+
+def test_latents_are_scaled_in_one_way() -> None:
+    with pytest.raises(UsageError, match=r"`latent_scale` must be 1 where latents are normalized, but is 2\.0"):
+        replace(CONFIG, latent_scale=2.0)
+
+
+def test_the_acoustic_group_hears_mel_and_the_codes_keep_their_contract() -> None:
+    pytest.importorskip("transformers")
+    plain = CodecConfig.preset("debug")
+    codec = ReasoningCodec.create(replace(plain, num_mel_bands=20))
+    clips = [a_waveform(0.9), a_waveform(1.7, frequency=300.0)]
+    features = codec.encoders(torch.from_numpy(a_waveform(0.8))[None])
+    assert features.mel.shape == (1, 10, 160)
+    assert ReasoningCodec.create(plain).encoders(torch.from_numpy(a_waveform(0.8))[None]).mel.shape == (1, 10, 0)
+    reasoning = torch.zeros(1, 4, plain.dim)
+    heard, deaf = (
+        codec.reconstruction.modulate(told, reasoning)
+        for told in (features, features._replace(mel=torch.zeros_like(features.mel)))
+    )
+    assert {group for group in heard if not torch.equal(heard[group], deaf[group])} == {"acoustic"}
+    together, alone = codec.encode(clips), [codec.encode([clip])[0] for clip in clips]
+    for one, other in zip(together, alone, strict=True):
+        assert np.array_equal(one.reconstruction, other.reconstruction)
+
+
+def _at_rest() -> FlowConfig:
+    return replace(CONFIG, normalizes_latents=False, num_mean_layers=0)
