@@ -39,9 +39,11 @@ class _LocalTemporary(Temporary):
         self._path.rename(target)
         fsync_folder(target.parent)
 
-    def commit_content(self, path: str, num_bytes: int) -> None:
-        if self._files.num_bytes(path) != num_bytes:
-            self.commit(path)
+    def commit_content(self, path: str, num_bytes: int) -> bool:
+        if self._files.num_bytes(path) == num_bytes:
+            return False
+        self.commit(path)
+        return True
 
     def commit_new(self, path: str) -> bool:
         """`commit` where nothing has the name yet."""
@@ -132,7 +134,9 @@ class LocalFiles(Files):
                 made.remove()
 
     def entry(self, path: str) -> FileEntry | None:
-        target = self.inside(path)
+        return self._entry(path, self.inside(path))
+
+    def _entry(self, path: str, target: Path) -> FileEntry | None:
         with one_line_errors(target.parent):
             try:
                 found = target.lstat()
@@ -171,11 +175,11 @@ class LocalFiles(Files):
 
     def local_path(self, path: str, num_bytes: int | None = None, sha256: str = "") -> Path:
         target = self.inside(path)
-        found = self.num_bytes(path)
+        found = self._entry(path, target)
         if found is None:
             raise StoreError(f"{target}: is not there.")
-        if num_bytes is not None and found != num_bytes:
-            raise StoreError(f"{target}: must have {num_bytes} bytes, but has {found}.")
+        if num_bytes is not None and found.num_bytes != num_bytes:
+            raise StoreError(f"{target}: must have {num_bytes} bytes, but has {found.num_bytes}.")
         return target
 
     @contextlib.contextmanager

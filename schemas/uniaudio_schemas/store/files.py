@@ -51,8 +51,9 @@ class Temporary(ABC):
         """Make it durable, then give it its name in one step."""
 
     @abstractmethod
-    def commit_content(self, path: str, num_bytes: int) -> None:
-        """`commit` under a name that is the hash of its bytes: what is there already is not written again."""
+    def commit_content(self, path: str, num_bytes: int) -> bool:
+        """`commit` under a name that is the hash of its bytes: what is there already is not written again. False where it is known to
+        have been there."""
 
 
 class Files(ABC):

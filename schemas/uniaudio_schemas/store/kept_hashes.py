@@ -31,9 +31,15 @@ class _Kept(NamedTuple):
     tables: dict[str, pa.Table]
 
 
-def read_hashes(files: Files, schema: Schema, wanted: Iterable[str]) -> dict[str, pa.Table]:
-    """Of those of the `wanted` shards (sha256) that are kept here; memory-mapped. DataError where a file's bytes changed."""
-    left, found = set(wanted), dict[str, pa.Table]()
+def read_hashes(files: Files, schema: Schema, wanted: Iterable[str] | None = None) -> dict[str, pa.Table]:
+    """Of those of the `wanted` shards (sha256; None: of all) that are kept here; memory-mapped. DataError where a file's bytes changed."""
+    found = dict[str, pa.Table]()
+    if wanted is None:
+        for entry in hash_files(files, schema.kind):
+            kept = _read(files, entry)
+            found |= kept.tables if kept.schema == _name(schema) else {}
+        return found
+    left = set(wanted)
     newest_first = sorted(hash_files(files, schema.kind), key=lambda entry: entry.modified_at, reverse=True)
     for entry in newest_first if left else ():
         kept = _read(files, entry)

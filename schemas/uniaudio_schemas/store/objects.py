@@ -270,13 +270,16 @@ class _Upload(Temporary):
     def commit(self, path: str) -> None:
         self._files.upload(self.file, path)
 
-    def commit_content(self, path: str, num_bytes: int) -> None:
+    def commit_content(self, path: str, num_bytes: int) -> bool:
         if num_bytes <= PART_BYTES:
             # One request, which sends what is there already in vain: rare, and cheaper than asking each time.
             self.file.seek(0)
             self._files.swap(path, self.file.read(), None)
-        elif self._files.num_bytes(path) != num_bytes:
+        elif self._files.num_bytes(path) == num_bytes:
+            return False
+        else:
             self.commit(path)
+        return True
 
 
 class _MissingError(StoreError):

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ from uniaudio_schemas.kinds.record import Schema, schema_of
 from uniaudio_schemas.store import layout, lease
 from uniaudio_schemas.store.content import row_hashes
 from uniaudio_schemas.store.files import Temporary
+from uniaudio_schemas.store.kept_hashes import read_hashes
 from uniaudio_schemas.store.manifest import Plan, ShardInfo
 from uniaudio_schemas.store.shards import Written, shard_table, write_shard
 from uniaudio_schemas.store.units import Unit, read_unit, unit_bytes
@@ -80,18 +82,20 @@ class ShardWriter:
         if reports:
             tables.append((shard_table(reports, schema_of(Dropped), unit), schema_of(Dropped), {}))
         with self._lost_lease_first():
-            shard, *of_dropped = self._files.each(lambda one: self._put_table(*one), tables)
+            (shard, is_new), *of_dropped = self._files.each(lambda one: self._put_table(*one), tables)
             info = ShardInfo(
                 unit=unit,
                 sha256=shard.sha256,
                 num_rows=table.num_rows,
                 num_bytes=shard.num_bytes,
                 dropped=dict(sorted(Counter(report.reason for report in reports).items())),
-                dropped_sha256=of_dropped[0].sha256 if of_dropped else "",
+                dropped_sha256=of_dropped[0][0].sha256 if of_dropped else "",
                 statistics={name: float(value) for name, value in sorted((statistics or {}).items())},
                 blobs=sorted(set(blobs)),
             )
-            record = unit_bytes(Unit(shard=info, hashes=row_hashes(table, self._schema), token=self.token))
+            known = None if is_new else self._kept_hashes.get(shard.sha256)
+            hashes = row_hashes(table, self._schema) if known is None else known
+            record = unit_bytes(Unit(shard=info, hashes=hashes, token=self.token))
             path = layout.unit_path(self.plan, unit)
             with self._fence():
                 self._require([info])
@@ -99,17 +103,24 @@ class ShardWriter:
                     return found.shard
         return info
 
-    def _put_table(self, table: pa.Table, schema: Schema, metadata: dict[str, str]) -> Written:
+    @cached_property
+    def _kept_hashes(self) -> dict[str, pa.Table]:
+        """Of the shards that were there when it was first asked."""
+        return read_hashes(self._files, self._schema)
+
+    def _put_table(self, table: pa.Table, schema: Schema, metadata: dict[str, str]) -> tuple[Written, bool]:
+        """And whether it is new here."""
         with self._files.temporary(layout.staging_folder(self.plan)) as temporary:
             written = write_shard(temporary.file, table, schema, metadata)
-            self._commit_content(temporary, layout.shard_path(schema.kind, written.sha256), written.num_bytes)
-            return written
+            path = layout.shard_path(schema.kind, written.sha256)
+            return written, self._commit_content(temporary, path, written.num_bytes)
 
-    def _commit_content(self, temporary: Temporary, path: str, num_bytes: int) -> None:
-        temporary.commit_content(path, num_bytes)
+    def _commit_content(self, temporary: Temporary, path: str, num_bytes: int) -> bool:
+        is_new = temporary.commit_content(path, num_bytes)
         # On a disk `collect` may take it before the fence is closed; in an object store not while the lease lives.
         if not self._files.fences:
             self._put.add(path)
+        return is_new
 
     def _require(self, shards: list[ShardInfo]) -> None:
         """What a record names is there; on a disk `collect` cannot run while the fence is held."""

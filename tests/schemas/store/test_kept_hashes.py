@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from uniaudio_schemas.errors import DataError
 from uniaudio_schemas.kinds.migrations import newest
-from uniaudio_schemas.store import Store, kept_hashes
+from uniaudio_schemas.store import Store, kept_hashes, shard_writer
 from uniaudio_schemas.store import writer as writer_module
 from uniaudio_schemas.store.manifest import Manifest
 from uniaudio_schemas.testing import a_plan, example_rows
@@ -66,6 +66,15 @@ def test_a_file_whose_bytes_changed_is_named(store: Store, publish: Any) -> None
         grown(store, old)
     path.unlink()
     assert grown(store, old).num_rows == 7
+
+
+def test_a_shard_that_is_put_again_is_not_hashed_again(
+    store: Store, publish: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = publish()
+    monkeypatch.setattr(shard_writer, "row_hashes", lambda table, schema: pytest.fail("hashed again"))
+    again = publish(a_plan(units=("queen-00000", "queen-00001"), other=1))
+    assert again.content_id == first.content_id
 
 
 def test_hashes_of_rows_under_another_schema_are_none(store: Store, publish: Any) -> None:
