@@ -115,7 +115,7 @@ def _fields(step: Step) -> dict[str, FieldInfo]:
 
 def _fields_of(cls: type[Any]) -> dict[str, FieldInfo]:
     """Of a dataclass; one inside it becomes a model."""
-    helps, hints = _docstrings(cls), get_type_hints(cls)
+    helps, hints = _docstrings(cls), get_type_hints(cls)  # type: ignore[arg-type]  # a class has a hash
     sizes = SIZES.get(getattr(cls, "WRITES", ""), ())
     found = {}
     for field in dataclasses.fields(cls):

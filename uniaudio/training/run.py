@@ -34,6 +34,9 @@ OnCheckpoint = Callable[[TrainingState, Callable[[Path], None]], None]
 call that, since they write one checkpoint together."""
 
 
+_SHOWN_GAUGES = ("steps_per_second", "tokens_per_second")
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Progress:
     """Where a part stands."""
@@ -42,10 +45,14 @@ class Progress:
     step: int
     num_steps: int
     values: Mapping[str, float]
+    """Functions of data and weights."""
+    gauges: Mapping[str, float]
+    """What differs from run to run: speed, waiting, memory."""
 
     def line(self) -> str:
         """`stage1 40/120 steps, loss 3.21, …`: for people and for grep."""
-        values = ", ".join(f"{name} {value:.4g}" for name, value in self.values.items())
+        shown = {**self.values, **{name: value for name, value in self.gauges.items() if name in _SHOWN_GAUGES}}
+        values = ", ".join(f"{name} {value:.4g}" for name, value in shown.items())
         return f"{self.part} {self.step}/{self.num_steps} steps, {values}"
 
 
@@ -125,7 +132,7 @@ def train(
         if is_last:
             run.state.note(objective.held_out(run.state.step))
         speed = (run.state.step - first_step) / max(time.monotonic() - started, 1e-9)
-        _tell(run, {**values, "steps_per_second": speed, **objective.gauges()}, is_logged=is_logged)
+        _tell(run, values, {"steps_per_second": speed, **objective.gauges()}, is_logged=is_logged)
         if listeners.on_checkpoint is not None and (run.state.step % schedule.checkpoint_every == 0 or is_last):
             listeners.on_checkpoint(run.state, run.save)
     return run.state
@@ -168,9 +175,9 @@ def _skip(run: _Run, norm: float, *, has_target: bool) -> None:
         )
 
 
-def _tell(run: _Run, values: Mapping[str, float], *, is_logged: bool) -> None:
-    state = run.state
-    progress = Progress(part=state.part, step=state.step, num_steps=run.schedule.num_steps, values=values)
+def _tell(run: _Run, values: Mapping[str, float], gauges: Mapping[str, float], *, is_logged: bool) -> None:
+    state, num_steps = run.state, run.schedule.num_steps
+    progress = Progress(part=state.part, step=state.step, num_steps=num_steps, values=values, gauges=gauges)
     if is_logged:
         log.info("%s", progress.line())
     if run.listeners.on_progress is not None:

@@ -46,6 +46,7 @@ def train_worker(config: dict[str, Any]) -> None:
     from uniaudio.training.codec.train import train_codec
     from uniaudio.training.processes import Processes
     from uniaudio_pipelines.annotated_to_codec.clips import load_training_audio
+    from uniaudio_pipelines.ray_training.curves import Curves
     from uniaudio_pipelines.ray_training.reporting import Reporter
 
     store = Store(config["store"])
@@ -58,8 +59,8 @@ def train_worker(config: dict[str, Any]) -> None:
     )
     phases = [CodecPhase.from_dict(phase) for phase in config["phases"]]
     codec, run = _new_codec(config), RunFolder(store, config["plan_id"])
-    listeners = Reporter(run, phases).listeners()
-    with last_checkpoint() as folder:
+    with last_checkpoint() as folder, Curves(store, config["plan_id"]) as curves:
+        listeners = Reporter(run, phases, curves).listeners()
         metrics = train_codec(codec, phases, audio.train, audio.held_out, resume_from=folder, listeners=listeners)
     if Processes.current().rank == 0:
         _write_final(run, codec, _result(codec, metrics, audio))

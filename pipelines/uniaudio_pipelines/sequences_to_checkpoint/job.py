@@ -88,6 +88,8 @@ class SequencesToCheckpoint:
     """Rows in one pass on one worker, which is what memory grows with; 0 keeps the preset's."""
     context: int = 0
     """Positions a row; 0 keeps each stage's."""
+    checkpoint_every: int = 0
+    """Steps between two training checkpoints; 0 keeps the preset's."""
     precision: Literal["", "float32", "bfloat16"] = ""
     """Of the passes; weights and optimizer are float32. Empty keeps the preset's."""
     allow_leaks: tuple[str, ...] = ()
@@ -152,6 +154,7 @@ class SequencesToCheckpoint:
             "num_rows": self.num_rows,
             "micro_rows": self.micro_rows,
             "context": self.context,
+            "checkpoint_every": self.checkpoint_every,
             "precision": self.precision,
         }
         return replace(config, **{key: value for key, value in changes.items() if value})

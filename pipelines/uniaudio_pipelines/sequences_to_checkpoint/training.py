@@ -59,12 +59,13 @@ def train_worker(config: dict[str, Any]) -> None:
     """What every worker runs: the stage, reporting each training checkpoint to Ray Train. Rank 0 writes the final
     folder."""
     from uniaudio.training.lm.train import train_stage
+    from uniaudio_pipelines.ray_training.curves import Curves
     from uniaudio_pipelines.ray_training.reporting import Reporter
 
     store, stage = Store(config["store"]), StageConfig.from_dict(config["stage"])
     run = RunFolder(store, config["plan_id"])
     start = start_of(store, config, stage)
-    with last_checkpoint() as folder:
+    with last_checkpoint() as folder, Curves(store, config["plan_id"]) as curves:
         result = train_stage(
             start.model,
             stage,
@@ -73,7 +74,7 @@ def train_worker(config: dict[str, Any]) -> None:
             device=config["device"],
             shard_over=config["shard_over"],
             resume_from=folder,
-            listeners=Reporter(run, [stage]).listeners(),
+            listeners=Reporter(run, [stage], curves).listeners(),
         )
     write_final(run, start, result)
 

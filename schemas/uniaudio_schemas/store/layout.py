@@ -8,6 +8,8 @@ BLOBS = "blobs"
 FORGOTTEN = "forgotten"
 TRAIN = "train"
 """`train/<plan id>/…`: what a training run of that plan keeps to go on from."""
+CURVES = "curves"
+"""`curves/<stage>-<plan id>/…`: what a training run has told of itself, for people to look at."""
 CACHE = "cache"
 """What an edge can compute again."""
 

@@ -4,6 +4,7 @@ A step's rows are shared out over the ranks and computed some at a time; each lo
 targets over all ranks, so that the gradients add up to those of one rank.
 """
 
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -14,6 +15,7 @@ from uniaudio_schemas.errors import UsageError
 from uniaudio.lm.blocks import Block
 from uniaudio.lm.model import UniAudioLM
 from uniaudio.products import EveryLinear
+from uniaudio.sequence.packing import PADDING_DOCUMENT
 from uniaudio.stages.config import StageConfig
 from uniaudio.training.lm.data import Batch, MixtureData
 from uniaudio.training.lm.distillation import DECODER, CodecTeacher, Distillation
@@ -61,6 +63,8 @@ class StageObjective:
         self.held_out_losses: dict[str, list[SequenceLoss]] = {}
         """Of the last time it was held out."""
         self._values: dict[str, float] = {}
+        self._stream_losses: list[float] = []
+        self._num_positions, self._num_computed, self._started = 0, 0, time.monotonic()
 
     def described(self) -> dict[str, Any]:
         return {"model": self.model.config.to_json()}
@@ -70,6 +74,8 @@ class StageObjective:
 
     def losses(self, step: int) -> Iterator[Tensor]:
         micro = self._micro_batches(self.stream.next())
+        self._num_positions += sum(int((batch.document_ids_BS != PADDING_DOCUMENT).sum()) for batch in micro)
+        self._num_computed += sum(batch.document_ids_BS.numel() for batch in micro)
         counts = self._counts(micro)
         num_targets, num_distilled = (int(counts[0]), int(counts[1])), max(1, int(counts[2]))
         sums = torch.zeros(2 + len(self.stage.stream_weights), dtype=torch.float64, device=self.device)
@@ -89,7 +95,17 @@ class StageObjective:
         return self._values
 
     def gauges(self) -> dict[str, float]:
-        return {"waiting_share": self.stream.waiting_share}
+        """Speed and padding of all ranks, as this one's rows show them; loss of each stream; memory of a card."""
+        elapsed = max(time.monotonic() - self._started, 1e-9)
+        told = {
+            "tokens_per_second": self.processes.world_size * self._num_positions / elapsed,
+            "padding_share": 1 - self._num_positions / max(self._num_computed, 1),
+            "waiting_share": self.stream.waiting_share,
+            **{f"audio_loss_{stream}": loss for stream, loss in enumerate(self._stream_losses)},
+        }
+        if self.device.type == "cuda":
+            told["peak_memory_gb"] = torch.cuda.max_memory_allocated(self.device) / 1e9
+        return told
 
     def finish_step(self) -> None:
         """Nothing but parameters learns."""
@@ -141,6 +157,7 @@ class StageObjective:
     def _described_losses(self, sums: Tensor, counts: tuple[int, int], num_distilled: int) -> dict[str, float]:
         stage, num_streams = self.stage, len(self.stage.stream_weights)
         text, audio_Q = sums[0] / max(counts[0], 1), sums[2:] / max(counts[1], 1)
+        self._stream_losses = audio_Q.tolist() if counts[1] and stage.audio_weight else []
         weighted = float((audio_Q * audio_Q.new_tensor(stage.stream_weights)).sum()) / num_streams
         values = {"loss": stage.text_weight * float(text) + stage.audio_weight * weighted}
         values |= {"text_loss": float(text)} if counts[0] else {}

@@ -24,6 +24,7 @@ from uniaudio.training.lm.data import MixtureData
 from uniaudio.training.lm.doubles import tiny_lm, tiny_vocabulary
 from uniaudio.training.lm.train import StageResult, train_stage
 from uniaudio.training.lm.weights import MODEL_FILE, load_model
+from uniaudio.training.optim import learning_rate
 from uniaudio.training.run import Listeners, Progress
 from uniaudio.training.sequences.dataset import SequenceSet
 from uniaudio.training.sharding import full_tensors
@@ -124,6 +125,20 @@ def test_bfloat16_learns_as_float32_does(sequences: SequenceSet, long_stage: Sta
 
 def test_recomputing_activations_changes_no_bit(sequences: SequenceSet, stage: StageConfig) -> None:
     assert_same_bits(train(sequences, stage)[1], train(sequences, replace(stage, recompute_activations=True))[1])
+
+
+def test_rows_may_be_computed_a_few_at_a_time(sequences: SequenceSet, stage: StageConfig) -> None:
+    whole, _ = train(sequences, replace(stage, micro_rows=4))
+    single, _ = train(sequences, replace(stage, micro_rows=1))
+    values = [[point.value for point in result.state.points if "loss" in point.name] for result in (whole, single)]
+    assert values[0] == pytest.approx(values[1], abs=1e-5)
+
+
+def test_a_head_without_a_target_decays_as_every_other(sequences: SequenceSet, stage: StageConfig) -> None:
+    only_audio = replace(stage, mixture=(replace(stage.mixture[0], weights=(("audio_only", 1.0),)),), num_steps=1)
+    _, weights = train(sequences, only_audio)
+    kept = 1 - learning_rate(0, only_audio) * only_audio.weight_decay
+    torch.testing.assert_close(weights["text_head.weight"], kept * tiny_lm().text_head.weight.detach())
 
 
 def test_training_takes_the_fast_product(
