@@ -134,11 +134,11 @@ def test_rows_may_be_computed_a_few_at_a_time(sequences: SequenceSet, stage: Sta
     assert values[0] == pytest.approx(values[1], abs=1e-5)
 
 
-def test_a_head_without_a_target_decays_as_every_other(sequences: SequenceSet, stage: StageConfig) -> None:
-    only_audio = replace(stage, mixture=(replace(stage.mixture[0], weights=(("audio_only", 1.0),)),), num_steps=1)
-    _, weights = train(sequences, only_audio)
-    kept = 1 - learning_rate(0, only_audio) * only_audio.weight_decay
-    torch.testing.assert_close(weights["text_head.weight"], kept * tiny_lm().text_head.weight.detach())
+def test_a_part_without_a_target_decays_as_every_other(sequences: SequenceSet, stage: StageConfig) -> None:
+    only_text = replace(stage, mixture=(replace(stage.mixture[0], weights=(("text_only", 1.0),)),), num_steps=1)
+    _, weights = train(sequences, only_text)
+    kept = 1 - learning_rate(0, only_text) * only_text.weight_decay
+    torch.testing.assert_close(weights["audio_head.weight"], kept * tiny_lm().audio_head.weight.detach())
 
 
 def test_training_takes_the_fast_product(
