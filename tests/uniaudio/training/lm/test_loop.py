@@ -138,7 +138,7 @@ def test_a_part_without_a_target_decays_as_every_other(sequences: SequenceSet, s
     only_text = replace(stage, mixture=(replace(stage.mixture[0], weights=(("text_only", 1.0),)),), num_steps=1)
     _, weights = train(sequences, only_text)
     kept = 1 - learning_rate(0, only_text) * only_text.weight_decay
-    torch.testing.assert_close(weights["audio_head.weight"], kept * tiny_lm().audio_head.weight.detach())
+    torch.testing.assert_close(weights["audio_embedding.weight"], kept * tiny_lm().audio_embedding.weight.detach())
 
 
 def test_training_takes_the_fast_product(
