@@ -27,6 +27,12 @@ class Schedule:
     max_skipped: int = 5
     """Steps out of `SKIP_WINDOW` that may be skipped, because their gradient is not finite or they have no target, before the
     run stops with its reason; that of a codec, which cannot be trusted after one, is 0."""
+    max_rollbacks: int = 0
+    """Times that a run with too many skipped steps goes back to its last checkpoint, and on from there with the data that comes
+    next, before it stops."""
+    spike_ratio: float = 0.0
+    """A step whose loss is more than this many times the median of the `SKIP_WINDOW` losses before it is skipped as well; 0 looks
+    at gradients alone."""
     num_threads: int = 2
     """CPU threads: part of the identity, since sums differ between 1 and 2 threads."""
     checkpoint_every: int = 1000
@@ -44,8 +50,9 @@ class Schedule:
         for name in ("learning_rate", "max_gradient_norm"):
             if not 0 < getattr(self, name) < math.inf:  # also where it is NaN
                 raise UsageError(f"`{name}` must be more than 0 and finite, but is {getattr(self, name)!r}.")
-        if self.max_skipped < 0:
-            raise UsageError(f"`max_skipped` must be 0 or more, but is {self.max_skipped}.")
+        for name in ("max_skipped", "max_rollbacks", "spike_ratio"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise UsageError(f"`{name}` must be 0 or more, but is {getattr(self, name)!r}.")
 
 
 SKIP_WINDOW = 50

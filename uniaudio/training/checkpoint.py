@@ -55,6 +55,10 @@ class TrainingState:
     """Optimizer steps done in this part, skipped ones included."""
     skipped: list[int] = field(default_factory=list)
     """Steps of this part whose gradient was not finite, or that had no target."""
+    num_rollbacks: int = 0
+    """Times this part went back to a checkpoint."""
+    recent_losses: list[float] = field(default_factory=list)
+    """Of the last steps that were not skipped, where spikes are looked for."""
     position: dict[str, Any] = field(default_factory=dict)
     """In the data."""
     points: list[Point] = field(default_factory=list)
@@ -71,7 +75,7 @@ class TrainingState:
     def next_part(self, part: str) -> None:
         """Before the first step of `part`; the curves stay."""
         self.part, self.part_index, self.step = part, self.part_index + 1, 0
-        self.skipped, self.position = [], {}
+        self.skipped, self.position, self.num_rollbacks, self.recent_losses = [], {}, 0, []
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

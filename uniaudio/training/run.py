@@ -10,8 +10,10 @@ import logging
 import math
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median
 
 from uniaudio_schemas.errors import TrainingError
 
@@ -66,6 +68,8 @@ class Listeners:
     on_checkpoint: OnCheckpoint | None = None
     on_progress: OnProgress | None = None
     """Called on every rank after every step."""
+    last_checkpoint: Callable[[], AbstractContextManager[Path | None]] = nullcontext
+    """The folder of the last checkpoint that was kept, on every rank; None where there is none."""
 
 
 @dataclass(kw_only=True)
@@ -123,6 +127,8 @@ def train(
         if run.state.step % hold_out_every == 0:
             run.state.note(objective.held_out(run.state.step))
         values = _step(run)
+        if values is None:
+            continue
         run.state.step += 1
         run.state.position = objective.position()
         is_last = run.state.step == schedule.num_steps
@@ -138,8 +144,8 @@ def train(
     return run.state
 
 
-def _step(run: _Run) -> dict[str, float]:
-    """One optimizer step; its values."""
+def _step(run: _Run) -> dict[str, float] | None:
+    """One optimizer step; its values, or None where the run went back instead."""
     objective, schedule, step = run.objective, run.schedule, run.state.step
     rate = learning_rate(step, schedule)
     set_learning_rate(run.optimizer, rate)
@@ -153,26 +159,55 @@ def _step(run: _Run) -> dict[str, float]:
     if not objective.is_sharded:
         run.processes.sum_gradients(run.parameters.values())
     norm = clip_gradients(run.groups, schedule.max_gradient_norm)
-    if has_target and math.isfinite(norm):
+    reason = _unusable(run, norm) if has_target else "it has no target"
+    if not reason:
         run.optimizer.step()
         objective.finish_step()
-    else:
-        _skip(run, norm, has_target=has_target)
+    elif not _skip(run, reason):
+        return None
     return {**objective.values(), "gradient_norm": norm, "learning_rate": rate, "num_skipped": run.state.num_skipped}
 
 
-def _skip(run: _Run, norm: float, *, has_target: bool) -> None:
-    """Count a step that moves nothing; the run ends where there are too many of them."""
+def _unusable(run: _Run, norm: float) -> str:
+    """Why the step must not move the weights; empty where it may."""
+    state, ratio = run.state, run.schedule.spike_ratio
+    if not math.isfinite(norm):
+        return f"its gradient has the norm {norm}"
+    if ratio:
+        loss, before = run.objective.values()["loss"], state.recent_losses
+        if len(before) == SKIP_WINDOW and loss > ratio * median(before):
+            return f"its loss is {loss:.4g}, and the median of those before it {median(before):.4g}"
+        state.recent_losses = [*before, loss][-SKIP_WINDOW:]
+    return ""
+
+
+def _skip(run: _Run, reason: str) -> bool:
+    """Count a step that moves nothing; False where the run went back, an error where there are too many of them."""
     state, schedule = run.state, run.schedule
-    reason = f"its gradient has the norm {norm}" if has_target else "it has no target"
     state.skipped.append(state.step)
     log.warning("%s step %d skipped: %s", state.part, state.step, reason)
     num_recent = sum(step > state.step - SKIP_WINDOW for step in state.skipped)
-    if num_recent > schedule.max_skipped:
-        raise TrainingError(
-            f"{state.part} stops at step {state.step}: {reason}, and {num_recent} of the last "
-            f"{min(SKIP_WINDOW, state.step + 1)} steps were skipped, more than `max_skipped` ({schedule.max_skipped})."
-        )
+    if num_recent <= schedule.max_skipped:
+        return True
+    if state.num_rollbacks < schedule.max_rollbacks and _roll_back(run):
+        return False
+    raise TrainingError(
+        f"{state.part} stops at step {state.step}: {reason}, and {num_recent} of the last "
+        f"{min(SKIP_WINDOW, state.step + 1)} steps were skipped, more than `max_skipped` ({schedule.max_skipped})."
+    )
+
+
+def _roll_back(run: _Run) -> bool:
+    """Weights and optimizer of the last checkpoint, and the data that comes next; False where there is no checkpoint."""
+    num_rollbacks, position = run.state.num_rollbacks, run.objective.position()
+    with run.listeners.last_checkpoint() as folder:
+        if folder is None:
+            return False
+        run.resume(folder)
+    run.objective.restore(position)
+    run.state.num_rollbacks, run.state.position = num_rollbacks + 1, position
+    log.warning("%s goes back to step %d, and on with other data", run.state.part, run.state.step)
+    return True
 
 
 def _tell(run: _Run, values: Mapping[str, float], gauges: Mapping[str, float], *, is_logged: bool) -> None:

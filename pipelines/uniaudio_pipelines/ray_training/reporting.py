@@ -10,6 +10,7 @@ from uniaudio.training.checkpoint import TrainingState
 from uniaudio.training.processes import Processes
 from uniaudio.training.run import Listeners, Progress
 from uniaudio_pipelines.ray_training.curves import Curves
+from uniaudio_pipelines.ray_training.launch import last_checkpoint
 from uniaudio_pipelines.ray_training.run_folder import RunFolder
 
 EVERY_S = 1.0
@@ -24,7 +25,7 @@ class Reporter:
         self._last = 0.0
 
     def listeners(self) -> Listeners:
-        return Listeners(on_checkpoint=self.report, on_progress=self.show)
+        return Listeners(on_checkpoint=self.report, on_progress=self.show, last_checkpoint=last_checkpoint)
 
     def report(self, state: TrainingState, save: Callable[[Path], None]) -> None:
         """Called on every worker; Ray Train waits for all of them and puts their files together."""

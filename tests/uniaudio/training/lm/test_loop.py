@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from uniaudio.lm import bare
 from uniaudio.lm.model import UniAudioLM
 from uniaudio.products import linear
 from uniaudio.stages.config import StageConfig
+from uniaudio.stages.schedule import SKIP_WINDOW
 from uniaudio.training.checkpoint import STATE_FILE, TrainingState
 from uniaudio.training.lm.data import MixtureData
 from uniaudio.training.lm.doubles import tiny_lm, tiny_vocabulary
@@ -113,6 +115,45 @@ def test_a_stage_that_skips_too_much_ends_with_its_reason(sequences: SequenceSet
         TrainingError, match=r"stage3 stops at step 2: its gradient has the norm nan, and 3 of the last 3"
     ):
         train_stage(broken_lm(), only_text, MixtureData(sequences, tiny_vocabulary(), only_text, 0))
+
+
+def test_too_many_skips_go_back_to_the_last_checkpoint_and_on_with_other_data(
+    sequences: SequenceSet, stage: StageConfig, tmp_path: Path
+) -> None:
+    """Text without a number in steps 2 and 3 alone: the weights are broken behind the checkpoint of step 2, once."""
+    stage = replace(stage, num_steps=6, max_skipped=0, max_rollbacks=1)
+    model, broken = tiny_lm(), []
+
+    def keep(state: TrainingState, save: Callable[[Path], None]) -> None:
+        save(tmp_path / str(state.step))
+
+    def break_once(progress: Progress) -> None:
+        if progress.step == 3 and not broken:
+            broken.append(progress.step)
+            model.text_head.weight.data.fill_(float("nan"))
+
+    data = MixtureData(sequences, tiny_vocabulary(), stage, 0)
+    listeners = Listeners(
+        on_checkpoint=keep, on_progress=break_once, last_checkpoint=lambda: nullcontext(tmp_path / "2")
+    )
+    result = train_stage(model, stage, data, listeners=listeners)
+    assert (result.state.step, result.state.num_rollbacks, result.state.skipped) == (6, 1, [])
+    assert all(bool(tensor.isfinite().all()) for tensor in model.state_dict().values())
+    # Four steps before it went back, and four after.
+    assert result.state.position["step"] == 8
+
+
+def test_a_spike_of_the_loss_is_skipped(sequences: SequenceSet, stage: StageConfig) -> None:
+    stage = replace(stage, num_steps=SKIP_WINDOW + 2, learning_rate=1e-4, spike_ratio=1.5, checkpoint_every=1000)
+    model = tiny_lm()
+
+    def blow_up(progress: Progress) -> None:
+        if progress.step == SKIP_WINDOW:
+            model.text_head.weight.data.mul_(100)
+
+    data = MixtureData(sequences, tiny_vocabulary(), stage, 0)
+    result = train_stage(model, stage, data, listeners=Listeners(on_progress=blow_up))
+    assert result.state.skipped == [SKIP_WINDOW, SKIP_WINDOW + 1]
 
 
 def test_bfloat16_learns_as_float32_does(sequences: SequenceSet, long_stage: StageConfig) -> None:
