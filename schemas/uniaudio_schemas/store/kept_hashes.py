@@ -26,22 +26,19 @@ _Table = Mapping[str, pa.Table]
 """sha256 of a shard -> `HASHES` of its rows."""
 
 
+_NEWEST = 4
+"""Files of which a writer looks for shards that it puts again."""
+
+
 class _Kept(NamedTuple):
     schema: str
     tables: dict[str, pa.Table]
 
 
-def read_hashes(files: Files, schema: Schema, wanted: Iterable[str] | None = None) -> dict[str, pa.Table]:
-    """Of those of the `wanted` shards (sha256; None: of all) that are kept here; memory-mapped. DataError where a file's bytes changed."""
-    found = dict[str, pa.Table]()
-    if wanted is None:
-        for entry in hash_files(files, schema.kind):
-            kept = _read(files, entry)
-            found |= kept.tables if kept.schema == _name(schema) else {}
-        return found
-    left = set(wanted)
-    newest_first = sorted(hash_files(files, schema.kind), key=lambda entry: entry.modified_at, reverse=True)
-    for entry in newest_first if left else ():
+def read_hashes(files: Files, schema: Schema, wanted: Iterable[str]) -> dict[str, pa.Table]:
+    """Of those of the `wanted` shards (sha256) that are kept here; memory-mapped. DataError where a file's bytes changed."""
+    left, found = set(wanted), dict[str, pa.Table]()
+    for entry in _newest_first(files, schema.kind) if left else ():
         kept = _read(files, entry)
         if kept.schema == _name(schema):
             found |= {shard: kept.tables[shard] for shard in left & kept.tables.keys()}
@@ -49,6 +46,12 @@ def read_hashes(files: Files, schema: Schema, wanted: Iterable[str] | None = Non
         if not left:
             break
     return found
+
+
+def read_newest(files: Files, schema: Schema) -> dict[str, pa.Table]:
+    """What the last versions made: most of what a run makes again without a change."""
+    kept = [_read(files, entry) for entry in _newest_first(files, schema.kind)[:_NEWEST]]
+    return {shard: table for one in kept if one.schema == _name(schema) for shard, table in one.tables.items()}
 
 
 def write_hashes(files: Files, schema: Schema, folder: str, tables: _Table) -> None:
@@ -65,6 +68,10 @@ def write_hashes(files: Files, schema: Schema, folder: str, tables: _Table) -> N
     with files.temporary(folder) as temporary:
         temporary.file.write(data)
         temporary.commit_content(layout.hashes_path(schema.kind, hash_bytes(memoryview(data))), data.size)
+
+
+def _newest_first(files: Files, kind: str) -> list[FileEntry]:
+    return sorted(hash_files(files, kind), key=lambda entry: entry.modified_at, reverse=True)
 
 
 def hash_files(files: Files, kind: str) -> list[FileEntry]:

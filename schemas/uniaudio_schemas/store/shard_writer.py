@@ -24,7 +24,7 @@ from uniaudio_schemas.kinds.record import Schema, schema_of
 from uniaudio_schemas.store import layout, lease
 from uniaudio_schemas.store.content import row_hashes
 from uniaudio_schemas.store.files import Temporary
-from uniaudio_schemas.store.kept_hashes import read_hashes
+from uniaudio_schemas.store.kept_hashes import read_newest
 from uniaudio_schemas.store.manifest import Plan, ShardInfo
 from uniaudio_schemas.store.shards import Written, shard_table, write_shard
 from uniaudio_schemas.store.units import Unit, read_unit, unit_bytes
@@ -105,8 +105,8 @@ class ShardWriter:
 
     @cached_property
     def _kept_hashes(self) -> dict[str, pa.Table]:
-        """Of the shards that were there when it was first asked."""
-        return read_hashes(self._files, self._schema)
+        """Of the newest shards that were there when it was first asked."""
+        return read_newest(self._files, self._schema)
 
     def _put_table(self, table: pa.Table, schema: Schema, metadata: dict[str, str]) -> tuple[Written, bool]:
         """And whether it is new here."""
