@@ -16,6 +16,7 @@ from uniaudio_schemas.errors import UniaudioError
 from uniaudio.codec import cli as codec
 from uniaudio.run import cli as run
 from uniaudio.run import lm_cli as lm
+from uniaudio.run import plan_cli as plan
 from uniaudio.run import score_cli as score
 
 COMMANDS_GROUP = "uniaudio.commands"
@@ -28,6 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     score.add_command(commands)
+    plan.add_command(commands)
     for layer in (run, codec, lm):
         layer.add_commands(commands)
     for entry_point in sorted(entry_points(group=COMMANDS_GROUP), key=lambda found: found.name):

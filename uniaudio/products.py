@@ -109,7 +109,9 @@ class _Linear(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight_OI: Tensor) -> Tensor:
-        ctx.save_for_backward(x, weight_OI)
+        # Of frozen weights the input is not wanted again, of an input without a gradient the weights are not.
+        needs_x, needs_weight = ctx.needs_input_grad[:2]
+        ctx.save_for_backward(x if needs_weight else None, weight_OI if needs_x else None)
         return onednn(x, weight_OI)
 
     @staticmethod

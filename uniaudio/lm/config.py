@@ -15,6 +15,10 @@ from uniaudio_schemas.plain import from_json
 TEXT_COLUMN = 8
 """Column of the text id in a position of 9 ids; columns 0..7 are the audio codebooks."""
 
+MAX_LOGITS = 1 << 26
+"""Logits that a head has at once in training (`uniaudio.training.lm.losses`): 256 MiB in float32 and three times that at the
+fullest moment, where 4,096 targets over 128k ids would be 2 GiB and three times that. Here because plans of memory count them too."""
+
 
 class VocabularySizes(Protocol):
     """The part of `uniaudio.sequence.vocabulary.Vocabulary` that decides shapes."""

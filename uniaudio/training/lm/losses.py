@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from uniaudio.lm.config import MAX_LOGITS
 from uniaudio.lm.recomputation import recomputed
 
 if TYPE_CHECKING:
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 
 # Shapes: B rows, S positions, M text targets, N audio targets, Q streams, V ids, D width
 
-MAX_LOGITS = 1 << 26
-"""Logits that are there at once: 256 MiB in float32, and as much again for their gradient."""
 Normalization = Literal["loss_frames", "all_frames"]
 """What the audio loss is divided by: the frames that carry loss, or every audio target of the batch (the authors' way,
 which lets the audio loss shrink with the share of understanding audio in the batch)."""

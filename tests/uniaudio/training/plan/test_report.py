@@ -1,0 +1,84 @@
+"""Days, disk and what fits, of the sizes that the paper has."""
+
+import pytest
+from uniaudio_schemas.errors import UsageError
+
+from uniaudio.stages.table import STAGES, stage_config
+from uniaudio.training.plan.cards import CARDS
+from uniaudio.training.plan.memory import RECOMPUTATIONS
+from uniaudio.training.plan.report import memory_of_rows, plan_stages
+from uniaudio.training.plan.words import lines_of
+from uniaudio.training.plan.work import PAPER_TOKENS, WORK
+
+
+def test_every_stage_has_its_work_and_shares_add_up() -> None:
+    assert WORK.keys() == STAGES.keys()
+    for work in WORK.values():
+        assert work.text_targets <= 1 - work.audio
+        assert work.audio_targets <= work.audio
+
+
+def test_one_80_gb_card_cannot_train_the_paper_and_eight_can() -> None:
+    alone, eight = (plan_stages("paper_3b", gpus=gpus, gpu="h100", stages=["stage3"]).stages[0] for gpus in (1, 8))
+    assert not alone.configured.fits
+    assert not alone.fitting
+    assert eight.configured.fits
+    assert {setting.recomputation for setting in eight.fitting} == set(RECOMPUTATIONS)
+
+
+def test_what_is_said_to_fit_is_the_most_that_does() -> None:
+    usable = CARDS["h100"].usable
+    for stage in plan_stages("paper_3b", gpus=8, gpu="h100").stages:
+        config = stage_config(stage.stage, "paper_3b")
+        for setting in stage.fitting:
+            assert setting.memory.peak <= usable
+            more = 2 * setting.micro_rows
+            if more <= config.num_rows // 8:
+                from uniaudio.training.plan.work import config_of
+
+                memory = memory_of_rows(
+                    config_of("paper_3b"), config, micro_rows=more, recomputation=setting.recomputation, gpus=8
+                )
+                assert memory.peak > usable
+
+
+def test_days_are_operations_over_rate() -> None:
+    stage = plan_stages("paper_3b", gpus=64, gpu="h100", mfu=0.5, stages=["stage3"]).stages[0]
+    positions = 500_000 * 64 * 1024
+    assert stage.gpu_hours == pytest.approx(positions * stage.flops_a_position / (989e12 * 0.5) / 3600)
+    assert stage.days == pytest.approx(stage.gpu_hours / 64 / 24)
+    # All of it learns: six operations a weight of the trunk, and what attention and the heads add.
+    assert 6 * 3.3e9 < stage.flops_a_position < 1.4 * 6 * 3.3e9
+
+
+def test_warm_up_stages_cost_less_a_position_than_joint_ones() -> None:
+    cost = {stage.stage: stage.flops_a_position for stage in plan_stages("paper_3b", gpus=8, gpu="h100").stages}
+    assert max(cost["stage1"], cost["stage2"]) < cost["stage3"] < cost["stage4"]
+
+
+def test_steps_rows_and_context_give_the_papers_tokens_where_it_says_them() -> None:
+    for name in ("stage1", "stage2", "stage4"):
+        stage = stage_config(name, "paper_3b")
+        assert stage.num_steps * stage.num_rows * stage.context == pytest.approx(PAPER_TOKENS[name], rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"size": "huge"}, "must be one of"),
+        ({"gpu": "tpu"}, "`gpu` must be one of a100-40, .* but is 'tpu'"),
+        ({"gpus": 0}, "`gpus` must be 1 or more, but is 0"),
+        ({"mfu": 1.5}, "`mfu` must be more than 0 and at most 1, but is 1.5"),
+        ({"stages": ["stage5"]}, "`stage` must be one of"),
+    ],
+)
+def test_what_cannot_be_planned_is_refused(options: dict, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        plan_stages(**{"size": "paper_3b", "gpus": 8, "gpu": "h100", **options})
+
+
+def test_lines_say_what_does_not_fit() -> None:
+    text = "\n".join(lines_of(plan_stages("paper_3b", gpus=1, gpu="a100", stages=["stage3"])))
+    assert "4.86B parameters" in text
+    assert "DOES NOT FIT in 72 GiB" in text
+    assert "no setting fits" in text
