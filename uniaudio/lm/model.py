@@ -165,10 +165,6 @@ class UniAudioLM(nn.Module):
         for block in self._blocks():
             block.recomputation = mode
 
-    def set_gradient_checkpointing(self, enabled: bool) -> None:
-        """`set_recomputation` of blocks, or of nothing."""
-        self.set_recomputation("blocks" if enabled else "none")
-
     def compile_blocks(self) -> None:
         """From here on training runs each block as one compiled region. Packed rows need `packed_attention` to be no
         `by_document`, whose lengths no compiled code can hold. Needs a C++ compiler, or Triton on a GPU.

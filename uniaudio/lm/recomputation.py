@@ -7,12 +7,13 @@ selective   a block keeps its input and what its matrix products and attention g
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch.utils.checkpoint import CheckpointPolicy, checkpoint, create_selective_checkpoint_contexts
 
-Recomputation = Literal["none", "blocks", "selective"]
+from uniaudio.stages.schedule import Recomputation
+
 RECOMPUTATIONS: tuple[Recomputation, ...] = ("none", "blocks", "selective")
 
 _KEPT = frozenset(

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from uniaudio_schemas.errors import UsageError
 from uniaudio_schemas.plain import from_plain
 
-from uniaudio.stages.schedule import Precision, Schedule
+from uniaudio.stages.schedule import Precision, Recomputation, Schedule
 
 Size = Literal["debug", "starter", "paper_1b", "paper_3b"]
 
@@ -72,8 +72,10 @@ class StageConfig(Schedule):
     """Of the forward pass; parameters and optimizer stay float32."""
     deterministic: bool = True
     """Kernels that give the same bits each time; on a device they are slower, and some do not exist."""
-    recompute_activations: bool = False
-    """Recompute blocks in the backward pass instead of keeping their activations: memory for time."""
+    recompute: Recomputation = "none"
+    """What the backward pass computes again instead of keeping it (`uniaudio.lm.recomputation`): memory for time."""
+    compile_blocks: bool = False
+    """Whether torch compiles each block: minutes at the start, faster steps after."""
 
     def __post_init__(self) -> None:
         Schedule.__post_init__(self)  # `super()` knows no class with slots

@@ -7,6 +7,7 @@ from typing import Literal
 from uniaudio_schemas.errors import UsageError
 
 Precision = Literal["float32", "bfloat16"]
+Recomputation = Literal["none", "blocks", "selective"]
 _WHOLE = ("num_steps", "num_threads", "checkpoint_every", "log_every", "num_held_out")
 
 

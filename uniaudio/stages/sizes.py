@@ -6,6 +6,7 @@ from typing import Literal
 from uniaudio_schemas.errors import UsageError
 
 from uniaudio.stages.config import Size
+from uniaudio.stages.schedule import Recomputation
 
 StageName = Literal["text_warmup", "stage1", "stage2", "stage3", "stage4"]
 
@@ -30,7 +31,7 @@ class Lengths:
     size_exponent: float
     """The paper says nothing of it; small corpora need it."""
     precision: Literal["float32", "bfloat16"]
-    recompute_activations: bool
+    recompute: Recomputation
     checkpoint_every: int
     log_every: int
     num_held_out: int
@@ -49,7 +50,7 @@ _PAPER = Lengths(
     warmup_share=0.03,
     size_exponent=0.0,
     precision="bfloat16",
-    recompute_activations=True,
+    recompute="blocks",
     checkpoint_every=10_000,
     log_every=100,
     num_held_out=256,
@@ -67,7 +68,7 @@ LENGTHS: dict[Size, Lengths] = {
         warmup_share=0.25,
         size_exponent=0.5,
         precision="float32",
-        recompute_activations=False,
+        recompute="none",
         checkpoint_every=20,
         log_every=10,
         num_held_out=4,
@@ -83,7 +84,7 @@ LENGTHS: dict[Size, Lengths] = {
         warmup_share=0.03,
         size_exponent=0.5,
         precision="bfloat16",
-        recompute_activations=False,
+        recompute="none",
         checkpoint_every=1_000,
         log_every=50,
         num_held_out=64,

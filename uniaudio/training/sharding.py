@@ -16,19 +16,21 @@ from uniaudio_schemas.errors import UsageError
 from uniaudio.stages.schedule import Precision
 
 
-def shard(root: nn.Module, blocks: Iterable[nn.Module], *, shard_over: int, precision: Precision) -> None:
+def shard(
+    root: nn.Module, blocks: Iterable[nn.Module], *, device: torch.device, shard_over: int, precision: Precision
+) -> None:
     """Shard `root`, in place, over groups of `shard_over` ranks (0: all of them), each with a copy of the model.
 
+    Block by block the weights go to `device`, where the whole model never is.
     Weights and optimizer stay float32, gradients are summed in float32; `precision` is that of the passes.
     """
     world_size = distributed.get_world_size()
     shard_over = shard_over or world_size
     if world_size % shard_over:
         raise UsageError(f"`shard_over` must divide the number of ranks ({world_size}), but is {shard_over}.")
-    device = next(root.parameters()).device.type
     shape, names = (world_size // shard_over, shard_over), ("replicate", "shard")
     mesh = init_device_mesh(
-        device, (world_size,) if shape[0] == 1 else shape, mesh_dim_names=names[-1 if shape[0] == 1 else 0 :]
+        device.type, (world_size,) if shape[0] == 1 else shape, mesh_dim_names=names[-1 if shape[0] == 1 else 0 :]
     )
     dtype = torch.bfloat16 if precision == "bfloat16" else None
     policy = MixedPrecisionPolicy(param_dtype=dtype, reduce_dtype=torch.float32, cast_forward_inputs=False)

@@ -90,6 +90,14 @@ class SequencesToCheckpoint:
     """Positions a row; 0 keeps each stage's."""
     checkpoint_every: int = 0
     """Steps between two training checkpoints; 0 keeps the preset's."""
+    recompute: Literal["", "none", "blocks", "selective"] = ""
+    """What the backward pass computes again instead of keeping it: memory for time. Empty keeps the preset's."""
+    compile_blocks: bool = False
+    """Whether torch compiles each block: minutes at the start, faster steps after."""
+    max_rollbacks: int = 0
+    """Times that a stage with too many skipped steps goes back to its last checkpoint and on with other data."""
+    spike_ratio: float = 0.0
+    """Steps whose loss is more than this many times the median before them are skipped too; 0 looks at gradients alone."""
     precision: Literal["", "float32", "bfloat16"] = ""
     """Of the passes; weights and optimizer are float32. Empty keeps the preset's."""
     allow_leaks: tuple[str, ...] = ()
@@ -155,6 +163,10 @@ class SequencesToCheckpoint:
             "micro_rows": self.micro_rows,
             "context": self.context,
             "checkpoint_every": self.checkpoint_every,
+            "recompute": self.recompute,
+            "compile_blocks": self.compile_blocks,
+            "max_rollbacks": self.max_rollbacks,
+            "spike_ratio": self.spike_ratio,
             "precision": self.precision,
         }
         return replace(config, **{key: value for key, value in changes.items() if value})

@@ -44,16 +44,22 @@ class StageObjective:
         device: str = "cpu",
         shard_over: int = 0,
     ) -> None:
-        self.model, self.stage, self.data, self.device = model.to(device), stage, data, torch.device(device)
+        self.model, self.stage, self.data, self.device = model, stage, data, torch.device(device)
         self.processes = Processes.current()
-        model.set_gradient_checkpointing(stage.recompute_activations)
+        self.is_sharded = self.processes.world_size > 1 and shard_over != 1
+        if not self.is_sharded:
+            model.to(self.device)
+        model.set_recomputation(stage.recompute)
+        if stage.compile_blocks:
+            model.compile_blocks()
         self.distillation = _distillation(model, stage, data, teacher)
+        if teacher is not None:
+            teacher.to(self.device)
         self.trains = (*stage.trains, DECODER) if self.distillation else stage.trains
         freeze_all_but(model, self.trains)
         self.root = LossModel(model, self.distillation)
-        self.is_sharded = self.processes.world_size > 1 and shard_over != 1
         if self.is_sharded:
-            shard(self.root, _blocks(model), shard_over=shard_over, precision=stage.precision)
+            shard(self.root, _blocks(model), device=self.device, shard_over=shard_over, precision=stage.precision)
         # Sharding replaced the parameters.
         self._parameters = {name: one for name, one in model.named_parameters() if one.requires_grad}
         self.modules = nn.ModuleDict({"model": model})

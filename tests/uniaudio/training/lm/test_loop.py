@@ -164,8 +164,9 @@ def test_bfloat16_learns_as_float32_does(sequences: SequenceSet, long_stage: Sta
         assert half.held_out[task].after == pytest.approx(losses.after, abs=0.1)
 
 
-def test_recomputing_activations_changes_no_bit(sequences: SequenceSet, stage: StageConfig) -> None:
-    assert_same_bits(train(sequences, stage)[1], train(sequences, replace(stage, recompute_activations=True))[1])
+@pytest.mark.parametrize("recompute", ["blocks", "selective"])
+def test_recomputing_activations_changes_no_bit(sequences: SequenceSet, stage: StageConfig, recompute: str) -> None:
+    assert_same_bits(train(sequences, stage)[1], train(sequences, replace(stage, recompute=recompute))[1])
 
 
 def test_rows_may_be_computed_a_few_at_a_time(sequences: SequenceSet, stage: StageConfig) -> None:
