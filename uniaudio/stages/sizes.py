@@ -1,4 +1,7 @@
-"""How long and how wide the stages are at each size; what a stage is does not depend on it."""
+"""How long and how wide the stages are at each size; what a stage is does not depend on it.
+
+What the paper says of its sizes, and the reason of each number that it does not say, stands in `uniaudio.stages.paper`.
+"""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -19,8 +22,8 @@ class Lengths:
     """Optimizer steps of each stage."""
     context: int
     """Positions a row in stages 1 to 3; stage 4 has twice as many."""
-    num_rows: int
-    """Rows an optimizer step; half as many in stage 4."""
+    num_rows: dict[StageName, int]
+    """Rows an optimizer step."""
     micro_rows: int
     learning_rate: float
     """Peak of the warm-ups, `text_warmup` to stage 2."""
@@ -28,6 +31,8 @@ class Lengths:
     """Peak of stage 3, where the backbone learns too, and four times that of stage 4."""
     warmup_share: float
     """Every stage starts with a new optimizer; of a few steps, a few per cent are no warm-up."""
+    distillation_weight: float
+    """Of stage 1; 0 leaves the loss out."""
     size_exponent: float
     """The paper says nothing of it; small corpora need it."""
     precision: Literal["float32", "bfloat16"]
@@ -41,13 +46,13 @@ class Lengths:
 _PAPER = Lengths(
     num_steps={"text_warmup": 10_000, "stage1": 50_000, "stage2": 50_000, "stage3": 500_000, "stage4": 300_000},
     context=1024,
-    # 3B tokens in 50K steps of stages 1 and 2 are 60 rows of 1024.
-    num_rows=64,
+    num_rows={"text_warmup": 64, "stage1": 64, "stage2": 64, "stage3": 96, "stage4": 32},
     micro_rows=1,
     # The authors' argument defaults (lm.md 5.3): learning rate 2e-4, save each 10,000 steps, print each 100.
     learning_rate=2e-4,
     joint_learning_rate=2e-4,
     warmup_share=0.03,
+    distillation_weight=1.0,
     size_exponent=0.0,
     precision="bfloat16",
     recompute="blocks",
@@ -61,11 +66,12 @@ LENGTHS: dict[Size, Lengths] = {
     "debug": Lengths(
         num_steps={"text_warmup": 80, "stage1": 80, "stage2": 80, "stage3": 160, "stage4": 60},
         context=768,
-        num_rows=1,
+        num_rows={"text_warmup": 1, "stage1": 1, "stage2": 1, "stage3": 1, "stage4": 1},
         micro_rows=1,
         learning_rate=2e-3,
         joint_learning_rate=2e-3,
         warmup_share=0.25,
+        distillation_weight=0.0,
         size_exponent=0.5,
         precision="float32",
         recompute="none",
@@ -76,12 +82,13 @@ LENGTHS: dict[Size, Lengths] = {
     "starter": Lengths(
         num_steps={"text_warmup": 2_000, "stage1": 5_000, "stage2": 10_000, "stage3": 40_000, "stage4": 10_000},
         context=1024,
-        num_rows=64,
+        num_rows={"text_warmup": 64, "stage1": 64, "stage2": 64, "stage3": 64, "stage4": 32},
         micro_rows=8,
         learning_rate=6e-4,
         # At 6e-4 a pretrained backbone loses its text: perplexity times 1.14 and 1.47 (tests/bench/test_lm_text_kept.py).
         joint_learning_rate=2e-4,
         warmup_share=0.03,
+        distillation_weight=0.0,
         size_exponent=0.5,
         precision="bfloat16",
         recompute="none",

@@ -2,7 +2,7 @@
 
 Trains the understanding expert and, as the authors' code does, the audio embedding that feeds it; the loss is on
 text alone. The paper adds a semantic distillation loss, which no public code of the authors has and whose weight is not
-known: off, `distillation_weight` switches it on.
+known: on at the paper's sizes, off at the small ones unless `distillation_weight` asks for it.
 """
 
 from dataclasses import replace
@@ -25,10 +25,13 @@ UNDERSTANDING_GROUPS = (
 
 
 def stage1_understanding(size: str = "debug") -> StageConfig:
+    lengths = lengths_of(size)
     return replace(
         text_warmup(size),
         name="stage1",
         trains=("audio_embedding", "understanding_expert"),
         mixture=(MixturePhase(first_step=0, weights=tuple((group, 1.0) for group in UNDERSTANDING_GROUPS)),),
-        num_steps=lengths_of(size).num_steps["stage1"],
+        num_steps=lengths.num_steps["stage1"],
+        num_rows=lengths.num_rows["stage1"],
+        distillation_weight=lengths.distillation_weight,
     )

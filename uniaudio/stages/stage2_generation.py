@@ -31,6 +31,8 @@ def stage2_generation(size: str = "debug") -> StageConfig:
         trains=("generation_expert", "projection", "local_decoder", "audio_head"),
         mixture=(MixturePhase(first_step=0, weights=tuple((group, 1.0) for group in GENERATION_GROUPS)),),
         num_steps=lengths_of(size).num_steps["stage2"],
+        num_rows=lengths_of(size).num_rows["stage2"],
+        distillation_weight=0.0,
         audio_weight=1.0,
         stream_weights=(2.0, 2.0, 2.0, 1.0, 1.0, 1.0, 1.0, 1.0),
     )

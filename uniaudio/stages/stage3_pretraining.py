@@ -19,6 +19,7 @@ def stage3_pretraining(size: str = "debug") -> StageConfig:
         trains=ALL_MODULES,
         mixture=(MixturePhase(first_step=0, weights=weights),),
         num_steps=lengths_of(size).num_steps["stage3"],
+        num_rows=lengths_of(size).num_rows["stage3"],
         learning_rate=lengths_of(size).joint_learning_rate,
         text_weight=1.6,
         # All streams alike from here on: the paper names the 2/8 for stage 2 only.

@@ -18,7 +18,7 @@ def stage4_sentences(size: str = "debug") -> StageConfig:
         mixture=(MixturePhase(first_step=0, weights=(("text_only", 16.0), (SENTENCES_GROUP, 16.0), (OTHERS, 8.0))),),
         num_steps=lengths.num_steps["stage4"],
         context=2 * stage3.context,
-        num_rows=max(1, stage3.num_rows // 2),
+        num_rows=lengths.num_rows["stage4"],
         micro_rows=max(1, stage3.micro_rows // 2),
         learning_rate=stage3.learning_rate / 4,
     )

@@ -16,7 +16,7 @@ def text_warmup(size: str = "debug") -> StageConfig:
         mixture=(MixturePhase(first_step=0, weights=(("text_only", 1.0),)),),
         num_steps=lengths.num_steps["text_warmup"],
         context=lengths.context,
-        num_rows=lengths.num_rows,
+        num_rows=lengths.num_rows["text_warmup"],
         micro_rows=lengths.micro_rows,
         learning_rate=lengths.learning_rate,
         warmup_share=lengths.warmup_share,

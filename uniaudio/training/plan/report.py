@@ -12,13 +12,14 @@ from uniaudio_schemas.errors import UsageError
 
 from uniaudio.lm.config import LMConfig
 from uniaudio.stages.config import StageConfig
+from uniaudio.stages.paper import PAPER
 from uniaudio.stages.schedule import Recomputation
 from uniaudio.stages.table import STAGES, stage_config
 from uniaudio.training.plan.cards import Card, card_of
 from uniaudio.training.plan.compute import Counts, chunked_again, flops_of
 from uniaudio.training.plan.memory import FLOAT32, RECOMPUTATIONS, Memory, Pass, memory_of
 from uniaudio.training.plan.shapes import parameters_of
-from uniaudio.training.plan.work import PAPER_TOKENS, WORK, config_of
+from uniaudio.training.plan.work import WORK, config_of
 
 TEXT_BYTES, FRAME_BYTES = 4, 16
 """Of a position on disk: an int32, or eight int16 (`sequences.v1`)."""
@@ -196,7 +197,7 @@ def _stage_plan(config: LMConfig, stage: StageConfig, card: Card, gpus: int, mfu
         days=seconds / DAY,
         gpu_hours=seconds * gpus / 3600,
         tokens_gb=stage.num_steps * positions * bytes_a_position / 1e9,
-        paper_tokens=PAPER_TOKENS.get(stage.name, 0.0),
+        paper_tokens=PAPER[stage.name].num_tokens if stage.name in PAPER else 0.0,
         checkpoint_gb=FLOAT32 * (parameters + 2 * trained) / 1e9,
         num_checkpoints=-(-stage.num_steps // stage.checkpoint_every),
     )

@@ -28,10 +28,6 @@ WORK: dict[str, Work] = {
     "stage4": Work(audio=0.375, text_targets=0.6, audio_targets=0.19),
 }
 
-PAPER_TOKENS: dict[str, float] = {"stage1": 3e9, "stage2": 3e9, "stage3": 50e9, "stage4": 20e9}
-"""Tables 17-18: what a stage draws, as the paper counts. Steps x rows x context are our positions: equal for stages 1 and 2,
-33B and 39B for stages 3 and 4, whose batch the paper does not give."""
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ids:
