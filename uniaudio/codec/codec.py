@@ -160,7 +160,8 @@ class ReasoningCodec(nn.Module):
     ) -> list[np.ndarray]:
         """Audio `[num_samples]` float32 at 24 kHz of each clip.
 
-        A clip's noise depends on `seed` alone, not on its neighbors. `use_reasoning` tells the flow the reasoning codes
+        A clip's noise depends on `seed` alone, not on its neighbors. `steps` 0 gives the mean of what the codes allow, where
+        the codec regresses it. `use_reasoning` tells the flow the reasoning codes
         too; a codec that was not trained with them (the released one) is better without. `window_latents` (25 Hz) is
         drawn at once; 0: the codec's own. `compat` decodes in the released windows: every clip gets `T * 1920` samples,
         whatever its `num_samples`.
@@ -223,6 +224,8 @@ class ReasoningCodec(nn.Module):
         self, steps: int, guidance: float, seed: int, window_latents: int = 0
     ) -> decoding.DecodeSettings:
         settings = decoding.DecodeSettings(steps=steps, guidance=guidance, seed=seed, window_latents=window_latents)
+        if settings.steps == 0 and self.flow.mean is None:
+            raise UsageError("`steps` must be a whole number, 1 or more, but is 0: this codec regresses no mean.")
         least = 2 * self.config.context_latents
         if window_latents and (window_latents < least or window_latents % decoding.LATENTS_PER_FRAME):
             raise UsageError(

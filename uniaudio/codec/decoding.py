@@ -40,7 +40,7 @@ class DecodeSettings:
     """How codes become audio; a value that cannot be is a `UsageError`."""
 
     steps: int = 10
-    """Euler steps of the flow."""
+    """Euler steps of the flow; 0: the mean of the latents alone, where the codec regresses one."""
     guidance: float = RELEASED_GUIDANCE
     """1.0 follows the condition alone, at half the cost; more pushes away from the unconditional."""
     seed: int = 0
@@ -52,7 +52,7 @@ class DecodeSettings:
         for name, least, most in (("steps", 1, None), ("seed", 0, 2**64 - 1), ("window_latents", 0, None)):
             value = getattr(self, name)
             whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-            if not whole or value < least or (most is not None and value > most):
+            if not whole or value < (0 if name == "steps" else least) or (most is not None and value > most):
                 to = "or more" if most is None else f"to {most}"
                 raise UsageError(f"`{name}` must be a whole number, {least} {to}, but is {value!r}.")
         real = isinstance(self.guidance, numbers.Real) and not isinstance(self.guidance, bool)

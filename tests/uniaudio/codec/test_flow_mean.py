@@ -79,6 +79,20 @@ def test_a_flow_that_finds_nothing_beside_the_mean_gives_the_mean() -> None:
     assert torch.equal(latents[:, :3], context)
     shown = flow.transformer.asked[0][:, :3, 4:8]
     assert torch.allclose(shown, flow.scaling(context) - mean[:, :3], atol=1e-6)
+    alone = flow.sample(condition, num_steps=0, noise_BTL=noise, context_BPL=context)
+    assert torch.equal(alone[:, 3:], flow.scaling.undo(mean)[:, 3:]) and torch.equal(alone[:, :3], context)
+
+
+def test_no_step_is_for_codecs_with_a_mean() -> None:
+    pytest.importorskip("transformers")
+    debug = CodecConfig.preset("debug")
+    codec = ReasoningCodec.create(replace(debug, flow=replace(debug.flow, num_mean_layers=1, mean_dim=16)))
+    (codes,) = codec.encode([a_waveform(0.5)])
+    first, second = (codec.decode([codes], steps=0, seed=seed)[0] for seed in (0, 1))
+    assert np.array_equal(first, second) and first.shape == (12_000,)
+    assert not np.array_equal(first, codec.decode([codes], steps=1)[0])
+    with pytest.raises(UsageError, match="1 or more, but is 0: this codec regresses no mean"):
+        ReasoningCodec.create(debug).decode([codes], steps=0)
 
 
 def test_the_loss_is_0_where_the_mean_is_right_and_the_flow_takes_the_noise_away() -> None:
