@@ -45,3 +45,24 @@ class LiveBytes(TorchDispatchMode):
             if isinstance(leaf, Tensor):
                 self._add(leaf)
         return given
+
+
+class ResizedLiveBytes(LiveBytes):
+    """Also where storages grow and shrink, as those of gathered weights do: all are asked at every operation, so it is slow."""
+
+    def _add(self, tensor: Tensor) -> None:
+        # The tensor of a shard is told by the shard; the whole that it stands for is nowhere.
+        storage = getattr(tensor, "_local_tensor", tensor).untyped_storage()
+        key = storage._cdata
+        if key not in self._known:
+            self._known[key] = weakref.ref(storage, lambda _, key=key: self._known.pop(key, None))
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        given = super().__torch_dispatch__(func, types, args, kwargs)
+        for leaf in tree_iter((args, kwargs)):
+            if isinstance(leaf, Tensor):
+                self._add(leaf)
+        live = (reference() for reference in list(self._known.values()))
+        self.now = sum(storage.nbytes() for storage in live if storage is not None)
+        self.peak = max(self.peak, self.now)
+        return given

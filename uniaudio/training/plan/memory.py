@@ -119,6 +119,16 @@ def passing_by_block(stack: StackConfig, given: Pass) -> int:
     return given.computed * (stack.mlp_width + stack.width)
 
 
+def traffic_of(config: LMConfig, trains: Collection[str], given: Pass) -> int:
+    """Bytes that a rank receives in a step, and as many that it sends, where ranks share the state: weights of the blocks forward
+    and backward and of the root forward, in every pass; float32 gradients of what learns once.
+    """
+    counted, others = parameters_of(config), (given.num_ranks - 1) / given.num_ranks
+    blocks = sum(counted[module] for module in SHARDED_STACKS)
+    gathered = given.computed * (2 * blocks + sum(counted.values()) - blocks)
+    return int(others * (given.num_passes * gathered + FLOAT32 * sum(counted[module] for module in trains)))
+
+
 def _residual(given: Pass) -> int:
     """Bytes of a number between blocks: autocast leaves sums in float32."""
     return FLOAT32 if given.is_autocast else given.computed

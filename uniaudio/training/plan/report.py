@@ -17,7 +17,7 @@ from uniaudio.stages.schedule import Recomputation
 from uniaudio.stages.table import STAGES, stage_config
 from uniaudio.training.plan.cards import Card, card_of
 from uniaudio.training.plan.compute import Counts, chunked_again, flops_of
-from uniaudio.training.plan.memory import FLOAT32, RECOMPUTATIONS, Memory, Pass, memory_of
+from uniaudio.training.plan.memory import FLOAT32, RECOMPUTATIONS, Memory, Pass, memory_of, traffic_of
 from uniaudio.training.plan.shapes import parameters_of
 from uniaudio.training.plan.work import WORK, config_of
 
@@ -57,6 +57,9 @@ class StagePlan:
     """Operations that are done again to save memory, over those."""
     days: float
     gpu_hours: float
+    links_gb_a_second: float
+    """What each card must receive and send for its links not to be slower than its products: over less, the MFU is not reached.
+    Fewer passes a step, or fewer cards that share one copy (`shard_over`), ask for less."""
     tokens_gb: float
     """Sequences on disk, were every position drawn once."""
     paper_tokens: float
@@ -137,6 +140,15 @@ def num_passes(stage: StageConfig, micro_rows: int, gpus: int) -> int:
     return -(-_rows_a_rank(stage, gpus) // micro_rows)
 
 
+def _traffic(config: LMConfig, stage: StageConfig, gpus: int) -> int:
+    """Bytes a card and step, as the stage is configured."""
+    passes = num_passes(stage, min(stage.micro_rows, _rows_a_rank(stage, gpus)), gpus)
+    given = Pass(
+        positions=0, text_targets=0, audio_targets=0, precision=stage.precision, num_ranks=gpus, num_passes=passes
+    )
+    return traffic_of(config, stage.trains, given)
+
+
 def _rows_a_rank(stage: StageConfig, gpus: int) -> int:
     return -(-stage.num_rows // gpus)
 
@@ -196,6 +208,7 @@ def _stage_plan(config: LMConfig, stage: StageConfig, card: Card, gpus: int, mfu
         repeated_share=done / needed - 1,
         days=seconds / DAY,
         gpu_hours=seconds * gpus / 3600,
+        links_gb_a_second=_traffic(config, stage, gpus) * stage.num_steps / seconds / 1e9,
         tokens_gb=stage.num_steps * positions * bytes_a_position / 1e9,
         paper_tokens=PAPER[stage.name].num_tokens if stage.name in PAPER else 0.0,
         checkpoint_gb=FLOAT32 * (parameters + 2 * trained) / 1e9,

@@ -42,6 +42,7 @@ def _of_stage(stage: StagePlan, plan: Plan) -> Iterator[str]:
     yield (
         f"  {stage.flops_a_position / 1e9:.2f} GFLOP a position, {stage.repeated_share:.0%} more to save memory; "
         f"{stage.days:,.1f} days, {stage.gpu_hours:,.0f} GPU-hours"
+        + (f"; slower over links of less than {stage.links_gb_a_second:,.0f} GB/s a card" if plan.gpus > 1 else "")
     )
     yield (
         f"  disk: sequences {stage.tokens_gb:,.0f} GB were each read once; a checkpoint {stage.checkpoint_gb:,.1f} GB, "

@@ -15,6 +15,10 @@ POSITIONS = 384
 
 @pytest.fixture(scope="session")
 def config() -> LMConfig:
+    return a_config()
+
+
+def a_config() -> LMConfig:
     backbone = StackConfig(num_layers=6, width=128, num_heads=4, num_kv_heads=2, head_size=32, mlp_width=384)
     depth = StackConfig(num_layers=2, width=64, num_heads=2, num_kv_heads=1, head_size=32, mlp_width=192)
     return config_of(a_vocabulary(2000, reasoning_codes=64, reconstruction_codes=64), backbone, depth, (2, 2))

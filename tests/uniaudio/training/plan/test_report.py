@@ -51,6 +51,17 @@ def test_days_are_operations_over_rate() -> None:
     assert 6 * 3.3e9 < stage.flops_a_position < 1.4 * 6 * 3.3e9
 
 
+def test_more_passes_ask_for_faster_links_and_one_card_for_none() -> None:
+    few, many, one = (
+        plan_stages("paper_3b", gpus=gpus, gpu="h100", stages=["stage4"]).stages[0] for gpus in (32, 8, 1)
+    )
+    assert one.links_gb_a_second == 0.0
+    # Blocks twice and the root once in bfloat16, and gradients in float32, of 4.86B parameters of which 3.32B are in blocks.
+    step_s = 32 * 2048 * few.flops_a_position / (32 * 989e12 * 0.4)
+    assert few.links_gb_a_second == pytest.approx(31 / 32 * (2 * (4.863 + 3.322) + 4 * 4.863) / step_s, rel=1e-3)
+    assert many.links_gb_a_second < few.links_gb_a_second
+
+
 def test_warm_up_stages_cost_less_a_position_than_joint_ones() -> None:
     cost = {stage.stage: stage.flops_a_position for stage in plan_stages("paper_3b", gpus=8, gpu="h100").stages}
     assert max(cost["stage1"], cost["stage2"]) < cost["stage3"] < cost["stage4"]
