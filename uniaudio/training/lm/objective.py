@@ -4,7 +4,6 @@ A step's rows are shared out over the ranks and computed some at a time; each lo
 targets over all ranks, so that the gradients add up to those of one rank.
 """
 
-import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -15,13 +14,13 @@ from uniaudio_schemas.errors import UsageError
 from uniaudio.lm.blocks import Block
 from uniaudio.lm.model import UniAudioLM
 from uniaudio.products import EveryLinear
-from uniaudio.sequence.packing import PADDING_DOCUMENT
 from uniaudio.stages.config import StageConfig
 from uniaudio.training.lm.data import Batch, MixtureData
 from uniaudio.training.lm.distillation import DECODER, CodecTeacher, Distillation
 from uniaudio.training.lm.freezing import freeze_all_but, set_train_mode
 from uniaudio.training.lm.losses import LossModel, LossSums, LossWeights, count_targets, total_loss
 from uniaudio.training.lm.metrics import SequenceLoss, held_out_losses, mean_loss
+from uniaudio.training.lm.speed import Speed
 from uniaudio.training.lm.stream import Stream
 from uniaudio.training.optim import ParameterGroup
 from uniaudio.training.processes import Processes
@@ -70,7 +69,7 @@ class StageObjective:
         """Of the last time it was held out."""
         self._values: dict[str, float] = {}
         self._stream_losses: list[float] = []
-        self._num_positions, self._num_computed, self._started = 0, 0, time.monotonic()
+        self.speed = Speed(model.config, stage.trains, stage.precision, self.device)
 
     def described(self) -> dict[str, Any]:
         return {"model": self.model.config.to_json()}
@@ -80,8 +79,7 @@ class StageObjective:
 
     def losses(self, step: int) -> Iterator[Tensor]:
         micro = self._micro_batches(self.stream.next())
-        self._num_positions += sum(int((batch.document_ids_BS != PADDING_DOCUMENT).sum()) for batch in micro)
-        self._num_computed += sum(batch.document_ids_BS.numel() for batch in micro)
+        self.speed.count(micro)
         counts = self._counts(micro)
         num_targets, num_distilled = (int(counts[0]), int(counts[1])), max(1, int(counts[2]))
         sums = torch.zeros(2 + len(self.stage.stream_weights), dtype=torch.float64, device=self.device)
@@ -102,10 +100,8 @@ class StageObjective:
 
     def gauges(self) -> dict[str, float]:
         """Speed and padding of all ranks, as this one's rows show them; loss of each stream; memory of a card."""
-        elapsed = max(time.monotonic() - self._started, 1e-9)
         told = {
-            "tokens_per_second": self.processes.world_size * self._num_positions / elapsed,
-            "padding_share": 1 - self._num_positions / max(self._num_computed, 1),
+            **self.speed.gauges(self.processes.world_size),
             "waiting_share": self.stream.waiting_share,
             **{f"audio_loss_{stream}": loss for stream, loss in enumerate(self._stream_losses)},
         }
