@@ -5,7 +5,7 @@ Shapes: B batch, S positions, K keys, D width, H query heads, G key and value he
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -131,9 +131,9 @@ class Block(nn.Module):
             return self._add(x_BSD, attend, cache, layer)
         return (self._compiled or self._train)(x_BSD, attend)
 
-    def compile_training(self) -> None:
+    def compile_training(self, backend: str | Callable[..., Any]) -> None:
         """From here on a pass without a cache is one compiled region, recomputation included; what shards wraps it."""
-        self._compiled = torch.compile(self._train, fullgraph=True)
+        self._compiled = torch.compile(self._train, fullgraph=True, backend=backend)
 
     def _train(self, x_BSD: Tensor, attend: Attend) -> Tensor:
         return cast(Tensor, recomputed(self._add, self.recomputation, x_BSD, attend, None, 0))

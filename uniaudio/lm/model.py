@@ -11,8 +11,9 @@ them.
 Shapes: B batch, S positions, D width, N frames, Q codebooks (8), C depth width, V ids of one audio stream.
 """
 
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -165,13 +166,11 @@ class UniAudioLM(nn.Module):
         for block in self._blocks():
             block.recomputation = mode
 
-    def compile_blocks(self) -> None:
-        """From here on training runs each block as one compiled region. Packed rows need `packed_attention` to be no
-        `by_document`, whose lengths no compiled code can hold. Needs a C++ compiler, or Triton on a GPU.
-        """
+    def compile_blocks(self, backend: str | Callable[..., Any] = "inductor") -> None:
+        """From here on training runs each block as one compiled region. Needs a C++ compiler, or Triton on a GPU."""
         self.compiles_blocks = True
         for block in self._blocks():
-            block.compile_training()
+            block.compile_training(backend)
 
     def num_parameters(self, names: Iterable[str] = ("",)) -> int:
         """Parameters whose name starts with one of `names`; all by default."""
@@ -230,7 +229,7 @@ class UniAudioLM(nn.Module):
         return Attend(turn, keys <= positions_BS[..., None], slots=positions, num_keys=cache.num_used)
 
     def _attend_packed(self, turn: Rotation, documents_BS: Tensor) -> Attend:
-        how = self.packed_attention or usual_attention(documents_BS.device)
+        how = self.packed_attention or usual_attention(documents_BS.device, compiled=self.compiles_blocks)
         if how == "by_document" and self.compiles_blocks:
             raise UsageError(
                 "`packed_attention` must be dense_mask or block_mask where blocks are compiled, but is by_document."

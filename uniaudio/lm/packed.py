@@ -23,9 +23,13 @@ BLOCK = 128
 """Positions of a block: FlexAttention's own, which its kernels are tuned for."""
 
 
-def usual_attention(device: torch.device) -> PackedAttention:
-    """What a model takes that is not told: a GPU has kernels for blocks, and a processor has none with a backward pass."""
-    return "by_document" if device.type == "cpu" else "block_mask"
+def usual_attention(device: torch.device, *, compiled: bool = False) -> PackedAttention:
+    """What a model takes that is not told: a GPU has kernels for blocks, and a processor has none with a backward pass. Compiled
+    code holds no lengths, which are others in every batch: there a processor takes a mask.
+    """
+    if device.type != "cpu":
+        return "block_mask"
+    return "dense_mask" if compiled else "by_document"
 
 
 def block_mask(document_ids_BS: Tensor) -> "BlockMask":

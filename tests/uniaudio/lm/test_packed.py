@@ -120,6 +120,8 @@ def test_a_pass_plans_its_attention_once(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_device_takes_blocks_and_a_processor_documents() -> None:
     assert usual_attention(torch.device("cuda")) == "block_mask"
     assert usual_attention(torch.device("cpu")) == "by_document"
+    assert usual_attention(torch.device("cuda"), compiled=True) == "block_mask"
+    assert usual_attention(torch.device("cpu"), compiled=True) == "dense_mask"
 
 
 def test_blocks_have_no_backward_pass_on_a_processor() -> None:

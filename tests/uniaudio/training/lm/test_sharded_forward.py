@@ -13,6 +13,7 @@ CASES = {
     "no audio on rank 0": ("text_only", "audio_only", "blocks"),
     "no target on rank 1": ("tts", "no text_only", "selective"),
     "no text target anywhere": ("tts", "audio_only", "none"),
+    "compiled blocks": ("asr", "tts", "selective compiled"),
 }
 """The tasks of both ranks' rows, and what is recomputed."""
 WORKER = """
@@ -42,7 +43,9 @@ def a_batch(tasks):
 
 def a_loss_model(recomputation):
     model = tiny_lm()
-    model.set_recomputation(recomputation)
+    model.set_recomputation(recomputation.split()[0])
+    if recomputation.endswith("compiled"):
+        model.compile_blocks("aot_eager")
     return LossModel(model)
 
 def shard(losses):
