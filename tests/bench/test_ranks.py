@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(1800)]
-NUM_LAYERS, NUM_ROWS, NUM_STEPS, CONTEXT = 6, 16, 2, 256
+NUM_LAYERS, NUM_ROWS, NUM_STEPS, CONTEXT = 6, 8, 1, 256
 
 
 def measure(folder: Path) -> None:
