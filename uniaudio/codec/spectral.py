@@ -18,6 +18,8 @@ from uniaudio.codec.blocks import Blocks
 from uniaudio.codec.config.parts import SpectralConfig
 from uniaudio.codec.patches import MelPatches
 
+# Of a latent before tanh, over the channels of a frame.
+LATENT_DEVIATION = 0.7
 # Of a predicted log magnitude: a frame of full scale reaches 5.5.
 MAX_LOG_MAGNITUDE = 8.0
 
@@ -51,11 +53,14 @@ class SpectralEncoder(nn.Module):
         self.blocks = Blocks(config.dim, config.num_encoder_layers, config.kernel_size, config.ff_multiplier)
         self.norm_out = nn.LayerNorm(config.dim)
         self.project_out = nn.Linear(config.dim, config.latent_dim)
+        # Without weights: of their own accord latents grow into the ends of tanh, where no gradient moves them any more.
+        self.norm_latent = nn.LayerNorm(config.latent_dim, elementwise_affine=False)
 
     def forward(self, waveform_BN: Tensor) -> Tensor:
         """`[B, N]` -> `[B, L, N / hop]`."""
         x_BTD = self.blocks(self.norm_in(self.project_in(self.patches(waveform_BN))))
-        return torch.tanh(self.project_out(self.norm_out(x_BTD))).transpose(1, 2)
+        latents_BTL = self.norm_latent(self.project_out(self.norm_out(x_BTD)))
+        return torch.tanh(LATENT_DEVIATION * latents_BTL).transpose(1, 2)
 
 
 class SpectralDecoder(nn.Module):

@@ -107,6 +107,18 @@ def test_a_spectrum_that_is_that_of_audio_comes_back_as_the_audio() -> None:
     assert torch.allclose(head(told_1tF)[0], audio_N, atol=1e-5)
 
 
+def test_latents_do_not_grow_into_the_ends_of_tanh() -> None:
+    """However large the weights before it became: there no gradient would move them back."""
+    model, waveform_1N = seeded(SMALL), torch.from_numpy(a_waveform(0.8))[None]
+    with torch.no_grad():
+        model.encoder.project_out.weight.mul_(100.0)
+        model.encoder.project_out.bias.mul_(100.0)
+    latents_BTL = model.encode(waveform_1N)
+    assert (latents_BTL.abs() > 0.95).float().mean() < 0.05
+    latents_BTL.square().sum().backward()
+    assert model.encoder.project_in.weight.grad.abs().max() > 1e-6
+
+
 def test_a_mel_patch_hears_its_own_frames_and_half_a_window_beside_them() -> None:
     patches = MelPatches(20, 240, 4)
     waveform_1N = torch.from_numpy(a_waveform(0.4))[None]
