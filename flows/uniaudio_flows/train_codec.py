@@ -8,6 +8,7 @@ from pathlib import Path
 from uniaudio_pipelines.annotated_to_codec.job import AnnotatedToCodec
 
 from uniaudio.codec.config.presets import CodecConfig
+from uniaudio.stages.sizes import CODEC_SIZES
 from uniaudio_flows import annotate_corpus
 from uniaudio_flows.flow import flow
 from uniaudio_flows.settings import Settings
@@ -16,9 +17,11 @@ from uniaudio_flows.steps import Fields, Step, build
 
 def job(settings: Settings, fields: Fields) -> AnnotatedToCodec:
     start = fields.get("start") or settings.codec
-    size = fields.get("size") or settings.size
+    asked = fields.get("size") or settings.size
+    size = CODEC_SIZES.get(asked, asked)
     needs_encoders = not start and CodecConfig.preset(size).encoders == "pretrained"
     decided = {
+        "size": size,
         "start": str(Path(start).expanduser().resolve()) if start else "",
         "encoders": fields.get("encoders") or (str(settings.models) if needs_encoders else ""),
     }

@@ -42,6 +42,13 @@ def test_the_size_is_the_settings_unless_the_run_says_another(step: Step, monkey
     assert step.job(load_settings().of_run({"size": "debug"}), {}).size == "debug"
 
 
+@pytest.mark.parametrize(("size", "of_codec"), [("paper_1b", "released"), ("paper_3b", "released"), ("debug", "debug")])
+def test_a_size_of_the_model_names_that_of_its_codec(size: str, of_codec: str) -> None:
+    settings = load_settings().of_run({"size": size})
+    assert train_codec.job(settings, {}).size == of_codec
+    assert train_stage.job(settings, {}).size == size
+
+
 def test_a_codec_of_starter_size_finds_whisper_among_the_models_and_debug_needs_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -101,6 +101,10 @@ LENGTHS: dict[Size, Lengths] = {
 }
 
 
+CODEC_SIZES = {"paper_1b": "released", "paper_3b": "released"}
+"""Size of a model -> that of the codec which its tokens come from, where no codec is called like the model."""
+
+
 def lengths_of(size: str) -> Lengths:
     found = {str(name): lengths for name, lengths in LENGTHS.items()}
     if size not in found:
