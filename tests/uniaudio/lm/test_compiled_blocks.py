@@ -70,6 +70,13 @@ def test_documents_one_by_one_are_refused_where_blocks_are_compiled() -> None:
         model(torch.zeros(*IDS.shape, 9, dtype=torch.int64), IDS < 0, IDS >= 0, IDS)
 
 
+def test_a_model_of_compiled_blocks_takes_no_lengths_unless_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("uniaudio.lm.model.document_lengths", lambda ids: pytest.fail("lengths were asked for"))
+    model = tiny_lm()
+    model.compiles_blocks = True
+    model(torch.zeros(*IDS.shape, 9, dtype=torch.int64), IDS < 0, IDS >= 0, IDS)
+
+
 @pytest.mark.slow
 def test_blocks_of_packed_rows_compile_once_whatever_the_documents_are() -> None:
     """As on a GPU, but without gradients, which FlexAttention has none of on a CPU."""

@@ -14,6 +14,7 @@ CASES = {
     "no target on rank 1": ("tts", "no text_only", "selective"),
     "no text target anywhere": ("tts", "audio_only", "none"),
     "compiled blocks": ("asr", "tts", "selective compiled"),
+    "logits in chunks": ("asr", "tts", "blocks chunked"),
 }
 """The tasks of both ranks' rows, and what is recomputed."""
 WORKER = """
@@ -25,6 +26,7 @@ from torch import distributed
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
 from uniaudio.sequence.layout import grid_of
+from uniaudio.training.lm import losses as losses_module
 from uniaudio.training.lm.data import collate
 from uniaudio.training.lm.doubles import tiny_lm, tiny_sequence
 from uniaudio.training.lm.losses import LossModel, LossWeights, count_targets, loss_sums, total_loss
@@ -69,6 +71,7 @@ def step(losses, batch, whole):
 
 found = {}
 for name, (*tasks, recomputation) in cases.items():
+    losses_module.MAX_LOGITS = 2000 if recomputation.endswith("chunked") else 1 << 26
     batch, alone, sharded = a_batch(tasks), a_loss_model(recomputation), a_loss_model(recomputation)
     shard(sharded)
     held, whole = (sum(getattr(p, "to_local", lambda: p)().numel() for p in m.parameters()) for m in (sharded, alone))
