@@ -12,6 +12,7 @@ from uniaudio.stages.codec3_decoder import decoder
 from uniaudio.stages.codec3_reconstruction import reconstruction
 from uniaudio.stages.codec_encoders import encoders
 from uniaudio.stages.codec_phase import CodecPhase
+from uniaudio.stages.codec_released import RELEASED
 
 PHASES: dict[str, Callable[[str], CodecPhase]] = {
     "encoders": encoders,
@@ -24,15 +25,23 @@ PHASES: dict[str, Callable[[str], CodecPhase]] = {
 DEFAULT_PHASES = {
     "debug": ("scalar", "reasoning", "reconstruction"),
     "starter": ("encoders", "scalar", "reasoning", "reconstruction", "decoder"),
+    "released": tuple(RELEASED),
+    "released_1024": tuple(RELEASED),
 }
-"""What trains where a job names no phases. `debug` leaves its encoders random."""
+"""What trains where a job names no phases. `debug` leaves its encoders random, those of the released sizes are given."""
 
 
 def codec_phase(name: str, size: str = "debug") -> CodecPhase:
     """The phase `name` at `size`; one that this version lacks is a `UsageError`."""
     if name not in PHASES:
         raise UsageError(f"`name` must be one of {', '.join(PHASES)}, but is {name!r}.")
-    return PHASES[name](size)
+    if not size.startswith("released"):
+        return PHASES[name](size)
+    if name not in RELEASED:
+        raise UsageError(
+            f"`phases` must be some of {', '.join(RELEASED)} at size {size}, whose encoders are given, but names {name}."
+        )
+    return RELEASED[name]()
 
 
 def codec_phases(names: Sequence[str], size: str = "debug") -> list[CodecPhase]:

@@ -9,6 +9,7 @@ from uniaudio_schemas.fingerprint import numerics
 from uniaudio_schemas.store import Store
 from uniaudio_schemas.store.manifest import Plan
 
+from uniaudio.audio.frames import SAMPLE_RATE
 from uniaudio.codec.config.presets import CodecConfig
 from uniaudio.stages.codec_phase import CodecPhase
 from uniaudio.stages.codec_phases import DEFAULT_PHASES, codec_phases
@@ -17,6 +18,8 @@ from uniaudio_pipelines.jobs import check_device, hash_folder, parent
 CODE_VERSION = "6"
 """Goes up when the same clips would train to other weights."""
 UNIT = "codec"
+LEAST_CLIP_S = 8.0
+"""Of the longest clip that is read whole, however short the crops are."""
 TEXT_PHASES = ("reasoning", "grpo")
 ENCODERS = ("whisper", "wavlm", "music")
 CONFIG_FILE, WEIGHTS_FILE, MODEL_CODEC = "config.json", "codec.safetensors", "codec"
@@ -41,8 +44,8 @@ class AnnotatedToCodec:
     num_steps: dict[str, int] = field(default_factory=dict)
     """Optimizer steps of a phase, such as `{"scalar": 2000}`; phases that are not named keep the preset's."""
     seed: int = 0
-    max_clip_s: float = 8.0
-    """The start of longer clips is used."""
+    max_clip_s: float = 0.0
+    """The start of longer clips is used; 0 is the longest crop of the phases, and at least 8 s."""
     max_hours: float = 4.0
     """Audio that is held in memory; which clips, the hash of their ids decides."""
     num_workers: int = 1
@@ -79,13 +82,17 @@ class AnnotatedToCodec:
                 **self._encoders_identity(),
                 "phases": [_plain(self._identity(phase)) for phase in self.training_phases()],
                 "seed": self.seed,
-                "max_clip_s": self.max_clip_s,
+                "max_clip_s": self.longest_clip_s(),
                 "max_hours": self.max_hours,
             },
             code_version=f"{self.EDGE}-{CODE_VERSION}",
             numerics=numerics(self.device),
             units=[UNIT],
         )
+
+    def longest_clip_s(self) -> float:
+        crops = [phase.crop_samples / SAMPLE_RATE for phase in self.training_phases()]
+        return self.max_clip_s or max([LEAST_CLIP_S, *crops])
 
     def config(self) -> CodecConfig:
         """Of the codec that is trained."""
@@ -146,9 +153,11 @@ class AnnotatedToCodec:
 
     def _check(self) -> None:
         check_device(self.device, self.num_gpus)
-        for name in ("num_workers", "max_clip_s", "max_hours"):
+        for name in ("num_workers", "max_hours"):
             if getattr(self, name) <= 0:
                 raise UsageError(f"`{name}` must be positive, but is {getattr(self, name)}.")
+        if self.max_clip_s < 0:
+            raise UsageError(f"`max_clip_s` must be 0 or more, but is {self.max_clip_s}.")
         for name, num_steps in self.num_steps.items():
             if not isinstance(num_steps, int) or num_steps < 1:
                 raise UsageError(f"`num_steps` of phase {name} must be a whole number from 1, but is {num_steps}.")

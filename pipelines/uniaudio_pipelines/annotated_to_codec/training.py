@@ -92,7 +92,7 @@ def _worker_config(store: Store, job: AnnotatedToCodec, plan: Plan) -> dict[str,
         "seed": job.seed,
         "device": job.device,
         "encoders": job.encoders,
-        "max_clip_s": job.max_clip_s,
+        "max_clip_s": job.longest_clip_s(),
         "max_hours": job.max_hours,
     }
 
