@@ -1,5 +1,6 @@
 """The job of the edge `sequences_to_checkpoint`: which stages, of which size, from where. Light: no torch, no ray."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from uniaudio_schemas.kinds.sequences import TRAIN_STATISTIC
 from uniaudio_schemas.store import Store
 from uniaudio_schemas.store.manifest import Manifest, Plan
 
-from uniaudio.stages.config import StageConfig
+from uniaudio.stages.config import MixturePhase, StageConfig
 from uniaudio.stages.table import STAGES, stage_before, stage_config
 from uniaudio_pipelines.jobs import check_device, hash_folder, parent
 from uniaudio_pipelines.sequences_to_checkpoint.gate import check_leaks
@@ -80,6 +81,11 @@ class SequencesToCheckpoint:
     """Optimizer steps of each stage; 0 keeps the preset's."""
     stage_steps: dict[str, int] = field(default_factory=dict)
     """Optimizer steps of single stages, such as `{"stage3": 2000}`."""
+    mixtures: dict[str, dict[str, float]] = field(default_factory=dict)
+    """Shares of mixture groups in the tokens of single stages, such as `{"stage3": {"asr": 2.0, "*": 1.0}}`, where `*` stands for
+    each group that is not named; stages that are not named keep the preset's."""
+    text_weight: float = 0.0
+    """Of the loss of text beside that of audio; 0 keeps each stage's."""
     learning_rate: float = 0.0
     """Peak of each stage; 0 keeps the preset's."""
     num_rows: int = 0
@@ -157,6 +163,8 @@ class SequencesToCheckpoint:
         if name == DISTILLED:
             config = replace(config, distillation_weight=self.distillation_weight)
         changes: dict[str, Any] = {
+            "mixture": self._mixture(name),
+            "text_weight": self.text_weight,
             "num_steps": self.stage_steps.get(name, self.num_steps),
             "learning_rate": self.learning_rate,
             "num_rows": self.num_rows,
@@ -170,6 +178,11 @@ class SequencesToCheckpoint:
             "precision": self.precision,
         }
         return replace(config, **{key: value for key, value in changes.items() if value})
+
+    def _mixture(self, name: str) -> tuple[MixturePhase, ...]:
+        """One phase from step 0 on; empty where the stage keeps its own."""
+        weights = self.mixtures.get(name, {})
+        return (MixturePhase(first_step=0, weights=tuple(sorted(weights.items()))),) if weights else ()
 
     def resources(self) -> dict[str, float]:
         return {"num_cpus": 1.0, "num_gpus": self.num_gpus}
@@ -223,8 +236,14 @@ class SequencesToCheckpoint:
             raise UsageError(f"`num_workers` must be 1 or more, but is {self.num_workers}.")
         if not 0 <= self.min_workers <= self.num_workers:
             raise UsageError(f"`min_workers` must lie in 0 … `num_workers`, but is {self.min_workers}.")
-        if unknown := sorted(set(self.stage_steps) - set(STAGES)):
-            raise UsageError(f"`stage_steps` must name stages ({', '.join(STAGES)}), but has {', '.join(unknown)}.")
+        for field_name in ("stage_steps", "mixtures"):
+            if unknown := sorted(set(getattr(self, field_name)) - set(STAGES)):
+                raise UsageError(
+                    f"`{field_name}` must name stages ({', '.join(STAGES)}), but has {', '.join(unknown)}."
+                )
+        for name, weights in self.mixtures.items():
+            if not all(0 <= weight < math.inf for weight in weights.values()) or not any(weights.values()):
+                raise UsageError(f"`mixtures` of {name} must be shares of 0 or more, not all 0, but is {weights}.")
         starts = [name for name in ("parent", "backbone", "model") if getattr(self, name)]
         if len(starts) > 1:
             raise UsageError(f"`{starts[1]}` must be empty where a `{starts[0]}` is named: a stage starts from one.")

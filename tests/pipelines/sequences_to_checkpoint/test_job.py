@@ -155,3 +155,30 @@ def test_planning_loads_neither_torch_nor_ray() -> None:
     )
     environment = {"PYTHONPATH": ":".join(path for path in sys.path if path), "PATH": "/usr/bin:/bin"}
     assert subprocess.run([sys.executable, "-c", code], env=environment, check=False).returncode == 0
+
+
+def test_a_stage_draws_from_the_mixture_that_the_job_names(store_with_sequences: MakeStore) -> None:
+    job = replace(JOB, mixtures={"stage3": {"asr": 3.0, "tts": 1.0}}, text_weight=2.0)
+    stage = job.stage("stage3")
+    assert [(group, stage.mixture[0].weight_of(group)) for group in ("asr", "tts", "text_only")] == [
+        ("asr", 3.0),
+        ("tts", 1.0),
+        ("text_only", 0.0),
+    ]
+    assert stage.text_weight == 2.0
+    assert job.stage("stage1").mixture == JOB.stage("stage1").mixture
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"mixtures": {"stage9": {"asr": 1.0}}}, "`mixtures` must name stages"),
+        ({"mixtures": {"stage3": {"asr": -1.0}}}, "`mixtures` of stage3 must be shares of 0 or more"),
+        ({"mixtures": {"stage3": {"asr": 0.0}}}, "not all 0"),
+        ({"stage_steps": {"stage9": 1}}, "`stage_steps` must name stages"),
+        ({"num_workers": 2, "min_workers": 3}, "`min_workers` must lie in 0 … `num_workers`"),
+    ],
+)
+def test_what_a_stage_cannot_be_told_is_named(store_with_sequences: MakeStore, change: dict, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        replace(JOB, **change).plan(store_with_sequences("store"))
