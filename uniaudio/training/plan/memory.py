@@ -114,11 +114,6 @@ def kept_by_block(stack: StackConfig, given: Pass, *, recomputation: Recomputati
     return norms + given.computed * (attended + heads + 4 * hidden) + scores
 
 
-def passing_by_block(stack: StackConfig, given: Pass) -> int:
-    """Bytes a position beside what a block keeps: the gradients of one width of the MLP and of the residual stream."""
-    return given.computed * (stack.mlp_width + stack.width)
-
-
 def traffic_of(config: LMConfig, trains: Collection[str], given: Pass) -> int:
     """Bytes that a rank receives in a step, and as many that it sends, where ranks share the state: weights of the blocks forward
     and backward and of the root forward, in every pass; float32 gradients of what learns once.
@@ -161,49 +156,44 @@ def _moments(
     gathered, whole = _gathered(config, reach, given, root), _whole(config, reach, given, root)
     trunk = sum(_kept_by_stack(config, module, reach, given, given.positions) for module in SHARDED_STACKS)
     text_hidden = given.text_targets * config.width * given.computed
-    depth_positions = config.num_codebooks * given.audio_targets
-    depth = _kept_by_stack(config, "local_decoder", reach, given, depth_positions)
-    # The projection's input and the audio head's.
-    depth += depth_positions * given.computed * (config.width + config.local_decoder.width)
-    text_logits, audio_logits = given.text_targets * config.text_size, depth_positions * config.audio_size
-    text_kept = text_hidden + (FLOAT32 * text_logits if text_logits <= MAX_LOGITS else 0)
+    frames = config.num_codebooks * given.audio_targets
+    # The projection's input and the audio head's are kept too.
+    depth = frames * given.computed * (config.width + config.local_decoder.width)
+    depth += _kept_by_stack(config, "local_decoder", reach, given, frames)
+    text_logits, audio_logits = given.text_targets * config.text_size, frames * config.audio_size
+    heads_kept = trunk + depth + text_hidden + (FLOAT32 * text_logits if text_logits <= MAX_LOGITS else 0)
+
+    def of_head(module: str, logits: int) -> int:
+        return _LOGIT * min(logits, MAX_LOGITS) + _fresh(given, reach, module, counted[module])
+
     found = {
-        "audio head": (
-            gathered,
-            whole,
-            trunk + text_kept + depth,
-            _LOGIT * min(audio_logits, MAX_LOGITS) + _fresh(given, reach, "audio_head", counted["audio_head"]),
-        ),
-        "text head": (
-            gathered,
-            whole,
-            trunk + text_hidden,
-            _LOGIT * min(text_logits, MAX_LOGITS) + _fresh(given, reach, "text_head", counted["text_head"]),
-        ),
+        "audio head": (gathered, whole, heads_kept, of_head("audio_head", audio_logits)),
+        "text head": (gathered, whole, trunk + text_hidden, of_head("text_head", text_logits)),
     }
-    for module, positions, others in (
-        ("backbone", given.positions, trunk),
-        ("local_decoder", depth_positions, trunk + text_kept + depth),
-    ):
-        stack = stack_of(config, module)
+    for module, positions, kept in (("backbone", given.positions, trunk), ("local_decoder", frames, heads_kept)):
         if positions and reach[module].is_reached:
-            learns = reach[module].learns
-            again = kept_by_block(stack, given, recomputation="none", learns=learns) - kept_by_block(
-                stack, given, recomputation=given.recomputation, learns=learns
-            )
-            found[f"a block of {module}"] = (
-                gathered,
-                whole,
-                others,
-                positions * (again + passing_by_block(stack, given))
-                + _fresh(given, reach, module, stack.width * stack.mlp_width),
-            )
-    root_learned = sum(counted[module] for module in root if reach[module].learns)
+            passing = _passing_by_block(config, module, reach[module], given, positions)
+            found[f"a block of {module}"] = (gathered, whole, kept, passing)
+    learned = [module for module in counted if reach[module].learns]
     if given.is_sharded:
-        found["sum over ranks"] = (gathered, whole, 0, FLOAT32 * root_learned)
-    largest = max((_largest_weight(config, module) for module in reach if reach[module].learns), default=0)
+        found["sum over ranks"] = (gathered, whole, 0, FLOAT32 * sum(counted[one] for one in learned if one in root))
+    largest = max((_largest_weight(config, module) for module in learned), default=0)
     found["optimizer"] = (0, 0, 0, 2 * FLOAT32 * largest // given.num_ranks)
     return found
+
+
+def _passing_by_block(config: LMConfig, module: str, reach: Reach, given: Pass, positions: int) -> int:
+    """Of a block in its backward pass: what it computes again, gradients of one width of the MLP and of the residual stream,
+    and of one weight.
+    """
+    stack = stack_of(config, module)
+    whole, kept = (
+        kept_by_block(stack, given, recomputation=mode, learns=reach.learns)
+        for mode in (RECOMPUTATIONS[0], given.recomputation)
+    )
+    gradients = given.computed * (stack.mlp_width + stack.width)
+    weight = given.computed * stack.width * stack.mlp_width * reach.learns
+    return positions * (whole - kept + gradients) + weight
 
 
 def _kept_by_stack(config: LMConfig, module: str, reach: dict[str, Reach], given: Pass, positions: int) -> int:

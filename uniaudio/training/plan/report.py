@@ -63,7 +63,7 @@ class StagePlan:
     tokens_gb: float
     """Sequences on disk, were every position drawn once."""
     paper_tokens: float
-    """0 where the paper has no such stage."""
+    """0 where the paper has no such stage or size."""
     checkpoint_gb: float
     """Weights and optimizer."""
     num_checkpoints: int
@@ -99,7 +99,7 @@ def plan_stages(
     if not 0 < mfu <= 1:
         raise UsageError(f"`mfu` must be more than 0 and at most 1, but is {mfu}.")
     card, model = card_of(gpu), config or config_of(size)
-    planned = [_stage_plan(model, stage_config(name, size), card, gpus, mfu) for name in stages or STAGES]
+    planned = [_stage_plan(size, model, stage_config(name, size), card, gpus, mfu) for name in stages or STAGES]
     return Plan(
         size=size,
         gpus=gpus,
@@ -177,7 +177,7 @@ def _fitting(config: LMConfig, stage: StageConfig, card: Card, gpus: int) -> tup
     return tuple(found)
 
 
-def _stage_plan(config: LMConfig, stage: StageConfig, card: Card, gpus: int, mfu: float) -> StagePlan:
+def _stage_plan(size: str, config: LMConfig, stage: StageConfig, card: Card, gpus: int, mfu: float) -> StagePlan:
     work, counted = WORK[stage.name], parameters_of(config)
     positions = stage.num_rows * stage.context
     counts = Counts(
@@ -210,7 +210,7 @@ def _stage_plan(config: LMConfig, stage: StageConfig, card: Card, gpus: int, mfu
         gpu_hours=seconds * gpus / 3600,
         links_gb_a_second=_traffic(config, stage, gpus) * stage.num_steps / seconds / 1e9,
         tokens_gb=stage.num_steps * positions * bytes_a_position / 1e9,
-        paper_tokens=PAPER[stage.name].num_tokens if stage.name in PAPER else 0.0,
+        paper_tokens=PAPER[stage.name].num_tokens if size.startswith("paper") and stage.name in PAPER else 0.0,
         checkpoint_gb=FLOAT32 * (parameters + 2 * trained) / 1e9,
         num_checkpoints=-(-stage.num_steps // stage.checkpoint_every),
     )
