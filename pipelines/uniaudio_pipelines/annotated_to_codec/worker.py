@@ -1,7 +1,7 @@
 """The edge's one unit: run the training, then make the row. Lives in the driver; the work is in Ray Train's workers.
 
 Printed while it trains:
-    annotated_to_codec reasoning 120/240 steps, held-out loss 2.114
+    annotated_to_codec reasoning 120/240 steps, loss 2.114, text 1.702, commitment 0.412, …, steps_per_second 3.1
     PROGRESS {"done": 280, "total": 640, "unit": "steps"}
 """
 
