@@ -65,8 +65,8 @@ class SequencesToCheckpoint:
     experts: bool = True
     """False leaves both experts out of the freshly drawn model (the paper's ablation): audio goes straight into the
     backbone and out of it."""
-    distillation_weight: float = 0.0
-    """Of the semantic distillation loss of `stage1`; 0 leaves it out."""
+    distillation_weight: float | None = None
+    """Of the semantic distillation loss of `stage1`; 0 leaves it out, None keeps the preset's."""
     num_workers: int = 1
     """Workers of Ray Train, which share the rows of each step. No part of the plan: more of them move roundings alone."""
     min_workers: int = 0
@@ -160,7 +160,7 @@ class SequencesToCheckpoint:
 
     def stage(self, name: str) -> StageConfig:
         config = stage_config(name, self.size)
-        if name == DISTILLED:
+        if name == DISTILLED and self.distillation_weight is not None:
             config = replace(config, distillation_weight=self.distillation_weight)
         changes: dict[str, Any] = {
             "mixture": self._mixture(name),

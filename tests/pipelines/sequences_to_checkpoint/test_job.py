@@ -182,3 +182,11 @@ def test_a_stage_draws_from_the_mixture_that_the_job_names(store_with_sequences:
 def test_what_a_stage_cannot_be_told_is_named(store_with_sequences: MakeStore, change: dict, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         replace(JOB, **change).plan(store_with_sequences("store"))
+
+
+def test_the_paper_distils_in_stage_one_unless_a_job_says_otherwise() -> None:
+    paper = SequencesToCheckpoint(size="paper_3b")
+    assert paper.stage("stage1").distillation_weight > 0
+    assert replace(paper, distillation_weight=0.0).stage("stage1").distillation_weight == 0
+    assert replace(JOB, distillation_weight=0.5).stage("stage1").distillation_weight == 0.5
+    assert replace(JOB, distillation_weight=0.5).stage("stage3").distillation_weight == 0
