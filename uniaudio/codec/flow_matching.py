@@ -65,10 +65,11 @@ class FlowMatching(nn.Module):
         The context is the true latent where the mask says so, unless given. Time and noise are drawn unless given.
         """
         latents_BTL = self.scaling(latents_BTL)
-        context_BTL = latents_BTL if context_BTL is None else self.scaling(context_BTL)
         if mean_BTL is not None:
-            latents_BTL, context_BTL = latents_BTL - mean_BTL, context_BTL - mean_BTL
-        context_BTL = context_BTL * (mask_BT == CONTEXT)[..., None]
+            latents_BTL = latents_BTL - mean_BTL
+        context_BTL = (
+            latents_BTL * (mask_BT == CONTEXT)[..., None] if context_BTL is None else self.scaling(context_BTL)
+        )
         if time_B is None:
             time_B = _draw(torch.rand, latents_BTL.shape[:1], latents_BTL, generator)
         if noise_BTL is None:
