@@ -95,7 +95,7 @@ class _Handler(BaseHTTPRequestHandler):
     def pass_on(self) -> None:
         owner, parts = self.owner, urlsplit(self.path)
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        is_list = parts.path.count("/") < 2 or parts.path == f"/{BUCKET}"
+        is_list = parts.path.count("/") < 2 or parts.path.endswith(f"/{BUCKET}")
         name = ("DELETE many" if self.command == "POST" else "LIST") if is_list else self.command
         owner.counts[name] += 1
         owner.log.append(f"{name} {self.path}")

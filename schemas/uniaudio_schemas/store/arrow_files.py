@@ -28,6 +28,14 @@ class _Handler(FSSpecHandler):
     def open_output_stream(self, path: str, metadata: Any) -> PythonFile:
         return PythonFile(_Bytes(self.fs.open(path, mode="wb")), mode="w")
 
+    def delete_dir(self, path: str) -> None:
+        # Files alone: folders are no objects, and what is not there Azure's and Google's stores do not delete.
+        if files := self.fs.find(path):
+            self.fs.rm(files)
+
+    def delete_dir_contents(self, path: str, missing_dir_ok: bool = False) -> None:
+        self.delete_dir(path)
+
 
 class _Bytes:
     """Arrow writes buffers of signed bytes, which the client refuses."""

@@ -8,6 +8,7 @@ import datetime
 import ipaddress
 import os
 import re
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -17,6 +18,15 @@ if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
 SCHEMES = ("s3", "gs", "az", "memory")
+_ENDPOINTS = {
+    "s3": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"),
+    "gs": ("GOOGLE_BASE_URL",),
+    "az": ("AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT"),
+}
+"""Variables that name a server that is not the provider's own, the first one that is set counts."""
+_ENDPOINT_OPTIONS = {"s3": "endpoint", "gs": "base_url", "az": "endpoint"}
+_POLARS_OPTIONS = {"s3": "aws_endpoint_url", "gs": "google_base_url", "az": "azure_storage_endpoint"}
+_PROVIDERS = {"s3": "AWS", "gs": "GOOGLE", "az": "AZURE"}
 READ_TIMEOUT_S = 20
 """Without a byte for so long a request has failed, and is made again."""
 RETRY_S = 60
@@ -44,10 +54,11 @@ def checked_uri(uri: str) -> str:
 
 def options(uri: str) -> dict[str, Any]:
     """Of a client of the place: what it does not read from the environment itself."""
+    scheme = uri.partition("://")[0]
     return {
-        "config": {"endpoint": endpoint()} if uri.startswith("s3://") and endpoint() else None,
+        "config": {_ENDPOINT_OPTIONS[scheme]: endpoint(scheme)} if endpoint(scheme) else None,
         "client_options": {
-            "allow_http": allows_http(),
+            "allow_http": allows_http(scheme),
             "connect_timeout": "5s",
             "read_timeout": f"{READ_TIMEOUT_S}s",
             "timeout": "10m",
@@ -63,17 +74,16 @@ def options(uri: str) -> dict[str, Any]:
     }
 
 
-def endpoint() -> str:
-    """Of an S3 server that is not Amazon's; empty for theirs."""
-    names = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
-    return next((os.environ[name] for name in names if os.environ.get(name)), "")
+def endpoint(scheme: str) -> str:
+    """Of a server that is not the provider's own; empty for theirs."""
+    return next((os.environ[name] for name in _ENDPOINTS[scheme] if os.environ.get(name)), "")
 
 
-def allows_http() -> bool:
-    """Without encryption only to this machine, or where $AWS_ALLOW_HTTP says so."""
-    if os.environ.get("AWS_ALLOW_HTTP", "").lower() in ("1", "true"):
+def allows_http(scheme: str) -> bool:
+    """Without encryption only to this machine, or where `AWS_ALLOW_HTTP` (`GOOGLE_…`, `AZURE_…`) says so."""
+    if os.environ.get(f"{_PROVIDERS[scheme]}_ALLOW_HTTP", "").lower() in ("1", "true"):
         return True
-    host = urlsplit(endpoint()).hostname or ""
+    host = urlsplit(endpoint(scheme)).hostname or ""
     with contextlib.suppress(ValueError):
         return ipaddress.ip_address(host).is_loopback
     return host == "localhost"
@@ -81,9 +91,11 @@ def allows_http() -> bool:
 
 def polars_options(uri: str) -> dict[str, Any]:
     """What Polars does not read from the environment itself; no credentials."""
-    if not uri.startswith("s3://") or not endpoint():
+    scheme = uri.partition("://")[0]
+    if not endpoint(scheme):
         return {}
-    return {"aws_endpoint_url": endpoint(), "aws_allow_http": str(allows_http()).lower()}
+    allowed = str(allows_http(scheme)).lower()
+    return {_POLARS_OPTIONS[scheme]: endpoint(scheme), f"{_PROVIDERS[scheme].lower()}_allow_http": allowed}
 
 
 def open_client(uri: str) -> "ObjectStore":
@@ -100,6 +112,26 @@ def open_client(uri: str) -> "ObjectStore":
         return from_url(uri, **options(uri))
     except BaseError as error:
         raise UsageError(f"{uri}: {one_line(error)}") from error
+
+
+class PartsGoneError(Exception):
+    """Parts of an upload are not there when they are put together: an earlier try of that had arrived and its answer was lost, or,
+    on Azure, another upload to the same path has ended meanwhile. Then the file is sent again."""
+
+
+@contextlib.contextmanager
+def parts_gone() -> Iterator[None]:
+    """Around an upload in parts."""
+    from obstore.exceptions import BaseError
+
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise PartsGoneError from error
+    except BaseError as error:
+        if any(code in str(error) for code in ("NoSuchUpload", "InvalidBlockList")):
+            raise PartsGoneError from error
+        raise
 
 
 def one_line(error: Exception) -> str:

@@ -15,17 +15,22 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
+from typing import IO, Any, BinaryIO, TypeVar, cast
 
 from uniaudio_schemas.errors import DataError, StoreError, UsageError
 from uniaudio_schemas.store import s3_uploads
 from uniaudio_schemas.store.cache import Cache
 from uniaudio_schemas.store.files import FileEntry, Files, Seen, Temporary, one_line_errors
-from uniaudio_schemas.store.object_client import RETRY_S, checked_uri, one_line, open_client, polars_options
+from uniaudio_schemas.store.object_client import (
+    RETRY_S,
+    PartsGoneError,
+    checked_uri,
+    one_line,
+    open_client,
+    parts_gone,
+    polars_options,
+)
 from uniaudio_schemas.store.object_lock import Held, current_epoch
-
-if TYPE_CHECKING:
-    pass
 
 PART_BYTES = 16 * 2**20
 """Larger files go up in parts of this size, several at once."""
@@ -124,9 +129,13 @@ class ObjectFiles(Files):
         """From its beginning, in parts where it is large."""
         import obstore
 
-        file.seek(0)
-        with self._told(path):
-            obstore.put(self._store, _checked(path), file, chunk_size=PART_BYTES, use_multipart=True)
+        for _ in range(TRIES):
+            file.seek(0)
+            with self._told(path), contextlib.suppress(PartsGoneError):
+                with parts_gone():
+                    obstore.put(self._store, _checked(path), file, chunk_size=PART_BYTES, use_multipart=True)
+                return
+        raise StoreError(f"{self.root}/{path}: its parts were gone {TRIES} times before they were put together.")
 
     def entry(self, path: str) -> FileEntry | None:
         import obstore
@@ -160,11 +169,22 @@ class ObjectFiles(Files):
         for first in range(0, len(wanted), 1000):
             # Before each request: a lock that ran out must not delete what others have put since.
             self._check_locks()
-            with self._told(wanted[first]), contextlib.suppress(FileNotFoundError):
-                obstore.delete(self._store, wanted[first : first + 1000])
+            with self._told(wanted[first]):
+                try:
+                    obstore.delete(self._store, wanted[first : first + 1000])
+                except FileNotFoundError:
+                    # Amazon's store is fine with one that is gone. Others stop there and leave the rest.
+                    for _ in self.each(self._delete_one, wanted[first : first + 1000]):
+                        pass
             for path in wanted[first : first + 1000]:
                 # What is forgotten is not to live on here.
                 self._copies().drop(path.rpartition("/")[2].partition(".")[0])
+
+    def _delete_one(self, path: str) -> None:
+        import obstore
+
+        with self._told(path), contextlib.suppress(FileNotFoundError):
+            obstore.delete(self._store, path)
 
     def local_path(self, path: str, num_bytes: int | None = None, sha256: str = "") -> Path:
         if not sha256:

@@ -1,7 +1,8 @@
 """Uploads in parts that a killed writer left in S3, where they are paid for and seen by no listing of objects.
 
-The object client cannot list them, so that these two requests are signed here. Google's and Azure's stores drop theirs by themselves
-after a week. Sources: docs.aws.amazon.com, "ListMultipartUploads", "AbortMultipartUpload", "Signature Version 4".
+The object client cannot list them, so that these two requests are signed here. Azure's store drops its own by itself after a week; in
+Google's a lifecycle rule of the bucket (`AbortIncompleteMultipartUpload`) is the way.
+Sources: docs.aws.amazon.com, "ListMultipartUploads", "AbortMultipartUpload", "Signature Version 4".
 """
 
 import datetime
@@ -49,9 +50,9 @@ def abort(root: str, name: str) -> None:
 
 def _request(method: str, bucket: str, key: str, query: dict[str, str]) -> bytes:
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
-    base = endpoint() or f"https://s3.{region}.amazonaws.com"
+    base = endpoint("s3") or f"https://s3.{region}.amazonaws.com"
     parts = urlsplit(base)
-    if parts.scheme != "https" and not allows_http():
+    if parts.scheme != "https" and not allows_http("s3"):
         raise StoreError(f"{base}: must be https, or on this machine, so nothing is asked of it.")
     path = quote(f"{parts.path.rstrip('/')}/{bucket}" + (f"/{key}" if key else ""))
     text = "&".join(f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in sorted(query.items()))

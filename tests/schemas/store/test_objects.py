@@ -311,9 +311,9 @@ def test_http_is_for_this_machine_alone(monkeypatch: pytest.MonkeyPatch) -> None
         ("http://10.0.0.1:9000", False),
     ):
         monkeypatch.setenv("AWS_ENDPOINT_URL", address)
-        assert object_client.allows_http() is is_allowed
+        assert object_client.allows_http("s3") is is_allowed
     monkeypatch.setenv("AWS_ALLOW_HTTP", "true")
-    assert object_client.allows_http()
+    assert object_client.allows_http("s3")
 
 
 def test_a_path_out_of_the_store_is_refused(memory: Store) -> None:
