@@ -24,7 +24,7 @@ from uniaudio_pipelines.source_to_raw.cards import CHANNELS
 from uniaudio.codec.config.presets import PRESETS as CODECS
 from uniaudio.lm.config import PRESETS as MODELS
 from uniaudio.stages.codec_phases import PHASES
-from uniaudio.stages.table import STAGES
+from uniaudio.stages.table import ALL_STAGES
 from uniaudio_flows.settings import DEFAULT, RUN_SETTINGS
 from uniaudio_flows.steps import Step
 
@@ -32,7 +32,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "annotators": tuple(ANNOTATORS),
     "channels": CHANNELS,
     "phases": tuple(PHASES),
-    "stages": tuple(STAGES),
+    "stages": tuple(ALL_STAGES),
     "benchmarks": BENCHMARKS,
     "device": ("cpu", "cuda"),
     "dtype": DTYPES,

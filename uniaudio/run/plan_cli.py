@@ -8,6 +8,8 @@ import json
 from dataclasses import replace
 from typing import Any
 
+from uniaudio_schemas.errors import UsageError
+
 from uniaudio.training.plan.cards import CARDS
 
 
@@ -30,8 +32,10 @@ def add_command(commands: Any) -> None:
 def _plan(options: argparse.Namespace) -> int:
     from uniaudio.training.plan.report import plan_stages
     from uniaudio.training.plan.words import lines_of
-    from uniaudio.training.plan.work import config_of
+    from uniaudio.training.plan.work import WORK, config_of
 
+    if unknown := [name for name in options.stage if name not in WORK]:
+        raise UsageError(f"`--stage` must be one of {', '.join(WORK)}, but is {unknown[0]!r}.")
     config = config_of(options.size)
     config = replace(
         config,

@@ -1,2 +1,2 @@
 """The stages of training: one function each, returning a frozen config. Those of the language model stand in order in
-`table.STAGES`."""
+`table.ALL_STAGES`."""

@@ -27,6 +27,9 @@ ALL_MODULES = (
 OTHERS = "*"
 """The mixture group that stands for every group a phase does not name."""
 
+NAMED_ALONE = ("conversation",)
+"""Groups that `*` does not stand for: a phase that does not name them draws none of them (decision 16)."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MixturePhase:
@@ -35,11 +38,17 @@ class MixturePhase:
     first_step: int
     weights: tuple[tuple[str, float], ...]
     """Share of each mixture group in the TOKENS drawn (normalized over the groups that have examples); `*` stands for
-    the others."""
+    the others, but for those of `NAMED_ALONE`."""
 
     def weight_of(self, group: str) -> float:
         named = dict(self.weights)
-        return named.get(group, named.get(OTHERS, 0.0))
+        return named.get(group, 0.0 if group in NAMED_ALONE else named.get(OTHERS, 0.0))
+
+    def draws_from(self, groups: set[str]) -> bool:
+        """Whether it finds an example where only `groups` have any. A group of `NAMED_ALONE` is what the phase is for: without it
+        the others would be trained on alone."""
+        needed = {group for group in NAMED_ALONE if self.weight_of(group) > 0}
+        return needed <= groups and any(self.weight_of(group) > 0 for group in groups)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -106,7 +115,7 @@ class StageConfig(Schedule):
 
     def draws_from(self, groups: set[str]) -> bool:
         """Whether every phase of the mixture finds an example where only `groups` have any."""
-        return all(any(phase.weight_of(group) > 0 for group in groups) for phase in self.mixture)
+        return all(phase.draws_from(groups) for phase in self.mixture)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able: the stage's identity."""

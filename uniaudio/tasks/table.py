@@ -5,6 +5,7 @@ import difflib
 from uniaudio_schemas.errors import UsageError
 
 from uniaudio.tasks.codes import CODE_TASKS
+from uniaudio.tasks.conversation import CONVERSATION
 from uniaudio.tasks.few_shot import FEW_SHOT_TASKS
 from uniaudio.tasks.music import MUSIC_TASKS
 from uniaudio.tasks.sentences import SENTENCE_TASKS
@@ -21,6 +22,7 @@ _ALL = (
     *MUSIC_TASKS,
     *FEW_SHOT_TASKS,
     *SENTENCE_TASKS,
+    CONVERSATION,
 )
 TASKS = {task.name: task for task in _ALL}
 """Name -> declaration."""

@@ -20,7 +20,7 @@ from uniaudio.tasks.annotations import NEEDS
 from uniaudio.tasks.filling import OneClip
 from uniaudio.tasks.prompts import choose_prompt, prompts_of
 
-Kind = Literal["text", "reasoning", "reconstruction", "audio_prompt"]
+Kind = Literal["prompt", "text", "reasoning", "reconstruction", "audio_prompt"]
 Clip = str | Recipe
 """A clip id of `annotated`, or a recipe of a new clip."""
 
@@ -37,6 +37,18 @@ class Slot:
     loss: bool = False
     repeats: bool = False
     """Neighbours that repeat do so together, as `name_1`, `name_2`, …"""
+    optional: bool = False
+    """Left out of an example that fills it with nothing."""
+
+    @property
+    def is_text(self) -> bool:
+        """Whether a text fills it, and no clip."""
+        return self.kind in ("prompt", "text")
+
+
+def prompt(name: str) -> Slot:
+    """What is asked inside an example, in the words of a file of prompts."""
+    return Slot("prompt", name)
 
 
 def text(name: str, wrapper: str = "", *, loss: bool = False) -> Slot:
@@ -50,6 +62,10 @@ def audio(name: str, *, loss: bool = False) -> tuple[Slot, Slot]:
 
 def repeated(*slots: Slot) -> tuple[Slot, ...]:
     return tuple(replace(slot, repeats=True) for slot in slots)
+
+
+def optional(*slots: Slot) -> tuple[Slot, ...]:
+    return tuple(replace(slot, optional=True) for slot in slots)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -158,7 +174,7 @@ class Task:
         if only_condition:
             slots = slots[: next(index for index, slot in enumerate(slots) if slot.loss)]
         self._check_names(slots, texts, clips, allow_more=only_condition)
-        filled = [_fill(slot, texts, clips) for slot in slots]
+        filled = [_fill(slot, texts, clips) for slot in slots if slot.name in (texts if slot.is_text else clips)]
         if not self.has_prompt:
             return filled
         key = hash_bytes(repr((seed, self.name, [_plain(segment) for segment in filled])).encode())
@@ -166,9 +182,9 @@ class Task:
         return [InstructionSegment(kind="prompt", loss=False, text=wording), *filled]
 
     def _count_repeats(self, texts: Mapping[str, str], clips: Mapping[str, Clip]) -> int:
-        first = next((slot for slot in self.order if slot.repeats), None)
+        names = [slot.name for slot in self.order if slot.repeats]
         count = 1
-        while first is not None and (f"{first.name}_{count + 1}" in texts or f"{first.name}_{count + 1}" in clips):
+        while any(f"{name}_{count + 1}" in texts or f"{name}_{count + 1}" in clips for name in names):
             count += 1
         return count
 
@@ -176,8 +192,9 @@ class Task:
         self, slots: Sequence[Slot], texts: Mapping[str, str], clips: Mapping[str, Clip], *, allow_more: bool
     ) -> None:
         for argument, given, is_text in (("texts", texts, True), ("clips", clips, False)):
-            wanted = {slot.name for slot in slots if (slot.kind == "text") == is_text}
-            if wanted - set(given) or (set(given) - wanted and not allow_more):
+            known = {slot.name for slot in slots if slot.is_text == is_text}
+            wanted = known - {slot.name for slot in slots if slot.optional}
+            if wanted - set(given) or (set(given) - known and not allow_more):
                 raise UsageError(
                     f"`{argument}` of task {self.name} must hold {', '.join(sorted(wanted)) or 'nothing'}, "
                     f"but holds {', '.join(sorted(given)) or 'nothing'}."
@@ -199,14 +216,14 @@ def _words(slots: Iterator[Slot]) -> list[str]:
         kinds.setdefault((slot.name, slot.repeats), []).append(slot.kind)
     return [
         (name.replace("_", " ") + (" 1 …" if repeats else ""))
-        + (f" ({parts[0].replace('_', ' ')})" if len(parts) == 1 and parts[0] != "text" else "")
+        + (f" ({parts[0].replace('_', ' ')})" if len(parts) == 1 and parts[0] not in ("prompt", "text") else "")
         for (name, repeats), parts in kinds.items()
     ]
 
 
 def _fill(slot: Slot, texts: Mapping[str, str], clips: Mapping[str, Clip]) -> InstructionSegment:
-    if slot.kind == "text":
-        return InstructionSegment(kind="text", loss=slot.loss, text=texts[slot.name], wrapper=slot.wrapper)
+    if slot.is_text:
+        return InstructionSegment(kind=slot.kind, loss=slot.loss, text=texts[slot.name], wrapper=slot.wrapper)
     clip = clips[slot.name]
     clip_id = clip.clip_id if isinstance(clip, Recipe) else clip
     return InstructionSegment(kind=slot.kind, loss=slot.loss, clip_id=clip_id)

@@ -27,7 +27,7 @@ class AnnotatedToInstructions:
     max_positions: int = 1024
     """Longer examples of tasks are dropped as `too_long`: the context of stages 1 to 3."""
     max_sentence_positions: int = 1536
-    """Of auditory sentences and few-shot examples: the context of stage 4 at the smallest size."""
+    """Of auditory sentences, few-shot examples and conversations: the context of stages 4 and 5 at the smallest size."""
     min_mos: float = 0.0
     """Speech whose DNSMOS is lower is no target of generation."""
     leaks: str = "drop"
@@ -62,6 +62,8 @@ class AnnotatedToInstructions:
     """Of sounds that are put in a row with others, to be counted and ordered."""
     class_share: float = 0.2
     """Of clips with a class or an emotion that are asked for it behind solved examples."""
+    conversation_share: float = 0.25
+    """Of clips that are asked about over several turns, for the stage after the paper's."""
     max_examples_per_corpus: int = 0
     """Of a task; 0 for all. Others are dropped as `over_cap`, the same whatever else is there."""
     max_examples_per_speaker: int = 0

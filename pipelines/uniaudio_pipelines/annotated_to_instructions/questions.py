@@ -28,7 +28,7 @@ from uniaudio_pipelines.annotated_to_instructions.examples import (
 )
 
 _TASK, _WITH_REASONING = "audio_understanding", "audio_understanding_with_reasoning"
-_MAX_DISTRACTORS = 3
+MAX_DISTRACTORS = 3
 _NUM_SOUNDS = (2, 4)
 _MAX_SCENE_SAMPLES = 30 * 24_000
 _GAP_SAMPLES = 7_200
@@ -47,16 +47,16 @@ def about_values(clips: Sequence[Annotated], context: Context) -> Outcomes:
         for kind in kinds:
             true = values[clip.clip_id][kind]
             others = [values[other.clip_id].get(kind, frozenset()) for other in followers(ring, place)]
-            wrong = _wrong(clip, true, others)
+            wrong = wrong_values(clip, true, others)
             if wrong:
                 answer = sorted(true)[int(len(true) * share_of("answer", job.seed, clip.clip_id))]
-                yield from _choice(clip, kind, answer, wrong[:_MAX_DISTRACTORS], context)
+                yield from _choice(clip, kind, answer, wrong[:MAX_DISTRACTORS], context)
                 break
         else:
             yield NotBuilt(clip.clip_id, _TASK, "no_distractor", "no clip nearby is anything else")
 
 
-def _wrong(clip: Annotated, true: frozenset[str], others: Sequence[frozenset[str]]) -> list[str]:
+def wrong_values(clip: Annotated, true: frozenset[str], others: Sequence[frozenset[str]]) -> list[str]:
     """Values that others have and the clip has not: none of a clip that shares one with it, none that shares a word with what is true."""
     said = " ".join([*true, clip.caption or "", clip.title or ""])
     apart = [value for some in others if some.isdisjoint(true) for value in sorted(some)]

@@ -16,10 +16,12 @@ from uniaudio_schemas.store.manifest import Plan
 
 from uniaudio.audio.frames import SAMPLE_RATE
 from uniaudio.tasks.annotations import needs_of, voice_of
+from uniaudio.tasks.conversation import CONVERSATION
 from uniaudio.tasks.recipes import positions_of, samples_of
 from uniaudio.tasks.sentences import GROUP
 from uniaudio_pipelines.annotated_to_instructions import (
     classes,
+    conversations,
     dialogues,
     edits,
     few_shot,
@@ -70,6 +72,7 @@ BUILDERS: dict[str, tuple[Builder, ...]] = {
         classes.sounds,
         questions.about_values,
         questions.about_scenes,
+        conversations.conversations,
     ),
     "words": (groups.same_words, few_shot.recorded_conversions),
     "recording": (groups.of_recordings, dialogues.replies),
@@ -77,6 +80,8 @@ BUILDERS: dict[str, tuple[Builder, ...]] = {
     "subject": (groups.of_subjects,),
 }
 """Route -> what it is for."""
+_LONG_GROUPS = (GROUP, CONVERSATION.mixture)
+"""Mixture groups whose examples may be as long as the context of stages 4 and 5."""
 _ALONE = ("home", "ring")
 """Routes on which a clip without company is read too."""
 
@@ -157,7 +162,7 @@ class _Found:
     def _is_short(self, outcome: Built, num_samples: dict[str, int]) -> bool:
         """Counts an example, or drops it as `too_long`."""
         row = outcome.instruction
-        limit = self._job.max_sentence_positions if row.mixture == GROUP else self._job.max_positions
+        limit = self._job.max_sentence_positions if row.mixture in _LONG_GROUPS else self._job.max_positions
         needed = positions_of(row, num_samples)
         if needed > limit:
             detail = f"{row.task}: about {needed} positions, at most {limit}"

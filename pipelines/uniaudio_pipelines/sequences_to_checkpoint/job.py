@@ -13,7 +13,7 @@ from uniaudio_schemas.store import Store
 from uniaudio_schemas.store.manifest import Manifest, Plan
 
 from uniaudio.stages.config import MixturePhase, StageConfig
-from uniaudio.stages.table import STAGES, stage_before, stage_config
+from uniaudio.stages.table import ALL_STAGES, STAGES, stage_before, stage_config
 from uniaudio_pipelines.jobs import check_device, hash_folder, parent
 from uniaudio_pipelines.sequences_to_checkpoint.gate import check_leaks
 
@@ -48,7 +48,7 @@ class SequencesToCheckpoint:
     WRITES: ClassVar[str] = "checkpoint"
 
     stages: tuple[str, ...] = tuple(STAGES)
-    """Names in the order of `uniaudio.stages.table.STAGES`."""
+    """Names in the order of `uniaudio.stages.table.ALL_STAGES`; by default those of the paper. `stage5` tunes on conversations."""
     size: str = "debug"
     """Preset of model and stages."""
     seed: int = 0
@@ -83,7 +83,7 @@ class SequencesToCheckpoint:
     """Optimizer steps of single stages, such as `{"stage3": 2000}`."""
     mixtures: dict[str, dict[str, float]] = field(default_factory=dict)
     """Shares of mixture groups in the tokens of single stages, such as `{"stage3": {"asr": 2.0, "*": 1.0}}`, where `*` stands for
-    each group that is not named; stages that are not named keep the preset's."""
+    each group that is not named, but for `conversation`; stages that are not named keep the preset's."""
     text_weight: float = 0.0
     """Of the loss of text beside that of audio; 0 keeps each stage's."""
     learning_rate: float = 0.0
@@ -226,10 +226,10 @@ class SequencesToCheckpoint:
 
     def _check(self) -> None:
         check_device(self.device, self.num_gpus)
-        ordered = [name for name in STAGES if name in self.stages]
+        ordered = [name for name in ALL_STAGES if name in self.stages]
         if not self.stages or list(self.stages) != ordered:
             raise UsageError(
-                f"`stages` must be some of {', '.join(STAGES)} in this order, "
+                f"`stages` must be some of {', '.join(ALL_STAGES)} in this order, "
                 f"but is {', '.join(self.stages) or 'empty'}."
             )
         if self.num_workers < 1:
@@ -237,9 +237,9 @@ class SequencesToCheckpoint:
         if not 0 <= self.min_workers <= self.num_workers:
             raise UsageError(f"`min_workers` must lie in 0 … `num_workers`, but is {self.min_workers}.")
         for field_name in ("stage_steps", "mixtures"):
-            if unknown := sorted(set(getattr(self, field_name)) - set(STAGES)):
+            if unknown := sorted(set(getattr(self, field_name)) - set(ALL_STAGES)):
                 raise UsageError(
-                    f"`{field_name}` must name stages ({', '.join(STAGES)}), but has {', '.join(unknown)}."
+                    f"`{field_name}` must name stages ({', '.join(ALL_STAGES)}), but has {', '.join(unknown)}."
                 )
         for name, weights in self.mixtures.items():
             if not all(0 <= weight < math.inf for weight in weights.values()) or not any(weights.values()):

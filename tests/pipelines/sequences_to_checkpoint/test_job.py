@@ -129,7 +129,7 @@ def test_a_stage_of_another_size_than_its_parent_is_refused(store_with_sequences
         replace(JOB, stages=("stage1",), size="starter").plan(store)
 
 
-@pytest.mark.parametrize("stages", [(), ("stage2", "stage1"), ("stage5",)])
+@pytest.mark.parametrize("stages", [(), ("stage2", "stage1"), ("stage5", "stage4"), ("stage9",)])
 def test_stages_out_of_order_are_refused(store_with_sequences: MakeStore, stages: tuple[str, ...]) -> None:
     with pytest.raises(UsageError, match="in this order"):
         replace(JOB, stages=stages).plan(store_with_sequences("store"))
@@ -190,3 +190,16 @@ def test_the_paper_distils_in_stage_one_unless_a_job_says_otherwise() -> None:
     assert replace(paper, distillation_weight=0.0).stage("stage1").distillation_weight == 0
     assert replace(JOB, distillation_weight=0.5).stage("stage1").distillation_weight == 0.5
     assert replace(JOB, distillation_weight=0.5).stage("stage3").distillation_weight == 0
+
+
+def test_the_stage_after_the_papers_is_trained_only_where_it_is_named() -> None:
+    assert JOB.stages == ("text_warmup", "stage1", "stage2", "stage3", "stage4")
+    assert replace(JOB, stages=("stage4", "stage5")).stage("stage5").name == "stage5"
+
+
+def test_instruction_tuning_is_left_out_where_there_is_no_conversation(tmp_path: Path) -> None:
+    """Though it rehearses other tasks, which are there."""
+    sequences = put_sequences(tmp_path / "store")
+    job = replace(JOB, stages=("stage4", "stage5"))
+    assert job.learnable(sequences) == ("stage4",)
+    assert "no training example" in job.left_out(sequences)["stage5"]

@@ -35,6 +35,11 @@ def test_the_command_prints_each_stage_asked_for(capsys) -> None:
     assert "stage3" not in said
 
 
+def test_a_stage_that_is_not_planned_is_one_line(capsys) -> None:
+    assert main(["plan", "train", "--stage", "stage9"]) == 2
+    assert capsys.readouterr().err.startswith("uniaudio: `--stage` must be one of text_warmup, stage1")
+
+
 def test_an_unknown_card_is_one_line(capsys) -> None:
     assert main(["plan", "train", "--gpu", "abacus"]) == 2
     assert capsys.readouterr().err.startswith("uniaudio: `gpu` must be one of")

@@ -14,7 +14,7 @@ from uniaudio.stages.sizes import LENGTHS
 from uniaudio.stages.stage2_generation import stage2_generation
 from uniaudio.stages.stage3_pretraining import stage3_pretraining
 from uniaudio.stages.stage4_sentences import stage4_sentences
-from uniaudio.stages.table import STAGES, stage_before, stage_config
+from uniaudio.stages.table import ALL_STAGES, STAGES, stage_before, stage_config
 from uniaudio.tasks.table import TASKS
 from uniaudio.training.lm.data import MixtureData
 from uniaudio.training.lm.doubles import tiny_lm, tiny_sequences, tiny_vocabulary
@@ -28,6 +28,7 @@ TRAINED = {
     "stage2": {"generation_expert", "projection", "local_decoder", "audio_head"},
     "stage3": set(ALL_MODULES),
     "stage4": set(ALL_MODULES),
+    "stage5": set(ALL_MODULES),
 }
 
 
@@ -45,7 +46,7 @@ def all_tensors(model: UniAudioLM) -> dict[str, torch.Tensor]:
     return {name: tensor.detach().clone() for name, tensor in (*model.named_parameters(), *model.named_buffers())}
 
 
-@pytest.mark.parametrize("name", STAGES)
+@pytest.mark.parametrize("name", ALL_STAGES)
 def test_exactly_the_named_modules_move(name: str, sequences: SequenceSet) -> None:
     """Without weight decay, which moves what learns nothing: each named parameter has a gradient of its own."""
     stage, model = replace(short(stage_config(name), 2), weight_decay=0.0), tiny_lm()
@@ -57,7 +58,7 @@ def test_exactly_the_named_modules_move(name: str, sequences: SequenceSet) -> No
     assert moved == {key for key, _ in model.named_parameters() if key.split(".")[0] in TRAINED[name]}
 
 
-@pytest.mark.parametrize("name", STAGES)
+@pytest.mark.parametrize("name", ALL_STAGES)
 def test_what_a_stage_does_not_train_has_neither_gradient_nor_train_mode(name: str) -> None:
     model = tiny_lm()
     named = freeze_all_but(model, stage_config(name).trains)
@@ -65,7 +66,7 @@ def test_what_a_stage_does_not_train_has_neither_gradient_nor_train_mode(name: s
     assert {key for key, child in model.named_children() if child.training} == TRAINED[name]
 
 
-@pytest.mark.parametrize("name", STAGES)
+@pytest.mark.parametrize("name", ALL_STAGES)
 def test_each_stage_lowers_its_held_out_loss(name: str, sequences: SequenceSet) -> None:
     stage, model = short(stage_config(name), 15), tiny_lm()
     result = train_stage(model, replace(stage, learning_rate=1e-2), MixtureData(sequences, tiny_vocabulary(), stage, 0))
@@ -80,7 +81,7 @@ def test_stage_two_weights_streams_as_the_paper_does() -> None:
 
 
 def test_joint_stages_protect_text_with_1_6() -> None:
-    assert [stage_config(name).text_weight for name in STAGES] == [1.0, 1.0, 1.0, 1.6, 1.6]
+    assert [stage_config(name).text_weight for name in ALL_STAGES] == [1.0, 1.0, 1.0, 1.6, 1.6, 1.6]
 
 
 @pytest.mark.parametrize("size", LENGTHS)
@@ -102,7 +103,8 @@ def test_only_stage_four_draws_auditory_sentences() -> None:
 
 
 def test_each_stage_starts_from_the_one_before() -> None:
-    assert [stage_before(name) for name in STAGES] == [None, "text_warmup", "stage1", "stage2", "stage3"]
+    assert [stage_before(name) for name in ALL_STAGES] == [None, *list(ALL_STAGES)[:-1]]
+    assert stage_before("stage5") == "stage4"
 
 
 def test_the_warm_up_stages_draw_tasks_that_exist() -> None:
@@ -113,11 +115,13 @@ def test_the_warm_up_stages_draw_tasks_that_exist() -> None:
 
 
 def test_no_small_stage_distils_unless_asked() -> None:
-    assert {stage_config(name, size).distillation_weight for name in STAGES for size in ("debug", "starter")} == {0.0}
+    assert {stage_config(name, size).distillation_weight for name in ALL_STAGES for size in ("debug", "starter")} == {
+        0.0
+    }
 
 
 @pytest.mark.parametrize(
-    "call", [lambda: stage_config("stage5"), lambda: stage_config("stage1", "huge"), lambda: stage_before("sft")]
+    "call", [lambda: stage_config("stage9"), lambda: stage_config("stage1", "huge"), lambda: stage_before("sft")]
 )
 def test_unknown_names_are_refused(call) -> None:
     with pytest.raises(UsageError, match="must be one of"):

@@ -6,7 +6,7 @@ import pytest
 from uniaudio_schemas.kinds.annotated import Annotated, Fact
 
 from uniaudio.stages.config import OTHERS
-from uniaudio.stages.table import STAGES
+from uniaudio.stages.table import ALL_STAGES
 from uniaudio.tasks import TASKS
 from uniaudio.tasks.annotations import NEEDS, class_of, is_dysarthric, is_synthetic, needs_of, voice_of, words_of
 from uniaudio.tasks.edits import WORDINGS as EDITS
@@ -72,7 +72,7 @@ def test_every_task_says_what_it_needs_and_every_need_is_of_a_task() -> None:
 
 def test_every_group_that_a_stage_names_is_filled_by_a_task() -> None:
     groups = {task.mixture for task in TASKS.values()}
-    for name, stage in STAGES.items():
+    for name, stage in ALL_STAGES.items():
         named = {group for phase in stage("debug").mixture for group, _ in phase.weights} - {OTHERS}
         assert named <= groups, name
 

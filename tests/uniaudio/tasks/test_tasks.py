@@ -13,6 +13,7 @@ from uniaudio_schemas.kinds.record import from_table, to_table
 
 from uniaudio.metrics.table import find_metric
 from uniaudio.tasks import TASKS
+from uniaudio.tasks.conversation import ASKED
 from uniaudio.tasks.prompts import LANGUAGES, choose_prompt
 from uniaudio.tasks.task import Task, audio, repeated, text
 
@@ -45,8 +46,8 @@ RECIPE = Recipe(clip_id="mixed", operation="mix", parents=["a", "b"], parameters
 
 def fill(task: Task, num_repeats: int | None = None) -> Instruction:
     slots = task.slots(num_repeats or task.num_repeats[0])
-    texts = {slot.name: f"words of {slot.name}" for slot in slots if slot.kind == "text"}
-    clips = {slot.name: f"clip of {slot.name}" for slot in slots if slot.kind != "text"}
+    texts = {slot.name: f"words of {slot.name}" for slot in slots if slot.is_text}
+    clips = {slot.name: f"clip of {slot.name}" for slot in slots if not slot.is_text}
     return task.instruction(texts=texts, clips=clips, corpus="c", split="train")
 
 
@@ -91,15 +92,17 @@ def test_the_26_formats_of_the_authors_have_their_order() -> None:
             for slot in task.order
         )
         for task in TASKS.values()
+        if task.authors_name
     }
     for names, order in AUTHORS.items():
         assert {name: found.get(name) for name in names.split()} == dict.fromkeys(names.split(), order)
     assert sum(len(names.split()) for names in AUTHORS) == 26
 
 
-def test_every_file_of_prompts_belongs_to_a_task() -> None:
+def test_every_file_of_prompts_belongs_to_a_task_or_a_turn() -> None:
     found = {file.name for file in files("uniaudio.tasks.prompts").iterdir() if file.name.endswith(".txt")}
-    assert found == {f"{task.name}.txt" for task in TASKS.values() if task.has_prompt}
+    tasks = {f"{task.name}.txt" for task in TASKS.values() if task.has_prompt}
+    assert found == tasks | {f"turn_{kind}.txt" for kind in ASKED}
 
 
 def test_the_formats_that_the_authors_never_registered_are_there() -> None:
@@ -182,8 +185,8 @@ def test_a_prompt_at_inference_ends_where_the_answer_begins() -> None:
 def test_a_prompt_at_inference_begins_like_the_training_example(task: Task) -> None:
     row = fill(task)
     slots = task.slots(task.num_repeats[0])
-    texts = {slot.name: f"words of {slot.name}" for slot in slots if slot.kind == "text"}
-    clips = {slot.name: f"clip of {slot.name}" for slot in slots if slot.kind != "text"}
+    texts = {slot.name: f"words of {slot.name}" for slot in slots if slot.is_text}
+    clips = {slot.name: f"clip of {slot.name}" for slot in slots if not slot.is_text}
     condition = task.prompt_segments(texts=texts, clips=clips)
     assert condition[1:] == row.segments[1 : len(condition)]
     assert row.segments[len(condition)].loss
