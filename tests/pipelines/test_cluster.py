@@ -76,10 +76,12 @@ def test_what_is_waited_for_is_said_with_what_there_is(monkeypatch: pytest.Monke
 def test_workers_are_told_where_things_are_and_never_who_may_see_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("UNIAUDIO_MODELS", "/models")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://minio:9000")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hush")
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_NAME", "ours")
+    for secret in ("AWS_SECRET_ACCESS_KEY", "AZURE_STORAGE_ACCOUNT_KEY", "GOOGLE_BEARER_TOKEN"):
+        monkeypatch.setenv(secret, "hush")
     told = cluster.environment_of_run()
     assert (told["UNIAUDIO_MODELS"], told["AWS_ENDPOINT_URL"]) == ("/models", "http://minio:9000")
-    assert "AWS_SECRET_ACCESS_KEY" not in told
+    assert told["AZURE_STORAGE_ACCOUNT_NAME"] == "ours" and "hush" not in told.values()
     assert "PATH" not in told
 
 

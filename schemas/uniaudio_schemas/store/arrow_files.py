@@ -4,13 +4,14 @@ The client is the store's own, so that credentials, retries and names are the sa
 place of folders.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from pyarrow import PythonFile
 from pyarrow.fs import FileSystem, FSSpecHandler, PyFileSystem
 
 from uniaudio_schemas.errors import UsageError
-from uniaudio_schemas.store.object_client import options
+from uniaudio_schemas.store.object_client import PartsGoneError, options, parts_gone
 
 
 def arrow_filesystem(uri: str) -> tuple[FileSystem, str]:
@@ -26,7 +27,7 @@ def arrow_filesystem(uri: str) -> tuple[FileSystem, str]:
 
 class _Handler(FSSpecHandler):
     def open_output_stream(self, path: str, metadata: Any) -> PythonFile:
-        return PythonFile(_Bytes(self.fs.open(path, mode="wb")), mode="w")
+        return PythonFile(_Bytes(self.fs.open(path, mode="wb"), lambda: int(self.fs.info(path)["size"])), mode="w")
 
     def delete_dir(self, path: str) -> None:
         # Files alone: folders are no objects, and what is not there Azure's and Google's stores do not delete.
@@ -40,8 +41,8 @@ class _Handler(FSSpecHandler):
 class _Bytes:
     """Arrow writes buffers of signed bytes, which the client refuses."""
 
-    def __init__(self, file: Any) -> None:
-        self._file = file
+    def __init__(self, file: Any, size_there: Callable[[], int]) -> None:
+        self._file, self._size_there, self._num_bytes = file, size_there, 0
 
     @property
     def closed(self) -> bool:
@@ -50,10 +51,17 @@ class _Bytes:
     def write(self, data: Any) -> int:
         block = memoryview(data).cast("B")
         self._file.write(block)
+        self._num_bytes += len(block)
         return len(block)
 
     def flush(self) -> None:
         pass
 
     def close(self) -> None:
-        self._file.close()
+        try:
+            with parts_gone():
+                self._file.close()
+        except PartsGoneError as error:
+            # What was streamed cannot be sent again. Nobody else writes here: an earlier try of the client had arrived.
+            if self._size_there() != self._num_bytes:
+                raise OSError("the parts of the upload were gone before they were put together") from error

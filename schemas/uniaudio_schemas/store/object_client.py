@@ -1,6 +1,8 @@
 """The client of an object store, made from an address and the environment. Nothing here is printed that opens it.
 
 open_client("s3://bucket/prefix")      with AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL, … or the machine's own role
+open_client("az://container/prefix")   with AZURE_STORAGE_ACCOUNT_NAME, AZURE_STORAGE_ACCOUNT_KEY, AZURE_STORAGE_ENDPOINT, …
+open_client("gs://bucket/prefix")      with GOOGLE_APPLICATION_CREDENTIALS, GOOGLE_BASE_URL, …
 """
 
 import contextlib
@@ -128,7 +130,8 @@ def parts_gone() -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         raise PartsGoneError from error
-    except BaseError as error:
+    except (BaseError, OSError) as error:
+        # A stream of the client tells an `OSError`.
         if any(code in str(error) for code in ("NoSuchUpload", "InvalidBlockList")):
             raise PartsGoneError from error
         raise

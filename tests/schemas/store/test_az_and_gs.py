@@ -211,8 +211,9 @@ def test_large_files_go_up_in_parts(cloud_store: Store, cloud_proxy: Proxy) -> N
     assert cloud_store.open_blob(blob).read_bytes() == large(0)
 
 
-def test_parts_whose_answer_was_lost_as_they_were_put_together_go_up_again(
-    cloud_store: Store, cloud_proxy: Proxy
+@pytest.mark.parametrize("is_streamed", [False, True])
+def test_parts_whose_answer_was_lost_as_they_were_put_together_are_there_whole(
+    is_streamed: bool, cloud_store: Store, cloud_proxy: Proxy
 ) -> None:
     """The client asks again, and is told that there are no such parts."""
     lost = iter([Fault(status=503, after=True)])
@@ -222,7 +223,12 @@ def test_parts_whose_answer_was_lost_as_they_were_put_together_go_up_again(
         return next(lost, None) if is_end else None
 
     cloud_proxy.fault = lose
-    put(cloud_store, large(0))
+    if is_streamed:
+        filesystem, base = arrow_filesystem(str(cloud_store.root))
+        with filesystem.open_output_stream(f"{base}/x") as stream:
+            stream.write(large(0))
+    else:
+        put(cloud_store, large(0))
     assert next(lost, None) is None and cloud_store.files.read("x") == large(0)
 
 

@@ -314,6 +314,10 @@ def test_http_is_for_this_machine_alone(monkeypatch: pytest.MonkeyPatch) -> None
         assert object_client.allows_http("s3") is is_allowed
     monkeypatch.setenv("AWS_ALLOW_HTTP", "true")
     assert object_client.allows_http("s3")
+    for scheme, name in (("az", "AZURE_STORAGE_ENDPOINT"), ("gs", "GOOGLE_BASE_URL")):
+        assert not object_client.allows_http(scheme)
+        monkeypatch.setenv(name, "http://127.0.0.1:9000/account")
+        assert object_client.allows_http(scheme)
 
 
 def test_a_path_out_of_the_store_is_refused(memory: Store) -> None:
