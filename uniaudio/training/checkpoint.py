@@ -7,6 +7,7 @@ torch's distributed checkpoint in its safetensors form: no pickle, and each rank
 """
 
 import json
+import math
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -70,7 +71,12 @@ class TrainingState:
         return len(self.skipped)
 
     def note(self, values: Mapping[str, float]) -> None:
-        self.points += [Point(part=self.part, step=self.step, name=name, value=value) for name, value in values.items()]
+        """What is no number, as of a step that is skipped, is no point: JSON has no word for it."""
+        self.points += [
+            Point(part=self.part, step=self.step, name=name, value=value)
+            for name, value in values.items()
+            if math.isfinite(value)
+        ]
 
     def next_part(self, part: str) -> None:
         """Before the first step of `part`; the curves stay."""
@@ -97,6 +103,10 @@ def save_checkpoint(
     """Write this rank's files into `folder`, which all ranks of a machine may share. All ranks must call it."""
     processes = Processes.current()
     folder.mkdir(parents=True, exist_ok=True)
+    if processes.rank == 0:
+        # No rank writes before the first has planned with it: what an earlier save left here goes, the state first.
+        for path in (folder / STATE_FILE, *folder.glob(SHARDS)):
+            path.unlink(missing_ok=True)
     tensors = {**_module_tensors(modules), **_optimizer_tensors(optimizer, parameters)}
     with _without_process_group_warning():
         dcp.save(
@@ -131,6 +141,7 @@ def load_checkpoint(
     with _one_line(folder), _without_process_group_warning():
         reader = HuggingFaceStorageReader(str(folder))
         found = reader.read_metadata().state_dict_metadata
+        optimizer.state.clear()
         for name, parameter in parameters.items():
             kept = {key.rpartition(".")[2]: key for key in found if key.rpartition(".")[0] == f"optimizer.{name}"}
             if kept:
@@ -180,6 +191,10 @@ def _check_shapes(folder: Path, tensors: Mapping[str, Tensor], found: Mapping[st
     if wanted != held:
         differing = sorted(name for name in {*wanted, *held} if wanted.get(name) != held.get(name))
         raise DataError(f"{folder}: must hold the model's tensors, but differs in {', '.join(differing[:5])}.")
+    # What no file holds would be left as it was, and of what two hold either might be taken.
+    volumes = {name: sum(chunk.sizes.numel() for chunk in metadata.chunks) for name, metadata in found.items()}
+    if partial := sorted(name for name, tensor in tensors.items() if volumes[name] != tensor.numel()):
+        raise DataError(f"{folder}: must hold each tensor whole and once, but holds parts of {', '.join(partial[:5])}.")
 
 
 @contextmanager

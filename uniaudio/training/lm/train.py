@@ -1,6 +1,7 @@
 """Train one stage of the language model. START HERE: `train_stage`."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
@@ -72,5 +73,8 @@ def train_stage(
         state=state,
         ledger=ledger_of(state.position),
         num_drawn=num_drawn_of(state.position),
-        held_out={task: HeldOut.of(before[task], losses) for task, losses in objective.held_out_losses.items()},
+        # What was no number then is no point.
+        held_out={
+            task: HeldOut.of(before.get(task, math.nan), losses) for task, losses in objective.held_out_losses.items()
+        },
     )

@@ -143,6 +143,46 @@ def test_too_many_skips_go_back_to_the_last_checkpoint_and_on_with_other_data(
     assert result.state.position["step"] == 8
 
 
+def test_a_run_goes_on_from_a_checkpoint_behind_a_logged_step_that_was_skipped(
+    sequences: SequenceSet, stage: StageConfig, tmp_path: Path
+) -> None:
+    only_text = replace(stage, mixture=(replace(stage.mixture[0], weights=(("text_only", 1.0),)),))
+    data = MixtureData(sequences, tiny_vocabulary(), only_text, 0)
+    result = train_stage(broken_lm(), only_text, data, listeners=keep_in(tmp_path))
+    resumed, _ = train(sequences, only_text, resume_from=tmp_path / "2")
+    assert resumed.state == result.state
+    assert resumed.state.skipped == [0, 1, 2, 3]
+
+
+def test_a_run_goes_back_to_a_checkpoint_in_front_of_the_first_step_of_the_optimizer(
+    sequences: SequenceSet, stage: StageConfig, tmp_path: Path
+) -> None:
+    """Steps 0 and 1 are skipped, 2 is done, 3 is the third that is skipped."""
+    only_text = (replace(stage.mixture[0], weights=(("text_only", 1.0),)),)
+    stage = replace(stage, mixture=only_text, num_steps=5, max_skipped=2, max_rollbacks=1)
+    model, whole, seen = broken_lm(), tiny_lm().text_head.weight.detach(), []
+
+    def heal_and_break(progress: Progress) -> None:
+        seen.append(progress.step)
+        if progress.step == 2:
+            model.text_head.weight.data.copy_(whole)
+        if seen == [1, 2, 3]:
+            model.text_head.weight.data.fill_(float("nan"))
+
+    def keep(state: TrainingState, save: Callable[[Path], None]) -> None:
+        if state.step == 2:
+            model.text_head.weight.data.copy_(whole)
+            save(tmp_path / "2")
+
+    data = MixtureData(sequences, tiny_vocabulary(), stage, 0)
+    listeners = Listeners(
+        on_checkpoint=keep, on_progress=heal_and_break, last_checkpoint=lambda: nullcontext(tmp_path / "2")
+    )
+    result = train_stage(model, stage, data, listeners=listeners)
+    assert seen == [1, 2, 3, 3, 4, 5]
+    assert (result.state.num_rollbacks, result.state.skipped) == (1, [0, 1])
+
+
 def test_a_spike_of_the_loss_is_skipped(sequences: SequenceSet, stage: StageConfig) -> None:
     stage = replace(stage, num_steps=SKIP_WINDOW + 2, learning_rate=1e-4, spike_ratio=1.5, checkpoint_every=1000)
     model = tiny_lm()
