@@ -119,16 +119,21 @@ def loss_sums(
 
 def _sums(model: "UniAudioLM", batch: "Batch", *, with_audio: bool, has_audio: bool | None) -> tuple[Tensor, Tensor]:
     text_BS, audio_BS, _ = target_masks(batch)
+    has_audio = bool(batch.is_audio_BS.any()) if has_audio is None else has_audio
     hidden_BSD = model(
         batch.ids_BS9[:, :-1],
         batch.is_audio_BS[:, :-1],
         batch.is_text_BS[:, :-1],
         document_ids_BS=batch.document_ids_BS[:, :-1],
-        has_audio=bool(batch.is_audio_BS.any()) if has_audio is None else has_audio,
+        has_audio=has_audio,
     )
     targets_BS9 = batch.ids_BS9[:, 1:]
     # In the graph even where there is no target: the blocks of other ranks wait for this one's backward pass.
     zero = hidden_BSD[:0].sum(dtype=torch.float32)
+    if not has_audio:
+        # Where nothing else learns, a pass without a gradient would leave those of the passes before it unsummed.
+        stacks = (model.understanding_expert.stack, model.generation_expert.stack)
+        zero = _touched(zero, model.audio_embedding, *(stack.norm for stack in stacks if stack is not None))
     tokens_M, codes_NQ = targets_BS9[text_BS][:, -1], targets_BS9[audio_BS][:, :-1]
     has_text = len(tokens_M) > 0
     text = _text_sum(model, hidden_BSD[text_BS], tokens_M) if has_text else _touched(zero, model.text_head)

@@ -7,7 +7,6 @@ FOLDER/bytes-<rank>, what weights and optimizer take of its memory.
 import json
 import os
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 from safetensors.torch import save_file
@@ -46,7 +45,7 @@ def local_bytes(tensor: Tensor) -> int:
 def main(folder: Path, options: dict) -> None:
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         distributed.init_process_group("gloo")
-    stage = replace(STAGE, **options.get("stage", {}))
+    stage = StageConfig.from_dict({**STAGE.to_dict(), **options.get("stage", {})})
     data = MixtureData(SequenceSet.of([to_table(tiny_sequences(), Sequence)], "content"), tiny_vocabulary(), stage, 0)
     model, rank = tiny_lm(), int(os.environ.get("RANK", "0"))
     resume_from, held = options.get("resume_from"), {}

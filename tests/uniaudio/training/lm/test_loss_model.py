@@ -6,11 +6,12 @@ import torch
 
 from tests.uniaudio.training.lm.test_distillation import a_clip
 from uniaudio.sequence.layout import lay_out
-from uniaudio.sequence.segments import audio_segment
+from uniaudio.sequence.segments import Segment, audio_segment
 from uniaudio.testing import tiny_codec
 from uniaudio.training.lm.data import collate
 from uniaudio.training.lm.distillation import CodecTeacher, Distillation
 from uniaudio.training.lm.doubles import tiny_lm, tiny_vocabulary
+from uniaudio.training.lm.freezing import freeze_all_but
 from uniaudio.training.lm.losses import LossModel, loss_sums
 
 
@@ -38,3 +39,15 @@ def test_one_forward_pass_gives_all_losses_and_touches_the_decoder(teacher: Code
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, name
         assert not parameter.grad.any(), name
+
+
+def test_a_pass_without_audio_has_a_gradient_where_only_what_hears_learns() -> None:
+    """Sharded gradients of several passes are summed over ranks in the backward pass of the last."""
+    model = tiny_lm()
+    freeze_all_but(model, ("understanding_expert",))
+    text = collate([[lay_out([Segment(np.arange(3), loss=True)])]], 4)
+    loss, audio_Q, _ = LossModel(model)(text)
+    (loss + 0.0 * audio_Q.sum()).backward()
+    gradient = model.understanding_expert.stack.norm.weight.grad
+    assert gradient is not None
+    assert not gradient.any()

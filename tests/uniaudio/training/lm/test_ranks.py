@@ -71,3 +71,19 @@ def test_frozen_modules_stay_bit_for_bit_on_two_ranks(tmp_path: Path) -> None:
 def test_bfloat16_on_two_ranks_learns_as_on_one(alone, tmp_path: Path) -> None:
     points = run(tmp_path / "run", 2, stage={"precision": "bfloat16"})
     assert 0 < max(differences(alone[1], points).values()) < 0.05
+
+
+def test_passes_whose_last_is_of_text_alone_have_the_gradients_of_one_rank_where_only_what_hears_learns(
+    tmp_path: Path,
+) -> None:
+    stage = {
+        "trains": ["audio_embedding", "understanding_expert"],
+        "mixture": [{"first_step": 0, "weights": [["asr", 0.15], ["text_only", 1.0]]}],
+        "context": 48,
+        "num_rows": 4,
+        "micro_rows": 1,
+    }
+    alone, points = (run(tmp_path / str(size), size, stage=stage) for size in (1, 2))
+    norms = [name for name in alone if name.startswith("gradient_norm")]
+    assert max(abs(alone[name] - points[name]) for name in norms) < 1e-6
+    assert max(differences(alone, points).values()) < 1e-6
