@@ -161,10 +161,21 @@ class AnnotatedToCodec:
         for name, num_steps in self.num_steps.items():
             if not isinstance(num_steps, int) or num_steps < 1:
                 raise UsageError(f"`num_steps` of phase {name} must be a whole number from 1, but is {num_steps}.")
+        self._check_workers()
         if self.start and self.encoders:
             raise UsageError(f"`encoders` must be empty where `start` names a codec, but is {self.encoders}.")
         if not self.start and CodecConfig.preset(self.size).encoders == "pretrained":
             self._check_encoders()
+
+    def _check_workers(self) -> None:
+        if not 0 <= self.min_workers <= self.num_workers:
+            raise UsageError(f"`min_workers` must lie in 0 … `num_workers`, but is {self.min_workers}.")
+        for phase in self.training_phases():
+            if phase.num_clips < self.num_workers:
+                raise UsageError(
+                    f"`num_workers` must be at most the crops of a step, {phase.num_clips} in phase {phase.name}, "
+                    f"but is {self.num_workers}."
+                )
 
     def _check_encoders(self) -> None:
         found = encoder_folders(self.encoders) if self.encoders else {}

@@ -232,10 +232,7 @@ class SequencesToCheckpoint:
                 f"`stages` must be some of {', '.join(ALL_STAGES)} in this order, "
                 f"but is {', '.join(self.stages) or 'empty'}."
             )
-        if self.num_workers < 1:
-            raise UsageError(f"`num_workers` must be 1 or more, but is {self.num_workers}.")
-        if not 0 <= self.min_workers <= self.num_workers:
-            raise UsageError(f"`min_workers` must lie in 0 … `num_workers`, but is {self.min_workers}.")
+        self._check_workers()
         for field_name in ("stage_steps", "mixtures"):
             if unknown := sorted(set(getattr(self, field_name)) - set(ALL_STAGES)):
                 raise UsageError(
@@ -247,6 +244,18 @@ class SequencesToCheckpoint:
         starts = [name for name in ("parent", "backbone", "model") if getattr(self, name)]
         if len(starts) > 1:
             raise UsageError(f"`{starts[1]}` must be empty where a `{starts[0]}` is named: a stage starts from one.")
+
+    def _check_workers(self) -> None:
+        if self.num_workers < 1:
+            raise UsageError(f"`num_workers` must be 1 or more, but is {self.num_workers}.")
+        if not 0 <= self.min_workers <= self.num_workers:
+            raise UsageError(f"`min_workers` must lie in 0 … `num_workers`, but is {self.min_workers}.")
+        if self.shard_over < 0 or (self.shard_over and self.num_workers % self.shard_over):
+            raise UsageError(f"`shard_over` must be 0 or divide `num_workers`, but is {self.shard_over}.")
+        if self.shard_over > 1 and self.min_workers not in (0, self.num_workers):
+            raise UsageError(
+                f"`shard_over` must be 0 or 1 where `min_workers` lets workers leave, but is {self.shard_over}."
+            )
 
 
 def _check_tokenizer(backbone: str, sequences: Manifest) -> None:

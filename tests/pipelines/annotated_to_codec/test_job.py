@@ -129,3 +129,16 @@ def test_answers_that_a_checkpoint_would_lose_are_refused(change: dict[str, int]
         CodecPhase(
             **{**{name: getattr(phase, name) for name in phase.to_dict()}, "grpo": replace(phase.grpo, **change)}
         )
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"num_workers": 2, "min_workers": 3}, "`min_workers` must lie"),
+        ({"min_workers": -1}, "`min_workers` must lie"),
+        ({"num_workers": 100}, "at most the crops of a step, .* but is 100"),
+    ],
+)
+def test_workers_that_cannot_train_together_are_refused(fields: dict[str, Any], message: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=message):
+        AnnotatedToCodec(**fields).plan(Store(tmp_path))

@@ -110,6 +110,23 @@ def test_workers_change_no_plan(store_with_sequences: MakeStore, change: dict) -
     assert replace(JOB, **change).plan(store).plan_id == JOB.plan(store).plan_id
 
 
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"shard_over": 2}, "divide `num_workers`"),
+        ({"num_workers": 4, "shard_over": 3}, "divide `num_workers`"),
+        ({"num_workers": 4, "shard_over": -1}, "divide `num_workers`"),
+        ({"num_workers": 4, "shard_over": 2, "min_workers": 2}, "0 or 1 where `min_workers`"),
+        ({"num_workers": 2, "min_workers": 3}, "`min_workers` must lie"),
+    ],
+)
+def test_workers_that_cannot_train_together_are_refused(
+    store_with_sequences: MakeStore, fields: dict, message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        replace(JOB, **fields).plan(store_with_sequences("store"))
+
+
 def test_the_ref_does_not_change_the_plan(store_with_sequences: MakeStore) -> None:
     store = store_with_sequences("store")
     assert replace(JOB, ref="candidate").plan(store).plan_id == JOB.plan(store).plan_id
