@@ -94,10 +94,7 @@ def allows_http(scheme: str) -> bool:
 def polars_options(uri: str) -> dict[str, Any]:
     """What Polars does not read from the environment itself; no credentials."""
     scheme = uri.partition("://")[0]
-    if not endpoint(scheme):
-        return {}
-    allowed = str(allows_http(scheme)).lower()
-    return {_POLARS_OPTIONS[scheme]: endpoint(scheme), f"{_PROVIDERS[scheme].lower()}_allow_http": allowed}
+    return {_POLARS_OPTIONS[scheme]: endpoint(scheme)} if endpoint(scheme) else {}
 
 
 def open_client(uri: str) -> "ObjectStore":

@@ -163,28 +163,35 @@ class ObjectFiles(Files):
         self.delete_all([path])
 
     def delete_all(self, paths: Iterable[str]) -> None:
-        import obstore
-
-        wanted = [_checked(path) for path in paths]
+        wanted, locks = [_checked(path) for path in paths], list(getattr(self._held, "locks", []))
         for first in range(0, len(wanted), 1000):
-            # Before each request: a lock that ran out must not delete what others have put since.
-            self._check_locks()
-            with self._told(wanted[first]):
-                try:
-                    obstore.delete(self._store, wanted[first : first + 1000])
-                except FileNotFoundError:
-                    # Amazon's store is fine with one that is gone. Others stop there and leave the rest.
-                    for _ in self.each(self._delete_one, wanted[first : first + 1000]):
-                        pass
+            self._delete(wanted[first : first + 1000], locks)
             for path in wanted[first : first + 1000]:
                 # What is forgotten is not to live on here.
                 self._copies().drop(path.rpartition("/")[2].partition(".")[0])
 
-    def _delete_one(self, path: str) -> None:
+    def _delete(self, paths: list[str], locks: list[Held]) -> None:
         import obstore
 
-        with self._told(path), contextlib.suppress(FileNotFoundError):
-            obstore.delete(self._store, path)
+        deadline = time.monotonic() + RETRY_S
+        for attempt in range(TRIES):
+            # Before each request: a lock that ran out must not delete what others have put since.
+            for held in locks:
+                held.check()
+            try:
+                with self._told(paths[0]):
+                    obstore.delete(self._store, paths)
+                return
+            except FileNotFoundError:
+                # Amazon's store is fine with one that is gone. Others stop there and leave the rest.
+                for _ in self.each(lambda path: self._delete([path], locks), paths if len(paths) > 1 else []):
+                    pass
+                return
+            except StoreError:
+                # A delete whose answer did not come in time the client makes again on Amazon's store alone.
+                if attempt == TRIES - 1 or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05 * 2**attempt)
 
     def local_path(self, path: str, num_bytes: int | None = None, sha256: str = "") -> Path:
         if not sha256:

@@ -99,6 +99,17 @@ def test_all_are_deleted_though_some_are_gone(cloud_store: Store) -> None:
     assert files.entries("many") == [] and files.folders() == []
 
 
+def test_a_delete_whose_answer_is_late_is_asked_again(
+    cloud: Cloud, cloud_proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(object_client, "READ_TIMEOUT_S", 1)
+    files, late = Store(cloud.a_uri()).files, iter([Fault(delay_s=1.5)])
+    files.write("x", b"x")
+    cloud_proxy.fault = lambda method, path: next(late, None)
+    files.delete("x")
+    assert next(late, None) is None and files.read("x") is None
+
+
 @pytest.mark.timeout(600)
 def test_kill_9_at_six_moments_of_a_run_loses_and_doubles_nothing(
     cloud: Cloud, cloud_proxy: Proxy, tmp_path: Path
