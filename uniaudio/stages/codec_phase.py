@@ -105,6 +105,12 @@ class CodecPhase(Schedule):
             raise UsageError(f"`crop_samples` must be a multiple of {UNIT}, but is {self.crop_samples}.")
         if not isinstance(self.num_clips, int) or self.num_clips < 1:
             raise UsageError(f"`num_clips` must be a whole number of 1 or more, but is {self.num_clips!r}.")
+        if self.max_rollbacks or self.spike_ratio:
+            # The data of a step is a function of its number, and each rank knows the loss of its own crops.
+            raise UsageError(
+                "`max_rollbacks` and `spike_ratio` must be 0 for a codec, which would meet the same data again, "
+                f"but are {self.max_rollbacks} and {self.spike_ratio}."
+            )
         if not 0 <= self.num_unquantized_steps < self.num_steps:
             raise UsageError(
                 f"`num_unquantized_steps` must be less than `num_steps`, but is {self.num_unquantized_steps}."

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from uniaudio_schemas.errors import UsageError
 from uniaudio_schemas.fingerprint import hash_json
 from uniaudio_schemas.kinds.codec import Metric
 
@@ -47,6 +48,7 @@ def train_codec(
     """Train `codec` in place through `phases`; returns the curves. `resume_from` is a folder that a checkpoint was saved to.
     A part that the codec lacks is a `UsageError`; clips that are empty or not finite are named in one."""
     check_run(codec, phases, clips, held_out)
+    _check_ranks(phases, Processes.current().world_size)
     identity = identity_of(phases)
     state = TrainingState(identity=identity, part=phases[0].name) if phases else None
     if resume_from is not None:
@@ -71,6 +73,15 @@ def train_codec(
         state.next_part(phases[state.part_index + 1].name)
     codec.requires_grad_(False).eval()
     return [Metric(phase=one.part, step=one.step, name=one.name, value=one.value) for one in state.points]
+
+
+def _check_ranks(phases: Sequence[CodecPhase], world_size: int) -> None:
+    for phase in phases:
+        if phase.num_clips < world_size:
+            raise UsageError(
+                f"`num_clips` of phase `{phase.name}` must be at least the number of ranks ({world_size}), "
+                f"but is {phase.num_clips}."
+            )
 
 
 class PhaseObjective:

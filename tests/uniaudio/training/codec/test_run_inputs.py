@@ -14,6 +14,7 @@ from uniaudio.stages.codec_phases import PHASES, codec_phase
 from uniaudio.testing import a_waveform, tiny_codec
 from uniaudio.training.codec.clips import TrainingClip
 from uniaudio.training.codec.train import train_codec
+from uniaudio.training.processes import Processes
 from uniaudio.training.run import Listeners
 
 pytest.importorskip("transformers")
@@ -102,6 +103,18 @@ def test_a_phase_that_trains_what_the_codec_lacks_is_an_error_before_any_phase(
 def test_a_number_of_a_phase_that_cannot_be_is_an_error_that_names_it(name: str, value: float) -> None:
     with pytest.raises(UniaudioError, match=f"`{name}` must be"):
         replace(codec_phase("scalar"), **{name: value})
+
+
+@pytest.mark.parametrize("name", ["max_rollbacks", "spike_ratio"])
+def test_a_phase_that_would_meet_the_same_data_again_goes_back_to_no_checkpoint(name: str) -> None:
+    with pytest.raises(UniaudioError, match="must be 0 for a codec"):
+        replace(codec_phase("scalar"), **{name: 2})
+
+
+def test_more_ranks_than_crops_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Processes, "current", lambda: Processes(rank=1, world_size=3))
+    message = "`num_clips` of phase `scalar` must be at least the number of ranks (3), but is 2."
+    assert error_of([replace(codec_phase("scalar"), num_clips=2)], [GOOD], [GOOD]) == message
 
 
 def test_a_run_goes_on_with_no_codec_of_another_config_though_its_tensors_fit(tmp_path: Path) -> None:
