@@ -126,11 +126,11 @@ def parts_gone() -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
-        raise PartsGoneError from error
+        raise PartsGoneError("the parts of the upload are gone, or there is no such bucket") from error
     except (BaseError, OSError) as error:
         # A stream of the client tells an `OSError`.
         if any(code in str(error) for code in ("NoSuchUpload", "InvalidBlockList")):
-            raise PartsGoneError from error
+            raise PartsGoneError("the parts of the upload are gone, or there is no such bucket") from error
         raise
 
 

@@ -74,13 +74,15 @@ class ObjectFiles(Files):
     def load(self, path: str, parse: Callable[[Seen], Result]) -> Result | None:
         return self._again(lambda: super(ObjectFiles, self).load(path, parse))
 
-    def _again(self, work: Callable[[], Result]) -> Result:
-        """What comes torn is read again; what is torn there is told."""
+    def _again(self, work: Callable[[], Result], told: type[Exception] = DataError) -> Result:
+        """What comes torn is read again; what is torn there is told. `StoreError`: what may be done twice is done again, since the
+        client does not ask again for each request whose answer did not come in time."""
+        deadline = time.monotonic() + RETRY_S
         for attempt in range(TRIES):
             try:
                 return work()
-            except DataError:
-                if attempt == TRIES - 1:
+            except told:
+                if attempt == TRIES - 1 or time.monotonic() > deadline:
                     raise
                 time.sleep(0.05 * 2**attempt)
         raise AssertionError("unreachable")
@@ -129,13 +131,12 @@ class ObjectFiles(Files):
         """From its beginning, in parts where it is large."""
         import obstore
 
-        for _ in range(TRIES):
+        def send() -> None:
             file.seek(0)
-            with self._told(path), contextlib.suppress(PartsGoneError):
-                with parts_gone():
-                    obstore.put(self._store, _checked(path), file, chunk_size=PART_BYTES, use_multipart=True)
-                return
-        raise StoreError(f"{self.root}/{path}: its parts were gone {TRIES} times before they were put together.")
+            with self._told(path), parts_gone():
+                obstore.put(self._store, _checked(path), file, chunk_size=PART_BYTES, use_multipart=True)
+
+        self._again(send, StoreError)
 
     def entry(self, path: str) -> FileEntry | None:
         import obstore
@@ -173,25 +174,19 @@ class ObjectFiles(Files):
     def _delete(self, paths: list[str], locks: list[Held]) -> None:
         import obstore
 
-        deadline = time.monotonic() + RETRY_S
-        for attempt in range(TRIES):
+        def ask() -> None:
             # Before each request: a lock that ran out must not delete what others have put since.
             for held in locks:
                 held.check()
-            try:
-                with self._told(paths[0]):
-                    obstore.delete(self._store, paths)
-                return
-            except FileNotFoundError:
-                # Amazon's store is fine with one that is gone. Others stop there and leave the rest.
-                for _ in self.each(lambda path: self._delete([path], locks), paths if len(paths) > 1 else []):
-                    pass
-                return
-            except StoreError:
-                # A delete whose answer did not come in time the client makes again on Amazon's store alone.
-                if attempt == TRIES - 1 or time.monotonic() > deadline:
-                    raise
-                time.sleep(0.05 * 2**attempt)
+            with self._told(paths[0]):
+                obstore.delete(self._store, paths)
+
+        try:
+            self._again(ask, StoreError)
+        except FileNotFoundError:
+            # Amazon's store is fine with one that is gone. Others stop there and leave the rest.
+            for _ in self.each(lambda path: self._delete([path], locks), paths if len(paths) > 1 else []):
+                pass
 
     def local_path(self, path: str, num_bytes: int | None = None, sha256: str = "") -> Path:
         if not sha256:
@@ -286,7 +281,7 @@ class ObjectFiles(Files):
             yield
         except (AlreadyExistsError, PreconditionError, FileNotFoundError):
             raise
-        except BaseError as error:
+        except (BaseError, PartsGoneError) as error:
             raise StoreError(f"{self.root}/{path}: {one_line(error)}") from error
 
 

@@ -99,17 +99,6 @@ def test_all_are_deleted_though_some_are_gone(cloud_store: Store) -> None:
     assert files.entries("many") == [] and files.folders() == []
 
 
-def test_a_delete_whose_answer_is_late_is_asked_again(
-    cloud: Cloud, cloud_proxy: Proxy, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(object_client, "READ_TIMEOUT_S", 1)
-    files, late = Store(cloud.a_uri()).files, iter([Fault(delay_s=1.5)])
-    files.write("x", b"x")
-    cloud_proxy.fault = lambda method, path: next(late, None)
-    files.delete("x")
-    assert next(late, None) is None and files.read("x") is None
-
-
 @pytest.mark.timeout(600)
 def test_kill_9_at_six_moments_of_a_run_loses_and_doubles_nothing(
     cloud: Cloud, cloud_proxy: Proxy, tmp_path: Path
@@ -241,6 +230,19 @@ def test_parts_whose_answer_was_lost_as_they_were_put_together_are_there_whole(
     else:
         put(cloud_store, large(0))
     assert next(lost, None) is None and cloud_store.files.read("x") == large(0)
+
+
+def test_an_upload_and_a_delete_whose_answers_are_late_are_asked_again(
+    cloud: Cloud, cloud_proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(object_client, "READ_TIMEOUT_S", 1)
+    store, late = Store(cloud.a_uri()), iter([Fault(delay_s=1.5)])
+    cloud_proxy.fault = lambda method, path: next(late, None)
+    put(store, large(0))
+    assert store.files.read("x") == large(0)
+    late = iter([Fault(delay_s=1.5)])
+    store.files.delete("x")
+    assert next(late, None) is None and store.files.read("x") is None
 
 
 def test_two_uploads_to_one_path_leave_one_of_both_whole(cloud_store: Store, cloud_proxy: Proxy) -> None:

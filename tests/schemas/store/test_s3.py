@@ -133,6 +133,15 @@ def test_a_server_that_fails_now_and_then_changes_nothing(
     check_whole(store, undisturbed)
 
 
+def test_a_delete_whose_answer_is_late_is_asked_again(proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(object_client, "READ_TIMEOUT_S", 1)
+    files, late = Store(a_uri()).files, iter([Fault(delay_s=1.5)])
+    files.write("x", b"x")
+    proxy.fault = lambda method, path: next(late, None)
+    files.delete("x")
+    assert next(late, None) is None and files.read("x") is None
+
+
 def test_torn_answers_are_read_again(s3: Store, proxy: Proxy) -> None:
     manifest = worker.make(s3.root, "one", NUM_UNITS)
     dice = random.Random(2)
