@@ -70,6 +70,24 @@ def test_a_resumed_run_ends_at_the_same_bits(sequences: SequenceSet, stage: Stag
     assert_same_bits(load_file(whole / SHARD), load_file(later / SHARD))
 
 
+def test_a_run_resumed_at_its_end_says_what_it_said_there(
+    sequences: SequenceSet, stage: StageConfig, tmp_path: Path
+) -> None:
+    result, _ = train(sequences, stage, listeners=keep_in(tmp_path))
+    assert train(sequences, stage, resume_from=tmp_path / "4")[0] == result
+
+
+def test_what_learns_is_in_train_mode_in_each_step_and_what_is_frozen_never(
+    sequences: SequenceSet, stage: StageConfig
+) -> None:
+    stage, model, modes = replace(stage, trains=("backbone",), num_steps=1), tiny_lm(), []
+    model.backbone.register_forward_pre_hook(
+        lambda *_: modes.append((torch.is_grad_enabled(), model.backbone.training, model.text_head.training))
+    )
+    train_stage(model, stage, MixtureData(sequences, tiny_vocabulary(), stage, 0))
+    assert set(modes) == {(True, True, False), (False, False, False)}
+
+
 def test_held_out_loss_falls_for_every_task(sequences: SequenceSet, long_stage: StageConfig) -> None:
     result, _ = train(sequences, long_stage)
     assert set(result.held_out) == {"text_only", "audio_only", "asr", "tts", "auditory_sentences"}
