@@ -116,11 +116,14 @@ def fake_gcs() -> Iterator[Cloud]:
 
 @contextlib.contextmanager
 def _process(command: list[str], stdout: int) -> Iterator["subprocess.Popen[str]"]:
-    process = subprocess.Popen(command, stdout=stdout, stderr=subprocess.DEVNULL, text=True)
+    """It ends with this process, however that ends: then its standard input does."""
+    watched = ["sh", "-c", '"$@" < /dev/null & cat > /dev/null; kill $!', "sh", *command]
+    process = subprocess.Popen(watched, stdin=subprocess.PIPE, stdout=stdout, stderr=subprocess.DEVNULL, text=True)
+    assert process.stdin is not None
     try:
         yield process
     finally:
-        process.terminate()
+        process.stdin.close()
         process.wait(10)
 
 
