@@ -28,7 +28,7 @@ class Lengths:
     learning_rate: float
     """Peak of the warm-ups, `text_warmup` to stage 2."""
     joint_learning_rate: float
-    """Peak of stage 3, where the backbone learns too, four times that of stage 4 and eight times that of stage 5."""
+    """Peak of stage 3, where the backbone learns too, four times that of stages 4 and 5."""
     warmup_share: float
     """Every stage starts with a new optimizer; of a few steps, a few per cent are no warm-up."""
     distillation_weight: float

@@ -23,7 +23,6 @@ def stage5_instructions(size: str = "debug") -> StageConfig:
         mixture=(MixturePhase(first_step=0, weights=((CONVERSATION_GROUP, 48.0), ("text_only", 16.0), (OTHERS, 1.0))),),
         num_steps=lengths.num_steps["stage5"],
         num_rows=lengths.num_rows["stage5"],
-        learning_rate=stage4.learning_rate / 2,
         # A conversation that begins with words to be spoken would lose the questions of its later turns.
         condition_dropout=0.0,
     )
