@@ -58,6 +58,12 @@ def check_device(device: str, num_gpus: float) -> None:
         raise UsageError(f"`num_gpus` must be more than 0 on cuda, and never less, but is {num_gpus}.")
 
 
+def check_group(device: str, num_gpus: float, num_workers: int) -> None:
+    """Workers that train together on cards have one or more each: two ranks of NCCL on one card fail."""
+    if device == "cuda" and num_workers > 1 and num_gpus % 1:
+        raise UsageError(f"`num_gpus` must be a whole number where several workers train together, but is {num_gpus}.")
+
+
 def cache_folder(store: Store) -> Path:
     """Where an edge may keep what it can compute again: below a local store, so that it goes when the store goes, else in a folder of
     this machine that only this user can write."""

@@ -54,6 +54,8 @@ class Schedule:
         for name in ("max_skipped", "max_rollbacks", "spike_ratio"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise UsageError(f"`{name}` must be 0 or more, but is {getattr(self, name)!r}.")
+        if 0 < self.spike_ratio <= 1:
+            raise UsageError(f"`spike_ratio` must be 0 or more than 1, but is {self.spike_ratio}.")
 
 
 SKIP_WINDOW = 50

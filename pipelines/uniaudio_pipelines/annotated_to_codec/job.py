@@ -13,7 +13,7 @@ from uniaudio.audio.frames import SAMPLE_RATE
 from uniaudio.codec.config.presets import CodecConfig
 from uniaudio.stages.codec_phase import CodecPhase
 from uniaudio.stages.codec_phases import DEFAULT_PHASES, codec_phases
-from uniaudio_pipelines.jobs import check_device, hash_folder, parent
+from uniaudio_pipelines.jobs import check_device, check_group, hash_folder, parent
 
 CODE_VERSION = "6"
 """Goes up when the same clips would train to other weights."""
@@ -153,6 +153,7 @@ class AnnotatedToCodec:
 
     def _check(self) -> None:
         check_device(self.device, self.num_gpus)
+        check_group(self.device, self.num_gpus, self.num_workers)
         for name in ("num_workers", "max_hours"):
             if getattr(self, name) <= 0:
                 raise UsageError(f"`{name}` must be positive, but is {getattr(self, name)}.")

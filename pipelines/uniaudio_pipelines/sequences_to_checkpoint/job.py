@@ -14,7 +14,7 @@ from uniaudio_schemas.store.manifest import Manifest, Plan
 
 from uniaudio.stages.config import MixturePhase, StageConfig
 from uniaudio.stages.table import ALL_STAGES, STAGES, stage_before, stage_config
-from uniaudio_pipelines.jobs import check_device, hash_folder, parent
+from uniaudio_pipelines.jobs import check_device, check_group, hash_folder, parent
 from uniaudio_pipelines.sequences_to_checkpoint.gate import check_leaks
 
 CODE_VERSION = "4"
@@ -238,6 +238,9 @@ class SequencesToCheckpoint:
                 raise UsageError(
                     f"`{field_name}` must name stages ({', '.join(ALL_STAGES)}), but has {', '.join(unknown)}."
                 )
+        for name, num_steps in self.stage_steps.items():
+            if num_steps < 1:
+                raise UsageError(f"`stage_steps` of {name} must be 1 or more, but is {num_steps}.")
         for name, weights in self.mixtures.items():
             if not all(0 <= weight < math.inf for weight in weights.values()) or not any(weights.values()):
                 raise UsageError(f"`mixtures` of {name} must be shares of 0 or more, not all 0, but is {weights}.")
@@ -256,6 +259,7 @@ class SequencesToCheckpoint:
             raise UsageError(
                 f"`shard_over` must be 0 or 1 where `min_workers` lets workers leave, but is {self.shard_over}."
             )
+        check_group(self.device, self.num_gpus, self.num_workers)
 
 
 def _check_tokenizer(backbone: str, sequences: Manifest) -> None:

@@ -193,6 +193,9 @@ def test_a_stage_draws_from_the_mixture_that_the_job_names(store_with_sequences:
         ({"mixtures": {"stage3": {"asr": -1.0}}}, "`mixtures` of stage3 must be shares of 0 or more"),
         ({"mixtures": {"stage3": {"asr": 0.0}}}, "not all 0"),
         ({"stage_steps": {"stage9": 1}}, "`stage_steps` must name stages"),
+        ({"stage_steps": {"stage3": 0}}, "`stage_steps` of stage3 must be 1 or more"),
+        ({"device": "cuda", "num_gpus": 0.5, "num_workers": 2}, "`num_gpus` must be a whole number"),
+        ({"spike_ratio": 0.5}, "`spike_ratio` must be 0 or more than 1"),
         ({"num_workers": 2, "min_workers": 3}, "`min_workers` must lie in 0 … `num_workers`"),
     ],
 )

@@ -39,6 +39,7 @@ class Stream:
         ready = self._ready.get()
         self._waited_s += time.monotonic() - asked
         if isinstance(ready, BaseException):
+            self._ready.put(ready)  # for whoever asks again: the thread has ended
             raise ready
         self.position = ready.position
         return ready.batch
