@@ -61,7 +61,7 @@ def check_streams(task: Task) -> None:
 
 
 def is_runnable(task: Task) -> bool:
-    """Not where a task only trains: auditory sentences have neither a question nor an end."""
+    """Not where a task only trains: auditory sentences have neither a question nor an end, and the turns of a conversation are of many kinds."""
     return task.has_prompt or not any(slot.repeats for slot in task.order)
 
 

@@ -61,6 +61,18 @@ def answers(row: Instruction) -> list[str]:
     return [part.text or part.clip_id for part in row.segments if part.loss and part.kind != "reasoning"]
 
 
+def test_the_seed_decides_how_many_turns_a_conversation_has() -> None:
+    """Of music with four values, each of which may stand anywhere."""
+    tune = {"tempo_bpm": 70.0, "key": "C major", "caption": "a tune"}
+    clips = [
+        a_clip(f"m{number}", "music", tags=[("folk", "rock")[number % 2]], raw_clip_id="album", **tune)
+        for number in range(16)
+    ]
+    counts = [[len(answers(row)) for row in talk(clips, Context(job=replace(ALL, seed=seed)))] for seed in (0, 1)]
+    assert [len(found) for found in counts] == [16, 16]
+    assert counts[0] != counts[1]
+
+
 def test_every_clip_that_says_enough_is_talked_about() -> None:
     rows = talk(speakers())
     assert len(rows) == 24

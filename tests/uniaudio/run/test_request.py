@@ -8,7 +8,8 @@ from uniaudio.run.request import Request, condition_of, continues_text, main_tex
 from uniaudio.tasks import ALIASES, TASKS, Task, find_task
 
 CLIP = np.zeros(4800, np.float32)
-RUNNABLE = [task for task in TASKS.values() if not task.name.startswith("sentence_")]
+FOR_TRAINING = [task for task in TASKS.values() if task.name.startswith("sentence_") or task.name == "conversation"]
+RUNNABLE = [task for task in TASKS.values() if task not in FOR_TRAINING]
 
 
 def a_request(task: Task) -> Request:
@@ -36,6 +37,12 @@ def test_every_task_can_be_asked_and_its_condition_is_its_order_up_to_the_answer
     assert [*given, *plan_of_task(task)] == slots
     assert not any(segment.loss for segment in condition.segments)
     assert {segment.clip_id for segment in condition.segments if segment.clip_id} == set(condition.clips)
+
+
+@pytest.mark.parametrize("task", FOR_TRAINING, ids=lambda task: task.name)
+def test_sentences_and_conversations_are_for_training_only(task: Task) -> None:
+    with pytest.raises(UsageError, match=f"but {task.name} is for training only"):
+        condition_of(task, Request(audio=CLIP, text="some words"), seed=0, language="en")
 
 
 @pytest.mark.parametrize("task", RUNNABLE, ids=lambda task: task.name)
