@@ -231,7 +231,7 @@ def test_ten_million_clips_are_planned_from_their_manifests(tmp_path: Path) -> N
         plan = InstructionsToTokens().plan(Store(tmp_path))
         seconds[size] = time.process_time() - before
         print(f"{size} clips: {len(plan.units)} units planned in {seconds[size]:.2f} s of one core")
-    assert seconds[num_clips] < 15 * seconds[num_clips // 10]
+    assert seconds[num_clips] < 25 * seconds[num_clips // 10]  # of 16 times the units
 
 
 class PacedCodec(BatchingCodec):
