@@ -1,6 +1,6 @@
 """Two ranks against one: rows a second of the starter's trunk at a fifth of its depth, each rank with one thread.
 
-    pytest -m bench -s tests/bench/test_ranks.py
+pytest -m bench -s tests/bench/test_ranks.py
 """
 
 import json
