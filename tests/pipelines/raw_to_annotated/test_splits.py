@@ -20,7 +20,7 @@ def assign(groups: list[str], corpora: list[int] | None = None, splits: list[int
 def by_name(clips: Iterable[tuple[str, str, str]]) -> dict[str, str]:
     """(corpus, group, domain) of every clip -> group -> split."""
     clips = list(clips)
-    columns = [np.array([clip[side] for clip in clips]) for side in range(3)]
+    columns = [np.array([clip[side] for clip in clips], object) for side in range(3)]  # numpy would drop a last NUL
     names, group = np.unique(columns[1], return_inverse=True) if clips else ([], np.zeros(0, np.int64))
     corpus, domain = (np.unique(column, return_inverse=True)[1] for column in (columns[0], columns[2]))
     found = assign_splits([str(name) for name in names], group, corpus, domain, np.full(len(clips), NOT_GIVEN))
