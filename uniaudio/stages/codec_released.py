@@ -1,7 +1,7 @@
 """The phases at the released sizes, beside pretrained encoders: what the authors' trainer states, and a choice of ours where it is silent.
 
 phase           stated                                                               chosen
-scalar          nothing: its weights are published, its training is not              the starter's, at eight times the batch
+scalar          nothing: its weights are published, its training is not              all of it
 reasoning       parts and loss                                                       rates, batch, steps, the start without codebooks
 grpo            nothing but its place                                                all of it (`codec2_grpo`)
 reconstruction  losses, 16 clips on each of 4 GPUs, 12 s, rate 1e-4, clipping at 2   steps

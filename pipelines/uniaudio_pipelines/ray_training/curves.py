@@ -1,4 +1,4 @@
-"""Live curves of a run as TensorBoard event files: `tensorboard --logdir data/curves`.
+"""Live curves of a run as TensorBoard event files: `tensorboard --logdir data/store/curves`.
 
     curves/stage1-7f3a91c2/events.out.tfevents.…      loss, rates, speed, waiting, padding, memory by step
 
