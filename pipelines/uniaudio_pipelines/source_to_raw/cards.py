@@ -6,6 +6,7 @@ Reads    `<source>/corpora/<corpus>.toml`, or `<source>/<corpus>/corpus.toml`; `
     domain = "speech"
     cleaning = "standard"
     channels = "split"
+    speakers = "folders"
     [columns]
     given_text = "normalized_transcript"
     [splits]
@@ -25,6 +26,7 @@ CARD_NAME = "corpus.toml"
 DOMAINS = ("speech", "sound", "music", "text", "unknown")
 CLEANING = ("none", "standard")
 CHANNELS = ("mean", "left", "right", "split")
+SPEAKERS = ("folders", "none")
 COLUMNS = (
     "path", "start_s", "start_ms", "end_s", "end_ms", "duration_s", "duration_ms", "channel", "utterance", "recording", "domain",
     "licence", "speaker", "given_text", "given_title", "given_captions", "given_tags", "language", "split", "split_group", "part_of",
@@ -57,6 +59,9 @@ class Card:
     """What is done to transcripts: a policy of `uniaudio.text.cleaning`."""
     channels: str | None = None
     """`mean`, `left`, `right` or `split`; None: what the job says."""
+    speakers: str | None = None
+    """`folders`: who speaks is the folder that a clip lies in, the outermost that is no split; `none`: no folder says so; None: folders do
+    where all their names are those of speakers."""
     documents: bool = False
     """Whether text files beside audio are documents."""
     follow_links: bool | None = None
@@ -83,7 +88,12 @@ def read_card(path: Path, shown: str) -> Card:
 
 
 def _check(shown: str, key: str, value: Any) -> None:
-    allowed: dict[str, tuple[str, ...]] = {"domain": DOMAINS, "cleaning": CLEANING, "channels": CHANNELS}
+    allowed: dict[str, tuple[str, ...]] = {
+        "domain": DOMAINS,
+        "cleaning": CLEANING,
+        "channels": CHANNELS,
+        "speakers": SPEAKERS,
+    }
     if key in allowed and value not in allowed[key]:
         raise UsageError(f"{shown}: `{key}` must be {' or '.join(allowed[key])}, but is {value!r}.")
     if key in ("documents", "follow_links"):

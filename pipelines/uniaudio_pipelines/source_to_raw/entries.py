@@ -195,13 +195,15 @@ def _corpus_says(known: Any, corpora: list[Corpus], policy: Policy) -> Any:
         corpus = by_name.get(name)
         card = corpus.card if corpus else Card()
         splits = _splits_of_folders(corpus.folder, below) if corpus else {}
+        speakers = corpus.speakers if corpus else {}
         said = {"cleaning": card.cleaning, "channels": card.channels or policy.channels}
         said |= {key: value for key in ("licence", "language", "domain") if (value := getattr(card, key))}
         if card.splits == {}:
             said["splits"] = "ignore"
         for folder in below:
             split = {"split": splits[folder]} if folder in splits else {}
-            rows.append((name, folder, json.dumps({**said, **split}, sort_keys=True, ensure_ascii=False)))
+            speaker = {"speaker": speakers[folder]} if folder in speakers else {}
+            rows.append((name, folder, json.dumps({**said, **split, **speaker}, sort_keys=True, ensure_ascii=False)))
     return pl.DataFrame(rows, schema=dict.fromkeys(("corpus", "folder", "corpus_says"), pl.String), orient="row")
 
 

@@ -4,7 +4,8 @@ Reads    names of files, and the beginnings of those that may hold labels
 Row out  Corpus(name="LibriSpeech", prefix="LibriSpeech", claims=(Claim(format="librispeech", label_files=…),), …)
 
 A corpus is a top folder of the source; loose files are the corpus `files`. A source whose own folder holds the labels of a corpus
-(`metadata.csv` of LJSpeech), or `train` beside `test`, or a card, is itself one corpus, called as the card says, or else like the format.
+(`metadata.csv` of LJSpeech), or `train` beside `test`, or folders of speakers, or a card, is itself one corpus, called as the card says, or
+else like the format.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,6 +18,7 @@ from uniaudio_schemas.errors import UsageError
 from uniaudio_pipelines.source_to_raw.cards import Card, is_card
 from uniaudio_pipelines.source_to_raw.formats.format import Claim, Folder, Format, Problem
 from uniaudio_pipelines.source_to_raw.formats.table import BROKEN, FORMATS, LOOSE_FORMATS, UNNAMED
+from uniaudio_pipelines.source_to_raw.speakers import speakers_of
 
 LOOSE_CORPUS = "files"
 """Corpus of files that lie in the source folder itself."""
@@ -43,6 +45,11 @@ class Corpus:
     def path(self, below: str) -> str:
         """Below the source."""
         return f"{self.prefix}/{below}" if self.prefix else below
+
+    @cached_property
+    def speakers(self) -> dict[str, str]:
+        """Folder below the corpus -> who speaks in it, where folders say so."""
+        return speakers_of(self.folder)
 
     @cached_property
     def label_files(self) -> frozenset[str]:
@@ -91,7 +98,8 @@ def _whole_source(root: Path, paths: Sequence[str], cards: dict[str, Card]) -> C
     folder = Folder(root, paths, card, root)
     splits = {folder.split(name) for name in {path.partition("/")[0] for path in paths if "/" in path}}
     is_split = "train" in splits and len(splits - {None}) > 1
-    if card is None and not is_split and all("/" in path for path in paths):
+    is_spoken = bool(speakers_of(folder))
+    if card is None and not is_split and not is_spoken and all("/" in path for path in paths):
         return None
     found = _corpus("", "", folder)
     at_top = [
@@ -99,7 +107,7 @@ def _whole_source(root: Path, paths: Sequence[str], cards: dict[str, Card]) -> C
         for claim in found.claims
         if claim.format not in LOOSE_FORMATS and any("/" not in one for one in claim.label_files)
     ]
-    if card is None and not is_split and not at_top:
+    if card is None and not is_split and not is_spoken and not at_top:
         return None
     by_format = next(
         (name for name in (*at_top, *(claim.format for claim in found.claims)) if name not in UNNAMED), None

@@ -30,7 +30,7 @@ class CorpusSurvey:
 
     name: str
     formats: tuple[str, ...]
-    """A line for each format that knows some of its files."""
+    """A line for each format that knows some of its files, and one for folders that name speakers."""
     num_clips: int
     """Whole files and stretches of files; byte-equal ones are counted apart."""
     num_documents: int
@@ -80,7 +80,7 @@ def _of_corpus(root: Path, corpus: Corpus | None, name: str, entries: Any) -> Co
         problems.setdefault("unreadable", []).append(f"{path}: {why}")
     return CorpusSurvey(
         name=name,
-        formats=tuple(claim.summary or claim.format for claim in corpus.claims) if corpus else (),
+        formats=_found(corpus) if corpus else (),
         num_clips=len(clips),
         num_documents=good.filter(pl.col("medium") == "text")["path"].n_unique(),
         seconds=seconds,
@@ -92,6 +92,13 @@ def _of_corpus(root: Path, corpus: Corpus | None, name: str, entries: Any) -> Co
         problems={reason: (len(found), tuple(found[:_NUM_EXAMPLES])) for reason, found in sorted(problems.items())},
         card=_card(corpus),
     )
+
+
+def _found(corpus: Corpus) -> tuple[str, ...]:
+    speakers = sorted(set(corpus.speakers.values()))
+    shown = ", ".join(speakers[:5]) + (", …" if len(speakers) > 5 else "")
+    by_folder = (f"folders of {len(speakers)} speakers ({shown})",) if speakers else ()
+    return (*(claim.summary or claim.format for claim in corpus.claims), *by_folder)
 
 
 def _clips(audio: Any) -> Any:
@@ -107,7 +114,7 @@ def _clips(audio: Any) -> Any:
         end_s=said("end_s", pl.Float64),
         channel=said("channel"),
         text=said("given_text").is_not_null(),
-        speaker=said("speaker").is_not_null(),
+        speaker=said("speaker").is_not_null() | pl.col("corpus_says").str.json_path_match("$.speaker").is_not_null(),
         split=pl.when(ignores)
         .then(None)
         .otherwise(pl.coalesce(said("split"), pl.col("corpus_says").str.json_path_match("$.split"))),

@@ -1,10 +1,14 @@
 """Corpora as people have them: audio with its text, speaker, split and facts, and no label file taken for a document."""
 
+import gzip
 import json
 from typing import Any
 
+import numpy as np
 import pytest
 from uniaudio_schemas.kinds.raw import Fact
+
+from tests.pipelines.source_to_raw.conftest import ramp, wav
 
 
 def facts(row: Any) -> dict[str, str]:
@@ -377,3 +381,39 @@ def test_tables_of_other_encodings_are_read_where_something_says_which(source: A
     }  # fmt: skip
     (why,) = [row["detail"] for row in made.dropped if row["row_id"] == "nothing/list.csv"]
     assert "line 2" in why and "`encoding` of the corpus card" in why
+
+
+def test_a_kaldi_corpus_in_archives_is_ingested_with_its_samples(source: Any) -> None:
+    sounds = {key: ramp(0.25, seed=seed) for seed, key in enumerate(("utt1", "utt2"))}
+    data, lines = b"", []
+    for key, samples in sounds.items():
+        lines.append(f"{key} mine/raw/wav.ark:{len(data) + len(key) + 1}")
+        data += f"{key} ".encode() + wav(samples)
+    source.bytes("mine/raw/wav.ark", data)
+    source.text("mine/test/wav.scp", *lines)
+    source.text("mine/test/text", "utt1 FIRST", "utt2 SECOND")
+    made = source.ingest()
+    assert {row.path: (row.given_text, row.split) for row in made.rows} == {
+        "mine/raw/wav.ark/utt1": ("FIRST", "test"), "mine/raw/wav.ark/utt2": ("SECOND", "test"),
+    }  # fmt: skip
+    for row, samples in zip(made.rows, sounds.values(), strict=True):
+        assert np.array_equal(made.samples(row), samples)
+    assert not made.dropped
+
+
+@pytest.mark.parametrize("name", ["train_manifest.jsonl", "train.json", "train.csv"])
+def test_manifests_in_gzip_say_what_they_say_without(source: Any, name: str) -> None:
+    rows = [("a.wav", "hello there", "anna"), ("b.wav", "good evening", "bert")]
+    if name.endswith(".csv"):
+        lines = ["file,text,speaker", *(",".join(row) for row in rows)]
+    else:
+        lines = [json.dumps(dict(zip(("audio_filepath", "text", "speaker"), row, strict=True))) for row in rows]
+    source.wav(*(f"{folder}/{row[0]}" for folder in ("plain", "packed") for row in rows))
+    source.text(f"plain/{name}", *lines)
+    source.bytes(f"packed/{name}.gz", gzip.compress("".join(f"{line}\n" for line in lines).encode()))
+    made = source.ingest()
+    said = [(row.path.partition("/")[2], row.given_text, row.speaker, row.split) for row in made.rows]
+    assert (
+        said[:2] == said[2:] == [("a.wav", "hello there", "anna", "train"), ("b.wav", "good evening", "bert", "train")]
+    )
+    assert not made.dropped

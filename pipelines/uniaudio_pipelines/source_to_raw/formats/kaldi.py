@@ -6,7 +6,8 @@ Reads    data/train/wav.scp         rec1 audio/rec1.wav
 Row out  Label(path="audio/rec1.wav", start_s=0.1, end_s=1.2, utterance="spk1-rec1-a", recording="rec1", speaker="spk1",
                given_text="HAS JOINED THE CONFERENCE.", split="train", domain="speech")
 
-A `wav.scp` may hold commands. None is ever run: each is a dropped row with its reason.
+A `wav.scp` may point into archives of audio (`wav.1.ark:1234`): a recording of one is called `wav.1.ark/rec1`. It may hold commands. None is
+ever run: each is a dropped row with its reason.
 Source: https://kaldi-asr.org/doc/data_prep.html
 """
 
@@ -15,10 +16,13 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
+from uniaudio_schemas.errors import DataError
 from uniaudio_schemas.kinds.raw import Fact
 
+from uniaudio_pipelines.source_to_raw.formats import archives
 from uniaudio_pipelines.source_to_raw.formats.format import Claim, Folder, Label, Problem
 from uniaudio_pipelines.source_to_raw.formats.lines import finite, first_line, read_lines
 from uniaudio_pipelines.source_to_raw.formats.lookup import Lookup
@@ -51,16 +55,41 @@ class Kaldi:
         files = tuple(posixpath.join(*one) for one in listed if one[0] in among and one[1] in _FILES)
         read = [parent for parent in found if not _COPIES.search(parent)]
         num_cut = sum(posixpath.join(parent, "segments") in folder for parent in read)
+        audio = _archives(folder)
         shown = ", ".join(parent or "." for parent in read[:5]) + (", …" if len(read) > 5 else "")
         summary = f"Kaldi: {len(read)} data folders ({shown}), {num_cut} with segments"
-        return Claim(format=self.name, label_files=files, summary=summary, details={"folders": read})
+        summary += f", {len(audio)} archives of audio" if audio else ""
+        return Claim(format=self.name, label_files=files, containers=audio, summary=summary, details={"folders": read})
 
     def labels(self, folder: Folder, claim: Claim) -> Iterator[Label | Problem]:
         for parent in claim.details["folders"]:
             yield from _DataFolder(folder, parent).labels()
 
+    def open_audio(self, file: Path, member: str) -> bytes:
+        return archives.read_entry(file, member)
+
+    def walk(self, file: Path) -> Iterator[tuple[str, bytes]]:
+        found, wrong = archives.index_of(file)
+        if wrong and not found:
+            raise DataError(wrong)
+        with file.open("rb") as opened:
+            for key, entry in found.items():
+                opened.seek(entry.start)
+                yield key, opened.read(entry.size)
+
     def _is_one(self, folder: Folder, parent: str) -> bool:
         return len(_BLANKS.split(first_line(folder, posixpath.join(parent, _RECORDINGS)).strip(), 1)) == 2
+
+
+def _archives(folder: Folder) -> tuple[str, ...]:
+    """Those of audio. Archives that differ by a number only hold the same kind of thing, so that one of them is looked into."""
+    kinds: dict[str, list[str]] = {}
+    for path in folder.paths:
+        if path.lower().endswith(".ark"):
+            kinds.setdefault(re.sub(r"\d+", "#", path), []).append(path)
+    return tuple(
+        sorted(one for paths in kinds.values() if archives.holds_audio(folder.absolute(paths[0])) for one in paths)
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,6 +112,8 @@ class _DataFolder:
         self._genders: dict[str, str] = {}
         self._sides: dict[str, tuple[str, int | None]] = {}
         self._num_found = 0
+        self._keys: dict[str, tuple[dict[int, str], str]] = {}
+        """Archive -> the key at each offset, and what is wrong with the rest of it."""
 
     def labels(self) -> Iterator[Label | Problem]:
         for table in (self._texts, self._speakers, self._languages):
@@ -155,11 +186,27 @@ class _DataFolder:
             if said.endswith("|") or said.startswith("|"):
                 shown = f"commands are never run: {said[:60]}{'…' if len(said) > 60 else ''}"
                 yield number, recording, _Audio(path="", problem=self._bad(_RECORDINGS, number, shown, "pipe_refused"))
+            elif place := archives.place_of(said):
+                yield number, recording, self._in_archive(number, recording, *place)
             elif found := self._places.find(said) if said else None:
                 yield number, recording, _Audio(path=found)
             else:
                 detail = f"recording {recording} must be a file of the corpus, but {said[:200] or 'nothing'} is none"
                 yield number, recording, _Audio(path="", problem=self._bad(_RECORDINGS, number, detail, "missing"))
+
+    def _in_archive(self, number: int, recording: str, name: str, offset: int) -> _Audio:
+        archive = self._places.find(name)
+        if archive is None:
+            detail = f"recording {recording} must be in an archive of the corpus, but {name[:200]} is none"
+            return _Audio(path="", problem=self._bad(_RECORDINGS, number, detail, "missing"))
+        if archive not in self._keys:
+            found, wrong = archives.index_of(self._folder.absolute(archive))
+            self._keys[archive] = {entry.offset: key for key, entry in found.items()}, wrong
+        keys, wrong = self._keys[archive]
+        if (key := keys.get(offset)) is None:
+            detail = f"recording {recording} must begin at byte {offset} of {name[:200]}, where no sound does"
+            return _Audio(path="", problem=self._bad(_RECORDINGS, number, f"{detail}. {wrong}".strip(), "missing"))
+        return _Audio(path=f"{archive}/{key}")
 
     def _of_recordings(self) -> Iterator[Label | Problem]:
         for row in self._audio():

@@ -19,14 +19,15 @@ from uniaudio_pipelines.source_to_raw.formats.sidecars import Sidecars
 from uniaudio_pipelines.source_to_raw.formats.vctk import Vctk
 from uniaudio_pipelines.source_to_raw.formats.webdataset_tars import WebDatasetTars
 
-_LHOTSE, _HUGGING_FACE, _WEBDATASET, _DOCUMENTS = Lhotse(), HuggingFace(), WebDatasetTars(), JsonLinesDocuments()
+_KALDI, _LHOTSE, _HUGGING_FACE, _WEBDATASET = Kaldi(), Lhotse(), HuggingFace(), WebDatasetTars()
+_DOCUMENTS = JsonLinesDocuments()
 FORMATS: tuple[Format, ...] = (
     Ours(),
     LibriSpeech(),
     LJSpeech(),
     Vctk(),
     CommonVoice(),
-    Kaldi(),
+    _KALDI,
     _LHOTSE,
     _HUGGING_FACE,
     _WEBDATASET,
@@ -34,7 +35,7 @@ FORMATS: tuple[Format, ...] = (
     _DOCUMENTS,
     Sidecars(),
 )
-CONTAINERS: dict[str, Container] = {one.name: one for one in (_LHOTSE, _HUGGING_FACE, _WEBDATASET, _DOCUMENTS)}
+CONTAINERS: dict[str, Container] = {one.name: one for one in (_KALDI, _LHOTSE, _HUGGING_FACE, _WEBDATASET, _DOCUMENTS)}
 """Formats whose audio or texts lie inside files, by name."""
 LOOSE_FORMATS = frozenset({Ours.name, Sidecars.name})
 """Formats whose labels beside loose files in the source folder do not make the whole source one corpus."""

@@ -1,9 +1,11 @@
 """Kaldi data folders as toolkits and people write them."""
 
+import struct
 import tracemalloc
 from pathlib import Path
 
 import pytest
+from uniaudio_pipelines.source_to_raw.formats import archives
 from uniaudio_pipelines.source_to_raw.formats.format import Folder, Label, Problem
 from uniaudio_pipelines.source_to_raw.formats.kaldi import Kaldi
 from uniaudio_schemas.kinds.raw import Fact
@@ -185,3 +187,79 @@ def test_a_folder_that_cannot_be_read_is_a_problem(tmp_path):
     rows = list(Kaldi().labels(folder, claim))
     assert [row.reason for row in rows if isinstance(row, Problem)] == ["unreadable"]
     assert sum(isinstance(row, Label) for row in rows) == 3
+
+
+def a_wav(num_samples: int, value: int) -> bytes:
+    """8 kHz, every sample `value`."""
+    data = struct.pack("<h", value) * num_samples
+    header = struct.pack("<4sI8sIHHIIHH4sI", b"RIFF", 36 + len(data), b"WAVEfmt ", 16, 1, 1, 8_000, 16_000, 2, 16, b"data", len(data))  # fmt: skip
+    return header + data
+
+
+def kaldiio_audio(data: bytes) -> bytes:
+    digits = (len(data).bit_length() + 7) // 8
+    return b"AUDIO" + bytes([digits]) + len(data).to_bytes(digits, "little") + data
+
+
+def archive(sounds: dict[str, bytes]) -> tuple[bytes, dict[str, int]]:
+    """The archive, and where a line of `scp` points for each key."""
+    data, offsets = b"", {}
+    for key, sound in sounds.items():
+        offsets[key] = len(data) + len(key) + 1
+        data += f"{key} ".encode() + sound
+    return data, offsets
+
+
+def test_recordings_in_archives_are_the_sounds_that_their_lines_point_at(tmp_path):
+    data, offsets = archive({"rec1": a_wav(100, 1), "rec2": kaldiio_audio(a_wav(300_000, 2)), "rec3": a_wav(50, 3)})
+    # A list may call a recording as it likes, and give them in any order.
+    scp = "".join(f"{new} raw/wav.1.ark:{offsets[key]}\n" for new, key in (("b", "rec3"), ("a", "rec1"), ("c", "rec2")))
+    files: dict[str, str | bytes] = {
+        "raw/wav.1.ark": data,
+        "train/wav.scp": scp,
+        "train/text": "a ONE\nb THREE\nc TWO\n",
+    }
+    labels, problems = read(tmp_path, files)
+    assert not problems
+    assert {label.path: label.given_text for label in labels} == {
+        "raw/wav.1.ark/rec1": "ONE", "raw/wav.1.ark/rec2": "TWO", "raw/wav.1.ark/rec3": "THREE",
+    }  # fmt: skip
+    walked = dict(Kaldi().walk(tmp_path / "raw/wav.1.ark"))
+    assert walked == {"rec1": a_wav(100, 1), "rec2": a_wav(300_000, 2), "rec3": a_wav(50, 3)}
+    assert all(Kaldi().open_audio(tmp_path / "raw/wav.1.ark", key) == sound for key, sound in walked.items())
+
+
+def test_segments_cut_a_recording_of_an_archive(tmp_path):
+    data, offsets = archive({"rec1": a_wav(100, 1)})
+    labels, problems = read(tmp_path, {
+        "wav.ark": data, "data/wav.scp": f"rec1 wav.ark:{offsets['rec1']}\n", "data/segments": "a rec1 0.001 0.01\n",
+        "data/text": "a SHORT\n",
+    })  # fmt: skip
+    (label,) = labels
+    assert not problems
+    assert (label.path, label.start_s, label.end_s, label.given_text) == ("wav.ark/rec1", 0.001, 0.01, "SHORT")
+
+
+def test_archives_of_features_are_no_audio_and_a_place_where_no_sound_begins_is_told(tmp_path):
+    data, offsets = archive({"rec1": a_wav(100, 1), "rec2": a_wav(100, 2)})
+    folder = folder_of(tmp_path, {
+        "wav.1.ark": data, "wav.2.ark": data[:-10], "mfcc.1.ark": b"rec1 \0BFM \4\0\0\0",
+        "wav.scp": f"a wav.1.ark:{offsets['rec2'] + 1}\nb wav.2.ark:{offsets['rec2']}\nc wav.3.ark:5\nd wav.2.ark:5\n",
+    })  # fmt: skip
+    claim = Kaldi().claim(folder)
+    assert claim is not None and claim.containers == ("wav.1.ark", "wav.2.ark")
+    rows = list(Kaldi().labels(folder, claim))
+    assert [row.path for row in rows if isinstance(row, Label)] == ["wav.2.ark/rec1"]
+    first, second, third = (row for row in rows if isinstance(row, Problem))
+    assert {first.reason, second.reason, third.reason} == {"missing"}
+    assert "where no sound does" in first.detail and "the archive ends before" in second.detail
+    assert "wav.3.ark is none" in third.detail
+
+
+def test_a_wav_that_was_written_as_a_stream_ends_an_archive_with_its_reason(tmp_path):
+    stream = bytearray(a_wav(100, 1))
+    stream[4:8] = struct.pack("<I", 0xFFFFFFFF)
+    data, _ = archive({"rec1": a_wav(100, 1), "rec2": bytes(stream), "rec3": a_wav(100, 3)})
+    (tmp_path / "wav.ark").write_bytes(data)
+    found, wrong = archives.index_of(tmp_path / "wav.ark")
+    assert list(found) == ["rec1"] and "written as a stream" in wrong
