@@ -27,8 +27,8 @@ ALL_MODULES = (
 OTHERS = "*"
 """The mixture group that stands for every group a phase does not name."""
 
-NAMED_ALONE = ("conversation",)
-"""Groups that `*` does not stand for: a phase that does not name them draws none of them (decision 16)."""
+NAMED_ALONE = ("conversation", "preference")
+"""Groups that `*` does not stand for: a phase that does not name them draws none of them (decisions 16, 17)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -123,5 +123,31 @@ class StageConfig(Schedule):
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "StageConfig":
-        """The inverse of `to_dict`, also where the dictionary has been through JSON."""
-        return from_plain(cls, values, "stage")
+        """The inverse of `to_dict`, also where the dictionary has been through JSON; what has a `beta` is a `PreferenceConfig`."""
+        return from_plain(PreferenceConfig if "beta" in values else cls, values, "stage")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PreferenceConfig(StageConfig):
+    """A stage that learns from pairs which of two answers is the better one, by direct preference optimization (Rafailov et al.
+    2023, arXiv 2305.18290). What it starts from is the reference.
+
+    The weights of text, audio and streams are not used: an answer's log-likelihood is that of all its text tokens and of all
+    codes of its frames, as the model gives it.
+    """
+
+    beta: float
+    """Of the loss, the mean over pairs of -log sigmoid(beta * margin): how much a margin of one nat counts, and so how far the
+    model goes from the reference."""
+    chosen_weight: float = 0.0
+    """Of the chosen answer's negative log-likelihood a token, beside that (Pang et al. 2024, arXiv 2404.19733): the margin grows too
+    where both answers become less likely."""
+
+    def __post_init__(self) -> None:
+        StageConfig.__post_init__(self)
+        if not 0 < self.beta < math.inf:
+            raise UsageError(f"`beta` must be more than 0 and finite, but is {self.beta}.")
+        if not 0 <= self.chosen_weight < math.inf:
+            raise UsageError(f"`chosen_weight` must be 0 or more and finite, but is {self.chosen_weight}.")
+        if self.condition_dropout or self.distillation_weight:
+            raise UsageError("`condition_dropout` and `distillation_weight` must be 0 where pairs are learned from.")

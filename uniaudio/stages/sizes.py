@@ -11,7 +11,7 @@ from uniaudio_schemas.errors import UsageError
 from uniaudio.stages.config import Size
 from uniaudio.stages.schedule import Recomputation
 
-StageName = Literal["text_warmup", "stage1", "stage2", "stage3", "stage4", "stage5"]
+StageName = Literal["text_warmup", "stage1", "stage2", "stage3", "stage4", "stage5", "stage6"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -21,7 +21,7 @@ class Lengths:
     num_steps: dict[StageName, int]
     """Optimizer steps of each stage."""
     context: int
-    """Positions a row in stages 1 to 3; stages 4 and 5 have twice as many."""
+    """Positions a row in stages 1 to 3; stages 4 to 6 have twice as many."""
     num_rows: dict[StageName, int]
     """Rows an optimizer step."""
     micro_rows: int
@@ -51,9 +51,10 @@ _PAPER = Lengths(
         "stage3": 500_000,
         "stage4": 300_000,
         "stage5": 20_000,
+        "stage6": 2_000,
     },
     context=1024,
-    num_rows={"text_warmup": 64, "stage1": 64, "stage2": 64, "stage3": 96, "stage4": 32, "stage5": 32},
+    num_rows={"text_warmup": 64, "stage1": 64, "stage2": 64, "stage3": 96, "stage4": 32, "stage5": 32, "stage6": 32},
     micro_rows=1,
     # The authors' argument defaults (lm.md 5.3): learning rate 2e-4, save each 10,000 steps, print each 100.
     learning_rate=2e-4,
@@ -71,9 +72,17 @@ _PAPER = Lengths(
 LENGTHS: dict[Size, Lengths] = {
     # About 10 s a stage on two free CPU cores.
     "debug": Lengths(
-        num_steps={"text_warmup": 80, "stage1": 80, "stage2": 80, "stage3": 160, "stage4": 60, "stage5": 60},
+        num_steps={
+            "text_warmup": 80,
+            "stage1": 80,
+            "stage2": 80,
+            "stage3": 160,
+            "stage4": 60,
+            "stage5": 60,
+            "stage6": 60,
+        },
         context=768,
-        num_rows={"text_warmup": 1, "stage1": 1, "stage2": 1, "stage3": 1, "stage4": 1, "stage5": 1},
+        num_rows={"text_warmup": 1, "stage1": 1, "stage2": 1, "stage3": 1, "stage4": 1, "stage5": 1, "stage6": 1},
         micro_rows=1,
         learning_rate=2e-3,
         joint_learning_rate=2e-3,
@@ -94,9 +103,18 @@ LENGTHS: dict[Size, Lengths] = {
             "stage3": 40_000,
             "stage4": 10_000,
             "stage5": 4_000,
+            "stage6": 500,
         },
         context=1024,
-        num_rows={"text_warmup": 64, "stage1": 64, "stage2": 64, "stage3": 64, "stage4": 32, "stage5": 32},
+        num_rows={
+            "text_warmup": 64,
+            "stage1": 64,
+            "stage2": 64,
+            "stage3": 64,
+            "stage4": 32,
+            "stage5": 32,
+            "stage6": 32,
+        },
         micro_rows=8,
         learning_rate=6e-4,
         # At 6e-4 a pretrained backbone loses its text: perplexity times 1.14 and 1.47 (tests/bench/test_lm_text_kept.py).

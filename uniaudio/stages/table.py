@@ -10,6 +10,7 @@ from uniaudio.stages.stage2_generation import stage2_generation
 from uniaudio.stages.stage3_pretraining import stage3_pretraining
 from uniaudio.stages.stage4_sentences import stage4_sentences
 from uniaudio.stages.stage5_instructions import stage5_instructions
+from uniaudio.stages.stage6_preference import stage6_preference
 from uniaudio.stages.text_warmup import text_warmup
 
 STAGES: dict[str, Callable[[str], StageConfig]] = {
@@ -20,7 +21,11 @@ STAGES: dict[str, Callable[[str], StageConfig]] = {
     "stage4": stage4_sentences,
 }
 """Those that are trained by default, in this order: a warm-up where there is no backbone, and the paper's four."""
-ALL_STAGES: dict[str, Callable[[str], StageConfig]] = {**STAGES, "stage5": stage5_instructions}
+ALL_STAGES: dict[str, Callable[[str], StageConfig]] = {
+    **STAGES,
+    "stage5": stage5_instructions,
+    "stage6": stage6_preference,
+}
 """With those that are trained only where they are asked for. Each starts from the checkpoint of the one before."""
 
 

@@ -23,7 +23,7 @@ from uniaudio_flows.report.table import Table, table
 CODEC_RATE = 24_000
 NUM_CODEBOOKS = 8
 KINDS = ("raw", "annotated", "codec", "instructions", "tokens", "sequences", "checkpoint", "scores")
-STAGES = ("text_warmup", "stage1", "stage2", "stage3", "stage4", "stage5")
+STAGES = ("text_warmup", "stage1", "stage2", "stage3", "stage4", "stage5", "stage6")
 _MOST_CURVES = 6
 
 Row = TypeVar("Row")

@@ -124,4 +124,4 @@ def test_it_goes_on_like_stage_four(size: str) -> None:
     same = ("context", "num_rows", "learning_rate", "text_weight", "stream_weights", "trains")
     assert {name: getattr(five, name) for name in same} == {name: getattr(four, name) for name in same}
     assert five.num_steps <= four.num_steps
-    assert list(ALL_STAGES) == [*STAGES, "stage5"]
+    assert list(ALL_STAGES) == [*STAGES, "stage5", "stage6"]

@@ -16,11 +16,13 @@ import torch
 from torch import Tensor
 
 from uniaudio.sequence.condition_dropout import without_condition
-from uniaudio.sequence.layout import Grid, grid_of, lay_out
+from uniaudio.sequence.layout import Grid, lay_out, segments_of
 from uniaudio.sequence.packing import PADDING_DOCUMENT, pack_rows
+from uniaudio.sequence.segments import Segment
 from uniaudio.sequence.vocabulary import Vocabulary
-from uniaudio.stages.config import StageConfig
+from uniaudio.stages.config import PreferenceConfig, StageConfig
 from uniaudio.training.lm.order import Draw, StepPlan, random_unit
+from uniaudio.training.lm.pairs import pair_of
 from uniaudio.training.lm.steps import stage_order
 from uniaudio.training.sequences.dataset import SequenceSet
 from uniaudio.training.sequences.examples import Examples
@@ -121,16 +123,24 @@ class MixtureData:
         """The rows of `rank`: row `rank`, `rank + world_size`, … of the step."""
         rows = plan.rows[rank::world_size]
         documents = iter(self._documents([draw for row in rows for draw in row]))
-        return collate([[self._grid(draw, next(documents)) for draw in row] for row in rows], self.stage.context)
+        grids = [[grid for draw in row for grid in self._grids(draw, next(documents))] for row in rows]
+        return collate(grids, self.stage.context)
 
     def _documents(self, draws: list[Draw]) -> list[Document]:
         places = (self.groups[draw.group].places[draw.index] for draw in draws)
         return self.sequences.documents_at(np.fromiter(places, np.int64, len(draws)))
 
-    def _grid(self, draw: Draw, document: Document) -> Grid:
-        grid = lay_out(document.segments())
+    def _grids(self, draw: Draw, document: Document) -> list[Grid]:
+        grids = self._laid_out(document.segments())
         dropped = random_unit(self.order.key, draw.epoch, draw.number) < self.stage.condition_dropout
-        return without_condition(grid, self.vocabulary) if dropped and has_text_condition_only(grid) else grid
+        return [
+            without_condition(grid, self.vocabulary) if dropped and has_text_condition_only(grid) else grid
+            for grid in grids
+        ]
+
+    def _laid_out(self, segments: list[Segment]) -> list[Grid]:
+        """The documents of an example: itself, or its halves where the stage learns from pairs."""
+        return [*pair_of(segments)] if isinstance(self.stage, PreferenceConfig) else [lay_out(segments)]
 
     def sequence_ids(self, plan: StepPlan) -> list[str]:
         """The examples of a step, in the order of its rows: the way from a step back to its sources."""
@@ -144,8 +154,8 @@ class MixtureData:
             rows = [self.sequences.row(examples, index) for index in range(count)]
             if not any(self._is_drawn(row.mixture) for row in rows):
                 continue
-            grids = [[grid_of(row)] for row in rows]
-            batch = collate(grids, max(len(grid.ids) for (grid,) in grids))
+            grids = [self._laid_out(list(segments_of(row))) for row in rows]
+            batch = collate(grids, max(sum(map(len, some)) for some in grids))
             found[task] = HeldOutRows(batch, self.sequences.recordings(rows))
         return found
 

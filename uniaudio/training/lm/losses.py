@@ -7,7 +7,7 @@ to the same loss and an empty head gives 0, not NaN.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -80,7 +80,7 @@ class LossModel(nn.Module):
 
     Sharded weights are whole inside a forward pass alone, so the heads and the distillation decoder run in it too. Every rank
     must call the same modules and have a gradient for the same parameters, whatever its rows hold: a head without a target
-    takes part with a zero (`_touched`), and whether any rank has audio is told by the caller. Save `model`, not this.
+    takes part with a zero (`touched`), and whether any rank has audio is told by the caller. Save `model`, not this.
     """
 
     def __init__(self, model: "UniAudioLM", distillation: "Distillation | None" = None) -> None:
@@ -97,7 +97,7 @@ class LossModel(nn.Module):
         text, audio_Q = _sums(self.model, batch, with_audio=with_audio, has_audio=has_audio)
         if self.distillation is None:
             return text, audio_Q, text.new_zeros(())
-        return text, audio_Q, _touched(self.distillation.loss_sum(batch), self.distillation.decoder)
+        return text, audio_Q, touched(self.distillation.loss_sum(batch), self.distillation.decoder)
 
 
 def loss_sums(
@@ -117,7 +117,22 @@ def loss_sums(
     return LossSums(text=text, num_text=num_text, audio_Q=audio_Q, num_audio=num_audio)
 
 
-def _sums(model: "UniAudioLM", batch: "Batch", *, with_audio: bool, has_audio: bool | None) -> tuple[Tensor, Tensor]:
+class Predictions(NamedTuple):
+    """What the trunk says before each target of a batch that counts."""
+
+    hidden_MD: Tensor
+    tokens_M: Tensor
+    text_BS: Tensor
+    """Where the text targets are, of the S - 1 predictions."""
+    hidden_ND: Tensor
+    codes_NQ: Tensor
+    audio_BS: Tensor
+    zero: Tensor
+    """Scalar, in the graph even where there is no target: the blocks of other ranks wait for this one's backward pass."""
+
+
+def predictions(model: "UniAudioLM", batch: "Batch", *, has_audio: bool | None) -> Predictions:
+    """The trunk's pass over a batch; `has_audio` as in `LossModel.forward`."""
     text_BS, audio_BS, _ = target_masks(batch)
     has_audio = bool(batch.is_audio_BS.any()) if has_audio is None else has_audio
     hidden_BSD = model(
@@ -128,28 +143,37 @@ def _sums(model: "UniAudioLM", batch: "Batch", *, with_audio: bool, has_audio: b
         has_audio=has_audio,
     )
     targets_BS9 = batch.ids_BS9[:, 1:]
-    # In the graph even where there is no target: the blocks of other ranks wait for this one's backward pass.
     zero = hidden_BSD[:0].sum(dtype=torch.float32)
     if not has_audio:
         # Where nothing else learns, a pass without a gradient would leave those of the passes before it unsummed.
         stacks = (model.understanding_expert.stack, model.generation_expert.stack)
-        zero = _touched(zero, model.audio_embedding, *(stack.norm for stack in stacks if stack is not None))
+        zero = touched(zero, model.audio_embedding, *(stack.norm for stack in stacks if stack is not None))
     tokens_M, codes_NQ = targets_BS9[text_BS][:, -1], targets_BS9[audio_BS][:, :-1]
-    has_text = len(tokens_M) > 0
-    text = _text_sum(model, hidden_BSD[text_BS], tokens_M) if has_text else _touched(zero, model.text_head)
+    return Predictions(hidden_BSD[text_BS], tokens_M, text_BS, hidden_BSD[audio_BS], codes_NQ, audio_BS, zero)
+
+
+def _sums(model: "UniAudioLM", batch: "Batch", *, with_audio: bool, has_audio: bool | None) -> tuple[Tensor, Tensor]:
+    found = predictions(model, batch, has_audio=has_audio)
+    zero, num_streams = found.zero, found.codes_NQ.shape[1]
+    has_text = len(found.tokens_M) > 0
+    text = _text_sum(model, found.hidden_MD, found.tokens_M) if has_text else touched(zero, model.text_head)
     if not with_audio:
-        return text, zero.repeat(codes_NQ.shape[1])
-    if not len(codes_NQ):
-        heads = (model.projection, model.local_decoder, model.audio_head)
-        return text, _touched(zero, *heads).repeat(codes_NQ.shape[1])
-    return text, _audio_sums(model, model.audio_states(hidden_BSD[audio_BS], codes_NQ), codes_NQ)
+        return text, zero.repeat(num_streams)
+    if not len(found.codes_NQ):
+        return text, touched(zero, *depth_modules(model)).repeat(num_streams)
+    return text, _audio_sums(model, model.audio_states(found.hidden_ND, found.codes_NQ), found.codes_NQ)
+
+
+def depth_modules(model: "UniAudioLM") -> tuple[nn.Module, ...]:
+    """Those on the way from a frame's state to its codes."""
+    return model.projection, model.local_decoder, model.audio_head
 
 
 def _text_sum(model: "UniAudioLM", hidden_MD: Tensor, tokens_M: Tensor) -> Tensor:
     def loss_of(hidden_MD: Tensor, tokens_M: Tensor) -> Tensor:
         return text_loss_sum(model.text_logits(hidden_MD), tokens_M)
 
-    return _in_chunks(loss_of, hidden_MD, tokens_M, num_logits=model.config.text_size)
+    return in_chunks(loss_of, hidden_MD, tokens_M, num_logits=model.config.text_size)
 
 
 def _audio_sums(model: "UniAudioLM", states_NQC: Tensor, codes_NQ: Tensor) -> Tensor:
@@ -157,10 +181,10 @@ def _audio_sums(model: "UniAudioLM", states_NQC: Tensor, codes_NQ: Tensor) -> Te
         return audio_loss_sums(model.audio_head(states_NQC), codes_NQ)
 
     num_logits = model.config.num_codebooks * model.config.audio_size
-    return _in_chunks(losses_of, states_NQC, codes_NQ, num_logits=num_logits)
+    return in_chunks(losses_of, states_NQC, codes_NQ, num_logits=num_logits)
 
 
-def _in_chunks(
+def in_chunks(
     loss_of: Callable[[Tensor, Tensor], Tensor], states: Tensor, targets: Tensor, *, num_logits: int
 ) -> Tensor:
     """`loss_of` of all rows, of which each has `num_logits`; of more than one chunk, none is kept for the backward pass, which
@@ -173,7 +197,7 @@ def _in_chunks(
     return torch.stack([recomputed(loss_of, "blocks", *part) for part in parts]).sum(dim=0)
 
 
-def _touched(loss: Tensor, *modules: nn.Module) -> Tensor:
+def touched(loss: Tensor, *modules: nn.Module) -> Tensor:
     """`loss`, which from now on gives every parameter that learns a gradient, of zeros at least."""
     if torch.is_grad_enabled():
         for module in modules:

@@ -33,6 +33,9 @@ HELD_OUT = "held_out_loss/"
 class StageObjective:
     """`UniAudioLM` under one stage; changes `model` in place."""
 
+    ROOT: type[LossModel] = LossModel
+    """The forward pass that ranks share."""
+
     def __init__(
         self,
         model: UniAudioLM,
@@ -56,9 +59,9 @@ class StageObjective:
             teacher.to(self.device)
         self.trains = (*stage.trains, DECODER) if self.distillation else stage.trains
         freeze_all_but(model, self.trains)
-        self.root = LossModel(model, self.distillation)
+        self.root = self.ROOT(model, self.distillation)
         if self.is_sharded:
-            shard(self.root, _blocks(model), device=self.device, shard_over=shard_over, precision=stage.precision)
+            shard(self.root, blocks_of(model), device=self.device, shard_over=shard_over, precision=stage.precision)
         # Sharding replaced the parameters.
         self._parameters = {name: one for name, one in model.named_parameters() if one.requires_grad}
         self.modules = nn.ModuleDict({"model": model})
@@ -180,7 +183,7 @@ def _distillation(
     return Distillation(model, teacher, stage.distillation_weight, int.from_bytes(data.order.key[:4], "big"))
 
 
-def _blocks(model: UniAudioLM) -> list[nn.Module]:
+def blocks_of(model: UniAudioLM) -> list[nn.Module]:
     """Those of the trunk, which every pass calls in this order; what is in the local decoder belongs to the root."""
     stacks = (model.understanding_expert, model.backbone, model.generation_expert)
     return [module for stack in stacks for module in stack.modules() if isinstance(module, Block)]

@@ -8,13 +8,14 @@ from hashlib import sha256
 from pathlib import Path
 
 from uniaudio.lm.model import UniAudioLM
-from uniaudio.stages.config import StageConfig
+from uniaudio.stages.config import PreferenceConfig, StageConfig
 from uniaudio.training.checkpoint import TrainingState
 from uniaudio.training.lm.data import MixtureData
 from uniaudio.training.lm.distillation import CodecTeacher
 from uniaudio.training.lm.metrics import HeldOut
 from uniaudio.training.lm.objective import HELD_OUT, StageObjective
 from uniaudio.training.lm.order import ledger_of, num_drawn_of
+from uniaudio.training.lm.preference import PreferenceObjective
 from uniaudio.training.processes import reproducible
 from uniaudio.training.run import Listeners, train
 
@@ -60,7 +61,11 @@ def train_stage(
     """
     state = TrainingState(identity=identity_of(stage, data), part=stage.name)
     with reproducible(stage.num_threads, deterministic=stage.deterministic):
-        objective = StageObjective(model, stage, data, teacher=teacher, device=device, shard_over=shard_over)
+        objective: StageObjective
+        if isinstance(stage, PreferenceConfig):
+            objective = PreferenceObjective(model, stage, data, device=device, shard_over=shard_over)
+        else:
+            objective = StageObjective(model, stage, data, teacher=teacher, device=device, shard_over=shard_over)
         try:
             state = train(objective, stage, state, listeners, hold_out_every=stage.num_steps, resume_from=resume_from)
             if not objective.held_out_losses:

@@ -50,7 +50,7 @@ def flops_of(
 
 
 def chunked_again(config: LMConfig, trains: Collection[str], counts: Counts) -> float:
-    """Operations of heads that are computed twice, because their logits are never there together (`losses._in_chunks`)."""
+    """Operations of heads that are computed twice, because their logits are never there together (`losses.in_chunks`)."""
     reach, frames = reach_of(trains), counts.audio_targets * config.num_codebooks
     text = 2 * counts.text_targets * config.width * config.text_size
     audio = 2 * frames * config.local_decoder.width * config.audio_size

@@ -38,7 +38,7 @@ def test_chunks_give_the_loss_and_gradients_of_the_whole(max_logits: int, monkey
 
 def test_one_chunk_has_the_bits_of_no_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     found = loss_and_gradients()
-    monkeypatch.setattr(losses, "_in_chunks", lambda loss_of, states, targets, **_: loss_of(states, targets))
+    monkeypatch.setattr(losses, "in_chunks", lambda loss_of, states, targets, **_: loss_of(states, targets))
     for name, tensor in loss_and_gradients().items():
         assert torch.equal(found[name], tensor), name
 
