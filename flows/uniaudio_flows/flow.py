@@ -5,7 +5,7 @@ ends the run at once, as `failures.py` says.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import prefect
 from prefect import get_run_logger, task
@@ -26,8 +26,15 @@ from uniaudio_flows.settings import DEFAULT, Settings, load_settings
 from uniaudio_flows.steps import Fields, Step
 
 NUM_RETRIES, RETRY_DELAY_S = 3, 10
-Planned = tuple[Step, Any]
-"""A step and its job."""
+
+
+class Planned(NamedTuple):
+    """A step of a run."""
+
+    step: Step
+    job: Any
+    num_workers: int | None = None
+    """None: as many as there is work and room for, or what the job says."""
 
 
 def flow(step: Step, about: str, *, name: str = "") -> Any:
@@ -38,11 +45,11 @@ def flow(step: Step, about: str, *, name: str = "") -> Any:
         settings = settings_of(step, parameters)
         steps = [*step.ancestors(), step]
         # All jobs before any work: what is wrong with the fields of the last one is said now.
-        planned = [(each, each.job(settings, chosen(each, parameters, own=own and each is step))) for each in steps]
+        planned = [plan(each, settings, chosen(each, parameters, own=own and each is step)) for each in steps]
         if not parameters.get("parents", True):
-            for each, job in planned:
-                if each in step.after:
-                    check_up_to_date(Store.from_uri(settings.store), job)
+            for each in planned:
+                if each.step in step.after:
+                    check_up_to_date(Store.from_uri(settings.store), each.job)
             del planned[:-1]
         return make_all(name or step.flow, settings, planned)
 
@@ -74,28 +81,37 @@ def chosen(step: Step, parameters: Mapping[str, Any], *, own: bool) -> Fields:
     """The fields of a step, as plain values, among the parameters of a run: its own, or in the parameter with the step's name."""
     if not own:
         return _told(parameters[step.name].model_dump(mode="json"))
-    names = parameters_of(step).keys() & {*step.fields, *step.extra}
+    names = parameters_of(step).keys() & {*step.fields, *step.extras}
     names -= set(run_settings([*step.ancestors(), step]))
     return _told({name: _plain(parameters[name]) for name in sorted(names)})
+
+
+def plan(step: Step, settings: Settings, fields: Fields) -> Planned:
+    """UsageError where a field does not fit."""
+    if "num_workers" in step.fields:
+        return Planned(step, step.job(settings, fields))
+    others = {name: value for name, value in fields.items() if name != "num_workers"}
+    return Planned(step, step.job(settings, others), fields.get("num_workers"))
 
 
 def make_all(name: str, settings: Settings, planned: list[Planned]) -> str:
     """Make the version of each job, in order; the content id of the last one."""
     log = get_run_logger()
     log.info("store %s, source %s, device %s, size %s", settings.store, settings.source, settings.device, settings.size)
-    board = Board(flow=name, kinds=[step.kind for step, _ in planned], log=log)
+    board = Board(flow=name, kinds=[each.step.kind for each in planned], log=log)
     content_id = ""
     try:
-        for step, job in planned:
-            content_id = _make(settings, step, job, board)
+        for each in planned:
+            content_id = _make(settings, each, board)
     finally:
         if len(planned) > 1:
             board.table()
     return content_id
 
 
-def _make(settings: Settings, step: Step, job: Any, board: Board) -> str:
+def _make(settings: Settings, planned: Planned, board: Board) -> str:
     """As a task of the run. FailedRun with the reason where it fails."""
+    step, job, num_workers = planned
     shown = Shown(board, step.kind)
 
     @task(
@@ -111,7 +127,7 @@ def _make(settings: Settings, step: Step, job: Any, board: Board) -> str:
     @failing_in_one_line
     def make() -> str:
         try:
-            return bring_up_to_date(settings, job, shown, get_run_logger()).content_id
+            return bring_up_to_date(settings, job, shown, get_run_logger(), num_workers).content_id
         except (LostConnectionError, NoHeadError) as error:
             attempt = task_run.run_count or 1
             was_there = isinstance(error, LostConnectionError) or attempt > 1

@@ -51,8 +51,8 @@ def check_up_to_date(store: Store, job: Any) -> None:
         raise UsageError(f"`{plan.kind}` is not up to date: run this flow with `parents=true`, or make it first.")
 
 
-def bring_up_to_date(settings: Settings, job: Any, shown: Shown, log: Log) -> Manifest:
-    """Make the version that `job` plans, unless it is there. Returns its manifest."""
+def bring_up_to_date(settings: Settings, job: Any, shown: Shown, log: Log, num_workers: int | None = None) -> Manifest:
+    """Make the version that `job` plans, unless it is there. Returns its manifest. `num_workers`: most that share the work."""
     store = Store.from_uri(settings.store)
     found = published(store, job, log)
     if found is not None:
@@ -66,7 +66,8 @@ def bring_up_to_date(settings: Settings, job: Any, shown: Shown, log: Log) -> Ma
         # It may have begun before the parents changed, and then makes another version.
         made = _made_by(client, running, store, job, shown, log)
     if made is None:
-        made = _made_by(client, submit(client, settings, job, log), store, job, shown, log)
+        submission_id = submit(client, settings, job, log, num_workers)
+        made = _made_by(client, submission_id, store, job, shown, log)
     if made is None:
         raise JobFailedError(f"{job.EDGE} ended, but what it should make is not in the store.")
     return made

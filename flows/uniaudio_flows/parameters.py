@@ -110,7 +110,7 @@ def _fields(step: Step) -> dict[str, FieldInfo]:
         if by:
             info = _left_to_settings(info.annotation, f"{info.description} {by}")
         found[name] = info
-    return found | {name: _info(extra.type, extra.default, extra.help) for name, extra in step.extra.items()}
+    return found | {name: _info(extra.type, extra.default, extra.help) for name, extra in step.extras.items()}
 
 
 def _fields_of(cls: type[Any]) -> dict[str, FieldInfo]:

@@ -52,7 +52,9 @@ def running_job(client: "JobSubmissionClient", settings: Settings, job: Any) -> 
     return None
 
 
-def submit(client: "JobSubmissionClient", settings: Settings, job: Any, log: Log) -> str:
+def submit(
+    client: "JobSubmissionClient", settings: Settings, job: Any, log: Log, num_workers: int | None = None
+) -> str:
     """Returns the id of the new job: plan id and attempt. UsageError where the head takes none."""
     plan_id = job.plan(Store.from_uri(settings.store)).plan_id
     described = _described(settings, job)
@@ -63,6 +65,7 @@ def submit(client: "JobSubmissionClient", settings: Settings, job: Any, log: Log
     python = "python" if settings.ray_address else sys.executable
     command = [python, "-m", f"uniaudio_pipelines.{job.EDGE}", "--store", settings.store]
     command += ["--job", described["fields"], "--run-id", submission_id]
+    command += [] if num_workers is None else ["--num-workers", str(num_workers)]
     deadline = time.monotonic() + AGENT_TIMEOUT_S
     while True:
         try:

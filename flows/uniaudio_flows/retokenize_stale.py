@@ -14,7 +14,7 @@ from uniaudio_pipelines.instructions_to_tokens.estimate import Estimate, estimat
 from uniaudio_schemas.store import Store
 
 from uniaudio_flows import tokenize_corpus
-from uniaudio_flows.flow import chosen, make_all, settings_of, told
+from uniaudio_flows.flow import chosen, make_all, plan, settings_of, told
 from uniaudio_flows.parameters import parameters_of
 from uniaudio_flows.steps import Extra
 
@@ -34,11 +34,11 @@ def _run(**parameters: Any) -> str | None:
         return None
     fields = dict(chosen(ALONE, parameters, own=True))
     is_dry = fields.pop("dry_run")
-    job = ALONE.job(settings, fields)
+    planned = plan(ALONE, settings, fields)
     if is_dry:
-        get_run_logger().info(told_of(estimate(store, job)))
+        get_run_logger().info(told_of(estimate(store, planned.job)))
         return None
-    return make_all("retokenize-stale", settings, [(ALONE, job)])
+    return make_all("retokenize-stale", settings, [planned])
 
 
 def told_of(found: Estimate) -> str:

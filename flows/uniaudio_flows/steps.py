@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from pydantic import PositiveInt
 from uniaudio_pipelines.jobs import job_from_json
 from uniaudio_schemas.fingerprint import canonical_json
 
@@ -23,6 +24,14 @@ class Extra:
     type: Any
     default: Any
     help: str
+
+
+WORKERS = Extra(
+    type=PositiveInt | None,
+    default=None,
+    help="Most workers that share the work. By default as many as there is work and room for.",
+)
+"""`num_workers` of an edge whose job does not say it: how many work on a version changes nothing of it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,6 +61,11 @@ class Step:
     def fields(self) -> frozenset[str]:
         """Names of those of the job."""
         return frozenset(each.name for each in fields(self.job_class))
+
+    @property
+    def extras(self) -> dict[str, Extra]:
+        """What its flow may be told besides fields of the job."""
+        return dict(self.extra) if "num_workers" in self.fields else {**self.extra, "num_workers": WORKERS}
 
     def ancestors(self) -> list["Step"]:
         """All steps before it, each behind those it reads from."""

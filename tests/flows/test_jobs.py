@@ -1,10 +1,15 @@
 """What the flows hand to the edges, from settings and parameters alone."""
 
+import logging
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
-from uniaudio_flows import annotate_corpus, build_sequences, train_codec, train_stage
+from uniaudio_flows import annotate_corpus, build_sequences, ingest_corpus, train_codec, train_stage
 from uniaudio_flows.everything import STEPS
+from uniaudio_flows.flow import plan
+from uniaudio_flows.parameters import parameters_of
+from uniaudio_flows.ray_jobs import submit
 from uniaudio_flows.settings import load_settings, service_environment
 from uniaudio_flows.steps import Step
 from uniaudio_schemas.errors import UsageError
@@ -25,6 +30,33 @@ def test_every_flow_has_a_job_that_computes_where_the_settings_say(
         )
         assert (on_cpu.device, on_cpu.num_gpus) == ("cpu", 0.0), "one step may run elsewhere"
         assert (fractional.device, fractional.num_gpus) == ("cuda", 0.25)
+
+
+@pytest.mark.parametrize("step", STEPS, ids=lambda step: step.flow)
+def test_a_run_may_be_told_every_field_of_its_job_and_how_many_workers_share_it(step: Step) -> None:
+    told = parameters_of(step)
+    assert {*step.fields, "num_workers"} <= told.keys() | step.internal.keys()
+    nested = parameters_of(STEPS[-1], own=False)[step.name].annotation.model_fields  # type: ignore[union-attr]
+    assert {*step.fields, "num_workers"} - {"source", "models"} <= nested.keys() | step.internal.keys()
+
+
+def test_the_number_of_workers_is_the_runs_and_the_plan_is_the_same(tmp_path: Path) -> None:
+    """Of an edge that shares units and of one that trains with as many workers."""
+    settings = load_settings()
+    shared = plan(build_sequences.STEP, settings, {"num_workers": 3})
+    assert (shared.job, shared.num_workers) == (build_sequences.job(settings, {}), 3)
+    trained = plan(train_codec.STEP, settings, {"num_workers": 3})
+    assert (trained.job.num_workers, trained.num_workers) == (3, None)
+    asked: list[str] = []
+    client = Mock(list_jobs=list, get_address=str, submit_job=lambda entrypoint, **_: asked.append(entrypoint))
+    log = logging.getLogger("test")
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "a.txt").write_text("A line of text.")
+    job = ingest_corpus.job(settings, {"source": str(tmp_path / "source")})
+    here = settings.of_run({"store": str(tmp_path / "store")})
+    for num_workers in (None, 3):
+        submit(client, here, job, log, num_workers)
+    assert "--num-workers" not in asked[0] and asked[1].endswith("--num-workers 3")
 
 
 def test_steps_come_in_an_order_in_which_each_finds_what_it_reads() -> None:

@@ -38,9 +38,9 @@ def test_a_dry_run_tells_what_is_left_and_runs_no_job(
 
 def test_a_run_makes_the_tokens_alone(tmp_path: Path, made: list[Any]) -> None:
     a_corpus(tmp_path, [RATE] * 3)
-    assert run(clips_per_unit=7) == "content"
-    (((step, job),),) = made
-    assert step == ALONE and job.clips_per_unit == 7
+    assert run(clips_per_unit=7, num_workers=3) == "content"
+    (((step, job, num_workers),),) = made
+    assert step == ALONE and (job.clips_per_unit, num_workers) == (7, 3)
 
 
 def test_without_instructions_there_is_nothing_to_do(made: list[Any]) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from uniaudio_pipelines.annotated_to_codec.job import AnnotatedToCodec
 from uniaudio_pipelines.running.edge import ShardResult, edge_main, job_from_json, job_to_json, run_edge
 from uniaudio_schemas.errors import StoreError, UsageError
 from uniaudio_schemas.store import Store
@@ -87,6 +88,16 @@ def test_an_error_of_the_user_is_one_line_and_exit_status_2(tmp_path: Path, caps
     arguments = ["--store", str(tmp_path), "--job", '{"num_units": 0}']
     assert edge_main(Count, CountWorker, num_workers=0, arguments=arguments) == 2
     assert capsys.readouterr().out == "ERROR: `num_units` must be 1 or more, but is 0.\n"
+
+
+def test_how_many_workers_share_the_work_is_told_to_an_edge_that_runs_itself(tmp_path: Path, capsys: Any) -> None:
+    told: list[dict[str, Any]] = []
+    arguments = ["--store", str(tmp_path)]
+    for job_class, more in ((Count, ["--num-workers", "3"]), (Count, []), (AnnotatedToCodec, [])):
+        edge_main(job_class, run=lambda store, job, owner, **more: told.append(more), arguments=[*arguments, *more])
+    assert told == [{"num_workers": 3}, {"num_workers": None}, {}]
+    assert edge_main(Count, CountWorker, arguments=[*arguments, "--num-workers", "-1"]) == 2
+    assert capsys.readouterr().out == "ERROR: `num_workers` must be 0 or more, but is -1.\n"
 
 
 @pytest.mark.parametrize(("room", "code"), [(errno.ENOSPC, 2), (errno.ENOENT, None)])

@@ -24,7 +24,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from uniaudio_schemas.errors import UniaudioError
+from uniaudio_schemas.errors import UniaudioError, UsageError
 from uniaudio_schemas.store import Store
 from uniaudio_schemas.store.files import disk_errors
 from uniaudio_schemas.store.manifest import Manifest, Plan
@@ -110,6 +110,8 @@ def run_edge(
     `num_workers`: at most so many, None: one for each unit, as the cluster has room or grows; 0 works in this process, without Ray (small edges, tests,
     edges that drive Ray Train).
     """
+    if num_workers is not None and num_workers < 0:
+        raise UsageError(f"`num_workers` must be 0 or more, but is {num_workers}.")
     plan = job.plan(store)
     existing = store.version(plan.kind, plan.plan_id)
     progress = _Progress(job.EDGE, plan)
@@ -182,8 +184,9 @@ def audio_seconds(manifest: Manifest) -> float:
     return float(sum(shard.statistics.get("audio_s", 0.0) for shard in manifest.shards))
 
 
-RunJob = Callable[[Store, Any, str], Any]
-"""`run(store, job, owner)`: what an edge does with a job, where it is more than one `run_edge`."""
+RunJob = Callable[..., Any]
+"""`run(store, job, owner)`: what an edge does with a job, where it is more than one `run_edge`. Where the job does not say how many
+workers there are, `run` takes `num_workers` as `run_edge` does."""
 
 
 def edge_main(
@@ -204,21 +207,20 @@ def edge_main(
     parser.add_argument(
         "--run-id", default=f"{socket.gethostname()}-{os.getpid()}", help="owner of the lease, key of the runs log"
     )
-    parser.add_argument(
-        "--num-workers",
-        type=int,
-        default=num_workers,
-        help="processes that share the work; 0: this one alone, without Ray",
-    )
+    is_shared = "num_workers" not in job_class.__dataclass_fields__
+    if is_shared:
+        told = "processes that share the work at most; 0: this one alone, without Ray"
+        parser.add_argument("--num-workers", type=int, default=num_workers, help=told)
     options = parser.parse_args(arguments)
+    shared = {"num_workers": options.num_workers} if is_shared else {}
     try:
         job = job_from_json(job_class, options.job)
         with cluster.stoppable() as stopped, disk_errors(options.store):
             store = Store.from_uri(options.store)
             if run is not None:
-                run(store, job, options.run_id)
+                run(store, job, options.run_id, **shared)
             elif make_worker is not None:
-                run_edge(store, job, make_worker, num_workers=options.num_workers, owner=options.run_id)
+                run_edge(store, job, make_worker, owner=options.run_id, **shared)
     except UniaudioError as error:
         sys.stdout.write(f"ERROR: {' '.join(str(error).split())}\n")
         return 2

@@ -12,9 +12,11 @@ MIN_ROWS_FOR_WORKERS = 50_000
 """Instructions below which the driver is done sooner than an actor has started."""
 
 
-def run(store: Store, job: TokensToSequences, owner: str) -> None:
+def run(store: Store, job: TokensToSequences, owner: str, num_workers: int | None = None) -> None:
+    """`num_workers` None: none for few rows, else one for each unit, as there is room."""
     instructions = store.version_with("instructions", job.plan(store).parents["instructions"])
-    num_workers = None if instructions.num_rows >= MIN_ROWS_FOR_WORKERS else 0
+    if num_workers is None and instructions.num_rows < MIN_ROWS_FOR_WORKERS:
+        num_workers = 0
     run_edge(store, job, SequenceWorker, num_workers=num_workers, owner=owner)
 
 
