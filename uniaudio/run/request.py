@@ -15,6 +15,7 @@ import numpy as np
 from uniaudio_schemas.errors import UsageError
 from uniaudio_schemas.kinds.instructions import InstructionSegment
 
+from uniaudio.tasks.preference import is_pair
 from uniaudio.tasks.task import Slot, Task
 
 Audio = str | Path | np.ndarray
@@ -61,8 +62,8 @@ def check_streams(task: Task) -> None:
 
 
 def is_runnable(task: Task) -> bool:
-    """Not where a task only trains: auditory sentences have neither a question nor an end, and the turns of a conversation are of many kinds."""
-    return task.has_prompt or not any(slot.repeats for slot in task.order)
+    """Not where a task only trains: auditory sentences have neither a question nor an end, and pairs are two answers already."""
+    return (task.has_prompt or not any(slot.repeats for slot in task.order)) and not is_pair(task)
 
 
 def check_runnable(task: Task) -> None:

@@ -8,6 +8,7 @@ from uniaudio.tasks.codes import CODE_TASKS
 from uniaudio.tasks.conversation import CONVERSATION
 from uniaudio.tasks.few_shot import FEW_SHOT_TASKS
 from uniaudio.tasks.music import MUSIC_TASKS
+from uniaudio.tasks.preference import PREFERENCE_TASKS
 from uniaudio.tasks.sentences import SENTENCE_TASKS
 from uniaudio.tasks.sound import SOUND_TASKS
 from uniaudio.tasks.speech import SPEECH_TASKS
@@ -23,6 +24,7 @@ _ALL = (
     *FEW_SHOT_TASKS,
     *SENTENCE_TASKS,
     CONVERSATION,
+    *PREFERENCE_TASKS,
 )
 TASKS = {task.name: task for task in _ALL}
 """Name -> declaration."""

@@ -11,7 +11,7 @@ from uniaudio_schemas.store.manifest import Plan
 from uniaudio_pipelines.annotated_to_instructions.units import units_of
 from uniaudio_pipelines.jobs import parent
 
-CODE_VERSION = "4"
+CODE_VERSION = "5"
 """Goes up when the same annotations would give other rows."""
 POLICIES = {"leaks": ("drop", "keep"), "copies": ("drop_held_out", "drop_training")}
 
@@ -27,7 +27,7 @@ class AnnotatedToInstructions:
     max_positions: int = 1024
     """Longer examples of tasks are dropped as `too_long`: the context of stages 1 to 3."""
     max_sentence_positions: int = 1536
-    """Of auditory sentences, few-shot examples and conversations: the context of stages 4 and 5 at the smallest size."""
+    """Of auditory sentences, few-shot examples, conversations and pairs of answers: the context of stages 4 to 6 at the smallest size."""
     min_mos: float = 0.0
     """Speech whose DNSMOS is lower is no target of generation."""
     leaks: str = "drop"
@@ -64,6 +64,8 @@ class AnnotatedToInstructions:
     """Of clips with a class or an emotion that are asked for it behind solved examples."""
     conversation_share: float = 0.25
     """Of clips that are asked about over several turns, for the stage after the paper's."""
+    preference_share: float = 0.1
+    """Of clips that give pairs of answers of which one is worse, for the stage after that."""
     max_examples_per_corpus: int = 0
     """Of a task; 0 for all. Others are dropped as `over_cap`, the same whatever else is there."""
     max_examples_per_speaker: int = 0

@@ -17,6 +17,7 @@ from uniaudio_schemas.store.manifest import Plan
 from uniaudio.audio.frames import SAMPLE_RATE
 from uniaudio.tasks.annotations import needs_of, voice_of
 from uniaudio.tasks.conversation import CONVERSATION
+from uniaudio.tasks.preference import GROUP as PREFERENCE
 from uniaudio.tasks.recipes import positions_of, samples_of
 from uniaudio.tasks.sentences import GROUP
 from uniaudio_pipelines.annotated_to_instructions import (
@@ -27,6 +28,7 @@ from uniaudio_pipelines.annotated_to_instructions import (
     few_shot,
     groups,
     mixtures,
+    preferences,
     questions,
     voices,
 )
@@ -73,6 +75,7 @@ BUILDERS: dict[str, tuple[Builder, ...]] = {
         questions.about_values,
         questions.about_scenes,
         conversations.conversations,
+        preferences.preferences,
     ),
     "words": (groups.same_words, few_shot.recorded_conversions),
     "recording": (groups.of_recordings, dialogues.replies),
@@ -80,8 +83,8 @@ BUILDERS: dict[str, tuple[Builder, ...]] = {
     "subject": (groups.of_subjects,),
 }
 """Route -> what it is for."""
-_LONG_GROUPS = (GROUP, CONVERSATION.mixture)
-"""Mixture groups whose examples may be as long as the context of stages 4 and 5."""
+_LONG_GROUPS = (GROUP, CONVERSATION.mixture, PREFERENCE)
+"""Mixture groups whose examples may be as long as the context of stages 4 to 6."""
 _ALONE = ("home", "ring")
 """Routes on which a clip without company is read too."""
 

@@ -15,6 +15,7 @@ from uniaudio_schemas.store.manifest import Manifest, Plan
 from uniaudio.stages.config import MixturePhase, StageConfig
 from uniaudio.stages.table import ALL_STAGES, STAGES, stage_before, stage_config
 from uniaudio_pipelines.jobs import check_device, check_group, hash_folder, parent
+from uniaudio_pipelines.ray_training.keeping import Keeping, check_wandb
 from uniaudio_pipelines.sequences_to_checkpoint.gate import check_leaks
 
 CODE_VERSION = "4"
@@ -48,7 +49,8 @@ class SequencesToCheckpoint:
     WRITES: ClassVar[str] = "checkpoint"
 
     stages: tuple[str, ...] = tuple(STAGES)
-    """Names in the order of `uniaudio.stages.table.ALL_STAGES`; by default those of the paper. `stage5` tunes on conversations."""
+    """Names in the order of `uniaudio.stages.table.ALL_STAGES`; by default those of the paper. `stage5` tunes on conversations,
+    `stage6` on pairs of answers."""
     size: str = "debug"
     """Preset of model and stages."""
     seed: int = 0
@@ -83,7 +85,7 @@ class SequencesToCheckpoint:
     """Optimizer steps of single stages, such as `{"stage3": 2000}`."""
     mixtures: dict[str, dict[str, float]] = field(default_factory=dict)
     """Shares of mixture groups in the tokens of single stages, such as `{"stage3": {"asr": 2.0, "*": 1.0}}`, where `*` stands for
-    each group that is not named, but for `conversation`; stages that are not named keep the preset's."""
+    each group that is not named, but for `conversation` and `preference`; stages that are not named keep the preset's."""
     text_weight: float = 0.0
     """Of the loss of text beside that of audio; 0 keeps each stage's."""
     learning_rate: float = 0.0
@@ -96,6 +98,19 @@ class SequencesToCheckpoint:
     """Positions a row; 0 keeps each stage's."""
     checkpoint_every: int = 0
     """Steps between two training checkpoints; 0 keeps the preset's."""
+    keep_last: int = 2
+    """Training checkpoints that the run may go on from: the last so many."""
+    keep_every: int = 0
+    """Of the training checkpoints of a stage every so many-th stays in `train/<plan id>/kept`, also when the stage has ended, until
+    `uniaudio gc`; 0 keeps none."""
+    keep_best: int = 0
+    """So many training checkpoints with the lowest held-out loss of a stage stay there too; 0 keeps none."""
+    hold_out_every: int = 0
+    """Steps between two held-out losses while a stage trains; 0 has them at its start and end, and at each training checkpoint where
+    `keep_best` asks for them."""
+    wandb_project: str = ""
+    """Project of Weights & Biases (`pip install wandb`) that the curves are sent to as well; `WANDB_MODE=offline` keeps them below
+    `curves/wandb`. Empty: TensorBoard's alone."""
     recompute: Literal["", "none", "blocks", "selective"] = ""
     """What the backward pass computes again instead of keeping it: memory for time. Empty keeps the preset's."""
     compile_blocks: bool = False
@@ -179,6 +194,13 @@ class SequencesToCheckpoint:
         }
         return replace(config, **{key: value for key, value in changes.items() if value})
 
+    def keeping(self) -> Keeping:
+        return Keeping(last=self.keep_last, every=self.keep_every, best=self.keep_best)
+
+    def held_out_steps(self, stage: StageConfig) -> int:
+        """Between two held-out losses. No part of the plan, as what is kept is none: weights are the same."""
+        return self.hold_out_every or (stage.checkpoint_every if self.keep_best else stage.num_steps)
+
     def _mixture(self, name: str) -> tuple[MixturePhase, ...]:
         """One phase from step 0 on; empty where the stage keeps its own."""
         weights = self.mixtures.get(name, {})
@@ -233,6 +255,10 @@ class SequencesToCheckpoint:
                 f"but is {', '.join(self.stages) or 'empty'}."
             )
         self._check_workers()
+        self.keeping().check()
+        check_wandb(self.wandb_project)
+        if self.hold_out_every < 0:
+            raise UsageError(f"`hold_out_every` must be 0 or more, but is {self.hold_out_every}.")
         for field_name in ("stage_steps", "mixtures"):
             if unknown := sorted(set(getattr(self, field_name)) - set(ALL_STAGES)):
                 raise UsageError(

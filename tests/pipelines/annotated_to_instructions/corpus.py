@@ -58,6 +58,7 @@ def a_rich_corpus() -> list[Annotated]:
     spoken = {
         "speaker": "ann",
         "given_text": "open the old door",
+        "transcript": "open the cold door",
         "style": "A calm low voice.",
         "evidence": ["pitch_hz=121.0"],
     }

@@ -102,7 +102,9 @@ def test_adjacent_cuts_of_a_recording_are_a_sentence(built: list[Instruction]) -
 def test_sentences_and_few_shot_examples_are_one_mixture_group(built: list[Instruction]) -> None:
     sentences = [row for row in built if row.task.startswith("sentence_") or row.task in FEW_SHOT]
     assert {row.mixture for row in sentences} == {"auditory_sentences"}
-    assert all(row.mixture == row.task for row in built if row not in sentences)
+    pairs = [row for row in built if row.task.startswith("preferred_")]
+    assert {row.mixture for row in pairs} == {"preference"}
+    assert all(row.mixture == row.task for row in built if row not in (*sentences, *pairs))
 
 
 def test_how_clips_are_cut_into_shards_changes_nothing(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def test_a_sound_on_both_sides_is_left_on_one(tmp_path: Path, policy: str, left:
         a_clip(split, "sound", split, caption="a bell", duplicate_cluster="bell", corpus=split)
         for split in ("train", "val")
     ]
-    store, manifest = build(tmp_path, clips, replace(JOB, copies=policy))
+    store, manifest = build(tmp_path, clips, replace(JOB, copies=policy, preference_share=0.0))
     assert {row.split for row in rows_of(store, manifest)} == {left}
     assert manifest.dropped == {"copy": 1}
 

@@ -8,7 +8,9 @@ from uniaudio.run.request import Request, condition_of, continues_text, main_tex
 from uniaudio.tasks import ALIASES, TASKS, Task, find_task
 
 CLIP = np.zeros(4800, np.float32)
-FOR_TRAINING = [task for task in TASKS.values() if task.name.startswith("sentence_") or task.name == "conversation"]
+FOR_TRAINING = [
+    task for task in TASKS.values() if task.name.startswith(("sentence_", "preferred_")) or task.name == "conversation"
+]
 RUNNABLE = [task for task in TASKS.values() if task not in FOR_TRAINING]
 
 
