@@ -29,11 +29,6 @@ def _f1(common: int, num_ours: int, num_theirs: int) -> float:
 
 
 def _common_subsequence(first: Sequence[str], second: Sequence[str]) -> int:
-    row = [0] * (len(second) + 1)
-    for word in first:
-        diagonal = 0
-        for column, other in enumerate(second, start=1):
-            above = row[column]
-            row[column] = diagonal + 1 if word == other else max(above, row[column - 1])
-            diagonal = above
-    return row[-1]
+    from rapidfuzz.distance import LCSseq
+
+    return int(LCSseq.similarity(first, second))

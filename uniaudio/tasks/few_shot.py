@@ -29,7 +29,7 @@ FEW_SHOT_TASKS = (
         order=_CONVERT,
         group=GROUP,
         num_repeats=_SHOTS,
-        metrics=("pesq", "stoi", "wer"),
+        metrics=("si_sdr", "pesq", "stoi", "wer"),
         needs=("audio",),
     ),
     Task(
@@ -37,7 +37,7 @@ FEW_SHOT_TASKS = (
         order=_CLASSIFY,
         group=GROUP,
         num_repeats=_SHOTS,
-        metrics=("accuracy",),
+        metrics=("accuracy", "unparsed", "choice_accuracy"),
         needs=("emotion",),
     ),
     Task(
@@ -45,7 +45,7 @@ FEW_SHOT_TASKS = (
         order=_CLASSIFY,
         group=GROUP,
         num_repeats=_SHOTS,
-        metrics=("accuracy",),
+        metrics=("accuracy", "unparsed", "choice_accuracy"),
         needs=("sound_class",),
     ),
 )

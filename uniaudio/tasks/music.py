@@ -52,7 +52,7 @@ MUSIC_TASKS = (
         name="music_separation",
         authors_name="music_ss",
         order=(*audio("mixture"), *audio("first_source", loss=True), *audio("second_source", loss=True)),
-        metrics=("spectral",),
+        metrics=("si_sdr", "log_mel"),
         needs=("parts",),
     ),
 )

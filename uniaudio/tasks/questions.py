@@ -3,6 +3,7 @@
 choice_question("language", ["Czech", "English"], "en", "3f…")    -> "Which language is spoken: Czech or English?"
 """
 
+import re
 from collections.abc import Sequence
 
 from uniaudio_schemas.kinds.annotated import Annotated
@@ -17,7 +18,7 @@ _LANGUAGES = {
 }  # fmt: skip
 _TEMPI = ((90.0, "slow"), (130.0, "moderate"), (float("inf"), "fast"))
 """Beats a minute below which music is called so."""
-_NUMBERS = {
+NUMBER_WORDS = {
     "en": ("zero", "one", "two", "three", "four", "five", "six"),
     "zh": ("零", "一", "两", "三", "四", "五", "六"),
 }
@@ -107,7 +108,7 @@ def could_be_both(left: str, right: str) -> bool:
 
 
 def number_word(count: int, language: str) -> str:
-    words = _NUMBERS["zh" if language in CHINESE else "en"]
+    words = NUMBER_WORDS["zh" if language in CHINESE else "en"]
     return words[count] if count < len(words) else str(count)
 
 
@@ -146,3 +147,15 @@ def _usable(kind: str, values: Sequence[str | None]) -> frozenset[str]:
     """Short ones, each once; names of languages and keys keep their capitals."""
     short = [value.strip() for value in values if value is not None and 0 < len(value.strip()) <= _MAX_VALUE_CHARACTERS]
     return frozenset(short if kind in ("language", "key") else [value.casefold() for value in short])
+
+
+def choices_in(question: str) -> tuple[str, ...]:
+    """The choices that a question of `choice_question` lists, in their order; none where it lists none."""
+    for wordings in WORDINGS.values():
+        for wording in (*wordings["en"], *wordings["zh"]):
+            before, marked, after = wording.partition("{choices}")
+            if marked and question.startswith(before) and question.endswith(after) and len(question) > len(wording) - 9:
+                listed = question[len(before) : len(question) - len(after)]
+                parts = [part.strip() for part in re.split(r", | or |、|还是", listed)]
+                return tuple(part for part in parts if part)
+    return ()

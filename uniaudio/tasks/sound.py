@@ -27,7 +27,7 @@ SOUND_TASKS = (
         name="audio_understanding",
         authors_name="audio_understanding",
         order=(text("question"), *audio("audio"), text("answer", loss=True)),
-        metrics=("unigram_f1",),
+        metrics=("unigram_f1", "accuracy", "unparsed", "choice_accuracy"),
         needs=("audio",),
     ),
     # The authors name this one and give it no format; the order is ours.
@@ -39,7 +39,7 @@ SOUND_TASKS = (
             text("reasoning", "think", loss=True),
             text("answer", "answer", loss=True),
         ),
-        metrics=("unigram_f1",),
+        metrics=("unigram_f1", "accuracy", "unparsed"),
         needs=("evidence",),
     ),
 )

@@ -141,10 +141,21 @@ def scores(store: Store) -> Table:
             score.num_samples,
             f"{score.baseline_value:.4g} ({score.baseline})" if score.baseline_value is not None else "",
             "higher" if score.higher_is_better else "lower",
+            score.beside_baseline,
         )
         for score in sorted(found, key=lambda row: (row.benchmark, row.domain, row.metric))
     ]
-    header = ("benchmark", "domain", "metric", "value", "95 % interval", "samples", "trivial baseline", "better is")
+    header = (
+        "benchmark",
+        "domain",
+        "metric",
+        "value",
+        "95 % interval",
+        "samples",
+        "trivial baseline",
+        "better is",
+        "is",
+    )
     return table("Scores", header, rows)
 
 

@@ -11,7 +11,11 @@ Row out  {"score_id": "9c…", "checkpoint_id": "d0…", "benchmark": "asr", "me
 1.31, "low": 1.1, "high": 1.5, "num_samples": 9, "baseline": "empty answer", "baseline_value": 1.0,
 "higher_is_better": False, …}
 
+There is one benchmark a task, and `Task.metrics` says what is measured: `declared` holds a task to what its answers have (START HERE),
+`samples` puts an example beside its references, `generation` answers and keeps the answers, `measures` has one function a metric.
+
 Dropped, each with its reason: no_samples (a benchmark or domain that nothing was held out for), no_given_text (a clip
-whose words only a recognizer heard), no_score (a metric that is not defined for the clip, such as PESQ of silence),
-not_installed (a metric's package).
+whose words only a recognizer heard), copy (an example of a copy of a training clip), no_choices (a question without any), no_score (a
+metric that is not defined for the clip, such as PESQ of silence), not_finished (an answer that the job's limit ended), not_installed (a
+metric's package or model), no_weights (an earlier stage whose weights were collected).
 """

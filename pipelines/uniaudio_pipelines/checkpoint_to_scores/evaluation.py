@@ -21,7 +21,7 @@ from uniaudio_schemas.kinds.sequences import Sequence
 from uniaudio_schemas.store import Store
 from uniaudio_schemas.store.manifest import Manifest, Plan
 
-from uniaudio.audio.render import render_clip
+from uniaudio.audio.render import render_clip, render_recipe
 from uniaudio.codec.codec import ReasoningCodec
 from uniaudio.lm.model import UniAudioLM
 from uniaudio.sequence.layout import Grid, grid_of
@@ -46,6 +46,7 @@ class Evaluation:
 
     def __init__(self, store_root: str, job: CheckpointToScores, plan: Plan) -> None:
         self.store, self.job, self.plan = Store(store_root), job, plan
+        self._known: dict[str, dict[str, Any]] = {}
 
     def manifest(self, kind: str) -> Manifest:
         return self.store.version_with(kind, self.plan.parents[kind])
@@ -93,8 +94,12 @@ class Evaluation:
 
     @cached_property
     def model(self) -> UniAudioLM:
-        model = UniAudioLM(self._config.model)
-        load_model(self.store.open_blob(self.checkpoint.weights), model)
+        return self.load(self.checkpoint)
+
+    def load(self, row: Checkpoint) -> UniAudioLM:
+        """The model of a stage; DataError or StoreError where its weights are not there or are none."""
+        model = UniAudioLM(config_of(row).model)
+        load_model(self.store.open_blob(row.weights), model)
         return model.to(self.job.device).eval()
 
     @cached_property
@@ -158,18 +163,38 @@ class Evaluation:
         return self._by_id(Instruction, "instructions", ids)
 
     def annotated(self, ids: Iterable[str]) -> dict[str, Annotated]:
-        return self._by_id(Annotated, "annotated", ids)
+        found = self._by_id(Annotated, "annotated", ids)
+        self._by_id(Raw, "raw", (clip.raw_clip_id for clip in found.values()))  # one pass for all their audio
+        return found
 
     def training_instructions(self, task: str) -> list[Instruction]:
         table = self.store.read(self.manifest("instructions"))
         chosen = table.filter(pc.and_(pc.equal(table["task"], task), pc.equal(table["split"], "train")))
         return list(rows(chosen, Instruction))
 
+    def task_instructions(self, task: str) -> list[Instruction]:
+        """Of all splits."""
+        table = self.store.read(self.manifest("instructions"))
+        return list(rows(table.filter(pc.equal(table["task"], task)), Instruction))
+
+    def copies_of_training(self, clips: Iterable[Annotated]) -> set[str]:
+        """Those of the held-out `clips` that share their cluster of copies with a training clip."""
+        held_out = [clip for clip in clips if clip.split in HELD_OUT_SPLITS and clip.duplicate_cluster is not None]
+        if not held_out:
+            return set()
+        trained = set(self._trained_clusters.to_pylist())
+        return {clip.clip_id for clip in held_out if clip.duplicate_cluster in trained}
+
+    @cached_property
+    def _trained_clusters(self) -> pa.Array:
+        table = self.store.read(self.manifest("annotated"), ["split", "duplicate_cluster"])
+        trained = table.filter(pc.equal(table["split"], TRAIN_SPLIT))["duplicate_cluster"]
+        return pa.array(sorted(set(trained.to_pylist()) - {None}), pa.string())
+
     def held_out_clips(self, domain: str, count: int) -> list[Annotated]:
         """The first held-out audio clips of `domain`, in id order; none that is a copy of a training clip."""
         table = self.store.read(self.manifest("annotated"))
-        trained = pc.drop_null(table.filter(pc.equal(table["split"], TRAIN_SPLIT))["duplicate_cluster"])
-        is_copy = pc.is_in(table["duplicate_cluster"], value_set=trained.combine_chunks())
+        is_copy = pc.is_in(table["duplicate_cluster"], value_set=self._trained_clusters)
         is_held_out = pc.and_not(pc.is_in(table["split"], value_set=pa.array(HELD_OUT_SPLITS)), is_copy)
         chosen = table.filter(
             pc.and_(pc.and_(pc.equal(table["domain"], domain), is_held_out), pc.greater(table["num_samples"], 0))
@@ -186,6 +211,23 @@ class Evaluation:
             )
         return render_clip(self.store, clip, raw[clip.raw_clip_id])
 
+    def clip_audio(self, clip_id: str, row: Instruction) -> np.ndarray:
+        """`[N]` float32 at 24 kHz of a clip of an example, or of one of its recipes."""
+        recipe = next((recipe for recipe in row.recipes if recipe.clip_id == clip_id), None)
+        wanted = [clip_id] if recipe is None else recipe.parents
+        clips = self.annotated(wanted)
+        if missing := [one for one in wanted if one not in clips]:
+            raise DataError(f"Example {row.instruction_id} is of clip {missing[0]}, which is not annotated.")
+        heard = [self.audio(clips[one]) for one in wanted]
+        return heard[0] if recipe is None else render_recipe(recipe, heard)
+
+    def recorded_frames(self, sequence: Sequence) -> int:
+        """Reconstruction frames that carry loss."""
+        grid = grid_of(sequence)
+        first, count = self.code_range("reconstruction")
+        is_code = grid.loss & grid.is_audio & (grid.ids[:, 0] >= first) & (grid.ids[:, 0] < first + count)
+        return int(is_code.sum())
+
     @cached_property
     def _config(self) -> CheckpointConfig:
         return config_of(self.checkpoint)
@@ -197,7 +239,12 @@ class Evaluation:
         return found[0]
 
     def _by_id(self, cls: type[Any], kind: str, ids: Iterable[str]) -> dict[str, Any]:
-        field = cls.SCHEMA.id_field
-        table = self.store.read(self.manifest(kind))
-        wanted = pa.array(sorted(set(ids)), type=pa.string())
-        return {getattr(row, field): row for row in rows(table.filter(pc.is_in(table[field], value_set=wanted)), cls)}
+        """Rows that were read once are kept: there are no more of them than samples."""
+        known = self._known.setdefault(kind, {})
+        wanted = set(ids)
+        if missing := sorted(wanted - set(known)):
+            field = cls.SCHEMA.id_field
+            chosen = pa.array(missing, type=pa.string())
+            for table in self.store.tables(self.manifest(kind)):
+                known |= {getattr(row, field): row for row in rows(table.filter(pc.is_in(table[field], chosen)), cls)}
+        return {one: known[one] for one in wanted if one in known}

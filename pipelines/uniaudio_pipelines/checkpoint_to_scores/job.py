@@ -1,6 +1,7 @@
 """The job of the edge `checkpoint_to_scores`: which checkpoint, which benchmarks, how many samples. Light: no torch."""
 
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import ClassVar
 
 from uniaudio_schemas.errors import UsageError
@@ -9,12 +10,16 @@ from uniaudio_schemas.store import KINDS, Store
 from uniaudio_schemas.store.forgotten import version_with
 from uniaudio_schemas.store.manifest import Manifest, Plan
 
-from uniaudio_pipelines.jobs import check_device, parent
+from uniaudio_pipelines.checkpoint_to_scores.declared import BENCHMARKS
+from uniaudio_pipelines.jobs import check_device, hash_folder, parent
 
-CODE_VERSION = "3"
+__all__ = ["BENCHMARKS", "RECOGNIZER", "VOICES", "CheckpointToScores"]
+
+CODE_VERSION = "4"
 """Goes up when the same checkpoint would get other scores."""
-BENCHMARKS = ("asr", "audio_caption", "music_caption", "codec", "perplexity", "tts", "held_out_loss")
-"""One unit each, long ones first. Modules of this package hold them."""
+RECOGNIZER, VOICES = "whisper-base", "speaker/resemblyzer.pt"
+"""Below `models`: what hears spoken answers, and what tells voices apart."""
+_NOT_IN_PLAN = ("checkpoint", "ref", "device", "num_gpus", "tokenizer", "models", "batch_size")
 _FLOWS = {
     "checkpoint": "train-stage",
     "sequences": "build-sequences",
@@ -38,6 +43,12 @@ class CheckpointToScores:
     """Which are scored."""
     num_answers: int = 8
     """Most examples a task that the model answers."""
+    num_made: int = 2
+    """Most examples a task that the model answers with audio; the first one is kept to listen to."""
+    batch_size: int = 16
+    """Answers written together; they are what they would be alone."""
+    models: str = ""
+    """Folder with a recognizer and a voice encoder, as the annotators use them; metrics that need what is not there are dropped by name."""
     num_clips: int = 4
     """Most clips a domain that the codec reconstructs."""
     num_sequences: int = 8
@@ -61,16 +72,12 @@ class CheckpointToScores:
     def plan(self, store: Store) -> Plan:
         self._check()
         versions = self.versions(store)
-        parameters = {
-            name: value
-            for name, value in asdict(self).items()
-            if name not in ("checkpoint", "ref", "device", "num_gpus", "tokenizer")
-        }
+        parameters = {name: value for name, value in asdict(self).items() if name not in _NOT_IN_PLAN}
         return Plan(
             kind=self.WRITES,
             schema_version=1,
             parents={kind: manifest.content_id for kind, manifest in versions.items()},
-            parameters={**parameters, "benchmarks": list(self.benchmarks)},
+            parameters={**parameters, "benchmarks": list(self.benchmarks), "models": self._weights()},
             code_version=f"{self.EDGE}-{CODE_VERSION}",
             numerics=numerics(self.device),
             units=list(self.benchmarks),
@@ -85,6 +92,13 @@ class CheckpointToScores:
                 found[kind] = _ancestor(store, checkpoint, kind) or parent(store, kind, flow)
         return found
 
+    def _weights(self) -> dict[str, str]:
+        """Of the models that are there, by their files: others give other scores."""
+        folders = {name: Path(self.models) / Path(name).parts[0] for name in (RECOGNIZER, VOICES)}
+        return {
+            name: hash_folder(str(path), "models") for name, path in folders.items() if self.models and path.is_dir()
+        }
+
     def resources(self) -> dict[str, float]:
         return {"num_cpus": 1.0, "num_gpus": self.num_gpus}
 
@@ -96,6 +110,8 @@ class CheckpointToScores:
             )
         for name in (
             "num_answers",
+            "num_made",
+            "batch_size",
             "num_clips",
             "num_sequences",
             "max_clip_samples",

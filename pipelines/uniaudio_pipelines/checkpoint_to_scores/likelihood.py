@@ -1,20 +1,27 @@
-"""Benchmarks that read instead of answer: perplexities of held-out tokens, and held-out losses before and after each
-stage.
+"""Benchmarks that read instead of answer: perplexities and losses of held-out tokens, beside what chance gives.
+
+A loss of codes says little by itself: at debug size most of what training lowers is the learning of which ids are legal. So codes are rated
+over the legal codes alone, and each figure stands beside a unigram, which knows only how often each code of each stream (or each text id)
+occurs in training, and beside uniform, which knows which ids there are.
 """
 
 from collections import defaultdict
+from collections.abc import Sequence as SequenceOf
+from dataclasses import dataclass
 
 import numpy as np
 import torch
+from uniaudio_schemas.errors import DataError, StoreError
 from uniaudio_schemas.kinds.sequences import Sequence
 
 from uniaudio.lm.config import TEXT_COLUMN
+from uniaudio.lm.model import UniAudioLM
 from uniaudio.metrics.perplexity import perplexity
 from uniaudio.sequence.layout import Grid, grid_of
 from uniaudio_pipelines.checkpoint_to_scores.evaluation import Evaluation
 from uniaudio_pipelines.checkpoint_to_scores.outcome import Estimate, Metric, Outcome
 
-# Shapes: S positions, N rated positions, Q streams
+# Shapes: S positions, N rated positions, Q streams, V ids
 
 TEXT = "text"
 _STREAMS = {
@@ -24,89 +31,150 @@ _STREAMS = {
 """Kind of frame -> name and streams of each group: the reconstruction codes are three quantizers' (spec/codec.md
 3.1).
 """
+_NUM_TRAINED = 256
+"""Training examples a task behind a unigram."""
 Losses = dict[str, tuple[float, int]]
 """Group -> summed negative log likelihood (nats), tokens."""
 
 
-def perplexities(evaluation: Evaluation, outcome: Outcome) -> None:
-    """Of held-out tokens that carry loss, given all before them; the baseline is a model that knows only which ids
-    are possible.
-    """
-    sequences = [
-        row for task in evaluation.held_out_tasks for row in evaluation.held_out(task, evaluation.job.num_sequences)
-    ]
-    collected: dict[str, list[tuple[float, int, str]]] = defaultdict(list)
-    lines = []
-    for sequence, recording in zip(sequences, evaluation.sequences.recordings(sequences), strict=True):
-        losses = rate(evaluation, sequence)
-        lines.append(
-            {"sequence_id": sequence.sequence_id, "task": sequence.task}
-            | {name: list(pair) for name, pair in losses.items()}
-        )
-        for name, pair in losses.items():
-            collected[name].append((*pair, recording))
-    if not collected:
-        outcome.drop("perplexity", "no_samples", "no held-out sequence")
-        return
-    predictions = outcome.put_lines(lines)
-    for name, found in sorted(collected.items()):
-        losses_N, counts_N, recordings = zip(*found, strict=True)
-        estimate = Estimate.of(losses_N, counts_N, recordings=recordings, shape=_perplexity)
-        metric = Metric(name=f"{name}_perplexity", higher_is_better=False, baseline="every possible id equally likely")
-        outcome.add(
-            metric,
-            TEXT if name == TEXT else "audio",
-            estimate,
-            baseline_value=_num_possible(evaluation, name),
-            predictions=predictions,
-        )
+@dataclass(frozen=True, slots=True)
+class Targets:
+    """What of one example is rated: ids of loss positions, codes from 0."""
+
+    text_N: np.ndarray
+    text_at: np.ndarray
+    """Positions whose next is rated."""
+    codes: dict[str, np.ndarray]
+    """Kind of frame -> `[N, 8]`."""
+    codes_at: dict[str, np.ndarray]
 
 
-@torch.no_grad()
-def rate(evaluation: Evaluation, sequence: Sequence) -> Losses:
-    """Negative log likelihoods of one sequence's loss tokens by group; special frames and positions without loss do
-    not count.
-    """
-    grid = grid_of(sequence)
-    model = evaluation.model
-    ids_1S9 = torch.from_numpy(np.asarray(grid.ids, np.int64))[None].to(model.device)
-    is_audio_1S = torch.from_numpy(np.asarray(grid.is_audio, bool))[None].to(model.device)
-    hidden_SD = model(ids_1S9[:, :-1], is_audio_1S[:, :-1], ~is_audio_1S[:, :-1], has_audio=bool(grid.is_audio.any()))[
-        0
-    ]
+def targets_of(evaluation: Evaluation, grid: Grid) -> Targets:
+    """Special frames and positions without loss do not count."""
+    is_text = grid.loss[1:] & ~grid.is_audio[1:]
+    codes, codes_at = {}, {}
+    for kind in _STREAMS:
+        first, count = evaluation.code_range(kind)
+        ids_S = grid.ids[1:, 0]
+        at = np.flatnonzero(grid.loss[1:] & grid.is_audio[1:] & (ids_S >= first) & (ids_S < first + count))
+        if len(at):
+            codes_at[kind] = at
+            codes[kind] = grid.ids[1:][at, :TEXT_COLUMN] - first
+    return Targets(grid.ids[1:][is_text, TEXT_COLUMN], np.flatnonzero(is_text), codes, codes_at)
+
+
+def _by_group(text_N: np.ndarray, codes_NQ: dict[str, np.ndarray]) -> Losses:
+    """Losses of single tokens, summed by group."""
     losses: Losses = {}
-    text_S = torch.from_numpy(grid.loss[1:] & ~grid.is_audio[1:])
-    if bool(text_S.any()):
-        targets_N = ids_1S9[0, 1:][text_S][:, TEXT_COLUMN]
-        losses[TEXT] = (float(_losses(model.text_logits(hidden_SD[text_S]), targets_N).sum()), int(text_S.sum()))
-    for name, (mask_S, streams) in _audio_groups(evaluation, grid).items():
-        codes_NQ = ids_1S9[0, 1:][mask_S][:, :TEXT_COLUMN]
-        losses_NQ = _losses(model.audio_logits(hidden_SD[mask_S], codes_NQ).flatten(0, 1), codes_NQ.flatten()).view_as(
-            codes_NQ
-        )
-        losses[name] = (float(losses_NQ[:, streams].sum()), losses_NQ[:, streams].numel())
+    if len(text_N):
+        losses[TEXT] = (float(text_N.sum()), len(text_N))
+    for kind, found_NQ in codes_NQ.items():
+        for part, streams in _STREAMS[kind].items():
+            losses[f"{kind}{part}"] = (float(found_NQ[:, streams].sum()), found_NQ[:, streams].size)
     return losses
 
 
-def _losses(logits_NV: torch.Tensor, targets_N: torch.Tensor) -> torch.Tensor:
-    return torch.nn.functional.cross_entropy(logits_NV.double(), targets_N, reduction="none")
+class Unigram:
+    """How often each text id, and each code of each stream, carries loss in the training examples of some tasks; each counted once more,
+    so that none is impossible."""
+
+    def __init__(self, evaluation: Evaluation, tasks: SequenceOf[str]) -> None:
+        self._evaluation = evaluation
+        self._text_V = np.ones(evaluation.vocabulary.text_size)
+        self._codes = {kind: np.ones((TEXT_COLUMN, evaluation.code_range(kind)[1])) for kind in _STREAMS}
+        for task in tasks:
+            for row in evaluation.trained(task, _NUM_TRAINED):
+                self._count(targets_of(evaluation, grid_of(row)))
+
+    def _count(self, targets: Targets) -> None:
+        np.add.at(self._text_V, targets.text_N, 1)
+        for kind, codes_NQ in targets.codes.items():
+            np.add.at(self._codes[kind], (np.arange(TEXT_COLUMN), codes_NQ), 1)
+
+    def rate(self, sequence: Sequence) -> Losses:
+        """As `rate` does."""
+        targets = targets_of(self._evaluation, grid_of(sequence))
+        text_N = -np.log(self._text_V[targets.text_N] / self._text_V.sum())
+        streams = np.arange(TEXT_COLUMN)
+        codes = {
+            kind: -np.log(self._codes[kind][streams, found] / self._codes[kind].sum(axis=1))
+            for kind, found in targets.codes.items()
+        }
+        return _by_group(text_N, codes)
 
 
-def _audio_groups(evaluation: Evaluation, grid: Grid) -> dict[str, tuple[torch.Tensor, slice]]:
-    groups: dict[str, tuple[torch.Tensor, slice]] = {}
-    first_id_S = grid.ids[1:, 0]
-    for kind, parts in _STREAMS.items():
+@torch.no_grad()
+def rate(evaluation: Evaluation, sequence: Sequence, model: UniAudioLM | None = None) -> Losses:
+    """Negative log likelihoods of one sequence's loss tokens by group, codes over the legal codes alone; `model`: another than the
+    checkpoint's."""
+    model = model or evaluation.model
+    grid = grid_of(sequence)
+    targets = targets_of(evaluation, grid)
+    ids_1S9 = torch.from_numpy(np.asarray(grid.ids, np.int64))[None].to(model.device)
+    is_audio_1S = torch.from_numpy(np.asarray(grid.is_audio, bool))[None].to(model.device)
+    has_audio = bool(grid.is_audio.any())
+    hidden_SD = model(ids_1S9[:, :-1], is_audio_1S[:, :-1], ~is_audio_1S[:, :-1], has_audio=has_audio)[0]
+    text_N = np.zeros(0)
+    if len(targets.text_N):
+        logits_NV = model.text_logits(hidden_SD[torch.from_numpy(targets.text_at)])
+        text_N = _losses(logits_NV, torch.from_numpy(targets.text_N))
+    codes = {}
+    for kind, codes_NQ in targets.codes.items():
         first, count = evaluation.code_range(kind)
-        mask = grid.loss[1:] & grid.is_audio[1:] & (first_id_S >= first) & (first_id_S < first + count)
-        if mask.any():
-            groups |= {f"{kind}{part}": (torch.from_numpy(mask), streams) for part, streams in parts.items()}
-    return groups
+        ids_NQ = torch.from_numpy(codes_NQ + first).to(model.device)
+        logits_NQV = model.audio_logits(hidden_SD[torch.from_numpy(targets.codes_at[kind])], ids_NQ)
+        legal = logits_NQV[..., first : first + count].flatten(0, 1)
+        codes[kind] = _losses(legal, torch.from_numpy(codes_NQ).flatten()).reshape(codes_NQ.shape)
+    return _by_group(text_N, codes)
 
 
-def _num_possible(evaluation: Evaluation, name: str) -> float:
+def _losses(logits_NV: torch.Tensor, targets_N: torch.Tensor) -> np.ndarray:
+    targets_N = targets_N.to(logits_NV.device)
+    found = torch.nn.functional.cross_entropy(logits_NV.double(), targets_N, reduction="none")
+    return np.asarray(found.cpu())
+
+
+def perplexities(evaluation: Evaluation, outcome: Outcome, tasks: SequenceOf[str] | None = None) -> None:
+    """Of held-out tokens that carry loss, given all before them, of some tasks or of all; beside a unigram of their training examples."""
+    tasks = (
+        evaluation.held_out_tasks if tasks is None else [task for task in tasks if task in evaluation.held_out_tasks]
+    )
+    sequences = [row for task in tasks for row in evaluation.held_out(task, evaluation.job.num_sequences)]
+    if not sequences:
+        outcome.drop("perplexity", "no_samples", f"no held-out sequence of {', '.join(tasks) or outcome.benchmark}")
+        return
+    unigram = Unigram(evaluation, tasks)
+    collected: dict[str, list[tuple[float, int, str, float]]] = defaultdict(list)
+    lines = []
+    for sequence, recording in zip(sequences, evaluation.sequences.recordings(sequences), strict=True):
+        losses, by_chance = rate(evaluation, sequence), unigram.rate(sequence)
+        metrics = {f"{name}_perplexity": list(pair) for name, pair in losses.items()}
+        lines.append(
+            {"sample_id": sequence.sequence_id, "task": sequence.task, "recording": recording, "metrics": metrics}
+        )
+        for name, pair in losses.items():
+            collected[name].append((*pair, recording, by_chance[name][0]))
+    predictions = outcome.put_lines(lines)
+    for name, found in sorted(collected.items()):
+        losses_N, counts_N, recordings, chance_N = zip(*found, strict=True)
+        estimate = Estimate.of(losses_N, counts_N, recordings=recordings, shape=_perplexity)
+        uniform = float(num_possible(evaluation, name))
+        chance, baseline = _chance(_perplexity(sum(chance_N) / sum(counts_N)), uniform)
+        metric = Metric(name=f"{name}_perplexity", higher_is_better=False, baseline=baseline)
+        domain = TEXT if name == TEXT else "audio"
+        outcome.add(metric, domain, estimate, baseline_value=chance, predictions=predictions)
+
+
+def _chance(unigram: float, uniform: float) -> tuple[float, str]:
+    """The better of the two, and what they are: a unigram of few examples is worse than knowing nothing."""
+    return min(unigram, uniform), f"the better of a unigram of training ({unigram:.4g}) and uniform ({uniform:.4g})"
+
+
+def num_possible(evaluation: Evaluation, name: str) -> int:
+    """Ids that a token of the group may be."""
     if name == TEXT:
-        return float(evaluation.vocabulary.text_size)
-    return float(evaluation.code_range(name.partition("/")[0])[1])
+        return int(evaluation.vocabulary.text_size)
+    return int(evaluation.code_range(name.partition("/")[0])[1])
 
 
 def _perplexity(mean: float) -> float:
@@ -126,3 +194,50 @@ def held_out_losses(evaluation: Evaluation, outcome: Outcome) -> None:
             outcome.add(metric, "all", estimate, baseline_value=loss.before)
     if not outcome.scores:
         outcome.drop("held_out_loss", "no_samples", "no stage had held-out sequences")
+
+
+def losses_beside_chance(evaluation: Evaluation, outcome: Outcome) -> None:
+    """Nats a token on held-out sequences of each task that a stage is judged by, at its end: of codes over the legal codes, beside a unigram
+    of the task's training examples."""
+    unigrams: dict[str, Unigram] = {}
+    for stage in evaluation.stages:
+        try:
+            model = evaluation.load(stage)
+        except (DataError, StoreError) as error:
+            outcome.drop(stage.stage, "no_weights", str(error))
+            continue
+        for task in sorted({loss.task for loss in stage.held_out} & set(evaluation.held_out_tasks)):
+            unigrams[task] = unigrams.get(task) or Unigram(evaluation, [task])
+            _beside_chance(evaluation, outcome, (stage.stage, task), model, unigrams[task])
+    if not outcome.scores:
+        outcome.drop(outcome.benchmark, "no_samples", "no stage had held-out sequences")
+
+
+def _beside_chance(
+    evaluation: Evaluation, outcome: Outcome, of: tuple[str, str], model: UniAudioLM, unigram: Unigram
+) -> None:
+    stage, task = of
+    sequences = evaluation.held_out(task, evaluation.job.num_sequences)
+    recordings = evaluation.sequences.recordings(sequences)
+    rated = [rate(evaluation, row, model) for row in sequences]
+    chance = [unigram.rate(row) for row in sequences]
+    totals, counts = zip(*map(_total, rated), strict=True)
+    uniform = sum(np.log(num_possible(evaluation, name)) * count for one in rated for name, (_, count) in one.items())
+    name = f"{stage}/{task}"
+    lines = [
+        {"sample_id": row.sequence_id, "task": task, "recording": recording, "metrics": {name: [total, count]}}
+        for row, recording, total, count in zip(sequences, recordings, totals, counts, strict=True)
+    ]
+    num_tokens = max(sum(counts), 1)
+    by_chance, baseline = _chance(sum(_total(one)[0] for one in chance) / num_tokens, uniform / num_tokens)
+    outcome.add(
+        Metric(name=name, higher_is_better=False, baseline=baseline),
+        "all",
+        Estimate.of(totals, counts, recordings=recordings),
+        baseline_value=by_chance,
+        predictions=outcome.put_lines(lines),
+    )
+
+
+def _total(losses: Losses) -> tuple[float, int]:
+    return sum(total for total, _ in losses.values()), sum(count for _, count in losses.values())

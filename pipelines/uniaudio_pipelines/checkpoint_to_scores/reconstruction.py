@@ -58,8 +58,15 @@ def reconstruction(evaluation: Evaluation, outcome: Outcome) -> None:
         measured = {name: _measure(outcome, pairs, name, measure) for name, (_, measure) in measures.items()}
         predictions = outcome.put_lines(
             [
-                {"clip_id": pair.clip_id, "num_samples": len(pair.original)}
-                | {name: values[0][index] for name, values in measured.items()}
+                {
+                    "sample_id": pair.clip_id,
+                    "clip_ids": [pair.clip_id],
+                    "recording": pair.recording,
+                    "num_samples": len(pair.original),
+                    "metrics": {
+                        name: [value, 1] for name, values in measured.items() if (value := values[0][index]) is not None
+                    },
+                }
                 for index, pair in enumerate(pairs)
             ]
         )

@@ -4,23 +4,21 @@ from collections.abc import Callable
 
 from uniaudio_schemas.store.manifest import Plan
 
-from uniaudio_pipelines.checkpoint_to_scores.answers import captions, recognition
+from uniaudio_pipelines.checkpoint_to_scores.declared import TASK_BENCHMARKS
 from uniaudio_pipelines.checkpoint_to_scores.evaluation import Evaluation
 from uniaudio_pipelines.checkpoint_to_scores.job import CheckpointToScores
-from uniaudio_pipelines.checkpoint_to_scores.likelihood import held_out_losses, perplexities
+from uniaudio_pipelines.checkpoint_to_scores.likelihood import held_out_losses, losses_beside_chance, perplexities
 from uniaudio_pipelines.checkpoint_to_scores.outcome import Outcome
 from uniaudio_pipelines.checkpoint_to_scores.reconstruction import reconstruction
-from uniaudio_pipelines.checkpoint_to_scores.speech import speech_from_text
+from uniaudio_pipelines.checkpoint_to_scores.tasks import task_scores
+from uniaudio_pipelines.checkpoint_to_scores.tools import Models
 from uniaudio_pipelines.running.edge import ShardResult
 
-BENCHMARKS: dict[str, Callable[[Evaluation, Outcome], None]] = {
-    "asr": recognition,
-    "audio_caption": captions,
-    "music_caption": captions,
+OF_NO_TASK: dict[str, Callable[[Evaluation, Outcome], None]] = {
     "codec": reconstruction,
     "perplexity": perplexities,
-    "tts": speech_from_text,
     "held_out_loss": held_out_losses,
+    "beside_chance": losses_beside_chance,
 }
 
 
@@ -29,10 +27,14 @@ class ScoreWorker:
 
     def __init__(self, store_root: str, job: CheckpointToScores, plan: Plan) -> None:
         self.evaluation = Evaluation(store_root, job, plan)
+        self._models = Models(job.models)
 
     def process(self, unit: str) -> ShardResult:
         outcome = Outcome(benchmark=unit, checkpoint_id=self.evaluation.checkpoint.checkpoint_id)
-        BENCHMARKS[unit](self.evaluation, outcome)
+        if unit in TASK_BENCHMARKS:
+            task_scores(self.evaluation, outcome, self._models)
+        else:
+            OF_NO_TASK[unit](self.evaluation, outcome)
         statistics = {"audio_s": outcome.audio_s}
         return ShardResult(
             rows=outcome.scores, dropped=outcome.dropped, statistics=statistics, blobs=tuple(outcome.blobs.values())

@@ -44,3 +44,12 @@ class Score:
     predictions: PredictionLines | None = None
     """Blob (sha256) of the JSONL with one line a sample."""
     media: list[Medium] = field(default_factory=list)
+
+    @property
+    def beside_baseline(self) -> str:
+        """`better`, `equal` or `worse` than what the trivial baseline gives; empty where that is not known."""
+        if self.baseline_value is None:
+            return ""
+        if self.value == self.baseline_value:
+            return "equal"
+        return "better" if (self.value > self.baseline_value) == self.higher_is_better else "worse"

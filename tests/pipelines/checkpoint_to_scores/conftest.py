@@ -36,8 +36,13 @@ CLIPS = {
     "sound-train": ("sound", "train", None),
     "sound-val": ("sound", "val", None),
     "music-train": ("music", "train", None),
+    "sound-copy": ("sound", "test", None),
 }
 """Clip id -> domain, split, given text. No music is held out."""
+HEARD = "heard words"
+"""What a recognizer made of all speech."""
+COPIES = ("sound-train", "sound-copy")
+"""Sounds alike: the held-out one is nothing to be scored on."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +78,7 @@ def the_instructions() -> list[Instruction]:
     for clip, (domain, split, given) in CLIPS.items():
         tasks = {"speech": ("asr", "tts"), "sound": ("audio_caption",), "music": ("music_caption",)}[domain]
         for task in tasks:
-            text = (given or "heard words") if domain == "speech" else f"a {domain} of rain"
+            text = (given or HEARD) if domain == "speech" else f"a {domain} of rain"
             common = {"task": task, "mixture": task, "split": split, "corpus": "made", "clip_ids": [clip]}
             segments = segments_of(task, clip, text)
             rows.append(Instruction(instruction_id=f"{task}-{clip}", segments=segments, **common))
@@ -90,7 +95,9 @@ def write_audio(store: Store) -> tuple[Manifest, Manifest, dict[str, np.ndarray]
         size = {"sample_rate": SAMPLE_RATE, "num_samples": len(waveforms[clip]), "channels": 1}
         place = {"tar": "", "tar_offset": len(tar), "tar_size": len(flac)}
         raw.append({"clip_id": clip, "medium": "audio", "sha256": clip, **place, **common, **size})
-        annotated.append(Annotated(clip_id=clip, raw_clip_id=clip, split=split, **common, **size))
+        heard = {"transcript": HEARD if domain == "speech" else None}
+        copied = {"duplicate_cluster": "alike" if clip in COPIES else None}
+        annotated.append(Annotated(clip_id=clip, raw_clip_id=clip, split=split, **common, **size, **heard, **copied))
         tar += flac
     plan = Plan(kind="raw", schema_version=2, parents={}, parameters={}, code_version="test", units=["a"])
     with store.writer(plan, owner="test") as writer:

@@ -8,24 +8,29 @@ import zlib
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from uniaudio_pipelines.checkpoint_to_scores.declared import TASK_BENCHMARKS, inputs_of
 from uniaudio_pipelines.checkpoint_to_scores.evaluation import Evaluation
 from uniaudio_pipelines.checkpoint_to_scores.job import BENCHMARKS, CheckpointToScores
 from uniaudio_pipelines.checkpoint_to_scores.likelihood import rate
+from uniaudio_pipelines.checkpoint_to_scores.measures import MEASURES
 from uniaudio_pipelines.checkpoint_to_scores.outcome import Estimate, Metric, Outcome
 from uniaudio_pipelines.checkpoint_to_scores.picture import png_bytes, spectrogram_png
-from uniaudio_pipelines.checkpoint_to_scores.worker import BENCHMARKS as BENCHMARK_TABLE
-from uniaudio_pipelines.checkpoint_to_scores.worker import ScoreWorker
+from uniaudio_pipelines.checkpoint_to_scores.samples import reference_of
+from uniaudio_pipelines.checkpoint_to_scores.worker import OF_NO_TASK, ScoreWorker
 from uniaudio_pipelines.running.edge import ShardResult, run_edge
 from uniaudio_schemas.errors import FingerprintError, UsageError
 from uniaudio_schemas.kinds.record import to_table
 from uniaudio_schemas.kinds.scores import Score
 from uniaudio_schemas.store import Store
 
+from tests.pipelines.checkpoint_to_scores.conftest import CLIPS, HEARD
+from uniaudio.lm.answer import Generated, GeneratedSegment
+from uniaudio.metrics.table import METRICS, check_metrics
+from uniaudio.tasks import TASKS
 from uniaudio.testing import a_waveform
 
 pytest.importorskip("soundfile")
@@ -47,7 +52,7 @@ def reasons(result: ShardResult) -> set[tuple[str, str]]:
 
 
 def test_every_benchmark_of_the_job_has_a_function() -> None:
-    assert set(BENCHMARK_TABLE) == set(BENCHMARKS)
+    assert {*OF_NO_TASK, *TASK_BENCHMARKS} == set(BENCHMARKS)
 
 
 def test_planning_needs_neither_torch_nor_ray() -> None:
@@ -67,13 +72,68 @@ def test_recognition_is_scored_only_on_words_that_the_source_gives(built: Any) -
     assert reasons(result) == {("asr-speech-test", "no_given_text")}
     (line,) = [json.loads(line) for line in blob_of(result, wer.predictions).splitlines()]
     assert line["reference"] == "come here"
-    assert line["wer"][1] == 2
+    assert line["metrics"]["wer"][1] == 2
+    assert line["recording"] == "speech-val"
 
 
 def blob_of(result: ShardResult, digest: str | None) -> bytes:
     from uniaudio_schemas.fingerprint import hash_bytes
 
     return next(blob for blob in result.blobs if isinstance(blob, bytes) and hash_bytes(blob) == digest)
+
+
+def test_what_a_recognizer_heard_is_never_a_reference(built: Any) -> None:
+    evaluation = Evaluation(str(built.store.root), JOB, JOB.plan(built.store))
+    rows = {row.instruction_id: row for row in evaluation.task_instructions("asr")}
+    clips = evaluation.annotated(CLIPS)
+    assert clips["speech-test"].transcript == HEARD
+    assert reference_of(TASKS["asr"], rows["asr-speech-test"], clips) == ""
+    assert reference_of(TASKS["asr"], rows["asr-speech-val"], clips) == "come here"
+
+
+def test_a_held_out_copy_of_a_training_clip_is_not_scored(built: Any) -> None:
+    result = score(built, "audio_caption")
+    assert reasons(result) >= {("audio_caption-sound-copy", "copy")}
+    (row,) = {row.num_samples for row in result.rows}
+    assert row == 1
+    evaluation = Evaluation(str(built.store.root), JOB, JOB.plan(built.store))
+    assert [clip.clip_id for clip in evaluation.held_out_clips("sound", 9)] == ["sound-val"]
+
+
+def test_what_is_declared_and_cannot_be_computed_is_an_error() -> None:
+    for metrics, message in ((("pesq",), "pesq needs audio made beside"), (("bleu",), "but hold bleu")):
+        task = replace(TASKS["asr"], metrics=metrics)
+        with pytest.raises(UsageError, match=message):
+            check_metrics(task.name, task.metrics, inputs_of(task))
+
+
+def test_every_task_is_a_benchmark_and_every_metric_has_its_function() -> None:
+    assert set(TASK_BENCHMARKS) == set(TASKS)
+    assert {name for name, one in METRICS.items() if one.needs not in ("sets", "tokens")} == set(MEASURES)
+
+
+def test_answers_are_kept_and_not_written_again(built: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = score(built, "asr")
+    monkeypatch.setattr("uniaudio_pipelines.checkpoint_to_scores.generation.generate", None)
+    assert score(built, "asr", replace(JOB, batch_size=1)).blobs == first.blobs
+    with pytest.raises(TypeError):
+        score(built, "asr", replace(JOB, max_text=11))  # another cap is another answer
+
+
+def test_a_metric_whose_model_is_missing_is_dropped_by_name(built: Any) -> None:
+    result = score(built, "tts", replace(JOB, models="/nowhere"))
+    assert ("wer", "not_installed") in reasons(result)
+    (detail,) = {row.detail for row in result.dropped if row.row_id == "wer"}
+    assert detail == "whisper-base/tokenizer.json must lie below `models`, but /nowhere has none"
+
+
+def test_losses_of_codes_stand_beside_a_unigram_of_training(built: Any) -> None:
+    result = score(built, "beside_chance", replace(JOB, num_sequences=1))
+    rows = by_name(result)
+    assert {name for name, _ in rows} == {"stage1/asr", "stage2/asr"}
+    assert all(row.baseline.endswith("and uniform (5.595)") for row in rows.values())
+    # "heard words" in the one training example, "come here" and "heard words" held out: the letters are known.
+    assert all(row.baseline_value is not None and row.baseline_value < 5.595 for row in rows.values())
 
 
 def test_a_caption_is_compared_with_the_most_frequent_training_caption(built: Any) -> None:
@@ -104,9 +164,14 @@ def test_the_codec_is_scored_in_each_domain_and_shown(built: Any) -> None:
 def test_an_untrained_model_is_about_as_unsure_as_the_uniform_one(built: Any) -> None:
     rows = by_name(score(built, "perplexity"))
     text = rows["text_perplexity", "text"]
-    assert text.baseline_value == 269
-    assert 0.2 < text.value / text.baseline_value < 5
-    assert rows["reasoning_perplexity", "audio"].baseline_value == 64
+    assert text.baseline.endswith("and uniform (269)")
+    assert 0.2 < text.value / 269 < 5
+    reasoning = rows["reasoning_perplexity", "audio"]
+    assert reasoning.baseline.endswith("and uniform (64)")
+    assert 0.8 < reasoning.value / 64 < 1.25
+    # The clips of the store are tones: their codes repeat.
+    assert reasoning.baseline_value is not None
+    assert reasoning.baseline_value < 64
     streams = {name for name, _ in rows if name.startswith("reconstruction")}
     assert streams == {f"reconstruction/{part}_perplexity" for part in ("phone", "music", "acoustic")}
     assert text.low is not None
@@ -140,14 +205,16 @@ def say(
 ) -> ShardResult:
     """The score of answers of these numbers of frames that ended by themselves."""
     answers = [
-        SimpleNamespace(
-            reasoning_codes=np.zeros((-(-count * 2 // 5), 8), np.int64),
-            reconstruction_codes=np.zeros((count, 8), np.int64),
-            finished="stop",
+        Generated(
+            (
+                GeneratedSegment("reasoning", np.zeros((-(-count * 2 // 5), 8), np.int16), "stop"),
+                GeneratedSegment("reconstruction", np.zeros((count, 8), np.int16), "stop"),
+            )
         )
         for count in num_frames
     ]
-    monkeypatch.setattr("uniaudio_pipelines.checkpoint_to_scores.speech.generate", lambda *args, **options: answers)
+    monkeypatch.setattr("uniaudio_pipelines.checkpoint_to_scores.tasks.answers", lambda *args: answers)
+    monkeypatch.setattr("uniaudio_pipelines.checkpoint_to_scores.measures.dnsmos", lambda *args: None)
     return score(built, "tts", job)
 
 
@@ -199,7 +266,7 @@ def test_the_versions_are_the_checkpoints_own_ancestors(built: Any) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"benchmarks": ("asr", "bleu")}, "must be some of asr"),
+        ({"benchmarks": ("asr", "bleu")}, "must be some of text_only"),
         ({"benchmarks": ()}, "but is empty"),
         ({"num_clips": 0}, "`num_clips` must be 1 or more"),
         ({"device": "tpu"}, "but is 'tpu'"),

@@ -30,6 +30,24 @@ def test_the_frechet_distance_of_gaussians_is_the_formulas() -> None:
     assert frechet_distance(first, second) == pytest.approx(9 + 3 * (1 - 2) ** 2, rel=0.03)
 
 
+def test_the_frechet_distance_is_that_of_scipys_matrix_root() -> None:
+    linalg = pytest.importorskip("scipy.linalg")
+    first, second = rng.standard_normal((40, 5)), rng.standard_normal((30, 5)) * [1, 2, 3, 4, 5] + 1
+    covariances = np.cov(first.T), np.cov(second.T)
+    root = linalg.sqrtm(covariances[0] @ covariances[1]).real
+    between = first.mean(axis=0) - second.mean(axis=0)
+    expected = between @ between + np.trace(covariances[0] + covariances[1] - 2 * root)
+    assert frechet_distance(first, second) == pytest.approx(expected)
+
+
+def test_an_interval_is_scipys_where_no_sample_belongs_to_another() -> None:
+    stats = pytest.importorskip("scipy.stats")
+    values = rng.standard_normal(60)
+    ours = bootstrap_interval(values, num_resamples=4_000)
+    theirs = stats.bootstrap((values,), np.mean, method="percentile", n_resamples=4_000, rng=0).confidence_interval
+    assert ours == pytest.approx((theirs.low, theirs.high), abs=0.03)
+
+
 def test_a_set_has_no_frechet_distance_to_itself() -> None:
     embeddings = rng.standard_normal((10, 40))  # fewer samples than dimensions: singular covariances
     assert frechet_distance(embeddings, embeddings) == pytest.approx(0.0, abs=1e-6)

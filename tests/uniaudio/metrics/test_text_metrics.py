@@ -1,15 +1,17 @@
+from itertools import combinations
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from uniaudio.metrics.accuracy import accuracy
+from uniaudio.metrics.accuracy import is_likeliest, is_right, is_unparsed
 from uniaudio.metrics.caption import rouge_l, unigram_f1
+from uniaudio.metrics.normalizers import NORMALIZERS, normalizer_of
 from uniaudio.metrics.text import normalize_text
 from uniaudio.metrics.wer import (
     character_error_rate,
     character_errors,
     disagreement,
-    edit_distance,
     word_error_rate,
     word_errors,
 )
@@ -37,31 +39,61 @@ def test_normalizing_twice_changes_nothing_more(text: str) -> None:
     assert normalize_text(normalize_text(text)) == normalize_text(text)
 
 
-def slow_distance(first: list[str], second: list[str]) -> int:
-    if not first or not second:
-        return len(first) + len(second)
-    if first[-1] == second[-1]:
-        return slow_distance(first[:-1], second[:-1])
-    shorter = ((first[:-1], second), (first, second[:-1]), (first[:-1], second[:-1]))
-    return 1 + min(slow_distance(*pair) for pair in shorter)
-
-
-@given(words.filter(lambda w: len(w) < 6), words.filter(lambda w: len(w) < 6))
-def test_the_edit_distance_is_the_textbooks(first: list[str], second: list[str]) -> None:
-    assert edit_distance(first, second) == slow_distance(first, second)
-
-
-@given(words, words, words)
-def test_the_edit_distance_is_a_metric(first: list[str], second: list[str], third: list[str]) -> None:
-    assert edit_distance(first, second) == edit_distance(second, first)
-    assert (edit_distance(first, second) == 0) == (first == second)
-    assert edit_distance(first, third) <= edit_distance(first, second) + edit_distance(second, third)
-
-
-def test_word_errors_agree_with_jiwer() -> None:
+@given(words.filter(bool), words)
+def test_error_rates_are_jiwers(first: list[str], second: list[str]) -> None:
     jiwer = pytest.importorskip("jiwer")
-    reference, hypothesis = "the cat sat on the mat", "a cat sat mat on on the"
-    assert word_errors(reference, hypothesis)[0] / 6 == pytest.approx(jiwer.wer(reference, hypothesis))
+    reference, hypothesis = " ".join(first), " ".join(second)
+    for errors, rate in ((word_errors, jiwer.wer), (character_errors, jiwer.cer)):
+        wrong, length = errors(reference, hypothesis)
+        assert wrong / length == pytest.approx(rate(reference, hypothesis))
+
+
+@given(words, words)
+def test_rouge_l_is_the_longest_common_subsequences(first: list[str], second: list[str]) -> None:
+    common = max(
+        (len(some) for size in range(len(first) + 1) for some in combinations(first, size) if is_within(some, second)),
+        default=0,
+    )
+    expected = 2 * common / (len(first) + len(second)) if first or second else 1.0
+    assert rouge_l(" ".join(first), " ".join(second)) == pytest.approx(expected)
+
+
+def is_within(some: tuple[str, ...], words_in_order: list[str]) -> bool:
+    left = iter(words_in_order)
+    return all(word in left for word in some)
+
+
+@pytest.mark.parametrize(
+    ("language", "name", "reference", "hypothesis"),
+    [
+        ("en", "english", "Twenty-one gates.", "21 gates"),
+        ("en-GB", "english", "two hundred and five", "205"),
+        ("zh", "chinese", "二十三路 公交车", "23路公交车"),
+        ("yue", "chinese", "一九九九年", "1999年"),
+        ("zh", "chinese", "一万二千零五", "12005"),
+        ("tr", "turkish", "ILIK İşler", "ılık işler"),
+        ("de", "plain", "Schiff\u00adfahrt", "Schifffahrt"),
+        (None, "plain", "zero\u200bwidth", "zerowidth"),
+    ],
+)
+def test_a_language_has_its_own_way_to_write_the_same(
+    language: str | None, name: str, reference: str, hypothesis: str
+) -> None:
+    assert normalizer_of(language) == name
+    assert word_errors(reference, hypothesis, language)[0] == 0
+    assert character_errors(reference, hypothesis, language)[0] == 0
+
+
+@pytest.mark.parametrize("name", NORMALIZERS)
+@given(text=st.text(alphabet="一二十百千万零 a1Iİ\u00ad", max_size=8))
+def test_normalizing_words_again_changes_nothing(name: str, text: str) -> None:
+    once = NORMALIZERS[name](text)
+    assert NORMALIZERS[name](" ".join(once)) == once
+
+
+def test_a_number_is_an_error_in_a_language_without_its_normalizer() -> None:
+    assert word_errors("twenty-one", "21", "de")[0] == 1
+    assert word_errors("I", "ı", "en")[0] == 1
 
 
 def test_the_rate_is_of_the_corpus_not_the_mean_of_clips() -> None:
@@ -129,9 +161,19 @@ def test_there_is_no_rate_without_a_reference() -> None:
     assert word_error_rate([("", "noise"), ("...", "")]) is None
 
 
-def test_a_label_is_right_whatever_its_case_and_punctuation() -> None:
-    assert accuracy([("Happy.", "happy"), ("sad", "angry"), ("sad", "")]) == pytest.approx(1 / 3)
-    assert accuracy([]) is None
+def test_an_answer_that_is_no_choice_is_unparsed_and_never_guessed() -> None:
+    choices = ("happy", "sad")
+    assert is_right("happy", " Happy. ", choices)
+    assert not is_unparsed("sad", choices)
+    for answer in ("", "happy or sad", "it is happy", "hap"):
+        assert is_unparsed(answer, choices)
+        assert not is_right("happy", answer, choices)
+
+
+def test_choices_that_are_equally_likely_share_the_point() -> None:
+    assert is_likeliest("a", ("a", "b"), (-1.0, -2.0)) == 1
+    assert is_likeliest("b", ("a", "b"), (-1.0, -2.0)) == 0
+    assert is_likeliest("b", ("a", "b", "c"), (-1.0, -1.0, -2.0)) == 0.5
 
 
 def test_unigrams_ignore_order_and_rouge_does_not() -> None:

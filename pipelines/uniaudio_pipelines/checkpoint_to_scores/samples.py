@@ -1,0 +1,161 @@
+"""One held-out example of a task beside what the model answered: everything that a metric may look at.
+
+A text is compared with a reference that people gave: the words of recognition are the source's own (`given_text`), whatever the
+instruction says, so that no model is scored against another recognizer. A copy of a training clip is no sample.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from uniaudio_schemas.kinds.annotated import Annotated
+from uniaudio_schemas.kinds.instructions import Instruction, InstructionSegment
+
+from uniaudio.lm.answer import Generated
+from uniaudio.sequence.layout import Grid
+from uniaudio.tasks import TASKS, Task
+from uniaudio.tasks.questions import NUMBER_WORDS, choices_in
+from uniaudio_pipelines.checkpoint_to_scores.declared import SPOKEN_WRAPPERS, inputs_of
+from uniaudio_pipelines.checkpoint_to_scores.evaluation import Evaluation, Example
+from uniaudio_pipelines.checkpoint_to_scores.outcome import Outcome
+
+ASKED = 16
+"""Examples looked at for one that is kept."""
+Audio = Callable[[str], np.ndarray]
+"""From the id of a clip or recipe to `[N]` float32 at 24 kHz."""
+
+
+@dataclass(kw_only=True, slots=True)
+class Sample:
+    """Fields behind `domain` are filled by the answer."""
+
+    sample_id: str
+    recording: str
+    prompt: Grid
+    clip_ids: list[str]
+    reference: str
+    """The text that was to be answered, or the words that were to be spoken."""
+    language: str | None
+    choices: tuple[str, ...]
+    """Empty where any text may be answered."""
+    recorded: list[str]
+    """Clips that the answer is beside, one for each that is made."""
+    source: str
+    """The clip that is repaired or taken apart; empty where there is none."""
+    voice: str
+    """The clip whose voice is to be heard; empty where there is none."""
+    domain: str
+    audio: Audio
+    answer: str = ""
+    log_likelihoods: list[float] = field(default_factory=list)
+    """Of `choices`, in their order."""
+    made: list[np.ndarray] = field(default_factory=list)
+    """`[N]` float32 at 24 kHz each."""
+    num_frames: int = 0
+    num_recorded_frames: int = 0
+    """Reconstruction frames made and recorded."""
+    finished: str = "stop"
+
+
+def samples_of(evaluation: Evaluation, outcome: Outcome, task: Task, count: int) -> list[Sample]:
+    """The first `count` held-out examples of a task that can be judged, in id order; the others looked at are dropped with a reason."""
+    examples = evaluation.examples(task.name, ASKED * count)
+    instructions = evaluation.instructions(example.sequence.sequence_id for example in examples)
+    ids = [clip for row in instructions.values() for clip in row.clip_ids]
+    clips = evaluation.annotated(ids)
+    copies = evaluation.copies_of_training(clips.values())
+    labels = _labels(evaluation, task)
+    found: list[Sample] = []
+    for example in examples:
+        if len(found) == count:
+            break
+        row = instructions.get(example.sequence.sequence_id)
+        if row is None:
+            continue
+        if copied := sorted(copies.intersection(row.clip_ids)):
+            outcome.drop(row.instruction_id, "copy", f"clip {copied[0]} is a copy of one that is trained on")
+            continue
+        sample = _sample(evaluation, example, row, clips, labels)
+        if not sample.reference.strip() and _needs_words(task):
+            outcome.drop(row.instruction_id, "no_given_text", "the source does not say what is spoken")
+            continue
+        found.append(sample)
+    return found
+
+
+def _sample(
+    evaluation: Evaluation, example: Example, row: Instruction, clips: dict[str, Annotated], labels: tuple[str, ...]
+) -> Sample:
+    task = TASKS[row.task]
+    answered = [segment for segment in row.segments if segment.loss]
+    given = [segment for segment in row.segments if not segment.loss]
+    recorded = list(dict.fromkeys(segment.clip_id for segment in answered if segment.clip_id))
+    heard = [segment.clip_id for segment in given if segment.kind in ("reasoning", "reconstruction")]
+    shown = [segment.clip_id for segment in given if segment.kind == "audio_prompt"]
+    reference = reference_of(task, row, clips)
+    about = next((clips[clip] for clip in row.clip_ids if clip in clips), None)
+    question = next((one.text for one in given if one.kind == "text" and not one.wrapper), "")
+    return Sample(
+        sample_id=row.instruction_id,
+        recording=example.recording,
+        prompt=example.prompt,
+        clip_ids=list(row.clip_ids),
+        reference=reference,
+        language=about.language if about else None,
+        choices=choices_of(question, reference) or labels,
+        recorded=recorded,
+        source=heard[-1] if heard and recorded else "",
+        voice=shown[0] if shown else (recorded[0] if recorded else ""),
+        domain=about.domain if about else "text",
+        audio=lambda clip: evaluation.clip_audio(clip, row),
+        num_recorded_frames=evaluation.recorded_frames(example.sequence) if recorded else 0,
+    )
+
+
+def reference_of(task: Task, row: Instruction, clips: dict[str, Annotated]) -> str:
+    """What is to be answered or spoken; empty where only a recognizer says it."""
+    answered = [segment for segment in row.segments if segment.loss]
+    if answered[-1].kind == "text":
+        is_recognized = answered[-1].wrapper == "transcription"
+        return _given(row.clip_ids, clips) if is_recognized else answered[-1].text
+    to_be_said = [one.text for one in row.segments if not one.loss and one.wrapper in SPOKEN_WRAPPERS]
+    if to_be_said:
+        # Sounds behind the words are described in brackets.
+        return to_be_said[0].rpartition(" [")[0] or to_be_said[0]
+    return _given([answered[-1].clip_id], clips) if "words" in inputs_of(task) else ""
+
+
+def _given(clip_ids: Sequence[str], clips: dict[str, Annotated]) -> str:
+    given = [clips[clip].given_text for clip in clip_ids if clip in clips]
+    return (given[0] or "").strip() if len(given) == 1 else ""
+
+
+def choices_of(question: str, reference: str) -> tuple[str, ...]:
+    """The choices of a question, where the reference is one of them; numbers where a number is asked for."""
+    listed = choices_in(question)
+    if reference in listed:
+        return listed
+    return next((words for words in NUMBER_WORDS.values() if not listed and question and reference in words), ())
+
+
+def _labels(evaluation: Evaluation, task: Task) -> tuple[str, ...]:
+    """Of a task that is shown by labelled examples: all labels that its examples have, by name."""
+    if not any(slot.name == "example_label" for slot in task.order):
+        return ()
+    return tuple(sorted({text for row in evaluation.task_instructions(task.name) for text in _answers(row.segments)}))
+
+
+def _answers(segments: Sequence[InstructionSegment]) -> Iterator[str]:
+    return (segment.text for segment in segments if segment.kind == "text" and segment.loss)
+
+
+def _needs_words(task: Task) -> bool:
+    return task.order[-1].is_text and "words" in inputs_of(task)
+
+
+def take_answer(sample: Sample, generated: Generated, texts: Sequence[str], made: list[np.ndarray]) -> None:
+    """Fill what the model gave."""
+    sample.answer = texts[-1] if texts else ""
+    sample.made = made
+    sample.num_frames = len(generated.reconstruction_codes)
+    sample.finished = generated.finished
