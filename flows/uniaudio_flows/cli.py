@@ -5,7 +5,7 @@ import sys
 from functools import partial
 from typing import Any
 
-from uniaudio_flows import evalset_cli
+from uniaudio_flows import compare_cli, evalset_cli
 
 MADE_BY_FLOWS = ("raw", "annotated", "codec", "instructions", "tokens", "sequences", "checkpoint", "scores")
 
@@ -47,6 +47,7 @@ def add_commands(commands: Any) -> None:
         diff.add_argument(name, help="a ref, or the start of a plan id or content id")
     diff.add_argument("--json", action="store_true")
     evalset_cli.add_command(commands)
+    compare_cli.add_commands(commands)
     forget = _add(
         commands, "forget", _forget, "list what comes from a source and the models that saw it; --really removes it"
     )

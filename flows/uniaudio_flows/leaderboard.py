@@ -1,0 +1,67 @@
+"""All versions of scores in a store side by side: a metric a line, a checkpoint a column; what is best is bold.
+
+Reads    scores, checkpoint, the runs log
+
+    frame(store)    benchmark, domain, metric, value, beside_baseline, higher_is_better, checkpoint, plan_id, cpu_seconds, is_best
+"""
+
+import polars as pl
+from uniaudio_schemas.kinds.scores import Score
+from uniaudio_schemas.store import Store
+from uniaudio_schemas.store.runs import read_runs
+
+from uniaudio_flows.comparison import stage_of
+from uniaudio_flows.comparison_forms import number, pipe_table
+
+_KEY = ["benchmark", "domain", "metric"]
+_SCHEMA = {
+    **dict.fromkeys(_KEY, pl.String),
+    "value": pl.Float64,
+    "low": pl.Float64,
+    "high": pl.Float64,
+    "num_samples": pl.Int64,
+    "baseline_value": pl.Float64,
+    "beside_baseline": pl.String,
+    "higher_is_better": pl.Boolean,
+    "checkpoint": pl.String,
+    "plan_id": pl.String,
+    "cpu_seconds": pl.Float64,
+}
+
+
+def frame(store: Store) -> pl.DataFrame:
+    """One row a version and metric, by name; `checkpoint` is its stage and the start of its id."""
+    costs = {run.plan_id: run.cpu_seconds for run in read_runs(store) if run.rows}
+    rows = []
+    for manifest in store.versions("scores"):
+        stage = stage_of(store, manifest)
+        for score in store.rows(manifest, Score):
+            shared = {name: getattr(score, name) for name in _SCHEMA if hasattr(score, name)}
+            name = f"{stage} {score.checkpoint_id[:8]}".strip()
+            plan = manifest.plan_id
+            rows.append(shared | {"checkpoint": name, "plan_id": plan, "cpu_seconds": costs.get(plan)})
+    found = pl.DataFrame(rows, schema=_SCHEMA)
+    best = pl.when(pl.col("higher_is_better")).then(pl.col("value").max()).otherwise(pl.col("value").min()).over(_KEY)
+    return found.with_columns((pl.col("value") == best).alias("is_best")).sort([*_KEY, "checkpoint", "plan_id"])
+
+
+def markdown(found: pl.DataFrame) -> str:
+    """Versions as columns, named by checkpoint and plan; a dagger behind what is worse than its trivial baseline."""
+    versions = found.select("checkpoint", "plan_id", "cpu_seconds").unique().sort("checkpoint", "plan_id").rows()
+    titles = [f"{checkpoint} ({plan[:6]})" for checkpoint, plan, _ in versions]
+    several = found.group_by(_KEY).len().filter(pl.col("len") > 1).height if found.height else 0
+    lines = []
+    for key, group in found.group_by(_KEY, maintain_order=True):
+        cells = {row["plan_id"]: _cell(row, is_alone=group.height == 1) for row in group.to_dicts()}
+        baselines = group["baseline_value"].drop_nulls()
+        baseline = number(baselines[0]) if len(baselines) else ""
+        lines.append([*map(str, key), *(cells.get(plan, "") for _, plan, _ in versions), baseline])
+    costs = ["cost", "", "CPU-s", *(number(cost) for _, _, cost in versions), ""]
+    table = pipe_table([*_KEY, *titles, "trivial baseline"], [*lines, costs])
+    note = f"{found['plan_id'].n_unique()} versions, {several} metrics of more than one. Bold: best. †: worse than the trivial baseline."
+    return "\n".join([*table, "", note]) + "\n"
+
+
+def _cell(row: dict, *, is_alone: bool) -> str:
+    value = number(row["value"]) + "†" * (row["beside_baseline"] == "worse")
+    return f"**{value}**" if row["is_best"] and not is_alone else value
