@@ -65,6 +65,7 @@ def _version_line(version: dict[str, Any]) -> str:
     model = version.get("model", {})
     said = [f"{name} {model[name]}" for name in ("stage", "size", "step") if model.get(name) is not None]
     said += [f"id {str(model[name])[:8]}" for name in ("checkpoint_id", "codec_id") if name in model]
+    said += [f"{steps} steps on {ranks} rank(s)" for ranks, steps in version.get("steps_on_ranks", {}).items()]
     if version.get("forgotten_files"):
         said.append(f"could draw from {version['forgotten_files']} files that were forgotten since")
     parents = ", ".join(f"{kind} {content[:8]}" for kind, content in version["parents"].items())

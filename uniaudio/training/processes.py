@@ -7,9 +7,11 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor, distributed, nn
+from torch.distributed import ProcessGroup
 
 BUCKET_BYTES = 32 << 20
 """Gradients that are summed in one message: many small messages are slow, one of everything is a second copy."""
@@ -57,9 +59,21 @@ class Processes:
             for gradient, part in zip(bucket, flat.split([one.numel() for one in bucket]), strict=True):
                 gradient.copy_(part.view_as(gradient))
 
+    def beside(self) -> ProcessGroup | None:
+        """A group of all ranks for another thread than the one that trains: messages of two threads in one group would be
+        taken for each other. The first call is one of all ranks; None where there is but one."""
+        world = distributed.group.WORLD
+        return None if world is None or self.world_size == 1 else _beside(world)
+
     def barrier(self) -> None:
         if self.world_size > 1:
             distributed.barrier()
+
+
+@lru_cache(maxsize=1)
+def _beside(world: ProcessGroup) -> ProcessGroup:
+    """One for each group that trains; of gloo, since what is written lies on the CPU."""
+    return distributed.new_group(backend="gloo")
 
 
 def _buckets(gradients: list[Tensor]) -> Iterator[list[Tensor]]:

@@ -18,7 +18,7 @@ from statistics import median
 from uniaudio_schemas.errors import TrainingError
 
 from uniaudio.stages.schedule import SKIP_WINDOW, Schedule
-from uniaudio.training.checkpoint import TrainingState, load_checkpoint, save_checkpoint
+from uniaudio.training.checkpoint import Checkpoint, TrainingState, load_checkpoint, new_stager
 from uniaudio.training.objective import Objective
 from uniaudio.training.optim import (
     clip_gradients,
@@ -31,11 +31,15 @@ from uniaudio.training.processes import Processes
 
 log = logging.getLogger(__name__)
 
-OnCheckpoint = Callable[[TrainingState, Callable[[Path], None]], None]
-"""Called on every rank with where training is and with a function that saves this rank's files to a folder; all ranks must
-call that, since they write one checkpoint together."""
+OnCheckpoint = Callable[[TrainingState, Checkpoint], None]
+"""Called on every rank with where training is and with what saves it: `save(folder)` at once, `save.copied()` for a thread to
+write. All ranks must do the same, since they write one checkpoint together."""
+OnHeldOut = Callable[[str, int, Mapping[str, float]], None]
+"""Called on every rank with part, step and held-out losses."""
 
 
+HELD_OUT_LOSS = "held_out_loss"
+"""Begins the names of held-out losses; where there are several, a task follows."""
 _SHOWN_GAUGES = ("steps_per_second", "tokens_per_second")
 
 
@@ -63,11 +67,17 @@ OnProgress = Callable[[Progress], None]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Listeners:
-    """Who is told of a run while it lasts."""
+    """Who is told of a run while it lasts, and how much; none of it moves a weight."""
 
     on_checkpoint: OnCheckpoint | None = None
     on_progress: OnProgress | None = None
     """Called on every rank after every step."""
+    on_held_out: OnHeldOut | None = None
+    """After `on_progress` of the same step, if that has any."""
+    on_end: Callable[[TrainingState], None] | None = None
+    """Called on every rank when a part has ended, also where it had before it was resumed."""
+    hold_out_every: int = 0
+    """Steps between two held-out losses; 0 leaves it to the part."""
     last_checkpoint: Callable[[], AbstractContextManager[Path | None]] = nullcontext
     """The folder of the last checkpoint that was kept, on every rank; None where there is none."""
 
@@ -86,6 +96,7 @@ class _Run:
         self.groups = self.objective.groups()
         self.parameters = {name: one for group in self.groups for name, one in group.parameters.items()}
         self.optimizer = make_optimizer(self.groups, self.schedule)
+        self.stager = new_stager()
 
     def resume(self, folder: Path) -> None:
         self.state = load_checkpoint(
@@ -99,9 +110,20 @@ class _Run:
         self.objective.restore(self.state.position)
         log.info("%s resumes at step %d", self.state.part, self.state.step)
 
-    def save(self, folder: Path) -> None:
-        save_checkpoint(
-            folder, self.objective.modules, self.optimizer, self.parameters, self.state, self.objective.described()
+    def count_step(self) -> None:
+        self.state.step += 1
+        self.state.position = self.objective.position()
+        ranks, counts = str(self.processes.world_size), self.state.steps_by_world_size
+        counts[ranks] = counts.get(ranks, 0) + 1
+
+    def checkpoint(self) -> Checkpoint:
+        return Checkpoint.of(
+            self.objective.modules,
+            self.optimizer,
+            self.parameters,
+            self.state,
+            self.objective.described(),
+            self.stager,
         )
 
 
@@ -116,32 +138,41 @@ def train(
 ) -> TrainingState:
     """Train one part to its end, from its start or from the folder `resume_from`; the state it ends in.
 
-    Held-out curves have a point at every `hold_out_every`-th step and at the end. `TrainingError` where more steps are skipped
-    than the schedule allows.
+    Held-out curves have a point at every `hold_out_every`-th step, unless `listeners` say another number, and at the end.
+    `TrainingError` where more steps are skipped than the schedule allows.
     """
     run = _Run(objective=objective, schedule=schedule, state=state, listeners=listeners)
     if resume_from is not None:
         run.resume(resume_from)
+    hold_out_every = listeners.hold_out_every or hold_out_every
     started, first_step = time.monotonic(), run.state.step
+    if run.state.step == 0:
+        _hold_out(run)
     while run.state.step < schedule.num_steps:
-        if run.state.step % hold_out_every == 0:
-            run.state.note(objective.held_out(run.state.step))
         values = _step(run)
         if values is None:
             continue
-        run.state.step += 1
-        run.state.position = objective.position()
+        run.count_step()
         is_last = run.state.step == schedule.num_steps
         is_logged = run.state.step == 1 or run.state.step % schedule.log_every == 0 or is_last
         if is_logged:
             run.state.note(values)
-        if is_last:
-            run.state.note(objective.held_out(run.state.step))
         speed = (run.state.step - first_step) / max(time.monotonic() - started, 1e-9)
         _tell(run, values, {"steps_per_second": speed, **objective.gauges()}, is_logged=is_logged)
+        if run.state.step % hold_out_every == 0 or is_last:
+            _hold_out(run)
         if listeners.on_checkpoint is not None and (run.state.step % schedule.checkpoint_every == 0 or is_last):
-            listeners.on_checkpoint(run.state, run.save)
+            listeners.on_checkpoint(run.state, run.checkpoint())
+    if listeners.on_end is not None:
+        listeners.on_end(run.state)
     return run.state
+
+
+def _hold_out(run: _Run) -> None:
+    losses = run.objective.held_out(run.state.step)
+    run.state.note(losses)
+    if run.listeners.on_held_out is not None:
+        run.listeners.on_held_out(run.state.part, run.state.step, losses)
 
 
 def _step(run: _Run) -> dict[str, float] | None:

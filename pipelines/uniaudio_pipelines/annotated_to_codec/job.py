@@ -14,8 +14,9 @@ from uniaudio.codec.config.presets import CodecConfig
 from uniaudio.stages.codec_phase import CodecPhase
 from uniaudio.stages.codec_phases import DEFAULT_PHASES, codec_phases
 from uniaudio_pipelines.jobs import check_device, check_group, hash_folder, parent
+from uniaudio_pipelines.ray_training.keeping import Keeping, check_wandb
 
-CODE_VERSION = "6"
+CODE_VERSION = "7"
 """Goes up when the same clips would train to other weights."""
 UNIT = "codec"
 LEAST_CLIP_S = 8.0
@@ -66,6 +67,16 @@ class AnnotatedToCodec:
     """Of phase `grpo`: `rules`, the folder of a chat model, or the address of an OpenAI-compatible endpoint."""
     judge_model: str = ""
     """The model's name at an endpoint."""
+    keep_last: int = 2
+    """Training checkpoints that the run may go on from: the last so many."""
+    keep_every: int = 0
+    """Of the training checkpoints of a phase every so many-th stays in `train/<plan id>/kept`, also when the phase has ended, until
+    `uniaudio gc`; 0 keeps none."""
+    keep_best: int = 0
+    """So many training checkpoints with the lowest held-out loss of a phase stay there too; 0 keeps none."""
+    wandb_project: str = ""
+    """Project of Weights & Biases (`pip install wandb`) that the curves are sent to as well; `WANDB_MODE=offline` keeps them below
+    `curves/wandb`. Empty: TensorBoard's alone."""
     annotated_ref: str = "latest"
     ref: str = "latest"
 
@@ -102,6 +113,10 @@ class AnnotatedToCodec:
         if not file.is_file():
             raise UsageError(f"`start` must be the folder of a codec, but {file} is missing.")
         return CodecConfig.from_json(file.read_bytes(), name=str(file))
+
+    def keeping(self) -> Keeping:
+        """No part of the plan: weights are the same."""
+        return Keeping(last=self.keep_last, every=self.keep_every, best=self.keep_best)
 
     def training_phases(self) -> list[CodecPhase]:
         phases = [
@@ -163,6 +178,8 @@ class AnnotatedToCodec:
             if not isinstance(num_steps, int) or num_steps < 1:
                 raise UsageError(f"`num_steps` of phase {name} must be a whole number from 1, but is {num_steps}.")
         self._check_workers()
+        self.keeping().check()
+        check_wandb(self.wandb_project)
         if self.start and self.encoders:
             raise UsageError(f"`encoders` must be empty where `start` names a codec, but is {self.encoders}.")
         if not self.start and CodecConfig.preset(self.size).encoders == "pretrained":

@@ -27,7 +27,7 @@ def train_with_ray(store: Store, job: AnnotatedToCodec, plan: Plan) -> None:
     group = WorkerGroup(
         num_workers=job.num_workers, min_workers=job.min_workers, num_gpus=job.num_gpus, device=job.device
     )
-    run_training(RunFolder(store, plan.plan_id), train_worker, _worker_config(store, job, plan), group)
+    run_training(RunFolder(store, plan.plan_id), train_worker, _worker_config(store, job, plan), group, job.keeping())
 
 
 def take_start(store: Store, job: AnnotatedToCodec, plan: Plan) -> None:
@@ -47,6 +47,7 @@ def train_worker(config: dict[str, Any]) -> None:
     from uniaudio.training.processes import Processes
     from uniaudio_pipelines.annotated_to_codec.clips import load_training_audio
     from uniaudio_pipelines.ray_training.curves import Curves
+    from uniaudio_pipelines.ray_training.keeping import Keeping
     from uniaudio_pipelines.ray_training.reporting import Reporter
 
     store = Store(config["store"])
@@ -59,11 +60,14 @@ def train_worker(config: dict[str, Any]) -> None:
     )
     phases = [CodecPhase.from_dict(phase) for phase in config["phases"]]
     codec, run = _new_codec(config), RunFolder(store, config["plan_id"])
-    with last_checkpoint() as folder, Curves(store, config["plan_id"]) as curves:
-        listeners = Reporter(run, phases, curves).listeners()
+    curves = Curves(store, config["plan_id"], wandb_project=config["wandb_project"])
+    with last_checkpoint() as folder, curves:
+        reporter = Reporter(run, phases, curves, Keeping(**config["keeping"]))
+        listeners = reporter.listeners()
         metrics = train_codec(codec, phases, audio.train, audio.held_out, resume_from=folder, listeners=listeners)
     if Processes.current().rank == 0:
-        _write_final(run, codec, _result(codec, metrics, audio))
+        result = {**_result(codec, metrics, audio), "steps_by_world_size": reporter.steps_by_world_size}
+        _write_final(run, codec, result)
 
 
 def _new_codec(config: dict[str, Any]) -> Any:
@@ -94,6 +98,8 @@ def _worker_config(store: Store, job: AnnotatedToCodec, plan: Plan) -> dict[str,
         "encoders": job.encoders,
         "max_clip_s": job.longest_clip_s(),
         "max_hours": job.max_hours,
+        "keeping": asdict(job.keeping()),
+        "wandb_project": job.wandb_project,
     }
 
 

@@ -18,7 +18,7 @@ from uniaudio.audio.frames import REASONING_HOP, RECONSTRUCTION_HOP, SAMPLE_RATE
 from uniaudio.codec.config.presets import NUM_CODEBOOKS, CodecConfig
 from uniaudio_pipelines.annotated_to_codec.job import CONFIG_FILE, WEIGHTS_FILE, AnnotatedToCodec
 from uniaudio_pipelines.annotated_to_codec.training import take_start, train_with_ray
-from uniaudio_pipelines.ray_training.run_folder import RESULT_FILE, RunFolder
+from uniaudio_pipelines.ray_training.run_folder import RESULT_FILE, RunFolder, steps_on_ranks
 from uniaudio_pipelines.running import cluster
 from uniaudio_pipelines.running.edge import ShardResult
 from uniaudio_pipelines.running.metering import Usage
@@ -50,6 +50,7 @@ class CodecWorker:
                 "audio_s": result["audio_s"],
                 "num_train_clips": float(result["num_train"]),
                 "num_held_out_clips": float(result["num_held_out"]),
+                **steps_on_ranks(result),
             },
             blobs=(final / WEIGHTS_FILE,),
             usage=(Usage(**result["usage"]),),

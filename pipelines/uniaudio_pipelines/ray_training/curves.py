@@ -1,22 +1,21 @@
 """Live curves of a run as TensorBoard event files: `tensorboard --logdir data/store/curves`.
 
-    curves/stage1-7f3a91c2/events.out.tfevents.…      loss, rates, speed, waiting, padding, memory by step
+    curves/stage1-7f3a91c2/events.out.tfevents.…      losses, rates, speed, waiting, padding, memory by step
+    curves/wandb/offline-run-…                        the same for Weights & Biases, where a project is named
 
-They are a view: nothing is read from them, and a run that goes on writes on behind the step that it goes on from.
+They are a view: nothing is read from them. A run that goes on, or goes back, writes on behind the step that it goes on from:
+what was told behind it is told again.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import Any
 
 from uniaudio_schemas.store import Store
 from uniaudio_schemas.store.layout import CURVES
 
-from uniaudio.training.run import Progress
 from uniaudio_pipelines.running.scratch import ScratchFolder
-
-if TYPE_CHECKING:
-    from torch.utils.tensorboard import SummaryWriter
 
 _FLUSH_S = 10
 """After which a point is in the file."""
@@ -25,30 +24,43 @@ _FLUSH_S = 10
 class Curves:
     """Of one run, written by its first rank; in an object store they appear at each `put`."""
 
-    def __init__(self, store: Store, plan_id: str) -> None:
-        self._store, self._plan_id = store, plan_id
+    def __init__(self, store: Store, plan_id: str, *, wandb_project: str = "") -> None:
+        self._store, self._plan_id, self._wandb_project = store, plan_id, wandb_project
         self._scratch = None if isinstance(store.root, Path) else ScratchFolder("curves")
         self._root = store.root if isinstance(store.root, Path) else Path(self._scratch.name if self._scratch else "")
-        self._writers: dict[str, SummaryWriter] = {}
+        self._views: dict[str, list[_TensorBoard | _Wandb]] = {}
+        self._reached: dict[str, int] = {}
 
-    def add(self, progress: Progress) -> None:
-        """The values and gauges of a step."""
-        writer = self._writer(progress)
-        for name, value in {**progress.values, **progress.gauges}.items():
-            writer.add_scalar(name, value, progress.step)
+    def reach(self, part: str, step: int) -> None:
+        """Called at every step: one that was there before takes away what was told behind it."""
+        if step <= self._reached.get(part, -1):
+            for view in self._views.pop(part, []):
+                view.close()
+        self._reached[part] = step
+
+    def add(self, part: str, step: int, values: Mapping[str, float]) -> None:
+        """Values of a step that was reached."""
+        if part not in self._views:
+            self._views[part] = [_TensorBoard(self._folder(part), step)]
+            if self._wandb_project:
+                folder = self._root / CURVES
+                self._views[part].append(_Wandb(folder, self._wandb_project, part, self._plan_id))
+        for view in self._views[part]:
+            view.add(step, values)
 
     def put(self) -> None:
-        """What was added is to be seen."""
-        for writer in self._writers.values():
-            writer.flush()
+        """What was added is to be seen. May be called from another thread."""
+        for view in [view for views in list(self._views.values()) for view in views]:
+            view.flush()
         if self._scratch is not None:
-            for path in sorted(self._root.rglob("events.*")):
+            for path in sorted([*self._root.rglob("events.*"), *self._root.rglob("*.wandb")]):
                 self._store.files.write(path.relative_to(self._root).as_posix(), path.read_bytes())
 
     def close(self) -> None:
         self.put()
-        for writer in self._writers.values():
-            writer.close()
+        for views in self._views.values():
+            for view in views:
+                view.close()
 
     def __enter__(self) -> "Curves":
         return self
@@ -58,11 +70,50 @@ class Curves:
     ) -> None:
         self.close()
 
-    def _writer(self, progress: Progress) -> "SummaryWriter":
-        if progress.part not in self._writers:
-            from torch.utils.tensorboard import SummaryWriter
+    def _folder(self, part: str) -> Path:
+        return self._root / CURVES / f"{part}-{self._plan_id[:8]}"
 
-            folder = self._root / CURVES / f"{progress.part}-{self._plan_id[:8]}"
-            # Points that a killed run told behind its last checkpoint are told again.
-            self._writers[progress.part] = SummaryWriter(str(folder), purge_step=progress.step, flush_secs=_FLUSH_S)
-        return self._writers[progress.part]
+
+class _TensorBoard:
+    def __init__(self, folder: Path, first_step: int) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        self._writer = SummaryWriter(str(folder), purge_step=first_step, flush_secs=_FLUSH_S)
+
+    def add(self, step: int, values: Mapping[str, float]) -> None:
+        for name, value in values.items():
+            self._writer.add_scalar(name, value, step)
+
+    def flush(self) -> None:
+        self._writer.flush()
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+class _Wandb:
+    """A run of Weights & Biases: its points cannot be taken back, so that each going on is a run of its own in one group."""
+
+    def __init__(self, folder: Path, project: str, part: str, plan_id: str) -> None:
+        import wandb
+
+        folder.mkdir(parents=True, exist_ok=True)
+        name = f"{part}-{plan_id[:8]}"
+        self._run: Any = wandb.init(
+            project=project,
+            group=name,
+            name=name,
+            job_type=part,
+            dir=str(folder),
+            config={"plan_id": plan_id},
+            reinit="create_new",
+        )
+
+    def add(self, step: int, values: Mapping[str, float]) -> None:
+        self._run.log(dict(values), step=step)
+
+    def flush(self) -> None:
+        """It sends points by itself."""
+
+    def close(self) -> None:
+        self._run.finish()

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 from uniaudio_schemas.errors import StoreError, UniaudioError
 from uniaudio_schemas.store.files import disk_error
 
-from uniaudio_pipelines.ray_training.run_folder import RunFolder
+from uniaudio_pipelines.ray_training.keeping import Keeping
+from uniaudio_pipelines.ray_training.run_folder import RUN, RunFolder
 
 if TYPE_CHECKING:
-    from ray.train import Result
+    from ray.train import Result, UserCallback
     from ray.train.torch import TorchTrainer
 
 MAX_FAILURES = 3
-"""Times a worker group may die before the run gives up."""
-KEPT_CHECKPOINTS = 2
+"""Times a worker group may die before the run gives up. What the next group would meet again ends it at once."""
 WORKER_ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE"}
 """Read when torch is loaded. Threads that spin while they wait made a stage six times slower on cores shared with other
 processes; results are the same."""
@@ -40,7 +40,11 @@ class WorkerGroup:
 
 
 def run_training(
-    run: RunFolder, worker: Callable[[dict[str, Any]], None], config: dict[str, Any], group: WorkerGroup
+    run: RunFolder,
+    worker: Callable[[dict[str, Any]], None],
+    config: dict[str, Any],
+    group: WorkerGroup,
+    keeping: Keeping,
 ) -> None:
     """Run `worker(config)` in every process of the group until the final folder is there; goes on from the last checkpoint of an
     earlier run of the same plan. `config` holds plain values: what a worker on another machine needs."""
@@ -62,17 +66,32 @@ def run_training(
             resources_per_worker=resources,
         ),
         run_config=RunConfig(
-            name="run",
+            name=RUN,
             storage_path=storage_path,
             storage_filesystem=filesystem,
             failure_config=FailureConfig(max_failures=MAX_FAILURES),
-            checkpoint_config=CheckpointConfig(num_to_keep=KEPT_CHECKPOINTS),
+            checkpoint_config=CheckpointConfig(num_to_keep=keeping.last),
+            callbacks=[_stops_at_ours()],  # type: ignore[list-item]  # of v2 as well
             worker_runtime_env={"env_vars": WORKER_ENVIRONMENT},  # type: ignore[call-arg]  # of v2 as well
         ),
     )
     result = fit(trainer, run.place)
     if not run.has_final():
         raise StoreError(f"{run.place}: Ray Train ended without a result ({result.error}).")
+
+
+def _stops_at_ours() -> "UserCallback":
+    """Ray Train tries the group again whatever ended it. An error of the callback, in the controller, ends the run."""
+    from ray.train import UserCallback
+
+    class StopsAtOurs(UserCallback):
+        def after_exception(self, run_context: object, worker_exceptions: dict[int, Exception]) -> None:
+            for _, error in sorted(worker_exceptions.items()):
+                # A store that cannot do it now may be able to later.
+                if isinstance(error, UniaudioError) and not isinstance(error, StoreError):
+                    raise error
+
+    return StopsAtOurs()
 
 
 @contextmanager

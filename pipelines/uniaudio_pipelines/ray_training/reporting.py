@@ -1,17 +1,30 @@
-"""What a worker tells the outside: checkpoints to Ray Train, where it stands to a file that the driver reads."""
+"""What a worker tells the outside: checkpoints to Ray Train, where it stands to a file that the driver reads.
+
+A step waits while a checkpoint is copied in memory. Writing, upload and what is kept beside it are the work of Ray Train's own
+thread; only when all workers have written theirs is it one that a run goes on from.
+"""
 
 import os
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING
 
 from uniaudio.stages.schedule import Schedule
-from uniaudio.training.checkpoint import TrainingState
+from uniaudio.training.checkpoint import Checkpoint, TrainingState
 from uniaudio.training.processes import Processes
-from uniaudio.training.run import Listeners, Progress
+from uniaudio.training.run import HELD_OUT_LOSS, Listeners, Progress
 from uniaudio_pipelines.ray_training.curves import Curves
+from uniaudio_pipelines.ray_training.keeping import Keeping
 from uniaudio_pipelines.ray_training.launch import last_checkpoint
 from uniaudio_pipelines.ray_training.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from ray.train import Checkpoint as Reported
 
 EVERY_S = 1.0
 """Between two lines of progress."""
@@ -20,36 +33,110 @@ EVERY_S = 1.0
 class Reporter:
     """One a worker; `parts` are trained one after the other."""
 
-    def __init__(self, run: RunFolder, parts: Sequence[Schedule], curves: Curves) -> None:
-        self._run, self._parts, self._curves, self._rank = run, parts, curves, Processes.current().rank
-        self._last = 0.0
+    def __init__(self, run: RunFolder, parts: Sequence[Schedule], curves: Curves, keeping: Keeping) -> None:
+        self._run, self._parts, self._curves, self._keeping = run, {part.name: part for part in parts}, curves, keeping
+        self._rank = Processes.current().rank
+        self._told_at = 0.0
+        self._written = threading.Event()
+        self._written.set()
+        self._last: Reported | None = None
+        self.steps_by_world_size: dict[str, int] = {}
+        """Of all parts, when the last has ended."""
 
-    def listeners(self) -> Listeners:
-        return Listeners(on_checkpoint=self.report, on_progress=self.show, last_checkpoint=last_checkpoint)
+    def listeners(self, *, hold_out_every: int = 0) -> Listeners:
+        return Listeners(
+            hold_out_every=hold_out_every,
+            on_checkpoint=self.report,
+            on_progress=self.show,
+            on_held_out=self.show_held_out,
+            on_end=self.note_end,
+            last_checkpoint=self.last_checkpoint,
+        )
 
-    def report(self, state: TrainingState, save: Callable[[Path], None]) -> None:
-        """Called on every worker; Ray Train waits for all of them and puts their files together."""
+    def report(self, state: TrainingState, save: Checkpoint) -> None:
+        """Called on every worker; Ray Train puts their files together. One checkpoint is written at a time."""
         import ray.train
-        from ray.train import Checkpoint
+        from ray.train import CheckpointUploadMode
 
-        self._curves.put()
-        with self._run.scratch() as scratch:
-            folder = scratch / "checkpoint"
-            save(folder)
-            metrics = {"part": state.part, "step": state.step}
-            ray.train.report(metrics, checkpoint=Checkpoint.from_directory(str(folder)))
+        self._written.wait()
+        write = partial(self._write, save.copied(), state.part, state.step, _held_out_losses(state))
+        self._written.clear()
+        ray.train.report(
+            {"part": state.part, "step": state.step},
+            # Stands for what `write` returns: there are no files yet.
+            checkpoint=ray.train.Checkpoint.from_directory(os.devnull),
+            checkpoint_upload_mode=CheckpointUploadMode.ASYNC,
+            checkpoint_upload_fn=write,
+            delete_local_checkpoint_after_upload=False,
+        )
+
+    def _write(
+        self, copy: Checkpoint, part: str, step: int, losses: dict[int, float], _: "Reported", name: str
+    ) -> "Reported":
+        import ray.train
+
+        try:
+            self._curves.put()
+            with self._run.new_checkpoint(name) as folder:
+                copy(folder)
+            copy.wait_for_all()
+            if self._rank == 0:
+                self._keep(name, part, step, losses)
+            storage = ray.train.get_context().get_storage()
+            path = f"{storage.experiment_fs_path}/{name}"
+            self._last = ray.train.Checkpoint(path, filesystem=storage.storage_filesystem)
+            return self._last
+        finally:
+            self._written.set()
+
+    def _keep(self, name: str, part: str, step: int, losses: dict[int, float]) -> None:
+        kept = self._run.kept(part)
+        wanted = self._keeping.beside({*kept, step}, losses, self._parts[part].checkpoint_every)
+        if step in wanted:
+            self._run.keep(name, part, step)
+        for other in sorted(kept - wanted):
+            self._run.let_go(part, other)
+
+    @contextmanager
+    def last_checkpoint(self) -> Iterator[Path | None]:
+        """The folder to go back to; waits for one that is being written."""
+        self._written.wait()
+        if self._last is None:
+            with last_checkpoint() as folder:
+                yield folder
+            return
+        with self._last.as_directory() as folder:
+            yield Path(folder)
 
     def show(self, progress: Progress) -> None:
         """Every logged step as a point of the curves, and a line at most once a second and at the end of each part."""
         now = time.monotonic()
         if self._rank != 0:
             return
-        earlier = [part.name for part in self._parts].index(progress.part)
-        if progress.step % self._parts[earlier].log_every == 0 or progress.step in (1, progress.num_steps):
-            self._curves.add(progress)
-        if now - self._last < EVERY_S and progress.step < progress.num_steps:
+        self._curves.reach(progress.part, progress.step)
+        if progress.step % self._parts[progress.part].log_every == 0 or progress.step in (1, progress.num_steps):
+            self._curves.add(progress.part, progress.step, {**progress.values, **progress.gauges})
+        if now - self._told_at < EVERY_S and progress.step < progress.num_steps:
             return
-        self._last = now
-        done = sum(part.num_steps for part in self._parts[:earlier]) + progress.step
-        num_steps = sum(part.num_steps for part in self._parts)
+        self._told_at = now
+        names = list(self._parts)
+        earlier = [self._parts[name] for name in names[: names.index(progress.part)]]
+        done = sum(part.num_steps for part in earlier) + progress.step
+        num_steps = sum(part.num_steps for part in self._parts.values())
         self._run.write_progress({"line": progress.line(), "step": done, "num_steps": num_steps, "pid": os.getpid()})
+
+    def note_end(self, state: TrainingState) -> None:
+        self.steps_by_world_size = dict(state.steps_by_world_size)
+
+    def show_held_out(self, part: str, step: int, losses: Mapping[str, float]) -> None:
+        if self._rank == 0:
+            self._curves.add(part, step, losses)
+
+
+def _held_out_losses(state: TrainingState) -> dict[int, float]:
+    """Step of this part -> mean held-out loss, of all tasks."""
+    found: dict[int, list[float]] = {}
+    for point in state.points:
+        if point.part == state.part and point.name.startswith(HELD_OUT_LOSS):
+            found.setdefault(point.step, []).append(point.value)
+    return {step: fmean(values) for step, values in found.items()}

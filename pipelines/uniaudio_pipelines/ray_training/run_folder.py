@@ -1,6 +1,7 @@
 """What a training run keeps in the store to go on from, on this machine or another, until its result is published.
 
-    train/<plan id>/run/…              Ray Train's: the last two training checkpoints, and which they are
+    train/<plan id>/run/…              Ray Train's: the last training checkpoints, and which they are
+    train/<plan id>/kept/stage3-00004000/…   copies of those that stay (`keeping`), also when the result is published
     train/<plan id>/final/…            the trained weights; `result.json` is written last: with it the run has ended
     train/<plan id>/progress.json      where it stands: Ray Train's own reports come with checkpoints alone
         {"line": "stage1 40/80 steps, loss 3.21", "step": 40, "pid": 4711}
@@ -8,7 +9,9 @@
 On a disk these are files. In an object store Ray Train writes its checkpoints there too, and the rest goes through a local folder.
 """
 
+import contextlib
 import json
+import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -17,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from uniaudio_schemas.errors import DataError, StoreError
+from uniaudio_schemas.kinds.codec import RANKS_STATISTIC
 from uniaudio_schemas.store import Store
 from uniaudio_schemas.store.layout import TRAIN
 
@@ -26,6 +30,11 @@ if TYPE_CHECKING:
     from pyarrow import fs
 
 RESULT_FILE = "result.json"
+RUN = "run"
+"""Ray Train's name of the run, and of its folder."""
+_KEPT = "kept"
+_LAST_FILE = "state.json"
+"""Of a training checkpoint (`uniaudio.training.checkpoint`): with it the folder is whole."""
 _PROGRESS_FILE = "progress.json"
 _POLL_S = 1.0
 _BLOCK_BYTES = 1 << 20
@@ -51,6 +60,61 @@ class RunFolder:
 
         filesystem, base = arrow_filesystem(str(self._store.root))
         return f"{base}/{self._path}", filesystem
+
+    @contextmanager
+    def new_checkpoint(self, name: str) -> Iterator[Path]:
+        """A local folder for this worker's files of a training checkpoint; at the end they are in Ray Train's folder `name`, which
+        no run goes on from before all workers have reported it."""
+        if self._local is not None:
+            yield self._local / RUN / name
+            return
+        from pyarrow.fs import LocalFileSystem, copy_files
+
+        storage_path, filesystem = self.storage()
+        with self.scratch() as scratch:
+            yield scratch
+            copy_files(
+                str(scratch),
+                f"{storage_path}/{RUN}/{name}",
+                source_filesystem=LocalFileSystem(),
+                destination_filesystem=filesystem,
+            )
+
+    def keep(self, name: str, part: str, step: int) -> None:
+        """A copy of Ray Train's checkpoint `name`, whole or not at all."""
+        source, target = f"{self._path}/{RUN}/{name}", f"{self._path}/{_KEPT}/{_kept_name(part, step)}"
+        if self._local is not None:
+            with self.scratch() as scratch:
+                shutil.copytree(self._store.root / source, scratch / name, copy_function=_link)  # type: ignore[operator]
+                self.let_go(part, step)
+                (self._local / _KEPT).mkdir(exist_ok=True)
+                (scratch / name).replace(self._store.root / target)  # type: ignore[operator]
+            return
+        self.let_go(part, step)
+        paths = sorted(
+            (entry.path for entry in self._files.entries(source)), key=lambda path: (path.endswith(_LAST_FILE), path)
+        )
+        for path in paths:
+            with self._files.temporary(self._path) as temporary:
+                self._files.copy_to(path, temporary.file)
+                temporary.commit(f"{target}/{path.rpartition('/')[2]}")
+
+    def kept(self, part: str) -> set[int]:
+        """Steps of the copies of a part."""
+        paths = [entry.path.split("/") for entry in self._files.entries(f"{self._path}/{_KEPT}")]
+        names = {folder for *_, folder, file in paths if file == _LAST_FILE}
+        return {int(step) for of, _, step in (name.rpartition("-") for name in names) if of == part}
+
+    def let_go(self, part: str, step: int) -> None:
+        """Of a copy, if there is one."""
+        path = f"{self._path}/{_KEPT}/{_kept_name(part, step)}"
+        if self._local is not None:
+            shutil.rmtree(self._local / _KEPT / _kept_name(part, step), ignore_errors=True)
+            return
+        # The state first: without it the rest is nothing.
+        paths = [entry.path for entry in self._files.entries(path)]
+        self._files.delete(f"{path}/{_LAST_FILE}")
+        self._files.delete_all(paths)
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
@@ -130,8 +194,32 @@ class RunFolder:
             look()
 
     def clear(self) -> None:
-        """Once the result is published."""
+        """Once the result is published: all but the copies that stay."""
         if self._local is not None:
-            shutil.rmtree(self._local, ignore_errors=True)
+            for path in self._local.iterdir() if self._local.is_dir() else ():
+                if path.name != _KEPT:
+                    shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # it holds copies
+                self._local.rmdir()
             return
-        self._files.delete_all([entry.path for entry in self._files.entries(self._path)])
+        kept = f"{self._path}/{_KEPT}/"
+        paths = [entry.path for entry in self._files.entries(self._path)]
+        self._files.delete_all([path for path in paths if not path.startswith(kept)])
+
+
+def steps_on_ranks(result: dict[str, Any]) -> dict[str, float]:
+    """Statistics of a version, from what its training left in the final folder."""
+    counts = result.get("steps_by_world_size", {})
+    return {f"{RANKS_STATISTIC}{ranks}": float(steps) for ranks, steps in sorted(counts.items())}
+
+
+def _kept_name(part: str, step: int) -> str:
+    return f"{part}-{step:08d}"
+
+
+def _link(source: str, target: str) -> None:
+    """A second name where the filesystem has them: a checkpoint is never written to again."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)

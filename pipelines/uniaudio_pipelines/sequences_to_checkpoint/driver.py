@@ -22,7 +22,7 @@ from uniaudio_schemas.store import Dropped, Store
 from uniaudio_schemas.store.manifest import Manifest
 
 from uniaudio_pipelines.jobs import parent
-from uniaudio_pipelines.ray_training.run_folder import RESULT_FILE, RunFolder
+from uniaudio_pipelines.ray_training.run_folder import RESULT_FILE, RunFolder, steps_on_ranks
 from uniaudio_pipelines.running.cost import log_cost
 from uniaudio_pipelines.running.metering import Meter, Usage
 from uniaudio_pipelines.sequences_to_checkpoint.job import DueStage, SequencesToCheckpoint
@@ -105,7 +105,8 @@ def _train_and_publish(store: Store, run: _Run, due: DueStage) -> Manifest:
                 "vocabulary_fingerprint": row.vocabulary_fingerprint,
                 "codec_fingerprint": row.codec_fingerprint,
             }
-            writer.put_shard(name, [row], dropped, metadata, {"num_steps": float(row.step)}, blobs=[weights])
+            statistics = {"num_steps": float(row.step), **steps_on_ranks(result)}
+            writer.put_shard(name, [row], dropped, metadata, statistics, blobs=[weights])
             shutil.rmtree(scratch, ignore_errors=True)
             for line in _held_out_lines(row):
                 run.say(f"{run.job.EDGE} {line}")

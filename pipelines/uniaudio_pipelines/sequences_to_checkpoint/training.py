@@ -34,7 +34,7 @@ def train_due_stage(store: Store, job: SequencesToCheckpoint, due: DueStage) -> 
         num_gpus=job.num_gpus,
         device=job.device,
     )
-    run_training(RunFolder(store, due.plan.plan_id), train_worker, worker_config(store, job, due), group)
+    run_training(RunFolder(store, due.plan.plan_id), train_worker, worker_config(store, job, due), group, job.keeping())
 
 
 def worker_config(store: Store, job: SequencesToCheckpoint, due: DueStage) -> dict[str, Any]:
@@ -52,6 +52,9 @@ def worker_config(store: Store, job: SequencesToCheckpoint, due: DueStage) -> di
         "seed": job.seed,
         "device": job.device,
         "shard_over": job.shard_over,
+        "keeping": asdict(job.keeping()),
+        "hold_out_every": job.held_out_steps(due.stage),
+        "wandb_project": job.wandb_project,
     }
 
 
@@ -60,12 +63,15 @@ def train_worker(config: dict[str, Any]) -> None:
     folder."""
     from uniaudio.training.lm.train import train_stage
     from uniaudio_pipelines.ray_training.curves import Curves
+    from uniaudio_pipelines.ray_training.keeping import Keeping
     from uniaudio_pipelines.ray_training.reporting import Reporter
 
     store, stage = Store(config["store"]), StageConfig.from_dict(config["stage"])
     run = RunFolder(store, config["plan_id"])
     start = start_of(store, config, stage)
-    with last_checkpoint() as folder, Curves(store, config["plan_id"]) as curves:
+    curves = Curves(store, config["plan_id"], wandb_project=config["wandb_project"])
+    reporter = Reporter(run, [stage], curves, Keeping(**config["keeping"]))
+    with last_checkpoint() as folder, curves:
         result = train_stage(
             start.model,
             stage,
@@ -74,7 +80,7 @@ def train_worker(config: dict[str, Any]) -> None:
             device=config["device"],
             shard_over=config["shard_over"],
             resume_from=folder,
-            listeners=Reporter(run, [stage], curves).listeners(),
+            listeners=reporter.listeners(hold_out_every=config["hold_out_every"]),
         )
     write_final(run, start, result)
 
@@ -104,7 +110,7 @@ def _result_json(result: "StageResult") -> dict[str, Any]:
     return {
         "step": result.state.step,
         "num_skipped": result.state.num_skipped,
-        "world_size": result.state.world_size,
+        "steps_by_world_size": result.state.steps_by_world_size,
         "metrics": [{"step": point.step, "name": point.name, "value": point.value} for point in points],
         "ledger": {group: dict(entry) for group, entry in result.ledger.items()},
         "num_drawn": result.num_drawn,

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from uniaudio_schemas.history.find import Found
 from uniaudio_schemas.history.named import all_ids, bool_array, id_array, naming
 from uniaudio_schemas.history.traces import CUT_KINDS, MODEL_KINDS, ancestors, drawn_from
+from uniaudio_schemas.kinds.codec import RANKS_STATISTIC
 from uniaudio_schemas.kinds.ids import CLIP, EXAMPLE, RAW
 from uniaudio_schemas.kinds.migrations import newest
 from uniaudio_schemas.store.forgotten import records, replacements
@@ -56,6 +57,11 @@ def describe(store: "Store", manifest: Manifest) -> dict[str, Any]:
     if manifest.kind in MODEL_KINDS:
         for row in store.read(manifest).to_pylist():
             described["model"] = {name: row[name] for name in _MODEL_COLUMNS if name in row}
+        described["steps_on_ranks"] = {
+            name.removeprefix(RANKS_STATISTIC): int(count)
+            for name, count in manifest.statistics.items()
+            if name.startswith(RANKS_STATISTIC)
+        }
         saw = sum(
             len(one.raw) for one in records(store) if manifest.plan_id in {model["plan_id"] for model in one.models}
         )

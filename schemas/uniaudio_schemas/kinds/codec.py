@@ -13,6 +13,10 @@ from dataclasses import dataclass, field
 from uniaudio_schemas.kinds.ids import Blob, CodecId
 from uniaudio_schemas.kinds.record import schema
 
+RANKS_STATISTIC = "steps_on_ranks/"
+"""Begins the names of statistics of a shard that was trained: `steps_on_ranks/4` is the number of steps that four ranks did. Their
+number moves roundings, and is no part of a plan."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Metric:

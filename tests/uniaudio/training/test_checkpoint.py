@@ -12,7 +12,7 @@ from torch.distributed.checkpoint._hf_utils import CUSTOM_METADATA_KEY
 from torch.optim import AdamW
 from uniaudio_schemas.errors import DataError
 
-from uniaudio.training.checkpoint import STATE_FILE, TrainingState, load_checkpoint, save_checkpoint
+from uniaudio.training.checkpoint import STATE_FILE, Checkpoint, TrainingState, load_checkpoint
 
 SHARD = "shard-0000{}-model-00001-of-00001.safetensors"
 
@@ -29,9 +29,13 @@ class Trained:
         self.optimizer.step()
         self.parameters = {"model.weight": layer.weight}
 
+    def checkpoint(self) -> Checkpoint:
+        return Checkpoint.of(
+            self.modules, self.optimizer, self.parameters, TrainingState(identity="run", part="part"), {}
+        )
+
     def save(self, folder: Path) -> None:
-        state = TrainingState(identity="run", part="part")
-        save_checkpoint(folder, self.modules, self.optimizer, self.parameters, state, {})
+        self.checkpoint()(folder)
 
     def load(self, folder: Path) -> None:
         load_checkpoint(folder, self.modules, self.optimizer, self.parameters, "run", {})
@@ -83,3 +87,25 @@ def test_saving_takes_what_more_ranks_left_in_the_folder_away(tmp_path: Path) ->
     other = Trained(-1.0)
     other.load(tmp_path)
     assert bool((other.weight == 2.0).all())
+
+
+def test_a_copy_is_what_was_there_when_it_was_made(tmp_path: Path) -> None:
+    trained = Trained(4.0)
+    copy = trained.checkpoint().copied()
+    with torch.no_grad():
+        trained.weight.fill_(2.0)
+        for moment in trained.optimizer.state[trained.weight].values():
+            moment.fill_(7.0)
+    copy(tmp_path)
+    other = Trained(-1.0)
+    other.load(tmp_path)
+    assert bool((other.weight == 4.0).all())
+    moments = sorted(float(one.max()) for one in other.optimizer.state[other.weight].values())
+    assert moments == pytest.approx([0.001, 0.1, 1.0])
+
+
+def test_copies_of_a_run_share_their_memory() -> None:
+    checkpoint = Trained(4.0).checkpoint()
+    first = {name: one.data_ptr() for name, one in checkpoint.copied().tensors.items()}
+    assert {name: one.data_ptr() for name, one in checkpoint.copied().tensors.items()} == first
+    assert set(first.values()).isdisjoint(one.data_ptr() for one in checkpoint.tensors.values())

@@ -6,13 +6,15 @@ step). So a checkpoint needs weights, optimizer and step.
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from uniaudio_schemas.errors import UsageError
-from uniaudio_schemas.fingerprint import hash_json
+from uniaudio_schemas.fingerprint import hash_bytes, hash_json
 from uniaudio_schemas.kinds.codec import Metric
 
 from uniaudio.codec.codec import ReasoningCodec
@@ -24,16 +26,23 @@ from uniaudio.training.codec.objective import PhaseLosses
 from uniaudio.training.codec.objectives import build_losses, check_run
 from uniaudio.training.optim import ParameterGroup
 from uniaudio.training.processes import Processes, reproducible
-from uniaudio.training.run import Listeners, train
+from uniaudio.training.run import HELD_OUT_LOSS, Listeners, train
 
 log = logging.getLogger(__name__)
 NOBODY = Listeners()
-HELD_OUT_LOSS, HELD_OUT_GAIN = "held_out_loss", "held_out_gain"
+HELD_OUT_GAIN = "held_out_gain"
 
 
-def identity_of(phases: Sequence[CodecPhase]) -> str:
-    """Hash of the phases: a checkpoint of other ones is refused."""
-    return hash_json([phase.to_dict() for phase in phases])
+def identity_of(phases: Sequence[CodecPhase], clips: Sequence[TrainingClip], held_out: Sequence[TrainingClip]) -> str:
+    """Hash of everything that decides the run but the codec it starts from, and but the number of ranks, which moves roundings
+    alone: a checkpoint of another run is refused."""
+    sets = [[_clip_hash(clip) for clip in chosen] for chosen in (clips, held_out)]
+    return hash_json([[phase.to_dict() for phase in phases], *sets])
+
+
+def _clip_hash(clip: TrainingClip) -> str:
+    samples = np.ascontiguousarray(clip.samples)
+    return hash_json([hash_bytes(samples.tobytes()), str(samples.dtype), clip.text, asdict(clip.facts)])
 
 
 def train_codec(
@@ -49,7 +58,7 @@ def train_codec(
     A part that the codec lacks is a `UsageError`; clips that are empty or not finite are named in one."""
     check_run(codec, phases, clips, held_out)
     _check_ranks(phases, Processes.current().world_size)
-    identity = identity_of(phases)
+    identity = identity_of(phases, clips, held_out)
     state = TrainingState(identity=identity, part=phases[0].name) if phases else None
     if resume_from is not None:
         state = load_state(resume_from, identity)

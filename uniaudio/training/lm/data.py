@@ -8,7 +8,7 @@ knows of no rank.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -45,6 +45,9 @@ class Batch:
     """bool: the position is a target."""
     document_ids_BS: Tensor
     """int64: which example of the row; `PADDING_DOCUMENT` for padding."""
+    groups_BS: Tensor | None = None
+    """int64: the mixture group of the example, for losses that are told by group; None where none are."""
+    num_groups: int = 0
 
     def to(self, device: str | torch.device) -> "Batch":
         return self._each(lambda tensor: tensor.to(device, non_blocking=True))
@@ -73,7 +76,17 @@ class Batch:
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
         names = ("ids_BS9", "is_audio_BS", "is_text_BS", "loss_BS", "document_ids_BS")
-        return Batch(**{name: change(getattr(self, name)) for name in names})
+        groups_BS = None if self.groups_BS is None else change(self.groups_BS)
+        changed = {name: change(getattr(self, name)) for name in names}
+        return Batch(**changed, groups_BS=groups_BS, num_groups=self.num_groups)
+
+    def of_groups(self, groups: list[list[int]], num_groups: int) -> "Batch":
+        """With the mixture group of each example of each row."""
+        most = max([1, *map(len, groups)])
+        rows = [row + [0] * (most - len(row)) for row in groups]
+        table_BK = torch.tensor(rows, dtype=torch.int64).view(len(groups), most)
+        groups_BS = table_BK.gather(1, self.document_ids_BS.clamp(min=0))
+        return replace(self, groups_BS=groups_BS, num_groups=num_groups)
 
     def __len__(self) -> int:
         return len(self.ids_BS9)
@@ -114,6 +127,7 @@ class MixtureData:
         self.sequences, self.vocabulary, self.stage = sequences, vocabulary, stage
         self.groups: Mapping[str, Examples]
         self.groups, self.order = stage_order(sequences, stage, seed)
+        self.group_names = sorted(self.groups)
         self._key = self.order.key
 
     def next_step(self) -> StepPlan:
@@ -123,8 +137,10 @@ class MixtureData:
         """The rows of `rank`: row `rank`, `rank + world_size`, … of the step."""
         rows = plan.rows[rank::world_size]
         documents = iter(self._documents([draw for row in rows for draw in row]))
-        grids = [[grid for draw in row for grid in self._grids(draw, next(documents))] for row in rows]
-        return collate(grids, self.stage.context)
+        laid_out = [[(draw.group, self._grids(draw, next(documents))) for draw in row] for row in rows]
+        batch = collate([[grid for _, grids in row for grid in grids] for row in laid_out], self.stage.context)
+        groups = [[self.group_names.index(name) for name, grids in row for _ in grids] for row in laid_out]
+        return batch.of_groups(groups, len(self.group_names))
 
     def _documents(self, draws: list[Draw]) -> list[Document]:
         places = (self.groups[draw.group].places[draw.index] for draw in draws)

@@ -48,15 +48,24 @@ class LossWeights:
     """One weight a stream; their sum is divided by the number of streams, as the authors do."""
 
 
+def text_losses(logits_MV: Tensor, targets_M: Tensor) -> Tensor:
+    """Cross-entropy (nats) of `[M, V]` logits: `[M]` float32."""
+    return functional.cross_entropy(logits_MV.float(), targets_M, reduction="none")
+
+
 def text_loss_sum(logits_MV: Tensor, targets_M: Tensor) -> Tensor:
     """Summed cross-entropy (nats, float32 scalar) of `[M, V]` logits."""
-    return functional.cross_entropy(logits_MV.float(), targets_M, reduction="sum")
+    return text_losses(logits_MV, targets_M).sum()
+
+
+def audio_losses(logits_NQV: Tensor, codes_NQ: Tensor) -> Tensor:
+    """Cross-entropy (nats) of each stream: `[N, Q, V]` logits -> `[Q, N]` float32."""
+    return functional.cross_entropy(logits_NQV.float().permute(0, 2, 1), codes_NQ, reduction="none").T
 
 
 def audio_loss_sums(logits_NQV: Tensor, codes_NQ: Tensor) -> Tensor:
     """Summed cross-entropy (nats) of each stream: `[N, Q, V]` logits -> `[Q]` float32."""
-    losses_QN = functional.cross_entropy(logits_NQV.float().permute(0, 2, 1), codes_NQ, reduction="none").T
-    return losses_QN.sum(dim=1)
+    return audio_losses(logits_NQV, codes_NQ).sum(dim=1)
 
 
 def target_masks(batch: "Batch") -> tuple[Tensor, Tensor, Tensor]:
@@ -75,6 +84,15 @@ def count_targets(batch: "Batch", normalization: Normalization) -> tuple[int, in
     return int(text_BS.sum()), int(frames_BS.sum())
 
 
+def group_counts(batch: "Batch", tokens_a_frame: int) -> Tensor:
+    """`[G]` int64: tokens behind the loss of each group."""
+    assert batch.groups_BS is not None, "it was read from a mixture"
+    text_BS, audio_BS, _ = target_masks(batch)
+    weight_BS = text_BS.long() + tokens_a_frame * audio_BS.long()
+    counts_G = torch.zeros(batch.num_groups, dtype=torch.int64, device=weight_BS.device)
+    return counts_G.index_add(0, batch.groups_BS[:, 1:].flatten(), weight_BS.flatten())
+
+
 class LossModel(nn.Module):
     """Model and losses in ONE forward pass: what `fully_shard` takes as its root, and what every rank of a step calls.
 
@@ -86,6 +104,8 @@ class LossModel(nn.Module):
     def __init__(self, model: "UniAudioLM", distillation: "Distillation | None" = None) -> None:
         super().__init__()
         self.model, self.distillation = model, distillation
+        self.group_sums_G = torch.zeros(0)
+        """Of the last pass: summed losses of the targets of each group of its batch, to be told; no gradient."""
 
     def forward(
         self, batch: "Batch", *, with_audio: bool = True, has_audio: bool | None = None
@@ -94,7 +114,7 @@ class LossModel(nn.Module):
 
         `has_audio`: whether the rows of any rank hold audio; None looks at these alone, which is right on one rank.
         """
-        text, audio_Q = _sums(self.model, batch, with_audio=with_audio, has_audio=has_audio)
+        text, audio_Q, self.group_sums_G = _sums(self.model, batch, with_audio=with_audio, has_audio=has_audio)
         if self.distillation is None:
             return text, audio_Q, text.new_zeros(())
         return text, audio_Q, touched(self.distillation.loss_sum(batch), self.distillation.decoder)
@@ -113,7 +133,7 @@ def loss_sums(
     if isinstance(model, LossModel):
         text, audio_Q, _ = model(batch, with_audio=with_audio, has_audio=has_audio)
     else:
-        text, audio_Q = _sums(model, batch, with_audio=with_audio, has_audio=has_audio)
+        text, audio_Q, _ = _sums(model, batch, with_audio=with_audio, has_audio=has_audio)
     return LossSums(text=text, num_text=num_text, audio_Q=audio_Q, num_audio=num_audio)
 
 
@@ -152,16 +172,28 @@ def predictions(model: "UniAudioLM", batch: "Batch", *, has_audio: bool | None) 
     return Predictions(hidden_BSD[text_BS], tokens_M, text_BS, hidden_BSD[audio_BS], codes_NQ, audio_BS, zero)
 
 
-def _sums(model: "UniAudioLM", batch: "Batch", *, with_audio: bool, has_audio: bool | None) -> tuple[Tensor, Tensor]:
+def _sums(
+    model: "UniAudioLM", batch: "Batch", *, with_audio: bool, has_audio: bool | None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Of text, of each stream, and of each group."""
     found = predictions(model, batch, has_audio=has_audio)
-    zero, num_streams = found.zero, found.codes_NQ.shape[1]
-    has_text = len(found.tokens_M) > 0
-    text = _text_sum(model, found.hidden_MD, found.tokens_M) if has_text else touched(zero, model.text_head)
+    zero, num_streams, num_groups = found.zero, found.codes_NQ.shape[1], batch.num_groups
+    text_groups_M, audio_groups_N = (
+        None if batch.groups_BS is None else batch.groups_BS[:, 1:][where_BS]
+        for where_BS in (found.text_BS, found.audio_BS)
+    )
+    none_G = zero.detach().repeat(num_groups)
+    text, text_G = touched(zero, model.text_head), none_G
+    if len(found.tokens_M):
+        sums = _text_sum(model, found.hidden_MD, found.tokens_M, text_groups_M, num_groups)
+        text, text_G = sums[0], sums[1:].detach()
     if not with_audio:
-        return text, zero.repeat(num_streams)
+        return text, zero.repeat(num_streams), text_G
     if not len(found.codes_NQ):
-        return text, touched(zero, *depth_modules(model)).repeat(num_streams)
-    return text, _audio_sums(model, model.audio_states(found.hidden_ND, found.codes_NQ), found.codes_NQ)
+        return text, touched(zero, *depth_modules(model)).repeat(num_streams), text_G
+    states_NQC = model.audio_states(found.hidden_ND, found.codes_NQ)
+    sums = _audio_sums(model, states_NQC, found.codes_NQ, audio_groups_N, num_groups)
+    return text, sums[:num_streams], text_G + sums[num_streams:].detach()
 
 
 def depth_modules(model: "UniAudioLM") -> tuple[nn.Module, ...]:
@@ -169,19 +201,44 @@ def depth_modules(model: "UniAudioLM") -> tuple[nn.Module, ...]:
     return model.projection, model.local_decoder, model.audio_head
 
 
-def _text_sum(model: "UniAudioLM", hidden_MD: Tensor, tokens_M: Tensor) -> Tensor:
-    def loss_of(hidden_MD: Tensor, tokens_M: Tensor) -> Tensor:
-        return text_loss_sum(model.text_logits(hidden_MD), tokens_M)
+def _text_sum(
+    model: "UniAudioLM", hidden_MD: Tensor, tokens_M: Tensor, groups_M: Tensor | None = None, num_groups: int = 0
+) -> Tensor:
+    """`[1 + G]`: of all, and of each group."""
 
-    return in_chunks(loss_of, hidden_MD, tokens_M, num_logits=model.config.text_size)
+    def sums_of(hidden_MD: Tensor, targets_MR: Tensor) -> Tensor:
+        losses_M = text_losses(model.text_logits(hidden_MD), targets_MR[:, 0])
+        return _with_groups(losses_M.sum()[None], losses_M, targets_MR, num_groups)
+
+    targets = _with_column(tokens_M[:, None], groups_M)
+    return in_chunks(sums_of, hidden_MD, targets, num_logits=model.config.text_size)
 
 
-def _audio_sums(model: "UniAudioLM", states_NQC: Tensor, codes_NQ: Tensor) -> Tensor:
-    def losses_of(states_NQC: Tensor, codes_NQ: Tensor) -> Tensor:
-        return audio_loss_sums(model.audio_head(states_NQC), codes_NQ)
+def _audio_sums(
+    model: "UniAudioLM", states_NQC: Tensor, codes_NQ: Tensor, groups_N: Tensor | None = None, num_groups: int = 0
+) -> Tensor:
+    """`[Q + G]`: of each stream, and of each group."""
+    num_streams = codes_NQ.shape[1]
+
+    def sums_of(states_NQC: Tensor, targets_NR: Tensor) -> Tensor:
+        losses_QN = audio_losses(model.audio_head(states_NQC), targets_NR[:, :num_streams])
+        return _with_groups(losses_QN.sum(dim=1), losses_QN.sum(dim=0), targets_NR, num_groups)
 
     num_logits = model.config.num_codebooks * model.config.audio_size
-    return in_chunks(losses_of, states_NQC, codes_NQ, num_logits=num_logits)
+    return in_chunks(sums_of, states_NQC, _with_column(codes_NQ, groups_N), num_logits=num_logits)
+
+
+def _with_column(targets: Tensor, groups: Tensor | None) -> Tensor:
+    """Targets `[K, R]` and behind them the group of each: `[K, R + 1]`."""
+    return targets if groups is None else torch.cat([targets, groups[:, None]], dim=1)
+
+
+def _with_groups(sums: Tensor, losses_K: Tensor, targets_KR: Tensor, num_groups: int) -> Tensor:
+    """`sums`, and behind them those of each group, without a gradient."""
+    if not num_groups:
+        return sums
+    losses_K = losses_K.detach()
+    return torch.cat([sums, losses_K.new_zeros(num_groups).index_add(0, targets_KR[:, -1], losses_K)])
 
 
 def in_chunks(

@@ -18,16 +18,20 @@ from uniaudio.stages.config import StageConfig
 from uniaudio.training.lm.data import Batch, MixtureData
 from uniaudio.training.lm.distillation import DECODER, CodecTeacher, Distillation
 from uniaudio.training.lm.freezing import freeze_all_but, set_train_mode
-from uniaudio.training.lm.losses import LossModel, LossSums, LossWeights, count_targets, total_loss
+from uniaudio.training.lm.losses import LossModel, LossSums, LossWeights, count_targets, group_counts, total_loss
 from uniaudio.training.lm.metrics import SequenceLoss, held_out_losses, mean_loss
 from uniaudio.training.lm.speed import Speed
 from uniaudio.training.lm.stream import Stream
 from uniaudio.training.optim import ParameterGroup
 from uniaudio.training.processes import Processes
+from uniaudio.training.run import HELD_OUT_LOSS
 from uniaudio.training.sharding import shard, sums_gradients
 
-HELD_OUT = "held_out_loss/"
+HELD_OUT = f"{HELD_OUT_LOSS}/"
 """Begins the names of held-out curves; a task follows."""
+GROUP_LOSS = "loss/"
+"""Begins the names of losses of a step's own examples; a mixture group follows. A frame counts as its 8 tokens, as in those held
+out."""
 
 
 class StageObjective:
@@ -72,6 +76,7 @@ class StageObjective:
         """Of the last time it was held out."""
         self._values: dict[str, float] = {}
         self._stream_losses: list[float] = []
+        self._group_losses: dict[str, float] = {}
         self.speed = Speed(model.config, stage.trains, stage.precision, self.device)
 
     def described(self) -> dict[str, Any]:
@@ -84,8 +89,9 @@ class StageObjective:
         micro = self._micro_batches(self.stream.next())
         self.speed.count(micro)
         counts = self._counts(micro)
+        num_groups, num_streams = len(self.data.group_names), len(self.stage.stream_weights)
         num_targets, num_distilled = (int(counts[0]), int(counts[1])), max(1, int(counts[2]))
-        sums = torch.zeros(2 + len(self.stage.stream_weights), dtype=torch.float64, device=self.device)
+        sums = torch.zeros(2 + num_streams + num_groups, dtype=torch.float64, device=self.device)
         if num_targets != (0, 0):
             for number, batch in enumerate(micro):
                 sums_gradients(self.root, number == len(micro) - 1)
@@ -94,19 +100,25 @@ class StageObjective:
                 if self.distillation is not None:
                     loss = loss + self.stage.distillation_weight * distance / num_distilled
                 yield loss
-                sums += torch.cat([part.text.detach()[None], distance.detach()[None], part.audio_Q.detach()]).double()
+                told = [part.text.detach()[None], distance.detach()[None], part.audio_Q.detach()]
+                group_sums_G = self.root.group_sums_G if batch.num_groups else sums[2 + num_streams :] * 0
+                sums += torch.cat([*(one.double() for one in told), group_sums_G.double()])
         self.processes.sum(sums)
-        self._values = self._described_losses(sums, num_targets, num_distilled)
+        self._values = self._described_losses(sums[: 2 + num_streams], num_targets, num_distilled)
+        found = zip(self.data.group_names, sums[2 + num_streams :].tolist(), counts[-num_groups:].tolist(), strict=True)
+        self._group_losses = {name: total / count for name, total, count in found if count}
 
     def values(self) -> dict[str, float]:
         return self._values
 
     def gauges(self) -> dict[str, float]:
-        """Speed and padding of all ranks, as this one's rows show them; loss of each stream; memory of a card."""
+        """Speed and padding of all ranks, as this one's rows show them; loss of each stream and, in nats a token, of each mixture
+        group of the step; memory of a card."""
         told = {
             **self.speed.gauges(self.processes.world_size),
             "waiting_share": self.stream.waiting_share,
             **{f"audio_loss_{stream}": loss for stream, loss in enumerate(self._stream_losses)},
+            **{f"{GROUP_LOSS}{name}": loss for name, loss in self._group_losses.items()},
         }
         if self.device.type == "cuda":
             told["peak_memory_gb"] = torch.cuda.max_memory_allocated(self.device) / 1e9
@@ -141,14 +153,20 @@ class StageObjective:
         return parts + [Batch.padding() for _ in range(len(starts) - len(parts))]
 
     def _counts(self, micro: list[Batch]) -> Tensor:
-        """Over all ranks: text targets, audio targets, distilled frames, and of each pass whether any rank has audio."""
+        """Over all ranks: text targets, audio targets, distilled frames, of each pass whether any rank has audio, and of each group
+        the tokens that its loss is told of."""
         counted = [count_targets(batch, self.stage.normalization) for batch in micro]
         distilled = 0
         if self.distillation is not None:
             distilled = sum(self.distillation.count(batch.to(self.device)) for batch in micro)
         has_audio = [int(batch.is_audio_BS.any()) for batch in micro]
         numbers = [sum(text for text, _ in counted), sum(audio for _, audio in counted), distilled, *has_audio]
-        return self.processes.sum(torch.tensor(numbers, device=self.device)).cpu()
+        some = [group_counts(batch, self._tokens_a_frame()) for batch in micro if batch.num_groups]
+        grouped = sum(some, torch.zeros(len(self.data.group_names), dtype=torch.int64))
+        return self.processes.sum(torch.cat([torch.tensor(numbers), grouped]).to(self.device)).cpu()
+
+    def _tokens_a_frame(self) -> int:
+        return len(self.stage.stream_weights) if self.stage.audio_weight else 0
 
     def _forward(self, batch: Batch, *, has_audio: bool) -> tuple[LossSums, Tensor]:
         """The sums, and that of the distillation loss (0 without one)."""

@@ -13,7 +13,7 @@ from uniaudio.stages.codec_phase import CodecPhase
 from uniaudio.stages.codec_phases import PHASES, codec_phase
 from uniaudio.testing import a_waveform, tiny_codec
 from uniaudio.training.codec.clips import TrainingClip
-from uniaudio.training.codec.train import train_codec
+from uniaudio.training.codec.train import identity_of, train_codec
 from uniaudio.training.processes import Processes
 from uniaudio.training.run import Listeners
 
@@ -132,3 +132,20 @@ def test_a_run_goes_on_with_no_codec_of_another_config_though_its_tensors_fit(tm
     scaled = ReasoningCodec.create(replace(config, flow=replace(config.flow, latent_scale=4.0)))
     with pytest.raises(UniaudioError, match=r"`resume_from` must be a checkpoint of this model, but .* another config"):
         train_codec(scaled, [phase], [GOOD], [GOOD], resume_from=folder)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(GOOD, samples=GOOD.samples + np.float32(1e-6)),
+        replace(GOOD, text="other words"),
+        replace(GOOD, facts=replace(GOOD.facts, domain="music")),
+    ],
+    ids=["samples", "text", "facts"],
+)
+def test_a_run_on_other_clips_is_another_run(other: TrainingClip) -> None:
+    phases = [codec_phase("scalar")]
+    identity = identity_of(phases, [GOOD, GOOD], [GOOD])
+    assert identity == identity_of(phases, [replace(GOOD, samples=GOOD.samples.copy(), clip_id="named")] * 2, [GOOD])
+    assert len({identity, identity_of(phases, [GOOD, other], [GOOD]), identity_of(phases, [GOOD, GOOD], [other])}) == 3
+    assert identity_of(phases, [GOOD], [GOOD, GOOD]) != identity

@@ -1,12 +1,13 @@
 """One process of a training run, as torchrun starts it: `python rank.py FOLDER '{"num_steps": 6, …}'`.
 
-Saves checkpoints to FOLDER/<step>; the first rank writes FOLDER/final.safetensors and FOLDER/points.json, every rank
-FOLDER/bytes-<rank>, what weights and optimizer take of its memory.
+Saves checkpoints to FOLDER/<step>, each in a thread while the next steps are computed; the first rank writes
+FOLDER/final.safetensors and FOLDER/points.json, every rank FOLDER/bytes-<rank>, what weights and optimizer take of its memory.
 """
 
 import json
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from safetensors.torch import save_file
@@ -50,8 +51,12 @@ def main(folder: Path, options: dict) -> None:
     model, rank = tiny_lm(), int(os.environ.get("RANK", "0"))
     resume_from, held = options.get("resume_from"), {}
 
+    writer = ThreadPoolExecutor(1)
+
     def keep(state, save) -> None:
-        save(folder / str(state.step))
+        if "written" in held:
+            held["written"].result()
+        held["written"] = writer.submit(save.copied(), folder / str(state.step))
         held["bytes"] = sum(local_bytes(tensor) for tensor in model.state_dict().values())
         print("step", state.step, flush=True)
 
@@ -63,6 +68,8 @@ def main(folder: Path, options: dict) -> None:
         resume_from=Path(resume_from) if resume_from else None,
         listeners=Listeners(on_checkpoint=keep),
     )
+    writer.shutdown()
+    held["written"].result()
     tensors = full_tensors(model)
     (folder / f"bytes-{rank}").write_text(str(held["bytes"]))
     if rank == 0:

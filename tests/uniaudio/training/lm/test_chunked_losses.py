@@ -26,8 +26,8 @@ def loss_and_gradients(precision: torch.dtype = torch.float32) -> dict[str, torc
 def test_chunks_give_the_loss_and_gradients_of_the_whole(max_logits: int, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = loss_and_gradients()
     calls: list[int] = []
-    original = losses.text_loss_sum
-    monkeypatch.setattr(losses, "text_loss_sum", lambda *given: calls.append(len(given[0])) or original(*given))
+    original = losses.text_losses
+    monkeypatch.setattr(losses, "text_losses", lambda *given: calls.append(len(given[0])) or original(*given))
     monkeypatch.setattr(losses, "MAX_LOGITS", max_logits)
     chunked = loss_and_gradients()
     assert max(calls) <= max(1, max_logits // tiny_lm().config.text_size)
