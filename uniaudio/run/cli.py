@@ -5,6 +5,7 @@
     uniaudio run caption sounds/ "more/*.flac"         -> JSON lines, one an input
     uniaudio run qa clip.wav --text "Who speaks?" --stream
     uniaudio run tts --text "Good morning." --stream --out - | aplay -t raw -f S16_LE -r 24000
+    uniaudio run conversation --turn "What is said here?" clip.wav --turn "How does the speaker feel?"
 
 Text goes to standard output, progress and errors to standard error.
 """
@@ -20,6 +21,7 @@ from typing import Any
 from uniaudio_schemas.errors import UniaudioError, UsageError
 
 from uniaudio.run.arguments import add_model_options, add_sampling_options, answer_options, model_path, store_path
+from uniaudio.run.conversation_cli import add_turn_options, has_turns, run_conversation
 from uniaudio.run.inputs import add_input_options, requests_of
 from uniaudio.run.jsonlines import JsonLines
 
@@ -42,6 +44,7 @@ def add_commands(commands: Any) -> None:
     run = commands.add_parser("run", help="let a trained model do a task: transcribe, speak, caption, answer, …")
     run.set_defaults(run=_run)
     add_input_options(run)
+    add_turn_options(run)
     run.add_argument(
         "--out",
         type=Path,
@@ -89,6 +92,8 @@ def _run(options: argparse.Namespace) -> int:
     from uniaudio.tasks import find_task
 
     task = find_task(options.task)
+    if has_turns(options, task):
+        return run_conversation(options)
     requests = requests_of(options, task)
     plan = plan_of_task(task)
     num_clips = plan.count("reconstruction")

@@ -31,7 +31,7 @@ from uniaudio.lm.score import Score, score
 from uniaudio.run.clips import read_clip
 from uniaudio.run.folder import Parts, load_parts, save_parts, to_device
 from uniaudio.run.options import Options as Options
-from uniaudio.run.options import default_sampling
+from uniaudio.run.options import default_sampling, sampling_of
 from uniaudio.run.request import (
     Audio,
     Request,
@@ -46,6 +46,7 @@ from uniaudio.run.streaming import Stream, audio_pieces, text_pieces, window_lat
 from uniaudio.sequence.build import lay_out_segments
 from uniaudio.sequence.layout import Grid, Segment, lay_out
 from uniaudio.tasks import TASKS, Task, find_task
+from uniaudio.tasks.conversation import CONVERSATION
 
 Progress = Callable[[int, int], None]
 """Is told the answers that are done and the positions written so far."""
@@ -111,7 +112,8 @@ class UniAudio:
     @property
     def tasks(self) -> list[str]:
         """Names of the tasks that it was trained on and can run; few-shot ones where it was trained on auditory sentences."""
-        return [name for name, task in TASKS.items() if self._knows(task) and is_runnable(task)]
+        runnable = (task for task in TASKS.values() if is_runnable(task) or task is CONVERSATION)
+        return [task.name for task in runnable if self._knows(task)]
 
     def run(
         self,
@@ -141,14 +143,24 @@ class UniAudio:
         found = self._find(task)
         if not requests:
             return []
-        decoding = self._decoding(found, requests, chosen, seeds)
+        return self._finish(self._decoding(found, requests, chosen, seeds), requests, chosen, on_progress)
+
+    def write(self, grid: Grid, plan: Sequence[str], options: Options, *, name: str = "") -> Result:
+        """What the model writes behind a prompt on the grid: segments of the kinds `plan`."""
+        caps, sampling = (options.max_frames, options.max_text), options.sampling or sampling_of(plan)
+        decoding = Decoding(self.parts.model, [grid], self.parts.vocabulary, tuple(plan), caps, sampling, None)
+        return self._finish(decoding, [Request(name=name)], options)[0]
+
+    def _finish(
+        self, decoding: Decoding, requests: Sequence[Request], options: Options, on_progress: Progress | None = None
+    ) -> list[Result]:
         written = 0
         for _, piece in decoding.run():
             written += bool(piece.ids)
             if on_progress is not None:
                 on_progress(sum(answer.is_done for answer in decoding.answers), written)
         answers = [answer.result() for answer in decoding.answers]
-        spoken = iter(self._decode([codes for answer in answers for codes in _codes_of(answer)], chosen))
+        spoken = iter(self._decode([codes for answer in answers for codes in _codes_of(answer)], options))
         return [
             self._result(request, answer, tuple(next(spoken) for _ in _codes_of(answer)))
             for request, answer in zip(requests, answers, strict=True)
@@ -224,7 +236,7 @@ class UniAudio:
         codes = iter(self.codec.encode(waveforms) if waveforms else [])
         grids = []
         for condition, request in zip(conditions, requests, strict=True):
-            tokens = {name: _tokens(name, next(codes)) for name in condition.clips}
+            tokens = {name: tokens_of(name, next(codes)) for name in condition.clips}
             segments = lay_out_segments(
                 condition.segments, tokens, self.parts.tokenizer, self.parts.vocabulary, seed=str(options.wording)
             )
@@ -261,7 +273,8 @@ def _codes_of(answer: Generated) -> list[Codes]:
     return found
 
 
-def _tokens(name: str, codes: Codes) -> Tokens:
+def tokens_of(name: str, codes: Codes) -> Tokens:
+    """As a row of `tokens` holds them."""
     return Tokens(
         clip_id=name,
         num_samples=codes.num_samples,

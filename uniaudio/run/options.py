@@ -4,6 +4,7 @@ Options(max_seconds=3, sampling=Sampling(temperature=0.9, top_k=50, seed=7))
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from uniaudio_schemas.errors import UsageError
@@ -61,4 +62,9 @@ class Options:
 
 def default_sampling(task: Task) -> Sampling:
     """Of a task that nobody said more about."""
-    return GREEDY if set(plan_of_task(task)) == {TEXT} else WARM
+    return sampling_of(plan_of_task(task))
+
+
+def sampling_of(plan: Sequence[str]) -> Sampling:
+    """Of segments of these kinds that nobody said more about."""
+    return GREEDY if set(plan) == {TEXT} else WARM

@@ -15,6 +15,7 @@ import numpy as np
 from uniaudio_schemas.errors import UsageError
 from uniaudio_schemas.kinds.instructions import InstructionSegment
 
+from uniaudio.tasks.conversation import CONVERSATION
 from uniaudio.tasks.preference import is_pair
 from uniaudio.tasks.task import Slot, Task
 
@@ -62,13 +63,15 @@ def check_streams(task: Task) -> None:
 
 
 def is_runnable(task: Task) -> bool:
-    """Not where a task only trains: auditory sentences have neither a question nor an end, and pairs are two answers already."""
+    """Not where a task only trains: auditory sentences have neither a question nor an end, and pairs are two answers already; nor in one
+    go where it has turns (`uniaudio.run.conversation`)."""
     return (task.has_prompt or not any(slot.repeats for slot in task.order)) and not is_pair(task)
 
 
 def check_runnable(task: Task) -> None:
     if not is_runnable(task):
-        raise UsageError(f"`task` must have something to answer, but {task.name} is for training only.")
+        how = "asked turn by turn" if task is CONVERSATION else "for training only"
+        raise UsageError(f"`task` must have something to answer, but {task.name} is {how}.")
 
 
 def check_examples(task: Task, examples: Sequence[Sequence[Audio]]) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from uniaudio_schemas.fingerprint import hash_json
 from uniaudio_schemas.kinds.annotated import Annotated
-from uniaudio_schemas.kinds.instructions import Instruction
+from uniaudio_schemas.kinds.instructions import Instruction, InstructionSegment
 
 from uniaudio.tasks.annotations import fact_of, words_of
 from uniaudio.tasks.filling import described, is_plain_speech, style_of
@@ -114,6 +114,18 @@ def conversation(turns: Sequence[Turn], *, corpus: str, split: str) -> Instructi
             clips[f"reply_{number}"] = turn.clip_id
         heard.add(turn.clip_id)
     return CONVERSATION.instruction(texts=texts, clips=clips, corpus=corpus, split=split)
+
+
+def turn_segments(request: str, words: str, clip_id: str) -> list[InstructionSegment]:
+    """What a turn gives before its answer, as `conversation` lays it out; what is empty is left out."""
+    filled = {"request": request, "words": words, "audio": clip_id}
+    given = [slot for slot in CONVERSATION.order if not slot.loss and filled[slot.name]]
+    return [
+        InstructionSegment(kind=slot.kind, loss=False, text=filled[slot.name], wrapper=slot.wrapper)
+        if slot.is_text
+        else InstructionSegment(kind=slot.kind, loss=False, clip_id=clip_id)
+        for slot in given
+    ]
 
 
 def _said(clip: Annotated) -> Iterator[tuple[str, str]]:
