@@ -23,7 +23,12 @@ def add_command(commands: Any) -> None:
     train.add_argument("--gpus", type=int, default=8, help="that share one copy of the model (default 8)")
     train.add_argument("--gpu", default="h100", help=f"one of {', '.join(CARDS)} (default h100)")
     train.add_argument("--mfu", type=float, default=0.4, help="share of the peak rate that is reached (default 0.4)")
-    train.add_argument("--stage", action="append", default=[], help="of these alone; may be repeated")
+    train.add_argument(
+        "--stage",
+        action="append",
+        default=[],
+        help="of these alone, such as stage5 and stage6, which are behind the paper's; may be repeated",
+    )
     train.add_argument("--text-ids", type=int, help="size of the text vocabulary, where it is not the size's own")
     train.add_argument("--audio-ids", type=int, help="ids of one audio stream, where they are not the released codec's")
     train.add_argument("--json", action="store_true")

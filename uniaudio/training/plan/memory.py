@@ -6,6 +6,8 @@ gathered     weights in the precision of the pass. Sharded: the root (embeddings
              matrices where nothing is recomputed, else of the root and one block
 whole        gradients that no rank has given up yet: the root's until the end of a pass; all of them, in float32, where
              several micro-batches are added up before ranks sum (`StageObjective.losses`)
+reference    float32 weights of the frozen model that preference tuning measures against, sharded likewise; its pass is over, and what
+             it gathered given up, before the model's begins, and holds less
 kept         activations that wait for the backward pass
 passing      what the moment adds: logits of a chunk, gradients inside a block, a weight's gradient before it is added
 
@@ -79,6 +81,7 @@ class Memory:
     kept: int
     passing: int
     moment: str
+    reference: int = 0
 
     @property
     def state(self) -> int:
@@ -86,7 +89,7 @@ class Memory:
 
     @property
     def peak(self) -> int:
-        return self.state + self.gathered + self.whole + self.kept + self.passing
+        return self.state + self.reference + self.gathered + self.whole + self.kept + self.passing
 
 
 def kept_by_block(stack: StackConfig, given: Pass, *, recomputation: Recomputation, learns: bool) -> int:
@@ -114,13 +117,19 @@ def kept_by_block(stack: StackConfig, given: Pass, *, recomputation: Recomputati
     return norms + given.computed * (attended + heads + 4 * hidden) + scores
 
 
-def traffic_of(config: LMConfig, trains: Collection[str], given: Pass) -> int:
+def reference_of(config: LMConfig, given: Pass) -> int:
+    """Bytes of a rank's part of a frozen copy of the model."""
+    return FLOAT32 * sum(parameters_of(config).values()) // given.num_ranks
+
+
+def traffic_of(config: LMConfig, trains: Collection[str], given: Pass, *, has_reference: bool = False) -> int:
     """Bytes that a rank receives in a step, and as many that it sends, where ranks share the state: weights of the blocks forward
-    and backward and of the root forward, in every pass; float32 gradients of what learns once.
+    and backward and of the root forward, in every pass; all weights of a reference forward; float32 gradients of what learns once.
     """
     counted, others = parameters_of(config), (given.num_ranks - 1) / given.num_ranks
     blocks = sum(counted[module] for module in SHARDED_STACKS)
     gathered = given.computed * (2 * blocks + sum(counted.values()) - blocks)
+    gathered += given.computed * sum(counted.values()) * has_reference
     return int(others * (given.num_passes * gathered + FLOAT32 * sum(counted[module] for module in trains)))
 
 
@@ -129,8 +138,8 @@ def _residual(given: Pass) -> int:
     return FLOAT32 if given.is_autocast else given.computed
 
 
-def memory_of(config: LMConfig, trains: Collection[str], given: Pass) -> Memory:
-    """Of one rank in a stage that trains `trains`."""
+def memory_of(config: LMConfig, trains: Collection[str], given: Pass, *, has_reference: bool = False) -> Memory:
+    """Of one rank in a stage that trains `trains`, beside a frozen reference or alone."""
     reach, counted = reach_of(trains), parameters_of(config)
     learned = sum(counted[module] for module in trains)
     root = [module for module in counted if module not in SHARDED_STACKS]
@@ -145,6 +154,7 @@ def memory_of(config: LMConfig, trains: Collection[str], given: Pass) -> Memory:
         kept=kept,
         passing=passing,
         moment=moment,
+        reference=reference_of(config, given) if has_reference else 0,
     )
 
 

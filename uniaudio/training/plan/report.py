@@ -11,7 +11,7 @@ from typing import Any
 from uniaudio_schemas.errors import UsageError
 
 from uniaudio.lm.config import LMConfig
-from uniaudio.stages.config import StageConfig
+from uniaudio.stages.config import PreferenceConfig, StageConfig
 from uniaudio.stages.paper import PAPER
 from uniaudio.stages.schedule import Recomputation
 from uniaudio.stages.table import STAGES, stage_config
@@ -52,7 +52,7 @@ class StagePlan:
     fitting: tuple[Setting, ...]
     """For each recomputation the most rows in one pass that fit, where one does."""
     flops_a_position: float
-    """Of the model, forward and backward: what MFU divides by."""
+    """Of the model, forward and backward, and of a reference, forward: what MFU divides by."""
     repeated_share: float
     """Operations that are done again to save memory, over those."""
     days: float
@@ -93,7 +93,7 @@ class Plan:
 def plan_stages(
     size: str, *, gpus: int, gpu: str, mfu: float = 0.4, stages: Sequence[str] = (), config: LMConfig | None = None
 ) -> Plan:
-    """Of `stages` (all by default) at `size` on `gpus` cards that share one copy of the state; nothing is run."""
+    """Of `stages` (those that are trained by default) at `size` on `gpus` cards that share one copy of the state; nothing is run."""
     if gpus < 1:
         raise UsageError(f"`gpus` must be 1 or more, but is {gpus}.")
     if not 0 < mfu <= 1:
@@ -130,10 +130,16 @@ def memory_of_rows(
                 num_ranks=gpus,
                 num_passes=num_passes(stage, micro_rows, gpus),
             ),
+            has_reference=has_reference(stage),
         )
         for text, audio in cases
     ]
     return max(found, key=lambda memory: memory.peak)
+
+
+def has_reference(stage: StageConfig) -> bool:
+    """Whether a frozen copy of the model computes beside it."""
+    return isinstance(stage, PreferenceConfig)
 
 
 def num_passes(stage: StageConfig, micro_rows: int, gpus: int) -> int:
@@ -146,7 +152,7 @@ def _traffic(config: LMConfig, stage: StageConfig, gpus: int) -> int:
     given = Pass(
         positions=0, text_targets=0, audio_targets=0, precision=stage.precision, num_ranks=gpus, num_passes=passes
     )
-    return traffic_of(config, stage.trains, given)
+    return traffic_of(config, stage.trains, given, has_reference=has_reference(stage))
 
 
 def _rows_a_rank(stage: StageConfig, gpus: int) -> int:
@@ -184,11 +190,14 @@ def _stage_plan(size: str, config: LMConfig, stage: StageConfig, card: Card, gpu
         positions=positions,
         text_targets=work.text_targets * positions,
         audio_targets=work.audio_targets * positions * bool(stage.audio_weight),
-        document=stage.context,
+        # A row of pairs holds two documents at least.
+        document=stage.context / (2 if has_reference(stage) else 1),
     )
     recomputation = stage.recompute
-    needed = sum(flops_of(config, stage.trains, counts).values())
-    done = sum(flops_of(config, stage.trains, counts, recomputation=recomputation).values())
+    # The reference's pass goes forward alone: nothing of it learns.
+    beside = sum(flops_of(config, (), counts).values()) if has_reference(stage) else 0.0
+    needed = beside + sum(flops_of(config, stage.trains, counts).values())
+    done = beside + sum(flops_of(config, stage.trains, counts, recomputation=recomputation).values())
     done += chunked_again(config, stage.trains, counts)
     seconds = stage.num_steps * needed / (gpus * card.flops(stage.precision) * mfu)
     parameters = sum(counted.values())

@@ -58,6 +58,6 @@ def _setting(setting: Setting) -> str:
 
 
 def _parts(memory: Memory) -> str:
-    names = ("weights", "gradients", "optimizer", "gathered", "whole", "kept", "passing")
+    names = ("weights", "gradients", "optimizer", "reference", "gathered", "whole", "kept", "passing")
     parts = ", ".join(f"{name} {getattr(memory, name) / GIB:.1f}" for name in names if getattr(memory, name))
     return f"{parts} GiB; fullest at: {memory.moment}"

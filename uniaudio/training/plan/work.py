@@ -26,6 +26,12 @@ WORK: dict[str, Work] = {
     # 60B audio and 100B text tokens in all stages together (readme of the authors). Half of the audio is heard, half written.
     "stage3": Work(audio=0.375, text_targets=0.6, audio_targets=0.19),
     "stage4": Work(audio=0.375, text_targets=0.6, audio_targets=0.19),
+    # Half conversations, a sixth text, a third the other tasks (decision 16). Of a conversation about ten seconds three quarters are
+    # frames, a third of them written; an eighth are tokens of answers. The other tasks are as in stages 1 and 2, half and half.
+    "stage5": Work(audio=0.66, text_targets=0.25, audio_targets=0.26),
+    # Both halves of a pair are computed and both answers are targets. Kinds of pairs alike: in three of five ten seconds are heard
+    # and some ten tokens answered, in one some thirty, in one the frames are written, of which the worse answer may be half as many.
+    "stage6": Work(audio=0.84, text_targets=0.07, audio_targets=0.16),
 }
 
 

@@ -3,16 +3,17 @@
 import pytest
 from uniaudio_schemas.errors import UsageError
 
-from uniaudio.stages.table import STAGES, stage_config
+from uniaudio.stages.table import ALL_STAGES, stage_config
 from uniaudio.training.plan.cards import CARDS
-from uniaudio.training.plan.memory import RECOMPUTATIONS
+from uniaudio.training.plan.compute import Counts, flops_of
+from uniaudio.training.plan.memory import RECOMPUTATIONS, Pass, traffic_of
 from uniaudio.training.plan.report import memory_of_rows, plan_stages
 from uniaudio.training.plan.words import lines_of
-from uniaudio.training.plan.work import WORK
+from uniaudio.training.plan.work import WORK, config_of
 
 
 def test_every_stage_has_its_work_and_shares_add_up() -> None:
-    assert WORK.keys() == STAGES.keys()
+    assert WORK.keys() == ALL_STAGES.keys()
     for work in WORK.values():
         assert work.text_targets <= 1 - work.audio
         assert work.audio_targets <= work.audio
@@ -28,14 +29,12 @@ def test_one_80_gb_card_cannot_train_the_paper_and_eight_can() -> None:
 
 def test_what_is_said_to_fit_is_the_most_that_does() -> None:
     usable = CARDS["h100"].usable
-    for stage in plan_stages("paper_3b", gpus=8, gpu="h100").stages:
+    for stage in plan_stages("paper_3b", gpus=8, gpu="h100", stages=[*ALL_STAGES]).stages:
         config = stage_config(stage.stage, "paper_3b")
         for setting in stage.fitting:
             assert setting.memory.peak <= usable
             more = 2 * setting.micro_rows
             if more <= config.num_rows // 8:
-                from uniaudio.training.plan.work import config_of
-
                 memory = memory_of_rows(
                     config_of("paper_3b"), config, micro_rows=more, recomputation=setting.recomputation, gpus=8
                 )
@@ -65,6 +64,37 @@ def test_more_passes_ask_for_faster_links_and_one_card_for_none() -> None:
 def test_warm_up_stages_cost_less_a_position_than_joint_ones() -> None:
     cost = {stage.stage: stage.flops_a_position for stage in plan_stages("paper_3b", gpus=8, gpu="h100").stages}
     assert max(cost["stage1"], cost["stage2"]) < cost["stage3"] < cost["stage4"]
+
+
+def test_what_comes_after_the_paper_is_planned_where_it_is_asked_for() -> None:
+    five, six = plan_stages("paper_3b", gpus=8, gpu="h100", stages=["stage5", "stage6"]).stages
+    assert "stage5" not in {stage.stage for stage in plan_stages("paper_3b", gpus=8, gpu="h100").stages}
+    assert (five.num_steps, five.rows, five.context, five.paper_tokens) == (20_000, 32, 2048, 0.0)
+    assert five.configured.memory.reference == 0
+    assert five.configured.fits and six.configured.fits
+    # A frozen copy in float32, a part on each card; it is read forward once.
+    assert six.configured.memory.reference == six.configured.memory.weights == 4 * 4_863_493_120 // 8
+    assert six.configured.memory.peak > six.configured.memory.reference + six.configured.memory.state
+
+
+def test_a_reference_is_a_third_more_work_and_a_third_more_traffic() -> None:
+    """Two of six operations a weight, and one of three gathers of a block; of the rest of the traffic it has no gradients."""
+    config = stage_config("stage6", "paper_3b")
+    model = config_of("paper_3b")
+    work = WORK["stage6"]
+    positions = config.num_rows * config.context
+    counts = Counts(
+        positions=positions,
+        text_targets=work.text_targets * positions,
+        audio_targets=work.audio_targets * positions,
+        document=1024,
+    )
+    alone = sum(flops_of(model, config.trains, counts).values()) / positions
+    (planned,) = plan_stages("paper_3b", gpus=8, gpu="h100", stages=["stage6"]).stages
+    assert planned.flops_a_position / alone == pytest.approx(4 / 3, rel=0.03)
+    given = Pass(positions=0, text_targets=0, audio_targets=0, num_ranks=8, num_passes=4)
+    with_it, without = (traffic_of(model, config.trains, given, has_reference=has) for has in (True, False))
+    assert with_it - without == pytest.approx(7 / 8 * 4 * 2 * 4_863_493_120, rel=1e-6)
 
 
 @pytest.mark.parametrize(
