@@ -24,6 +24,8 @@ from tests.pipelines.annotated_to_instructions.corpus import (
     rows_of,
     write,
 )
+from uniaudio.stages.config import OTHERS
+from uniaudio.stages.table import ALL_STAGES
 from uniaudio.tasks import TASKS
 
 
@@ -35,6 +37,9 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> list[Instruction]:
 def test_every_task_is_built_where_the_annotations_allow(tmp_path: Path) -> None:
     rows = rows_of(*build(tmp_path, a_rich_corpus()))
     assert {row.task for row in rows} == set(TASKS)
+    for name, stage in ALL_STAGES.items():
+        named = {group for phase in stage("debug").mixture for group, _ in phase.weights} - {OTHERS}
+        assert named <= {row.mixture for row in rows if row.split == "train"}, name
 
 
 def test_a_script_goes_before_what_a_recognizer_heard(built: list[Instruction]) -> None:
