@@ -9,7 +9,10 @@ from uniaudio_flows import flow as flows
 from uniaudio_flows.annotate_corpus import annotate_corpus as annotate
 from uniaudio_flows.deployments import told_by
 from uniaudio_flows.everything import everything
+from uniaudio_flows.parameters import parameters_of
 from uniaudio_flows.settings import load_settings
+from uniaudio_flows.steps import Step
+from uniaudio_pipelines.ray_training.keeping import Keeping
 
 
 def validated(flow: Any, **given: Any) -> dict[str, Any]:
@@ -31,6 +34,17 @@ def test_fields_of_a_step_come_from_its_own_parameters_or_from_the_one_with_its_
     assert (job.max_speech_s, job.device, job.num_gpus) == (300.0, "cuda", 1.0)
     assert "device" not in flows.chosen(train_stage.STEP, nested, own=False)
     assert flows.settings_of(train_stage.STEP, nested).size == "starter"
+
+
+@pytest.mark.parametrize("step", [train_stage.STEP, train_codec.STEP], ids=lambda step: step.flow)
+def test_what_is_kept_of_a_training_run_is_said_with_its_flow(step: Step) -> None:
+    flow = {"train-stage": train_stage.train_stage, "train-codec": train_codec.train_codec}[step.flow]
+    given = {"keep_last": 3, "keep_every": 10, "keep_best": 2}
+    fields = flows.chosen(step, validated(flow, **given), own=True)
+    job = step.job(load_settings(), fields)
+    assert job.keeping() == Keeping(last=3, every=10, best=2)
+    for name in (*given, "wandb_project"):
+        assert parameters_of(step)[name].description
 
 
 def test_a_run_reads_no_source_file(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,26 +7,33 @@ import sys
 from pathlib import Path
 
 import pytest
-from uniaudio_pipelines.ray_training.launch import fit
-from uniaudio_schemas.errors import DataError, StoreError, UniaudioError
+from uniaudio_pipelines.ray_training.launch import _stops_at_ours, fit
+from uniaudio_schemas.errors import DataError, StoreError, TrainingError, UniaudioError, UsageError
 
 pytest.importorskip("ray.train")
 
 PROGRAM = """
 import sys
-from ray.train import FailureConfig, RunConfig, ScalingConfig
-from ray.train.torch import TorchTrainer
+from uniaudio_pipelines.ray_training.keeping import Keeping
+from uniaudio_pipelines.ray_training.launch import WorkerGroup, run_training
+from uniaudio_pipelines.ray_training.run_folder import RunFolder
 from uniaudio_pipelines.running import cluster
-from uniaudio_pipelines.ray_training.launch import fit
 from uniaudio_schemas.errors import FingerprintError
+from uniaudio_schemas.store import Store
 
 def worker(config):
-    raise FingerprintError("`vocabulary` must be a, but is b.")
+    import time
+    import torch.distributed
+    with open(config["tries"], "a") as file:
+        file.write("tried\\n")
+    if torch.distributed.get_rank() == 1:
+        raise FingerprintError("`vocabulary` must be a, but is b.")
+    torch.distributed.barrier()
 
 cluster.connect(num_cpus=2)
-run = RunConfig(name="run", storage_path=sys.argv[1], failure_config=FailureConfig(max_failures=1))
 try:
-    fit(TorchTrainer(worker, scaling_config=ScalingConfig(num_workers=1), run_config=run), sys.argv[1])
+    group = WorkerGroup(num_workers=2)
+    run_training(RunFolder(Store(sys.argv[1]), "a" * 32), worker, {"tries": sys.argv[2]}, group, Keeping())
 except FingerprintError as error:
     print("TOLD", error)
 """
@@ -66,12 +73,24 @@ def test_what_ended_the_controller_is_told_in_one_line() -> None:
         fit(Failing(ControllerError(TimeoutError("no CPU in 60 s"))), "/store")  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("error", [UsageError("`x` must be a."), DataError("x: broken."), TrainingError("it stops")])
+def test_what_the_next_workers_would_meet_again_ends_the_run(error: UniaudioError) -> None:
+    with pytest.raises(type(error), match=str(error)):
+        _stops_at_ours().after_exception(None, {0: RuntimeError("connection closed"), 1: error})  # type: ignore[arg-type]
+
+
+def test_what_may_be_over_by_then_is_tried_again() -> None:
+    errors = {0: RuntimeError("connection closed"), 1: StoreError("no space left")}
+    _stops_at_ours().after_exception(None, errors)  # type: ignore[arg-type]
+
+
 @pytest.mark.slow
 @pytest.mark.services
 @pytest.mark.timeout(200)
-def test_an_error_of_ours_in_a_worker_of_ray_train_arrives_as_itself(tmp_path: Path) -> None:
+def test_an_error_of_ours_in_a_worker_ends_the_run_at_once_and_arrives_as_itself(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     environment.pop("RAY_ADDRESS", None)
-    command = [sys.executable, "-c", PROGRAM, str(tmp_path)]
+    command = [sys.executable, "-c", PROGRAM, str(tmp_path / "store"), str(tmp_path / "tries")]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert "TOLD `vocabulary` must be a, but is b." in done.stdout, done.stdout + done.stderr
+    assert (tmp_path / "tries").read_text().splitlines() == ["tried"] * 2, "both workers, once"

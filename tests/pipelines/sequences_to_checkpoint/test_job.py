@@ -104,6 +104,21 @@ def test_what_changes_the_weights_changes_the_plan(store_with_sequences: MakeSto
     assert replace(JOB, **change).plan(store).plan_id != JOB.plan(store).plan_id
 
 
+@pytest.mark.parametrize(
+    "change", [{"keep_last": 5}, {"keep_every": 3}, {"keep_best": 1}, {"hold_out_every": 10}], ids=lambda one: [*one][0]
+)
+def test_what_is_kept_and_held_out_changes_no_plan(store_with_sequences: MakeStore, change: dict) -> None:
+    store = store_with_sequences("store")
+    assert replace(JOB, **change).plan(store).plan_id == JOB.plan(store).plan_id
+
+
+def test_each_training_checkpoint_has_a_held_out_loss_where_the_best_is_asked_for() -> None:
+    stage = JOB.stage("stage3")
+    assert JOB.held_out_steps(stage) == stage.num_steps
+    assert replace(JOB, keep_best=1).held_out_steps(stage) == stage.checkpoint_every
+    assert replace(JOB, keep_best=1, hold_out_every=7).held_out_steps(stage) == 7
+
+
 @pytest.mark.parametrize("change", [{"num_workers": 4}, {"num_workers": 4, "min_workers": 2}, {"shard_over": 1}])
 def test_workers_change_no_plan(store_with_sequences: MakeStore, change: dict) -> None:
     store = store_with_sequences("store")

@@ -62,10 +62,13 @@ class Run:
             )
 
     def wait_for_checkpoint(self) -> None:
-        """A whole one, in the store."""
-        while not list(Path(self.store.root).glob("train/*/run/checkpoint_*/state.json")):
+        """One that the run would go on from: Ray Train has it from all workers."""
+        while not any("checkpoint_dir_name" in path.read_text() for path in self._snapshots()):
             assert self.process.poll() is None, self.log.read_text()[-4000:]
             time.sleep(0.1)
+
+    def _snapshots(self) -> list[Path]:
+        return list(Path(self.store.root).glob("train/*/run/checkpoint_manager_snapshot.json"))
 
     def finish(self) -> Checkpoint:
         assert self.process.wait(900) == 0, self.log.read_text()[-6000:]
