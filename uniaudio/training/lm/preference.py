@@ -191,8 +191,8 @@ class PreferenceObjective(StageObjective):
         return SequenceLoss(-float(pairs.likelihood_P), num_targets, rows.recordings[row]), float(pairs.margins())
 
     def _pairs(self, batch: Batch, *, has_audio: bool, autocasts: bool = True) -> Pairs:
-        """The reference first: what it computed is gone before the model's pass keeps anything."""
-        with torch.no_grad():
+        """The reference first: what it computed is gone before the model's pass keeps anything. Its products are those of training."""
+        with torch.no_grad(), EveryLinear():
             known_BK = self._likelihoods(self.reference, batch, has_audio, autocasts)
         if isinstance(self.reference, FSDPModule):
             # No backward pass gives up what the root gathered.
