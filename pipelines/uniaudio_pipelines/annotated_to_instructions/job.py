@@ -2,9 +2,11 @@
 long one may be."""
 
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import ClassVar
 
 from uniaudio_schemas.errors import UsageError
+from uniaudio_schemas.fingerprint import hash_file
 from uniaudio_schemas.store import Store
 from uniaudio_schemas.store.manifest import Plan
 
@@ -66,6 +68,9 @@ class AnnotatedToInstructions:
     """Of clips that are asked about over several turns, for the stage after the paper's."""
     preference_share: float = 0.1
     """Of clips that give pairs of answers of which one is worse, for the stage after that."""
+    answers: str = ""
+    """JSON lines that a checkpoint answered (`uniaudio run asr SOURCE --jsonl`), readable by every worker: of a pair of transcripts the
+    worse one is then the model's own, by its word errors. Empty: what the recognizer misheard."""
     max_examples_per_corpus: int = 0
     """Of a task; 0 for all. Others are dropped as `over_cap`, the same whatever else is there."""
     max_examples_per_speaker: int = 0
@@ -79,6 +84,8 @@ class AnnotatedToInstructions:
         self._check()
         annotated = parent(store, "annotated", "annotate-corpus", self.annotated_ref)
         parameters = {name: value for name, value in asdict(self).items() if name not in ("ref", "annotated_ref")}
+        # What is in the file, not where it lies.
+        parameters["answers"] = hash_file(Path(self.answers)) if self.answers else ""
         return Plan(
             kind=self.WRITES,
             schema_version=1,
@@ -101,6 +108,8 @@ class AnnotatedToInstructions:
         for name in ("max_examples_per_corpus", "max_examples_per_speaker"):
             if getattr(self, name) < 0:
                 raise UsageError(f"`{name}` must be 0 or more, but is {getattr(self, name)}.")
+        if self.answers and not Path(self.answers).is_file():
+            raise UsageError(f"`answers` must be a file of JSON lines, but is {self.answers}.")
         for name, choices in POLICIES.items():
             if getattr(self, name) not in choices:
                 raise UsageError(f"`{name}` must be {' or '.join(choices)}, but is {getattr(self, name)!r}.")

@@ -1,6 +1,6 @@
 """Pairs of answers of which one is worse, as annotations and measures say; nobody is asked which one is liked.
 
-preferred_asr                    what the source says is spoken, and what a recognizer heard instead
+preferred_asr                    what the source says is spoken, and what a recognizer, or a checkpoint (`answers`), heard instead
 preferred_audio_understanding    the clip's own value, and a value of another clip that the question offers too
 preferred_audio_caption, preferred_music_caption    the clip's own caption, and that of a clip with which it shares no word
 preferred_tts                    the clip, and: it under noise, or cut off, or speech that says something else
@@ -18,6 +18,7 @@ from uniaudio.tasks.filling import described, is_plain_speech
 from uniaudio.tasks.preference import REJECTED, request_of
 from uniaudio.tasks.questions import attributes_of, choice_question
 from uniaudio.tasks.recipes import make_recipe, samples_of, share_of
+from uniaudio_pipelines.annotated_to_instructions.answers import answers_about
 from uniaudio_pipelines.annotated_to_instructions.context import Context
 from uniaudio_pipelines.annotated_to_instructions.examples import (
     Built,
@@ -61,11 +62,16 @@ def preferences(clips: Sequence[Annotated], context: Context) -> Outcomes:
 
 
 def _misheard(clip: Annotated, context: Context) -> Iterator[Built]:
+    """The worst that a checkpoint wrote, by its share of wrong words; else what the recognizer heard."""
     given, heard = (clip.given_text or "").strip(), (clip.transcript or "").strip()
-    if clip.domain != "speech" or not given or not heard or not is_plain_speech(clip):
+    if clip.domain != "speech" or not given or not is_plain_speech(clip):
         return
-    share = disagreement(given, heard)
-    if share and share <= MAX_DISAGREEMENT and letters_of(given) != letters_of(heard):
+    own = [(disagreement(given, text) or 0.0, text) for text in answers_about(clip, context.job.answers)]
+    share, heard = max(
+        own, default=(disagreement(given, heard) or 0.0 if heard else 0.0, heard), key=lambda one: one[0]
+    )
+    # A checkpoint may be as wrong as it likes: nobody doubts the script for it.
+    if 0 < share <= (1.0 if own else MAX_DISAGREEMENT) and letters_of(given) != letters_of(heard):
         yield _pair(
             "preferred_asr", clip, context, texts={"transcript": given, REJECTED: heard}, clips={"audio": clip.clip_id}
         )

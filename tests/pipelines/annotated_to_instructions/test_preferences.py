@@ -16,6 +16,7 @@ from uniaudio_pipelines.running.edge import run_edge
 from uniaudio_pipelines.sequences_to_checkpoint.job import SequencesToCheckpoint
 from uniaudio_pipelines.tokens_to_sequences.job import TokensToSequences
 from uniaudio_pipelines.tokens_to_sequences.worker import SequenceWorker
+from uniaudio_schemas.errors import DataError, UsageError
 from uniaudio_schemas.kinds.annotated import Annotated, Fact
 from uniaudio_schemas.kinds.instructions import Instruction
 from uniaudio_schemas.store import Store
@@ -75,6 +76,44 @@ def test_a_script_is_preferred_to_what_was_misheard(said: str, heard: str, is_pa
 
 def test_without_a_script_nobody_knows_what_was_misheard() -> None:
     assert pairs([a_clip("x", "speech", transcript="open the old door")], "asr") == []
+
+
+def written(path: Path, answers: dict[str, list[str]]) -> str:
+    """As `uniaudio run asr --jsonl` writes them."""
+    lines = [
+        {"input": name, "task": "asr", "finished": "stop", "seed": 0, "text": text}
+        for name, some in answers.items()
+        for text in some
+    ]
+    path.write_text(
+        "".join(json.dumps(line) + "\n" for line in [*lines, {"input": "x", "task": "asr", "error": "broken"}])
+    )
+    return str(path)
+
+
+def test_of_what_a_checkpoint_wrote_the_worst_is_rejected(tmp_path: Path) -> None:
+    said = "open the old door"
+    file = written(
+        tmp_path / "answers.jsonl",
+        {"/data/c/x": ["open the cold door", "shut that new box", said], "/data/other/x": ["no"], "c/y": [said]},
+    )
+    clips = [spoken(name, said, "open the odd door") for name in "xyz"]
+    rows = pairs(clips, "asr", Context(job=replace(ALL, answers=file)))
+    assert {row.clip_ids[0]: texts_of(row)[1] for row in rows} == {"x": "shut that new box", "z": "open the odd door"}
+
+
+def test_the_answers_and_not_their_place_are_part_of_the_plan(tmp_path: Path) -> None:
+    store, _ = build(tmp_path / "store", [spoken("x", "open the old door")], ALONE)
+    plans = [
+        replace(ALONE, answers=written(tmp_path / name, {"c/x": [text]})).plan(store).plan_id
+        for name, text in (("a", "one"), ("b", "one"), ("c", "two"))
+    ]
+    assert plans[0] == plans[1] != plans[2]
+    with pytest.raises(UsageError, match="`answers` must be a file of JSON lines, but is nowhere"):
+        replace(ALONE, answers="nowhere").plan(store)
+    (tmp_path / "broken").write_text("{}\n")
+    with pytest.raises(DataError, match="broken: line 1: must be a line of"):
+        pairs([spoken("x", "a b", "a c")], "asr", Context(job=replace(ALL, answers=str(tmp_path / "broken"))))
 
 
 def test_a_true_value_is_preferred_to_one_of_another_clip_that_is_offered_too() -> None:
