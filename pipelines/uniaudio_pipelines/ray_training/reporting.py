@@ -8,11 +8,14 @@ import os
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from uniaudio_schemas.errors import StoreError
 
 from uniaudio.stages.schedule import Schedule
 from uniaudio.training.checkpoint import Checkpoint, TrainingState
@@ -37,6 +40,9 @@ class Reporter:
         self._run, self._parts, self._curves, self._keeping = run, {part.name: part for part in parts}, curves, keeping
         self._rank = Processes.current().rank
         self._told_at = 0.0
+        # A disk syncs what it is told, and an object store is far away: no step waits for either.
+        self._teller = ThreadPoolExecutor(1)
+        self._told: Future[None] | None = None
         self._written = threading.Event()
         self._written.set()
         self._last: Reported | None = None
@@ -116,16 +122,27 @@ class Reporter:
         self._curves.reach(progress.part, progress.step)
         if progress.step % self._parts[progress.part].log_every == 0 or progress.step in (1, progress.num_steps):
             self._curves.add(progress.part, progress.step, {**progress.values, **progress.gauges})
-        if now - self._told_at < EVERY_S and progress.step < progress.num_steps:
+        is_due = now - self._told_at >= EVERY_S and (self._told is None or self._told.done())
+        if not is_due and progress.step < progress.num_steps:
             return
         self._told_at = now
         names = list(self._parts)
         earlier = [self._parts[name] for name in names[: names.index(progress.part)]]
         done = sum(part.num_steps for part in earlier) + progress.step
         num_steps = sum(part.num_steps for part in self._parts.values())
-        self._run.write_progress({"line": progress.line(), "step": done, "num_steps": num_steps, "pid": os.getpid()})
+        state = {"line": progress.line(), "step": done, "num_steps": num_steps, "pid": os.getpid()}
+        self._told = self._teller.submit(self._tell, state)
+
+    def _tell(self, state: dict[str, Any]) -> None:
+        # A view of the work may miss a second of it.
+        with suppress(StoreError):
+            self._run.write_progress(state)
 
     def note_end(self, state: TrainingState) -> None:
+        """Nothing is written any more when a part has ended: its folder may go, its curves are closed."""
+        self._written.wait()
+        if self._told is not None:
+            self._told.result()
         self.steps_by_world_size = dict(state.steps_by_world_size)
 
     def show_held_out(self, part: str, step: int, losses: Mapping[str, float]) -> None:

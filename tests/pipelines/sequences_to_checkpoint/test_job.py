@@ -105,7 +105,9 @@ def test_what_changes_the_weights_changes_the_plan(store_with_sequences: MakeSto
 
 
 @pytest.mark.parametrize(
-    "change", [{"keep_last": 5}, {"keep_every": 3}, {"keep_best": 1}, {"hold_out_every": 10}], ids=lambda one: [*one][0]
+    "change",
+    [{"keep_last": 5}, {"keep_every": 3}, {"keep_best": 1}, {"hold_out_every": 10}],
+    ids=lambda one: next(iter(one)),
 )
 def test_what_is_kept_and_held_out_changes_no_plan(store_with_sequences: MakeStore, change: dict) -> None:
     store = store_with_sequences("store")
