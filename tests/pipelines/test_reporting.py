@@ -1,0 +1,126 @@
+"""Checkpoints of a run as Ray Train is told of them, which a thread stands in for: what is written when, kept, gone back to."""
+
+import json
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from uniaudio_pipelines.ray_training.curves import Curves
+from uniaudio_pipelines.ray_training.keeping import Keeping
+from uniaudio_pipelines.ray_training.reporting import Reporter
+from uniaudio_pipelines.ray_training.run_folder import RUN, RunFolder
+from uniaudio_schemas.store import Store
+
+from tests.uniaudio.training.test_run import NAN, Number
+from uniaudio.stages.schedule import Schedule
+from uniaudio.training.checkpoint import TrainingState
+from uniaudio.training.run import train
+
+pytest.importorskip("ray.train")
+PLAN_ID = "a" * 32
+
+
+class Reports:
+    """Ray Train's side: uploads one after the other, in its thread, once `gate` lets it."""
+
+    def __init__(self, experiment: Path) -> None:
+        from pyarrow.fs import LocalFileSystem
+
+        self.storage = SimpleNamespace(experiment_fs_path=str(experiment), storage_filesystem=LocalFileSystem())
+        self.thread, self.done, self.gate = ThreadPoolExecutor(1), list[Future[Any]](), lambda: None
+
+    def report(
+        self, metrics: dict[str, Any], *, checkpoint: Any, checkpoint_upload_fn: Callable[..., Any], **_: Any
+    ) -> None:
+        name = f"checkpoint_{len(self.done):06d}"
+
+        def upload() -> Any:
+            self.gate()
+            return checkpoint_upload_fn(checkpoint, name)
+
+        self.done.append(self.thread.submit(upload))
+
+
+@pytest.fixture
+def reports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Reports]:
+    import ray.train
+
+    made = Reports(tmp_path / "train" / PLAN_ID / RUN)
+    monkeypatch.setattr(ray.train, "report", made.report)
+    monkeypatch.setattr(ray.train, "get_context", lambda: SimpleNamespace(get_storage=lambda: made.storage))
+    yield made
+    made.thread.shutdown()
+
+
+def run(root: Path, number: Number, keeping: Keeping, **fields: Any) -> TrainingState:
+    schedule = Schedule(name="part", learning_rate=0.1, **fields)
+    store = Store(root)
+    with Curves(store, PLAN_ID) as curves:
+        reporter = Reporter(RunFolder(store, PLAN_ID), [schedule], curves, keeping)
+        state = TrainingState(identity="run", part="part")
+        return train(number, schedule, state, reporter.listeners(), hold_out_every=1000)
+
+
+def weight_of(folder: Path) -> float:
+    (file,) = folder.glob("shard-*.safetensors")
+    return float(load_file(file)["modules.number.weight"])
+
+
+def step_of(folder: Path) -> int:
+    found: int = json.loads((folder / "state.json").read_text())["state"]["step"]
+    return found
+
+
+def test_a_checkpoint_holds_what_was_there_however_late_it_is_written(reports: Reports, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    seen: list[float] = []
+
+    class Slow(Number):
+        def finish_step(self) -> None:
+            seen.append(float(next(self.modules.parameters()).detach()))
+
+    number = Slow([1.0] * 6)
+    reports.gate = lambda: _wait_for(lambda: len(seen) >= 4 or len(reports.done) > 1)
+    run(tmp_path, number, Keeping(), num_steps=6, checkpoint_every=2)
+    folders = sorted((tmp_path / "train" / PLAN_ID / RUN).iterdir())
+    assert [step_of(folder) for folder in folders] == [2, 4, 6]
+    assert [weight_of(folder) for folder in folders] == [seen[1], seen[3], seen[5]]
+    assert [Path(one.result().path) for one in reports.done] == folders
+
+
+def test_every_so_many_have_a_copy(reports: Reports, tmp_path: Path) -> None:
+    run(tmp_path, Number([1.0] * 6), Keeping(every=2), num_steps=6, checkpoint_every=1)
+    kept = sorted((tmp_path / "train" / PLAN_ID / "kept").iterdir())
+    assert [(folder.name, step_of(folder)) for folder in kept] == [
+        ("part-00000002", 2),
+        ("part-00000004", 4),
+        ("part-00000006", 6),
+    ]
+
+
+def test_a_run_goes_back_to_a_checkpoint_that_is_still_being_written(reports: Reports, tmp_path: Path) -> None:
+    number = Number([1.0, 1.0, NAN, 2.0, 3.0])
+    reports.gate = lambda: _wait_for(lambda: number.taken >= 3)
+    state = run(tmp_path, number, Keeping(), num_steps=4, checkpoint_every=2, max_skipped=0, max_rollbacks=1)
+    assert (state.step, state.num_rollbacks, state.position) == (4, 1, {"taken": 5})
+
+
+def test_where_it_stands_is_told_before_a_part_ends(reports: Reports, tmp_path: Path) -> None:
+    run(tmp_path, Number([1.0] * 3), Keeping(), num_steps=3, checkpoint_every=1)
+    told = json.loads((tmp_path / "train" / PLAN_ID / "progress.json").read_text())
+    assert (told["step"], told["num_steps"]) == (3, 3)
+    assert all(one.done() for one in reports.done)
+
+
+def _wait_for(is_so: Callable[[], bool]) -> None:
+    import time
+
+    for _ in range(2000):
+        if is_so():
+            return
+        time.sleep(0.001)
