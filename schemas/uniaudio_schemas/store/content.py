@@ -4,13 +4,15 @@ A row's hash does not depend on the record batch, shard or file it lies in, nor 
 column the elements of the row are hashed, each list and string with its length first, so that equal hashes mean equal rows.
 """
 
+import bisect
 import hashlib
 import itertools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import cast
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from uniaudio_schemas.errors import DataError
 from uniaudio_schemas.fingerprint import short
@@ -19,6 +21,8 @@ from uniaudio_schemas.kinds.record import Schema
 _Piece = np.ndarray | tuple[memoryview, list[int]]
 """Bytes, and the bounds of each row in them; or `[rows, bytes of a row]` uint8 where all rows have as many."""
 
+_WINDOW_ROWS = 1 << 18
+_STEP_ROWS = 1024
 HASHES = pa.schema([pa.field("id", pa.string(), nullable=False), pa.field("hash", pa.binary(32), nullable=False)])
 
 
@@ -31,18 +35,62 @@ def row_hashes(table: pa.Table, schema: Schema) -> pa.Table:
     return pa.table([ids, pa.array(hashes, HASHES.field("hash").type)], schema=HASHES)
 
 
-def content_id(hashes: Iterable[pa.Table], schema: Schema) -> str:
-    """32 hex digits over all rows; an id that two shards share is a `DataError`."""
-    table = pa.concat_tables([HASHES.empty_table(), *hashes]).sort_by([("id", "ascending"), ("hash", "ascending")])
-    digest = hashlib.sha256(f"{schema.kind}.v{schema.version}.{len(table)}\n".encode())
-    previous = None
-    for batch in table.to_batches(max_chunksize=1 << 16):
-        for row_id, row_hash in zip(batch["id"].to_pylist(), batch["hash"].to_pylist(), strict=True):
-            if row_id == previous and schema.unique:
-                raise DataError(f"{schema.kind}: `{schema.id_field}` {row_id!r} is in two shards of one version.")
-            previous = row_id
-            digest.update(row_hash)
+def content_id(hashes: Iterable[pa.Table], schema: Schema, between: Callable[[], None] = lambda: None) -> str:
+    """32 hex digits over all rows; an id that two shards share is a `DataError`. Each table is sorted by id.
+
+    Of tables that lie in mapped files, as `kept_hashes` gives them, some hundred thousand rows are in memory at a time; `between`
+    is called behind them.
+    """
+    tables = [table for table in hashes if len(table)]
+    num_rows = sum(map(len, tables))
+    digest = hashlib.sha256(f"{schema.kind}.v{schema.version}.{num_rows}\n".encode())
+    for window in _in_order(tables):
+        ids, row_hashes = (window.column(name).combine_chunks() for name in HASHES.names)
+        twice = pc.index(pc.equal(ids[1:], ids[:-1]), True).as_py()
+        if twice >= 0 and schema.unique:
+            raise DataError(
+                f"{schema.kind}: `{schema.id_field}` {ids[twice].as_py()!r} is in two shards of one version."
+            )
+        digest.update(row_hashes.buffers()[1][32 * row_hashes.offset :][: 32 * len(row_hashes)])
+        between()
     return short(digest.hexdigest())
+
+
+def _in_order(tables: Sequence[pa.Table]) -> Iterator[pa.Table]:
+    """All rows by id and hash, cut between two ids; each table is sorted by id."""
+    begins = [0] * len(tables)
+    for border in (*_borders(tables), None):
+        parts = [HASHES.empty_table()]
+        for number, table in enumerate(tables):
+            begin = begins[number]
+            begins[number] = len(table) if border is None else _rows_below(border, table["id"], begin)
+            if begins[number] > begin:
+                parts.append(table.slice(begin, begins[number] - begin))
+        yield pa.concat_tables(parts).sort_by([("id", "ascending"), ("hash", "ascending")])
+
+
+def _borders(tables: Sequence[pa.Table]) -> list[str]:
+    """Ids between which about `_WINDOW_ROWS` rows lie. One row of `_STEP_ROWS` is asked for its id, and stands for those behind it."""
+    if sum(map(len, tables)) <= _WINDOW_ROWS:
+        return []
+    asked = [np.arange(0, len(table), _STEP_ROWS) for table in tables]
+    ids = pa.chunked_array(
+        [table["id"].take(pa.array(rows)).combine_chunks() for table, rows in zip(tables, asked, strict=True)]
+    )
+    stands_for = np.concatenate([np.diff(rows, append=len(table)) for table, rows in zip(tables, asked, strict=True)])
+    order = pc.sort_indices(ids).to_numpy()
+    windows = np.cumsum(stands_for[order]) // _WINDOW_ROWS
+    firsts = np.flatnonzero(np.diff(windows)) + 1
+    return cast(list[str], pc.unique(ids.take(pa.array(order[firsts]))).to_pylist())
+
+
+def _rows_below(border: str, ids: pa.ChunkedArray, begin: int) -> int:
+    """How many of the sorted `ids` are below the border; `begin` are known to be."""
+    if begin == len(ids) or ids[begin].as_py() >= border:
+        return begin
+    if ids[-1].as_py() < border:
+        return len(ids)
+    return bisect.bisect_left(range(len(ids)), border, lo=begin, key=lambda row: ids[row].as_py())
 
 
 def _batch_hashes(batch: pa.RecordBatch, schema: Schema) -> list[bytes]:

@@ -28,7 +28,7 @@ class _LocalTemporary(Temporary):
     def __init__(self, files: "LocalFiles", path: Path) -> None:
         self._files, self._path = files, path
         self.file = os.fdopen(
-            os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644), "wb"
+            os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644), "w+b"
         )
 
     def commit(self, path: str) -> None:

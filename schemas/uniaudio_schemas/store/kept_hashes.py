@@ -1,73 +1,116 @@
 """Hashes of rows of published shards, so that a version that names a shard again does not read it to learn what it holds.
 
-    <kind>/hashes/<sha256>.arrow      rows (id, hash) of the shards that one version made; metadata {"schema": "cuts.v2",
-                                      "shards": '[["77aa…", 8192], …]'}: sha256 of each shard and its number of rows, in order
+    <kind>/hashes/<sha256>.arrow      rows (id, hash) of the shards that one version made, a record batch each, whose metadata are
+                                      {"shard": "77aa…"}, the shard's sha256; metadata of the file {"schema": "cuts.v2"}
 
 No version names these files, and any of them may go: what is not here is computed from the shard itself, and kept with what the next
-version makes.
+version makes. They are written as the hashes come and read as mapped files, so that no number of rows fills the memory.
 """
 
-import json
-from collections.abc import Iterable, Mapping
+import mmap
+from collections.abc import Iterable
 from functools import partial
-from pathlib import Path
-from typing import NamedTuple
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 
 from uniaudio_schemas.errors import DataError
-from uniaudio_schemas.fingerprint import canonical_json, hash_bytes, hash_file
+from uniaudio_schemas.fingerprint import hash_file
 from uniaudio_schemas.kinds.record import Schema
 from uniaudio_schemas.store import layout
 from uniaudio_schemas.store.content import HASHES
-from uniaudio_schemas.store.files import TEMPORARY_PREFIX, FileEntry, Files
-
-_Table = Mapping[str, pa.Table]
-"""sha256 of a shard -> `HASHES` of its rows."""
-
+from uniaudio_schemas.store.files import TEMPORARY_PREFIX, FileEntry, Files, Temporary
+from uniaudio_schemas.store.shards import HashingFile
 
 _NEWEST = 4
 """Files of which a writer looks for shards that it puts again."""
 
 
-class _Kept(NamedTuple):
-    schema: str
-    tables: dict[str, pa.Table]
+class Hashes(dict[str, pa.Table]):
+    """sha256 of shards -> `HASHES` of their rows, which lie in mapped files."""
+
+    def __init__(self, file: BinaryIO | None = None) -> None:
+        """Of an open file with a name or without."""
+        super().__init__()
+        self.schema, self._mapped = "", set[mmap.mmap]()
+        if file is not None:
+            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            self._mapped.add(mapped)
+            self._parse(pa.ipc.open_file(pa.py_buffer(mapped)))
+
+    def _parse(self, reader: Any) -> None:
+        """A batch that does not say its shard, as those of earlier times, says nothing."""
+        if reader.schema != HASHES:
+            raise pa.ArrowInvalid(f"it holds {', '.join(reader.schema.names)}")
+        self.schema = (reader.schema.metadata or {}).get(b"schema", b"").decode()
+        for number in range(reader.num_record_batches):
+            batch, metadata = reader.get_batch_with_custom_metadata(number)
+            if metadata and b"shard" in metadata:
+                self[metadata[b"shard"].decode()] = pa.Table.from_batches([batch]).replace_schema_metadata(None)
+
+    def take(self, other: "Hashes") -> None:
+        """What it has not."""
+        if new := other.keys() - self.keys():
+            self.update((shard, other[shard]) for shard in new)
+            self._mapped |= other._mapped
+
+    def let_go(self) -> None:
+        """Of the pages that were read: they count as this process' memory. They are read again where they are asked for again."""
+        for mapped in self._mapped:
+            mapped.madvise(mmap.MADV_DONTNEED)
 
 
-def read_hashes(files: Files, schema: Schema, wanted: Iterable[str]) -> dict[str, pa.Table]:
-    """Of those of the `wanted` shards (sha256) that are kept here; memory-mapped. DataError where a file's bytes changed."""
-    left, found = set(wanted), dict[str, pa.Table]()
+def read_hashes(files: Files, schema: Schema, wanted: Iterable[str]) -> Hashes:
+    """Of those of the `wanted` shards (sha256) that are kept here. DataError where a file's bytes changed."""
+    left, found = set(wanted), Hashes()
     for entry in _newest_first(files, schema.kind) if left else ():
         kept = _read(files, entry)
-        if kept.schema == _name(schema):
-            found |= {shard: kept.tables[shard] for shard in left & kept.tables.keys()}
-            left -= found.keys()
+        if kept.schema == _name(schema) and left & kept.keys():
+            found.take(kept)
+            left -= kept.keys()
         if not left:
             break
     return found
 
 
-def read_newest(files: Files, schema: Schema) -> dict[str, pa.Table]:
+def read_newest(files: Files, schema: Schema) -> Hashes:
     """What the last versions made: most of what a run makes again without a change."""
-    kept = [_read(files, entry) for entry in _newest_first(files, schema.kind)[:_NEWEST]]
-    return {shard: table for one in kept if one.schema == _name(schema) for shard, table in one.tables.items()}
+    found = Hashes()
+    for entry in _newest_first(files, schema.kind)[:_NEWEST]:
+        kept = _read(files, entry)
+        if kept.schema == _name(schema):
+            found.take(kept)
+    return found
 
 
-def write_hashes(files: Files, schema: Schema, folder: str, tables: _Table) -> None:
-    """`folder`: where a local file waits until it has its name."""
-    if not tables:
-        return
-    shards = [[shard, len(table)] for shard, table in tables.items()]
-    joined = pa.concat_tables([table.replace_schema_metadata(None) for table in tables.values()]).combine_chunks()
-    described = joined.replace_schema_metadata({"schema": _name(schema), "shards": canonical_json(shards)})
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_file(sink, described.schema) as writer:
-        writer.write_table(described)
-    data = sink.getvalue()
-    with files.temporary(folder) as temporary:
-        temporary.file.write(data)
-        temporary.commit_content(layout.hashes_path(schema.kind, hash_bytes(memoryview(data))), data.size)
+class HashesFile:
+    """Hashes on their way into an open file, of one shard after the other."""
+
+    def __init__(self, file: BinaryIO, schema: Schema) -> None:
+        self._file, self._kind, self._sink = file, schema.kind, HashingFile(file)
+        self._schema = HASHES.with_metadata({"schema": _name(schema)})
+        self._writer = pa.ipc.new_file(pa.PythonFile(self._sink, mode="w"), self._schema)
+        self._shards = set[str]()
+
+    def add(self, shard: str, hashes: pa.Table) -> None:
+        """`HASHES` of the rows of a shard (sha256)."""
+        if shard not in self._shards:
+            self._shards.add(shard)
+            columns = [hashes[name].combine_chunks() for name in HASHES.names]
+            batch = pa.RecordBatch.from_arrays(columns, schema=self._schema)
+            self._writer.write_batch(batch, custom_metadata={"shard": shard})
+
+    def ended(self) -> Hashes:
+        """What was added, as it lies in the file."""
+        self._writer.close()
+        self._file.flush()
+        return Hashes(self._file)
+
+    def keep(self, temporary: Temporary) -> None:
+        """Give the file that has ended its name; one without shards gets none."""
+        if self._shards:
+            path = layout.hashes_path(self._kind, self._sink.digest.hexdigest())
+            temporary.commit_content(path, self._sink.num_bytes)
 
 
 def _newest_first(files: Files, kind: str) -> list[FileEntry]:
@@ -83,7 +126,7 @@ def unneeded(files: Files, kind: str, named: set[str], *, strict: bool = False) 
     """Paths of the files that say nothing of a `named` shard (sha256) which another does not say. `strict`: and of those that say
     something of a shard which is not named."""
     entries = hash_files(files, kind)
-    holds = dict(zip(entries, ({*kept.tables} for kept in files.each(partial(_read, files), entries)), strict=True))
+    holds = dict(zip(entries, ({*kept} for kept in files.each(partial(_read, files), entries)), strict=True))
     covered, garbage = set[str](), list[str]()
     for entry in sorted(entries, key=lambda entry: (-len(holds[entry] & named), entry.path)):
         adds = (holds[entry] & named) - covered
@@ -94,24 +137,16 @@ def unneeded(files: Files, kind: str, named: set[str], *, strict: bool = False) 
     return garbage
 
 
-def _read(files: Files, entry: FileEntry) -> _Kept:
+def _read(files: Files, entry: FileEntry) -> Hashes:
     sha256 = _file_name(entry).removesuffix(".arrow")
     path = files.local_path(entry.path, entry.num_bytes, sha256)
     if hash_file(path) != sha256:
         raise DataError(f"{path}: has other bytes than its name says; remove it, and it is made again.")
-    return _parsed(path)
-
-
-def _parsed(path: Path) -> _Kept:
-    with pa.memory_map(str(path)) as source, pa.ipc.open_file(source) as reader:
-        table = reader.read_all()
-    if table.schema != HASHES:
-        raise DataError(f"{path}: must hold ids and hashes of rows, but holds {table.schema.names}.")
-    tables, begin = dict[str, pa.Table](), 0
-    for shard, num_rows in json.loads(table.schema.metadata[b"shards"]):
-        tables[shard] = table.slice(begin, num_rows).replace_schema_metadata(None)
-        begin += num_rows
-    return _Kept(table.schema.metadata[b"schema"].decode(), tables)
+    try:
+        with path.open("rb") as file:
+            return Hashes(file)
+    except pa.ArrowInvalid as error:
+        raise DataError(f"{path}: must hold ids and hashes of rows ({error}).") from error
 
 
 def _file_name(entry: FileEntry) -> str:

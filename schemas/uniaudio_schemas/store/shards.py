@@ -22,7 +22,7 @@ class Written:
     num_bytes: int
 
 
-class _HashingFile:
+class HashingFile:
     """Hashes what goes through it, so that a shard is not read again."""
 
     closed = False
@@ -69,7 +69,7 @@ def write_shard(file: BinaryIO, table: pa.Table, schema: Schema, metadata: dict[
         if metadata[name] != reserved[name]:
             raise UsageError(f"`metadata` must leave {name!r} to the store, but sets it to {metadata[name]!r}.")
     combined = table.replace_schema_metadata(dict(sorted({**metadata, **reserved}.items()))).combine_chunks()
-    sink = _HashingFile(file)
+    sink = HashingFile(file)
     options = pa.ipc.IpcWriteOptions(compression=None, use_threads=False)
     with pa.ipc.new_file(pa.PythonFile(sink, mode="w"), combined.schema, options=options) as writer:
         writer.write_table(combined, max_chunksize=BATCH_ROWS)

@@ -1,11 +1,14 @@
 """Read every byte of a version again and compare it with what the manifest says."""
 
+import tempfile
 from typing import TYPE_CHECKING
 
 from uniaudio_schemas.errors import DataError
 from uniaudio_schemas.fingerprint import hash_file
 from uniaudio_schemas.kinds.migrations import schema_at
 from uniaudio_schemas.store.content import content_id, row_hashes
+from uniaudio_schemas.store.files import disk_errors
+from uniaudio_schemas.store.kept_hashes import HashesFile
 from uniaudio_schemas.store.manifest import Manifest
 from uniaudio_schemas.store.shards import read_shard
 
@@ -22,7 +25,12 @@ def verify(store: "Store", manifest: Manifest) -> None:
         found = hash_file(path)
         if found != sha256:
             raise DataError(f"{path}: must have sha256 {sha256}, but has {found}.")
-    found = content_id((row_hashes(read_shard(path), schema) for path, _ in paths), schema)
+    with disk_errors(tempfile.gettempdir()), tempfile.TemporaryFile() as file:
+        hashes = HashesFile(file, schema)
+        for path, sha256 in paths:
+            hashes.add(sha256, row_hashes(read_shard(path), schema))
+        known = hashes.ended()
+        found = content_id((known[sha256] for _, sha256 in paths), schema, between=known.let_go)
     if found != manifest.content_id:
         raise DataError(
             f"{manifest.kind} {manifest.plan_id[:8]}: content id must be {manifest.content_id}, but is {found}."

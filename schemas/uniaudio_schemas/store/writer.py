@@ -14,7 +14,7 @@ from uniaudio_schemas.errors import LeaseLostError, StoreError, UniaudioError, U
 from uniaudio_schemas.fingerprint import canonical_json
 from uniaudio_schemas.store import layout, lease
 from uniaudio_schemas.store.content import content_id, row_hashes
-from uniaudio_schemas.store.kept_hashes import read_hashes, write_hashes
+from uniaudio_schemas.store.kept_hashes import Hashes, HashesFile, read_hashes
 from uniaudio_schemas.store.manifest import Manifest, Plan, ShardInfo
 from uniaudio_schemas.store.shard_writer import ShardWriter
 from uniaudio_schemas.store.shards import read_shard, version_of
@@ -137,11 +137,12 @@ class Writer(ShardWriter):
                 f"{self.plan.kind} {self.plan.plan_id[:8]} cannot be published: {len(missing)} of {len(self.plan.units)} "
                 f"units are not finished, such as {missing[0]!r}."
             )
-        units = [layout.unit_path(self.plan, unit) for unit in self.plan.units]
-        read = list(self._files.each(self._finished, units))
-        self._mine = {unit.shard.unit for unit in read if unit.token == self.token}
-        made = [unit.shard for unit in read]
-        hashes = self._hashes(read)
+        with self._files.temporary(layout.staging_folder(self.plan)) as temporary:
+            new = HashesFile(temporary.file, self._schema)
+            shards = [*self._made(new), *self.plan.reused]
+            hashes = self._hashes(new)
+            new.keep(temporary)
+            found = content_id((hashes[shard.sha256] for shard in shards), self._schema, between=hashes.let_go)
         values = {
             name: getattr(self.plan, name) for name in ("kind", "plan_id", "parameters", "code_version", "numerics")
         }
@@ -149,21 +150,28 @@ class Writer(ShardWriter):
             **values,
             schema_version=self.plan.schema_version,
             parents=dict(sorted(self.plan.parents.items())),
-            content_id=content_id(hashes, self._schema),
-            shards=sorted([*made, *self.plan.reused], key=lambda shard: (shard.unit, shard.sha256)),
+            content_id=found,
+            shards=sorted(shards, key=lambda shard: (shard.unit, shard.sha256)),
         )
 
-    def _hashes(self, made: list[Unit]) -> list[pa.Table]:
-        """Of the rows of every shard. What no earlier version kept is kept now (`kept_hashes`)."""
-        kept = read_hashes(self._files, self._schema, {shard.sha256 for shard in self.plan.reused})
-        unread = [shard for shard in self.plan.reused if shard.sha256 not in kept]
-        new = {unit.shard.sha256: unit.hashes for unit in made}
-        new |= dict(
-            zip((shard.sha256 for shard in unread), self._files.each(self._computed_hashes, unread), strict=True)
-        )
-        write_hashes(self._files, self._schema, layout.staging_folder(self.plan), new)
-        known = {**kept, **new}
-        return [known[shard.sha256] for shard in (*(unit.shard for unit in made), *self.plan.reused)]
+    def _made(self, new: HashesFile) -> list[ShardInfo]:
+        """Shards of the finished units, and the hashes of their rows into `new`."""
+        self._mine, made = set(), []
+        for unit in self._files.each(self._finished, [layout.unit_path(self.plan, unit) for unit in self.plan.units]):
+            new.add(unit.shard.sha256, unit.hashes)
+            made.append(unit.shard)
+            if unit.token == self.token:
+                self._mine.add(unit.shard.unit)
+        return made
+
+    def _hashes(self, new: HashesFile) -> Hashes:
+        """Of the rows of every shard; into `new` those that no earlier version kept."""
+        known = read_hashes(self._files, self._schema, {shard.sha256 for shard in self.plan.reused})
+        unread = [shard for shard in self.plan.reused if shard.sha256 not in known]
+        for shard, hashes in zip(unread, self._files.each(self._computed_hashes, unread), strict=True):
+            new.add(shard.sha256, hashes)
+        known.take(new.ended())
+        return known
 
     def _finished(self, path: str) -> Unit:
         found = read_unit(self._files, path)

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from uniaudio_schemas.errors import DataError
 from uniaudio_schemas.kinds.record import schema_of, to_table
+from uniaudio_schemas.store import content
 from uniaudio_schemas.store.content import content_id, row_hashes
 from uniaudio_schemas.testing import EXAMPLE_KINDS, example_rows
 
@@ -77,3 +78,23 @@ def test_an_id_in_two_shards_is_refused() -> None:
     row = example_rows("raw")[0]
     with pytest.raises(DataError, match=f"`clip_id` '{row.clip_id}' is in two shards"):
         id_of([row], [row])
+
+
+@settings(max_examples=30, deadline=None)
+@given(places=st.lists(st.integers(0, 9), min_size=60, max_size=60), window=st.integers(1, 80), step=st.integers(1, 9))
+def test_windows_of_a_large_version_say_what_one_window_says(places: list[int], window: int, step: int) -> None:
+    rows = sorted(example_rows("raw", 60), key=lambda row: row.clip_id)
+    # A row that is in two shards, the last one of one of them.
+    begun, rows, twice = rows[:3], rows[3:], rows[41]
+    schema, asked = schema_of(type(twice)), list[int]()
+    shards = [[row for row, place in zip(rows, places, strict=False) if place == number] for number in range(10)]
+    tables = [row_hashes(to_table(shard, schema.row_class), schema) for shard in [*shards, [*begun, twice]]]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(content, "_WINDOW_ROWS", window)
+        patch.setattr(content, "_STEP_ROWS", step)
+        windowed = content_id(tables[:-1], schema, between=lambda: asked.append(1))
+        with pytest.raises(DataError, match=f"{twice.clip_id}' is in two shards"):
+            content_id(tables, schema)
+    assert windowed == id_of(rows)
+    # A window is too long by at most the step of each shard.
+    assert len(asked) >= len(rows) / (window + 10 * step)

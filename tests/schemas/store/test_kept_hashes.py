@@ -4,11 +4,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from uniaudio_schemas.errors import DataError
+from uniaudio_schemas.fingerprint import hash_bytes
 from uniaudio_schemas.kinds.migrations import newest
-from uniaudio_schemas.store import Store, kept_hashes, shard_writer
+from uniaudio_schemas.store import Store, kept_hashes, layout, shard_writer
 from uniaudio_schemas.store import writer as writer_module
+from uniaudio_schemas.store.content import HASHES
 from uniaudio_schemas.store.manifest import Manifest
 from uniaudio_schemas.testing import a_plan, example_rows
 
@@ -106,3 +109,17 @@ def test_files_that_say_nothing_new_are_garbage_and_strictly_those_that_say_too_
     assert of_first not in gone and of_delta in gone
     assert len(kept_hashes.unneeded(files, kind, one, strict=True)) == len(hash_paths(store))
     assert len(kept_hashes.unneeded(files, kind, set())) == len(hash_paths(store))
+
+
+def test_a_file_of_earlier_times_says_nothing_and_is_garbage(store: Store, publish: Any) -> None:
+    old = publish()
+    for path in hash_paths(store):
+        path.unlink()
+    table = HASHES.with_metadata({"schema": "raw.v2", "shards": f'[["{old.shards[0].sha256}", 0]]'}).empty_table()
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table)
+    data = sink.getvalue().to_pybytes()
+    store.files.write(layout.hashes_path("raw", hash_bytes(data)), data)
+    assert grown(store, old).content_id == whole(store, 7)
+    assert f"raw/hashes/{hash_bytes(data)}.arrow" in kept_hashes.unneeded(store.files, "raw", {old.shards[0].sha256})
