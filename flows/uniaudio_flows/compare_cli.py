@@ -1,4 +1,4 @@
-"""`uniaudio compare A B | leaderboard`, typed. Light to import."""
+"""`uniaudio compare A B | leaderboard | listen`, typed. Light to import."""
 
 import argparse
 from pathlib import Path
@@ -16,6 +16,14 @@ def add_commands(commands: Any) -> None:
     board = commands.add_parser("leaderboard", help=text, description=text)
     board.add_argument("--csv", help="a file for all rows")
     board.set_defaults(run=_leaderboard)
+    text = "a test by ear of versions of scores, for a browser and for webMUSHRA; --results reads what listeners said"
+    listen = commands.add_parser("listen", help=text, description=text)
+    listen.add_argument("folder", help="of the test")
+    listen.add_argument("names", nargs="*", help="systems: refs or starts of ids, of scores or of checkpoint")
+    listen.add_argument("--benchmark", default="tts", help="whose sounds are heard (default tts)")
+    listen.add_argument("--kind", choices=("mushra", "ab"), default="mushra")
+    listen.add_argument("--results", nargs="+", help="CSV files of listeners")
+    listen.set_defaults(run=_listen)
 
 
 def _compare(options: argparse.Namespace) -> int:
@@ -46,6 +54,27 @@ def _leaderboard(options: argparse.Namespace) -> int:
     print(leaderboard.markdown(found), end="")
     if options.csv:
         found.write_csv(options.csv)
+    return 0
+
+
+def _listen(options: argparse.Namespace) -> int:
+    folder = Path(options.folder)
+    if options.results:
+        from uniaudio_flows.listening.results import read_results
+
+        rows, left_out = read_results(folder, [Path(path) for path in options.results])
+        for row in rows:
+            interval = "" if row["low"] is None else f"  {row['low']:.1f} … {row['high']:.1f}"
+            print(
+                f"{row['system']:<24}{row['mean']:>6.1f}{interval}  {row['ratings']} ratings of {row['listeners']} listeners"
+            )
+        if left_out:
+            print(f"left out, since they missed the hidden reference: {', '.join(left_out)}")
+        return 0
+    from uniaudio_flows.listening.design import write_test
+
+    count = write_test(_store(), options.names, options.benchmark, options.kind, folder)
+    print(f"{folder / 'index.html'}: {count} pages; {folder / 'config.yaml'} is the same for webMUSHRA")
     return 0
 
 

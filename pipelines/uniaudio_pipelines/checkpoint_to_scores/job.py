@@ -5,21 +5,26 @@ from pathlib import Path
 from typing import ClassVar
 
 from uniaudio_schemas.errors import UsageError
-from uniaudio_schemas.fingerprint import numerics
+from uniaudio_schemas.fingerprint import hash_json, numerics
 from uniaudio_schemas.store import KINDS, Store
 from uniaudio_schemas.store.forgotten import version_with
 from uniaudio_schemas.store.manifest import Manifest, Plan
 
 from uniaudio_pipelines.checkpoint_to_scores.declared import BENCHMARKS
+from uniaudio_pipelines.evalsets import cards
 from uniaudio_pipelines.jobs import check_device, hash_folder, parent
 
-__all__ = ["BENCHMARKS", "RECOGNIZER", "VOICES", "CheckpointToScores"]
+__all__ = ["BENCHMARKS", "RECOGNIZER", "SET_PREFIX", "VOICES", "CheckpointToScores"]
 
 CODE_VERSION = "4"
 """Goes up when the same checkpoint would get other scores."""
 RECOGNIZER, VOICES = "whisper-base", "speaker/resemblyzer.pt"
 """Below `models`: what hears spoken answers, and what tells voices apart."""
-_NOT_IN_PLAN = ("checkpoint", "ref", "device", "num_gpus", "tokenizer", "models", "batch_size")
+SET_PREFIX = "evalset-"
+"""Before the name of a registered evaluation set: its unit."""
+REGISTERED = "registered"
+"""In place of names: every set that is registered and has a card."""
+_NOT_IN_PLAN = ("evalsets", "checkpoint", "ref", "device", "num_gpus", "tokenizer", "models", "batch_size")
 _FLOWS = {
     "checkpoint": "train-stage",
     "sequences": "build-sequences",
@@ -41,6 +46,13 @@ class CheckpointToScores:
     """Ref of the checkpoint, such as `stage4`."""
     benchmarks: tuple[str, ...] = BENCHMARKS
     """Which are scored."""
+    evalsets: tuple[str, ...] = (REGISTERED,)
+    """Registered evaluation sets that have a card (`uniaudio evalset build`, `add`), or `registered`: all of them; empty for none."""
+    shots: tuple[int, ...] = (0, 1, 4)
+    """Solved examples before each question of an evaluation set."""
+    num_items: int = 64
+    """Most items of an evaluation set, in id order."""
+    seed: int = 0
     num_answers: int = 8
     """Most examples a task that the model answers."""
     num_made: int = 2
@@ -72,16 +84,37 @@ class CheckpointToScores:
     def plan(self, store: Store) -> Plan:
         self._check()
         versions = self.versions(store)
+        sets = self.sets(store)
         parameters = {name: value for name, value in asdict(self).items() if name not in _NOT_IN_PLAN}
         return Plan(
             kind=self.WRITES,
             schema_version=1,
             parents={kind: manifest.content_id for kind, manifest in versions.items()},
-            parameters={**parameters, "benchmarks": list(self.benchmarks), "models": self._weights()},
+            parameters={
+                **parameters,
+                "benchmarks": list(self.benchmarks),
+                "shots": list(self.shots),
+                "models": self._weights(),
+                "sets": sets,
+            },
             code_version=f"{self.EDGE}-{CODE_VERSION}",
             numerics=numerics(self.device),
-            units=list(self.benchmarks),
+            units=[*self.benchmarks, *(SET_PREFIX + name for name in sets)],
         )
+
+    def sets(self, store: Store) -> dict[str, dict[str, str]]:
+        """Evaluation set -> its contents and its card; UsageError where one is not registered or has no card."""
+        known, there = cards(), store.refs("evalset")
+        names = sorted(set(known) & set(there)) if self.evalsets == (REGISTERED,) else list(self.evalsets)
+        for name in names:
+            if name not in known:
+                raise UsageError(f"`evalsets` must have a card ({', '.join(known)}), but {name} has none.")
+            if name not in there:
+                how = f"build {name}" if known[name].packages else f"add {name} FOLDER"
+                raise UsageError(
+                    f"`evalsets` must be registered, but {name} is not: `uniaudio evalset {how}` ({known[name].source})."
+                )
+        return {name: {"content_id": there[name].content_id, "card": hash_json(asdict(known[name]))} for name in names}
 
     def versions(self, store: Store) -> dict[str, Manifest]:
         """Kind -> the version behind the checkpoint: its own ancestors, whatever `latest` has become since."""
@@ -104,12 +137,15 @@ class CheckpointToScores:
 
     def _check(self) -> None:
         unknown = [name for name in self.benchmarks if name not in BENCHMARKS]
-        if unknown or not self.benchmarks:
+        if any(count < 0 for count in self.shots):
+            raise UsageError(f"`shots` must be 0 or more, but are {', '.join(map(str, self.shots))}.")
+        if unknown or not (self.benchmarks or self.evalsets):
             raise UsageError(
                 f"`benchmarks` must be some of {', '.join(BENCHMARKS)}, but is {', '.join(self.benchmarks) or 'empty'}."
             )
         for name in (
             "num_answers",
+            "num_items",
             "num_made",
             "batch_size",
             "num_clips",

@@ -150,7 +150,13 @@ def perplexities(evaluation: Evaluation, outcome: Outcome, tasks: SequenceOf[str
         losses, by_chance = rate(evaluation, sequence), unigram.rate(sequence)
         metrics = {f"{name}_perplexity": list(pair) for name, pair in losses.items()}
         lines.append(
-            {"sample_id": sequence.sequence_id, "task": sequence.task, "recording": recording, "metrics": metrics}
+            {
+                "sample_id": sequence.sequence_id,
+                "sequence_id": sequence.sequence_id,
+                "task": sequence.task,
+                "recording": recording,
+                "metrics": metrics,
+            }
         )
         for name, pair in losses.items():
             collected[name].append((*pair, recording, by_chance[name][0]))
@@ -225,7 +231,13 @@ def _beside_chance(
     uniform = sum(np.log(num_possible(evaluation, name)) * count for one in rated for name, (_, count) in one.items())
     name = f"{stage}/{task}"
     lines = [
-        {"sample_id": row.sequence_id, "task": task, "recording": recording, "metrics": {name: [total, count]}}
+        {
+            "sample_id": row.sequence_id,
+            "sequence_id": row.sequence_id,
+            "task": task,
+            "recording": recording,
+            "metrics": {name: [total, count]},
+        }
         for row, recording, total, count in zip(sequences, recordings, totals, counts, strict=True)
     ]
     num_tokens = max(sum(counts), 1)

@@ -67,6 +67,8 @@ class Outcome:
 
     benchmark: str
     checkpoint_id: str
+    unit: str = ""
+    """Of the job, where it holds several benchmarks."""
     scores: list[Score] = field(default_factory=list)
     dropped: list[Dropped] = field(default_factory=list)
     blobs: dict[str, bytes] = field(default_factory=dict)
@@ -109,7 +111,18 @@ class Outcome:
         self.scores.append(score)
 
     def drop(self, row_id: str, reason: str, detail: str) -> None:
-        self.dropped.append(Dropped(row_id=row_id, reason=reason, detail=detail, unit=self.benchmark))
+        self.dropped.append(Dropped(row_id=row_id, reason=reason, detail=detail, unit=self.unit or self.benchmark))
+
+    def part(self, benchmark: str) -> "Outcome":
+        """An outcome of another benchmark of the same unit, for `take`."""
+        return Outcome(benchmark=benchmark, checkpoint_id=self.checkpoint_id, unit=self.unit or self.benchmark)
+
+    def take(self, part: "Outcome") -> None:
+        """Add what a part collected."""
+        self.scores += part.scores
+        self.dropped += part.dropped
+        self.blobs |= part.blobs
+        self.audio_s += part.audio_s
 
     def put_blob(self, data: bytes) -> str:
         digest = hash_bytes(data)
@@ -123,10 +136,14 @@ class Outcome:
             text.write(json.dumps(line, sort_keys=True, ensure_ascii=False) + "\n")
         return self.put_blob(text.getvalue().encode())
 
+    def put_audio(self, samples: np.ndarray) -> str:
+        """`[N]` samples at 24 kHz as FLAC; the blob's sha256."""
+        return self.put_blob(write_flac_bytes(samples, SAMPLE_RATE))
+
     def media_of(self, title: str, samples: np.ndarray) -> list[Medium]:
         """The spectrogram and the audio of `[N]` samples at 24 kHz."""
         picture = self.put_blob(spectrogram_png(samples, SAMPLE_RATE))
-        sound = self.put_blob(write_flac_bytes(samples, SAMPLE_RATE))
+        sound = self.put_audio(samples)
         return [
             Medium(title=title, mime="image/png", blob=picture),
             Medium(title=title, mime="audio/flac", blob=sound),

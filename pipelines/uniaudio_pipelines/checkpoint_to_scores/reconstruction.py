@@ -63,6 +63,8 @@ def reconstruction(evaluation: Evaluation, outcome: Outcome) -> None:
                     "clip_ids": [pair.clip_id],
                     "recording": pair.recording,
                     "num_samples": len(pair.original),
+                    "made_audio": [outcome.put_audio(pair.made)],
+                    "recorded_audio": [outcome.put_audio(pair.original)],
                     "metrics": {
                         name: [value, 1] for name, values in measured.items() if (value := values[0][index]) is not None
                     },

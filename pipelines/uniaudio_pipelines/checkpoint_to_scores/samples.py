@@ -31,7 +31,8 @@ class Sample:
 
     sample_id: str
     recording: str
-    prompt: Grid
+    prompt: Grid | None
+    """None where another system answered."""
     clip_ids: list[str]
     reference: str
     """The text that was to be answered, or the words that were to be spoken."""
@@ -46,6 +47,8 @@ class Sample:
     """The clip whose voice is to be heard; empty where there is none."""
     domain: str
     audio: Audio
+    is_example: bool = True
+    """Whether it is a row of `sequences`: what is made of a forgotten source is found by that."""
     answer: str = ""
     log_likelihoods: list[float] = field(default_factory=list)
     """Of `choices`, in their order."""

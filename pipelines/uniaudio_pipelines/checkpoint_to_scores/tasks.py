@@ -1,7 +1,8 @@
 """The benchmark of a task: held-out examples, answered, and judged by every metric that the task declares.
 
 Predictions, one line a sample; a metric is a numerator and a denominator:
-    {"sample_id": "a3…", "recording": "5f…", "clip_ids": ["5f…"], "reference": "let's go", "answer": "lets go", "metrics": {"wer": [1, 2]}}
+    {"sample_id": "a3…", "sequence_id": "a3…", "recording": "5f…", "clip_ids": ["5f…"], "reference": "let's go", "answer": "lets go",
+     "metrics": {"wer": [1, 2]}}
 """
 
 from collections.abc import Sequence
@@ -51,13 +52,21 @@ def task_scores(evaluation: Evaluation, outcome: Outcome, models: Models) -> Non
     if not samples:
         outcome.drop(task.name, "no_samples", f"no held-out example of {task.name} that can be judged")
         return
-    answer_all(evaluation, outcome, samples, task)
+    answer_all(evaluation, outcome, samples, task, with_likelihoods="choice_accuracy" in declared)
     judge(outcome, samples, declared, Tools(evaluation, models, task), title=task.name)
 
 
-def answer_all(evaluation: Evaluation, outcome: Outcome, samples: Sequence[Sample], task: Task) -> None:
+def answer_all(
+    evaluation: Evaluation,
+    outcome: Outcome,
+    samples: Sequence[Sample],
+    task: Task,
+    *,
+    with_likelihoods: bool = False,
+) -> None:
     """Fill in what the model answers: texts, audio, and how likely each choice is."""
-    generated = answers(evaluation, [sample.prompt for sample in samples], plan_of_task(task))
+    prompts = [sample.prompt for sample in samples if sample.prompt is not None]
+    generated = answers(evaluation, prompts, plan_of_task(task))
     clips = [codes for answer in generated for codes in _codes_of(answer)]
     spoken = iter(evaluation.codec.decode(clips, steps=evaluation.job.decode_steps) if clips else [])
     for sample, answer in zip(samples, generated, strict=True):
@@ -68,7 +77,7 @@ def answer_all(evaluation: Evaluation, outcome: Outcome, samples: Sequence[Sampl
         if texts:
             ids = [int(one) for one in texts[-1] if int(one) not in answer.text_specials]
             sample.answer = evaluation.tokenizer.decode(ids).strip()
-        if "choice_accuracy" in task.metrics and sample.choices:
+        if sample.choices and with_likelihoods:
             sample.log_likelihoods = _log_likelihoods(evaluation, sample, task)
     outcome.audio_s += sum(len(samples) for sample in samples for samples in sample.made) / SAMPLE_RATE
 
@@ -76,7 +85,8 @@ def answer_all(evaluation: Evaluation, outcome: Outcome, samples: Sequence[Sampl
 def judge(outcome: Outcome, samples: Sequence[Sample], metrics: Sequence[str], tools: Tools, *, title: str) -> None:
     """One row a metric, over all samples that it is defined for."""
     measured = {name: _measure(outcome, samples, name, tools) for name in metrics if METRICS[name].needs != _SETS}
-    predictions = outcome.put_lines([_line(one, place, measured) for place, one in enumerate(samples)])
+    lines = [_line(one, place, measured) | _sounds(outcome, one) for place, one in enumerate(samples)]
+    predictions = outcome.put_lines(lines)
     media = outcome.media_of(f"{title}: {samples[0].reference}"[:120], samples[0].made[0]) if samples[0].made else []
     for name in metrics:
         shown: list[Medium] = [] if outcome.scores else media
@@ -157,12 +167,24 @@ def _line(sample: Sample, place: int, measured: dict[str, Measured]) -> dict[str
         "reference": sample.reference,
         "metrics": {name: list(value) for name, values in measured.items() if (value := values[place][0]) is not None},
     }
+    if sample.is_example:
+        line["sequence_id"] = sample.sample_id
     if sample.recorded:
         frames = {"frames": sample.num_frames, "recorded_frames": sample.num_recorded_frames}
         return line | frames | {"finished": sample.finished}
     if "wer" in measured or "cer" in measured:
         line["normalizer"] = normalizer_of(sample.language)
     return line | {"answer": sample.answer} | ({"choices": list(sample.choices)} if sample.choices else {})
+
+
+def _sounds(outcome: Outcome, sample: Sample) -> dict[str, list[str]]:
+    """Blobs of what was made and of what was recorded, for a listener."""
+    if not sample.made:
+        return {}
+    return {
+        "made_audio": [outcome.put_audio(one) for one in sample.made],
+        "recorded_audio": [outcome.put_audio(sample.audio(clip)) for clip in sample.recorded],
+    }
 
 
 def _codes_of(answer: Generated) -> list[Codes]:
@@ -180,5 +202,6 @@ def _log_likelihoods(evaluation: Evaluation, sample: Sample, task: Task) -> list
     """A token of each choice, on average: long names are no less likely for being long."""
     wrapper = task.order[-1].wrapper
     grids = [lay_out([text_segment(choice, wrapper, evaluation.tokenizer, loss=True)]) for choice in sample.choices]
+    assert sample.prompt is not None, "the model answers"
     rated = score(evaluation.model, sample.prompt, grids)
     return [one.text_log_likelihood / max(one.num_text, 1) for one in rated]

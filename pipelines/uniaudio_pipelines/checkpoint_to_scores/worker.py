@@ -6,10 +6,11 @@ from uniaudio_schemas.store.manifest import Plan
 
 from uniaudio_pipelines.checkpoint_to_scores.declared import TASK_BENCHMARKS
 from uniaudio_pipelines.checkpoint_to_scores.evaluation import Evaluation
-from uniaudio_pipelines.checkpoint_to_scores.job import CheckpointToScores
+from uniaudio_pipelines.checkpoint_to_scores.job import SET_PREFIX, CheckpointToScores
 from uniaudio_pipelines.checkpoint_to_scores.likelihood import held_out_losses, losses_beside_chance, perplexities
 from uniaudio_pipelines.checkpoint_to_scores.outcome import Outcome
 from uniaudio_pipelines.checkpoint_to_scores.reconstruction import reconstruction
+from uniaudio_pipelines.checkpoint_to_scores.sets import set_scores
 from uniaudio_pipelines.checkpoint_to_scores.tasks import task_scores
 from uniaudio_pipelines.checkpoint_to_scores.tools import Models
 from uniaudio_pipelines.running.edge import ShardResult
@@ -31,7 +32,9 @@ class ScoreWorker:
 
     def process(self, unit: str) -> ShardResult:
         outcome = Outcome(benchmark=unit, checkpoint_id=self.evaluation.checkpoint.checkpoint_id)
-        if unit in TASK_BENCHMARKS:
+        if unit.startswith(SET_PREFIX):
+            set_scores(self.evaluation, outcome, self._models, unit.removeprefix(SET_PREFIX))
+        elif unit in TASK_BENCHMARKS:
             task_scores(self.evaluation, outcome, self._models)
         else:
             OF_NO_TASK[unit](self.evaluation, outcome)

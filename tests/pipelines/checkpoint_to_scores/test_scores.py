@@ -36,7 +36,7 @@ from uniaudio.testing import a_waveform
 pytest.importorskip("soundfile")
 pytest.importorskip("transformers")
 
-JOB = CheckpointToScores(max_text=12, max_frames=4, decode_steps=1, num_clips=1)
+JOB = CheckpointToScores(max_text=12, max_frames=4, decode_steps=1, num_clips=1, evalsets=())
 
 
 def score(built: Any, benchmark: str, job: CheckpointToScores = JOB) -> ShardResult:
@@ -267,7 +267,11 @@ def test_the_versions_are_the_checkpoints_own_ancestors(built: Any) -> None:
     ("changes", "message"),
     [
         ({"benchmarks": ("asr", "bleu")}, "must be some of text_only"),
-        ({"benchmarks": ()}, "but is empty"),
+        ({"benchmarks": (), "evalsets": ()}, "but is empty"),
+        ({"shots": (-1,)}, "`shots` must be 0 or more"),
+        ({"evalsets": ("digits",)}, "digits is not: `uniaudio evalset build digits`"),
+        ({"evalsets": ("esc50",)}, "`uniaudio evalset add esc50 FOLDER`"),
+        ({"evalsets": ("nothing",)}, "nothing has none"),
         ({"num_clips": 0}, "`num_clips` must be 1 or more"),
         ({"device": "tpu"}, "but is 'tpu'"),
     ],

@@ -1,0 +1,209 @@
+"""Registered evaluation sets: cards, examples that are drawn for a question, classical systems beside the model."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from uniaudio_pipelines.checkpoint_to_scores.classical import logistic_regression
+from uniaudio_pipelines.checkpoint_to_scores.evaluation import Evaluation
+from uniaudio_pipelines.checkpoint_to_scores.job import CheckpointToScores
+from uniaudio_pipelines.checkpoint_to_scores.sets import OpenSet, may_show
+from uniaudio_pipelines.checkpoint_to_scores.worker import ScoreWorker
+from uniaudio_pipelines.evalsets import cards, read_card, set_fingerprint
+from uniaudio_pipelines.raw_to_evalset.job import RawToEvalset
+from uniaudio_pipelines.raw_to_evalset.worker import EvalsetWorker
+from uniaudio_pipelines.running.edge import run_edge
+from uniaudio_schemas.errors import DataError, UsageError
+from uniaudio_schemas.kinds.raw import Raw
+from uniaudio_schemas.store import Store
+from uniaudio_schemas.store.manifest import Plan
+
+from uniaudio.audio.frames import SAMPLE_RATE
+from uniaudio.audio.read import write_flac_bytes
+from uniaudio.testing import a_waveform
+
+pytest.importorskip("soundfile")
+pytest.importorskip("scipy")
+
+NAME = "esc50"
+ITEMS = {
+    "dog-a1": ("dog", "a", "a1"),
+    "dog-a2": ("dog", "a", "a2"),
+    "rain-b1": ("rain", "b", "b1"),
+    "rain-b2": ("rain", "b", "b1"),
+    "dog-c": ("dog", None, "c"),
+    "sound-train": ("rain", "d", "d"),
+}
+"""Item -> answer, speaker, recording. The last one is a clip that is trained on."""
+JOB = CheckpointToScores(
+    benchmarks=("held_out_loss",), evalsets=(NAME,), shots=(0, 1), max_text=4, num_items=9, num_sequences=1
+)
+
+
+@pytest.fixture(scope="module")
+def small_card() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(cards(), NAME, replace(cards()[NAME], items=len(ITEMS)))
+        yield
+
+
+@pytest.fixture(scope="module")
+def store(built: Any, small_card: None, tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """A copy of the built one, with the set."""
+    folder = tmp_path_factory.mktemp("sets") / "store"
+    shutil.copytree(built.store.root, folder)
+    store = Store(folder)
+    flacs = {
+        item: write_flac_bytes(a_waveform(0.4, frequency=200 + 90 * number), SAMPLE_RATE)
+        for number, item in enumerate(ITEMS)
+    }
+    plan = Plan(kind="raw", schema_version=2, parents={}, parameters={"set": NAME}, code_version="test", units=["a"])
+    with store.writer(plan, owner="test", ref=f"evalset-{NAME}") as writer:
+        tar, rows = b"".join(flacs.values()), []
+        digest, offset = writer.put_blob(tar), 0
+        for item, (answer, speaker, recording) in ITEMS.items():
+            place = {"tar": digest, "tar_offset": offset, "tar_size": len(flacs[item]), "given_title": answer}
+            named = {
+                "clip_id": item,
+                "sha256": item,
+                "path": item,
+                "corpus": NAME,
+                "licence": "CC0-1.0",
+                "domain": "sound",
+            }
+            size = {"medium": "audio", "sample_rate": SAMPLE_RATE, "num_samples": 9_600, "channels": 1}
+            rows.append(Raw(**named, **place, **size, speaker=speaker, split_group=recording))
+            offset += len(flacs[item])
+        writer.put_shard("a", rows, blobs=[digest])
+        writer.publish()
+    run_edge(store, RawToEvalset(name=NAME), EvalsetWorker, num_workers=0)
+    return store
+
+
+@pytest.fixture(scope="module")
+def opened(store: Store) -> OpenSet:
+    evaluation = Evaluation(str(store.root), JOB, JOB.plan(store))
+    return OpenSet(evaluation, NAME, store.refs("evalset")[NAME])
+
+
+def test_examples_share_neither_speaker_nor_recording_with_the_question(opened: OpenSet) -> None:
+    by_id = {item.item_id: item for item in opened.items}
+    shown = {query: {one.item_id for one in opened.shots(by_id[query], 9)} for query in ITEMS}
+    assert shown["dog-a1"] == {"rain-b1", "rain-b2", "dog-c"}
+    assert shown["rain-b1"] == {"dog-a1", "dog-a2", "dog-c"}
+    assert shown["dog-c"] == {"dog-a1", "dog-a2", "rain-b1", "rain-b2"}
+    assert not may_show(by_id["rain-b1"], replace(by_id["rain-b2"], speaker="other"))
+
+
+def test_examples_are_drawn_by_the_seed_alone(opened: OpenSet) -> None:
+    query = next(item for item in opened.items if item.item_id == "dog-c")
+    drawn = {seed: _drawn(opened, query, seed) for seed in range(6)}
+    assert drawn == {seed: _drawn(opened, query, seed) for seed in range(6)}
+    assert len(set(drawn.values())) > 1
+
+
+def _drawn(opened: OpenSet, query: Any, seed: int) -> tuple[str, ...]:
+    other = OpenSet(opened.evaluation, NAME, opened.manifest)
+    other.evaluation.job = replace(JOB, seed=seed)
+    return tuple(one.item_id for one in other.shots(query, 3))
+
+
+def test_a_set_is_asked_with_and_without_examples_and_beside_a_classical_system(store: Store) -> None:
+    result = ScoreWorker(str(store.root), JOB, JOB.plan(store)).process(f"evalset-{NAME}")
+    rows = {(row.benchmark, row.metric): row for row in result.rows}
+    systems = {f"{NAME}/{system}" for system in ("0-shot", "1-shot", "logistic_regression")}
+    assert {benchmark for benchmark, _ in rows} == systems
+    assert {metric for _, metric in rows} == {"accuracy", "unparsed", "choice_accuracy"}
+    assert {row.num_samples for row in result.rows} == {5}
+    assert rows[f"{NAME}/0-shot", "choice_accuracy"].baseline_value == 0.5
+    assert rows[f"{NAME}/0-shot", "accuracy"].baseline_value == pytest.approx(
+        3 / 5
+    )  # three dogs of five that are asked
+    assert {(row.row_id, row.reason, row.unit) for row in result.dropped} == {
+        ("sound-train", "leak", f"evalset-{NAME}")
+    }
+    lines = [json.loads(line) for blob in result.blobs for line in blob.decode().splitlines()]
+    with_example = [line for line in lines if len(line["clip_ids"]) == 2]
+    assert len(with_example) == 5
+    assert all(line["recording"] in ("a1", "a2", "b1", "c") for line in lines)
+
+
+def test_a_set_that_is_not_the_cards_is_refused(store: Store, opened: OpenSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    for changes in ({"items": 2_000}, {"fingerprint": "another"}):
+        monkeypatch.setitem(cards(), NAME, replace(cards()[NAME], **({"items": 0} | changes)))
+        with pytest.raises(DataError, match=f"Evaluation set {NAME} must be"):
+            _ = OpenSet(opened.evaluation, NAME, opened.manifest).items
+
+
+def test_a_set_is_part_of_what_is_planned(store: Store) -> None:
+    plan = JOB.plan(store)
+    assert plan.units == ["held_out_loss", f"evalset-{NAME}"]
+    assert plan.plan_id != replace(JOB, shots=(0,)).plan(store).plan_id
+    assert plan.plan_id == replace(JOB, evalsets=("registered",)).plan(store).plan_id
+
+
+def test_logistic_regression_hears_a_pitch_and_is_never_asked_what_it_knows() -> None:
+    heard = [a_waveform(0.3, frequency=200 + 1_500 * (number % 2)) for number in range(20)]
+    answers = ["low", "high"] * 10
+    recordings = [f"r{number}" for number in range(20)]
+    assert logistic_regression(heard, answers, recordings, ("high", "low")) == answers
+    # All of one recording: nothing else to learn from, so nothing is known.
+    assert set(logistic_regression(heard, answers, ["one"] * 20, ("high", "low"))) == {"high"}
+
+
+def test_cards_are_read_and_those_of_packages_are_pinned() -> None:
+    found = cards()
+    assert len([card for card in found.values() if card.packages]) >= 8
+    assert all(card.items and card.fingerprint for card in found.values() if card.packages)
+    assert all(len(package.sha256) == 64 for card in found.values() for package in card.packages)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('source = "x"\nlicence = "x"\ntask = "tts"\nanswer = "given_text"', "`task` must be one that cards may have"),
+        ('source = "x"\nlicence = "x"\ntask = "asr"\nanswer = "path"', "`answer` must be"),
+        (
+            'source = "x"\nlicence = "x"\ntask = "asr"\nanswer = "given_text"\nbaselines = ["guess"]',
+            "`baselines` must be",
+        ),
+        ("source =", "must be a TOML file"),
+        ('source = "x"\nlicence = "x"\ntask = "asr"\nanswer = "given_text"\ncolour = "red"', "colour"),
+    ],
+)
+def test_a_card_that_is_wrong_is_named(text: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        read_card("mine", text)
+
+
+def test_a_fingerprint_is_of_files_and_answers_in_any_order() -> None:
+    items = [("aa", "dog"), ("bb", "rain")]
+    assert set_fingerprint(items) == set_fingerprint(items[::-1]) != set_fingerprint([("aa", "rain"), ("bb", "dog")])
+
+
+def test_packages_are_laid_out_by_the_cards_pattern(tmp_path: Path) -> None:
+    from uniaudio_flows.evalset_packages import lay_out
+
+    tree = tmp_path / "tree"
+    for name in ("kit/kick-soft.wav", "kit/kick-hard.wav", "kit/tom-1.wav", "kit/readme.txt"):
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        (tree / name).write_bytes(name.encode())
+    (tree / "kit/link-1.wav").symlink_to(tree / "kit/tom-1.wav")
+    card = replace(
+        cards()["drum_pieces"],
+        pattern=r"(?P<group>kit/(?P<answer>\w+))-\w+\.wav",
+        answers={"kick": "bass drum"},
+        items=3,
+        fingerprint="",
+    )
+    lay_out(card, [tree], tmp_path / "out")
+    lines = [json.loads(line) for line in (tmp_path / "out" / "metadata.jsonl").read_text().splitlines()]
+    assert [(line["given_title"], line["split_group"]) for line in lines] == [
+        ("bass drum", "kit/kick"),
+        ("bass drum", "kit/kick"),
+        ("tom", "kit/tom"),
+    ]
