@@ -10,11 +10,12 @@ from uniaudio_schemas.store import KINDS, Store
 from uniaudio_schemas.store.forgotten import version_with
 from uniaudio_schemas.store.manifest import Manifest, Plan
 
-from uniaudio_pipelines.checkpoint_to_scores.declared import BENCHMARKS
+from uniaudio.tasks import TASKS
+from uniaudio_pipelines.checkpoint_to_scores.declared import ANSWERED, BENCHMARKS
 from uniaudio_pipelines.evalsets import cards
 from uniaudio_pipelines.jobs import check_device, hash_folder, parent
 
-__all__ = ["BENCHMARKS", "RECOGNIZER", "SET_PREFIX", "VOICES", "CheckpointToScores"]
+__all__ = ["ANSWERS", "BENCHMARKS", "RECOGNIZER", "SET_PREFIX", "VOICES", "CheckpointToScores"]
 
 CODE_VERSION = "4"
 """Goes up when the same checkpoint would get other scores."""
@@ -22,6 +23,8 @@ RECOGNIZER, VOICES = "whisper-base", "speaker/resemblyzer.pt"
 """Below `models`: what hears spoken answers, and what tells voices apart."""
 SET_PREFIX = "evalset-"
 """Before the name of a registered evaluation set: its unit."""
+ANSWERS = "-answers-"
+"""Between the name of a task and a number: a unit that writes some of its answers and scores nothing."""
 REGISTERED = "registered"
 """In place of names: every set that is registered and has a card."""
 _NOT_IN_PLAN = ("evalsets", "checkpoint", "ref", "device", "num_gpus", "tokenizer", "models", "batch_size")
@@ -57,6 +60,8 @@ class CheckpointToScores:
     """Most examples a task that the model answers."""
     num_made: int = 2
     """Most examples a task that the model answers with audio; the first one is kept to listen to."""
+    shard_size: int = 256
+    """Answers of a task that are a unit of their own where there are more of them: for several workers, and to go on behind them."""
     batch_size: int = 16
     """Answers written together; they are what they would be alone."""
     models: str = ""
@@ -99,7 +104,7 @@ class CheckpointToScores:
             },
             code_version=f"{self.EDGE}-{CODE_VERSION}",
             numerics=numerics(self.device),
-            units=[*self.benchmarks, *(SET_PREFIX + name for name in sets)],
+            units=[*self._answer_units(), *self.benchmarks, *(SET_PREFIX + name for name in sets)],
         )
 
     def sets(self, store: Store) -> dict[str, dict[str, str]]:
@@ -125,6 +130,20 @@ class CheckpointToScores:
                 found[kind] = _ancestor(store, checkpoint, kind) or parent(store, kind, flow)
         return found
 
+    def num_samples(self, task: str) -> int:
+        """Most examples of a task that the model answers."""
+        return self.num_answers if TASKS[task].order[-1].is_text else self.num_made
+
+    def _answer_units(self) -> list[str]:
+        """Shards of tasks with more answers than one; what scores a task finds its answers kept, or writes those that are not."""
+        counts = {task: self.num_samples(task) for task in self.benchmarks if task in ANSWERED}
+        return [
+            f"{task}{ANSWERS}{first // self.shard_size:05}"
+            for task, count in counts.items()
+            if count > self.shard_size
+            for first in range(0, count, self.shard_size)
+        ]
+
     def _weights(self) -> dict[str, str]:
         """Of the models that are there, by their files: others give other scores."""
         folders = {name: Path(self.models) / Path(name).parts[0] for name in (RECOGNIZER, VOICES)}
@@ -147,6 +166,7 @@ class CheckpointToScores:
             "num_answers",
             "num_items",
             "num_made",
+            "shard_size",
             "batch_size",
             "num_clips",
             "num_sequences",

@@ -47,13 +47,21 @@ def task_scores(evaluation: Evaluation, outcome: Outcome, models: Models) -> Non
         perplexities(evaluation, outcome, [task.name])
     if not declared:
         return
-    is_text = task.order[-1].is_text
-    samples = samples_of(evaluation, outcome, task, evaluation.job.num_answers if is_text else evaluation.job.num_made)
+    samples = samples_of(evaluation, outcome, task, evaluation.job.num_samples(task.name))
     if not samples:
         outcome.drop(task.name, "no_samples", f"no held-out example of {task.name} that can be judged")
         return
     answer_all(evaluation, outcome, samples, task, with_likelihoods="choice_accuracy" in declared)
     judge(outcome, samples, declared, Tools(evaluation, models, task), title=task.name)
+
+
+def write_answers(evaluation: Evaluation, outcome: Outcome, task: Task, shard: int) -> None:
+    """Keep a shard of a task's answers; what is dropped, the unit that scores the task says."""
+    job = evaluation.job
+    samples = samples_of(evaluation, outcome, task, min((shard + 1) * job.shard_size, job.num_samples(task.name)))
+    prompts = [sample.prompt for sample in samples[shard * job.shard_size :] if sample.prompt is not None]
+    answers(evaluation, prompts, plan_of_task(task))
+    outcome.dropped.clear()
 
 
 def answer_all(

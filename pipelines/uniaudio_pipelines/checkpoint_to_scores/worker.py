@@ -4,14 +4,15 @@ from collections.abc import Callable
 
 from uniaudio_schemas.store.manifest import Plan
 
+from uniaudio.tasks import TASKS
 from uniaudio_pipelines.checkpoint_to_scores.declared import TASK_BENCHMARKS
 from uniaudio_pipelines.checkpoint_to_scores.evaluation import Evaluation
-from uniaudio_pipelines.checkpoint_to_scores.job import SET_PREFIX, CheckpointToScores
+from uniaudio_pipelines.checkpoint_to_scores.job import ANSWERS, SET_PREFIX, CheckpointToScores
 from uniaudio_pipelines.checkpoint_to_scores.likelihood import held_out_losses, losses_beside_chance, perplexities
 from uniaudio_pipelines.checkpoint_to_scores.outcome import Outcome
 from uniaudio_pipelines.checkpoint_to_scores.reconstruction import reconstruction
 from uniaudio_pipelines.checkpoint_to_scores.sets import set_scores
-from uniaudio_pipelines.checkpoint_to_scores.tasks import task_scores
+from uniaudio_pipelines.checkpoint_to_scores.tasks import task_scores, write_answers
 from uniaudio_pipelines.checkpoint_to_scores.tools import Models
 from uniaudio_pipelines.running.edge import ShardResult
 
@@ -32,7 +33,10 @@ class ScoreWorker:
 
     def process(self, unit: str) -> ShardResult:
         outcome = Outcome(benchmark=unit, checkpoint_id=self.evaluation.checkpoint.checkpoint_id)
-        if unit.startswith(SET_PREFIX):
+        task, _, shard = unit.partition(ANSWERS)
+        if shard:
+            write_answers(self.evaluation, outcome, TASKS[task], int(shard))
+        elif unit.startswith(SET_PREFIX):
             set_scores(self.evaluation, outcome, self._models, unit.removeprefix(SET_PREFIX))
         elif unit in TASK_BENCHMARKS:
             task_scores(self.evaluation, outcome, self._models)

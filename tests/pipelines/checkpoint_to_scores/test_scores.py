@@ -120,6 +120,21 @@ def test_answers_are_kept_and_not_written_again(built: Any, monkeypatch: pytest.
         score(built, "asr", replace(JOB, max_text=11))  # another cap is another answer
 
 
+def test_many_answers_are_units_of_their_own_and_the_score_is_the_same(
+    built: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = replace(JOB, benchmarks=("audio_caption",), num_answers=3, shard_size=1, max_text=7)
+    plan = job.plan(built.store)
+    assert plan.units == [*(f"audio_caption-answers-0000{number}" for number in range(3)), "audio_caption"]
+    worker = ScoreWorker(str(built.store.root), job, plan)
+    made = [worker.process(unit) for unit in plan.units[:-1]]
+    assert not any(one.rows or one.dropped for one in made)
+    whole = score(built, "audio_caption", replace(job, shard_size=9))
+    monkeypatch.setattr("uniaudio_pipelines.checkpoint_to_scores.generation.generate", None)
+    assert worker.process("audio_caption").blobs == whole.blobs
+    assert replace(job, shard_size=3).plan(built.store).units == ["audio_caption"]
+
+
 def test_a_metric_whose_model_is_missing_is_dropped_by_name(built: Any) -> None:
     result = score(built, "tts", replace(JOB, models="/nowhere"))
     assert ("wer", "not_installed") in reasons(result)
