@@ -10,6 +10,10 @@ what met is spilled again by pair of clips, and a pair is a copy where enough of
 speed. A hash that very many clips share says little, and joining it would cost the square of their number: each clip meets at
 most `window` others at it, those of the most similar duration, because copies are about as long as each other. So the
 work grows with the number of rows. Clusters of any size survive, as chains.
+
+A fingerprint has landmarks and, below zero, codes of tones (`uniaudio.audio.tones`). They never meet, and are counted apart: few landmarks
+that agree are much, while tones of one pitch always share some codes, so that a quarter of them must agree over half of the sound. Inside, each clip
+is two, by its number: 2 n is what its landmarks say, 2 n + 1 what its tones say.
 """
 
 import math
@@ -68,18 +72,26 @@ class CopySearch:
     min_moments: int = 3
     """Different frames that votes should come from; for each that is missing 3 votes more are needed, because the peaks
     of one click or drum beat are in many landmarks at once."""
+    min_click_score: float = 0.25
+    """As `min_score`, of votes from fewer moments: attacks of drums and clicks are alike, and a fifth of the landmarks of two may agree."""
     min_score: float = 0.02
     """Agreeing landmarks as a share of those of the clip that has fewer."""
     min_overlap: float = 0.2
     """The share of the shorter clip's landmarks between whose first and last the votes lie: of two clips that share a
     click or a syllable only that agrees."""
+    min_tone_votes: int = 8
+    """Agreeing codes of tones that a pair needs, where landmarks do not say that it is a copy."""
+    min_tone_score: float = 0.25
+    """As `min_score`, of tones."""
+    min_tone_overlap: float = 0.5
+    """As `min_overlap`, of tones: notes that begin alike and fade differently share their beginning."""
     window: int = 16
     """Clips that a clip meets at one hash, at most, to either side."""
     memory_bytes: int = 1 << 30
     """What one step may hold beside the names of the clips."""
 
     def __post_init__(self) -> None:
-        for name in ("min_votes", "min_moments", "window", "memory_bytes"):
+        for name in ("min_votes", "min_moments", "min_tone_votes", "window", "memory_bytes"):
             if getattr(self, name) < 1:
                 raise UsageError(f"`{name}` must be 1 or more, but is {getattr(self, name)}.")
 
@@ -101,19 +113,34 @@ def find_copies(
         rows = _Spill(Path(spilled), "rows", _ROW)
         with rows:
             known.read(clips, rows)
-            num_queries = None if index is None else known.num_clips
+            num_queries = None if index is None else known.num_heard
             if index is not None:
                 known.read(index, rows)
         rank, meetings = known.rank(), _Spill(Path(spilled), "meetings", _MEETING)
         with meetings:
             for part in rows.parts(lambda part: part["hash"], search.memory_bytes):
                 for met in _meetings(part, rank, num_queries, search.window):
-                    meetings.write(met, _pair_key(met, known.num_clips))
+                    meetings.write(met, _pair_key(met, known.num_heard))
         found = [
-            known.copies(_votes(part, search.min_votes, known.num_clips), search, num_queries)
-            for part in meetings.parts(lambda part: _pair_key(part, known.num_clips), search.memory_bytes)
+            known.copies(
+                _votes(part, min(search.min_votes, search.min_tone_votes), known.num_heard), search, num_queries
+            )
+            for part in meetings.parts(lambda part: _pair_key(part, known.num_heard), search.memory_bytes)
         ]
-    return pa.concat_tables([PAIRS.empty_table(), *found]).sort_by([("id_a", "ascending"), ("id_b", "ascending")])
+    return _each_pair_once(pa.concat_tables([PAIRS.empty_table(), *found]))
+
+
+def _each_pair_once(pairs: pa.Table) -> pa.Table:
+    """Sorted by ids; of a pair whose landmarks and whose tones agree, what more of them say."""
+    order = [("id_a", "ascending"), ("id_b", "ascending"), ("votes", "descending")]
+    pairs = pairs.sort_by(order).combine_chunks()
+    if pairs.num_rows < 2:
+        return pairs
+    differs = (
+        pc.not_equal(pairs[name].slice(1), pairs[name].slice(0, pairs.num_rows - 1)) for name in ("id_a", "id_b")
+    )
+    is_first = pa.concat_arrays([pa.array([True]), pc.or_(*differs).combine_chunks()])
+    return pairs.filter(is_first)
 
 
 def clusters(pairs: pa.Table) -> pa.Table:
@@ -134,12 +161,17 @@ def clusters(pairs: pa.Table) -> pa.Table:
 
 
 class _Clips:
-    """What is known of each clip, by its number."""
+    """What is known of each clip, by twice its number."""
 
     def __init__(self) -> None:
         self._names: list[Any] = []
         self._facts: list[np.ndarray] = []
         self.num_clips = 0
+
+    @property
+    def num_heard(self) -> int:
+        """Each clip twice: by its landmarks and by its tones."""
+        return 2 * self.num_clips
 
     def read(self, tables: Iterable[pa.Table], rows: "_Spill") -> None:
         """Number the clips of `tables` and spill their rows."""
@@ -151,14 +183,15 @@ class _Clips:
                 )
             for batch in table.select(CLIP_COLUMNS).to_batches():
                 landmarks = batch["landmarks"].cast(pa.list_(pa.int64()))
-                facts = np.zeros(batch.num_rows, _FACTS)
-                facts["count"] = pc.fill_null(pc.list_value_length(landmarks), 0).to_numpy(zero_copy_only=False)
-                facts["duration"] = batch["duration_s"].cast(pa.float64()).to_numpy(zero_copy_only=False)
-                part = np.empty(int(facts["count"].sum()), _ROW)
+                lengths = pc.fill_null(pc.list_value_length(landmarks), 0).to_numpy(zero_copy_only=False)
                 values = landmarks.flatten().to_numpy(zero_copy_only=False)
+                number = 2 * np.repeat(np.arange(batch.num_rows), lengths) + (values < 0)
+                facts = np.zeros(2 * batch.num_rows, _FACTS)
+                facts["count"] = np.bincount(number, minlength=len(facts))
+                facts["duration"] = np.repeat(batch["duration_s"].cast(pa.float64()).to_numpy(zero_copy_only=False), 2)
+                part = np.empty(len(values), _ROW)
                 part["hash"], part["frame"] = values >> FRAME_BITS, values & ((1 << FRAME_BITS) - 1)
-                number = np.repeat(np.arange(batch.num_rows), facts["count"])
-                part["clip"] = number + self.num_clips
+                part["clip"] = number + self.num_heard
                 has_any = facts["count"] > 0
                 facts["span"][has_any] = _moments(number, part["frame"].astype(np.int64))[1]
                 rows.write(part, part["hash"])
@@ -168,7 +201,7 @@ class _Clips:
 
     def rank(self) -> np.ndarray:
         """`[clips]` int32: places in the order of duration, then of name."""
-        ordered = pa.table({"duration": self._joined_facts()["duration"], "name": self._joined_names()})
+        ordered = pa.table({"duration": self._joined_facts()["duration"][::2], "name": self._joined_names()})
         order = pc.sort_indices(ordered, [("duration", "ascending"), ("name", "ascending")]).to_numpy()
         rank = np.empty(self.num_clips, np.int32)
         rank[order] = np.arange(self.num_clips, dtype=np.int32)
@@ -181,15 +214,17 @@ class _Clips:
         voted["score"] = voted["votes"] / np.maximum(np.minimum(a["count"], b["count"]), 1)
         shorter_is_a = a["duration"] <= b["duration"]
         whole = np.where(shorter_is_a, a["span"], b["span"])
+        is_tone = voted["a"] % 2 == 1
         voted["overlap"] = np.minimum((np.where(shorter_is_a, voted["span_a"], voted["span_b"]) + 1) / (whole + 1), 1.0)
+        needed = _needed_votes(self.num_clips - (num_queries or 0) // 2, voted["moments"], search)
         is_copy = (
-            (voted["votes"] >= _needed_votes(self.num_clips - (num_queries or 0), voted["moments"], search))
-            & (voted["score"] >= search.min_score)
-            & (voted["overlap"] >= search.min_overlap)
+            (voted["votes"] >= np.where(is_tone, search.min_tone_votes, needed))
+            & (voted["score"] >= _needed_score(is_tone, voted["moments"], search))
+            & (voted["overlap"] >= np.where(is_tone, search.min_tone_overlap, search.min_overlap))
         )
         found = {name: values[is_copy] for name, values in voted.items()}
         names = self._joined_names()
-        id_a, id_b = names.take(pa.array(found["a"])), names.take(pa.array(found["b"]))
+        id_a, id_b = names.take(pa.array(found["a"] // 2)), names.take(pa.array(found["b"] // 2))
         offset_s, speed = found["offset"] * FRAME_S, found["speed"]
         if num_queries is None:  # the smaller id comes first
             swap = pc.greater(id_a, id_b)
@@ -213,6 +248,11 @@ def _needed_votes(num_others: int, moments: np.ndarray, search: CopySearch) -> n
     for_size = max(0.0, math.log(max(num_others, 1) / _MEASURED_CLIPS) / math.log(_RARER_EACH_VOTE))
     needed: np.ndarray = search.min_votes + for_size + _VOTES_EACH_MOMENT * np.maximum(search.min_moments - moments, 0)
     return needed
+
+
+def _needed_score(is_tone: np.ndarray, moments: np.ndarray, search: CopySearch) -> np.ndarray:
+    of_landmarks = np.where(moments < search.min_moments, search.min_click_score, search.min_score)
+    return np.where(is_tone, search.min_tone_score, of_landmarks)
 
 
 class _Spill:
@@ -275,14 +315,14 @@ def _spread(keys: np.ndarray, shift: int, num_places: int) -> np.ndarray:
     return places
 
 
-def _pair_key(meetings: np.ndarray, num_clips: int) -> np.ndarray:
-    key: np.ndarray = meetings["a"].astype(np.int64) * num_clips + meetings["b"]
+def _pair_key(meetings: np.ndarray, num_heard: int) -> np.ndarray:
+    key: np.ndarray = meetings["a"].astype(np.int64) * num_heard + meetings["b"]
     return key
 
 
 def _meetings(rows: np.ndarray, rank: np.ndarray, num_queries: int | None, window: int) -> Iterator[np.ndarray]:
     """Rows of two clips with one hash, near in the order of duration; with `num_queries` one of them is a query."""
-    rows = rows[np.lexsort((rows["frame"], rank[rows["clip"]], rows["hash"]))]
+    rows = rows[np.lexsort((rows["frame"], rank[rows["clip"] // 2], rows["hash"]))]
     repeated = np.zeros(len(rows), bool)
     repeated[_REPEATS:] = (rows["hash"][_REPEATS:] == rows["hash"][:-_REPEATS]) & (
         rows["clip"][_REPEATS:] == rows["clip"][:-_REPEATS]
@@ -309,9 +349,9 @@ def _meetings(rows: np.ndarray, rank: np.ndarray, num_queries: int | None, windo
         yield met
 
 
-def _votes(meetings: np.ndarray, min_votes: int, num_clips: int) -> dict[str, np.ndarray]:
+def _votes(meetings: np.ndarray, min_votes: int, num_heard: int) -> dict[str, np.ndarray]:
     """Of each pair with `min_votes` meetings or more: the offset (frames of a) and speed that most agree on."""
-    key = _pair_key(meetings, num_clips)
+    key = _pair_key(meetings, num_heard)
     _, pair, counts = np.unique(key, return_inverse=True, return_counts=True)
     enough = counts[pair] >= min_votes
     meetings = meetings[enough]

@@ -1,7 +1,7 @@
 """The landmarks of a recording: numbers that its copies share, whatever codec, level, rate or start they come in.
 
 Reads   mono audio at 8 kHz, block by block, or a whole array at any rate
-Gives   int64 values, each a hash (upper 39 bits) and the frame where it was heard (lower 24 bits, 8 ms each)
+Gives   int64 values, each a hash (39 bits) and the frame where it was heard (lower 24 bits, 8 ms each)
 
     landmarks(samples, 44_100)                  -> array([  1180591620717411, ..., 9223371761976868], dtype=int64)
     hashes(values), frames(values)              -> array([70368744, ...]), array([131, ...])
@@ -10,7 +10,7 @@ A peak is the loudest point of its neighbourhood in a spectrogram of 80 to 3,400
 An industrial-strength audio search algorithm, ISMIR 2003). Four peaks that follow each other closely make a landmark: the
 frequency of the lowest, and how far the others lie above it and beside it. A lossy codec moves some peaks of a recording
 and leaves most, so that of the many fours of a second some are the same in every copy. Steady tones, hum and digital silence
-have no peaks in time and so no landmarks.
+have no peaks in time and so no landmarks; what a tone has instead is in `tones`, whose values are below zero.
 
 All choices depend on what is near and on the hash itself, never on where the recording starts. A landmark is kept where
 its hash is small for its surroundings (as in MinHash), so that copies keep the same ones: some 32 in each second, and up to
@@ -25,20 +25,28 @@ from typing import Any
 import numpy as np
 from uniaudio_schemas.errors import UsageError
 
-LANDMARK_RATE = 8_000
-"""Hz; the one rate at which landmarks are computed."""
-FRAME_SAMPLES = 64
-"""Samples at that rate (8 ms) between two frames."""
-FRAME_BITS = 24
-"""Lower bits of a value that hold the frame: 37 hours."""
-HASH_BITS = 39
+from uniaudio.audio.landmark_levels import (
+    FLOOR_DB,
+    FRAME_BITS,
+    FRAME_SAMPLES,
+    FREQUENCY_REACH,
+    HASH_BITS,
+    HIGH_BIN,
+    LANDMARK_RATE,
+    LOW_BIN,
+    SECOND,
+    SILENCE_DB,
+    WINDOW,
+    levels,
+    mix,
+    octaves,
+    running_maximum,
+)
+from uniaudio.audio.tones import LONGEST_FRAMES, tone_codes
 
-_WINDOW = 512  # samples, 64 ms: tells the harmonics of a voice apart
-_LOW_BIN, _HIGH_BIN = 5, 218  # 78 Hz, and 3,400 Hz, where telephony ends
-_FREQUENCY_REACH, _TIME_REACH = 5, 5  # bins of 15.6 Hz and frames in which a peak has no louder neighbour
-_FLOOR_DB = 32.0  # a peak may be this much below the loudest of its second, so that noise at 30 dB moves few
-_SILENCE_DB = -117.0  # below the last bit of 16: dither of one converter, rounding of another
-_SECOND = 62  # frames before and after: one second around a frame
+__all__ = ["FRAME_BITS", "FRAME_SAMPLES", "HASH_BITS", "LANDMARK_RATE", "Landmarks", "frames", "hashes", "landmarks"]
+
+_TIME_REACH = 5  # frames in which a peak has no louder neighbour
 _CHUNK = 1_024  # new frames in one step (8 s)
 _AHEAD = 7  # peaks of which the three others of a four are taken
 _SPREAD = 120  # frames (1 s) between the first and the last of a four
@@ -53,16 +61,17 @@ _FOURS = np.array([(0, *others) for others in itertools.combinations(range(1, _A
 class Landmarks:
     """Of one recording, given block by block. The values do not depend on how it was cut into blocks.
 
-    Memory: eight seconds of spectrogram, and 8 bytes for each peak so far (some 2 MB an hour).
+    Memory: forty seconds of spectrogram, and 8 bytes for each peak so far (some 2 MB an hour).
     """
 
     def __init__(self) -> None:
         # Zeros stand before the start, so that frame t is centred at sample 64 t.
-        self._samples_N = np.zeros(_WINDOW // 2, np.float32)
-        self._levels_TF = np.zeros((0, _HIGH_BIN + _FREQUENCY_REACH + 1), np.float32)
+        self._samples_N = np.zeros(WINDOW // 2, np.float32)
+        self._levels_TF = np.zeros((0, HIGH_BIN + FREQUENCY_REACH + 1), np.float32)
         self._first_frame = 0  # of `_levels_TF`
         self._next_frame = 0  # the first one that was not searched for peaks
         self._peaks: list[tuple[np.ndarray, np.ndarray]] = []
+        self._beginning: list[np.ndarray] = []  # levels of the first `LONGEST_FRAMES`
 
     def add(self, block_N: np.ndarray) -> None:
         """The next `[n]` samples, mono float at `LANDMARK_RATE`."""
@@ -71,32 +80,36 @@ class Landmarks:
             raise UsageError(f"`block_N` must be mono, [n], but has shape {list(block_N.shape)}.")
         self._samples_N = np.concatenate([self._samples_N, block_N])
         step = _CHUNK * FRAME_SAMPLES
-        while self._samples_N.size >= step + _WINDOW:
-            self._hear(self._samples_N[: step + _WINDOW - FRAME_SAMPLES], last=False)
+        while self._samples_N.size >= step + WINDOW:
+            self._hear(self._samples_N[: step + WINDOW - FRAME_SAMPLES], last=False)
             self._samples_N = self._samples_N[step:]
 
     def finish(self) -> np.ndarray:
         """`[K]` int64, sorted (by hash, then by frame), each value once. Empty where nothing stands out."""
-        self._hear(np.concatenate([self._samples_N, np.zeros(_WINDOW // 2, np.float32)]), last=True)
+        self._hear(np.concatenate([self._samples_N, np.zeros(WINDOW // 2, np.float32)]), last=True)
         frames_P = np.concatenate([frames for frames, _ in self._peaks])
         pitch_P = np.concatenate([pitch for _, pitch in self._peaks])
         if frames_P.size and frames_P[-1] >> FRAME_BITS:
             raise UsageError(f"A recording must be shorter than 37 hours, but has {frames_P[-1]} frames of 8 ms.")
         firsts = range(0, int(frames_P[-1]) + 1 if frames_P.size else 0, _DECIDED)
         kept = [_landmarks_between(frames_P, pitch_P, first, first + _DECIDED) for first in firsts]
-        return np.unique(np.concatenate(kept)) if kept else np.zeros(0, np.int64)
+        tones = tone_codes(np.concatenate(self._beginning)[:LONGEST_FRAMES])
+        return np.unique(np.concatenate([tones, *kept]))
 
     def _hear(self, samples_N: np.ndarray, *, last: bool) -> None:
         """Search frames for peaks, as far as a second is known behind them (to the end where it is the `last`)."""
-        self._levels_TF = np.concatenate([self._levels_TF, _levels(samples_N)])
+        heard_TF = levels(samples_N)
+        if self._first_frame + len(self._levels_TF) < LONGEST_FRAMES:
+            self._beginning.append(heard_TF)
+        self._levels_TF = np.concatenate([self._levels_TF, heard_TF])
         num_frames = len(self._levels_TF)
-        until = num_frames if last else num_frames - _SECOND
+        until = num_frames if last else num_frames - SECOND
         frames_P, pitch_P = _peaks(self._levels_TF)
         start = self._next_frame - self._first_frame
         wanted_P = (frames_P >= start) & (frames_P < until)
         self._peaks.append((frames_P[wanted_P].astype(np.int32) + np.int32(self._first_frame), pitch_P[wanted_P]))
         self._next_frame = self._first_frame + max(until, start)
-        unneeded = max(0, until - _SECOND)
+        unneeded = max(0, until - SECOND)
         self._levels_TF, self._first_frame = self._levels_TF[unneeded:], self._first_frame + unneeded
 
 
@@ -114,7 +127,7 @@ def landmarks(samples: np.ndarray, sample_rate: int) -> np.ndarray:
 
 
 def hashes(values_K: np.ndarray) -> np.ndarray:
-    """`[K]` int64 below 2^39: what copies share."""
+    """`[K]` int64 below 2^39, and below zero for tones: what copies share."""
     hashes_K: np.ndarray = values_K >> FRAME_BITS
     return hashes_K
 
@@ -125,60 +138,26 @@ def frames(values_K: np.ndarray) -> np.ndarray:
     return frames_K
 
 
-def _levels(samples_N: np.ndarray) -> np.ndarray:
-    """`[T, F]` float32 decibels; a sine at full scale has 0."""
-    if samples_N.size < _WINDOW:
-        return np.zeros((0, _HIGH_BIN + _FREQUENCY_REACH + 1), np.float32)
-    windows_TN = np.lib.stride_tricks.sliding_window_view(samples_N, _WINDOW)[::FRAME_SAMPLES]
-    window_N = np.hanning(_WINDOW + 1)[:-1].astype(np.float32) / np.float32(_WINDOW / 4)
-    spectrum_TF = np.fft.rfft(windows_TN * window_N, axis=1)[:, : _HIGH_BIN + _FREQUENCY_REACH + 1]
-    power_TF = np.square(spectrum_TF.real) + np.square(spectrum_TF.imag)
-    levels_TF: np.ndarray = 10 * np.log10(np.maximum(power_TF, np.float32(1e-15)))
-    # Rumble below the band hides no peak in it.
-    levels_TF[:, : _LOW_BIN - 1] = -150
-    return levels_TF
-
-
 def _peaks(levels_TF: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """`[P]` frames in order, `[P]` float32 octaves above one bin: the loudest points of their neighbourhoods."""
     if not len(levels_TF):
         return np.zeros(0, np.int64), np.zeros(0, np.float32)
-    across_TF = _running_maximum(levels_TF.T, _FREQUENCY_REACH, _FREQUENCY_REACH).T
-    before_TF = _running_maximum(across_TF, _TIME_REACH, -1)
-    after_TF = _running_maximum(across_TF, -1, _TIME_REACH)
-    loudest_T = _running_maximum(levels_TF.max(axis=1, keepdims=True), _SECOND, _SECOND)
-    floor_T1 = np.maximum(loudest_T - _FLOOR_DB, _SILENCE_DB)
+    across_TF = running_maximum(levels_TF.T, FREQUENCY_REACH, FREQUENCY_REACH).T
+    before_TF = running_maximum(across_TF, _TIME_REACH, -1)
+    after_TF = running_maximum(across_TF, -1, _TIME_REACH)
+    loudest_T = running_maximum(levels_TF.max(axis=1, keepdims=True), SECOND, SECOND)
+    floor_T1 = np.maximum(loudest_T - FLOOR_DB, SILENCE_DB)
     # Of equally loud neighbours in time, as in a steady digital tone, the first is the peak.
     is_peak_TF = (levels_TF == across_TF) & (levels_TF > before_TF) & (levels_TF >= after_TF) & (levels_TF > floor_T1)
-    is_peak_TF[:, :_LOW_BIN] = False
-    is_peak_TF[:, _HIGH_BIN:] = False
+    is_peak_TF[:, :LOW_BIN] = False
+    is_peak_TF[:, HIGH_BIN:] = False
     frames_P, bins_P = np.nonzero(is_peak_TF)
-    # The top of a parabola through three levels tells a frequency to a tenth of a bin.
-    below_P, at_P, above_P = (levels_TF[frames_P, bins_P + step] for step in (-1, 0, 1))
-    bend_P = np.minimum(below_P - 2 * at_P + above_P, np.float32(-1e-6))
-    bins_P = bins_P + np.clip(0.5 * (below_P - above_P) / bend_P, -0.5, 0.5)
-    return frames_P, np.log2(bins_P).astype(np.float32)
-
-
-def _running_maximum(values_TX: np.ndarray, before: int, after: int) -> np.ndarray:
-    """Of `[T, X]`: the largest from `before` rows earlier to `after` rows later; -inf where there is none."""
-    num_rows, width = len(values_TX), before + after + 1
-    padded = np.full((num_rows + max(before, 0) + max(after, 0), values_TX.shape[1]), -np.inf, np.float32)
-    padded[max(before, 0) : max(before, 0) + num_rows] = values_TX
-    # Maxima of 1, 2, 4, ... rows; two overlapping ones cover any width.
-    covered = 1
-    while covered * 2 <= width:
-        padded = np.maximum(padded[:-covered], padded[covered:])
-        covered *= 2
-    rest = width - covered
-    padded = np.maximum(padded[: len(padded) - rest], padded[rest:])
-    start = max(before, 0) - before
-    return padded[start : start + num_rows]
+    return frames_P, octaves(levels_TF, frames_P, bins_P)
 
 
 def _landmarks_between(frames_P: np.ndarray, pitch_P: np.ndarray, first: int, until: int) -> np.ndarray:
     """`[K]` values heard from frame `first` to before `until`."""
-    low, high = np.searchsorted(frames_P, [first - _SECOND - _SPREAD, until + _SECOND + 1])
+    low, high = np.searchsorted(frames_P, [first - SECOND - _SPREAD, until + SECOND + 1])
     fours_C4 = (np.arange(low, high)[:, None, None] + _FOURS).reshape(-1, 4)
     fours_C4 = fours_C4[fours_C4[:, 3] < frames_P.size]
     fours_C4 = fours_C4[frames_P[fours_C4[:, 3]] - frames_P[fours_C4[:, 0]] <= _SPREAD]
@@ -188,9 +167,9 @@ def _landmarks_between(frames_P: np.ndarray, pitch_P: np.ndarray, first: int, un
     hashes_C = _hash(frames_P[fours_C4], pitch_P[fours_C4])
     heard_C = frames_P[fours_C4[:, 0]].astype(np.int64)
     sorted_C = np.sort(heard_C)
-    around_C = np.searchsorted(sorted_C, heard_C + _SECOND, "right") - np.searchsorted(sorted_C, heard_C - _SECOND)
-    share_C = np.where(heard_C < 2 * _SECOND, _KEPT_AT_START, _KEPT) / np.maximum(around_C, 1)
-    kept_C = (_mix(hashes_C) / 2**HASH_BITS < share_C) & (heard_C >= first) & (heard_C < until)
+    around_C = np.searchsorted(sorted_C, heard_C + SECOND, "right") - np.searchsorted(sorted_C, heard_C - SECOND)
+    share_C = np.where(heard_C < 2 * SECOND, _KEPT_AT_START, _KEPT) / np.maximum(around_C, 1)
+    kept_C = (mix(hashes_C) / 2**HASH_BITS < share_C) & (heard_C >= first) & (heard_C < until)
     values_K: np.ndarray = hashes_C[kept_C] << FRAME_BITS | heard_C[kept_C]
     return values_K
 
@@ -204,14 +183,4 @@ def _hash(frames_C4: np.ndarray, pitch_C4: np.ndarray) -> np.ndarray:
     packed_C = np.zeros(len(frames_C4), np.int64)
     for cell_C in cells:
         packed_C = packed_C << 9 | cell_C.astype(np.int64)
-    return _mix(packed_C)
-
-
-def _mix(values_C: np.ndarray) -> np.ndarray:
-    """`[C]` int64 below 2^39, spread evenly: the finalizer of MurmurHash3."""
-    mixed_C = values_C.astype(np.uint64)
-    for factor in (0xFF51AFD7ED558CCD, 0xC4CEB9FE1A85EC53):
-        mixed_C ^= mixed_C >> np.uint64(33)
-        mixed_C *= np.uint64(factor)
-    mixed_C ^= mixed_C >> np.uint64(33)
-    return (mixed_C >> np.uint64(64 - HASH_BITS)).astype(np.int64)
+    return mix(packed_C)

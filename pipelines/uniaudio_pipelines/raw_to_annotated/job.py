@@ -19,7 +19,7 @@ from uniaudio_pipelines.raw_to_annotated.annotators import table
 
 CUTS_CODE_VERSION = "2"
 """Goes up when the same raw clips and annotators would give other cuts; nothing of older cuts is taken over then."""
-CODE_VERSION = "6"
+CODE_VERSION = "7"
 """Goes up when the same cuts would give other rows of `annotated`."""
 NOT_OF_THE_VERSION = ("models", "ref", "raw_ref", "num_gpus")
 """Fields that change nothing of what the version holds."""

@@ -73,6 +73,24 @@ def test_a_short_recording_has_enough_landmarks_and_a_long_one_not_too_many(dura
     assert 60 <= count <= 140 + 40 * duration_s
 
 
+def test_tones_have_values_below_zero_that_blocks_and_level_do_not_change() -> None:
+    time_s = np.arange(2 * LANDMARK_RATE) / LANDMARK_RATE
+    chime_N = (0.3 * np.sin(2 * np.pi * 700 * time_s) * np.exp(-time_s / 0.3)).astype(np.float32)
+    values = landmarks(chime_N, LANDMARK_RATE)
+    tones = values[values < 0]
+    assert tones.size > 30
+    assert frames(tones).min() >= 0 and frames(tones).max() <= 2 * LANDMARK_RATE // FRAME_SAMPLES
+    assert np.unique(hashes(tones)).size == tones.size
+    assert np.array_equal(in_blocks(chime_N, [63, 500, 7_000]), values)
+    assert np.array_equal(landmarks(chime_N / 16, LANDMARK_RATE), values)
+
+
+def test_noise_and_what_comes_after_half_a_minute_have_no_tones() -> None:
+    noise_N = np.random.default_rng(0).standard_normal(30 * LANDMARK_RATE).astype(np.float32)
+    beep_N = np.sin(np.arange(LANDMARK_RATE) / 3).astype(np.float32)
+    assert (landmarks(np.concatenate([0.1 * noise_N, beep_N]), LANDMARK_RATE) >= 0).all()
+
+
 def test_copies_share_landmarks_and_other_recordings_share_almost_none() -> None:
     samples_N = syllables(4)
     original = landmarks(samples_N, LANDMARK_RATE)
