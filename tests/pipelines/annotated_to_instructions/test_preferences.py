@@ -21,7 +21,16 @@ from uniaudio_schemas.kinds.annotated import Annotated, Fact
 from uniaudio_schemas.kinds.instructions import Instruction
 from uniaudio_schemas.store import Store
 
-from tests.pipelines.annotated_to_instructions.corpus import ALL, RATE, SHARES, a_clip, a_rich_corpus, build, rows_of
+from tests.pipelines.annotated_to_instructions.corpus import (
+    ALL,
+    RATE,
+    SHARES,
+    a_clip,
+    a_rich_corpus,
+    build,
+    rows_of,
+    write,
+)
 from tests.pipelines.instructions_to_tokens import token_corpus
 from uniaudio.codec.doubles import BatchingCodec
 from uniaudio.tasks.preference import GROUP, PREFERENCE_TASKS
@@ -103,7 +112,8 @@ def test_of_what_a_checkpoint_wrote_the_worst_is_rejected(tmp_path: Path) -> Non
 
 
 def test_the_answers_and_not_their_place_are_part_of_the_plan(tmp_path: Path) -> None:
-    store, _ = build(tmp_path / "store", [spoken("x", "open the old door")], ALONE)
+    store = Store(tmp_path / "store")
+    write(store, [spoken("x", "open the old door")])
     plans = [
         replace(ALONE, answers=written(tmp_path / name, {"c/x": [text]})).plan(store).plan_id
         for name, text in (("a", "one"), ("b", "one"), ("c", "two"))
@@ -172,17 +182,23 @@ def test_where_nothing_answers_worse_it_is_said() -> None:
     assert (outcome.anchor, outcome.task, outcome.reason) == ("x", "preferred_music_caption", "no_worse_answer")
 
 
-def test_pairs_move_no_other_example_and_are_the_same_whatever_the_shards(tmp_path: Path) -> None:
+def test_pairs_are_the_same_whatever_the_shards(tmp_path: Path) -> None:
+    one, three = (build(tmp_path / str(n), a_rich_corpus(), ALONE, n) for n in (1, 3))
+    assert one[1].content_id == three[1].content_id
+    tasks = {row.task for row in rows_of(*one) if row.mixture == GROUP}
+    assert tasks == {task.name for task in PREFERENCE_TASKS}
+
+
+@pytest.mark.slow
+def test_pairs_move_no_other_example(tmp_path: Path) -> None:
     with_it, without = (
         rows_of(*build(tmp_path / str(share), a_rich_corpus(), replace(ALL, preference_share=share)))
         for share in (1.0, 0.0)
     )
     assert without == [row for row in with_it if row.mixture != GROUP]
-    assert {row.task for row in with_it if row.mixture == GROUP} == {task.name for task in PREFERENCE_TASKS}
-    one, three = (build(tmp_path / f"shards{n}", a_rich_corpus(), ALONE, n)[1].content_id for n in (1, 3))
-    assert one == three
 
 
+@pytest.mark.slow
 def test_from_clips_to_a_step_of_the_stage(tmp_path: Path) -> None:
     """Real audio, every edge, a codec that sums frames up."""
     store = Store(tmp_path)

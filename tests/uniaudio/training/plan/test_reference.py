@@ -31,7 +31,7 @@ def accumulate(objective: PreferenceObjective, *, audio: bool) -> None:
     preference_loss_sum(pairs, 0.1).backward()
 
 
-@pytest.mark.parametrize("audio", [False, True])
+@pytest.mark.parametrize("audio", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_a_pass_takes_the_operations_that_are_planned(config: LMConfig, audio: bool) -> None:
     text, frames = (0, POSITIONS) if audio else (POSITIONS, 0)
     counts = Counts(positions=POSITIONS, text_targets=text, audio_targets=frames, document=POSITIONS / 2)
