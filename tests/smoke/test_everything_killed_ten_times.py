@@ -14,23 +14,16 @@ from typing import Any
 
 import psutil
 import pytest
+from uniaudio_flows.everything import STEPS
 from uniaudio_schemas.store import Store
 
 from tests.flows.conftest import Services, free_port
-from tests.pipelines.nodes import Node, Nodes, nodes
-from tests.s3 import Proxy, a_server, a_uri, environment
-from tests.smoke.test_ten_kills_on_two_nodes import KINDS, is_worker
+from tests.pipelines.nodes import Nodes
+from tests.smoke.kills import EDGES, Victims, a_head, check_same_versions
 from tests.smoke.test_whole_arc import lay_out_source
 
 pytestmark = [pytest.mark.slow, pytest.mark.services, pytest.mark.timeout(5_400)]
-FIELDS: dict[str, dict[str, Any]] = {
-    "ingest_corpus": {"max_files_per_shard": 4},
-    "annotate_corpus": {"annotators": ["loudness", "source_caption"]},
-    "train_codec": {"phases": ["reasoning", "decoder"], "num_steps": {"reasoning": 12, "decoder": 12}},
-    "tokenize_corpus": {"clips_per_unit": 4},
-    "train_stage": {"stages": ["text_warmup", "stage1"], "num_steps": 40},
-    "evaluate_checkpoint": {"benchmarks": ["perplexity", "held_out_loss"], "num_sequences": 2},
-}
+FIELDS = {step.name: EDGES[step.job_class.EDGE] for step in STEPS}
 KILLS: dict[str, tuple[str, ...]] = {
     "source_to_raw": ("driver",),
     "raw_to_annotated": ("flow",),
@@ -40,28 +33,17 @@ KILLS: dict[str, tuple[str, ...]] = {
     "sequences_to_checkpoint": ("worker", "raylet", "flow"),
 }
 """What an edge was too quick for is killed in a later one."""
-TRAINING = ("annotated_to_codec", "sequences_to_checkpoint")
 FINAL = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 
 
 @pytest.fixture
-def s3(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    with a_server() as port:
-        for name, value in environment(Proxy(port).port).items():
-            monkeypatch.setenv(name, value)
-        monkeypatch.setenv("UNIAUDIO_CACHE", str(tmp_path / "cache"))
-        # Jobs on a cluster run the `python` that its nodes find.
-        monkeypatch.setenv("PATH", os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
-        yield a_uri()
-
-
-@pytest.fixture
 def cluster(s3: str, tmp_path: Path) -> Iterator[tuple[Nodes, str]]:
-    """And the address that takes its jobs."""
-    (tmp_path / "nodes").mkdir()
+    """And the address that takes its jobs, which run the `python` that its nodes find."""
     port = free_port()
-    with nodes(tmp_path / "nodes", dashboard_port=port) as running:
-        yield running, f"http://127.0.0.1:{port}"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
+        with a_head(tmp_path / "nodes", dashboard_port=port) as running:
+            yield running, f"http://127.0.0.1:{port}"
 
 
 @pytest.fixture
@@ -127,9 +109,8 @@ class Run:
 
 
 class Disturbance:
-    def __init__(self, cluster: Nodes, draw: random.Random) -> None:
-        self._cluster, self._draw = cluster, draw
-        self._nodes: list[Node] = [cluster.add(), cluster.add()]
+    def __init__(self, victims: Victims) -> None:
+        self._victims = victims
         self._left = {edge: list(kinds) for edge, kinds in KILLS.items()}
         self.done: list[str] = []
 
@@ -139,7 +120,7 @@ class Disturbance:
         if job is None or not (waiting := self._waiting(job["metadata"]["edge"])):
             return
         edge = job["metadata"]["edge"]
-        time.sleep(self._draw.uniform(0, 3 if edge in TRAINING else 0.5))
+        time.sleep(self._victims.pause_s(edge))
         what = waiting[0]
         if self._kill(what, run, job["submission_id"]):
             waiting.pop(0)
@@ -155,21 +136,19 @@ class Disturbance:
 
     def _kill(self, what: str, run: Run, submission_id: str) -> bool:
         """False where it has ended."""
-        victims = {"worker": self._workers, "flow": run.processes, "driver": lambda: _drivers(submission_id)}
         if what == "raylet":
-            node = self._draw.choice([node for node in self._nodes if node.has_raylet()])
-            self._nodes.remove(node)
-            node.kill_raylet()
-            self._nodes.append(self._cluster.add())
+            self._victims.kill_raylet()
             return True
-        found = victims[what]()
-        for process in self._draw.sample(found, min(1, len(found))) if what == "worker" else found:
+        workers = self._victims.workers()
+        found = {
+            "worker": lambda: self._victims.draw.sample(workers, min(1, len(workers))),
+            "flow": run.processes,
+            "driver": lambda: _drivers(submission_id),
+        }[what]()
+        for process in found:
             with suppress(psutil.NoSuchProcess):
                 process.kill()
         return bool(found)
-
-    def _workers(self) -> list[psutil.Process]:
-        return [process for node in self._nodes for process in node.processes() if is_worker(process)]
 
 
 def _place(edge: str) -> int:
@@ -196,7 +175,7 @@ def _environment(process: psutil.Process) -> dict[str, str]:
 def test_everything_ends_in_the_versions_of_a_quiet_disk(
     services: Services, cluster: tuple[Nodes, str], s3: str, tmp_path: Path
 ) -> None:
-    disturbance = Disturbance(cluster[0], random.Random(11))
+    disturbance = Disturbance(Victims(cluster[0], random.Random(11)))
     began = time.monotonic()
     run = Run(services)
     while not run.is_complete():
@@ -209,10 +188,4 @@ def test_everything_ends_in_the_versions_of_a_quiet_disk(
         time.sleep(1)
     print(f"quiet {time.monotonic() - began:.0f} s", flush=True)
     assert quiet.num_asked == 1
-    ours, theirs = Store(s3), Store(tmp_path / "disk")
-    for kind in KINDS:
-        one, other = ours.head(kind), theirs.head(kind)
-        assert one is not None and other is not None, kind
-        assert one.to_json() == other.to_json(), kind
-        ours.verify(one)
-    assert not ours.files.entries("train")
+    check_same_versions(Store(s3), Store(tmp_path / "disk"))

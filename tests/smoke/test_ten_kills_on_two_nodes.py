@@ -8,31 +8,16 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 from uniaudio_schemas.store import Store
 
-from tests.pipelines.nodes import Node, Nodes, nodes
-from tests.s3 import Proxy, a_server, a_uri, environment
+from tests.smoke.kills import EDGES, Victims, a_head, check_same_versions
 from tests.smoke.test_whole_arc import lay_out_source
 
 pytestmark = [pytest.mark.slow, pytest.mark.services, pytest.mark.timeout(3_600)]
-EDGES: dict[str, dict[str, Any]] = {
-    "source_to_raw": {"max_files_per_shard": 4},
-    "raw_to_annotated": {"annotators": ["loudness", "source_caption"]},
-    "annotated_to_codec": {"phases": ["reasoning", "decoder"], "num_steps": {"reasoning": 12, "decoder": 12}},
-    "annotated_to_instructions": {},
-    "instructions_to_tokens": {"clips_per_unit": 4},
-    "tokens_to_sequences": {},
-    "sequences_to_checkpoint": {"stages": ["text_warmup", "stage1"], "num_steps": 40},
-    "checkpoint_to_scores": {"benchmarks": ["perplexity", "held_out_loss"], "num_sequences": 2},
-}
-KINDS = ("raw", "cuts", "annotated", "codec", "instructions", "tokens", "sequences", "checkpoint", "scores")
 KILLS = {
     "source_to_raw": ("driver",),
     "raw_to_annotated": ("worker",),
@@ -41,16 +26,6 @@ KILLS = {
     "instructions_to_tokens": ("driver",),
     "sequences_to_checkpoint": ("worker", "raylet", "driver"),
 }
-WORKERS = ("ray::Bench", "ray::RayTrainWorker")
-
-
-@pytest.fixture
-def s3(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    with a_server() as port:
-        for name, value in environment(Proxy(port).port).items():
-            monkeypatch.setenv(name, value)
-        monkeypatch.setenv("UNIAUDIO_CACHE", str(tmp_path / "cache"))
-        yield a_uri()
 
 
 class Program:
@@ -93,44 +68,26 @@ class Program:
 
 
 class Disturbance:
-    def __init__(self, cluster: Nodes, draw: random.Random) -> None:
-        self._cluster, self._draw = cluster, draw
-        self._living = [cluster.add(), cluster.add()]
-        self.done: list[str] = []
+    def __init__(self, victims: Victims) -> None:
+        self._victims, self.done = victims, list[str]()
 
     def disturb(self, program: Program, what: str) -> None:
         """At a random moment of its work; where no worker is left to kill, it is the driver."""
-        deadline = time.monotonic() + 300
-        while not program.has_ended() and not (self._workers() if what == "worker" else program.is_at_work()):
+        deadline, victims = time.monotonic() + 300, self._victims
+        while not program.has_ended() and not (victims.workers() if what == "worker" else program.is_at_work()):
             assert time.monotonic() < deadline, f"{program.edge} does not begin"
             time.sleep(0.05)
-        time.sleep(self._draw.uniform(0, 3 if "checkpoint" in program.edge or "codec" in program.edge else 0.5))
+        time.sleep(victims.pause_s(program.edge))
         if program.has_ended():
             program.start()  # it finds its version and ends; what follows is killed while it looks
         if what == "raylet":
-            node = self._draw.choice([node for node in self._living if node.has_raylet()])
-            self._living.remove(node)
-            node.kill_raylet()
-            self._living.append(self._cluster.add())
-        elif what == "worker" and (workers := self._workers()):
-            self._draw.choice(workers).kill()
+            victims.kill_raylet()
+        elif what == "worker" and (workers := victims.workers()):
+            victims.draw.choice(workers).kill()
         else:
             what = "driver"
             program.kill()
         self.done.append(f"{program.edge}: {what}")
-
-    def _workers(self) -> list[psutil.Process]:
-        return [process for node in self._living for process in node.processes() if is_worker(process)]
-
-    @property
-    def nodes(self) -> list[Node]:
-        return self._living
-
-
-def is_worker(process: psutil.Process) -> bool:
-    with suppress(psutil.NoSuchProcess):
-        return process.cmdline()[:1] != [] and process.cmdline()[0].startswith(WORKERS)
-    return False
 
 
 def fields_of(edge: str, source: Path) -> dict[str, Any]:
@@ -139,10 +96,8 @@ def fields_of(edge: str, source: Path) -> dict[str, Any]:
 
 def test_ten_kills_on_two_nodes_and_s3_make_the_versions_of_a_quiet_disk(s3: str, tmp_path: Path) -> None:
     lay_out_source(tmp_path / "source")
-    (tmp_path / "nodes").mkdir()
-    draw = random.Random(7)
-    with nodes(tmp_path / "nodes") as cluster:
-        disturbance = Disturbance(cluster, draw)
+    with a_head(tmp_path / "nodes") as cluster:
+        disturbance = Disturbance(Victims(cluster, random.Random(7)))
         for edge in EDGES:
             log = tmp_path / f"{edge}.log"
             program = Program(edge, fields_of(edge, tmp_path / "source"), s3, log, cluster.address)
@@ -157,10 +112,4 @@ def test_ten_kills_on_two_nodes_and_s3_make_the_versions_of_a_quiet_disk(s3: str
     for edge in EDGES:
         log = tmp_path / f"quiet-{edge}.log"
         Program(edge, fields_of(edge, tmp_path / "source"), str(tmp_path / "disk"), log, None).finish()
-    disturbed, quiet = Store(s3), Store(tmp_path / "disk")
-    for kind in KINDS:
-        ours, theirs = disturbed.head(kind), quiet.head(kind)
-        assert ours is not None and theirs is not None, kind
-        assert ours.to_json() == theirs.to_json(), kind
-        disturbed.verify(ours)
-    assert not disturbed.files.entries("train")
+    check_same_versions(Store(s3), Store(tmp_path / "disk"))

@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,6 @@ from uniaudio_pipelines.tokens_to_sequences.worker import SequenceWorker
 from uniaudio_schemas.query import scan
 from uniaudio_schemas.store import Store
 
-from tests.s3 import a_server, a_uri, environment
 from tests.smoke.test_whole_arc import lay_out_source
 
 pytestmark = [pytest.mark.slow, pytest.mark.services, pytest.mark.timeout(1800)]
@@ -37,12 +35,8 @@ STAGES = {"stages": ["text_warmup"], "num_steps": 70}
 
 
 @pytest.fixture
-def s3(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
-    with a_server() as port:
-        for name, value in environment(port).items():
-            monkeypatch.setenv(name, value)
-        monkeypatch.setenv("UNIAUDIO_CACHE", str(tmp_path / "cache"))
-        yield Store(a_uri())
+def remote(s3: str) -> Store:
+    return Store(s3)
 
 
 def train(store: Store, edge: str, fields: dict[str, Any], log: Path, machine: str) -> subprocess.Popen[bytes]:
@@ -88,35 +82,42 @@ def train_in_two_halves(store: Store, edge: str, fields: dict[str, Any], log: Pa
     assert shown[0] > step // 2, f"began again from nothing: {shown}"
 
 
-def test_files_become_scores_on_s3_and_trainings_go_on_elsewhere(s3: Store, tmp_path: Path) -> None:
+def test_files_become_scores_on_s3_and_trainings_go_on_elsewhere(remote: Store, tmp_path: Path) -> None:
     lay_out_source(tmp_path / "source")
     in_process = {"num_workers": 0}
-    run_edge(s3, SourceToRaw(source=str(tmp_path / "source")), RawWorker, **in_process)
-    run(s3, RawToAnnotated(annotators=("loudness", "source_caption")), num_workers=0)
-    train_in_two_halves(s3, "annotated_to_codec", CODEC, tmp_path / "codec.log", 9)
-    run_edge(s3, AnnotatedToInstructions(), InstructionWorker, **in_process)
-    tokens = run_edge(s3, InstructionsToTokens(), TokenWorker, **in_process)
-    sequences = run_edge(s3, TokensToSequences(), SequenceWorker, **in_process)
-    train_in_two_halves(s3, "sequences_to_checkpoint", STAGES, tmp_path / "lm.log", 30)
+    run_edge(remote, SourceToRaw(source=str(tmp_path / "source")), RawWorker, **in_process)
+    run(remote, RawToAnnotated(annotators=("loudness", "source_caption")), num_workers=0)
+    train_in_two_halves(remote, "annotated_to_codec", CODEC, tmp_path / "codec.log", 9)
+    run_edge(remote, AnnotatedToInstructions(), InstructionWorker, **in_process)
+    tokens = run_edge(remote, InstructionsToTokens(), TokenWorker, **in_process)
+    sequences = run_edge(remote, TokensToSequences(), SequenceWorker, **in_process)
+    train_in_two_halves(remote, "sequences_to_checkpoint", STAGES, tmp_path / "lm.log", 30)
     scores = run_edge(
-        s3, CheckpointToScores(benchmarks=("perplexity", "held_out_loss"), num_sequences=2), ScoreWorker, **in_process
+        remote,
+        CheckpointToScores(benchmarks=("perplexity", "held_out_loss"), num_sequences=2),
+        ScoreWorker,
+        **in_process,
     )
     assert tokens.num_rows == 12 and sequences.num_rows >= 36 and scores.num_rows > 0
-    assert run_edge(s3, InstructionsToTokens(), TokenWorker, **in_process) == tokens
-    assert not s3.files.entries("train"), "what training kept was not cleaned up"
+    assert run_edge(remote, InstructionsToTokens(), TokenWorker, **in_process) == tokens
+    assert not remote.files.entries("train"), "what training kept was not cleaned up"
     for kind in ("raw", "annotated", "codec", "instructions", "tokens", "sequences", "checkpoint", "scores"):
-        manifest = s3.head(kind)
+        manifest = remote.head(kind)
         assert manifest is not None
-        s3.verify(manifest)
-        assert scan(s3, kind).select(pl.len()).collect().item() == manifest.num_rows
+        remote.verify(manifest)
+        assert scan(remote, kind).select(pl.len()).collect().item() == manifest.num_rows
 
 
-def test_what_a_user_asks_of_a_store_is_answered_from_s3(s3: Store, tmp_path: Path) -> None:
+def test_what_a_user_asks_of_a_store_is_answered_from_s3(remote: Store, tmp_path: Path) -> None:
     lay_out_source(tmp_path / "source")
-    run_edge(s3, SourceToRaw(source=str(tmp_path / "source")), RawWorker, num_workers=0)
-    run(s3, RawToAnnotated(annotators=("loudness", "source_caption")), num_workers=0)
-    run_edge(s3, AnnotatedToInstructions(), InstructionWorker, num_workers=0)
-    variables = {**os.environ, "UNIAUDIO_STORE": str(s3.root), "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    run_edge(remote, SourceToRaw(source=str(tmp_path / "source")), RawWorker, num_workers=0)
+    run(remote, RawToAnnotated(annotators=("loudness", "source_caption")), num_workers=0)
+    run_edge(remote, AnnotatedToInstructions(), InstructionWorker, num_workers=0)
+    variables = {
+        **os.environ,
+        "UNIAUDIO_STORE": str(remote.root),
+        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+    }
     asked = {
         "show": "instructions",
         "lineage instructions": "bells",
@@ -133,7 +134,7 @@ def test_what_a_user_asks_of_a_store_is_answered_from_s3(s3: Store, tmp_path: Pa
         assert done.returncode == 0 and told in done.stdout, f"{command}: {done.stdout[-2000:]}{done.stderr[-2000:]}"
         assert "secret" not in done.stdout + done.stderr
     assert (tmp_path / "report.html").stat().st_size > 10_000
-    raw = s3.head("raw")
-    assert raw is not None and raw.num_rows == 23 and scan(s3, "raw").select(pl.len()).collect().item() == 23
-    s3.verify(raw)
-    assert s3.collect() == []
+    raw = remote.head("raw")
+    assert raw is not None and raw.num_rows == 23 and scan(remote, "raw").select(pl.len()).collect().item() == 23
+    remote.verify(raw)
+    assert remote.collect() == []
