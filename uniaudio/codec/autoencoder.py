@@ -42,9 +42,13 @@ class Autoencoder(nn.Module):
 
     def unrounded(self, waveform_BN: Tensor, noise_BTL: Tensor) -> Tensor:
         """`[B, N]` -> `[B, N]` through latents with noise in -1..1 as wide as rounding would move them."""
-        latents_BTL = self.encode(waveform_BN) + noise_BTL / (2 * LEVELS_PER_UNIT)
-        made_BN: Tensor = self.decoder(latents_BTL.transpose(1, 2))
+        made_BN: Tensor = self.decoder(self.moved(self.encode(waveform_BN), noise_BTL).transpose(1, 2))
         return made_BN
+
+    @staticmethod
+    def moved(latents_BTL: Tensor, noise_BTL: Tensor) -> Tensor:
+        """Latents moved as rounding would, by noise in -1..1."""
+        return latents_BTL + noise_BTL / (2 * LEVELS_PER_UNIT)
 
 
 def round_latents(latents: Tensor) -> Tensor:

@@ -198,12 +198,14 @@ class MeanNetwork(nn.Module):
         self.blocks = Blocks(config.mean_dim, config.num_mean_layers, MEAN_KERNEL_SIZE, MEAN_FF_MULTIPLIER)
         self.norm_out = nn.LayerNorm(config.mean_dim)
         self.project_out = nn.Linear(config.mean_dim, LATENTS_PER_FRAME * config.latent_dim)
+        self.direct = nn.Linear(config.condition_dim, LATENTS_PER_FRAME * config.latent_dim)
 
     def forward(self, condition_BTD: Tensor) -> Tensor:
         """`[B, T, D]`, every vector `LATENTS_PER_FRAME` times, -> `[B, T, L]`: computed once for all of them."""
         # Copied: oneDNN's weight gradient of rows with gaps between them takes a hundred times as long.
-        x_BtD = self.norm_in(self.project_in(condition_BTD[:, ::LATENTS_PER_FRAME].contiguous()))
-        out_BtL = self.project_out(self.norm_out(self.blocks(x_BtD)))
+        frames_BtD = condition_BTD[:, ::LATENTS_PER_FRAME].contiguous()
+        x_BtD = self.norm_in(self.project_in(frames_BtD))
+        out_BtL = self.direct(frames_BtD) + self.project_out(self.norm_out(self.blocks(x_BtD)))
         return out_BtL.unflatten(-1, (LATENTS_PER_FRAME, -1)).flatten(1, 2)[:, : condition_BTD.shape[1]]
 
 

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from uniaudio.audio.frames import SAMPLE_RATE
 from uniaudio.audio.mel import mel_bands
 
-# Of a mel magnitude, -100 dB: less is not heard.
-FLOOR = 1e-5
+# Of a mel magnitude: less is noise of recordings, and what tells it apart would be lost on it.
+FLOOR = 1e-4
 # About the mean and the spread of natural-log mel magnitudes of audio.
 LOG_MEAN, LOG_DEVIATION = -6.0, 3.0
 
@@ -26,7 +26,7 @@ class MelPatches(nn.Module):
     window_W: Tensor
     bands_FM: Tensor
 
-    def __init__(self, num_bands: int, frame_hop: int, frames_per_patch: int, *, window: int = 1024) -> None:
+    def __init__(self, num_bands: int, frame_hop: int, frames_per_patch: int, *, window: int = 960) -> None:
         super().__init__()
         self.frame_hop, self.frames_per_patch, self.window = frame_hop, frames_per_patch, window
         self.dim = num_bands * frames_per_patch
@@ -45,3 +45,8 @@ class MelPatches(nn.Module):
         mel_BtM = spectrum_BFt.abs().transpose(1, 2) @ self.bands_FM
         scaled_BtM = (mel_BtM.clamp(min=FLOOR).log() - LOG_MEAN) / LOG_DEVIATION
         return scaled_BtM.unflatten(1, (-1, self.frames_per_patch)).flatten(2)
+
+
+def log_mel_of(patches_BTP: Tensor, num_bands: int) -> Tensor:
+    """Natural-log mel magnitudes `[B, t, M]` of patches `[B, T, frames * M]`."""
+    return patches_BTP.unflatten(-1, (-1, num_bands)).flatten(1, 2) * LOG_DEVIATION + LOG_MEAN

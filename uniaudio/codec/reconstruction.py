@@ -45,13 +45,14 @@ class ReconstructionBranch(nn.Module):
 
     def __init__(self, config: CodecConfig) -> None:
         super().__init__()
-        whisper, wavlm, music, dim = config.whisper.dim, config.wavlm.dim, config.music.dim, config.dim
+        whisper, phones, music, dim = config.whisper.dim, config.phone_dim, config.music.dim, config.dim
         self.whisper_down = nn.Conv1d(whisper, whisper, 4, stride=4)
-        self.wavlm_down = nn.Conv1d(wavlm, wavlm, 4, stride=4)
+        self.wavlm_down = nn.Conv1d(phones, phones, 4, stride=4)
         self.music_semantic_down = nn.Conv1d(music, music, 2, stride=2)
         self.music_acoustic_down = nn.Conv1d(music, music, 2, stride=2)
         self.mel_in = MelEncoder(config.num_mel_bands, dim) if config.num_mel_bands else None
-        widths = {"phone": wavlm, "music": music, "acoustic": music + whisper + (dim if self.mel_in else 0)}
+        beside = dim if self.mel_in else 0
+        widths = {"phone": phones + beside, "music": music + beside, "acoustic": music + whisper + beside}
         self.fuse = nn.ModuleDict({group: nn.Linear(widths[group], dim) for group in GROUPS})
         self.film = nn.ModuleDict({group: TimeFiLM(dim) for group in GROUPS})
         self.reasoning_adaptor = nn.Linear(dim, dim)
@@ -60,7 +61,7 @@ class ReconstructionBranch(nn.Module):
         self.condition_out = nn.Linear(dim, dim)
         self.padding_condition = nn.Parameter(torch.randn(dim) * dim**-0.5)
         # As wide inside as WavLM, like the released one.
-        self.phone_decoder = SemanticDecoder(dim, wavlm, wavlm, PHONE_STRIDES)
+        self.phone_decoder = SemanticDecoder(dim, phones, phones, PHONE_STRIDES)
 
     def modulate(
         self, features: Features, reasoning_BRD: Tensor, dropped: dict[str, Tensor] | None = None
@@ -125,17 +126,16 @@ class ReconstructionBranch(nn.Module):
         return self._stretch(self.reasoning_adaptor(reasoning_BRD), num_frames)
 
     def _group(self, features: Features) -> dict[str, Tensor]:
-        """The inputs of the groups at 12.5 Hz; acoustic is music first, then Whisper, as in the released weights, and mel
-        patches where the codec has them."""
-        whisper, wavlm = _down(self.whisper_down, features.whisper), _down(self.wavlm_down, features.wavlm)
-        acoustic = [_down(self.music_acoustic_down, features.music_acoustic), whisper]
-        if self.mel_in is not None:
-            acoustic.append(self.mel_in(features.mel))
-        return {
-            "phone": wavlm,
-            "music": _down(self.music_semantic_down, features.music_semantic),
-            "acoustic": torch.cat(acoustic, dim=-1),
+        """The inputs of the groups at 12.5 Hz; acoustic is music first, then Whisper, as in the released weights; mel
+        patches beside each where the codec has them."""
+        whisper, phones = _down(self.whisper_down, features.whisper), _down(self.wavlm_down, features.phones)
+        heard = {
+            "phone": [phones],
+            "music": [_down(self.music_semantic_down, features.music_semantic)],
+            "acoustic": [_down(self.music_acoustic_down, features.music_acoustic), whisper],
         }
+        beside = [] if self.mel_in is None else [self.mel_in(features.mel)]
+        return {group: torch.cat([*states, *beside], dim=-1) for group, states in heard.items()}
 
     @staticmethod
     def _stretch(reasoning_BRD: Tensor, num_frames: int) -> Tensor:
@@ -153,11 +153,12 @@ class MelEncoder(nn.Module):
         self.norm_in = nn.LayerNorm(dim)
         self.blocks = Blocks(dim, MEL_LAYERS, MEL_KERNEL_SIZE, MEL_FF_MULTIPLIER)
         self.norm_out = nn.LayerNorm(dim)
+        self.direct = nn.Linear(num_bands * RECONSTRUCTION_HOP // MEL_HOP, dim)
 
     def forward(self, mel_BTM: Tensor) -> Tensor:
         """`[B, T, bands * frames]` -> `[B, T, D]`."""
         x_BTD: Tensor = self.norm_out(self.blocks(self.norm_in(self.project_in(mel_BTM))))
-        return x_BTD
+        return self.direct(mel_BTM) + x_BTD
 
 
 def _down(convolution: nn.Module, x_BTD: Tensor) -> Tensor:

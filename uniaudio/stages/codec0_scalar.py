@@ -4,9 +4,8 @@
 resolutions. It starts as a cosine transform and learns the waveform with noise for rounding in the first half: with fresh
 weights nearly all latents round to 0, and what is decoded is the level of the audio and little else.
 
-`starter` has a spectral one. Loss: spectral and mel distances, from the first step on rounded latents. Many steps of few
-short crops: at equal time they go further than few steps of many. Discriminators (`AdversarialSettings`) can join; they are
-left out, since nobody measured what they bring here.
+`starter` has a spectral one, which starts as the principal components of the corpus and learns the difference of log-mel
+magnitudes, with noise for rounding at first; no waveform is made.
 """
 
 from uniaudio.stages.codec_phase import CodecPhase, check_size
@@ -32,13 +31,14 @@ def scalar(size: str = "debug") -> CodecPhase:
     return CodecPhase(
         name="scalar",
         trains=("scalar",),
-        num_steps=40_000,
-        num_clips=4,
+        num_steps=4_000,
+        num_unquantized_steps=400,
+        num_clips=8,
         crop_samples=19_200,
         learning_rate=2e-3,
-        weight_decay=0.0,
-        betas=(0.8, 0.99),
+        weight_decay=0.01,
+        betas=(0.9, 0.99),
         checkpoint_every=500,
-        log_every=500,
+        log_every=200,
         num_held_out=48,
     )

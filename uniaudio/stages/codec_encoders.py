@@ -1,4 +1,4 @@
-"""Phase `encoders`: WavLM and the music encoder learn to guess hidden frames of the corpus (masked prediction of
+"""Phase `encoders`: WavLM (at `debug`) and the music encoder learn to guess hidden frames of the corpus (masked prediction of
 random-projection classes), then all other phases find them frozen. Whisper stays as it is.
 
 Where `debug` leaves this phase out, its encoders are random; `starter` needs it unless pretrained ones are given.
@@ -29,7 +29,7 @@ def encoders(size: str = "debug") -> CodecPhase:
         )
     return CodecPhase(
         name="encoders",
-        trains=TRAINED_ENCODERS,
+        trains=("encoders.music.model",),
         num_steps=20_000,
         num_clips=8,
         crop_samples=76_800,

@@ -7,7 +7,7 @@ from uniaudio_schemas.errors import UsageError
 from uniaudio_schemas.plain import from_plain
 
 from uniaudio.audio.frames import UNIT
-from uniaudio.stages.schedule import Schedule
+from uniaudio.stages.schedule import Precision, Schedule
 
 Objective = Literal["encoders", "scalar", "reasoning", "grpo", "reconstruction", "decoder"]
 
@@ -94,6 +94,8 @@ class CodecPhase(Schedule):
     lora_dropout: float = 0.1
     adversarial: AdversarialSettings = AdversarialSettings()
     grpo: GrpoSettings = GrpoSettings()
+    precision: Precision = "float32"
+    """Of the products in a step; the search for codes, the losses and the weights stay float32."""
     seed: int = 0
     max_skipped: int = 0
     num_threads: int = 1

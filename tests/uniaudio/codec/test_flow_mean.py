@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -119,7 +120,7 @@ def test_latents_are_scaled_in_one_way() -> None:
         replace(CONFIG, latent_scale=2.0)
 
 
-def test_the_acoustic_group_hears_mel_and_the_codes_keep_their_contract() -> None:
+def test_every_group_hears_mel_and_the_codes_keep_their_contract() -> None:
     pytest.importorskip("transformers")
     plain = CodecConfig.preset("debug")
     codec = ReasoningCodec.create(replace(plain, num_mel_bands=20))
@@ -132,7 +133,7 @@ def test_the_acoustic_group_hears_mel_and_the_codes_keep_their_contract() -> Non
         codec.reconstruction.modulate(told, reasoning)
         for told in (features, features._replace(mel=torch.zeros_like(features.mel)))
     )
-    assert {group for group in heard if not torch.equal(heard[group], deaf[group])} == {"acoustic"}
+    assert {group for group in heard if not torch.equal(heard[group], deaf[group])} == {"phone", "music", "acoustic"}
     together, alone = codec.encode(clips), [codec.encode([clip])[0] for clip in clips]
     for one, other in zip(together, alone, strict=True):
         assert np.array_equal(one.reconstruction, other.reconstruction)
@@ -140,3 +141,27 @@ def test_the_acoustic_group_hears_mel_and_the_codes_keep_their_contract() -> Non
 
 def _at_rest() -> FlowConfig:
     return replace(CONFIG, normalizes_latents=False, num_mean_layers=0)
+
+
+def test_phones_of_whisper_are_the_mean_of_its_layers_and_need_no_wavlm(tmp_path: Path) -> None:
+    pytest.importorskip("transformers")
+    plain = CodecConfig.preset("debug")
+    codec = ReasoningCodec.create(replace(plain, phone_layers=(0, 2)))
+    assert codec.encoders.wavlm is None and not any(name.startswith("encoders.wavlm") for name in codec.state_dict())
+    seen: list[torch.Tensor] = []
+    model = codec.encoders.whisper.model
+    hooks = [model.layers[0].register_forward_pre_hook(lambda _, told: seen.append(told[0]))]
+    hooks.append(model.layer_norm.register_forward_pre_hook(lambda _, told: seen.append(told[0])))
+    features = codec.encoders(torch.from_numpy(a_waveform(0.8))[None])
+    for hook in hooks:
+        hook.remove()
+    assert torch.allclose(features.phones, (seen[0] + seen[1]) / 2) and features.phones.shape == (
+        1,
+        40,
+        plain.whisper.dim,
+    )
+    codec.save(tmp_path)
+    loaded = ReasoningCodec.load(tmp_path)
+    assert loaded.config == codec.config and loaded.fingerprint == codec.fingerprint
+    with pytest.raises(UsageError, match="`phone_layers` must be 0 to 2, Whisper's layers, but are"):
+        replace(plain, phone_layers=(3,))

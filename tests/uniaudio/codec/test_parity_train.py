@@ -40,7 +40,7 @@ def losses(codec, io, features) -> dict[str, torch.Tensor]:
     condition = torch.where(mask[..., None] > 0, condition, codec.reconstruction.padding_condition)
     condition = condition * (io["uncond_rand"] >= UNCONDITIONED)[:, None, None]
     flow = codec.flow.loss(io["latents"], condition, mask, time_B=io["t"], noise_BTL=io["z"])
-    phone = torch.nn.functional.mse_loss(codec.reconstruction.phone_decoder(results.phone), features.wavlm)
+    phone = torch.nn.functional.mse_loss(codec.reconstruction.phone_decoder(results.phone), features.phones)
     total = flow + PHONE_WEIGHT * phone + COMMITMENT_WEIGHT * results.commitment
     return {"loss_flow": flow, "rec_loss": phone, "commit": results.commitment, "total": total}
 

@@ -109,27 +109,25 @@ class ScalarConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SpectralConfig:
-    """Shape of the spectral autoencoder: log-mel patches to latents, and a complex spectrum from them."""
+    """Shape of the spectral autoencoder: log-mel patches to latents, and a waveform from them."""
 
     latent_dim: int
     """Channels of one latent."""
     dim: int
-    """Width of the blocks at the latents' rate."""
-    frame_dim: int
-    """Width of the decoder's blocks at the frames' rate."""
+    """Width of the blocks, all at the latents' rate."""
     num_encoder_layers: int
-    """Blocks of the encoder, at the latents' rate."""
-    num_latent_layers: int
-    """Blocks of the decoder at the latents' rate."""
-    num_frame_layers: int
-    """Blocks of the decoder at the frames' rate."""
+    """Blocks of the encoder."""
+    num_decoder_layers: int
+    """Blocks of the decoder."""
     num_bands: int = 100
     """Mel bands of a frame."""
     frame_hop: int = 240
     """Samples from frame to frame (10 ms)."""
     frames_per_latent: int = 4
     window_hops: int = 4
-    """Hops in a window of the inverse Fourier transform."""
+    """Hops in a window of the Fourier transform."""
+    num_phase_rounds: int = 32
+    """Rounds of the search for a waveform that has the decoded magnitudes."""
     kernel_size: int = 7
     """Of the convolutions over time; odd."""
     ff_multiplier: int = 3

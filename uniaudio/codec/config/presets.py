@@ -94,8 +94,12 @@ class CodecConfig:
     """Transformer that turns reconstruction codes into scalar latents."""
     scalar: ScalarConfig | SpectralConfig
     """Waveform autoencoder behind the flow; the released one is a `ScalarConfig`."""
+    phone_layers: tuple[int, ...] = ()
+    """Hidden states of Whisper whose mean the phone group hears instead of WavLM's, so that a codec needs no WavLM; empty: it
+    hears WavLM, as released."""
     num_mel_bands: int = 0
-    """Bands of a log-mel spectrogram that the acoustic group sees beside its encoders; 0: it sees none, as released."""
+    """Bands of a log-mel spectrogram that the groups of the reconstruction branch see beside their encoders; 0: they see
+    none, as released."""
     pad_whisper: bool = False
     """Feed Whisper 30 s whatever the clip's length: imported weights, trained behind that padding, expect it."""
     encode_window_samples: int = 720_000
@@ -110,6 +114,7 @@ class CodecConfig:
 
     def __post_init__(self) -> None:
         check_fields(self)
+        self._check_encoders()
         self._check_quantizers()
         if self.encode_window_samples % UNIT:
             raise UsageError(
@@ -122,12 +127,6 @@ class CodecConfig:
                 f"`dim` must be a multiple of an even `reasoning_head_dim`, but they are {self.dim} and "
                 f"{self.reasoning_head_dim}."
             )
-        if self.music.dim % (2 * self.music.num_heads):
-            raise UsageError(f"`music.dim` must be an even multiple of `num_heads`, but is {self.music.dim}.")
-        if not self.wavlm.layers:
-            raise UsageError("`wavlm.layers` must name a state, but is empty.")
-        if len(self.music.layers) != 2:
-            raise UsageError(f"`music.layers` must be two states, but is {self.music.layers}.")
         if (self.flow.latent_dim, self.flow.condition_dim) != (self.scalar.latent_dim, self.dim):
             raise UsageError("`flow.latent_dim` and `flow.condition_dim` must be `scalar.latent_dim` and `dim`.")
         step = RECONSTRUCTION_HOP // LATENT_HOP
@@ -135,6 +134,18 @@ class CodecConfig:
             raise UsageError(f"`decode_window_latents` and `context_latents` must be multiples of {step}.")
         if not 0 < 2 * self.context_latents <= self.decode_window_latents:
             raise UsageError(f"`context_latents` must be at most half a window, but is {self.context_latents}.")
+
+    def _check_encoders(self) -> None:
+        if self.music.dim % (2 * self.music.num_heads):
+            raise UsageError(f"`music.dim` must be an even multiple of `num_heads`, but is {self.music.dim}.")
+        if max(self.phone_layers, default=0) > self.whisper.num_layers:
+            raise UsageError(
+                f"`phone_layers` must be 0 to {self.whisper.num_layers}, Whisper's layers, but are {self.phone_layers}."
+            )
+        if not self.wavlm.layers:
+            raise UsageError("`wavlm.layers` must name a state, but is empty.")
+        if len(self.music.layers) != 2:
+            raise UsageError(f"`music.layers` must be two states, but is {self.music.layers}.")
 
     def _check_quantizers(self) -> None:
         groups = (self.phone, self.music_group, self.acoustic)
@@ -146,6 +157,11 @@ class CodecConfig:
             raise UsageError(f"Both streams must have {NUM_CODEBOOKS} levels, but have {num_levels}.")
         if len({group.codebook_size for group in groups}) > 1:
             raise UsageError("`codebook_size` must be the same in `phone`, `music_group` and `acoustic`.")
+
+    @property
+    def phone_dim(self) -> int:
+        """Width of the states that the phone group hears."""
+        return self.whisper.dim if self.phone_layers else self.wavlm.dim
 
     @property
     def reasoning_codebook_size(self) -> int:
@@ -174,8 +190,9 @@ class CodecConfig:
             del values["flow"]["normalizes_latents"]
         if not self.flow.num_mean_layers:
             del values["flow"]["num_mean_layers"], values["flow"]["mean_dim"]
-        if not self.num_mel_bands:
-            del values["num_mel_bands"]
+        for name in ("num_mel_bands", "phone_layers"):
+            if not values[name]:
+                del values[name]
         return values
 
     def to_json(self) -> str:
@@ -222,10 +239,10 @@ def debug() -> CodecConfig:
 
 
 def starter() -> CodecConfig:
-    """A real small codec that one CPU core can train: Whisper base, read from a local folder; WavLM and music encoder
-    small enough for phase `encoders` to train them here; a flow of about 9 M parameters, half of which regress its mean."""
+    """A real small codec that one CPU core can train: Whisper base, read from a local folder, for meaning and phones; a music
+    encoder small enough for phase `encoders` to train it here; a flow of about 9 M parameters, half of which regress its mean."""
     # Thresholds below what an entry of 1,024 is used in a batch of one core: above it all would be replaced at each step.
-    quantizer = QuantizerConfig(num_levels=1, codebook_size=1024, code_dim=32, dead_code_threshold=0.05)
+    quantizer = QuantizerConfig(num_levels=1, codebook_size=1024, code_dim=64, dead_code_threshold=0.05)
     small = TransformerConfig(dim=192, num_layers=4, num_heads=6, ff_dim=768, conv_dim=128)
     return CodecConfig(
         size="starter",
@@ -234,16 +251,16 @@ def starter() -> CodecConfig:
         whisper=TransformerConfig(dim=512, num_layers=6, num_heads=8, ff_dim=2048, conv_dim=512),
         wavlm=replace(small, layers=(2, 3)),
         music=replace(small, conv_dim=48, layers=(1, 3)),
-        dim=256,
+        dim=384,
         num_reasoning_layers=3,
         reasoning_head_dim=64,
-        reasoning=replace(quantizer, num_levels=8, code_dim=64, dead_code_threshold=0.02),
+        reasoning=replace(quantizer, num_levels=8, dead_code_threshold=0.02),
         phone=quantizer,
         music_group=quantizer,
         acoustic=replace(quantizer, num_levels=6),
         flow=FlowConfig(
-            latent_dim=64,
-            condition_dim=256,
+            latent_dim=128,
+            condition_dim=384,
             dim=256,
             num_layers=4,
             num_heads=4,
@@ -252,9 +269,8 @@ def starter() -> CodecConfig:
             num_mean_layers=6,
             mean_dim=384,
         ),
-        scalar=SpectralConfig(
-            latent_dim=64, dim=256, frame_dim=192, num_encoder_layers=3, num_latent_layers=4, num_frame_layers=3
-        ),
+        scalar=SpectralConfig(latent_dim=128, dim=256, num_encoder_layers=2, num_decoder_layers=3),
+        phone_layers=(3, 4),
         num_mel_bands=100,
         decode_window_latents=120,
     )

@@ -1,7 +1,7 @@
 """The three frozen encoders behind one interface: audio in, the hidden states the codec uses out.
 
 Reads    24 kHz mono waveform `[B, N]` float32, N a multiple of 9,600 samples
-Writes   Whisper `[B, N/480, D]`, WavLM `[B, N/480, D]`, music acoustic and semantic `[B, N/960, D]`,
+Writes   Whisper `[B, N/480, D]`, phones (WavLM) `[B, N/480, D]`, music acoustic and semantic `[B, N/960, D]`,
          log-mel patches `[B, N/1920, D]` where the codec has them
 
 Whisper and WavLM are transformers' classes, imported only when one is built; the music encoder is built here. Never in
@@ -46,8 +46,8 @@ class Features(NamedTuple):
 
     whisper: Tensor
     """`[B, T50, D]`."""
-    wavlm: Tensor
-    """`[B, T50, D]`."""
+    phones: Tensor
+    """`[B, T50, D]`, of WavLM or of Whisper's layers."""
     music_acoustic: Tensor
     """`[B, T25, D]`."""
     music_semantic: Tensor
@@ -87,13 +87,15 @@ class WhisperStates(SemanticEncoder):
 
     sample_rate = SPEECH_RATE
 
-    def __init__(self, model: Any, *, padded: bool) -> None:
+    def __init__(self, model: Any, *, padded: bool, layers: tuple[int, ...] = ()) -> None:
         super().__init__()
         self.model = model
         self.padded = padded
+        self.layers = layers
 
     def states(self, waveform_BN: Tensor) -> tuple[Tensor, ...]:
-        """`[B, N]` at 16 kHz -> one state `[B, N // 320, D]`: 50 Hz, after the last norm."""
+        """`[B, N]` at 16 kHz -> `[B, N // 320, D]` each, 50 Hz: after the last norm; and the mean of `layers` if there are
+        any, 0 being the input of the first layer."""
         num_frames = waveform_BN.shape[-1] // 320
         options = {} if self.padded else {"num_samples": None}
         mel_BMT = whisper_log_mel(waveform_BN, num_mels=self.model.num_mel_bins, **options)
@@ -101,9 +103,13 @@ class WhisperStates(SemanticEncoder):
         x_BTD = nn.functional.gelu(self.model.conv2(x_BDT)).transpose(1, 2)
         # Not the class's own forward: that one accepts nothing but 30 s.
         x_BTD = x_BTD + self.model.embed_positions.weight[: x_BTD.shape[1]]
+        hidden = [x_BTD]
         for layer in self.model.layers:
-            x_BTD = layer(x_BTD, None)
-        return (self.model.layer_norm(x_BTD)[:, :num_frames],)
+            hidden.append(layer(hidden[-1], None))
+        last_BTD = self.model.layer_norm(hidden[-1])[:, :num_frames]
+        if not self.layers:
+            return (last_BTD,)
+        return last_BTD, torch.stack([hidden[layer] for layer in self.layers]).mean(dim=0)[:, :num_frames]
 
 
 class WavLMStates(SemanticEncoder):
@@ -138,10 +144,10 @@ class MusicStates(SemanticEncoder):
 
 
 class FrozenEncoders(nn.Module):
-    """All three, over one waveform, and the mel patches beside them."""
+    """All three, over one waveform, and the mel patches beside them; without WavLM, Whisper gives a second state."""
 
     def __init__(
-        self, whisper: SemanticEncoder, wavlm: SemanticEncoder, music: SemanticEncoder, *, num_mel_bands: int = 0
+        self, whisper: SemanticEncoder, wavlm: SemanticEncoder | None, music: SemanticEncoder, *, num_mel_bands: int = 0
     ) -> None:
         super().__init__()
         self.patches = MelPatches(num_mel_bands, MEL_HOP, RECONSTRUCTION_HOP // MEL_HOP) if num_mel_bands else None
@@ -154,11 +160,10 @@ class FrozenEncoders(nn.Module):
     def forward(self, waveform_BN: Tensor) -> Features:
         """`[B, N]` at 24 kHz; N a multiple of 9,600, so that all frame counts are whole."""
         speech_BN = resample_tensor(waveform_BN, SAMPLE_RATE, SPEECH_RATE)
-        (whisper,) = self.whisper.states(speech_BN)
-        (wavlm,) = self.wavlm.states(speech_BN)
+        whisper, phones = (*self.whisper.states(speech_BN), *(self.wavlm.states(speech_BN) if self.wavlm else ()))
         acoustic, semantic = self.music.states(waveform_BN)
         mel = waveform_BN.new_empty(len(waveform_BN), waveform_BN.shape[1] // RECONSTRUCTION_HOP, 0)
-        return Features(whisper, wavlm, acoustic, semantic, self.patches(waveform_BN) if self.patches else mel)
+        return Features(whisper, phones, acoustic, semantic, self.patches(waveform_BN) if self.patches else mel)
 
 
 def random_encoders(config: CodecConfig, *, bias_scale: float = 0.0) -> FrozenEncoders:
@@ -174,11 +179,17 @@ def random_encoders(config: CodecConfig, *, bias_scale: float = 0.0) -> FrozenEn
 def empty_encoders(config: CodecConfig) -> FrozenEncoders:
     """Encoders of the configured shapes; their weights are about to be filled in."""
     return FrozenEncoders(
-        WhisperStates(_whisper_class()(_whisper_config(config.whisper)), padded=config.pad_whisper),
-        WavLMStates(import_transformers().WavLMModel(_wavlm_config(config.wavlm)), config.wavlm.layers),
+        WhisperStates(
+            _whisper_class()(_whisper_config(config.whisper)), padded=config.pad_whisper, layers=config.phone_layers
+        ),
+        None if config.phone_layers else _wavlm(config.wavlm),
         MusicStates(MusicEncoder(config.music)),
         num_mel_bands=config.num_mel_bands,
     ).eval()
+
+
+def _wavlm(config: TransformerConfig) -> WavLMStates:
+    return WavLMStates(import_transformers().WavLMModel(_wavlm_config(config)), config.layers)
 
 
 def pretrained_encoders(config: CodecConfig, folders: EncoderFolders) -> FrozenEncoders:
@@ -186,10 +197,12 @@ def pretrained_encoders(config: CodecConfig, folders: EncoderFolders) -> FrozenE
     from safetensors.torch import load_file
 
     options: dict[str, Any] = {"local_files_only": True, "use_safetensors": True}
+    if config.phone_layers and folders.wavlm is not None:
+        raise UsageError(f"`encoder_folders` must hold no WavLM at size {config.size}, which hears Whisper's phones.")
     for folder in (folders.whisper, folders.wavlm, folders.music):
         if folder is not None and not folder.is_dir():
             raise UsageError(f"`encoder_folders` must be local folders, but {folder} is none.")
-    complete = folders.wavlm is not None and folders.music is not None
+    complete = (config.phone_layers or folders.wavlm is not None) and folders.music is not None
     encoders = empty_encoders(config) if complete else random_encoders(config, bias_scale=TRAINED_BIAS_SCALE)
     try:
         whisper = import_transformers().WhisperModel.from_pretrained(folders.whisper, **options).encoder

@@ -1,4 +1,4 @@
-"""Phase `encoders`: WavLM and the music encoder learn to guess what they were not shown; afterwards they are frozen.
+"""Phase `encoders`: WavLM, where the codec has one, and the music encoder learn to guess what they were not shown; afterwards they are frozen.
 
 Spans of the input are hidden; of each hidden frame the encoder must name the class that a random projection of the clean
 mel spectrogram falls into (BEST-RQ, Chiu et al. 2022: the quantizer is never trained). Whisper is not trained here.
@@ -85,7 +85,7 @@ class Guesser(nn.Module):
         super().__init__()
         self.speech_classes = RandomQuantizer(NUM_SPEECH_MELS * SPEECH_MEL_STACK, num_classes, seed)
         self.music_classes = RandomQuantizer(NUM_MUSIC_MELS * MUSIC_MEL_STACK, num_classes, seed + 1)
-        self.speech_head = nn.Linear(codec.config.wavlm.dim, num_classes)
+        self.speech_head = None if codec.encoders.wavlm is None else nn.Linear(codec.config.wavlm.dim, num_classes)
         self.music_head = nn.Linear(codec.config.music.dim, num_classes)
 
 
@@ -115,22 +115,19 @@ class EncodersObjective:
 
     def _losses(self, clips: ClipSet, crops: list[Crop], hidden: Hidden) -> Losses:
         waveform_BN = self._waveforms(clips, crops)
-        speech, speech_accuracy = self._speech(waveform_BN, hidden.speech_BT)
         music, music_accuracy = self._music(waveform_BN, hidden)
-        return {
-            "loss": speech + music,
-            "wavlm": speech,
-            "music": music,
-            "wavlm_accuracy": speech_accuracy,
-            "music_accuracy": music_accuracy,
-        }
+        losses = {"loss": music, "music": music, "music_accuracy": music_accuracy}
+        if self.guesser.speech_head is not None:
+            speech, speech_accuracy = self._speech(self.guesser.speech_head, waveform_BN, hidden.speech_BT)
+            losses |= {"loss": speech + music, "wavlm": speech, "wavlm_accuracy": speech_accuracy}
+        return losses
 
-    def _speech(self, waveform_BN: Tensor, hidden_BT: Tensor) -> tuple[Tensor, Tensor]:
+    def _speech(self, head: nn.Module, waveform_BN: Tensor, hidden_BT: Tensor) -> tuple[Tensor, Tensor]:
         speech_BN = resample_tensor(waveform_BN, SAMPLE_RATE, SPEECH_RATE)
         classes_BT = self.guesser.speech_classes(_speech_frames(speech_BN))
         model = self.codec.get_submodule("encoders.wavlm.model")
         states_BTD = model(pad(speech_BN, (0, WAVLM_TAIL)), mask_time_indices=hidden_BT).last_hidden_state
-        return _guess(self.guesser.speech_head(states_BTD), classes_BT, hidden_BT)
+        return _guess(head(states_BTD), classes_BT, hidden_BT)
 
     def _music(self, waveform_BN: Tensor, hidden: Hidden) -> tuple[Tensor, Tensor]:
         mel_BMT = music_log_mel(waveform_BN)

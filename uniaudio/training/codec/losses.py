@@ -7,15 +7,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from uniaudio.audio.frames import SAMPLE_RATE
-from uniaudio.audio.mel import mel_bands
-
 # Window and hop of each resolution, in samples at 24 kHz.
 RESOLUTIONS = ((512, 128), (1024, 256), (2048, 512))
 # Magnitudes below it count as silence.
 FLOOR = 1e-3
-# Bands of the mel distance by window: wider than a bin each.
-MEL_BANDS = {512: 40, 1024: 80, 2048: 120}
 
 
 def waveform_loss(predicted_BN: Tensor, target_BN: Tensor) -> Tensor:
@@ -30,25 +25,8 @@ def spectral_distance(
     distances: list[Tensor] = []
     for window, hop in resolutions:
         predicted_BFT, target_BFT = _magnitude(predicted_BN, window, hop), _magnitude(target_BN, window, hop)
-        distances.append(_distance(predicted_BFT, target_BFT))
-    return torch.stack(distances).mean()
-
-
-def _distance(predicted_BFT: Tensor, target_BFT: Tensor) -> Tensor:
-    """Spectral convergence plus the mean absolute difference of log magnitudes."""
-    error = (predicted_BFT - target_BFT).square().sum().sqrt() / target_BFT.square().sum().sqrt().clamp(min=FLOOR)
-    return error + (predicted_BFT.log() - target_BFT.log()).abs().mean()
-
-
-def phase_free_loss(predicted_BN: Tensor, target_BN: Tensor) -> Tensor:
-    """The spectral distance at all `RESOLUTIONS` plus the mean absolute difference of log mel magnitudes: nothing that a
-    reconstruction with a phase of its own could not bring to 0."""
-    distances: list[Tensor] = []
-    for window, hop in RESOLUTIONS:
-        predicted_BFT, target_BFT = _magnitude(predicted_BN, window, hop), _magnitude(target_BN, window, hop)
-        bands_MF = mel_bands(window // 2 + 1, MEL_BANDS[window], SAMPLE_RATE, scale="htk").to(target_BFT).T
-        mel = ((bands_MF @ predicted_BFT).log() - (bands_MF @ target_BFT).log()).abs().mean()
-        distances.append(_distance(predicted_BFT, target_BFT) + mel)
+        error = (predicted_BFT - target_BFT).square().sum().sqrt() / target_BFT.square().sum().sqrt().clamp(min=FLOOR)
+        distances.append(error + (predicted_BFT.log() - target_BFT.log()).abs().mean())
     return torch.stack(distances).mean()
 
 

@@ -7,6 +7,7 @@ from torch import nn
 from uniaudio_schemas.errors import DataError, UsageError
 
 from uniaudio.codec.codec import ReasoningCodec
+from uniaudio.codec.spectral import SpectralAutoencoder
 from uniaudio.codec.windows import check_clip
 from uniaudio.stages.codec_phase import CodecPhase
 from uniaudio.training.codec.clips import ClipSet, TrainingClip
@@ -16,6 +17,7 @@ from uniaudio.training.codec.objective import PhaseLosses
 from uniaudio.training.codec.reasoning import ReasoningObjective
 from uniaudio.training.codec.reconstruction import DecoderObjective, ReconstructionObjective
 from uniaudio.training.codec.scalar import ScalarObjective
+from uniaudio.training.codec.spectral import SpectralObjective
 from uniaudio.training.codec.text_policy import TextPolicy
 
 _OBJECTIVES: dict[str, type[PhaseLosses]] = {
@@ -34,7 +36,10 @@ def build_losses(
     if phase.name == "grpo":
         policy = teacher_before if isinstance(teacher_before, TextPolicy) else None
         return GrpoObjective(codec, phase, train, held_out, policy)
-    return _OBJECTIVES[phase.name](codec, phase, train, held_out)
+    kind = _OBJECTIVES[phase.name]
+    if kind is ScalarObjective and isinstance(codec.scalar, SpectralAutoencoder):
+        kind = SpectralObjective
+    return kind(codec, phase, train, held_out)
 
 
 def check_run(

@@ -1,7 +1,9 @@
 """Phase `reconstruction`: latents from the reconstruction codes by flow matching; and phase `decoder`, which tunes what is
 behind the codes alone.
 
-Where the flow has a mean, the codes learn from its squared error alone, and the flow learns what is beside it.
+Where the flow has a mean, the codes learn from its error alone, and the flow learns what is beside it. Of a spectral
+autoencoder that error is the difference of log-mel magnitudes behind its decoder, which weighs what is heard; of another one
+the squared error of the latents.
 
 Row in   step 17 of phase `reconstruction`
 Row out  {"loss": 1.31, "flow": 0.92, "phone": 0.8, "commitment": 0.62}
@@ -21,6 +23,7 @@ from uniaudio.codec.config.presets import LATENT_HOP
 from uniaudio.codec.decoding import LATENTS_PER_FRAME
 from uniaudio.codec.flow_matching import CONTEXT, GENERATE, PADDING
 from uniaudio.codec.reconstruction import GROUPS
+from uniaudio.codec.spectral import SpectralAutoencoder
 from uniaudio.stages.codec_phase import CodecPhase
 from uniaudio.training.codec.clips import ClipSet, Crop, FrozenCache, batch_features, step_generator
 from uniaudio.training.codec.losses import masked_mean_square
@@ -35,6 +38,7 @@ from uniaudio.training.codec.objective import (
     mean,
     neighbors,
 )
+from uniaudio.training.codec.spectral import patch_distance
 
 # Length of a context prefix in training, in latents (released trainer).
 CONTEXT_LATENTS = (32, 64)
@@ -50,6 +54,7 @@ class ReconstructionObjective:
     def __init__(self, codec: ReasoningCodec, phase: CodecPhase, train: ClipSet, held_out: ClipSet) -> None:
         self.codec, self.phase, self.train, self.held_out_clips = codec, phase, train, held_out
         self.teacher: nn.Module = nn.Module()
+        self._trains_flow = any(name == "flow" or name.startswith("flow.transformer") for name in phase.trains)
         # Not that of the features: what the branches made goes with the phase.
         self._frozen = FrozenCache()
         if phase.name == "reconstruction" and codec.config.flow.normalizes_latents:
@@ -75,7 +80,7 @@ class ReconstructionObjective:
     def _held_out_flow(self, crop: Crop, heard: Crop, step: int) -> Tensor:
         draws = _Draws(self.codec, self.phase, step_generator(0, "held out", crop.clip), [crop], dropout=False)
         losses = self._losses(self.held_out_clips, [crop], draws, step, slice(None), [heard])
-        return losses["flow"] + losses.get("mean", torch.zeros_like(losses["flow"]))
+        return torch.stack([losses[name] for name in ("flow", "mean") if name in losses]).sum()
 
     def _losses(
         self,
@@ -94,6 +99,7 @@ class ReconstructionObjective:
                 heard=heard or crops,
                 reasoning_BRD=torch.cat([self._frozen_parts(clips, crop)[0] for crop in heard or crops]),
                 latents_BSL=torch.cat([self._frozen_parts(clips, crop)[1] for crop in crops]),
+                patches_BSP=torch.cat([self._frozen_parts(clips, crop)[2] for crop in crops]),
                 mask_BS=self._mask(clips, crops, draws.num_context),
                 draws=draws,
             ),
@@ -116,14 +122,14 @@ class ReconstructionObjective:
             result = branch(features, batch.reasoning_BRD, valid_BT, batch.draws.film)
             phone_BTD, condition_BTD, commitment = result.phone, result.condition, result.commitment
         decoding = self._decoding_losses(batch, condition_BTD)
-        valid_wavlm = valid_BT.repeat_interleave(features.wavlm.shape[1] // valid_BT.shape[1], dim=1)
-        phone = masked_mean_square(branch.phone_decoder(phone_BTD), features.wavlm, valid_wavlm)
+        valid_phones = valid_BT.repeat_interleave(features.phones.shape[1] // valid_BT.shape[1], dim=1)
+        phone = masked_mean_square(branch.phone_decoder(phone_BTD), features.phones, valid_phones)
         loss = torch.stack(list(decoding.values())).sum()
         loss = loss + self.phase.phone_weight * phone + self.phase.commitment_weight * commitment
         return {"loss": loss, **decoding, "phone": phone, "commitment": commitment}
 
     def _decoding_losses(self, batch: "_Batch", condition_BTD: Tensor) -> Losses:
-        """`flow`, and `mean` where the flow has one."""
+        """`flow`, `mean` where the flow has one, or the mean alone where the phase trains no more."""
         mask_BS, draws, flow = batch.mask_BS, batch.draws, self.codec.flow
         condition_BSD = condition_BTD.repeat_interleave(LATENTS_PER_FRAME, dim=1)
         padding = self.codec.reconstruction.padding_condition
@@ -133,7 +139,9 @@ class ReconstructionObjective:
             loss = flow.loss(batch.latents_BSL, kept_BSD, mask_BS, time_B=draws.time, noise_BTL=draws.noise)
             return {"flow": loss}
         mean_BSL = flow.mean(condition_BSD)
-        error = masked_mean_square(mean_BSL, flow.scaling(batch.latents_BSL), mask_BS != PADDING)
+        error = self._mean_error(mean_BSL, batch)
+        if not self._trains_flow:
+            return {"mean": error}
         loss = flow.loss(
             batch.latents_BSL,
             kept_BSD.detach(),
@@ -144,21 +152,29 @@ class ReconstructionObjective:
         )
         return {"flow": loss, "mean": error}
 
-    def _frozen_parts(self, clips: ClipSet, crop: Crop) -> tuple[Tensor, Tensor]:
-        """Quantized reasoning `[1, R, D]` and latents `[1, S, L]` of a crop, cut from the whole clip's."""
-        whole_reasoning, whole_latents = self._frozen.get(
+    def _mean_error(self, mean_BSL: Tensor, batch: "_Batch") -> Tensor:
+        """How far the regressed mean `[B, S, L]` is from the crops."""
+        flow, model, valid_BS = self.codec.flow, self.codec.scalar, batch.mask_BS != PADDING
+        if not isinstance(model, SpectralAutoencoder):
+            return masked_mean_square(mean_BSL, flow.scaling(batch.latents_BSL), valid_BS)
+        return patch_distance(model.decode_patches(flow.scaling.undo(mean_BSL)), batch.patches_BSP, valid_BS)
+
+    def _frozen_parts(self, clips: ClipSet, crop: Crop) -> tuple[Tensor, Tensor, Tensor]:
+        """Quantized reasoning `[1, R, D]`, latents `[1, S, L]` and patches `[1, S, P]` (none of another autoencoder) of a crop,
+        cut from the whole clip's."""
+        whole_reasoning, *of_latents = self._frozen.get(
             clips.clips[crop.clip], "parts", lambda: self._whole_parts(clips, crop.clip)
         )
         first, last = crop.first_unit, crop.first_unit + crop.num_units
-        return (
-            whole_reasoning[:, first * REASONING_PER_UNIT : last * REASONING_PER_UNIT],
-            whole_latents[:, first * LATENTS_PER_UNIT : last * LATENTS_PER_UNIT],
-        )
+        latents, patches = (whole[:, first * LATENTS_PER_UNIT : last * LATENTS_PER_UNIT] for whole in of_latents)
+        return whole_reasoning[:, first * REASONING_PER_UNIT : last * REASONING_PER_UNIT], latents, patches
 
     @torch.no_grad()
-    def _whole_parts(self, clips: ClipSet, index: int) -> tuple[Tensor, Tensor]:
-        waveform_1N = clips.waveform(index)[None].to(self.codec.device)
-        return self._reasoning(clips, index), self.codec.scalar.encode(waveform_1N)
+    def _whole_parts(self, clips: ClipSet, index: int) -> tuple[Tensor, Tensor, Tensor]:
+        waveform_1N, model = clips.waveform(index)[None].to(self.codec.device), self.codec.scalar
+        latents_1SL = model.encode(waveform_1N)
+        patches_1SP = model.patches(waveform_1N) if isinstance(model, SpectralAutoencoder) else latents_1SL[..., :0]
+        return self._reasoning(clips, index), latents_1SL, patches_1SP
 
     @torch.no_grad()
     def _reasoning(self, clips: ClipSet, index: int) -> Tensor:
@@ -223,6 +239,8 @@ class _Batch:
     reasoning_BRD: Tensor
     """Quantized reasoning of the crops that are heard."""
     latents_BSL: Tensor
+    patches_BSP: Tensor
+    """What a spectral autoencoder hears of them; of width 0 for another one."""
     mask_BS: Tensor
     draws: "_Draws"
 

@@ -1,8 +1,7 @@
 """Phase `scalar`: waveform through rounded latents and back; spectral losses, and adversarial ones where the phase has
 them.
 
-While the latents of a `ScalarAutoencoder` are not rounded yet, the loss is the squared error of the waveform with a tenth of
-the spectral losses. A `SpectralAutoencoder`, which hears no phase, is never told the waveform's.
+While the latents are not rounded yet, the loss is the squared error of the waveform with a tenth of the spectral losses.
 
 Row in   step 17
 Row out  {"loss": 7.3, "spectral": 5.1, "adversarial": 1.0, "features": 0.6, "discriminator": 1.9}
@@ -20,7 +19,7 @@ from uniaudio.codec.scalar import ScalarAutoencoder
 from uniaudio.stages.codec_phase import CodecPhase
 from uniaudio.training.codec.clips import ClipSet, Crop, step_generator
 from uniaudio.training.codec.discriminators import Discriminators, adversarial_loss, discriminator_loss, feature_loss
-from uniaudio.training.codec.losses import phase_free_loss, relative_error, waveform_loss
+from uniaudio.training.codec.losses import relative_error, waveform_loss
 from uniaudio.training.codec.objective import HeldOut, Losses, Share, first_crops, mean
 from uniaudio.training.codec.scalar_start import start_as_transform
 
@@ -37,19 +36,18 @@ class ScalarObjective:
         if phase.adversarial.weight > 0:
             self.discriminators = Discriminators(phase.adversarial.channels).to(codec.device)
         self.teacher: nn.Module = self.discriminators or nn.Module()
-        self._distance = waveform_loss if isinstance(codec.scalar, ScalarAutoencoder) else phase_free_loss
 
     def losses(self, step: int, share: Share) -> Losses:
         generator = step_generator(self.phase.seed, self.phase.name, step)
         crops = self.train.draw_crops(generator, self.phase.num_clips, self.phase.crop_samples // UNIT)
-        model = self.codec.scalar
-        if step == 0 and self.phase.num_unquantized_steps and isinstance(model, ScalarAutoencoder):
+        if step == 0 and self.phase.num_unquantized_steps:
+            assert isinstance(self.codec.scalar, ScalarAutoencoder)
             # All crops on every worker, lest each starts from another scale.
-            start_as_transform(model, self._waveforms(self.train, crops))
+            start_as_transform(self.codec.scalar, self._waveforms(self.train, crops))
         recorded_BN = self._waveforms(self.train, crops[share.rank :: share.world_size])
         decoded_BN = self._decoded(recorded_BN, step)
-        spectral = self._distance(decoded_BN, recorded_BN)
-        if step < self.phase.num_unquantized_steps and isinstance(model, ScalarAutoencoder):
+        spectral = waveform_loss(decoded_BN, recorded_BN)
+        if step < self.phase.num_unquantized_steps:
             return {"loss": relative_error(decoded_BN, recorded_BN) + START_SPECTRAL_WEIGHT * spectral}
         if self.discriminators is None or step < self.phase.adversarial.num_spectral_steps:
             return {"loss": spectral}
@@ -60,7 +58,7 @@ class ScalarObjective:
         """The spectral loss: what the discriminators say moves with them."""
         clips = self.held_out_clips
         waveforms = [self._waveforms(clips, [crop]) for crop in first_crops(clips, self.phase)]
-        return HeldOut(mean([self._distance(self.codec.scalar(waveform_BN), waveform_BN) for waveform_BN in waveforms]))
+        return HeldOut(mean([waveform_loss(self.codec.scalar(waveform_BN), waveform_BN) for waveform_BN in waveforms]))
 
     def _decoded(self, recorded_BN: Tensor, step: int) -> Tensor:
         """Through rounded latents; at first through noisy ones, which tell the encoder to stand out from the noise."""

@@ -128,7 +128,9 @@ class PhaseObjective:
     def losses(self, step: int) -> Iterator[Tensor]:
         # For the draws inside the codebooks: k-means and the revival of dead codes.
         torch.manual_seed(int(step_generator(self.phase.seed, self.phase.name, -2 - step).integers(2**31)))
-        self._values = self._losses.losses(step, self.processes)
+        is_half = self.phase.precision == "bfloat16"
+        with torch.autocast(self.codec.device.type, torch.bfloat16, enabled=is_half):
+            self._values = self._losses.losses(step, self.processes)
         # Each rank's loss is the mean of its share.
         yield self._values["loss"] / self.processes.world_size
 

@@ -20,9 +20,7 @@ from uniaudio.training.codec.reconstruction import fit_scaling
 from uniaudio.training.codec.train import train_codec
 from uniaudio.training.run import Listeners
 
-SCALAR = SpectralConfig(
-    latent_dim=32, dim=48, frame_dim=32, num_encoder_layers=1, num_latent_layers=1, num_frame_layers=1
-)
+SCALAR = SpectralConfig(latent_dim=32, dim=48, num_encoder_layers=1, num_decoder_layers=1, num_phase_rounds=4)
 CLIPS = [TrainingClip(samples=a_waveform(1.2, frequency=frequency)) for frequency in (150.0, 220.0, 300.0, 410.0)]
 HELD_OUT = [TrainingClip(samples=a_waveform(0.9, frequency=260.0))]
 
@@ -61,7 +59,7 @@ def test_the_mean_learns_and_the_codes_learn_from_it() -> None:
     before = codec.reconstruction.fuse["acoustic"].weight.clone()
     metrics = train_codec(codec, [replace(phase("reconstruction", 40), log_every=20)], CLIPS, HELD_OUT)
     means = [metric.value for metric in metrics if metric.name == "mean"]
-    assert means[-1] < 0.8 * means[0]
+    assert means[-1] < 0.9 * means[0]
     assert not torch.equal(codec.reconstruction.fuse["acoustic"].weight, before)
     (codes,) = codec.encode([HELD_OUT[0].samples])
     assert codec.decode([codes], steps=1, guidance=1.0)[0].shape == HELD_OUT[0].samples.shape

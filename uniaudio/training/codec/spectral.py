@@ -1,0 +1,132 @@
+"""Phase `scalar` of a spectral autoencoder: log-mel patches through rounded latents and back. No waveform is made.
+
+It starts as the linear map to as many numbers, and back, that loses the least energy: the principal components of patches of
+the corpus, turned so that every latent has as much of it as any other. The blocks beside that map start silent.
+
+Row in   step 17
+Row out  {"loss": 0.21}, in nepers of a mel magnitude
+"""
+
+# Shapes: B batch, N patches, T latent frames, P numbers of a patch, L latent channels
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from uniaudio_schemas.errors import UsageError
+
+from uniaudio.audio.frames import UNIT
+from uniaudio.codec.autoencoder import round_latents
+from uniaudio.codec.codec import ReasoningCodec
+from uniaudio.codec.config.presets import LATENT_HOP
+from uniaudio.codec.patches import LOG_DEVIATION
+from uniaudio.codec.spectral import SpectralAutoencoder
+from uniaudio.stages.codec_phase import CodecPhase
+from uniaudio.training.codec.clips import ClipSet, Crop, step_generator
+from uniaudio.training.codec.objective import HeldOut, Losses, Share, first_crops, mean
+
+NUM_CLIPS, MAX_PATCHES = 512, 250
+"""Clips behind the components, and patches (40 ms) of each."""
+DEVIATION = 0.5
+"""Of a latent before tanh: most lie where tanh is nearly straight, and rounding to ninths is a small error."""
+RIDGE = 1e-6
+"""Of the energy of a latent, added when the way back is solved for: fewer patches than latents leave it open."""
+
+
+LEVEL_RANGE, LEAST_WEIGHT = 6.0, 0.05
+"""Nepers (52 dB) below the loudest number of a crop, over which its weight falls from 1 to the least one."""
+
+
+class SpectralObjective:
+    """Mean absolute difference of log-mel magnitudes."""
+
+    def __init__(self, codec: ReasoningCodec, phase: CodecPhase, train: ClipSet, held_out: ClipSet) -> None:
+        self.codec, self.phase, self.train, self.held_out_clips = codec, phase, train, held_out
+        self.teacher: nn.Module = nn.Module()
+        if phase.adversarial.weight > 0:
+            raise UsageError("`adversarial.weight` must be 0 for a spectral autoencoder, which makes no waveform here.")
+        # A checkpoint to go on from brings its own weights, which take the place of these.
+        start_as_components(self._model, _sample(self._model, train))
+
+    @property
+    def _model(self) -> SpectralAutoencoder:
+        assert isinstance(self.codec.scalar, SpectralAutoencoder)
+        return self.codec.scalar
+
+    def losses(self, step: int, share: Share) -> Losses:
+        generator = step_generator(self.phase.seed, self.phase.name, step)
+        crops = self.train.draw_crops(generator, self.phase.num_clips, self.phase.crop_samples // UNIT)
+        patches_BTP = self._patches(self.train, crops[share.rank :: share.world_size])
+        noise_BTL = None
+        if step < self.phase.num_unquantized_steps:
+            shape = (*patches_BTP.shape[:2], self.codec.config.scalar.latent_dim)
+            noise_BTL = 2 * torch.rand(shape, device=patches_BTP.device) - 1
+        return {"loss": patch_distance(self._model.passed(patches_BTP, noise_BTL), patches_BTP)}
+
+    @torch.no_grad()
+    def held_out(self, step: int) -> HeldOut:
+        clips = self.held_out_clips
+        patches = [self._patches(clips, [crop]) for crop in first_crops(clips, self.phase)]
+        return HeldOut(mean([patch_distance(self._model.passed(one_BTP), one_BTP) for one_BTP in patches]))
+
+    def _patches(self, clips: ClipSet, crops: list[Crop]) -> Tensor:
+        """`[B, T, P]` on the codec's device."""
+        pieces = [
+            clips.waveform(crop.clip)[crop.first_unit * UNIT : (crop.first_unit + crop.num_units) * UNIT]
+            for crop in crops
+        ]
+        return self._model.patches(torch.stack(pieces).to(self.codec.device))
+
+
+def patch_distance(predicted_BTP: Tensor, target_BTP: Tensor, valid_BT: Tensor | None = None) -> Tensor:
+    """Mean absolute difference of log-mel magnitudes, in nepers, over patches where `valid_BT` is True.
+
+    What is loud in a crop counts most and what is `LEVEL_RANGE` below it least, since it is masked, or is the noise of the
+    recording.
+    """
+    level_BTP = LOG_DEVIATION * (target_BTP - target_BTP.amax(dim=(1, 2), keepdim=True))
+    weight_BTP = 1 + LEAST_WEIGHT + level_BTP.clamp(min=-LEVEL_RANGE) / LEVEL_RANGE
+    if valid_BT is not None:
+        weight_BTP = weight_BTP * valid_BT[..., None]
+    difference_BTP = (predicted_BTP - target_BTP).float().abs()
+    return LOG_DEVIATION * (weight_BTP * difference_BTP).sum() / weight_BTP.sum()
+
+
+@torch.no_grad()
+def start_as_components(model: SpectralAutoencoder, patches_NP: Tensor) -> None:
+    """Overwrite the linear maps of encoder and decoder by components of `patches_NP`, and silence the blocks beside them."""
+    encoder, decoder, latent_dim = model.encoder, model.decoder, model.config.latent_dim
+    x_NP = patches_NP.double()
+    mean_P = x_NP.mean(dim=0)
+    covariance_PP = (x_NP - mean_P).T @ (x_NP - mean_P) / len(x_NP)
+    energy_P, components_PP = torch.linalg.eigh(covariance_PP)
+    kept_PL = components_PP[:, -latent_dim:] @ _turn(latent_dim)
+    scale = DEVIATION / energy_P[-latent_dim:].clamp(min=0).mean().sqrt().clamp(min=1e-6)
+    encoder.direct.weight.copy_(scale * kept_PL.T)
+    encoder.direct.bias.copy_(-scale * (mean_P @ kept_PL))
+    latents_NL = round_latents(torch.tanh(scale * (x_NP - mean_P) @ kept_PL))
+    middle_L = latents_NL.mean(dim=0)
+    moments_LL = (latents_NL - middle_L).T @ (latents_NL - middle_L) / len(latents_NL)
+    moments_LL += RIDGE * torch.eye(latent_dim, dtype=x_NP.dtype, device=x_NP.device)
+    back_LP = torch.linalg.solve(moments_LL, (latents_NL - middle_L).T @ (x_NP - mean_P) / len(latents_NL))
+    decoder.direct.weight.copy_(back_LP.T)
+    decoder.direct.bias.copy_(mean_P - middle_L @ back_LP)
+    for layer in (encoder.project_out, decoder.project_out):
+        layer.weight.zero_()
+        layer.bias.zero_()
+
+
+def _turn(size: int) -> Tensor:
+    """A rotation `[L, L]` that spreads every component over all latents, always the same."""
+    normal_LL = torch.randn(size, size, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    return torch.linalg.qr(normal_LL).Q
+
+
+def _sample(model: SpectralAutoencoder, clips: ClipSet) -> Tensor:
+    """Patches `[N, P]` of clips from all over the set, silence behind them left out: the same ones on every worker."""
+    device = next(model.parameters()).device
+    patches = []
+    for index in np.unique(np.linspace(0, len(clips) - 1, NUM_CLIPS).astype(int)).tolist():
+        num_real = -(-len(clips.clips[index].samples) // LATENT_HOP)
+        waveform_1N = clips.waveform(index)[None, : MAX_PATCHES * LATENT_HOP].to(device)
+        patches.append(model.patches(waveform_1N)[0, :num_real])
+    return torch.cat(patches)
