@@ -5,6 +5,7 @@ asked for.
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -139,25 +140,15 @@ class Evaluation:
         """Tasks with a held-out sequence, by name."""
         return self.sequences.held_out_tasks
 
-    def examples(self, task: str, count: int) -> list[Example]:
-        """Held-out sequences of `task` and the positions before their first loss; those that are all answer are left
+    def example_blocks(self, task: str, size: int) -> Iterator[list[Example]]:
+        """Held-out sequences of `task`, in id order, each cut before its first loss, `size` at a time; those that are all answer are left
         out.
         """
-        found: list[tuple[Sequence, Grid]] = []
-        for sequence in self._first(HELD_OUT_SPLITS, task):
-            grid = grid_of(sequence)
-            first = int(np.argmax(grid.loss))
-            if first > 0:
-                found.append(
-                    (
-                        sequence,
-                        replace(grid, ids=grid.ids[:first], is_audio=grid.is_audio[:first], loss=grid.loss[:first]),
-                    )
-                )
-            if len(found) == count:
-                break
-        recordings = self.sequences.recordings([sequence for sequence, _ in found])
-        return [Example(*one, recording) for one, recording in zip(found, recordings, strict=True)]
+        rows = self._first(HELD_OUT_SPLITS, task)
+        while block := list(islice(rows, size)):
+            recordings = self.sequences.recordings(block)
+            cut = [(row, _prompt_of(row), recording) for row, recording in zip(block, recordings, strict=True)]
+            yield [Example(row, prompt, recording) for row, prompt, recording in cut if prompt is not None]
 
     def instructions(self, ids: Iterable[str]) -> dict[str, Instruction]:
         return self._by_id(Instruction, "instructions", ids)
@@ -248,3 +239,12 @@ class Evaluation:
             for table in self.store.tables(self.manifest(kind)):
                 known |= {getattr(row, field): row for row in rows(table.filter(pc.is_in(table[field], chosen)), cls)}
         return {one: known[one] for one in wanted if one in known}
+
+
+def _prompt_of(sequence: Sequence) -> Grid | None:
+    """What stands before the answer; None where nothing does."""
+    grid = grid_of(sequence)
+    first = int(np.argmax(grid.loss))
+    if not first:
+        return None
+    return replace(grid, ids=grid.ids[:first], is_audio=grid.is_audio[:first], loss=grid.loss[:first])

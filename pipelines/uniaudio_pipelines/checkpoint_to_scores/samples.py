@@ -6,12 +6,12 @@ instruction says, so that no model is scored against another recognizer. A copy 
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 import numpy as np
 from uniaudio_schemas.kinds.annotated import Annotated
 from uniaudio_schemas.kinds.instructions import Instruction, InstructionSegment
 
-from uniaudio.lm.answer import Generated
 from uniaudio.sequence.layout import Grid
 from uniaudio.tasks import TASKS, Task
 from uniaudio.tasks.questions import NUMBER_WORDS, choices_in
@@ -20,7 +20,8 @@ from uniaudio_pipelines.checkpoint_to_scores.evaluation import Evaluation, Examp
 from uniaudio_pipelines.checkpoint_to_scores.outcome import Outcome
 
 ASKED = 16
-"""Examples looked at for one that is kept."""
+"""Blocks of examples that are looked at, each as many as are wanted."""
+_LEAST_BLOCK = 16
 Audio = Callable[[str], np.ndarray]
 """From the id of a clip or recipe to `[N]` float32 at 24 kHz."""
 
@@ -62,24 +63,31 @@ class Sample:
 
 def samples_of(evaluation: Evaluation, outcome: Outcome, task: Task, count: int) -> list[Sample]:
     """The first `count` held-out examples of a task that can be judged, in id order; the others looked at are dropped with a reason."""
-    examples = evaluation.examples(task.name, ASKED * count)
-    instructions = evaluation.instructions(example.sequence.sequence_id for example in examples)
-    ids = [clip for row in instructions.values() for clip in row.clip_ids]
-    clips = evaluation.annotated(ids)
-    copies = evaluation.copies_of_training(clips.values())
     labels = _labels(evaluation, task)
     found: list[Sample] = []
-    for example in examples:
+    for block in islice(evaluation.example_blocks(task.name, max(count, _LEAST_BLOCK)), ASKED):
+        found += _judged(evaluation, outcome, block, labels, count - len(found))
         if len(found) == count:
             break
+    return found
+
+
+def _judged(
+    evaluation: Evaluation, outcome: Outcome, block: Sequence[Example], labels: tuple[str, ...], count: int
+) -> list[Sample]:
+    instructions = evaluation.instructions(example.sequence.sequence_id for example in block)
+    clips = evaluation.annotated(clip for row in instructions.values() for clip in row.clip_ids)
+    copies = evaluation.copies_of_training(clips.values())
+    found: list[Sample] = []
+    for example in block:
         row = instructions.get(example.sequence.sequence_id)
-        if row is None:
+        if row is None or len(found) == count:
             continue
         if copied := sorted(copies.intersection(row.clip_ids)):
             outcome.drop(row.instruction_id, "copy", f"clip {copied[0]} is a copy of one that is trained on")
             continue
         sample = _sample(evaluation, example, row, clips, labels)
-        if not sample.reference.strip() and _needs_words(task):
+        if not sample.reference.strip() and _needs_words(TASKS[row.task]):
             outcome.drop(row.instruction_id, "no_given_text", "the source does not say what is spoken")
             continue
         found.append(sample)
@@ -154,11 +162,3 @@ def _answers(segments: Sequence[InstructionSegment]) -> Iterator[str]:
 
 def _needs_words(task: Task) -> bool:
     return task.order[-1].is_text and "words" in inputs_of(task)
-
-
-def take_answer(sample: Sample, generated: Generated, texts: Sequence[str], made: list[np.ndarray]) -> None:
-    """Fill what the model gave."""
-    sample.answer = texts[-1] if texts else ""
-    sample.made = made
-    sample.num_frames = len(generated.reconstruction_codes)
-    sample.finished = generated.finished
