@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from uniaudio.audio.problem import Problem
 from uniaudio.audio.splice import Piece
 
+MAX_MISSING_EXACT = 1 / 25_000
+"""Of a file whose samples are counted in its header so much may be missing: 2 ms of a minute, which cutters of tracks lose."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Part:
@@ -24,7 +27,7 @@ class Part:
     container_promises: bool = False
     """Whether the length that FFmpeg tells is the container's own and no estimate from the bit rate."""
     is_exact: bool = True
-    """Whether the promise is kept to the sample. A lossy codec has whole frames and delays that containers forget, so it may
+    """Whether the promise is kept to the sample, but for `MAX_MISSING_EXACT`. A lossy codec has whole frames and delays that containers forget, so it may
     miss by a decoded frame without a word, and by more with a recorded problem.
     """
 

@@ -28,7 +28,7 @@ from uniaudio_schemas.errors import DataError, UsageError
 
 from uniaudio.audio.container import audio_suffixes, lay_out
 from uniaudio.audio.decoders import AudioInfo, FFmpegDecoder, SoundFileDecoder
-from uniaudio.audio.part import Layout, Part
+from uniaudio.audio.part import MAX_MISSING_EXACT, Layout, Part
 from uniaudio.audio.problem import Problem
 
 __all__ = ["Audio", "AudioInfo", "Problem", "audio_suffixes", "probe", "read_audio", "read_blocks", "write_flac_bytes"]
@@ -236,7 +236,8 @@ class _Reader:
         if promised is None:
             return
         missing = promised - num_samples
-        if missing > (0 if part.is_exact else max(self.info.sample_rate, promised * _MAX_MISSING)):
+        allowed = max(self.info.sample_rate, promised * _MAX_MISSING)
+        if missing > (promised * MAX_MISSING_EXACT if part.is_exact else allowed):
             raise DataError(f"{self._name}: is cut short: {num_samples} of {promised} samples.")
         if abs(missing) > self._decoder.largest_frame * (not part.is_exact):
             kind = "shorter_than_header" if missing > 0 else "longer_than_header"

@@ -5,7 +5,7 @@ Gives   a part for each WAV in the file, for instance `Part(pieces=(b"RIFF…fmt
 
 libsndfile believes sizes: it silently shortens a file that promises more than there is, and stops where a program that
 wrote into a pipe said 0. So the header is written anew from what the file holds, and what the file promises beyond that is
-an error here. A program that does not know the length writes 0, all ones, or a number just below 2 or 4 GiB (sox
+an error here, but for a few samples in a minute. A program that does not know the length writes 0, all ones, or a number just below 2 or 4 GiB (sox
 0x7ffff000, FFmpeg 0xffffffff, others minus their header or a block); such files are read to their end.
 """
 
@@ -16,7 +16,7 @@ from typing import Any
 
 from uniaudio_schemas.errors import DataError
 
-from uniaudio.audio.part import Layout, Part
+from uniaudio.audio.part import MAX_MISSING_EXACT, Layout, Part
 from uniaudio.audio.tags import Window, skip_tags
 
 _MIB = 1 << 20
@@ -40,6 +40,9 @@ def settle(layout: Layout, promised: int, present: int, name: str, *, unknown: b
     """How many bytes of samples to read, of `promised` by the header and `present` in the file."""
     if unknown and (promised == 0 or promised > present):
         layout.note("unknown_length", f"the header says {promised} bytes of samples, the file holds {present}")
+        return present
+    if 0 < promised - present <= promised * MAX_MISSING_EXACT:
+        layout.note("shorter_than_header", f"{present} bytes of samples, the header says {promised}")
         return present
     if promised > present:
         raise DataError(f"{name}: is cut short: {present} of {promised} bytes of samples.")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 from uniaudio_schemas.errors import DataError
 
 from tests.uniaudio.audio.files import (
@@ -171,6 +172,23 @@ def test_what_is_shorter_than_promised_but_whole_is_told() -> None:
     much_longer = data[:at] + np.array([9_000.0], ">f8").tobytes() + data[at + 8 :]
     with pytest.raises(DataError, match="cut short: 20000 of 144000"):
         read_audio(much_longer)
+
+
+@pytest.mark.parametrize("missing", [10, 11])
+def test_a_long_track_that_lacks_a_few_samples_is_kept_and_told(missing: int) -> None:
+    samples = np.sin(np.arange(250_000) / 20)[None].astype(np.float32)
+    file = io.BytesIO()
+    soundfile.write(file, samples[0, : 250_000 - missing], 16_000, format="WAV", subtype="PCM_16")
+    data = file.getvalue()
+    at = data.index(b"data") + 4
+    promising = data[:at] + (2 * 250_000).to_bytes(4, "little") + data[at + 4 :]
+    problems: list[Problem] = []
+    if missing > 10:
+        with pytest.raises(DataError, match="cut short: 249989 of 250000"):
+            read_audio(promising)
+    else:
+        assert read_audio(promising, problems=problems).samples.shape[1] == 250_000 - missing
+        assert [problem.kind for problem in problems] == ["shorter_than_header"]
 
 
 def test_a_sound_file_has_no_problem() -> None:
