@@ -45,15 +45,15 @@ _SAMPLED = 64
 
 
 class PairModel(LossModel):
-    """As `LossModel`, by document: what `forward` gives are log-likelihoods (nats) of the targets of each document `[B, K]`, of
-    text and of audio, where a frame counts as its codes."""
+    """As `LossModel`, by document: what `forward` gives are log-likelihoods (nats) of the targets of each document, of text and of
+    audio, where a frame counts as its codes; `[B * K]`, row by row."""
 
     def forward(
         self, batch: Batch, *, with_audio: bool = True, has_audio: bool | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        model, shape = self.model, (len(batch), num_documents(batch))
-        found, num_sums = predictions(model, batch, has_audio=has_audio), shape[0] * shape[1]
-        first_B = torch.arange(shape[0], device=batch.ids_BS9.device) * shape[1]
+        model, num_columns = self.model, num_documents(batch)
+        found, num_sums = predictions(model, batch, has_audio=has_audio), len(batch) * num_columns
+        first_B = torch.arange(0, num_sums, num_columns, device=batch.ids_BS9.device)
         sum_BS = first_B[:, None] + batch.document_ids_BS[:, 1:]
 
         def of_text(hidden_MD: Tensor, targets_M2: Tensor) -> Tensor:
@@ -76,7 +76,8 @@ class PairModel(LossModel):
             states = model.audio_states(found.hidden_ND, found.codes_NQ)
             num_logits = model.config.num_codebooks * model.config.audio_size
             audio = in_chunks(of_audio, states, targets, num_logits=num_logits)
-        return text.view(shape), audio.view(shape), found.zero
+        # Flat: a view would lose what a sharded root waits for.
+        return text, audio, found.zero
 
 
 def _added(losses: Tensor, sums: Tensor, num_sums: int) -> Tensor:
@@ -209,9 +210,9 @@ class PreferenceObjective(StageObjective):
     def _likelihoods(self, root: nn.Module, batch: Batch, has_audio: bool, autocasts: bool) -> Tensor:
         is_half = autocasts and self.stage.precision == "bfloat16"
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=is_half):
-            text_BK, audio_BK, _ = root(batch, has_audio=has_audio)
-        found: Tensor = text_BK + audio_BK
-        return found
+            text, audio, _ = root(batch, has_audio=has_audio)
+        likelihood_BK: Tensor = (text + audio).view(len(batch), -1)
+        return likelihood_BK
 
     def _pair_counts(self, micro: list[Batch]) -> list[int]:
         """Over all ranks: pairs, targets of chosen answers, and of each pass whether any rank has audio."""
