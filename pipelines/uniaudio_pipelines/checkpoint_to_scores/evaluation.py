@@ -131,6 +131,10 @@ class Evaluation:
         """The first training sequences of `task` that carry loss, in id order."""
         return list(self._first((TRAIN_SPLIT,), task, count))
 
+    def has_trained(self, task: str) -> bool:
+        """Whether the sequences behind the checkpoint hold a training example of `task`."""
+        return len(self.sequences.first((TRAIN_SPLIT,), task, 1)) > 0
+
     def _first(self, splits: tuple[str, ...], task: str, count: int | None = None) -> Iterator[Sequence]:
         chosen = self.sequences.first(splits, task, count)
         return (self.sequences.row(chosen, number) for number in range(len(chosen)))

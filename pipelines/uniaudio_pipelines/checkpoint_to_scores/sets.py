@@ -4,7 +4,8 @@
     digits/logistic_regression, digits/pocketsphinx   what was there before it
 
 Examples of an item are drawn by seed from items that share neither its speaker nor its recording; an item that has too few of them is
-dropped (`no_pool`), and so is one that shares its sound or text with what was trained on (`leak`).
+dropped (`no_pool`), and so is one that shares its sound or text with what was trained on (`leak`). Predictions say whether any training
+example was of the card's task (`is_task_trained`): where none was, the task itself is new to the model.
 """
 
 from collections import Counter
@@ -206,7 +207,8 @@ def _with_shots(opened: OpenSet, outcome: Outcome, tools: SetTools, items: Seque
             samples.append(_sample(opened, item, opened.prompt(item, shots), [one.item_id for one in shots]))
     if samples:
         answer_all(opened.evaluation, found, samples, TASKS[card.task], with_likelihoods=card.has_choices)
-        judge(found, samples, card.metrics, tools, title=card.name)
+        about = {"shots": count, "is_task_trained": opened.evaluation.has_trained(card.task)}
+        judge(found, samples, card.metrics, tools, title=card.name, about=about)
     outcome.take(found)
 
 

@@ -5,7 +5,7 @@ Predictions, one line a sample; a metric is a numerator and a denominator:
      "metrics": {"wer": [1, 2]}}
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -90,10 +90,19 @@ def answer_all(
     outcome.audio_s += sum(len(samples) for sample in samples for samples in sample.made) / SAMPLE_RATE
 
 
-def judge(outcome: Outcome, samples: Sequence[Sample], metrics: Sequence[str], tools: Tools, *, title: str) -> None:
-    """One row a metric, over all samples that it is defined for."""
+def judge(
+    outcome: Outcome,
+    samples: Sequence[Sample],
+    metrics: Sequence[str],
+    tools: Tools,
+    *,
+    title: str,
+    about: Mapping[str, Any] | None = None,
+) -> None:
+    """One row a metric, over all samples that it is defined for; `about`: what each line of predictions says besides."""
     measured = {name: _measure(outcome, samples, name, tools) for name in metrics if METRICS[name].needs != _SETS}
-    lines = [_line(one, place, measured) | _sounds(outcome, one) for place, one in enumerate(samples)]
+    said = dict(about or {})
+    lines = [said | _line(one, place, measured) | _sounds(outcome, one) for place, one in enumerate(samples)]
     predictions = outcome.put_lines(lines)
     media = outcome.media_of(f"{title}: {samples[0].reference}"[:120], samples[0].made[0]) if samples[0].made else []
     for name in metrics:

@@ -127,6 +127,10 @@ def test_a_set_is_asked_with_and_without_examples_and_beside_a_classical_system(
         ("sound-train", "leak", f"evalset-{NAME}")
     }
     lines = [json.loads(line) for blob in result.blobs for line in blob.decode().splitlines()]
+    assert {line.get("is_task_trained") for line in lines} == {
+        False,
+        None,
+    }  # the store has no question, and classics no training
     with_example = [line for line in lines if len(line["clip_ids"]) == 2]
     assert len(with_example) == 5
     assert all(line["recording"] in ("a1", "a2", "b1", "c") for line in lines)
