@@ -13,8 +13,9 @@ only at the stream's end. A clip is given back as soon as its last window is com
 #         D width
 
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -203,29 +204,54 @@ def _encode_on_cpu(codec: "ReasoningCodec", windows: Windows, work: EncodeWork) 
 
 
 def _encode_in_batches(codec: "ReasoningCodec", windows: Windows, work: EncodeWork) -> Iterator[tuple[Place, Encoded]]:
-    """A batch is computed when its bucket is full; what is left at the end, with zeros behind it."""
+    """While one batch is computed, in a thread, the next one is filled, and codes of the one before are taken."""
+    running: deque[tuple[list[Place], Future[list[Encoded]]]] = deque()
 
-    def run(members: list[tuple[Place, Tensor]]) -> Iterator[tuple[Place, Encoded]]:
-        num_samples = len(members[0][1])
-        batch_BN = torch.zeros(batch_size(num_samples, codec.config.gpu_batch_samples), num_samples)
-        batch_BN[: len(members)] = torch.stack([window_n for _, window_n in members])
-        yield from zip((place for place, _ in members), _encode_timed(codec, batch_BN, work), strict=False)
+    def finished() -> Iterator[tuple[Place, Encoded]]:
+        places, encoded = running.popleft()
+        yield from zip(places, encoded.result(), strict=False)
 
+    # What settles numerics is a thread's own.
+    settled = ExitStack()
+    with ThreadPoolExecutor(1, thread_name_prefix="encoder") as encoder:
+        encoder.submit(settled.enter_context, torch.inference_mode()).result()
+        encoder.submit(settled.enter_context, settled_numerics(codec)).result()
+        try:
+            for places, batch_BN in _batches(windows, codec.config.gpu_batch_samples):
+                running.append((places, encoder.submit(_encode_timed, codec, batch_BN, work)))
+                if len(running) > 1:
+                    yield from finished()
+            while running:
+                yield from finished()
+        finally:
+            encoder.submit(settled.close).result()
+
+
+def _batches(windows: Windows, gpu_batch_samples: int) -> Iterator[tuple[list[Place], Tensor]]:
+    """A batch of a bucket when it is full; what is left at the end, with zeros behind it."""
     buckets: dict[int, list[tuple[Place, Tensor]]] = defaultdict(list)
     num_waiting = 0
+
+    def batch_of(num_samples: int) -> tuple[list[Place], Tensor]:
+        members = buckets.pop(num_samples)
+        batch_BN = torch.empty(batch_size(num_samples, gpu_batch_samples), num_samples)
+        for row_N, (_, window_n) in zip(batch_BN, members, strict=False):
+            row_N.copy_(window_n)
+        batch_BN[len(members) :] = 0.0
+        return [place for place, _ in members], batch_BN
+
     for place, window_n in windows:
-        bucket = buckets[len(window_n)]
-        bucket.append((place, window_n))
-        num_waiting += len(window_n)
-        due = len(window_n) if len(bucket) == batch_size(len(window_n), codec.config.gpu_batch_samples) else None
+        num_samples = len(window_n)
+        buckets[num_samples].append((place, window_n))
+        num_waiting += num_samples
+        due = num_samples if len(buckets[num_samples]) == batch_size(num_samples, gpu_batch_samples) else None
         if due is None and num_waiting > MAX_WAITING_SAMPLES:
             due = max(buckets, key=lambda length: length * len(buckets[length]))
         if due is not None:
-            members = buckets.pop(due)
-            num_waiting -= due * len(members)
-            yield from run(members)
-    for members in buckets.values():
-        yield from run(members)
+            num_waiting -= due * len(buckets[due])
+            yield batch_of(due)
+    while buckets:
+        yield batch_of(next(iter(buckets)))
 
 
 @contextmanager

@@ -31,6 +31,7 @@ from tests.pipelines.instructions_to_tokens.token_corpus import (
     sound,
     tokenize,
 )
+from uniaudio.audio.frames import padded_length
 from uniaudio.codec import encoding
 from uniaudio.codec.doubles import BatchingCodec
 
@@ -63,6 +64,31 @@ def test_a_device_encodes_at_most_115_percent_of_the_audio_that_the_job_gives_it
     one_by_one, work = tokenize(store, ONE_UNIT, BatchingCodec(fills_batches=False))
     assert 1 <= work["encoded_samples"] / work["given_samples"] <= 1.05
     assert one_by_one.content_id == version.content_id
+
+
+class CodecThatWaits(BatchingCodec):
+    """Its first batch of two is not done before the second one's last clip was asked for."""
+
+    def __init__(self, asked: threading.Event) -> None:
+        super().__init__(gpu_batch_samples=2 * padded_length(RATE))
+        self.asked = asked
+
+    def encode_batch(self, waveform_BN: Any) -> Any:
+        assert self.asked.wait(10), "nobody filled the next batch meanwhile"
+        return super().encode_batch(waveform_BN)
+
+
+def test_while_a_batch_is_encoded_the_next_one_is_filled() -> None:
+    asked, taken = threading.Event(), list[int]()
+
+    def clips() -> Iterator[np.ndarray]:
+        for number in range(6):
+            if number == 3:
+                asked.set()
+            yield np.full(RATE, 0.1, np.float32)
+
+    CodecThatWaits(asked).encode_stream(clips(), lambda index, codes: taken.append(index))
+    assert sorted(taken) == list(range(6))
 
 
 def test_codes_do_not_depend_on_units_threads_or_batches(tmp_path: Path) -> None:
