@@ -11,6 +11,7 @@ from uniaudio_schemas.kinds.tokens import Tokens
 from uniaudio.sequence.build import build_sequence
 from uniaudio.stages.sizes import LENGTHS
 from uniaudio.stages.stage5_instructions import CONVERSATION_GROUP
+from uniaudio.stages.stage6_preference import PREFERENCE_GROUP
 from uniaudio.stages.table import ALL_STAGES, STAGES, stage_config
 from uniaudio.tasks.conversation import Turn, conversation
 from uniaudio.tasks.table import TASKS
@@ -82,7 +83,9 @@ def test_conversations_are_most_of_what_is_drawn_and_nothing_is_left_out(sequenc
 
 def test_where_every_task_has_examples_half_of_the_tokens_are_conversations() -> None:
     phase = stage_config("stage5", "paper_3b").mixture[0]
-    weights = {group: phase.weight_of(group) for group in {task.mixture for task in TASKS.values()}}
+    groups = {task.mixture for task in TASKS.values()} - {PREFERENCE_GROUP}
+    weights = {group: phase.weight_of(group) for group in groups}
+    assert phase.weight_of(PREFERENCE_GROUP) == 0
     assert 0.45 < weights[CONVERSATION_GROUP] / sum(weights.values()) < 0.55
     assert min(weights.values()) > 0
 
