@@ -165,13 +165,13 @@ def perplexities(evaluation: Evaluation, outcome: Outcome, tasks: SequenceOf[str
         losses_N, counts_N, recordings, chance_N = zip(*found, strict=True)
         estimate = Estimate.of(losses_N, counts_N, recordings=recordings, shape=_perplexity)
         uniform = float(num_possible(evaluation, name))
-        chance, baseline = _chance(_perplexity(sum(chance_N) / sum(counts_N)), uniform)
+        chance, baseline = better_of_chance(_perplexity(sum(chance_N) / sum(counts_N)), uniform)
         metric = Metric(name=f"{name}_perplexity", higher_is_better=False, baseline=baseline)
         domain = TEXT if name == TEXT else "audio"
         outcome.add(metric, domain, estimate, baseline_value=chance, predictions=predictions)
 
 
-def _chance(unigram: float, uniform: float) -> tuple[float, str]:
+def better_of_chance(unigram: float, uniform: float) -> tuple[float, str]:
     """The better of the two, and what they are: a unigram of few examples is worse than knowing nothing."""
     return min(unigram, uniform), f"the better of a unigram of training ({unigram:.4g}) and uniform ({uniform:.4g})"
 
@@ -241,7 +241,7 @@ def _beside_chance(
         for row, recording, total, count in zip(sequences, recordings, totals, counts, strict=True)
     ]
     num_tokens = max(sum(counts), 1)
-    by_chance, baseline = _chance(sum(_total(one)[0] for one in chance) / num_tokens, uniform / num_tokens)
+    by_chance, baseline = better_of_chance(sum(_total(one)[0] for one in chance) / num_tokens, uniform / num_tokens)
     outcome.add(
         Metric(name=name, higher_is_better=False, baseline=baseline),
         "all",

@@ -15,7 +15,7 @@ import pytest
 from uniaudio_pipelines.checkpoint_to_scores.declared import TASK_BENCHMARKS, inputs_of
 from uniaudio_pipelines.checkpoint_to_scores.evaluation import Evaluation
 from uniaudio_pipelines.checkpoint_to_scores.job import BENCHMARKS, CheckpointToScores
-from uniaudio_pipelines.checkpoint_to_scores.likelihood import rate
+from uniaudio_pipelines.checkpoint_to_scores.likelihood import better_of_chance, rate
 from uniaudio_pipelines.checkpoint_to_scores.measures import MEASURES
 from uniaudio_pipelines.checkpoint_to_scores.outcome import Estimate, Metric, Outcome
 from uniaudio_pipelines.checkpoint_to_scores.picture import png_bytes, spectrogram_png
@@ -149,6 +149,12 @@ def test_losses_of_codes_stand_beside_a_unigram_of_training(built: Any) -> None:
     assert all(row.baseline.endswith("and uniform (5.595)") for row in rows.values())
     # "heard words" in the one training example, "come here" and "heard words" held out: the letters are known.
     assert all(row.baseline_value is not None and row.baseline_value < 5.595 for row in rows.values())
+
+
+def test_a_unigram_that_is_worse_than_knowing_nothing_is_no_baseline() -> None:
+    told = "the better of a unigram of training (80) and uniform (64)"
+    assert better_of_chance(80.0, 64.0) == (64.0, told)
+    assert better_of_chance(50.0, 64.0)[0] == 50.0
 
 
 def test_a_caption_is_compared_with_the_most_frequent_training_caption(built: Any) -> None:
