@@ -14,6 +14,7 @@ rate 7.4 % so, 7.7 % with 30 s at 1.5 times the cost; 8.9 % with 3 s of silence,
 """
 
 import math
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -193,10 +194,14 @@ class Recognizer:
 
 def _compile_timing() -> None:
     """Have numba compile what times words, and leave torch the threads it had: when numba first runs, it sets their number
-    to that of all cores, for the whole process."""
+    to that of all cores, for the whole process. What it compiled is kept on disk where it can be, beside whisper or in the home: it is
+    two fifths of what the start of a worker costs."""
     import torch
-    from whisper.timing import dtw_cpu
+    from whisper.timing import backtrace, dtw_cpu
 
+    for compiled in (backtrace, dtw_cpu):
+        with suppress(RuntimeError):  # no folder can be written to
+            compiled.enable_caching()
     num_threads = torch.get_num_threads()
     dtw_cpu(np.zeros((1, 1)))
     torch.set_num_threads(num_threads)
