@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -41,3 +42,23 @@ def test_the_dashboard_queries_every_metric_and_no_other() -> None:
 def test_prometheus_asks_rays_dashboard_for_the_nodes() -> None:
     (scrape,) = yaml.safe_load((ROOT / "infra/dashboards/prometheus.yaml").read_text())["scrape_configs"]
     assert [found["url"] for found in scrape["http_sd_configs"]] == ["http://127.0.0.1:8265/api/prometheus/sd"]
+
+
+@pytest.mark.slow
+def test_the_dashboard_is_one_of_grafanas_own_model() -> None:
+    """Read and written again by the vendor's classes it is the same: there is no field that they do not know, and none of another type."""
+    model = pytest.importorskip("grafana_foundation_sdk.models.dashboard", reason="pip install grafana-foundation-sdk")
+    plugins = pytest.importorskip("grafana_foundation_sdk.cog.plugins")
+    encoder = pytest.importorskip("grafana_foundation_sdk.cog.encoder")
+    plugins.register_default_plugins()
+    again = json.loads(encoder.JSONEncoder().encode(model.Dashboard.from_json(DASHBOARD)))
+    assert _common(again, DASHBOARD) == DASHBOARD
+
+
+def _common(written: Any, given: Any) -> Any:
+    """What was given, as it was written; defaults that are written besides are left out."""
+    if isinstance(given, dict) and isinstance(written, dict):
+        return {name: _common(written[name], value) for name, value in given.items() if name in written}
+    if isinstance(given, list) and isinstance(written, list) and len(given) == len(written):
+        return [_common(*pair) for pair in zip(written, given, strict=True)]
+    return written
