@@ -45,7 +45,8 @@ def test_a_run_that_goes_back_leaves_no_zigzag(tmp_path: Path) -> None:
     with Curves(store, PLAN_ID) as curves:
         reporter = Reporter(RunFolder(store, PLAN_ID), [PART], curves, Keeping())
         show_all(reporter, {0: 9.0, 1: 5.0, 2: 4.0, 3: 8.0, 4: 9.0}, held_out=(0, 2, 4))
-        show_all(reporter, {3: 3.0, 4: 2.0, 5: 1.0}, held_out=(4,))
+        show_all(reporter, {3: 3.0, 4: 2.0, 5: 7.0}, held_out=(4,))
+        show_all(reporter, {5: 1.0})
     assert points(store, "loss") == points(store, "loss/asr") == [(1, 5.0), (2, 4.0), (3, 3.0), (4, 2.0), (5, 1.0)]
     assert points(store, "held_out_loss/asr") == [(0, 9.0), (2, 4.0), (4, 2.0)]
     assert points(store, "held_out_loss/tts") == [(0, 10.0), (2, 5.0), (4, 3.0)]

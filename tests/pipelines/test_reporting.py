@@ -1,6 +1,7 @@
 """Checkpoints of a run as Ray Train is told of them, which a thread stands in for: what is written when, kept, gone back to."""
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -110,16 +111,16 @@ def test_a_run_goes_back_to_a_checkpoint_that_is_still_being_written(reports: Re
     assert (state.step, state.num_rollbacks, state.position) == (4, 1, {"taken": 5})
 
 
-def test_where_it_stands_is_told_before_a_part_ends(reports: Reports, tmp_path: Path) -> None:
-    run(tmp_path, Number([1.0] * 3), Keeping(), num_steps=3, checkpoint_every=1)
+def test_nothing_is_written_any_more_when_a_part_has_ended(reports: Reports, tmp_path: Path) -> None:
+    reports.gate = lambda: time.sleep(0.2)
+    run(tmp_path, Number([1.0] * 3), Keeping(), num_steps=3, checkpoint_every=3)
+    (folder,) = (tmp_path / "train" / PLAN_ID / RUN).iterdir()
+    assert step_of(folder) == 3
     told = json.loads((tmp_path / "train" / PLAN_ID / "progress.json").read_text())
     assert (told["step"], told["num_steps"]) == (3, 3)
-    assert all(one.done() for one in reports.done)
 
 
 def _wait_for(is_so: Callable[[], bool]) -> None:
-    import time
-
     for _ in range(2000):
         if is_so():
             return
