@@ -45,21 +45,25 @@ def frame(store: Store) -> pl.DataFrame:
     return found.with_columns((pl.col("value") == best).alias("is_best")).sort([*_KEY, "checkpoint", "plan_id"])
 
 
-def markdown(found: pl.DataFrame) -> str:
-    """Versions as columns, named by checkpoint and plan; a dagger behind what is worse than its trivial baseline."""
+def board(found: pl.DataFrame) -> tuple[list[str], list[list[str]]]:
+    """Header and lines: versions as columns, named by checkpoint and plan; a dagger behind what is worse than its trivial baseline."""
     versions = found.select("checkpoint", "plan_id", "cpu_seconds").unique().sort("checkpoint", "plan_id").rows()
-    titles = [f"{checkpoint} ({plan[:6]})" for checkpoint, plan, _ in versions]
-    several = found.group_by(_KEY).len().filter(pl.col("len") > 1).height if found.height else 0
     lines = []
     for key, group in found.group_by(_KEY, maintain_order=True):
         cells = {row["plan_id"]: _cell(row, is_alone=group.height == 1) for row in group.to_dicts()}
         baselines = group["baseline_value"].drop_nulls()
         baseline = number(baselines[0]) if len(baselines) else ""
         lines.append([*map(str, key), *(cells.get(plan, "") for _, plan, _ in versions), baseline])
-    costs = ["cost", "", "CPU-s", *(number(cost) for _, _, cost in versions), ""]
-    table = pipe_table([*_KEY, *titles, "trivial baseline"], [*lines, costs])
+    lines.append(["cost", "", "CPU-s", *(number(cost) for _, _, cost in versions), ""])
+    titles = [f"{checkpoint} ({plan[:6]})" for checkpoint, plan, _ in versions]
+    return [*_KEY, *titles, "trivial baseline"], lines
+
+
+def markdown(found: pl.DataFrame) -> str:
+    """The board, and what its marks mean."""
+    several = found.group_by(_KEY).len().filter(pl.col("len") > 1).height if found.height else 0
     note = f"{found['plan_id'].n_unique()} versions, {several} metrics of more than one. Bold: best. †: worse than the trivial baseline."
-    return "\n".join([*table, "", note]) + "\n"
+    return "\n".join([*pipe_table(*board(found)), "", note]) + "\n"
 
 
 def _cell(row: dict, *, is_alone: bool) -> str:

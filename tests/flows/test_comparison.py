@@ -7,6 +7,7 @@ import pytest
 from uniaudio_flows import comparison_forms as forms
 from uniaudio_flows import leaderboard
 from uniaudio_flows.comparison import compare
+from uniaudio_flows.report import model
 from uniaudio_schemas.errors import UsageError
 from uniaudio_schemas.kinds.scores import Score
 from uniaudio_schemas.store import Store
@@ -59,7 +60,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     monkeypatch.setenv("UNIAUDIO_DATA", str(tmp_path))
     store = Store(tmp_path / "store")
     write(store, "before", WORSE)
-    write(store, "after", BETTER)
+    store.point("scores", "latest", write(store, "after", BETTER))
     return store
 
 
@@ -150,6 +151,12 @@ def test_the_leaderboard_has_all_versions_and_marks_the_best(store: Store, capsy
     said = capsys.readouterr().out
     assert "| **0.225** | 0.825† | 0.75 |" in said
     assert said.startswith("| benchmark | domain | metric | after00 (")
+
+
+def test_the_report_has_the_board_where_there_are_several_versions(store: Store, tmp_path: Path) -> None:
+    assert model.leaderboard(store).rows[0][:4] == ("asr", "speech", "wer", "**0.225**")
+    assert not model.leaderboard(Store(tmp_path / "empty")).rows
+    assert [row[-1] for row in model.scores(store).rows] == ["better"]
 
 
 def test_a_name_without_scores_says_what_makes_them(store: Store) -> None:

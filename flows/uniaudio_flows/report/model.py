@@ -17,6 +17,7 @@ from uniaudio_schemas.query import scan
 from uniaudio_schemas.store import Store
 from uniaudio_schemas.store.runs import read_runs
 
+from uniaudio_flows.leaderboard import board, frame
 from uniaudio_flows.report.charts import Chart, line_chart
 from uniaudio_flows.report.table import Table, table
 
@@ -157,6 +158,15 @@ def scores(store: Store) -> Table:
         "is",
     )
     return table("Scores", header, rows)
+
+
+def leaderboard(store: Store) -> Table:
+    """All versions side by side; none where there is only one."""
+    found = frame(store)
+    header, rows = board(found) if found["plan_id"].n_unique() > 1 else ([], [])
+    return table(
+        "All versions of scores (best between asterisks, worse than the trivial baseline with †)", header, rows
+    )
 
 
 def cost(store: Store) -> Table:

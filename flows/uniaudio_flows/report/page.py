@@ -106,6 +106,7 @@ def _model(store: Store) -> dict[str, Any]:
         "tokens_note": note,
         "codebooks": codebooks,
         "scores": model.scores(store),
+        "leaderboard": model.leaderboard(store),
         "cost": model.cost(store),
     }
 
