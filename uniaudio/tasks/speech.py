@@ -60,7 +60,7 @@ SPEECH_TASKS = (
         name="instruct_tts",
         authors_name="InstructTTS",
         order=_STYLED_SYNTHESIS,
-        metrics=("wer", "dnsmos"),
+        metrics=("wer", "dnsmos", "pitch_error", "intonation_error", "length_error"),
         drops_condition=True,
         needs=("words", "style"),
         of_clip=OneClip(domains=("speech",), texts={"style": style_of, "transcript": spoken}),
@@ -77,7 +77,7 @@ SPEECH_TASKS = (
         name="prompt_instruct_tts",
         authors_name="prompt_instruct_tts",
         order=(_VOICE, *_STYLED_SYNTHESIS),
-        metrics=("wer", "speaker_similarity"),
+        metrics=("wer", "speaker_similarity", "pitch_error", "intonation_error"),
         needs=("words", "voice", "style"),
     ),
     Task(

@@ -19,6 +19,7 @@ from uniaudio.metrics import accuracy, caption, wer
 from uniaudio.metrics.dnsmos import dnsmos
 from uniaudio.metrics.duration import length_error
 from uniaudio.metrics.pesq import wide_band_pesq
+from uniaudio.metrics.prosody import intonation_error, pitch_error
 from uniaudio.metrics.si_sdr import si_sdr
 from uniaudio.metrics.speaker import cosine_similarity
 from uniaudio.metrics.spectral import log_mel_distance
@@ -96,6 +97,21 @@ def _beside_source(measure: Callable[[np.ndarray, np.ndarray], float | None]) ->
     )
 
 
+def _beside_recording(measure: Callable[[np.ndarray, np.ndarray], float | None]) -> Measure:
+    """How what is spoken sounds beside the recording that its instruction describes; the baseline speaks like another recording."""
+
+    def of(sample: Sample, tools: Tools) -> Pair | None:
+        value = measure(sample.audio(sample.recorded[0]), sample.made[0])
+        return None if value is None else (value, 1)
+
+    def of_baseline(sample: Sample, tools: Tools) -> Pair | None:
+        other = tools.another_recording(sample)
+        value = None if other is None else measure(sample.audio(sample.recorded[0]), other)
+        return None if value is None else (value, 1)
+
+    return Measure(of=of, baseline="the next example's recording", of_baseline=of_baseline)
+
+
 def _naturalness(sample: Sample, tools: Tools) -> Pair | None:
     opinion = dnsmos(sample.made[0], SAMPLE_RATE)
     return None if opinion is None else (opinion.overall, 1)
@@ -142,9 +158,11 @@ MEASURES: dict[str, Measure] = {
         of_baseline=_where_choices(lambda sample, tools: (1 / len(sample.choices), 1)),
     ),
     "dnsmos": Measure(of=_naturalness, baseline="white noise", of_baseline=_of_noise),
+    "intonation_error": _beside_recording(partial(intonation_error, sample_rate=SAMPLE_RATE)),
     "length_error": Measure(of=_length, baseline="median length of the training recordings", of_baseline=_usual_length),
     "log_mel": _beside_source(partial(log_mel_distance, sample_rate=SAMPLE_RATE)),
     "pesq": _beside_source(partial(wide_band_pesq, sample_rate=SAMPLE_RATE)),
+    "pitch_error": _beside_recording(partial(pitch_error, sample_rate=SAMPLE_RATE)),
     "rouge_l": _text_measure(caption.rouge_l),
     "si_sdr": _beside_source(si_sdr),
     "speaker_similarity": Measure(of=_likeness, baseline="white noise", of_baseline=_likeness_of_noise),

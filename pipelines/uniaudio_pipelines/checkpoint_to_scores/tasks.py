@@ -100,6 +100,7 @@ def judge(
     about: Mapping[str, Any] | None = None,
 ) -> None:
     """One row a metric, over all samples that it is defined for; `about`: what each line of predictions says besides."""
+    tools.see(samples)
     measured = {name: _measure(outcome, samples, name, tools) for name in metrics if METRICS[name].needs != _SETS}
     said = dict(about or {})
     lines = [said | _line(one, place, measured) | _sounds(outcome, one) for place, one in enumerate(samples)]

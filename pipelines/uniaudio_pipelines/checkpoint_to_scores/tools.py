@@ -3,7 +3,7 @@ asked for, from the packages' own files below the folder `models` of the job.
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from uniaudio.metrics.speaker import VOICE_RATE, VoiceEncoder
 from uniaudio.tasks import Task
 from uniaudio_pipelines.checkpoint_to_scores.evaluation import Evaluation
 from uniaudio_pipelines.checkpoint_to_scores.job import RECOGNIZER, VOICES
+from uniaudio_pipelines.checkpoint_to_scores.samples import Sample
 
 _NUM_TRAINED = 256
 """Training examples behind a usual length."""
@@ -32,6 +33,7 @@ class Tools:
 
     def __init__(self, evaluation: Evaluation, models: "Models", task: Task) -> None:
         self._evaluation, self._models, self._task = evaluation, models, task
+        self._samples: list[Sample] = []
 
     def hear(self, samples: np.ndarray, language: str | None) -> str | None:
         """The words that the recognizer hears; None of a language it does not know."""
@@ -44,6 +46,17 @@ class Tools:
     def noise(self, num_samples: int) -> np.ndarray:
         """White noise at -20 dB of full scale, always the same."""
         return (0.1 * np.random.default_rng(0).standard_normal(num_samples)).astype(np.float32)
+
+    def see(self, samples: Sequence[Sample]) -> None:
+        """The samples that are judged together."""
+        self._samples = list(samples)
+
+    def another_recording(self, sample: Sample) -> np.ndarray | None:
+        """What was recorded for the next sample of another recording; None where there is none."""
+        here = next(place for place, one in enumerate(self._samples) if one is sample)
+        others = [*self._samples[here + 1 :], *self._samples[:here]]
+        found = next((one for one in others if one.recording != sample.recording), None)
+        return None if found is None else found.audio(found.recorded[0])
 
     @cached_property
     def noise_dnsmos(self) -> float | None:

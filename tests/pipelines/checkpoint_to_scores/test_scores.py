@@ -19,7 +19,9 @@ from uniaudio_pipelines.checkpoint_to_scores.likelihood import better_of_chance,
 from uniaudio_pipelines.checkpoint_to_scores.measures import MEASURES
 from uniaudio_pipelines.checkpoint_to_scores.outcome import Estimate, Metric, Outcome
 from uniaudio_pipelines.checkpoint_to_scores.picture import png_bytes, spectrogram_png
-from uniaudio_pipelines.checkpoint_to_scores.samples import reference_of
+from uniaudio_pipelines.checkpoint_to_scores.samples import Sample, reference_of
+from uniaudio_pipelines.checkpoint_to_scores.tasks import judge
+from uniaudio_pipelines.checkpoint_to_scores.tools import Models, Tools
 from uniaudio_pipelines.checkpoint_to_scores.worker import OF_NO_TASK, ScoreWorker
 from uniaudio_pipelines.running.edge import ShardResult, run_edge
 from uniaudio_schemas.errors import FingerprintError, UsageError
@@ -249,6 +251,35 @@ def test_a_length_is_compared_with_the_usual_one_whatever_the_limit(
         assert row.baseline_value == 0.0  # all recordings of the store have one length
         assert row.num_samples == 2
         assert [medium.mime for one in result.rows for medium in one.media] == ["image/png", "audio/flac"]
+
+
+def spoken(name: str, recorded_hz: float, made_hz: float) -> Sample:
+    return Sample(
+        sample_id=name,
+        recording=name,
+        prompt=None,
+        clip_ids=[name],
+        reference="",
+        language="en",
+        choices=(),
+        recorded=[name],
+        source="",
+        voice="",
+        domain="speech",
+        audio=lambda clip: a_waveform(0.5, frequency=recorded_hz),
+        made=[a_waveform(0.5, frequency=made_hz)],
+    )
+
+
+def test_instructed_speech_is_heard_beside_its_recording_and_that_of_another(built: Any) -> None:
+    evaluation = Evaluation(str(built.store.root), JOB, JOB.plan(built.store))
+    outcome = Outcome(benchmark="instruct_tts", checkpoint_id="c")
+    samples = [spoken("a", 200, 100), spoken("b", 150, 150)]
+    judge(outcome, samples, ["pitch_error"], Tools(evaluation, Models(""), TASKS["instruct_tts"]), title="made")
+    (row,) = outcome.scores
+    assert row.value == pytest.approx((12 + 0) / 2, abs=0.2)
+    assert row.baseline_value == pytest.approx(12 * np.log2(200 / 150), abs=0.2)
+    assert not row.higher_is_better
 
 
 def test_held_out_losses_come_from_every_stage(built: Any) -> None:
