@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from uniaudio_schemas.errors import UsageError
 from uniaudio_schemas.fingerprint import numerics
@@ -58,6 +58,8 @@ class AnnotatedToCodec:
     """`cpu` or `cuda`."""
     num_gpus: float = 0.0
     """GPUs that one worker reserves; more than 0 on cuda."""
+    precision: Literal["", "float32", "bfloat16"] = ""
+    """Of the products in a step; weights, codes and losses are float32. Empty keeps each phase's."""
     encoders: str = ""
     """Folder with `whisper` (or `whisper-base`, as models are prepared), `wavlm` and `music`, for sizes whose encoders are
     pretrained; phase `encoders` trains the latter two where they are not there."""
@@ -125,6 +127,7 @@ class AnnotatedToCodec:
                 seed=self.seed,
                 text_model=self.text_model if phase.name in TEXT_PHASES else "",
                 grpo=replace(phase.grpo, judge=self.judge, judge_model=self.judge_model),
+                precision=self.precision or phase.precision,
             )
             for phase in codec_phases(self._phase_names(), self.size)
         ]

@@ -122,6 +122,16 @@ def test_given_words_come_before_recognized_ones_in_what_training_asks() -> None
     assert facts_of(replace(row, given_text=None)).transcript == "lets go"
 
 
+def test_the_precision_of_a_job_is_that_of_all_phases_and_part_of_what_they_are() -> None:
+    names = ("scalar", "reconstruction")
+    plain, half = AnnotatedToCodec(phases=names), AnnotatedToCodec(phases=names, precision="bfloat16")
+    assert [phase.precision for phase in half.training_phases()] == ["bfloat16", "bfloat16"]
+    assert [phase.precision for phase in plain.training_phases()] == [codec_phase(name).precision for name in names]
+    assert [half._identity(phase) for phase in half.training_phases()] != [
+        plain._identity(phase) for phase in plain.training_phases()
+    ]
+
+
 @pytest.mark.parametrize("change", [{"num_rollouts": 1}, {"num_inner_steps": 0}, {"num_inner_steps": 7}])
 def test_answers_that_a_checkpoint_would_lose_are_refused(change: dict[str, int]) -> None:
     phase = codec_phase("grpo")
