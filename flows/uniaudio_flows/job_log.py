@@ -21,6 +21,8 @@ PATIENCE_S = 20
 QUIET_S = 30.0
 """A job that writes nothing for so long is asked whether it is still there."""
 _RETRY_S = 2.0
+_FIRST_RETRY_S = 0.1
+"""Doubled each time up to `_RETRY_S`: a log ends a moment before its job does, and a head that is away is left in peace."""
 _END = ""
 
 
@@ -32,11 +34,12 @@ def follow_log(client: "JobSubmissionClient", submission_id: str) -> Iterator[st
     """Complete lines until the job ends, without their ends. LostConnectionError after 20 s without the head."""
     num_read, partial = 0, ""
     lost_since: float | None = None
+    retry_s = _FIRST_RETRY_S
     with _loop_in_a_thread() as loop:
         while True:
             try:
                 for text in _new_text(client, submission_id, loop, num_read):
-                    lost_since = None
+                    lost_since, retry_s = None, _FIRST_RETRY_S
                     num_read += len(text)
                     *lines, partial = (partial + text).split("\n")
                     yield from lines
@@ -48,7 +51,8 @@ def follow_log(client: "JobSubmissionClient", submission_id: str) -> Iterator[st
                     raise LostConnectionError(
                         "the Ray head does not answer any more; start it with `uniaudio up` and run this flow again: finished shards are kept."
                     ) from error
-            time.sleep(_RETRY_S)
+            time.sleep(min(retry_s, _RETRY_S))
+            retry_s *= 2
     if partial:
         yield partial
 

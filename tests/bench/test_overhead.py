@@ -54,7 +54,7 @@ def test_a_flow_costs_little_beside_its_work(services: conftest.Services, tmp_pa
     plain = timed(lambda: run_edge(Store(tmp_path / "plain"), job, RawWorker, num_workers=0))
 
     def by_flow() -> None:
-        done = services.prefect("deployment", "run", "ingest-corpus/local", "--watch")
+        done = services.prefect("deployment", "run", "ingest-corpus/local", "--watch", "--watch-interval", "1")
         assert done.returncode == 0, done.stdout
 
     fixed = timed(by_flow) - plain
