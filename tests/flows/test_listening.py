@@ -1,6 +1,8 @@
 """A listening test made of versions of scores, and its results read back."""
 
 import json
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -102,6 +104,55 @@ def test_ratings_come_back_by_system_with_intervals_over_listeners(store: Store,
         ("new", 70, 60, 80, 2),
         ("old", 25, 20, 30, 2),
     ]
+
+
+BROWSER = """
+const made = [];
+const element = tag => ({ tag, children: [], append(...more) { this.children.push(...more); },
+  replaceChildren() { this.children = []; }, click() { if (this.onclick) this.onclick(); } });
+const known = {};
+globalThis.document = { getElementById: id => known[id] ??= element(id), querySelectorAll: () => [],
+  createElement: tag => { const one = element(tag); made.push(one); return one; } };
+globalThis.Blob = class { constructor(parts) { this.text = parts.join(""); } };
+URL.createObjectURL = blob => { process.stdout.write(blob.text); return ""; };
+if (!globalThis.crypto) globalThis.crypto = require("crypto").webcrypto;
+SCRIPT
+const inputs = () => { const found = []; const walk = one => { if (one.tag === "input") found.push(one); (one.children || []).forEach(walk); };
+  walk(known.page); return found; };
+for (let number = 0; number < test.pages.length; number += 1) {
+  inputs().forEach((input, place) => {
+    if (test.kind === "mushra") input.oninput({ target: { value: String(100 - 10 * place) } });
+    else if (place === 0) input.onchange();
+  });
+  if (known.next.disabled) throw new Error("a page that is answered cannot be left");
+  known.next.click();
+}
+"""
+
+
+@pytest.mark.parametrize("kind", ["mushra", "ab"])
+def test_the_page_writes_what_is_read_back(store: Store, tmp_path: Path, kind: str) -> None:
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("needs node")
+    folder = tmp_path / "test"
+    write_test(store, ["old", "new"], "tts", kind, folder)
+    page = (folder / "index.html").read_text()
+    script = page[page.index("<script>") + 8 : page.rindex("</script>")].replace('"use strict";', "")
+    (tmp_path / "page.js").write_text(BROWSER.replace("SCRIPT", script))
+    done = subprocess.run([node, str(tmp_path / "page.js")], capture_output=True, text=True, check=False)
+    assert not done.returncode, done.stderr
+    (folder / "mine.csv").write_text(done.stdout)
+    lines = done.stdout.splitlines()
+    assert len(lines) == 1 + 3 * (3 if kind == "mushra" else 1)
+    if kind == "mushra":
+        scores = sorted(int(line.split(",")[4]) for line in lines[1:])
+        assert scores == [80, 80, 80, 90, 90, 90, 100, 100, 100]
+        assert {line.split(",")[3] for line in lines[1:]} == {"C1", "C2", "reference"}
+    else:
+        rows, _ = read_results(folder, [folder / "mine.csv"])
+        assert {row["system"] for row in rows} == {"old", "new"}
+        assert sum(row["mean"] for row in rows) == pytest.approx(100)
 
 
 def test_a_choice_counts_for_one_and_against_the_other(
