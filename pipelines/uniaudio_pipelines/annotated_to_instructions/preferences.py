@@ -37,6 +37,8 @@ MAX_SNR_DB = 10.0
 """Of speech above the noise, from 0 dB on."""
 KEPT = (0.3, 0.7)
 """Share of a clip that is left where it is cut off."""
+_UNSURE = ("key", "voices")
+"""Values that are measured, and right of half and of three fifths of clips alone: too few to call another one worse."""
 _CAPTIONED = {"sound": "preferred_audio_caption", "music": "preferred_music_caption"}
 _WORD_LETTERS = 4
 """From which on a word says something: `the`, `of`, `and` are shared by captions of anything."""
@@ -79,7 +81,8 @@ def _misheard(clip: Annotated, context: Context) -> Iterator[Built]:
 
 def _misjudged(clip: Annotated, others: Sequence[Annotated], context: Context) -> Iterator[Built]:
     seed, values = context.job.seed, attributes_of(clip)
-    for kind in sorted(values, key=lambda kind: share_of("preferred kind", seed, clip.clip_id, kind)):
+    sure = [kind for kind in values if kind not in _UNSURE]
+    for kind in sorted(sure, key=lambda kind: share_of("preferred kind", seed, clip.clip_id, kind)):
         near = [attributes_of(other).get(kind, frozenset()) for other in others]
         wrong = wrong_values(clip, values[kind], near)[:MAX_DISTRACTORS]
         if not wrong:

@@ -138,6 +138,13 @@ def test_a_true_value_is_preferred_to_one_of_another_clip_that_is_offered_too() 
         assert chosen in row.segments[1].text and rejected in row.segments[1].text
 
 
+def test_a_value_that_is_often_measured_wrong_is_not_preferred() -> None:
+    clips = [a_clip(f"m{n}", "music", key=("C major", "F minor")[n % 2]) for n in range(4)]
+    assert pairs(clips, "audio_understanding") == []
+    slow = [replace(clip, tempo_bpm=(60.0, 160.0)[n % 2]) for n, clip in enumerate(clips)]
+    assert {frozenset(texts_of(row)) for row in pairs(slow, "audio_understanding")} == {frozenset({"slow", "fast"})}
+
+
 def test_a_caption_is_preferred_to_one_that_shares_no_word_with_it() -> None:
     captions = ("a dog barks in the yard", "another dog barks", "rain falls on a roof")
     clips = [a_clip(f"c{n}", "sound", caption=caption) for n, caption in enumerate(captions)]
