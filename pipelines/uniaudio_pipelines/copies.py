@@ -12,7 +12,7 @@ most `window` others at it, those of the most similar duration, because copies a
 work grows with the number of rows. Clusters of any size survive, as chains.
 
 A fingerprint has landmarks and, below zero, codes of tones (`uniaudio.audio.tones`). They never meet, and are counted apart: few landmarks
-that agree are much, while tones of one pitch always share some codes, so that a quarter of them must agree over half of the sound. Inside, each clip
+that agree are much, while tones of one pitch always share some codes, so that a fifth of them must agree over half of the sound. Inside, each clip
 is two, by its number: 2 n is what its landmarks say, 2 n + 1 what its tones say.
 """
 
@@ -81,7 +81,7 @@ class CopySearch:
     click or a syllable only that agrees."""
     min_tone_votes: int = 8
     """Agreeing codes of tones that a pair needs, where landmarks do not say that it is a copy."""
-    min_tone_score: float = 0.25
+    min_tone_score: float = 0.2
     """As `min_score`, of tones."""
     min_tone_overlap: float = 0.5
     """As `min_overlap`, of tones: notes that begin alike and fade differently share their beginning."""

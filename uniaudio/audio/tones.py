@@ -8,7 +8,7 @@ lengths of notes, whatever the level and the start of the recording. Two notes o
 codes; two fades of noise have none. Frequencies lie in two grids of cells that overlap by half, so that 1 % of speed leaves one of them.
 
 Only what is made of tones has codes: recordings in most of whose frames two partials hold most of the power, and those that last no longer
-than a knock. Each code stands where it is heard first, so that a minute of hum has few.
+than a knock. Each code stands where it is heard first, so that a minute of hum has few, and a recording has 256 at most.
 """
 
 # Shapes: T frames, F frequency bins, P frames in which a partial sounds, K codes
@@ -39,6 +39,7 @@ _NUM_PARTIALS = 2
 _SECOND_DB = 12.0  # a second partial is heard where it is at most this much below the first
 _SHARE, _FRAMES_SHARE = 0.7, 0.5  # of the power that partials hold, and of the frames in which they do
 _KNOCK_FRAMES = 40  # 0.3 s
+_MOST_CODES = 256  # those of the smallest hashes (as in MinHash), so that copies keep the same ones
 _LEVELS, _CELLS = 32, 1_024  # more than there are
 
 
@@ -70,7 +71,7 @@ def tone_codes(levels_TF: np.ndarray) -> np.ndarray:
                 codes.append(hashes_P << FRAME_BITS | frames_P)
     values_K = np.unique(np.concatenate(codes))
     is_first_K = np.diff(values_K >> FRAME_BITS, prepend=-1) != 0
-    return values_K[is_first_K] + _TONES
+    return values_K[is_first_K][:_MOST_CODES] + _TONES
 
 
 def _partials(levels_TF: np.ndarray, floor_T1: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
