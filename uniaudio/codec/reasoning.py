@@ -73,6 +73,7 @@ def build_quantizer(dim: int, config: QuantizerConfig) -> ResidualVQ:
         config.code_dim,
         config.num_levels,
         config.codebook_size,
+        decay=config.decay,
         dead_code_threshold=config.dead_code_threshold,
         kmeans_init=True,
     )

@@ -62,10 +62,12 @@ def text_of(row: Annotated) -> str:
 
 
 def facts_of(row: Annotated) -> ClipFacts:
-    """What phases that ask questions may ask; given words before recognized ones."""
+    """What phases that ask questions may ask; given words before recognized ones, never a transcript that was rejected."""
+    heard = None if row.rejections else row.transcript
     return ClipFacts(
         domain=row.domain,
-        transcript=row.given_text or row.transcript or row.lyrics or "",
+        transcript=row.given_text or heard or row.lyrics or "",
+        language=row.language or "",
         caption=row.caption or "",
         tags=tuple(row.tags or row.instruments),
     )

@@ -16,7 +16,7 @@ from uniaudio.stages.codec_phases import DEFAULT_PHASES, codec_phases
 from uniaudio_pipelines.jobs import check_device, check_group, hash_folder, parent
 from uniaudio_pipelines.ray_training.keeping import Keeping, check_wandb
 
-CODE_VERSION = "7"
+CODE_VERSION = "8"
 """Goes up when the same clips would train to other weights."""
 UNIT = "codec"
 LEAST_CLIP_S = 8.0
@@ -126,6 +126,7 @@ class AnnotatedToCodec:
                 phase,
                 seed=self.seed,
                 text_model=self.text_model if phase.name in TEXT_PHASES else "",
+                reader=self._reader() if phase.name == "reasoning" and phase.reader_weight else "",
                 grpo=replace(phase.grpo, judge=self.judge, judge_model=self.judge_model),
                 precision=self.precision or phase.precision,
             )
@@ -142,7 +143,7 @@ class AnnotatedToCodec:
         if self.start:
             return self.phases
         names = self.phases or DEFAULT_PHASES.get(self.size, ())
-        if self.phases or not self.encoders or encoder_folders(self.encoders).keys() < set(ENCODERS):
+        if self.phases or not self.encoders or self._heard() - encoder_folders(self.encoders).keys():
             return names
         return tuple(name for name in names if name != "encoders")
 
@@ -156,7 +157,19 @@ class AnnotatedToCodec:
         return {
             **phase.to_dict(),
             "text_model": hash_folder(phase.text_model, "text_model") if phase.text_model else "",
+            # One of the encoders, which are part of the plan.
+            "reader": "whisper" if phase.reader else "",
         }
+
+    def _heard(self) -> set[str]:
+        """The encoders that the codec has."""
+        return set(ENCODERS) - ({"wavlm"} if self.config().phone_layers else set())
+
+    def _reader(self) -> str:
+        """The folder of the given Whisper where it has a decoder and a tokenizer."""
+        is_heard = bool(self.encoders) and self.config().encoders == "pretrained"
+        folder = encoder_folders(self.encoders).get("whisper") if is_heard else None
+        return str(folder) if folder is not None and (folder / "tokenizer.json").is_file() else ""
 
     def _start_identity(self) -> dict[str, str]:
         """What the codec to start from is, wherever it lies."""
@@ -200,13 +213,13 @@ class AnnotatedToCodec:
 
     def _check_encoders(self) -> None:
         found = encoder_folders(self.encoders) if self.encoders else {}
-        trains = "encoders" in self._phase_names()
-        missing = [name for name in ENCODERS if name not in found and not (trains and name != "whisper")]
+        trained = ENCODERS[1:] if "encoders" in self._phase_names() else ()
+        missing = [name for name in ENCODERS if name in self._heard() - found.keys() and name not in trained]
         if missing:
             raise UsageError(
                 f"`encoders` must be a folder with {', '.join(missing)} (transformers' `config.json` and `model.safetensors`) "
                 f"at size {self.size}, but is {self.encoders or 'empty'}. `uniaudio demo` prepares Whisper in its folder of "
-                "models; phase `encoders` trains wavlm and music where it comes first."
+                "models; phase `encoders` trains the others where it comes first."
             )
 
 

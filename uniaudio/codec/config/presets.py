@@ -18,6 +18,7 @@ from uniaudio.codec.config.parts import FlowConfig, ScalarConfig, SpectralConfig
 LATENT_HOP = 960
 """Samples a scalar latent (25 Hz): half a reconstruction frame."""
 NUM_CODEBOOKS = 8
+RELEASED_DECAY = 0.9
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,6 +55,8 @@ class QuantizerConfig:
     """Width in which neighbors are searched."""
     dead_code_threshold: float
     """Entries used less than this often (moving average) are replaced."""
+    decay: float = RELEASED_DECAY
+    """Of the moving averages, a step; small batches over many entries need longer ones than the released 0.9."""
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -190,6 +193,9 @@ class CodecConfig:
             del values["flow"]["normalizes_latents"]
         if not self.flow.num_mean_layers:
             del values["flow"]["num_mean_layers"], values["flow"]["mean_dim"]
+        for name in ("reasoning", "phone", "music_group", "acoustic"):
+            if values[name]["decay"] == RELEASED_DECAY:
+                del values[name]["decay"]
         for name in ("num_mel_bands", "phone_layers"):
             if not values[name]:
                 del values[name]
@@ -242,7 +248,7 @@ def starter() -> CodecConfig:
     """A real small codec that one CPU core can train: Whisper base, read from a local folder, for meaning and phones; a music
     encoder small enough for phase `encoders` to train it here; a flow of about 9 M parameters, half of which regress its mean."""
     # Thresholds below what an entry of 1,024 is used in a batch of one core: above it all would be replaced at each step.
-    quantizer = QuantizerConfig(num_levels=1, codebook_size=1024, code_dim=64, dead_code_threshold=0.05)
+    quantizer = QuantizerConfig(num_levels=1, codebook_size=1024, code_dim=64, dead_code_threshold=0.05, decay=0.99)
     small = TransformerConfig(dim=192, num_layers=4, num_heads=6, ff_dim=768, conv_dim=128)
     return CodecConfig(
         size="starter",

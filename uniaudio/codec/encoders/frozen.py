@@ -11,7 +11,7 @@ train mode and never with a gradient: frozen means buffers too.
 # Shapes: B batch, N samples, T frames, M mel bands, D width
 
 import importlib.util
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -193,16 +193,17 @@ def _wavlm(config: TransformerConfig) -> WavLMStates:
 
 
 def pretrained_encoders(config: CodecConfig, folders: EncoderFolders) -> FrozenEncoders:
-    """Encoders read from local folders; the config's shapes must be theirs."""
+    """Encoders read from local folders; the config's shapes must be theirs. WavLM's is left alone where Whisper stands for
+    it."""
     from safetensors.torch import load_file
 
     options: dict[str, Any] = {"local_files_only": True, "use_safetensors": True}
-    if config.phone_layers and folders.wavlm is not None:
-        raise UsageError(f"`encoder_folders` must hold no WavLM at size {config.size}, which hears Whisper's phones.")
+    if config.phone_layers:
+        folders = replace(folders, wavlm=None)
     for folder in (folders.whisper, folders.wavlm, folders.music):
         if folder is not None and not folder.is_dir():
             raise UsageError(f"`encoder_folders` must be local folders, but {folder} is none.")
-    complete = (config.phone_layers or folders.wavlm is not None) and folders.music is not None
+    complete = bool(config.phone_layers or folders.wavlm is not None) and folders.music is not None
     encoders = empty_encoders(config) if complete else random_encoders(config, bias_scale=TRAINED_BIAS_SCALE)
     try:
         whisper = import_transformers().WhisperModel.from_pretrained(folders.whisper, **options).encoder

@@ -32,6 +32,8 @@ class ClipFacts:
     domain: str = ""
     """`speech`, `sound` or `music`."""
     transcript: str = ""
+    language: str = ""
+    """Of the transcript, as in ISO 639-1."""
     caption: str = ""
     """One sentence on what it is, or its title."""
     tags: tuple[str, ...] = ()

@@ -1,7 +1,8 @@
-"""Phase `reasoning`: what is said and heard, written by a text decoder that reads the reasoning frames as soft tokens.
+"""Phase `reasoning`: what is said and heard, written by a text decoder that reads the reasoning frames as soft tokens; and,
+where the phase names a `reader`, transcripts that Whisper's own decoder reads from them.
 
 Row in   step 17 of phase `reasoning`
-Row out  {"loss": 2.31, "text": 2.1, "commitment": 0.21}
+Row out  {"loss": 5.0, "text": 2.1, "transcript": 1.9, "states": 0.8, "commitment": 0.2}
 """
 
 # Shapes: B batch, T frames (25 Hz), R reasoning frames (5 Hz), D width
@@ -19,6 +20,7 @@ from uniaudio.training.codec.examples import Example, examples
 from uniaudio.training.codec.objective import LATENTS_PER_UNIT, REASONING_PER_UNIT, HeldOut, Losses, Share, mean
 from uniaudio.training.codec.text_decoder import TextDecoder
 from uniaudio.training.codec.text_policy import TextPolicy
+from uniaudio.training.codec.whisper_reader import WhisperReader
 
 # Bytes of a text the small decoder must write.
 MAX_TEXT_BYTES = 160
@@ -32,7 +34,8 @@ class ReasoningObjective:
         self.codec, self.phase = codec, phase
         self.train, self.held_out_clips = with_text(phase, train, "clips"), with_text(phase, held_out, "held_out")
         self.policy = build_policy(codec, phase, (self.train, self.held_out_clips))
-        self.teacher: nn.Module = self.policy
+        self.reader = WhisperReader(codec.config.dim, phase.reader).to(codec.device) if phase.reader else None
+        self.teacher: nn.Module = Readers(self.policy, self.reader) if self.reader else self.policy
 
     def losses(self, step: int, share: Share) -> Losses:
         generator = step_generator(self.phase.seed, self.phase.name, step)
@@ -53,20 +56,44 @@ class ReasoningObjective:
     def _held_out_text(self, index: int, heard: int, step: int) -> Tensor:
         """Nats a token of the text of clip `index` where clip `heard` is heard."""
         asked = draw_example(self.held_out_clips.clips[index], self.phase, np.random.default_rng(index))
-        return self._losses(self.held_out_clips, [heard], [asked], step)["text"]
+        losses = self._losses(self.held_out_clips, [heard], [asked], step, told=[index])
+        return torch.stack([losses[name] for name in ("text", "transcript") if name in losses]).sum()
 
-    def _losses(self, clips: ClipSet, indices: list[int], asked: list[Example], step: int) -> Losses:
+    def _losses(
+        self,
+        clips: ClipSet,
+        indices: list[int],
+        asked: list[Example],
+        step: int,
+        told: list[int] | None = None,
+    ) -> Losses:
+        """`told`: the clips whose transcripts are to be read, unless they are the clips' own."""
         features, valid_BT = padded_features([clips.features(index) for index in indices])
         questions, answers = [one.question for one in asked], [one.answer for one in asked]
         valid_BR = valid_BT[:, ::FRAMES_PER_REASONING]
+        losses: Losses = {}
         if step < self.phase.num_unquantized_steps:
             reasoning_BRD = self.codec.reasoning.unquantized(features, valid_BT)
-            text = self.policy(reasoning_BRD, valid_BR, answers, questions)
-            return {"loss": text, "text": text}
-        reasoned = self.codec.reasoning(features, valid_BT)
-        text = self.policy(reasoned.quantized, valid_BR, answers, questions)
-        commitment = reasoned.commitment.sum()
-        return {"loss": text + self.phase.commitment_weight * commitment, "text": text, "commitment": commitment}
+        else:
+            reasoned = self.codec.reasoning(features, valid_BT)
+            reasoning_BRD, losses["commitment"] = reasoned.quantized, reasoned.commitment.sum()
+        losses["text"] = self.policy(reasoning_BRD, valid_BR, answers, questions)
+        weights = {"text": 1.0, "commitment": self.phase.commitment_weight}
+        if self.reader is not None:
+            facts = [clips.clips[index].facts for index in told or indices]
+            transcripts, languages = [one.transcript for one in facts], [one.language for one in facts]
+            reading = self.reader(reasoning_BRD, valid_BR, transcripts, languages, features.whisper)
+            losses |= {"transcript": reading.text, "states": reading.states}
+            weights |= {"transcript": self.phase.reader_weight, "states": self.phase.reader_weight}
+        return {"loss": torch.stack([weights[name] * loss for name, loss in losses.items()]).sum(), **losses}
+
+
+class Readers(nn.Module):
+    """What learns beside the branch and is not part of it."""
+
+    def __init__(self, policy: TextPolicy, reader: WhisperReader) -> None:
+        super().__init__()
+        self.policy, self.reader = policy, reader
 
 
 def build_policy(codec: ReasoningCodec, phase: CodecPhase, sets: tuple[ClipSet, ClipSet]) -> TextPolicy:
