@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -279,13 +280,21 @@ def test_a_table_without_landmarks_and_a_window_of_nothing_are_refused(tmp_path:
 
 
 @pytest.mark.parametrize(
-    ("shared_frames", "is_copy"), [(range(0, 400, 40), True), (range(0, 60, 6), False), ([0] * 5 + [200] * 5, False)]
+    ("shared_frames", "is_copy"),
+    [
+        (range(0, 400, 40), True),
+        (range(0, 60, 6), False),
+        ([0] * 5 + [200] * 5, False),
+        # Two clicks: a fifth of the landmarks is little, a third is enough.
+        ([0] * 9 + [200] * 9, False),
+        ([0] * 20 + [200] * 20, True),
+    ],
 )
 def test_votes_must_come_from_several_moments_of_more_than_one_stretch(
-    shared_frames: list[int], is_copy: bool, tmp_path: Path
+    shared_frames: Sequence[int], is_copy: bool, tmp_path: Path
 ) -> None:
     own = np.random.default_rng(0).integers(0, 2**39, (2, 80)) << copies.FRAME_BITS | np.arange(0, 400, 5)
-    shared = np.arange(10) << copies.FRAME_BITS | np.array(shared_frames)
+    shared = np.arange(len(shared_frames)) << copies.FRAME_BITS | np.array(shared_frames)
     values = pa.array([np.append(one, shared) for one in own], pa.list_(pa.int64()))
     two = pa.table({"clip_id": ["a", "b"], "duration_s": [3.3, 3.4], "landmarks": values})
     search = CopySearch(min_votes=8)
