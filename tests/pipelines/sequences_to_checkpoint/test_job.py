@@ -8,9 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from uniaudio_flows.history import lineage_lines
 from uniaudio_pipelines.jobs import job_from_json, job_to_json
+from uniaudio_pipelines.ray_training.run_folder import steps_on_ranks
 from uniaudio_pipelines.sequences_to_checkpoint.job import DueStage, SequencesToCheckpoint
 from uniaudio_schemas.errors import UsageError
+from uniaudio_schemas.history.find import Found
+from uniaudio_schemas.history.lineage import way_back
 from uniaudio_schemas.kinds.checkpoint import Checkpoint
 from uniaudio_schemas.store import Store
 from uniaudio_schemas.store.manifest import Manifest
@@ -22,7 +26,7 @@ MakeStore = Callable[[str], Store]
 JOB = SequencesToCheckpoint()
 
 
-def publish(store: Store, due: DueStage) -> Manifest:
+def publish(store: Store, due: DueStage, statistics: dict[str, float] | None = None) -> Manifest:
     """A version for `due` whose row holds no weights."""
     name = due.stage.name
     row = Checkpoint(
@@ -40,7 +44,7 @@ def publish(store: Store, due: DueStage) -> Manifest:
         seed=0,
     )
     with store.writer(due.plan, owner="test", ref=name) as writer:
-        writer.put_shard(name, [row])
+        writer.put_shard(name, [row], statistics=statistics)
         return writer.publish()
 
 
@@ -102,6 +106,15 @@ def test_a_stage_starts_from_the_version_this_job_made_and_not_from_a_later_one(
 def test_what_changes_the_weights_changes_the_plan(store_with_sequences: MakeStore, change: dict) -> None:
     store = store_with_sequences("store")
     assert replace(JOB, **change).plan(store).plan_id != JOB.plan(store).plan_id
+
+
+def test_a_version_says_how_many_steps_were_done_on_how_many_ranks(store_with_sequences: MakeStore) -> None:
+    store = store_with_sequences("store")
+    statistics = steps_on_ranks({"steps_by_world_size": {"4": 10, "2": 5}})
+    manifest = publish(store, next(JOB.chain(store)), {"num_steps": 15.0, **statistics})
+    answer = way_back(store, Found(manifest=manifest))
+    assert answer["steps_on_ranks"] == {"2": 5, "4": 10}
+    assert "5 steps on 2 rank(s), 10 steps on 4 rank(s)" in lineage_lines(answer)[0]
 
 
 @pytest.mark.parametrize(
