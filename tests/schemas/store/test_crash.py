@@ -62,21 +62,31 @@ def test_a_kill_at_any_change_of_the_disk_loses_and_doubles_nothing(memory_folde
     assert kill_at_every(1, memory_folder) > 70
 
 
-@pytest.mark.timeout(180)
-def test_kill_9_at_a_dozen_random_moments_loses_and_doubles_nothing(tmp_path: Path) -> None:
-    manifest = worker.make(tmp_path / "whole", "undisturbed", 12)
-    expected = files(Store(tmp_path / "whole"))
+def kill_at_random_moments(folder: Path, num_kills: int) -> None:
+    manifest = worker.make(folder / "whole", "undisturbed", 12)
+    expected = files(Store(folder / "whole"))
     moments = random.Random(0)
-    longest_s = kill_after(tmp_path / "timed", None)
+    longest_s = kill_after(folder / "timed", None)
     num_killed = 0
     # A run that was quicker than the timed one ends before its kill and does not count.
-    for attempt in range(60):
-        root = tmp_path / str(attempt)
+    for attempt in range(5 * num_kills):
+        root = folder / str(attempt)
         num_killed += kill_after(root, moments.uniform(0, longest_s)) >= 0
         check_recovery(root, expected, manifest, 12)
-        if num_killed == 12:
-            break
-    assert num_killed == 12
+        if num_killed == num_kills:
+            return
+    raise AssertionError(f"{num_killed} of {num_kills} runs were killed")
+
+
+def test_kill_9_at_three_random_moments_loses_and_doubles_nothing(memory_folder: Path) -> None:
+    kill_at_random_moments(memory_folder, 3)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_kill_9_at_two_dozen_random_moments_loses_and_doubles_nothing(tmp_path: Path) -> None:
+    """On a disk."""
+    kill_at_random_moments(tmp_path, 24)
 
 
 def kill_after(root: Path, delay_s: float | None) -> float:
