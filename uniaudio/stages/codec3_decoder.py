@@ -13,7 +13,7 @@ from uniaudio.stages.codec_phase import CodecPhase
 def decoder(size: str = "debug") -> CodecPhase:
     """Phase 3b at `size`; one that cannot be trained is a `UsageError`."""
     tuned = reconstruction(size)
-    return replace(
+    phase = replace(
         tuned,
         name="decoder",
         trains=("reconstruction.condition_out", "reconstruction.padding_condition", "flow"),
@@ -23,3 +23,5 @@ def decoder(size: str = "debug") -> CodecPhase:
         reasoning_condition=0.5,
         checkpoint_every=min(tuned.checkpoint_every, tuned.num_steps // 4),
     )
+    # At starter the flow learns here alone, and in windows as long as those it decodes in.
+    return phase if size == "debug" else replace(phase, num_clips=8, crop_samples=115_200, learning_rate=5e-4)

@@ -1,7 +1,11 @@
-"""Phase `reconstruction`: the three reconstruction groups and the flow, over a reasoning branch that is frozen, moving
-averages included.
+"""Phase `reconstruction`: the three reconstruction groups and what finds latents from them, over a reasoning branch that is
+frozen, moving averages included.
 
-Loss: flow + 0.1 phone + 0.5 commitment, the weights of the released trainer.
+`debug` trains the flow at once. Loss: flow + 0.1 phone + 0.5 commitment, the weights of the released trainer.
+
+`starter` trains the codes with the mean of the latents alone, and leaves the flow, which tells the codes nothing, to phase
+`decoder`. Loss: log-mel distance + 0.1 phone + 0.2 commitment: of codebooks that small batches fill, one level of which is
+the phones', 0.5 makes their vectors shrink to a few clusters. Many steps of few short crops.
 """
 
 from uniaudio.stages.codec_phase import CodecPhase, check_size
@@ -27,14 +31,16 @@ def reconstruction(size: str = "debug") -> CodecPhase:
         )
     return CodecPhase(
         name="reconstruction",
-        trains=("reconstruction", "flow"),
-        num_steps=40_000,
-        num_unquantized_steps=4_000,
-        num_clips=16,
-        crop_samples=115_200,
+        trains=("reconstruction", "flow.mean"),
+        num_steps=20_000,
+        num_unquantized_steps=300,
+        num_clips=10,
+        crop_samples=38_400,
         learning_rate=1e-3,
+        commitment_weight=0.2,
+        film_dropout=0.05,
         max_gradient_norm=2.0,
         checkpoint_every=200,
-        log_every=100,
+        log_every=200,
         num_held_out=48,
     )
