@@ -28,6 +28,11 @@ class MissingModelError(Exception):
     """A metric's model is not in the folder `models`; the message names the file."""
 
 
+def white_noise(num_samples: int) -> np.ndarray:
+    """At -20 dB of full scale, always the same."""
+    return (0.1 * np.random.default_rng(0).standard_normal(num_samples)).astype(np.float32)
+
+
 class Tools:
     """Of one benchmark; models are shared by all of a worker."""
 
@@ -44,8 +49,7 @@ class Tools:
         return self._models.voices.embed(resample(samples, SAMPLE_RATE, VOICE_RATE))
 
     def noise(self, num_samples: int) -> np.ndarray:
-        """White noise at -20 dB of full scale, always the same."""
-        return (0.1 * np.random.default_rng(0).standard_normal(num_samples)).astype(np.float32)
+        return white_noise(num_samples)
 
     def see(self, samples: Sequence[Sample]) -> None:
         """The samples that are judged together."""
@@ -58,10 +62,9 @@ class Tools:
         found = next((one for one in others if one.recording != sample.recording), None)
         return None if found is None else found.audio(found.recorded[0])
 
-    @cached_property
+    @property
     def noise_dnsmos(self) -> float | None:
-        opinion = dnsmos(self.noise(SAMPLE_RATE), SAMPLE_RATE)
-        return None if opinion is None else opinion.overall
+        return self._models.noise_dnsmos
 
     @cached_property
     def frequent(self) -> str:
@@ -91,6 +94,11 @@ class Models:
     @cached_property
     def voices(self) -> VoiceEncoder:
         return VoiceEncoder.load(self._file(VOICES))
+
+    @cached_property
+    def noise_dnsmos(self) -> float | None:
+        opinion = dnsmos(white_noise(SAMPLE_RATE), SAMPLE_RATE)
+        return None if opinion is None else opinion.overall
 
     def _file(self, name: str) -> Path:
         path = Path(self._folder) / name

@@ -137,7 +137,13 @@ def test_many_answers_are_units_of_their_own_and_the_score_is_the_same(
     assert replace(job, shard_size=3).plan(built.store).units == ["audio_caption"]
 
 
-def test_a_metric_whose_model_is_missing_is_dropped_by_name(built: Any) -> None:
+@pytest.fixture
+def no_dnsmos(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half a second a clip, which tests of other things save."""
+    monkeypatch.setattr("uniaudio_pipelines.checkpoint_to_scores.measures.dnsmos", lambda *args: None)
+
+
+def test_a_metric_whose_model_is_missing_is_dropped_by_name(built: Any, no_dnsmos: None) -> None:
     result = score(built, "tts", replace(JOB, models="/nowhere"))
     assert ("wer", "not_installed") in reasons(result)
     (detail,) = {row.detail for row in result.dropped if row.row_id == "wer"}
@@ -237,12 +243,11 @@ def say(
         for count in num_frames
     ]
     monkeypatch.setattr("uniaudio_pipelines.checkpoint_to_scores.tasks.answers", lambda *args: answers)
-    monkeypatch.setattr("uniaudio_pipelines.checkpoint_to_scores.measures.dnsmos", lambda *args: None)
     return score(built, "tts", job)
 
 
 def test_a_length_is_compared_with_the_usual_one_whatever_the_limit(
-    built: Any, monkeypatch: pytest.MonkeyPatch
+    built: Any, no_dnsmos: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for max_frames in (20, 50):
         result = say(built, monkeypatch, (20, 20), replace(JOB, max_frames=max_frames))
@@ -288,7 +293,7 @@ def test_held_out_losses_come_from_every_stage(built: Any) -> None:
     assert found == {"stage1/asr": (4.0, 5.0, "before stage1"), "stage2/asr": (3.0, 4.0, "before stage2")}
 
 
-def test_scoring_twice_gives_the_same_rows_and_blobs(built: Any) -> None:
+def test_scoring_twice_gives_the_same_rows_and_blobs(built: Any, no_dnsmos: None) -> None:
     for benchmark in ("asr", "tts"):
         first, second = score(built, benchmark), score(built, benchmark)
         assert to_table(first.rows, Score).equals(to_table(second.rows, Score))
