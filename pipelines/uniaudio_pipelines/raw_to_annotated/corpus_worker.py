@@ -25,6 +25,7 @@ from uniaudio_pipelines.jobs import cache_folder
 from uniaudio_pipelines.raw_to_annotated.corpus import view
 from uniaudio_pipelines.raw_to_annotated.drafts import SOURCE
 from uniaudio_pipelines.raw_to_annotated.job import RawToAnnotated, RawToCuts
+from uniaudio_pipelines.raw_to_annotated.languages import without_guesses
 from uniaudio_pipelines.raw_to_annotated.speaker_clusters import Voices
 from uniaudio_pipelines.running.edge import ShardResult
 
@@ -65,9 +66,11 @@ class CorpusWorker:
     def _annotated(self, table: pa.Table) -> pa.Table:
         """The cuts with the columns of `Annotated`; only a row whose transcript is judged becomes an object."""
         places = self._view.places(table["raw_clip_id"].to_pylist())
+        language, annotations = without_guesses(table, self._job)
         columns: dict[str, Any] = {
             **{name: table[name] for name in table.column_names},
-            "annotations": _with_notes_on_splits(table["annotations"], self._view.is_given[places]),
+            "language": language,
+            "annotations": _with_notes_on_splits(annotations, self._view.is_given[places]),
             "split": self._view.splits_of(places),
             "duplicate_cluster": self._clusters(table, places),
             "speaker_cluster": self._voices.clusters_of(table["clip_id"].to_pylist()),

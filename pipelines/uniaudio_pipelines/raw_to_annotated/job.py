@@ -23,12 +23,12 @@ CODE_VERSION = "7"
 """Goes up when the same cuts would give other rows of `annotated`."""
 NOT_OF_THE_VERSION = ("models", "ref", "raw_ref", "num_gpus")
 """Fields that change nothing of what the version holds."""
-OF_THE_CORPUS = ("text_policy", "copies")
+OF_THE_CORPUS = ("text_policy", "copies", "min_language_speech_s", "min_language_probability")
 """Fields that the cuts do not depend on."""
 _POSITIVE = ("max_speech_clip_s", "max_whole_speech_s", "max_sound_clip_s", "max_passage_characters")
 _NOT_NEGATIVE = (
     "max_speech_s", "max_sound_s", "max_music_s", "max_unknown_s", "max_text_passages", "max_pieces_per_clip",
-    "max_passages_per_document", "min_clip_s", "max_pause_s",
+    "max_passages_per_document", "min_clip_s", "max_pause_s", "min_language_speech_s", "min_language_probability",
 )  # fmt: skip
 
 
@@ -73,6 +73,10 @@ class RawToAnnotated:
     """Limit of text, spread over its corpora; 0 takes all."""
     text_policy: TranscriptPolicy = field(default_factory=TranscriptPolicy)
     """From where on a recognizer's text is rejected; such rows say why, and it is not trained on."""
+    min_language_speech_s: float = 2.0
+    """Of speech that a clip must have for its language to be told by ear; else it is left open."""
+    min_language_probability: float = 0.8
+    """From which on a language is told by ear."""
     copies: CopySearch = field(default_factory=CopySearch)
     """What counts as a copy of another clip."""
     device: str = "cpu"
