@@ -44,7 +44,7 @@ def content_id(hashes: Iterable[pa.Table], schema: Schema, between: Callable[[],
     tables = [table for table in hashes if len(table)]
     num_rows = sum(map(len, tables))
     digest = hashlib.sha256(f"{schema.kind}.v{schema.version}.{num_rows}\n".encode())
-    for window in _in_order(tables):
+    for window in _in_order(tables, schema, between):
         ids, row_hashes = (window.column(name).combine_chunks() for name in HASHES.names)
         twice = pc.index(pc.equal(ids[1:], ids[:-1]), True).as_py()
         if twice >= 0 and schema.unique:
@@ -56,17 +56,21 @@ def content_id(hashes: Iterable[pa.Table], schema: Schema, between: Callable[[],
     return short(digest.hexdigest())
 
 
-def _in_order(tables: Sequence[pa.Table]) -> Iterator[pa.Table]:
-    """All rows by id and hash, cut between two ids; each table is sorted by id."""
+def _in_order(tables: Sequence[pa.Table], schema: Schema, between: Callable[[], None]) -> Iterator[pa.Table]:
+    """All rows by id, those of one id by hash, cut between two ids; each table is sorted by id."""
     begins = [0] * len(tables)
-    for border in (*_borders(tables), None):
+    keys = [("id", "ascending"), ("hash", "ascending")][: 1 if schema.unique else 2]
+    borders = _borders(tables)
+    between()
+    for border in (*borders, None):
         parts = [HASHES.empty_table()]
         for number, table in enumerate(tables):
             begin = begins[number]
             begins[number] = len(table) if border is None else _rows_below(border, table["id"], begin)
             if begins[number] > begin:
                 parts.append(table.slice(begin, begins[number] - begin))
-        yield pa.concat_tables(parts).sort_by([("id", "ascending"), ("hash", "ascending")])
+        # In one piece it is sorted ten times as fast as in a thousand.
+        yield pa.concat_tables(parts).combine_chunks().sort_by(keys)
 
 
 def _borders(tables: Sequence[pa.Table]) -> list[str]:
