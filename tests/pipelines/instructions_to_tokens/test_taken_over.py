@@ -1,5 +1,6 @@
 """Which codes are taken over from the store, and which are not: counted in clips that the codec encodes."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,37 +39,48 @@ def put_again(store: Store, rows: list[Tokens], unit: str, metadata: dict[str, s
         writer.publish()
 
 
-def only_with(root: Path, metadata: dict[str, str], unit: str = "all") -> tuple[Manifest, dict[str, float], Manifest]:
-    """Tokens of a store that has codes of every clip, with these words on their shard: what that cost, and the same made from nothing."""
-    lengths = [RATE // 2] * 12
-    fresh, _ = tokenize(made := a_corpus(root / "made", lengths), JOB, BatchingCodec())
-    store = a_corpus(root / "store", lengths)
-    put_again(store, list(made.rows(fresh, Tokens)), unit, metadata)
-    found, work = tokenize(store, JOB, BatchingCodec())
-    return found, work, fresh
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Manifest]:
+    """A store of twelve clips, and a version of tokens that was made from nothing in a copy of it."""
+    root = tmp_path_factory.mktemp("made")
+    a_corpus(root / "store", [RATE // 2] * 12)
+    shutil.copytree(root / "store", root / "copy")
+    fresh, _ = tokenize(Store(root / "copy"), JOB, BatchingCodec())
+    return root, fresh
 
 
-def test_codes_of_this_codec_these_numerics_and_this_code_are_taken_over_byte_for_byte(tmp_path: Path) -> None:
-    found, work, fresh = only_with(tmp_path, STAMPED)
+def only_with(
+    made: tuple[Path, Manifest], folder: Path, *said: dict[str, str], unit: str = "all"
+) -> tuple[Manifest, dict[str, float]]:
+    """Tokens of a store that has codes of every clip, in shards that say this; and what they cost."""
+    root, fresh = made
+    rows = list(Store(root / "copy").rows(fresh, Tokens))
+    store = Store(shutil.copytree(root / "store", folder / "store"))
+    for number, metadata in enumerate(said):
+        put_again(store, rows, f"{unit}{number or ''}", metadata)
+    return tokenize(store, JOB, BatchingCodec())
+
+
+def test_codes_of_this_codec_these_numerics_and_this_code_are_taken_over_byte_for_byte(
+    made: tuple[Path, Manifest], tmp_path: Path
+) -> None:
+    found, work = only_with(made, tmp_path, STAMPED)
     assert (work["taken_over_clips"], work.get("encoded_clips", 0)) == (12, 0)
-    assert [shard.sha256 for shard in found.shards] == [shard.sha256 for shard in fresh.shards]
+    assert [shard.sha256 for shard in found.shards] == [shard.sha256 for shard in made[1].shards]
 
 
-@pytest.mark.parametrize("name", sorted(STAMPED))
-def test_codes_of_another_codec_or_numerics_or_code_are_not_taken_over(tmp_path: Path, name: str) -> None:
-    _, work, _ = only_with(tmp_path, {**STAMPED, name: "another"})
+def test_codes_of_another_codec_or_numerics_or_code_or_that_do_not_say_all_of_it_are_not_taken_over(
+    made: tuple[Path, Manifest], tmp_path: Path
+) -> None:
+    others = [{**STAMPED, name: "another"} for name in sorted(STAMPED)]
+    silent = [{key: value for key, value in STAMPED.items() if key != name} for name in sorted(STAMPED)]
+    _, work = only_with(made, tmp_path, *others, *silent)
     assert (work["taken_over_clips"], work["encoded_clips"]) == (0, 12)
 
 
-@pytest.mark.parametrize("name", sorted(STAMPED))
-def test_codes_that_do_not_say_all_of_it_are_not_taken_over(tmp_path: Path, name: str) -> None:
-    _, work, _ = only_with(tmp_path, {key: value for key, value in STAMPED.items() if key != name})
-    assert (work["taken_over_clips"], work["encoded_clips"]) == (0, 12)
-
-
-def test_a_shard_of_another_range_is_not_read(tmp_path: Path) -> None:
+def test_a_shard_of_another_range_is_not_read(made: tuple[Path, Manifest], tmp_path: Path) -> None:
     """Rows that are where their unit's name says they are not, which no edge writes: so it shows what is read."""
-    _, work, _ = only_with(tmp_path, STAMPED, unit="clips-0-of-4")
+    _, work = only_with(made, tmp_path, STAMPED, unit="clips-0-of-4")
     assert 0 < work["taken_over_clips"] < 12
 
 
@@ -82,16 +94,16 @@ def test_units_of_another_size_take_over_what_they_share(tmp_path: Path) -> None
 
 
 def test_one_changed_clip_of_a_hundred_is_one_encode(tmp_path: Path) -> None:
-    store = a_corpus(tmp_path, [RATE // 2] * 100)
+    store = a_corpus(tmp_path, [RATE // 4] * 100)
     tokenize(store, JOB, BatchingCodec())
     raw = store.head("raw")
     assert raw is not None
     cuts = cuts_of(list(store.rows(raw, Raw)), 1)
-    changed = replace(cuts[17], clip_id="another", num_samples=RATE // 4)
+    changed = replace(cuts[17], clip_id="another", num_samples=RATE // 5)
     put_instructions(store, [*cuts[:17], changed, *cuts[18:]])
     manifest, work = tokenize(store, JOB, BatchingCodec())
     assert manifest.num_rows == 100
-    assert (work["taken_over_clips"], work["encoded_clips"], work["given_samples"]) == (99, 1, RATE // 4)
+    assert (work["taken_over_clips"], work["encoded_clips"], work["given_samples"]) == (99, 1, RATE // 5)
 
 
 def test_a_new_codec_encodes_all_and_leaves_the_old_version_readable(tmp_path: Path) -> None:
