@@ -12,7 +12,7 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import mse_loss, normalize
+from torch.nn.functional import layer_norm, mse_loss, normalize
 
 from uniaudio.codec.codebook import Codebook
 
@@ -26,6 +26,9 @@ class ResidualVQ(nn.Module):
     Codebooks learn by moving averages in `train()` only: `eval()` or `freeze_codebooks()` leaves every buffer
     bit-identical. Gradients pass through the search by the rotation trick.
     """
+
+    normalizes = False
+    """Whether a vector has mean 0 and deviation 1 before the search."""
 
     def __init__(
         self,
@@ -57,7 +60,7 @@ class ResidualVQ(nn.Module):
 
         Frames where `valid_BT` is False get codes too, but take part in neither loss nor codebook update.
         """
-        residual_BTC = self.project_in(x_BTD)
+        residual_BTC = self.code_space(x_BTD)
         quantized_BTC = torch.zeros_like(residual_BTC)
         codes: list[Tensor] = []
         losses: list[Tensor] = []
@@ -70,10 +73,15 @@ class ResidualVQ(nn.Module):
             codes.append(codes_BT)
         return self.project_out(quantized_BTC), torch.stack(codes, dim=-1), torch.stack(losses)
 
+    def code_space(self, x_BTD: Tensor) -> Tensor:
+        """`[B, T, D]` -> `[B, T, C]`, what the levels add up to."""
+        x_BTC: Tensor = self.project_in(x_BTD)
+        return layer_norm(x_BTC, x_BTC.shape[-1:]) if self.normalizes else x_BTC
+
     def encode_indices(self, x_BTD: Tensor) -> Tensor:
         """`[B, T, D]` -> codes `[B, T, Q]` int64; never changes a buffer, whatever the mode."""
         with torch.no_grad():
-            residual_BTC = self.project_in(x_BTD)
+            residual_BTC = self.code_space(x_BTD)
             codes: list[Tensor] = []
             for codebook in self._levels:
                 codes_BT = codebook.search(residual_BTC.flatten(0, 1)).view(residual_BTC.shape[:2])
@@ -85,7 +93,7 @@ class ResidualVQ(nn.Module):
         """Quantized `[B, T, D]` and commitment losses `[Q]` with codes that were chosen before: the gradient of `forward`
         without its search, and never a codebook update.
         """
-        residual_BTC = self.project_in(x_BTD)
+        residual_BTC = self.code_space(x_BTD)
         quantized_BTC = torch.zeros_like(residual_BTC)
         losses: list[Tensor] = []
         for level, codebook in enumerate(self._levels):

@@ -58,7 +58,7 @@ class ReasoningBranch(nn.Module):
 
     def unquantized(self, features: Features, valid_BT: Tensor | None = None) -> Tensor:
         """`[B, R, D]` through both projections but no codebook: how training starts, lest the codebooks collapse."""
-        return self.quantizer.project_out(self.quantizer.project_in(self.hidden(features, valid_BT)))
+        return self.quantizer.project_out(self.quantizer.code_space(self.hidden(features, valid_BT)))
 
     def freeze(self) -> None:
         """No gradient and no moving average from here on, in train mode too."""
@@ -68,7 +68,7 @@ class ReasoningBranch(nn.Module):
 
 def build_quantizer(dim: int, config: QuantizerConfig) -> ResidualVQ:
     """A residual quantizer of the configured shape whose codebooks start by k-means on their first batch."""
-    return ResidualVQ(
+    quantizer = ResidualVQ(
         dim,
         config.code_dim,
         config.num_levels,
@@ -77,3 +77,5 @@ def build_quantizer(dim: int, config: QuantizerConfig) -> ResidualVQ:
         dead_code_threshold=config.dead_code_threshold,
         kmeans_init=True,
     )
+    quantizer.normalizes = config.normalizes
+    return quantizer

@@ -101,7 +101,7 @@ class ReconstructionBranch(nn.Module):
         passed = {}
         for group in GROUPS:
             quantizer = self.quantizers[group]
-            passed[group] = quantizer.project_out(quantizer.project_in(modulated[group]))  # type: ignore[operator]
+            passed[group] = quantizer.project_out(quantizer.code_space(modulated[group]))  # type: ignore[operator]
         return passed["phone"], self.condition_out(passed["phone"] + passed["music"] + passed["acoustic"])
 
     def encode(self, modulated: dict[str, Tensor]) -> Tensor:

@@ -183,3 +183,18 @@ def test_a_copy_trains_like_the_original():
     x = torch.randn(2, 9, 12)
     vq(x), twin(x)
     assert changed(buffers_of(vq), twin) == []
+
+
+def test_a_normalized_vector_is_found_whatever_its_length_and_its_codes_cannot_shrink() -> None:
+    torch.manual_seed(0)
+    quantizer = ResidualVQ(12, 8, 1, 32, kmeans_init=True)
+    quantizer.normalizes = True
+    x_BTD = torch.randn(1, 64, 12)
+    with torch.no_grad():
+        quantizer.project_in.bias.zero_()
+    quantizer.train()(x_BTD)
+    codes = quantizer.encode_indices(x_BTD)
+    assert (quantizer.encode_indices(0.1 * x_BTD) == codes).float().mean() > 0.9 and len(codes.unique()) > 8
+    assert torch.allclose(quantizer.code_space(0.1 * x_BTD).std(dim=-1, correction=0), torch.ones(1, 64), atol=0.05)
+    plain = ResidualVQ(12, 8, 1, 32)
+    assert torch.equal(plain.code_space(x_BTD), plain.project_in(x_BTD))

@@ -57,6 +57,9 @@ class QuantizerConfig:
     """Entries used less than this often (moving average) are replaced."""
     decay: float = RELEASED_DECAY
     """Of the moving averages, a step; small batches over many entries need longer ones than the released 0.9."""
+    normalizes: bool = False
+    """Whether a vector has mean 0 and deviation 1 before the search: of a group of one level, whose error is large, vectors
+    shrink otherwise until they tell nothing apart. The released quantizers do not."""
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -196,6 +199,8 @@ class CodecConfig:
         for name in ("reasoning", "phone", "music_group", "acoustic"):
             if values[name]["decay"] == RELEASED_DECAY:
                 del values[name]["decay"]
+            if not values[name]["normalizes"]:
+                del values[name]["normalizes"]
         for name in ("num_mel_bands", "phone_layers"):
             if not values[name]:
                 del values[name]
@@ -261,8 +266,8 @@ def starter() -> CodecConfig:
         num_reasoning_layers=3,
         reasoning_head_dim=64,
         reasoning=replace(quantizer, num_levels=8, dead_code_threshold=0.02),
-        phone=quantizer,
-        music_group=quantizer,
+        phone=replace(quantizer, normalizes=True),
+        music_group=replace(quantizer, normalizes=True),
         acoustic=replace(quantizer, num_levels=6),
         flow=FlowConfig(
             latent_dim=128,
