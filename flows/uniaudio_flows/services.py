@@ -31,6 +31,7 @@ from uniaudio_flows.orphans import mark_orphans
 from uniaudio_flows.settings import DEFAULT_PREFECT_PORT, LOOPBACK, Settings, service_environment
 
 START_TIMEOUT_S = 240
+RAY_ATTEMPTS, GAVE_UP = 3, b"timed out during startup"
 STOP_TIMEOUT_S = 15
 WORKER_STOP_TIMEOUT_S = 4
 POOL = "local"
@@ -79,7 +80,7 @@ def _start_what_is_not_running(settings: Settings) -> None:
     if "ray" not in running and not settings.ray_address:
         _require_free(settings.ray_port, "UNIAUDIO_RAY_PORT")
         _require_free(settings.dashboard_port, "UNIAUDIO_DASHBOARD_PORT")
-        _start("ray", _ray_command(settings), settings, _ray_environment())
+        _start_ray(settings)
     if "prefect-server" not in running:
         _require_free(settings.prefect_port, "UNIAUDIO_PREFECT_PORT")
         _start(
@@ -95,7 +96,7 @@ def _start_what_is_not_running(settings: Settings) -> None:
         worker = [*_prefect(), "worker", "start", "--pool", POOL, "--type", "process", "--name", "local-worker"]
         _start(WORKER, worker, settings)
     if not settings.ray_address:
-        _await("ray", f"{settings.dashboard_url}/api/version", settings)
+        _await_ray(settings)
 
 
 def stop_services(settings: Settings, log: Callable[[str], None]) -> None:
@@ -208,6 +209,25 @@ def _deploy(settings: Settings) -> None:
         )
         if done.returncode:
             raise UsageError(f"the flows could not be deployed: {_last_line(done.stdout + done.stderr)}")
+
+
+def _start_ray(settings: Settings) -> None:
+    _start("ray", _ray_command(settings), settings, _ray_environment())
+
+
+def _await_ray(settings: Settings) -> None:
+    """Ray gives its own processes 30 s to start, which a busy machine exceeds: then it is started again."""
+    log, num_read = settings.services / "ray.log", 0
+    for attempt in range(1, RAY_ATTEMPTS + 1):
+        try:
+            _await("ray", f"{settings.dashboard_url}/api/version", settings)
+            return
+        except UsageError:
+            said = log.read_bytes()[num_read:]
+            if attempt == RAY_ATTEMPTS or GAVE_UP not in said:
+                raise
+            num_read += len(said)
+        _start_ray(settings)
 
 
 def _await(name: str, url: str, settings: Settings) -> None:

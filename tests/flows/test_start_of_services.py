@@ -1,0 +1,49 @@
+"""What `uniaudio up` does where Ray takes too long to start. The real services: `test_services.py`."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from uniaudio_flows import services
+from uniaudio_flows.settings import Settings, load_settings
+from uniaudio_schemas.errors import UsageError
+
+GAVE_UP = "Exception: The current node timed out during startup.\n"
+
+
+class Head:
+    """Whose starts end in these last lines; "" is one that answers."""
+
+    def __init__(self, settings: Settings, *lines: str) -> None:
+        self._log, self._lines, self.num_started = settings.services / "ray.log", list(lines), 1
+        self._log.parent.mkdir(parents=True)
+        self._log.write_text("lines of yesterday\n")
+
+    def start(self, settings: Settings) -> None:
+        self.num_started += 1
+
+    def answer(self, name: str, url: str, settings: Settings) -> None:
+        line = self._lines.pop(0)
+        with self._log.open("a") as log:
+            log.write(line)
+        if line:
+            raise UsageError("ray did not start")
+
+
+@pytest.mark.parametrize(
+    ("lines", "num_started"),
+    [(("",), 1), ((GAVE_UP, ""), 2), ((GAVE_UP, "no memory\n"), 2), ((GAVE_UP,) * 4, 3), (("no memory\n",), 1)],
+)
+def test_a_head_that_ray_gave_up_is_started_again_and_another_failure_is_told(
+    lines: tuple[str, ...], num_started: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = replace(load_settings(), data=tmp_path)
+    head = Head(settings, *lines)
+    monkeypatch.setattr(services, "_start_ray", head.start)
+    monkeypatch.setattr(services, "_await", head.answer)
+    if "" in lines:
+        services._await_ray(settings)
+    else:
+        with pytest.raises(UsageError, match="did not start"):
+            services._await_ray(settings)
+    assert head.num_started == num_started
