@@ -45,11 +45,14 @@ class Kept:
         unfinished.replace(self.folder / f"{key}.json")
 
 
-def answers(evaluation: Evaluation, prompts: Sequence[Grid], plan: Sequence[str]) -> list[Generated]:
-    """The likeliest token at each step, segment kinds as `plan` says; in the order of `prompts`."""
+def answers(
+    evaluation: Evaluation, prompts: Sequence[Grid], plan: Sequence[str], max_text: int | None = None
+) -> list[Generated]:
+    """The likeliest token at each step, segment kinds as `plan` says; in the order of `prompts`. `max_text`: less than the job's."""
     job = evaluation.job
     kept = Kept(cache_folder(evaluation.store) / "answers" / evaluation.checkpoint.checkpoint_id)
-    keys = [_key(evaluation, prompt, plan) for prompt in prompts]
+    caps = (job.max_frames, min(job.max_text, max_text or job.max_text))
+    keys = [_key(evaluation, prompt, plan, caps) for prompt in prompts]
     found = {key: segments for key in dict.fromkeys(keys) if (segments := kept.read(key)) is not None}
     missing = {key: prompt for key, prompt in zip(keys, prompts, strict=True) if key not in found}
     todo = list(missing)
@@ -60,8 +63,8 @@ def answers(evaluation: Evaluation, prompts: Sequence[Grid], plan: Sequence[str]
             [missing[key] for key in batch],
             vocabulary=evaluation.vocabulary,
             mode=tuple(plan),
-            max_frames=job.max_frames,
-            max_text=job.max_text,
+            max_frames=caps[0],
+            max_text=caps[1],
         )
         for key, answer in zip(batch, made, strict=True):
             kept.write(key, answer)
@@ -70,14 +73,13 @@ def answers(evaluation: Evaluation, prompts: Sequence[Grid], plan: Sequence[str]
     return [Generated(tuple(found[key]), specials) for key in keys]
 
 
-def _key(evaluation: Evaluation, prompt: Grid, plan: Sequence[str]) -> str:
+def _key(evaluation: Evaluation, prompt: Grid, plan: Sequence[str], caps: tuple[int, int]) -> str:
     given = [
         prompt.ids.shape,
         hash_bytes(np.ascontiguousarray(prompt.ids).tobytes()),
         hash_bytes(prompt.is_audio.tobytes()),
     ]
-    caps = [evaluation.job.max_frames, evaluation.job.max_text]
-    return short(hash_json([_FORMAT, given, list(plan), caps, "greedy", evaluation.plan.numerics]))
+    return short(hash_json([_FORMAT, given, list(plan), list(caps), "greedy", evaluation.plan.numerics]))
 
 
 def _segment(kind: str, ids: list, finished: str) -> GeneratedSegment:

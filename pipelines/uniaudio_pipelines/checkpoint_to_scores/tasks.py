@@ -34,6 +34,8 @@ from uniaudio_pipelines.checkpoint_to_scores.samples import Sample, samples_of
 from uniaudio_pipelines.checkpoint_to_scores.tools import MissingModelError, Models, Tools
 
 _PERPLEXITY, _SETS = "perplexity", "sets"
+_MORE_TOKENS = 16
+"""Of punctuation and spaces that an answer may have beyond the longest choice."""
 _MISSING = (ModuleNotFoundError, MissingModelError)
 Measured = list[tuple[Pair | None, Pair | None]]
 """Of each sample the model's value and the baseline's; the baseline's only where the model has one."""
@@ -60,7 +62,7 @@ def write_answers(evaluation: Evaluation, outcome: Outcome, task: Task, shard: i
     job = evaluation.job
     samples = samples_of(evaluation, outcome, task, min((shard + 1) * job.shard_size, job.num_samples(task.name)))
     prompts = [sample.prompt for sample in samples[shard * job.shard_size :] if sample.prompt is not None]
-    answers(evaluation, prompts, plan_of_task(task))
+    answers(evaluation, prompts, plan_of_task(task), _longest_answer(evaluation, samples))
     outcome.dropped.clear()
 
 
@@ -74,7 +76,7 @@ def answer_all(
 ) -> None:
     """Fill in what the model answers: texts, audio, and how likely each choice is."""
     prompts = [sample.prompt for sample in samples if sample.prompt is not None]
-    generated = answers(evaluation, prompts, plan_of_task(task))
+    generated = answers(evaluation, prompts, plan_of_task(task), _longest_answer(evaluation, samples))
     clips = [codes for answer in generated for codes in _codes_of(answer)]
     spoken = iter(evaluation.codec.decode(clips, steps=evaluation.job.decode_steps) if clips else [])
     for sample, answer in zip(samples, generated, strict=True):
@@ -88,6 +90,14 @@ def answer_all(
         if sample.choices and with_likelihoods:
             sample.log_likelihoods = _log_likelihoods(evaluation, sample, task)
     outcome.audio_s += sum(len(samples) for sample in samples for samples in sample.made) / SAMPLE_RATE
+
+
+def _longest_answer(evaluation: Evaluation, samples: Sequence[Sample]) -> int | None:
+    """Text tokens behind which an answer is none of the choices, whatever follows; None where any text may be answered."""
+    if not all(sample.choices for sample in samples):
+        return None
+    choices = {choice for sample in samples for choice in sample.choices}
+    return max((len(evaluation.tokenizer.encode(choice)) for choice in choices), default=0) + _MORE_TOKENS
 
 
 def judge(
