@@ -8,6 +8,7 @@ is bounded by bytes, with the corpus.
 
 # Shapes: B batch, N samples, T frames, L latent channels, D width
 
+import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -27,8 +28,9 @@ if TYPE_CHECKING:
     from uniaudio.codec.codec import ReasoningCodec
 
 
-# Of frozen tensors that are kept; what was used longest ago is computed again when it is needed.
-CACHE_BYTES = 2 * 2**30
+CACHE_BYTES = max(2 * 2**30, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 5)
+"""Of frozen tensors that a set of clips keeps, on all ranks of a host together; what was used longest ago is computed again when
+it is needed. Ten hours at `starter` are 8 GB of encoder states, which cost half an hour of a core."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -54,7 +56,7 @@ class Crop(NamedTuple):
 
 
 class FrozenCache:
-    """Tensors that frozen parts made of a clip: those used last, at most `CACHE_BYTES` of them."""
+    """Tensors that frozen parts made of a clip: those used last, at most this rank's share of `CACHE_BYTES`."""
 
     def __init__(self) -> None:
         self._kept: OrderedDict[tuple[TrainingClip, str], tuple[Tensor, ...]] = OrderedDict()
@@ -69,7 +71,7 @@ class FrozenCache:
         made = compute()
         self._kept[key] = made
         self.num_bytes += _num_bytes(made)
-        while self.num_bytes > CACHE_BYTES:
+        while self.num_bytes > CACHE_BYTES // int(os.environ.get("LOCAL_WORLD_SIZE", "1")):
             self.num_bytes -= _num_bytes(self._kept.popitem(last=False)[1])
         return made
 
