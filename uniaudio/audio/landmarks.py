@@ -93,7 +93,7 @@ class Landmarks:
             raise UsageError(f"A recording must be shorter than 37 hours, but has {frames_P[-1]} frames of 8 ms.")
         firsts = range(0, int(frames_P[-1]) + 1 if frames_P.size else 0, _DECIDED)
         kept = [_landmarks_between(frames_P, pitch_P, first, first + _DECIDED) for first in firsts]
-        tones = tone_codes(np.concatenate(self._beginning)[:LONGEST_FRAMES])
+        tones = tone_codes(np.concatenate(self._beginning)[:LONGEST_FRAMES], sum(map(len, kept)))
         return np.unique(np.concatenate([tones, *kept]))
 
     def _hear(self, samples_N: np.ndarray, *, last: bool) -> None:

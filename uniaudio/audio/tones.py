@@ -7,8 +7,8 @@ A code is the frequency of a partial and how loud it is some frames earlier and 
 lengths of notes, whatever the level and the start of the recording. Two notes of one pitch that fade at different rates differ in most of their
 codes; two fades of noise have none. Frequencies lie in two grids of cells that overlap by half, so that 1 % of speed leaves one of them.
 
-Only what is made of tones has codes: recordings in most of whose frames two partials hold most of the power, and those that last no longer
-than a knock. Each code stands where it is heard first, so that a minute of hum has few, and a recording has 256 at most.
+Only what is made of tones has codes: recordings in most of whose frames two partials hold most of the power, those that last no longer
+than a knock, and those that have hardly a landmark. Each code stands where it is heard first, so that a minute of hum has few, and a recording has 256 at most.
 """
 
 # Shapes: T frames, F frequency bins, P frames in which a partial sounds, K codes
@@ -38,13 +38,13 @@ _PARTIAL_REACH = 2  # bins of a partial to either side, as wide as the window's 
 _NUM_PARTIALS = 2
 _SECOND_DB = 12.0  # a second partial is heard where it is at most this much below the first
 _SHARE, _FRAMES_SHARE = 0.7, 0.5  # of the power that partials hold, and of the frames in which they do
-_KNOCK_FRAMES = 40  # 0.3 s
+_KNOCK_FRAMES, _FEW_LANDMARKS = 40, 16  # 0.3 s; a second of speech has a hundred
 _MOST_CODES = 256  # those of the smallest hashes (as in MinHash), so that copies keep the same ones
 _LEVELS, _CELLS = 32, 1_024  # more than there are
 
 
-def tone_codes(levels_TF: np.ndarray) -> np.ndarray:
-    """`[K]` int64 below zero, sorted, each hash once. Empty where the recording is not made of tones."""
+def tone_codes(levels_TF: np.ndarray, num_landmarks: int) -> np.ndarray:
+    """`[K]` int64 below zero, sorted, each hash once, of a recording with so many landmarks. Empty where it is not made of tones."""
     none = np.zeros(0, np.int64)
     if not len(levels_TF):
         return none
@@ -52,7 +52,8 @@ def tone_codes(levels_TF: np.ndarray) -> np.ndarray:
     floor_T1 = np.maximum(loudest_T1 - FLOOR_DB, SILENCE_DB)
     is_heard_T = (levels_TF > floor_T1).any(axis=1)
     bins_TP, power_TP, share_T = _partials(levels_TF, floor_T1)
-    is_tonal_T = is_heard_T if is_heard_T.sum() <= _KNOCK_FRAMES else is_heard_T & (share_T >= _SHARE)
+    is_any = is_heard_T.sum() <= _KNOCK_FRAMES or num_landmarks < _FEW_LANDMARKS
+    is_tonal_T = is_heard_T if is_any else is_heard_T & (share_T >= _SHARE)
     if not is_heard_T.any() or is_tonal_T.sum() < _FRAMES_SHARE * is_heard_T.sum():
         return none
     near_TF = running_maximum(levels_TF.T, _PARTIAL_REACH, _PARTIAL_REACH).T
