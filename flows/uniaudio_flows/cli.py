@@ -16,6 +16,14 @@ def add_commands(commands: Any) -> None:
     _add(commands, "down", _down, "stop exactly what `up` started")
     demo = _add(commands, "demo", _demo, "from real audio to a trained, evaluated, queryable model")
     demo.add_argument("--stop", action="store_true", help="stop the services at the end")
+    starter = _add(
+        commands,
+        "starter",
+        _starter,
+        "a corpus of ten hours out of packages, and a codec and a model trained on it; run again, it goes on",
+    )
+    starter.add_argument("--source-only", action="store_true", help="lay out the corpus and train nothing")
+    starter.add_argument("--stop", action="store_true", help="stop the services at the end")
     ingest = _add(commands, "ingest", _ingest, "make raw of a folder of audio and text; --dry-run says what it holds")
     ingest.add_argument("path", help="the folder; its top folders are the corpora")
     ingest.add_argument(
@@ -84,6 +92,13 @@ def _demo(options: argparse.Namespace) -> int:
     from uniaudio_flows.settings import load_settings
 
     return run_demo(load_settings(), stop=options.stop)
+
+
+def _starter(options: argparse.Namespace) -> int:
+    from uniaudio_flows.settings import load_settings
+    from uniaudio_flows.starter.run import run_starter
+
+    return run_starter(load_settings(), partial(print, flush=True), source_only=options.source_only, stop=options.stop)
 
 
 def _ingest(options: argparse.Namespace) -> int:

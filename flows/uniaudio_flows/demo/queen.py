@@ -36,7 +36,7 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class _Entry:
+class Entry:
     offset: int
     size: int
 
@@ -45,8 +45,8 @@ def read_lines(path: Path) -> Iterator[Line]:
     """The spoken lines of all dialogues, in the order of their names. DataError where the file is not such a container."""
     data = path.read_bytes()
     try:
-        entries = _read_entries(data)
-        texts = _read_texts(data, entries)
+        entries = read_entries(data)
+        texts = read_texts(data, entries)
     except (struct.error, UnicodeDecodeError, IndexError) as error:
         raise DataError(f"{path}: not a queen.1c container ({error}).") from error
     if not texts:
@@ -57,7 +57,8 @@ def read_lines(path: Path) -> Iterator[Line]:
         yield Line(name=name, speaker=speaker, text=text, audio=data[entry.offset : entry.offset + entry.size])
 
 
-def _read_entries(data: bytes) -> dict[str, _Entry]:
+def read_entries(data: bytes) -> dict[str, Entry]:
+    """File name in capitals -> where it lies. struct.error where the bytes are not such a container."""
     if data[:4] != b"QTBL" or data[12] != MP3:
         raise struct.error("the header must be QTBL with MP3 compression")
     (num_entries,) = struct.unpack_from(">H", data, 13)
@@ -66,24 +67,29 @@ def _read_entries(data: bytes) -> dict[str, _Entry]:
         name, _, offset, size = struct.unpack_from(">12sBII", data, 15 + 21 * index)
         if offset + size > len(data):
             raise struct.error(f"entry {index} ends behind the file")
-        entries[name.split(b"\0")[0].decode("ascii").upper()] = _Entry(offset, size)
+        entries[name.split(b"\0")[0].decode("ascii").upper()] = Entry(offset, size)
     return entries
 
 
-def _read_texts(data: bytes, entries: dict[str, _Entry]) -> dict[str, tuple[str, str]]:
+def read_texts(data: bytes, entries: dict[str, Entry]) -> dict[str, tuple[str, str]]:
     """Recording name -> (speaker, text). A name that two dialogues claim with different texts is left out."""
     texts: dict[str, tuple[str, str]] = {}
     contested = set()
     for dialogue, entry in sorted(entries.items()):
         if not dialogue.endswith(".DOG"):
             continue
-        person = dialogue.removesuffix(".DOG").rstrip("0123456789").lower()
+        person = person_of(dialogue)
         for name, is_joe, text in _dialogue_lines(data[entry.offset : entry.offset + entry.size]):
             if f"{name}.SB" not in entries:
                 continue
             if texts.setdefault(name, ("joe" if is_joe else person, text))[1] != text:
                 contested.add(name)
     return {name: line for name, line in texts.items() if name not in contested}
+
+
+def person_of(dialogue: str) -> str:
+    """Whom Joe talks to in the dialogue `AND1.DOG`: `and`."""
+    return dialogue.removesuffix(".DOG").rstrip("0123456789").lower()
 
 
 def _dialogue_lines(dialogue: bytes) -> Iterator[tuple[str, bool, str]]:
@@ -94,10 +100,15 @@ def _dialogue_lines(dialogue: bytes) -> Iterator[tuple[str, bool, str]]:
     blocks = (("J", joe_start, num_joe, person_start), ("P", person_start, num_person, PADDING + header[12]))
     for letter, start, count, end in blocks:
         for sentence_id, sentence in _sentences(dialogue, start, count, end):
-            for index, line in enumerate(COMMAND.split(sentence), start=1):
-                text = " ".join(line.replace("^_", "").split())
-                if text:
-                    yield f"{talk_key:02d}{sentence_id:04X}{letter}{index:X}", letter == "J", text
+            for index, text in spoken_pieces(sentence):
+                yield f"{talk_key:02d}{sentence_id:04X}{letter}{index:X}", letter == "J", text
+
+
+def spoken_pieces(sentence: str) -> Iterator[tuple[int, str]]:
+    """What is said between commands, with its number from 1, which the recording's name ends with."""
+    for index, line in enumerate(COMMAND.split(sentence), start=1):
+        if text := " ".join(line.replace("^_", "").split()):
+            yield index, text
 
 
 def _sentences(dialogue: bytes, start: int, count: int, end: int) -> Iterator[tuple[int, str]]:

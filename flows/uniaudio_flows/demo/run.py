@@ -20,7 +20,7 @@ from uniaudio_flows.settings import Settings
 def run_demo(settings: Settings, *, stop: bool) -> int:
     """Returns the exit code: 0, or 1 where the flow did not complete."""
     settings.data.mkdir(parents=True, exist_ok=True)
-    with _only_one(settings.data / "demo.lock"):
+    with only_one(settings.data / "demo.lock", "make demo"):
         begin = time.monotonic()
         _prepare(settings)
         start_services(settings, _say)
@@ -65,14 +65,14 @@ def _report(settings: Settings) -> None:
 
 
 @contextmanager
-def _only_one(lock: Path) -> Iterator[None]:
-    """Two demos in one data folder would start the same services twice."""
+def only_one(lock: Path, command: str) -> Iterator[None]:
+    """Two of a kind in one data folder would start the same services twice."""
     with lock.open("a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise StoreError(
-                f"another `make demo` is at work in {lock.parent}: wait for it, or give this one a folder (UNIAUDIO_DATA) and ports of its own."
+                f"another `{command}` is at work in {lock.parent}: wait for it, or give this one a folder (UNIAUDIO_DATA) and ports of its own."
             ) from error
         yield
 

