@@ -186,14 +186,17 @@ def _sums(
     text, text_G = touched(zero, model.text_head), none_G
     if len(found.tokens_M):
         sums = _text_sum(model, found.hidden_MD, found.tokens_M, text_groups_M, num_groups)
-        text, text_G = sums[0], sums[1:].detach()
+        text, text_G = (
+            sums[0].clone(),
+            sums[1:].detach(),
+        )  # no view: shards hang their backward pass on what a pass gives
     if not with_audio:
         return text, zero.repeat(num_streams), text_G
     if not len(found.codes_NQ):
         return text, touched(zero, *depth_modules(model)).repeat(num_streams), text_G
     states_NQC = model.audio_states(found.hidden_ND, found.codes_NQ)
     sums = _audio_sums(model, states_NQC, found.codes_NQ, audio_groups_N, num_groups)
-    return text, sums[:num_streams], text_G + sums[num_streams:].detach()
+    return text, sums[:num_streams].clone(), text_G + sums[num_streams:].detach()
 
 
 def depth_modules(model: "UniAudioLM") -> tuple[nn.Module, ...]:
