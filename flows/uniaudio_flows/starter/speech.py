@@ -122,7 +122,7 @@ def _read_lines(folder: Path) -> dict[str, _Line]:
 
 def _plain(lua: str) -> str:
     """Without escapes, and without the places for a number that the game fills in."""
-    return " ".join(re.sub(r"%\d", "", re.sub(r"\\(.)", r"\1", lua)).split())
+    return " ".join(re.sub(r"\s*%\d", "", re.sub(r"\\(.)", r"\1", lua)).split())
 
 
 def asterisk_items(tree: Path) -> Iterator[Item]:
