@@ -17,8 +17,8 @@ from uniaudio_pipelines.source_to_raw.formats.format import Folder
 _KEEPS_AUDIO = re.compile(
     r"(wavs?|audios?|clips?|flac|mp3|data|speech|sounds?|recordings|speakers|wav\d+.*|16k|\d+k(hz)?)", re.IGNORECASE
 )
-_SAYS_SO = re.compile(r"(spk|spkr|speaker|talker|reader|voice)[-_ ]?\w+|id\d{4,}", re.IGNORECASE)
-"""Names of speakers and of nothing else; VoxCeleb's begin with `id`."""
+_SAYS_SO = re.compile(r"(spk|spkr|speaker|talker|reader|voice)[-_ ]?(\d\w*|[a-z])|id\d{4,}", re.IGNORECASE)
+"""Names of speakers and of nothing else, which `voice_packs` is not; VoxCeleb's begin with `id`."""
 _CODE = re.compile(r"([A-Za-z]{0,3})[-_]?\d{1,6}")
 """`p225`, `F01`, `84`: speakers where the names of the clips repeat them."""
 _SEXES = frozenset({"F", "M"})

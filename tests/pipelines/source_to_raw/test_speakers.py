@@ -21,6 +21,8 @@ def speakers(source: Any) -> dict[str, str | None]:
         (("p225/a.wav", "p226/a.wav"), (None, None)),
         (("p225/p2251.wav", "p226/p2261.wav"), (None, None)),
         (("cd1/cd1_01.wav", "ab2/ab2_01.wav"), (None, None)),
+        (("voice_packs/a.wav", "speaker data/a.wav"), (None, None)),
+        (("speaker A/a.wav", "speaker B/a.wav"), ("speaker A", "speaker B")),
         (("spk_1/a.wav", "noises/a.wav"), (None, None)),
         (("spk_1/a.wav", "b.wav"), (None, None)),
         (("spk_1/a.wav", "spk_1/b.wav"), (None, None)),
