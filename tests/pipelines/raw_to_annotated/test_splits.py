@@ -2,7 +2,7 @@ from collections.abc import Iterable
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from uniaudio_pipelines.raw_to_annotated.splits import NOT_GIVEN, SPLITS, TEST, TRAIN, VAL, assign_splits, connect
 
@@ -27,6 +27,7 @@ def by_name(clips: Iterable[tuple[str, str, str]]) -> dict[str, str]:
     return {clip[1]: SPLITS[split] for clip, split in zip(clips, found, strict=True)}
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(-1, 6), st.integers(-1, 6)), max_size=25))
 def test_clips_hang_together_exactly_where_a_chain_of_equal_keys_joins_them(pairs: list[tuple[int, int]]) -> None:
     keys = [np.array([pair[side] for pair in pairs], np.int64) for side in (0, 1)]
@@ -69,6 +70,7 @@ def test_a_group_with_a_given_split_is_never_moved_to_fill_another(split: int) -
     assert assign(names, splits=[split] * 5) == [split] * 5
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 30).map(str)), max_size=60))
 def test_every_corpus_of_three_groups_has_all_three_splits(groups: list[tuple[str, str]]) -> None:
     # Groups of one corpus only: where corpora share groups, the first one may take what another needs.
@@ -88,6 +90,7 @@ def test_splits_do_not_depend_on_the_order_or_on_other_corpora() -> None:
     assert {name: together[name] for name in alone} == alone
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from("abcd"), st.integers(0, 30).map(str)), max_size=12))
 def test_a_corpus_of_one_or_two_groups_is_trained_on_where_another_holds_some_out(
     groups: list[tuple[str, str]],
@@ -98,6 +101,7 @@ def test_a_corpus_of_one_or_two_groups_is_trained_on_where_another_holds_some_ou
     assert {splits[group] for _, group, _ in few} <= {"train"}
 
 
+@settings(deadline=None)
 @given(st.sets(st.text(max_size=4), min_size=1, max_size=8))
 def test_a_domain_of_small_corpora_holds_one_group_out_and_trains_on_the_rest(names: set[str]) -> None:
     music = [(f"corpus of {name}", f"song {name}", "music") for name in sorted(names)]
