@@ -29,7 +29,8 @@ def test_build_multitask_data_makes_its_parents_first_and_then_nothing(services:
 
 def test_cancelling_the_flow_run_stops_its_ray_job(services: Services, capsys: pytest.CaptureFixture[str]) -> None:
     """A job that would go on for hours."""
-    assert services.prefect("deployment", "run", "annotate-corpus/local", "--watch").returncode == 0
+    annotated = services.prefect("deployment", "run", "annotate-corpus/local", "--watch")
+    assert annotated.returncode == 0, annotated.stdout + annotated.stderr
     told = {"parents": False, "phases": ["reasoning"], "num_steps": {"reasoning": 1_000_000}}
     started = services.prefect("deployment", "run", "train-codec/local", "--params", json.dumps(told))
     assert started.returncode == 0, started.stderr
