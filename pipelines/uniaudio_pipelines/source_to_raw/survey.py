@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from uniaudio_schemas.errors import DataError
-
 from uniaudio_pipelines.source_to_raw.entries import Policy, entries_of
 from uniaudio_pipelines.source_to_raw.formats.format import Claim
 from uniaudio_pipelines.source_to_raw.formats.table import BROKEN, CONTAINERS
@@ -153,16 +151,18 @@ def _seconds(root: Path, audio: Any, clips: Any) -> tuple[float, int, dict[str, 
 
 
 def _length(root: Path, row: dict[str, Any]) -> float:
-    """Seconds, as the header says; `BROKEN` where it cannot be read."""
-    from uniaudio.audio.read import probe
+    """Seconds, as the header says, or, of a raw stream, as are decoded; `BROKEN` where it cannot be read."""
+    from uniaudio.audio.read import probe, read_blocks
 
     source: Path | bytes = root / (row["container"] or row["path"])
     if row["container"] and isinstance(source, Path):
         source = CONTAINERS[row["format"]].open_audio(source, row["path"].removeprefix(f"{row['container']}/"))
-    info = probe(source, suffix=Path(row["path"]).suffix, name=row["path"])
-    if info.num_samples is None:
-        raise DataError(f"{row['path']}: its header does not say how long it is.")
-    return info.num_samples / info.sample_rate
+    named = {"suffix": Path(row["path"]).suffix, "name": row["path"]}
+    info = probe(source, **named)
+    num_samples = info.num_samples
+    if num_samples is None:
+        num_samples = sum(block_CN.shape[1] for block_CN in read_blocks(source, **named))
+    return num_samples / info.sample_rate
 
 
 def _card(corpus: Corpus | None) -> str:

@@ -42,6 +42,12 @@ def test_hours_of_many_files_are_estimated_from_some(source: Any, monkeypatch: A
     assert (found.num_probed, round(found.seconds, 6)) == (5, 10.0)
 
 
+def test_a_raw_stream_is_as_long_as_its_samples(source: Any) -> None:
+    source.bytes("prompts/a.g722", bytes(4_000))
+    (found,) = survey(str(source.root))
+    assert (found.problems, found.num_probed, found.seconds) == ({}, 1, 0.5)
+
+
 def test_the_card_that_is_shown_is_one_and_changes_nothing(source: Any) -> None:
     source.wav("corp/a.wav")
     source.text("corp/list.csv", "wav,spoken words,who,house", "a.wav,hello to you,7,h1")
