@@ -117,7 +117,7 @@ def test_codec_batches_of_a_gpu_give_every_window_its_own_codes_back():
     """On a CPU, where rows of another batch shape may differ in their last bits: codes, and hardly any of them."""
     codec = copy.copy(tiny_codec())
     codec.config = replace(codec.config, encode_window_samples=2 * UNIT, gpu_batch_samples=6 * UNIT)
-    clips = [check_clip(clip, 0) for clip in some_clips(8)]
+    clips = [check_clip(clip, 0) for clip in some_clips(7)[3:]]
     windows = [
         ((index, number), window)
         for index, clip in enumerate(clips)
