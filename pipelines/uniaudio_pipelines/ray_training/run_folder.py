@@ -150,7 +150,7 @@ class RunFolder:
         if not self.has_final():
             raise StoreError(f"{self._store.root}/{self._path}: training has not ended.")
         if self._local is not None:
-            return self._local / "final", self._local
+            return self._local / "final", self._local / "final"
         self._copy = ScratchFolder("train")
         folder = Path(self._copy.name)
         for entry in self._files.entries(f"{self._path}/final"):
