@@ -47,7 +47,7 @@ def dying_worker(config):
 
     def save_and_die(*given, **named):
         save(*given, **named)
-        folders = list(Path(config["store"]).glob("train/*/run/checkpoint_*"))
+        folders = list(Path(config["store"]).glob("train/*/run/checkpoint_2*"))
         whole = [folder for folder in folders if (folder / "state.json").is_file()]
         if len(whole) >= 3 and not os.path.exists(marker):
             half = sorted(set(folders) - set(whole))
