@@ -168,7 +168,8 @@ def _load_model(folder: Path) -> Any:
         raise UsageError(f"`reader` must be a folder of Whisper, but {folder} is none: {error}") from error
     # Its encoder is the codec's.
     del model.model.encoder
-    return model.requires_grad_(False).eval()
+    # As the codec computes; folders hold halves.
+    return model.float().requires_grad_(False).eval()
 
 
 def _load_tokenizer(folder: Path) -> Any:

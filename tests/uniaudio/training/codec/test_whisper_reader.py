@@ -38,7 +38,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         max_target_positions=120, num_mel_bins=80, pad_token_id=4, bos_token_id=4, eos_token_id=4, decoder_start_token_id=5,
         suppress_tokens=None, begin_suppress_tokens=None, init_std=0.3,
     )  # fmt: skip
-    transformers.WhisperForConditionalGeneration(config).save_pretrained(folder)
+    transformers.WhisperForConditionalGeneration(config).half().save_pretrained(folder)
     marks = [
         {"id": vocabulary[mark], "content": mark, "special": True, "single_word": False, "lstrip": False,
          "rstrip": False, "normalized": False}
