@@ -4,8 +4,8 @@ frozen, moving averages included.
 `debug` trains the flow at once. Loss: flow + 0.1 phone + 0.5 commitment, the weights of the released trainer.
 
 `starter` trains the codes with the mean of the latents alone, and leaves the flow, which tells the codes nothing, to phase
-`decoder`. Loss: log-mel distance + 0.1 phone + 0.2 commitment: of codebooks that small batches fill, one level of which is
-the phones', 0.5 makes their vectors shrink to a few clusters. Many steps of few short crops.
+`decoder`. Loss: log-mel distance + 0.1 phone + 0.2 commitment, a choice between the two that were tried (0.5 and 0.05). Many
+steps of few short crops.
 """
 
 from uniaudio.stages.codec_phase import CodecPhase, check_size

@@ -251,7 +251,7 @@ def debug() -> CodecConfig:
 
 def starter() -> CodecConfig:
     """A real small codec that one CPU core can train: Whisper base, read from a local folder, for meaning and phones; a music
-    encoder small enough for phase `encoders` to train it here; a flow of about 9 M parameters, half of which regress its mean."""
+    encoder small enough for phase `encoders` to train it here; a flow of about 10 M parameters, half of which regress its mean."""
     # Thresholds below what an entry of 1,024 is used in a batch of one core: above it all would be replaced at each step.
     quantizer = QuantizerConfig(num_levels=1, codebook_size=1024, code_dim=64, dead_code_threshold=0.05, decay=0.95)
     small = TransformerConfig(dim=192, num_layers=4, num_heads=6, ff_dim=768, conv_dim=128)

@@ -103,6 +103,14 @@ class ClipSet:
         samples = torch.from_numpy(np.ascontiguousarray(self.clips[index].samples, dtype=np.float32))
         return torch.nn.functional.pad(samples, (0, int(self.num_units[index]) * UNIT - len(samples)))
 
+    def crops(self, crops: Sequence[Crop]) -> Tensor:
+        """Waveforms `[B, N]` of crops of one length, on the codec's device."""
+        pieces = [
+            self.waveform(crop.clip)[crop.first_unit * UNIT : (crop.first_unit + crop.num_units) * UNIT]
+            for crop in crops
+        ]
+        return torch.stack(pieces).to(self._codec.device)
+
     def features(self, index: int) -> Features:
         """Encoder states of a whole clip, `[1, T, D]` each, on the codec's device."""
         return Features(*self._cache.get(self.clips[index], "features", lambda: self._computed(index)))

@@ -114,7 +114,7 @@ class EncodersObjective:
         return HeldOut(mean(values))
 
     def _losses(self, clips: ClipSet, crops: list[Crop], hidden: Hidden) -> Losses:
-        waveform_BN = self._waveforms(clips, crops)
+        waveform_BN = clips.crops(crops)
         music, music_accuracy = self._music(waveform_BN, hidden)
         losses = {"loss": music, "music": music, "music_accuracy": music_accuracy}
         if self.guesser.speech_head is not None:
@@ -156,14 +156,6 @@ class EncodersObjective:
         )
         noise = torch.from_numpy(generator.standard_normal((len(crops), NUM_MUSIC_MELS, num_mel), dtype=np.float32))
         return Hidden(*(draw.to(self.codec.device) for draw in (speech, music, noise)))
-
-    def _waveforms(self, clips: ClipSet, crops: list[Crop]) -> Tensor:
-        """`[B, N]` on the codec's device."""
-        pieces = [
-            clips.waveform(crop.clip)[crop.first_unit * UNIT : (crop.first_unit + crop.num_units) * UNIT]
-            for crop in crops
-        ]
-        return torch.stack(pieces).to(self.codec.device)
 
 
 def _spans(generator: np.random.Generator, num_rows: int, num_frames: int, span: int) -> np.ndarray:

@@ -17,7 +17,7 @@ from uniaudio.codec.codec import ReasoningCodec
 from uniaudio.codec.config.presets import LATENT_HOP
 from uniaudio.codec.scalar import ScalarAutoencoder
 from uniaudio.stages.codec_phase import CodecPhase
-from uniaudio.training.codec.clips import ClipSet, Crop, step_generator
+from uniaudio.training.codec.clips import ClipSet, step_generator
 from uniaudio.training.codec.discriminators import Discriminators, adversarial_loss, discriminator_loss, feature_loss
 from uniaudio.training.codec.losses import relative_error, waveform_loss
 from uniaudio.training.codec.objective import HeldOut, Losses, Share, first_crops, mean
@@ -43,8 +43,8 @@ class ScalarObjective:
         if step == 0 and self.phase.num_unquantized_steps:
             assert isinstance(self.codec.scalar, ScalarAutoencoder)
             # All crops on every worker, lest each starts from another scale.
-            start_as_transform(self.codec.scalar, self._waveforms(self.train, crops))
-        recorded_BN = self._waveforms(self.train, crops[share.rank :: share.world_size])
+            start_as_transform(self.codec.scalar, self.train.crops(crops))
+        recorded_BN = self.train.crops(crops[share.rank :: share.world_size])
         decoded_BN = self._decoded(recorded_BN, step)
         spectral = waveform_loss(decoded_BN, recorded_BN)
         if step < self.phase.num_unquantized_steps:
@@ -57,7 +57,7 @@ class ScalarObjective:
     def held_out(self, step: int) -> HeldOut:
         """The spectral loss: what the discriminators say moves with them."""
         clips = self.held_out_clips
-        waveforms = [self._waveforms(clips, [crop]) for crop in first_crops(clips, self.phase)]
+        waveforms = [clips.crops([crop]) for crop in first_crops(clips, self.phase)]
         return HeldOut(mean([waveform_loss(self.codec.scalar(waveform_BN), waveform_BN) for waveform_BN in waveforms]))
 
     def _decoded(self, recorded_BN: Tensor, step: int) -> Tensor:
@@ -85,11 +85,3 @@ class ScalarObjective:
             "features": features,
             "discriminator": told_apart,
         }
-
-    def _waveforms(self, clips: ClipSet, crops: list[Crop]) -> Tensor:
-        """`[B, N]` on the codec's device."""
-        pieces = [
-            clips.waveform(crop.clip)[crop.first_unit * UNIT : (crop.first_unit + crop.num_units) * UNIT]
-            for crop in crops
-        ]
-        return torch.stack(pieces).to(self.codec.device)

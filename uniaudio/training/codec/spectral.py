@@ -70,11 +70,7 @@ class SpectralObjective:
 
     def _patches(self, clips: ClipSet, crops: list[Crop]) -> Tensor:
         """`[B, T, P]` on the codec's device."""
-        pieces = [
-            clips.waveform(crop.clip)[crop.first_unit * UNIT : (crop.first_unit + crop.num_units) * UNIT]
-            for crop in crops
-        ]
-        return self._model.patches(torch.stack(pieces).to(self.codec.device))
+        return self._model.patches(clips.crops(crops))
 
 
 def patch_distance(predicted_BTP: Tensor, target_BTP: Tensor, valid_BT: Tensor | None = None) -> Tensor:

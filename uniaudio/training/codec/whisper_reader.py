@@ -9,7 +9,6 @@ A small decoder that starts from nothing needs hours of speech before it says wh
 
 # Shapes: B batch, R reasoning frames (5 Hz), T states (50 Hz), S tokens, D codec width, W Whisper's width
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -35,7 +34,7 @@ class Reading(NamedTuple):
     """What a reader finds in reasoning frames."""
 
     text: Tensor
-    """Nats a token, language and end included."""
+    """Nats a token, end included."""
     states: Tensor
     """Mean squared error of Whisper's states over their variance."""
 
@@ -151,12 +150,6 @@ class WhisperReader(nn.Module):
         if found is None:
             raise DataError(f"tokenizer.json: must hold Whisper's {token}, but does not.")
         return int(found)
-
-
-def is_whisper(folder: str | Path) -> bool:
-    """Whether a transformers folder holds a Whisper."""
-    config = Path(folder) / "config.json"
-    return config.is_file() and json.loads(config.read_bytes()).get("model_type") == "whisper"
 
 
 def _load_model(folder: Path) -> Any:
