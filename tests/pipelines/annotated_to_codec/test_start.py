@@ -4,9 +4,8 @@ import shutil
 from pathlib import Path
 
 import pytest
+from uniaudio_pipelines.annotated_to_codec.__main__ import run
 from uniaudio_pipelines.annotated_to_codec.job import AnnotatedToCodec
-from uniaudio_pipelines.annotated_to_codec.worker import CodecWorker
-from uniaudio_pipelines.running.edge import run_edge
 from uniaudio_schemas.errors import DataError, UsageError
 from uniaudio_schemas.kinds.codec import CodecRow
 from uniaudio_schemas.store import Store
@@ -27,7 +26,7 @@ def codec_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def take(store: Store, folder: Path) -> CodecRow:
-    manifest = run_edge(store, AnnotatedToCodec(start=str(folder)), CodecWorker, num_workers=0)
+    manifest = run(store, AnnotatedToCodec(start=str(folder)), owner="test")
     store.verify(manifest)
     return next(iter(store.rows(manifest, CodecRow)))
 
