@@ -36,7 +36,7 @@ STOP_TIMEOUT_S = 15
 WORKER_STOP_TIMEOUT_S = 4
 POOL = "local"
 WORKER = "prefect-worker"
-DEPLOYMENTS = Path(__file__).resolve().parents[1] / "prefect.yaml"
+DEPLOYMENTS = Path(__file__).resolve().with_name("prefect.yaml")
 # Half a gigabyte holds far more than one shard in flight; Ray's default is a third of the machine's memory.
 OBJECT_STORE_BYTES = 512 * 1024**2
 
@@ -205,7 +205,7 @@ def _deploy(settings: Settings) -> None:
     create = [*_prefect(), "work-pool", "create", POOL, "--type", "process", "--overwrite"]
     for step in (create, command):
         done = subprocess.run(
-            step, cwd=DEPLOYMENTS.parent, env=environment, capture_output=True, text=True, check=False
+            step, cwd=DEPLOYMENTS.parents[1], env=environment, capture_output=True, text=True, check=False
         )
         if done.returncode:
             raise UsageError(f"the flows could not be deployed: {_last_line(done.stdout + done.stderr)}")

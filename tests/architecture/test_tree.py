@@ -40,7 +40,7 @@ def test_every_kind_has_one_module_in_schemas(kind: str) -> None:
 
 
 def test_the_deployments_are_the_flows_of_the_tree() -> None:
-    entrypoints = re.findall(r"entrypoint: uniaudio_flows\.(\w+)\.(\w+)", (ROOT / "flows/prefect.yaml").read_text())
+    entrypoints = re.findall(r"entrypoint: uniaudio_flows\.(\w+)\.(\w+)", (ROOT / "flows/uniaudio_flows/prefect.yaml").read_text())
     written = {path.stem: path.read_text() for path in (ROOT / "flows/uniaudio_flows").glob("*.py")}
     flows = {name for name, text in written.items() if re.search(rf"^{name} = (flow|told)\(", text, re.MULTILINE)}
     assert {module for module, _ in entrypoints} == flows

@@ -9,7 +9,7 @@ import yaml
 from prefect.utilities.templating import apply_values
 
 ROOT = Path(__file__).resolve().parents[2]
-FILE = ROOT / "flows/prefect.yaml"
+FILE = ROOT / "flows/uniaudio_flows/prefect.yaml"
 TEMPLATE = json.loads((ROOT / "infra/prefect/kubernetes.json").read_text(encoding="utf-8"))
 AUTOMATION = ROOT / "infra/automations/notify-on-failure.yaml"
 POOLS = ("local", "docker", "kubernetes")
