@@ -53,7 +53,6 @@ class Levels:
     _peak_C: np.ndarray = field(default_factory=lambda: np.zeros(0))
     _mean_square: float = 0.0
     _product: float = 0.0
-    _num_full: int = 0
     _num_beyond: int = 0
     _num_flat: int = 0
     _excess_square: float = 0.0
@@ -78,7 +77,6 @@ class Levels:
         full_CN = size_CN >= FULL_SCALE
         if full_CN.any():
             before_CN = np.concatenate([self._last_C[:, None], full_CN[:, :-1]], axis=1)
-            self._num_full += int(full_CN.sum())
             self._num_flat += int((full_CN & before_CN).sum())
             self._num_beyond += int((size_CN > 1).sum())
             self._excess_square += float(np.square(np.maximum(size_CN - 1, 0)).sum())
@@ -109,11 +107,6 @@ class Levels:
     def offsets(self) -> np.ndarray:
         """`[C]`, the mean."""
         return self._sum_C / max(1, self.num_samples)
-
-    @property
-    def share_full_scale(self) -> float:
-        """Of all values, those at full scale or beyond."""
-        return self._num_full / max(1, self.num_samples * self.num_channels)
 
     @property
     def share_beyond(self) -> float:

@@ -10,7 +10,6 @@ from uniaudio.stages.config import ALL_MODULES
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PaperStage:
-    goal: str
     trains: tuple[str, ...]
     num_tokens: float
     num_steps: int
@@ -24,7 +23,7 @@ class PaperStage:
 
 PAPER: dict[str, PaperStage] = {
     "stage1": PaperStage(
-        goal="audio understanding warm-up",
+        # Audio understanding warm-up.
         # The paper names the experts; the authors' code trains the table that feeds them too (lm.md 5.1).
         trains=("audio_embedding", "understanding_expert"),
         num_tokens=3e9,
@@ -37,7 +36,7 @@ PAPER: dict[str, PaperStage] = {
         distils=True,
     ),
     "stage2": PaperStage(
-        goal="audio generation warm-up",
+        # Audio generation warm-up.
         # Projection and audio head are the local decoder's way in and out.
         trains=("generation_expert", "projection", "local_decoder", "audio_head"),
         num_tokens=3e9,
@@ -49,7 +48,7 @@ PAPER: dict[str, PaperStage] = {
         distils=False,
     ),
     "stage3": PaperStage(
-        goal="audio-text pre-training",
+        # Audio-text pre-training.
         trains=ALL_MODULES,
         num_tokens=50e9,
         num_steps=500_000,
@@ -60,7 +59,7 @@ PAPER: dict[str, PaperStage] = {
         distils=False,
     ),
     "stage4": PaperStage(
-        goal="audio-text mid-training on auditory sentences",
+        # Audio-text mid-training on auditory sentences.
         trains=ALL_MODULES,
         num_tokens=20e9,
         num_steps=300_000,

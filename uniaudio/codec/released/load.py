@@ -19,8 +19,7 @@ from torch import Tensor
 from uniaudio_schemas.errors import DataError
 
 from uniaudio.codec.codec import ReasoningCodec
-from uniaudio.codec.encoders.frozen import empty_encoders
-from uniaudio.codec.released.config import QUANTIZERS, released_config
+from uniaudio.codec.released.config import QUANTIZERS
 from uniaudio.codec.released.music import MUSIC
 from uniaudio.codec.released.parts import (
     FILM,
@@ -79,16 +78,6 @@ RULES: Rules = (
 OPTIONAL_PREFIX = "reconstruction.phone_decoder."
 # Where a released pickle keeps its tensors: the codec's, the scalar autoencoder's.
 TOP_KEYS = ("model", "codec_model")
-
-
-def load_released(codec_path: str | Path, scalar_path: str | Path, *, causal: bool) -> ReasoningCodec:
-    """The released codec; whether its scalar autoencoder is causal is not written in any file."""
-    released, scalar = read_released(codec_path), read_released(scalar_path)
-    config = released_config(released, scalar, causal=causal)
-    with torch.random.fork_rng(devices=[]):
-        codec = ReasoningCodec(config, empty_encoders(config))
-    fill_released(codec, released, scalar)
-    return codec.eval()
 
 
 def read_released(path: str | Path) -> State:

@@ -1,6 +1,5 @@
 """What a training run says about itself: points of curves as text, and held-out losses by task."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -11,11 +10,6 @@ from uniaudio.lm.model import UniAudioLM
 from uniaudio.metrics.bootstrap import bootstrap_interval
 from uniaudio.training.lm.data import HeldOutRows
 from uniaudio.training.lm.losses import LossModel, loss_sums
-
-
-def metric_lines(points: list[dict[str, float | int | str]]) -> str:
-    """Points of curves as JSON lines."""
-    return "".join(json.dumps(point, sort_keys=True) + "\n" for point in points)
 
 
 class SequenceLoss(NamedTuple):

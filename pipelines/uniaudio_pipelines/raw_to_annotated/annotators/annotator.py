@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from uniaudio_schemas.kinds.raw import Raw
@@ -79,6 +79,7 @@ class Annotator(Protocol):
     def annotate(self, clip: Clip) -> list[Value]: ...
 
 
+@runtime_checkable
 class BatchAnnotator(Annotator, Protocol):
     """One whose model takes several clips at once. The answers do not depend on which clips share a batch."""
 
@@ -95,8 +96,8 @@ def version_of(annotator: Annotator) -> str:
 
 def ask(annotator: Annotator, clips: Sequence[Clip]) -> list[list[Value]]:
     """The values of each of `clips`, in batches where the annotator takes batches."""
-    if not hasattr(annotator, "annotate_batch"):
+    if not isinstance(annotator, BatchAnnotator):
         return [annotator.annotate(clip) for clip in clips]
-    size = annotator.batch_size  # type: ignore[attr-defined]
+    size = annotator.batch_size
     batches = [clips[first : first + size] for first in range(0, len(clips), size)]
     return [values for batch in batches for values in annotator.annotate_batch(batch)]
