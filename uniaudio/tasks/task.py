@@ -83,7 +83,7 @@ class Task:
     metrics: tuple[str, ...] = ()
     """What an answer is judged by."""
     drops_condition: bool = False
-    """Trained with a share of dropped conditions, for guidance at inference."""
+    """Whether training drops the condition of `condition_dropout` of its examples, so that guidance works at inference."""
     needs: tuple[str, ...] = ()
     """What a clip must have to give an example, of `annotations.NEEDS`."""
     of_clip: OneClip | None = None

@@ -18,7 +18,7 @@ from uniaudio_pipelines.jobs import check_device, check_group, hash_folder, pare
 from uniaudio_pipelines.ray_training.keeping import Keeping, check_wandb
 from uniaudio_pipelines.sequences_to_checkpoint.gate import check_leaks
 
-CODE_VERSION = "4"
+CODE_VERSION = "5"
 """Goes up when the same sequences would train to other weights."""
 WARM_UP = "text_warmup"
 """The stage whose place a backbone takes."""

@@ -21,6 +21,7 @@ from uniaudio.sequence.packing import PADDING_DOCUMENT, pack_rows
 from uniaudio.sequence.segments import Segment
 from uniaudio.sequence.vocabulary import Vocabulary
 from uniaudio.stages.config import PreferenceConfig, StageConfig
+from uniaudio.tasks import TASKS
 from uniaudio.training.lm.order import Draw, StepPlan, random_unit
 from uniaudio.training.lm.pairs import pair_of
 from uniaudio.training.lm.steps import stage_order
@@ -112,12 +113,6 @@ def collate(rows: list[list[Grid]], context: int) -> Batch:
     )
 
 
-def has_text_condition_only(grid: Grid) -> bool:
-    """Whether text alone asks for audio (speech, sound, music or song from text): the examples that guidance is for."""
-    makes_audio = bool((grid.loss & grid.is_audio).any())
-    return makes_audio and bool((~grid.loss).any()) and not bool((~grid.loss & grid.is_audio).any())
-
-
 class MixtureData:
     """The training stream of one stage: `next_step` plans a step, `read` makes the rows of one rank."""
 
@@ -148,11 +143,16 @@ class MixtureData:
 
     def _grids(self, draw: Draw, document: Document) -> list[Grid]:
         grids = self._laid_out(document.segments())
-        dropped = random_unit(self.order.key, draw.epoch, draw.number) < self.stage.condition_dropout
-        return [
-            without_condition(grid, self.vocabulary) if dropped and has_text_condition_only(grid) else grid
-            for grid in grids
-        ]
+        is_dropped = self._drops_condition(draw) and (
+            random_unit(self.order.key, draw.epoch, draw.number) < self.stage.condition_dropout
+        )
+        return [without_condition(grid, self.vocabulary) if is_dropped else grid for grid in grids]
+
+    def _drops_condition(self, draw: Draw) -> bool:
+        """Whether guidance at inference is for the example's task; a task that is not known has none."""
+        index = self.sequences.index
+        task = TASKS.get(index.tasks[index.task[self.groups[draw.group].places[draw.index]]])
+        return task is not None and task.drops_condition
 
     def _laid_out(self, segments: list[Segment]) -> list[Grid]:
         """The documents of an example: itself, or its halves where the stage learns from pairs."""

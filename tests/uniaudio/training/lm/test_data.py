@@ -16,7 +16,9 @@ from uniaudio_schemas.store.manifest import Plan
 from uniaudio.sequence.condition_dropout import without_condition
 from uniaudio.sequence.layout import grid_of
 from uniaudio.stages.config import StageConfig
-from uniaudio.training.lm.data import PADDING_DOCUMENT, Batch, MixtureData, has_text_condition_only
+from uniaudio.tasks import TASKS
+from uniaudio.training.lm import data as data_module
+from uniaudio.training.lm.data import PADDING_DOCUMENT, Batch, MixtureData
 from uniaudio.training.lm.doubles import tiny_sequence, tiny_sequences, tiny_vocabulary
 from uniaudio.training.lm.losses import count_targets
 from uniaudio.training.lm.metrics import HeldOut, SequenceLoss
@@ -173,11 +175,24 @@ def test_examples_longer_than_the_context_are_named(sequences: SequenceSet) -> N
     assert named == {sequence_id: length for sequence_id, length in lengths.items() if length > 20}
 
 
-@pytest.mark.parametrize(
-    ("task", "expected"), [("tts", True), ("asr", False), ("audio_only", False), ("text_only", False)]
-)
-def test_guidance_dropout_is_for_audio_from_text(task: str, expected: bool) -> None:
-    assert has_text_condition_only(grid_of(tiny_sequence(task, "train", 0))) is expected
+def test_conditions_are_dropped_of_the_tasks_that_say_so_and_of_no_other(
+    sequences: SequenceSet, stage: StageConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def num_dropped(group: str) -> int:
+        data = some_data(sequences, replace(stage, condition_dropout=1.0))
+        drawn = [draw for _ in range(20) for row in data.next_step().rows for draw in row if draw.group == group]
+        plain = some_data(sequences, replace(stage, condition_dropout=0.0))
+        pairs = zip(
+            map(data._grids, drawn, data._documents(drawn)),
+            map(plain._grids, drawn, plain._documents(drawn)),
+            strict=True,
+        )
+        return sum(not np.array_equal(ours[0].ids, theirs[0].ids) for ours, theirs in pairs)
+
+    assert num_dropped("tts") > 0 and num_dropped("asr") == 0
+    swapped = {"tts": replace(TASKS["tts"], drops_condition=False), "asr": replace(TASKS["asr"], drops_condition=True)}
+    monkeypatch.setattr(data_module, "TASKS", swapped)
+    assert num_dropped("tts") == 0 and num_dropped("asr") > 0
 
 
 def test_dropping_the_condition_keeps_targets_and_length() -> None:
