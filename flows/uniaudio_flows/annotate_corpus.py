@@ -11,6 +11,7 @@ from uniaudio_pipelines.raw_to_annotated.job import RawToAnnotated
 from uniaudio_schemas.plain import json_object
 
 from uniaudio_flows import ingest_corpus
+from uniaudio_flows.annotator_models import with_annotators_models
 from uniaudio_flows.flow import flow
 from uniaudio_flows.settings import Settings
 from uniaudio_flows.steps import Extra, Fields, Step, build
@@ -40,6 +41,7 @@ STEP = Step(
     job_class=RawToAnnotated,
     job=job,
     after=(ingest_corpus.STEP,),
+    prepare=with_annotators_models,
     extra={
         "source_limits": Extra(
             type=bool, default=True, help=f"Whether `{LIMITS}` in the source counts for fields left at their defaults."

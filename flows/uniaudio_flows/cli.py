@@ -7,7 +7,9 @@ from typing import Any
 
 from uniaudio_flows import compare_cli, evalset_cli
 
-MADE_BY_FLOWS = ("raw", "annotated", "codec", "instructions", "tokens", "sequences", "checkpoint", "scores")
+MADE_BY_FLOWS = (
+    "raw", "annotated", "codec", "instructions", "tokens", "sequences", "checkpoint", "scores", "codec_scores"
+)  # fmt: skip
 
 
 def add_commands(commands: Any) -> None:
@@ -15,6 +17,12 @@ def add_commands(commands: Any) -> None:
     _add(commands, "up", _up, "start a Prefect server, a worker and a Ray head on loopback, and deploy the flows")
     _add(commands, "down", _down, "stop exactly what `up` started")
     demo = _add(commands, "demo", _demo, "from real audio to a trained, evaluated, queryable model")
+    demo.add_argument(
+        "--source",
+        default="",
+        metavar="FOLDER",
+        help="your own audio, with or without texts; by default a corpus out of packages",
+    )
     demo.add_argument("--stop", action="store_true", help="stop the services at the end")
     starter = _add(
         commands,
@@ -75,7 +83,7 @@ def _up(_: argparse.Namespace) -> int:
     from uniaudio_flows.services import start_services
     from uniaudio_flows.settings import load_settings
 
-    start_services(load_settings(), print)
+    start_services(load_settings(), partial(print, flush=True))
     return 0
 
 
@@ -91,7 +99,7 @@ def _demo(options: argparse.Namespace) -> int:
     from uniaudio_flows.demo.run import run_demo
     from uniaudio_flows.settings import load_settings
 
-    return run_demo(load_settings(), stop=options.stop)
+    return run_demo(load_settings(), stop=options.stop, source=options.source)
 
 
 def _starter(options: argparse.Namespace) -> int:
@@ -107,7 +115,7 @@ def _ingest(options: argparse.Namespace) -> int:
 
     if options.dry_run:
         return show_survey(options.path, print)
-    return ingest(options.path, load_settings(), lambda line: print(line, file=sys.stderr))
+    return ingest(options.path, load_settings(), partial(print, file=sys.stderr, flush=True))
 
 
 def _export(options: argparse.Namespace) -> int:

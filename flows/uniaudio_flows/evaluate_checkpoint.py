@@ -3,6 +3,7 @@
 from uniaudio_pipelines.checkpoint_to_scores.job import CheckpointToScores
 
 from uniaudio_flows import train_stage
+from uniaudio_flows.annotator_models import with_judges
 from uniaudio_flows.flow import flow
 from uniaudio_flows.settings import Settings
 from uniaudio_flows.start import find_start
@@ -20,6 +21,7 @@ STEP = Step(
     job_class=CheckpointToScores,
     job=job,
     after=(train_stage.STEP,),
+    prepare=with_judges,
     optional={"tokenizer": "By default that of `start`."},
 )
 evaluate_checkpoint = flow(

@@ -8,6 +8,7 @@ from typing import Any
 
 from prefect import get_run_logger
 from prefect.exceptions import FailedRun
+from prefect.logging.handlers import APILogHandler
 from prefect.states import Failed
 from uniaudio_schemas.errors import UniaudioError
 
@@ -40,6 +41,8 @@ def failing_in_one_line(function: Callable[..., Any]) -> Callable[..., Any]:
         except FailedRun as error:  # a task's, which has logged it
             return Failed(message=str(error))
         get_run_logger().error("%s", message)
+        # Lines go to the server in batches: whoever watches the run stops at its last state, and would not see this one.
+        APILogHandler().flush()
         return Failed(message=message)
 
     return run

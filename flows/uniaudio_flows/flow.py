@@ -49,7 +49,7 @@ def flow(step: Step, about: str, *, name: str = "") -> Any:
         if not parameters.get("parents", True):
             for each in planned:
                 if each.step in step.after:
-                    check_up_to_date(Store.from_uri(settings.store), each.job)
+                    check_up_to_date(Store.from_uri(settings.store), each.step.prepare(each.job, get_run_logger()))
             del planned[:-1]
         return make_all(name or step.flow, settings, planned)
 
@@ -97,7 +97,10 @@ def plan(step: Step, settings: Settings, fields: Fields) -> Planned:
 def make_all(name: str, settings: Settings, planned: list[Planned]) -> str:
     """Make the version of each job, in order; the content id of the last one."""
     log = get_run_logger()
-    log.info("store %s, source %s, device %s, size %s", settings.store, settings.source, settings.device, settings.size)
+    log.info(
+        "store %s, source %s, device %s, size %s (as the run is told; else as in the environment of `uniaudio up`; else as uniaudio.toml says now)",
+        settings.store, settings.source, settings.device, settings.size,
+    )  # fmt: skip
     board = Board(flow=name, kinds=[each.step.kind for each in planned], log=log)
     content_id = ""
     try:
@@ -127,7 +130,8 @@ def _make(settings: Settings, planned: Planned, board: Board) -> str:
     @failing_in_one_line
     def make() -> str:
         try:
-            return bring_up_to_date(settings, job, shown, get_run_logger(), num_workers).content_id
+            prepared = step.prepare(job, get_run_logger())
+            return bring_up_to_date(settings, prepared, shown, get_run_logger(), num_workers).content_id
         except (LostConnectionError, NoHeadError) as error:
             attempt = task_run.run_count or 1
             was_there = isinstance(error, LostConnectionError) or attempt > 1

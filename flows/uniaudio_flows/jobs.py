@@ -5,9 +5,12 @@ What is shown: the job's log lines in the flow run's log, its progress, and at t
 
 import json
 import logging
+import signal
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from uniaudio_schemas.errors import UniaudioError, UsageError
+from uniaudio_schemas.pulse import pulse
 from uniaudio_schemas.store import Store
 from uniaudio_schemas.store.manifest import Manifest
 
@@ -85,13 +88,21 @@ def _made_by(
     return made
 
 
+def _with_pulse(lines: Iterator[str], edge: str, log: Log) -> Iterator[str]:
+    """The lines; where none comes, the log says from time to time that the job is followed: workers start, weights are read."""
+    with pulse(log.info, f"{edge} works: no line for") as pulsing:
+        for line in lines:
+            pulsing.beat()
+            yield line
+
+
 def _follow(client: "JobSubmissionClient", submission_id: str, edge: str, shown: Shown, log: Log) -> dict[str, Any]:
     """Follow the job to its end; returns its summary. Whatever ends the flow before that, short of SIGKILL, stops the job."""
     shown.progress(0.0)
     summary: dict[str, Any] = {}
     errors: list[str] = []
     try:
-        for line in follow_log(client, submission_id):
+        for line in _with_pulse(follow_log(client, submission_id), edge, log):
             if line.startswith("PROGRESS "):
                 state = json.loads(line.removeprefix("PROGRESS "))
                 shown.progress(state["done"] / max(1, state["total"]))
@@ -107,7 +118,15 @@ def _follow(client: "JobSubmissionClient", submission_id: str, edge: str, shown:
         stop(client, submission_id, log)
         raise
     if str(status) != "SUCCEEDED":
-        message = last_line(client.get_job_info(submission_id).message or "")
-        raise JobFailedError(f"{edge}: {errors[-1] if errors else message or f'it ended as {status}'}")
+        raise JobFailedError(
+            f"{edge}: {errors[-1] if errors else _reason(client.get_job_info(submission_id), str(status))}"
+        )
     shown.progress(1.0)
     return summary
+
+
+def _reason(details: Any, status: str) -> str:
+    """Why a job ended that did not say it itself."""
+    if details.driver_exit_code in (-signal.SIGKILL, 128 + signal.SIGKILL):
+        return "its process was killed (SIGKILL), as the system does where memory is full"
+    return last_line(details.message or "") or f"it ended as {status}"

@@ -6,7 +6,7 @@ with a process that dies while it looks on.
 
 import json
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import psutil
@@ -14,14 +14,14 @@ import psutil
 UNFINISHED = ("RUNNING", "PENDING", "CANCELLING")
 
 
-def mark_orphans(api_url: str) -> int:
-    """Call it before a worker is started. Returns how many runs were marked."""
+def mark_orphans(api_url: str, headers: Mapping[str, str]) -> int:
+    """Call it before a worker is started; `headers` hold the server's key. Returns how many runs were marked."""
     processes = dict(_flow_processes())
-    runs = _ask(f"{api_url}/flow_runs/filter", {"flow_runs": {"state": {"type": {"any_": list(UNFINISHED)}}}})
+    runs = _ask(f"{api_url}/flow_runs/filter", {"flow_runs": {"state": {"type": {"any_": list(UNFINISHED)}}}}, headers)
     orphans = [run for run in runs if run["id"] not in processes]
     for run in orphans:
         state = {"type": "CRASHED", "name": "Crashed", "message": "its process was gone when the worker started"}
-        _ask(f"{api_url}/flow_runs/{run['id']}/set_state", {"state": state})
+        _ask(f"{api_url}/flow_runs/{run['id']}/set_state", {"state": state}, headers)
     return len(orphans)
 
 
@@ -33,7 +33,7 @@ def _flow_processes() -> Iterator[tuple[str, psutil.Process]]:
             yield str(run_id), process
 
 
-def _ask(url: str, body: dict[str, Any]) -> Any:
-    request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
+def _ask(url: str, body: dict[str, Any], headers: Mapping[str, str]) -> Any:
+    request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json", **headers})
     with urllib.request.urlopen(request, timeout=30) as answer:
         return json.load(answer)

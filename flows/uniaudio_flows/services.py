@@ -1,7 +1,8 @@
-"""Start and stop the local services: a Prefect server (SQLite), a process worker, and a Ray head with its dashboard, all on loopback.
+"""Start and stop the local services: a Prefect server (SQLite), a process worker, and a Ray head with its dashboard, all on loopback,
+with keys that no other user of the machine has (`access.py`).
 
-With `UNIAUDIO_RAY_HOST=ADDRESS` the Ray head has that address of this machine and takes further nodes: `ray start --address=ADDRESS:6380` on
-each, which must see the same store, source and models. Whoever reaches that port runs code here, so it wants `RAY_AUTH_MODE=token`.
+With `UNIAUDIO_RAY_HOST=ADDRESS` the Ray head has that address of this machine and takes further nodes that have its token:
+`ray start --address=ADDRESS:6380` on each, which must see the same store, source and models.
 
 Each process is recorded with its pid and its start time, so that `stop_services` ends exactly those that `start_services` started:
 never `ray stop`, which would end every Ray process of the machine.
@@ -10,7 +11,6 @@ never `ray stop`, which would end every Ray process of the machine.
 import contextlib
 import fcntl
 import json
-import os
 import shutil
 import signal
 import socket
@@ -26,9 +26,12 @@ from pathlib import Path
 import psutil
 from uniaudio_schemas.errors import UsageError
 from uniaudio_schemas.plain import from_json
+from uniaudio_schemas.pulse import pulse
+from uniaudio_schemas.store.cache import private_folder
 
+from uniaudio_flows.access import Access, make_data_folder
 from uniaudio_flows.orphans import mark_orphans
-from uniaudio_flows.settings import DEFAULT_PREFECT_PORT, LOOPBACK, Settings, service_environment
+from uniaudio_flows.settings import LOOPBACK, Settings, service_environment
 
 START_TIMEOUT_S = 240
 RAY_ATTEMPTS, GAVE_UP = 3, b"timed out during startup"
@@ -37,6 +40,9 @@ WORKER_STOP_TIMEOUT_S = 4
 POOL = "local"
 WORKER = "prefect-worker"
 DEPLOYMENTS = Path(__file__).resolve().with_name("prefect.yaml")
+OF_A_RUN = tuple(f"UNIAUDIO_{name}" for name in ("STORE", "SOURCE", "MODELS", "SIZE", "DEVICE", "CODEC", "BACKBONE"))
+TOLD_AS = {"codec": "start", "backbone": "start"}
+"""Settings of a run whose parameter has another name."""
 # Half a gigabyte holds far more than one shard in flight; Ray's default is a third of the machine's memory.
 OBJECT_STORE_BYTES = 512 * 1024**2
 
@@ -60,43 +66,79 @@ class Service:
 
 def start_services(settings: Settings, log: Callable[[str], None]) -> None:
     """Bring up what is not running and deploy the flows. UsageError where a port is taken by somebody else or a service does not answer."""
-    settings.services.mkdir(parents=True, exist_ok=True)
     begin = time.monotonic()
+    log(f"services of {settings.data}: looking what runs")
+    access = Access(folder=settings.services)
+    if make_data_folder(settings.data):
+        log(f"  other users of this machine can read {settings.data}: `chmod 700 {settings.data}` keeps them out")
+    access.make()
     with (settings.services / "lock").open("a") as lock:
         # A second `up` waits, and finds everything running.
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        _start_what_is_not_running(settings)
+        with pulse(log, "another `uniaudio up` is at work: waiting for it"):
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        _start_what_is_not_running(settings, log)
     log(f"services are up ({time.monotonic() - begin:.0f} s)")
-    log(f"  Prefect        {settings.prefect_url}")
-    if settings.prefect_port != DEFAULT_PREFECT_PORT:
-        log(f"  for `prefect`  export PREFECT_API_URL={settings.prefect_url}/api")
-    log(f"  Ray dashboard  {settings.dashboard_url}")
-    if _ray_host() != LOOPBACK:
-        log(f"  another node   ray start --address={_ray_host()}:{settings.ray_port}")
+    log(f"  Prefect        {settings.prefect_url}   its page asks for the line in {access.prefect_key}")
+    if not access.tell_prefect(settings.prefect_url):
+        log(
+            f"  for `prefect`  export PREFECT_API_URL={settings.prefect_url}/api PREFECT_API_AUTH_STRING=$(cat {access.prefect_key})"
+        )
+    if settings.ray_address:
+        log(f"  Ray dashboard  {settings.dashboard_url}")
+    else:
+        log(f"  Ray dashboard  {settings.dashboard_url}   its page asks for the line in {access.ray_token}")
+    if settings.ray_host != LOOPBACK:
+        log(f"  another node   ray start --address={settings.ray_host}:{settings.ray_port}")
+        log(f"                 with RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH, a copy of {_token_path(settings)}")
+    for line in other_settings(settings):
+        log(f"  {line}")
 
 
-def _start_what_is_not_running(settings: Settings) -> None:
+def other_settings(settings: Settings) -> list[str]:
+    """Where settings of this process are not those that the running worker was started with: a run that `prefect` starts has the worker's."""
+    worker = running_services(settings)[WORKER].process
+    if worker is None:
+        return []
+    before, now = worker.environ(), service_environment(settings)
+    lines = []
+    for name in OF_A_RUN:
+        if (was := before.get(name, "")) != (is_now := now.get(name, "")):
+            told = name.removeprefix("UNIAUDIO_").lower()
+            lines.append(
+                f"the services run with {name}={was or '(none)'}, not {is_now or '(none)'}: `uniaudio down` and `up` change that, and so does "
+                f"`--param {TOLD_AS.get(told, told)}=…` for one run; `uniaudio make` and `uniaudio demo` tell their runs what is set here"
+            )
+    return lines
+
+
+def _start_what_is_not_running(settings: Settings, log: Callable[[str], None]) -> None:
     running = running_services(settings)
     if "ray" not in running and not settings.ray_address:
         _require_free(settings.ray_port, "UNIAUDIO_RAY_PORT")
         _require_free(settings.dashboard_port, "UNIAUDIO_DASHBOARD_PORT")
+        log("  starting the Ray head")
         _start_ray(settings)
     if "prefect-server" not in running:
         _require_free(settings.prefect_port, "UNIAUDIO_PREFECT_PORT")
+        log("  starting the Prefect server")
         _start(
             "prefect-server",
             [*_prefect(), "server", "start", "--host", LOOPBACK, "--port", str(settings.prefect_port)],
             settings,
         )
-    _await("prefect-server", f"{settings.prefect_url}/api/health", settings)
+    with pulse(log, "  waiting for the Prefect server"):
+        _await("prefect-server", f"{settings.prefect_url}/api/health", settings)
     if WORKER not in running or "prefect-server" not in running:
-        _deploy(settings)
+        log("  deploying the flows")
+        with pulse(log, "  deploying the flows"):
+            _deploy(settings)
     if WORKER not in running:
-        mark_orphans(f"{settings.prefect_url}/api")
+        mark_orphans(f"{settings.prefect_url}/api", Access(folder=settings.services).headers())
         worker = [*_prefect(), "worker", "start", "--pool", POOL, "--type", "process", "--name", "local-worker"]
         _start(WORKER, worker, settings)
     if not settings.ray_address:
-        _await_ray(settings)
+        with pulse(log, "  waiting for the Ray head"):
+            _await_ray(settings)
 
 
 def stop_services(settings: Settings, log: Callable[[str], None]) -> None:
@@ -111,6 +153,7 @@ def stop_services(settings: Settings, log: Callable[[str], None]) -> None:
     for name in running:
         _record(settings, name).unlink(missing_ok=True)
         log(f"stopped {name}")
+    Access(folder=settings.services).forget_prefect()
     shutil.rmtree(settings.ray_temp, ignore_errors=True)
 
 
@@ -160,30 +203,31 @@ def _start(name: str, command: list[str], settings: Settings, environment: dict[
     unfinished.replace(record)
 
 
-def _ray_host() -> str:
+def _token_path(settings: Settings) -> str:
     """UsageError where the head would be open to others without a token."""
-    host = os.environ.get("UNIAUDIO_RAY_HOST") or LOOPBACK
-    if host != LOOPBACK and os.environ.get("RAY_AUTH_MODE") != "token":
+    told = service_environment(settings)
+    if settings.ray_host != LOOPBACK and told["RAY_AUTH_MODE"] != "token":
         raise UsageError(
-            f"`UNIAUDIO_RAY_HOST` opens the Ray head at {host} to others: set `RAY_AUTH_MODE=token` and `RAY_AUTH_TOKEN_PATH`, "
-            "here and on every node."
+            f"`UNIAUDIO_RAY_HOST` opens the Ray head at {settings.ray_host} to others: `RAY_AUTH_MODE` must be token, or not be set, "
+            f"but is {told['RAY_AUTH_MODE']}."
         )
-    return host
+    return told.get("RAY_AUTH_TOKEN_PATH", "RAY_AUTH_TOKEN")
 
 
-def _ray_environment() -> dict[str, str]:
+def _ray_environment(settings: Settings) -> dict[str, str]:
     """A head of several nodes may not be told that there is only this one: then it takes no other, and listens on loopback alone."""
-    return {} if _ray_host() == LOOPBACK else {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1"}
+    return {} if settings.ray_host == LOOPBACK else {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1"}
 
 
 def _ray_command(settings: Settings) -> list[str]:
-    settings.ray_temp.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _token_path(settings)
+    private_folder(settings.ray_temp)
     return [
         str(Path(sys.executable).with_name("ray")),
         "start",
         "--head",
         "--block",
-        f"--node-ip-address={_ray_host()}",
+        f"--node-ip-address={settings.ray_host}",
         f"--port={settings.ray_port}",
         f"--dashboard-agent-listen-port={_free_port()}",
         f"--metrics-export-port={_free_port()}",
@@ -212,7 +256,7 @@ def _deploy(settings: Settings) -> None:
 
 
 def _start_ray(settings: Settings) -> None:
-    _start("ray", _ray_command(settings), settings, _ray_environment())
+    _start("ray", _ray_command(settings), settings, _ray_environment(settings))
 
 
 def _await_ray(settings: Settings) -> None:

@@ -1,4 +1,5 @@
-"""Where data and services are: read from the environment, with one folder `data/` as the default for everything.
+"""Where data and services are: read from the environment or from `uniaudio.toml` (see `uniaudio_schemas/settings_file.py`; the environment
+wins), with one folder `data/` as the default for everything.
 
 UNIAUDIO_DATA     parent of the four below (default `./data`); `s3://bucket/prefix` (gs, az) holds the store alone, the rest is in `./data`
 UNIAUDIO_STORE    the dataset store
@@ -22,6 +23,9 @@ from pathlib import Path
 from typing import Any
 
 from uniaudio_schemas.errors import UsageError
+from uniaudio_schemas.settings_file import VARIABLE, setting, settings_path
+
+from uniaudio_flows.access import Access
 
 DEFAULT_PREFECT_PORT = 4200
 """Where `prefect` itself looks, told by pyproject.toml."""
@@ -56,6 +60,8 @@ class Settings:
     prefect_port: int
     ray_port: int
     dashboard_port: int
+    ray_host: str = LOOPBACK
+    """Address of this machine at which the Ray head of `uniaudio up` listens."""
 
     start: str = ""
     """What training starts from, where a run says so: see `start.py`."""
@@ -107,7 +113,9 @@ class Settings:
 
 def load_settings() -> Settings:
     """The settings of this process. UsageError where a port is not a number."""
-    place = os.environ.get("UNIAUDIO_DATA") or "data"
+    if os.environ.get(VARIABLE) and not settings_path().is_file():
+        raise UsageError(f"`{VARIABLE}` must be a file of settings, but {settings_path()} is none.")
+    place = setting("UNIAUDIO_DATA") or "data"
     is_remote = "://" in place
     data = Path("data" if is_remote else place).resolve()
     return Settings(
@@ -115,34 +123,33 @@ def load_settings() -> Settings:
         store=_folder_or_uri("UNIAUDIO_STORE", f"{place.rstrip('/')}/store" if is_remote else str(data / "store")),
         source=_folder("UNIAUDIO_SOURCE", data / "source"),
         models=_folder("UNIAUDIO_MODELS", data / "models"),
-        size=os.environ.get("UNIAUDIO_SIZE") or "debug",
-        device=os.environ.get("UNIAUDIO_DEVICE") or "cpu",
+        size=setting("UNIAUDIO_SIZE") or "debug",
+        device=setting("UNIAUDIO_DEVICE") or "cpu",
         codec=_folder_or_none("UNIAUDIO_CODEC"),
         backbone=_folder_or_none("UNIAUDIO_BACKBONE"),
         prefect_port=_port("UNIAUDIO_PREFECT_PORT", DEFAULT_PREFECT_PORT),
         ray_port=_port("UNIAUDIO_RAY_PORT", 6380),
         dashboard_port=_port("UNIAUDIO_DASHBOARD_PORT", 8265),
+        ray_host=setting("UNIAUDIO_RAY_HOST") or LOOPBACK,
     )
 
 
 def service_environment(settings: Settings) -> dict[str, str]:
     """Environment of everything that `uniaudio up` starts, and of the clients that talk to it.
 
-    What follows from `UNIAUDIO_DATA` is left to it: a run whose own environment names another folder has all of it there.
+    What follows from `UNIAUDIO_DATA` is left to it: a run whose own environment names another folder has all of it there. What a settings
+    file says is left to the file, which each run reads again.
     """
-    folders = {
-        "UNIAUDIO_STORE": settings.store,
-        "UNIAUDIO_SOURCE": str(settings.source),
-        "UNIAUDIO_MODELS": str(settings.models),
-    }
+    folders = ("UNIAUDIO_STORE", "UNIAUDIO_SOURCE", "UNIAUDIO_MODELS", "UNIAUDIO_CODEC", "UNIAUDIO_BACKBONE")
+    of_settings = (settings.store, str(settings.source), str(settings.models), settings.codec, settings.backbone)
+    file = settings_path()
     return {
         **os.environ,
         "UNIAUDIO_DATA": str(settings.data),
-        **{name: path for name, path in folders.items() if os.environ.get(name) or "://" in path},
-        "UNIAUDIO_SIZE": settings.size,
-        "UNIAUDIO_DEVICE": settings.device,
-        "UNIAUDIO_CODEC": settings.codec,
-        "UNIAUDIO_BACKBONE": settings.backbone,
+        # Seen from the folder of the services, a relative path would be another.
+        **{name: path for name, path in zip(folders, of_settings, strict=True) if os.environ.get(name)},
+        **({"UNIAUDIO_STORE": settings.store} if "://" in settings.store else {}),
+        **({VARIABLE: str(file)} if file.is_file() else {}),
         "UNIAUDIO_DASHBOARD_PORT": str(settings.dashboard_port),
         "PREFECT_HOME": str(settings.services / "prefect"),
         "PREFECT_API_URL": f"{settings.prefect_url}/api",
@@ -152,27 +159,26 @@ def service_environment(settings: Settings) -> dict[str, str]:
         "PREFECT_WORKER_QUERY_SECONDS": "1",
         "PREFECT_RUNNER_POLL_FREQUENCY": "1",
         "PREFECT_WORKER_CANCELLATION_POLL_SECONDS": "1",
-        # Since 2.59 Ray's authentication depends on a file in the home folder; one box on loopback needs none.
-        "RAY_AUTH_MODE": os.environ.get("RAY_AUTH_MODE", "disabled"),
         "RAY_USAGE_STATS_ENABLED": "0",
         # Without it Ray on Linux replaces 127.0.0.1 by the machine's outward address, and listens there.
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
         # A head that is told to stop has nobody to hand its work to: no 30 s of draining.
         "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
         "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+        **Access(folder=settings.services).environment(is_local=not settings.ray_address),
     }
 
 
 def _folder(variable: str, default: Path) -> Path:
-    return Path(os.environ.get(variable) or default).resolve()
+    return Path(setting(variable) or default).expanduser().resolve()
 
 
 def _folder_or_none(variable: str) -> str:
-    return str(_folder(variable, Path())) if os.environ.get(variable) else ""
+    return str(_folder(variable, Path())) if setting(variable) else ""
 
 
 def _folder_or_uri(variable: str, default: str) -> str:
-    return _absolute(os.environ.get(variable) or default)
+    return _absolute(setting(variable) or default)
 
 
 def _absolute(folder_or_uri: str) -> str:
@@ -185,7 +191,7 @@ def _absolute(folder_or_uri: str) -> str:
 
 
 def _port(variable: str, default: int) -> int:
-    text = os.environ.get(variable) or str(default)
+    text = setting(variable) or str(default)
     if not text.isdigit() or not 1024 <= int(text) <= 65535:
         raise UsageError(f"`{variable}` must be a port from 1024 to 65535, but is {text}.")
     return int(text)

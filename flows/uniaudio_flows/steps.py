@@ -12,6 +12,7 @@ from pydantic import PositiveInt
 from uniaudio_pipelines.jobs import job_from_json
 from uniaudio_schemas.fingerprint import canonical_json
 
+from uniaudio_flows.artifacts import Log
 from uniaudio_flows.settings import Settings
 
 Fields = Mapping[str, Any]
@@ -34,6 +35,11 @@ WORKERS = Extra(
 """`num_workers` of an edge whose job does not say it: how many work on a version changes nothing of it."""
 
 
+def unprepared(job: Any, log: Log) -> Any:
+    """Of an edge that needs nothing of others."""
+    return job
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Step:
     flow: str
@@ -47,6 +53,8 @@ class Step:
     internal: Mapping[str, str] = field(default_factory=dict)
     """Fields that no run gives -> why."""
     extra: Mapping[str, Extra] = field(default_factory=dict)
+    prepare: Callable[[Any, Log], Any] = unprepared
+    """Brings in place what the job needs of others, such as models, before it is planned; the job, or another where that cannot be had."""
 
     @property
     def name(self) -> str:

@@ -10,6 +10,7 @@ from uniaudio_pipelines.annotated_to_codec.job import AnnotatedToCodec
 from uniaudio.codec.config.presets import CodecConfig
 from uniaudio.stages.sizes import CODEC_SIZES
 from uniaudio_flows import annotate_corpus
+from uniaudio_flows.annotator_models import with_encoders
 from uniaudio_flows.flow import flow
 from uniaudio_flows.settings import Settings
 from uniaudio_flows.steps import Fields, Step, build
@@ -34,6 +35,7 @@ STEP = Step(
     job_class=AnnotatedToCodec,
     job=job,
     after=(annotate_corpus.STEP,),
+    prepare=with_encoders,
     optional={
         "start": "By default `UNIAUDIO_CODEC`.",
         "encoders": "By default the run's models, where the size needs encoders.",

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from uniaudio_flows.access import Access
 
 UNIAUDIO = [sys.executable, "-m", "uniaudio"]
 
@@ -28,6 +29,7 @@ class Services:
         self.environment = {**around, **ports, "UNIAUDIO_DATA": str(data)}
         self.environment["PREFECT_API_URL"] = f"http://127.0.0.1:{ports['UNIAUDIO_PREFECT_PORT']}/api"
         self.environment["PREFECT_HOME"] = str(data / "services" / "prefect")
+        self.access = Access(folder=data / "services")
         self.dashboard = f"http://127.0.0.1:{ports['UNIAUDIO_DASHBOARD_PORT']}"
 
     def uniaudio(self, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -39,17 +41,26 @@ class Services:
     def api(self, path: str, body: dict[str, Any] | None = None) -> Any:
         """An answer of the Prefect server; with a body it is asked by POST."""
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(
-            f"{self.environment['PREFECT_API_URL']}/{path}", data, {"Content-Type": "application/json"}
-        )
+        headers = {"Content-Type": "application/json", **self.access.headers()}
+        request = urllib.request.Request(f"{self.environment['PREFECT_API_URL']}/{path}", data, headers)
         with urllib.request.urlopen(request) as answer:
             return json.load(answer)
 
     def jobs(self) -> list[dict[str, Any]]:
         """Those of the Ray head."""
-        with urllib.request.urlopen(f"{self.dashboard}/api/jobs/") as answer:
-            found: list[dict[str, Any]] = json.load(answer)
+        found: list[dict[str, Any]] = json.loads(self.at_dashboard("/api/jobs/"))
         return found
+
+    @property
+    def with_token(self) -> dict[str, str]:
+        """Headers of a request to Ray's dashboard."""
+        return {"Authorization": f"Bearer {self.access.ray_token.read_text()}"}
+
+    def at_dashboard(self, path: str) -> str:
+        with urllib.request.urlopen(
+            urllib.request.Request(self.dashboard + path, headers=self.with_token), timeout=20
+        ) as answer:
+            return str(answer.read().decode())
 
     def await_(self, condition: Callable[[], Any], timeout_s: float) -> Any:
         """What the condition gives once it holds; an unreachable service does not hold."""

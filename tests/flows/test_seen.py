@@ -204,7 +204,7 @@ def test_every_metric_of_the_dashboard_is_where_prometheus_finds_it(services: Se
     job = job_to_json(Count(num_units=90, seconds_a_unit=1.0))
     command = [sys.executable, "-c", COUNT, "--store", str(services.data / "counted"), "--job", job]
     environment = {"env_vars": {"PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}}
-    client = JobSubmissionClient(services.dashboard)
+    client = JobSubmissionClient(services.dashboard, headers=services.with_token)
     submitted = client.submit_job(entrypoint=shlex.join(command), runtime_env=environment)
     try:
         told = services.await_(lambda: metrics_of(services), timeout_s=300)
@@ -224,7 +224,7 @@ def metrics_of(services: Services) -> dict[str, tuple[str, float]]:
     """Name -> labels and value of those that the dashboard queries; empty until all are told."""
     path = re.search(r"8265(/\S+)", (ROOT / "infra/dashboards/prometheus.yaml").read_text())
     assert path
-    targets = [target for group in json.loads(text_at(services.dashboard + path[1])) for target in group["targets"]]
+    targets = [target for group in json.loads(services.at_dashboard(path[1])) for target in group["targets"]]
     assert targets and all(target.startswith("127.0.0.1:") for target in targets)
     texts = "\n".join(text_at(f"http://{target}/metrics") for target in targets)
     found = re.findall(r'^(ray_uniaudio_\w+){(.*edge="counting".*)} (\S+)$', texts, re.M)

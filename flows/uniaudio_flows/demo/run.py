@@ -1,28 +1,30 @@
-"""`make demo`: corpus, models, services, the flow `everything`, the report. Each step is skipped where it is done already."""
+"""`make demo`: corpus, services, the flow `everything`, the report. Each step is skipped where it is done already."""
 
 import fcntl
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from uniaudio_schemas.errors import StoreError, UsageError
+from uniaudio_schemas.settings_file import setting
 
+from uniaudio_flows.access import make_data_folder
 from uniaudio_flows.demo.corpus import lay_out_demo
-from uniaudio_flows.demo.models import fetch_models
 from uniaudio_flows.demo.packages import cache_folder
 from uniaudio_flows.deployments import run_deployment
 from uniaudio_flows.services import start_services, stop_services
 from uniaudio_flows.settings import Settings
 
 
-def run_demo(settings: Settings, *, stop: bool) -> int:
-    """Returns the exit code: 0, or 1 where the flow did not complete."""
-    settings.data.mkdir(parents=True, exist_ok=True)
+def run_demo(settings: Settings, *, stop: bool, source: str = "") -> int:
+    """`source`: a folder of the user's own audio; empty: `UNIAUDIO_SOURCE`, and without that the demo's corpus. Returns the exit code: 0, or 1
+    where the flow did not complete."""
+    make_data_folder(settings.data)
     with only_one(settings.data / "demo.lock", "make demo"):
         begin = time.monotonic()
-        _prepare(settings)
+        settings = settings.of_run({"source": source})
+        _prepare(settings, has_own_source=bool(source or setting("UNIAUDIO_SOURCE")))
         start_services(settings, _say)
         try:
             completed = run_deployment("everything/local", settings, _say)
@@ -44,16 +46,17 @@ def run_demo(settings: Settings, *, stop: bool) -> int:
         return 0 if completed else 1
 
 
-def _prepare(settings: Settings) -> None:
+def _prepare(settings: Settings, *, has_own_source: bool) -> None:
     cache = cache_folder()
     cache.mkdir(parents=True, exist_ok=True)
-    if "UNIAUDIO_SOURCE" in os.environ:
+    if has_own_source:
         if not settings.source.is_dir():
-            raise UsageError(f"`UNIAUDIO_SOURCE` must be a folder of audio, but {settings.source} is not a folder.")
+            raise UsageError(
+                f"`--source` (or `UNIAUDIO_SOURCE`) must be a folder of audio, but {settings.source} is not a folder."
+            )
         _say(f"corpus: {settings.source}")
     else:
         lay_out_demo(settings.source, cache, _say)
-    fetch_models(settings.models, cache, _say)
 
 
 def _report(settings: Settings) -> None:

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from uniaudio_flows.demo.models import fetch_models
 from uniaudio_flows.demo.packages import cache_folder
 from uniaudio_flows.demo.run import only_one
 from uniaudio_flows.deployments import run_deployment
@@ -34,7 +33,6 @@ def run_starter(settings: Settings, say: Say, *, source_only: bool, stop: bool) 
         say(f"source: {settings.source}")
         if source_only:
             return 0
-        fetch_models(settings.models, cache, say)
         start_services(settings, say)
         try:
             completed = run_deployment("everything/local", settings, say, parameters())

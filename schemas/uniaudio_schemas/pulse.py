@@ -1,0 +1,55 @@
+"""A sign of life from work that says nothing by itself.
+
+with pulse(print, "waiting for Ray") as pulsing:
+    wait_for_ray()
+
+waiting for Ray (8 s)
+waiting for Ray (16 s)
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+EVERY_S = 8.0
+"""Below the ten seconds after which a person wonders whether anything happens."""
+PATIENT_AFTER_S, PATIENT_EVERY_S = 120.0, 60.0
+"""Who has read it for two minutes reads on once a minute."""
+
+
+class Pulse:
+    """Since when nothing was said."""
+
+    def __init__(self) -> None:
+        self.since = time.monotonic()
+
+    def beat(self) -> None:
+        """Something was said, or done: the seconds begin again."""
+        self.since = time.monotonic()
+
+
+@contextmanager
+def pulse(say: Callable[[str], None], what: str, every_s: float = EVERY_S) -> Iterator[Pulse]:
+    """Says `what` with the seconds of silence, every `every_s` of them, until the work within ends. `say` is called in another thread."""
+    ended, pulsing = threading.Event(), Pulse()
+
+    def speak() -> None:
+        said = pulsing.since
+        while True:
+            is_patient = said - pulsing.since >= PATIENT_AFTER_S
+            pause_s = max(every_s, PATIENT_EVERY_S) if is_patient else every_s
+            if ended.wait(max(0.0, max(said, pulsing.since) + pause_s - time.monotonic())):
+                return
+            now = time.monotonic()
+            if now >= max(said, pulsing.since) + pause_s:
+                said = now
+                say(f"{what} ({now - pulsing.since:.0f} s)")
+
+    thread = threading.Thread(target=speak, daemon=True, name="pulse")
+    thread.start()
+    try:
+        yield pulsing
+    finally:
+        ended.set()
+        thread.join()
