@@ -33,7 +33,7 @@ def test_a_run_publishes_every_unit_once_and_says_what_it_cost(tmp_path: Path, c
     assert (manifest.num_rows, manifest.dropped) == (6, {"odd": 3})
     assert store.head("raw") == manifest
     out = capsys.readouterr().out
-    assert "counting 2/3 shards, 4 rows, 1.00 h audio" in out
+    assert "counting 2/3 shards, 4 rows, 1.0 h audio" in out
     assert lines_with(out, "PROGRESS ")[-1] == {"done": 3, "total": 3, "unit": "shards"}
     (summary,) = lines_with(out, "SUMMARY ")
     assert (summary["rows"], summary["hours"], summary["dropped"]) == (6, 1.5, {"odd": 3})

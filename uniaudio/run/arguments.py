@@ -4,10 +4,10 @@
 """
 
 import argparse
-import os
 from typing import Any
 
 from uniaudio_schemas.errors import UsageError
+from uniaudio_schemas.settings_file import setting
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
@@ -49,12 +49,12 @@ def add_sampling_options(parser: argparse.ArgumentParser) -> None:
 
 
 def model_path(options: argparse.Namespace) -> str:
-    return str(options.model or os.environ.get("UNIAUDIO_MODEL") or store_path())
+    return str(options.model or setting("UNIAUDIO_MODEL") or store_path())
 
 
 def store_path() -> str:
-    data = os.environ.get("UNIAUDIO_DATA") or "data"
-    return os.environ.get("UNIAUDIO_STORE") or f"{data}/store"
+    data = setting("UNIAUDIO_DATA") or "data"
+    return setting("UNIAUDIO_STORE") or f"{data}/store"
 
 
 def answer_options(options: argparse.Namespace, task: Any) -> Any:

@@ -8,7 +8,7 @@ often a worker or a driver is killed: a driver that starts again works on the un
 (where a worker sits), `pool.py` (how units are given out), `hand.py` (what follows from a worker's death).
 
 Printed, for the flow that follows the log:
-    raw_to_annotated 3/7 shards, 41 rows, 0.08 h audio, 12x real time, dropped {"too_short": 2}
+    raw_to_annotated 3/7 shards, 41 rows, 4.8 min audio, 12x real time, dropped {"too_short": 2}
     PROGRESS {"done": 3, "total": 7, "unit": "shards"}
     SUMMARY {"content_id": "…", "cpu_seconds": 31.2, "dropped": {"too_short": 2}, "hours": 0.17, "kind": "annotated", …}
 """
@@ -24,6 +24,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from uniaudio_schemas.durations import spoken
 from uniaudio_schemas.errors import UniaudioError, UsageError
 from uniaudio_schemas.store import Store
 from uniaudio_schemas.store.files import disk_errors
@@ -77,7 +78,7 @@ class _Progress:
             self.meter.report(process)
         hours, speed = self.audio_s / 3600, self.audio_s / max(self.seconds, 1e-9)
         self.say(
-            f"{self.edge} {self.num_done}/{self.num_units} shards, {self.num_rows} rows, {hours:.2f} h audio, "
+            f"{self.edge} {self.num_done}/{self.num_units} shards, {self.num_rows} rows, {spoken(self.audio_s)} audio, "
             f"{speed:.0f}x real time, dropped {json.dumps(dict(sorted(self.dropped.items())))}"
         )
         self.gauges.tell(

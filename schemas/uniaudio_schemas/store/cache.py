@@ -18,6 +18,7 @@ from typing import BinaryIO
 
 from uniaudio_schemas.errors import StoreError, UsageError
 from uniaudio_schemas.fingerprint import hash_file
+from uniaudio_schemas.settings_file import setting
 from uniaudio_schemas.store.disk import make_folder
 from uniaudio_schemas.store.files import TEMPORARY_PREFIX, one_line_errors
 
@@ -30,7 +31,7 @@ _SLACK = 50
 
 def user_cache() -> Path:
     """`$UNIAUDIO_CACHE`, else `~/.cache/uniaudio`."""
-    return Path(os.environ.get("UNIAUDIO_CACHE") or Path.home() / ".cache" / "uniaudio").absolute()
+    return Path(setting("UNIAUDIO_CACHE") or Path.home() / ".cache" / "uniaudio").absolute()
 
 
 def private_folder(folder: Path) -> Path:
@@ -50,7 +51,7 @@ def private_folder(folder: Path) -> Path:
 
 def limit_bytes(folder: Path) -> int:
     """`UsageError` where the variable is no number."""
-    text = os.environ.get("UNIAUDIO_CACHE_BYTES", "")
+    text = setting("UNIAUDIO_CACHE_BYTES")
     if text:
         if not text.isdigit():
             raise UsageError(f"`UNIAUDIO_CACHE_BYTES` must be a number of bytes, but is {text!r}.")
