@@ -11,11 +11,12 @@ from typing import Any
 
 import httpx
 from prefect.artifacts import create_progress_artifact, create_table_artifact, update_progress_artifact
+from uniaudio_schemas.durations import spoken
 from uniaudio_schemas.store.manifest import Manifest
 
 Log = logging.Logger | logging.LoggerAdapter[Any]
 
-COLUMNS = ("kind", "state", "rows", "hours", "dropped", "seconds", "CPU seconds", "peak memory", "content id")
+COLUMNS = ("kind", "state", "rows", "audio", "dropped", "seconds", "CPU seconds", "peak memory", "content id")
 """Of tables of results; Prefect's page shows those that the first row has."""
 _INTERVAL_S = 1.0
 """A bar moves once a second at most: an edge of ten thousand shards does not ask the server ten thousand times."""
@@ -121,7 +122,8 @@ def _row(manifest: Manifest) -> dict[str, Any]:
 
 def _measured(summary: dict[str, Any]) -> dict[str, Any]:
     """Columns of a table, of what an edge says in its summary."""
-    found = {"hours": summary.get("hours", ""), "seconds": summary.get("seconds", "")}
+    hours = summary.get("hours")
+    found = {"audio": "" if hours is None else spoken(3600 * hours), "seconds": summary.get("seconds", "")}
     if "cpu_seconds" in summary:
         found["CPU seconds"] = summary["cpu_seconds"]
     if "peak_memory_bytes" in summary:

@@ -22,6 +22,7 @@ from uniaudio_pipelines.jobs import job_to_json
 from uniaudio_pipelines.raw_to_evalset.job import RawToEvalset, check_set_name
 from uniaudio_pipelines.sequences_to_checkpoint.gate import check_leaks, compared_with
 from uniaudio_pipelines.source_to_raw.job import SourceToRaw
+from uniaudio_schemas.durations import spoken
 from uniaudio_schemas.errors import UsageError
 from uniaudio_schemas.store import Store
 from uniaudio_schemas.store.manifest import Manifest
@@ -43,7 +44,7 @@ def add(store: Store, name: str, folder: Path, say: Say) -> Manifest:
     if before is not None and before.content_id == made.content_id:
         say(f"{name} is registered already, with the same {made.num_rows} items")
         return made
-    say(f"{name} is registered: {made.num_rows} items, {_hours(made):.2f} h, {_with_text(made)} with text")
+    say(f"{name} is registered: {made.num_rows} items, {spoken(3600 * _hours(made))}, {_with_text(made)} with text")
     for reason, count in store.version_with("raw", made.parents["raw"]).dropped.items():
         say(f"not in it: {count} files ({reason})")
     say("training refuses to start until `annotate-corpus` and what follows from it have compared the corpus with it")

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from uniaudio_schemas.durations import spoken
 from uniaudio_schemas.errors import UsageError
 from uniaudio_schemas.history.forget import Survey, finish, forget, survey, unfinished
 from uniaudio_schemas.history.lineage import examples, sources
@@ -98,9 +99,9 @@ def _clip_lines(clip: dict[str, Any]) -> list[str]:
 
 
 def _source_lines(found: list[dict[str, Any]]) -> list[str]:
-    lines = [f"{'files':>7}{'hours':>9}  {'corpus':<24}licence"]
+    lines = [f"{'files':>7}{'audio':>11}  {'corpus':<24}licence"]
     for one in found:
-        lines.append(f"{one['files']:>7}{one['seconds'] / 3600:>9.2f}  {one['corpus']:<24}{one['licence']}")
+        lines.append(f"{one['files']:>7}{spoken(one['seconds']):>11}  {one['corpus']:<24}{one['licence']}")
     return lines
 
 

@@ -13,6 +13,7 @@ LibriSpeech
 from collections.abc import Callable
 from pathlib import Path
 
+from uniaudio_schemas.durations import spoken
 from uniaudio_schemas.errors import UsageError
 
 from uniaudio_flows.settings import Settings
@@ -42,7 +43,7 @@ def show_survey(path: str, say: Callable[[str], None]) -> int:
         if found.num_clips:
             estimated = f" (estimated from {found.num_probed} files)" if found.num_probed < found.num_files else ""
             say(
-                f"  clips     {found.num_clips:,} in {found.num_files:,} files, {_time(found.seconds)}{estimated}; with text "
+                f"  clips     {found.num_clips:,} in {found.num_files:,} files, {spoken(found.seconds)}{estimated}; with text "
                 f"{_share(found.num_with_text, found.num_clips)}, with speaker {_share(found.num_with_speaker, found.num_clips)}"
             )
         if found.num_documents:
@@ -58,12 +59,6 @@ def show_survey(path: str, say: Callable[[str], None]) -> int:
             for line in found.card.split("\n"):
                 say(f"              {line}")
     return 0
-
-
-def _time(seconds: float) -> str:
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    return f"{seconds / 60:.1f} min" if seconds < 3600 else f"{seconds / 3600:,.1f} h"
 
 
 def _share(count: int, total: int) -> str:

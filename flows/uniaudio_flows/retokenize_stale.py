@@ -1,7 +1,7 @@
 """`retokenize-stale`: on a schedule, encode what has no codes under the current codec; does nothing, and says so, where all has.
 
 prefect deployment run retokenize-stale/local --param dry_run=true --watch
-    12 of 1000 clips have no codes: 0.02 h of audio, about 0.10 h, 0.20 CPU-hours and 0.00 GPU-hours
+    12 of 1000 clips have no codes: 1.2 min of audio, about 0.10 h, 0.20 CPU-hours and 0.00 GPU-hours
 
 Only clips without codes are encoded: the plan leaves out those whose codes are in the store already, under whatever version.
 """
@@ -11,6 +11,7 @@ from typing import Any
 
 from prefect import get_run_logger
 from uniaudio_pipelines.instructions_to_tokens.estimate import Estimate, estimate
+from uniaudio_schemas.durations import spoken
 from uniaudio_schemas.store import Store
 
 from uniaudio_flows import tokenize_corpus
@@ -43,7 +44,7 @@ def _run(**parameters: Any) -> str | None:
 
 def told_of(found: Estimate) -> str:
     """One line."""
-    line = f"{found.clips_to_encode} of {found.clips} clips have no codes: {found.audio_hours:.2f} h of audio"
+    line = f"{found.clips_to_encode} of {found.clips} clips have no codes: {spoken(3600 * found.audio_hours)} of audio"
     if found.hours is None or found.cpu_hours is None or found.gpu_hours is None:
         return f"{line}; no run has encoded anything yet, so nobody knows what that costs"
     return f"{line}, about {found.hours:.2f} h, {found.cpu_hours:.2f} CPU-hours and {found.gpu_hours:.2f} GPU-hours"

@@ -67,7 +67,7 @@ def test_the_whole_way_moves_with_each_edge(server: Server) -> None:
     )
     ((row,), about) = server.last("annotated-result")
     assert about == "raw_to_annotated, 1234"
-    assert row["dropped"] == "too_short: 2" and row["hours"] == 1.5 and row["peak memory"] == "1.5 GiB"
+    assert row["dropped"] == "too_short: 2" and row["audio"] == "1.5 h" and row["peak memory"] == "1.5 GiB"
     Shown(board, "codec").failed("the disk is full")
     board.table()
     table = server.last("build-it-result")[0]

@@ -98,7 +98,7 @@ def test_a_folder_is_registered_by_its_name_once_and_its_version_changes_with_it
     (folder / "document.txt").write_text("He hoped there would be stew for dinner, turnips and carrots and potatoes.\n")
     (folder / "empty.txt").write_text("")
     said = typed("add", "books", str(folder))
-    assert "books is registered: 1 items, 0.00 h, 1 with text" in said and "not in it: 1 files (empty)" in said
+    assert "books is registered: 1 items, 0.0 s, 1 with text" in said and "not in it: 1 files (empty)" in said
     before = store.head("evalset", "books")
     assert "registered already, with the same 1 items" in typed("add", "books", str(folder))
     assert store.head("evalset", "books") == before and store.head("raw") is None

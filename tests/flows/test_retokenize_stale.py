@@ -49,7 +49,7 @@ def test_without_instructions_there_is_nothing_to_do(made: list[Any]) -> None:
 
 def test_an_estimate_is_told_in_one_line() -> None:
     known = Estimate(clips=1000, clips_to_encode=12, audio_hours=0.02, hours=0.1, cpu_hours=0.2, gpu_hours=0.0)
-    said = "12 of 1000 clips have no codes: 0.02 h of audio"
+    said = "12 of 1000 clips have no codes: 1.2 min of audio"
     assert told_of(known) == f"{said}, about 0.10 h, 0.20 CPU-hours and 0.00 GPU-hours"
     unknown = Estimate(clips=1000, clips_to_encode=12, audio_hours=0.02, hours=None, cpu_hours=None, gpu_hours=None)
     assert told_of(unknown) == f"{said}; no run has encoded anything yet, so nobody knows what that costs"

@@ -87,8 +87,8 @@ def _group(given: str) -> tuple[str, Any]:
 
     name, _, settings = given.partition(":")
     values: dict[str, Any] = {}
-    for setting in settings.split(","):
-        key, _, value = setting.partition("=")
+    for assignment in settings.split(","):
+        key, _, value = assignment.partition("=")
         try:
             values[key.strip().replace("-", "_")] = int(value) if key.strip().endswith("k") else float(value)
         except ValueError as error:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import polars as pl
+from uniaudio_schemas.durations import spoken
 from uniaudio_schemas.kinds.checkpoint import Checkpoint
 from uniaudio_schemas.kinds.codec import CodecRow, Metric
 from uniaudio_schemas.kinds.scores import Score
@@ -58,7 +59,7 @@ def _box(store: Store, kind: str) -> Box:
     num_versions = len(store.refs(kind)) - 1 if kind == "checkpoint" else 0
     rows = f"{num_versions} stages" if num_versions else f"{manifest.num_rows:,} rows"
     audio_s = manifest.statistics.get("audio_s", 0.0)
-    return Box(kind, rows, f"{audio_s / 3600:.3g} h" if audio_s else "", manifest.plan_id[:8])
+    return Box(kind, rows, spoken(audio_s) if audio_s else "", manifest.plan_id[:8])
 
 
 def curves(store: Store) -> list[Chart]:
