@@ -11,6 +11,8 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import threading
+import time
 import venv
 from pathlib import Path
 
@@ -20,6 +22,7 @@ PYTHON = VENV / "bin" / "python"
 STAMP = VENV / "installed"
 UV = "uv==0.13.9"
 OLDEST, TOO_NEW = (3, 11), (3, 14)
+SIGN_OF_LIFE_S = 8.0
 
 
 def main() -> int:
@@ -31,6 +34,7 @@ def main() -> int:
     if STAMP.exists() and STAMP.read_text() == wanted:
         return 0
     print(f"making the environment in {VENV} (about 30 s once the wheels are cached)", flush=True)
+    threading.Thread(target=_sign_of_life, daemon=True).start()
     if not PYTHON.exists():
         try:
             venv.create(VENV, with_pip=True)
@@ -47,6 +51,14 @@ def main() -> int:
     _install([*constraints, "-e", f"{ROOT}[{extra},pesq]" if can_compile else f"{ROOT}[{extra}]"])
     STAMP.write_text(wanted)
     return 0
+
+
+def _sign_of_life() -> None:
+    """Neither pip nor uv says anything while it works quietly."""
+    begin = time.monotonic()
+    while True:
+        time.sleep(SIGN_OF_LIFE_S)
+        print(f"making the environment: {time.monotonic() - begin:.0f} s", flush=True)
 
 
 def _install(arguments: list[str]) -> None:
