@@ -24,6 +24,7 @@ from uniaudio.run.arguments import add_model_options, add_sampling_options, answ
 from uniaudio.run.conversation_cli import add_turn_options, has_turns, run_conversation
 from uniaudio.run.inputs import add_input_options, requests_of
 from uniaudio.run.jsonlines import JsonLines
+from uniaudio.run.working import working
 
 _PROGRESS_S = 2.0
 """Seconds between lines of progress."""
@@ -87,7 +88,6 @@ def _tasks(options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from uniaudio.run.model import UniAudio
     from uniaudio.run.request import plan_of_task
     from uniaudio.tasks import find_task
 
@@ -106,13 +106,16 @@ def _run(options: argparse.Namespace) -> int:
     if options.batch < 1:
         raise UsageError(f"`--batch` must be 1 or more, but is {options.batch}.")
     answering = answer_options(options, task)
-    model = UniAudio.from_pretrained(
-        model_path(options),
-        codec=options.codec,
-        tokenizer=options.tokenizer,
-        device=options.device,
-        compile=options.compile,
-    )
+    with working(f"reading the model {model_path(options)}"):
+        from uniaudio.run.model import UniAudio  # here: to load torch takes seconds
+
+        model = UniAudio.from_pretrained(
+            model_path(options),
+            codec=options.codec,
+            tokenizer=options.tokenizer,
+            device=options.device,
+            compile=options.compile,
+        )
     if options.stream:
         return _stream(model, task, requests[0], answering, options.out if num_clips else None)
     as_json = options.jsonl is not None or len(requests) > 1 or set(plan) == {"reasoning"}
@@ -191,6 +194,7 @@ def _answers(
             nonlocal last
             if time.monotonic() - last >= _PROGRESS_S:
                 last = time.monotonic()
+                pulsing.beat()
                 done = f"{first + num_done}/{len(requests)} inputs, {num_written} tokens and frames"
                 print(f"uniaudio: {done}, {last - started:.0f} s", file=sys.stderr)
 
@@ -204,7 +208,8 @@ def _answers(
                     raise
                 found[number] = error
         seeds = [options.seed + number for number in readable]
-        results = model.run_all(task.name, list(readable.values()), answering, progress, seeds)
+        with working(f"{task.name}: {first}/{len(requests)} inputs are answered") as pulsing:
+            results = model.run_all(task.name, list(readable.values()), answering, progress, seeds)
         found |= zip(readable, results, strict=True)
         yield from sorted(found.items(), key=lambda item: item[0])
 

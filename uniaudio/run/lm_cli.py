@@ -13,6 +13,8 @@ from typing import Any
 
 from uniaudio_schemas.errors import UsageError
 
+from uniaudio.run.working import working
+
 _DTYPES = ("float32", "bfloat16", "float16")
 
 
@@ -93,11 +95,13 @@ def _unpack(options: argparse.Namespace) -> int:
 
 
 def _export(options: argparse.Namespace) -> int:
-    from uniaudio.run.model import UniAudio
+    with working(f"reading the model of {options.source}"):
+        from uniaudio.run.model import UniAudio  # here: to load torch takes seconds
 
-    model = UniAudio.from_pretrained(options.source, tokenizer=options.tokenizer)
+        model = UniAudio.from_pretrained(options.source, tokenizer=options.tokenizer)
     replaced = Path(options.out).exists()
-    model.save(options.out)
+    with working(f"writing {options.out}"):
+        model.save(options.out)
     tasks = ", ".join(sorted(model.parts.tasks))
     print(f"{options.out}: {'replaced, ' if replaced else ''}trained on {tasks}")
     return 0
