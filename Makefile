@@ -22,6 +22,9 @@ check: install    ## ruff, mypy, import rules
 install:
 	@$(PYTHON) infra/install.py dev
 
+docs: install     ## site/: the documents; a link or a name that leads nowhere ends it
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build -q
+
 up: install       ## Prefect server and worker, Ray head, all on loopback
 	@$(BIN)/uniaudio up
 
