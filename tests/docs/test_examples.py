@@ -1,0 +1,44 @@
+"""The examples run, as they stand in the tree."""
+
+import json
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.docs.pages import ROOT
+
+EXAMPLES = ROOT / "examples"
+SCRIPTS = {
+    "encode_decode.py": ("2.00 s of audio", "(10, 8)", "(25, 8)", "decoded 48000 samples"),
+    "train_tiny.py": ("asr", "tts", "nats a token"),
+    "query_tokens.py": ("reasoning_frames", "codebook_7", "queen"),
+    "generate.py": ("asr ", "s in spoken.wav"),
+}
+"""Script -> what it prints."""
+NOTEBOOKS = sorted(EXAMPLES.glob("*.ipynb"))
+
+
+def test_every_example_is_run() -> None:
+    assert sorted(path.name for path in EXAMPLES.glob("*.py")) == sorted(SCRIPTS)
+    assert len(NOTEBOOKS) == 2
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_script_does_what_it_says(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", [name])
+    runpy.run_path(str(EXAMPLES / name), run_name="__main__")
+    printed = capsys.readouterr().out
+    assert [words for words in SCRIPTS[name] if words not in printed] == []
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_the_cells_of_a_notebook_run_in_order(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {"__name__": "__main__"}
+    for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+        if cell["cell_type"] == "code":
+            assert cell["outputs"] == [], "a notebook is kept without its outputs"
+            exec(compile("".join(cell["source"]), f"{path.name} {cell['id']}", "exec"), names)  # noqa: S102
