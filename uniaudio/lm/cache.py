@@ -1,12 +1,13 @@
-"""Keys and values of past positions: one buffer per stack, as long as the request needs and no longer.
+"""Keys and values of past positions: one buffer per stack, as long as its answers need and no longer.
 
 Every row is aligned left: position p of a row lies in slot p whatever its neighbours in the batch, so that a row sees
-the same keys alone and batched.
+the same keys alone and batched. Rows come and go while others are written: a buffer has room for more rows than are in use.
 
 Shapes: B batch, S new positions, L slots, G key and value heads, E head size, P = B * G, K slots that are looked at.
 """
 
 from collections.abc import Mapping
+from copy import copy
 from typing import NamedTuple
 
 import torch
@@ -37,14 +38,45 @@ class Layer(NamedTuple):
 
 
 class KVCache:
-    """Keys and values of one stack, `[layers, 2, B, G, L, E]`; `steps` is how single positions go through it."""
+    """Keys and values of one stack, `[layers, 2, B, G, L, E]`; `steps` is how single positions go through it.
+
+    `both` is what is in use: the first rows of a buffer, or some of them (`part`).
+    """
 
     def __init__(
         self, config: StackConfig, batch_size: int, num_slots: int, like: Tensor, steps: Steps | None = None
     ) -> None:
         shape = (config.num_layers, 2, batch_size, config.num_kv_heads, num_slots, config.head_size)
-        self.both = like.new_zeros(shape)
+        self.both = self._buffer = like.new_zeros(shape)
         self.steps = steps
+
+    @property
+    def num_rows_kept(self) -> int:
+        """Rows that the buffer has room for; a layer's values lie so many rows behind its keys."""
+        return self._buffer.shape[2]
+
+    @property
+    def num_bytes(self) -> int:
+        return self._buffer.numel() * self._buffer.element_size()
+
+    def resize(self, num_rows: int, num_rows_kept: int, num_slots: int) -> None:
+        """From here on `num_rows` rows are in use, of a buffer of at least the sizes given; what lies there stays."""
+        layers, two, rows, groups, slots, size = self._buffer.shape
+        if num_rows_kept > rows or num_slots > slots:
+            buffer = self._buffer.new_zeros(layers, two, max(num_rows_kept, rows), groups, max(num_slots, slots), size)
+            buffer[:, :, : self.both.shape[2], :, :slots] = self.both
+            self._buffer = buffer
+        self.both = self._buffer[:, :, :num_rows]
+
+    def part(self, first: int, num_rows: int) -> "KVCache":
+        """Some rows of this cache, in the same memory."""
+        part = copy(self)
+        part.both = self._buffer[:, :, first : first + num_rows]
+        return part
+
+    def move(self, source: int, target: int, num_used: int) -> None:
+        """Puts the first `num_used` slots of row `source` into row `target`."""
+        self.both[:, :, target, :, :num_used] = self.both[:, :, source, :, :num_used]
 
     def put(
         self, layer: int, key_BGSE: Tensor, value_BGSE: Tensor, slots: Tensor | int | None
@@ -66,7 +98,7 @@ class KVCache:
 
     def select(self, rows: Tensor) -> None:
         """Keeps `rows`, in that order; a row may be named several times."""
-        self.both = self.both.index_select(2, rows)
+        self.both = self._buffer = self.both.index_select(2, rows)
 
     def layers(self, slots: Tensor | int, num_keys: int) -> list[Layer]:
         """Every layer as a step sees it: `slots` is `[B, 1]`, or the slot that all rows share."""
@@ -84,21 +116,52 @@ class KVCache:
 class ModelCache:
     """The caches of the three trunk stacks and how many slots are in use."""
 
-    def __init__(self, stacks: dict[str, StackConfig], batch_size: int, num_slots: int, like: Tensor) -> None:
+    def __init__(self, stacks: Mapping[str, StackConfig], batch_size: int, num_slots: int, like: Tensor) -> None:
         self.stacks = {name: KVCache(config, batch_size, num_slots, like) for name, config in stacks.items()}
-        self.num_slots = num_slots
+        self.num_rows, self.num_slots = batch_size, num_slots
+        self.num_rows_kept = batch_size
         self.num_used = 0
+
+    def include(self, stacks: Mapping[str, StackConfig], like: Tensor) -> None:
+        """Caches for those of `stacks` that have none yet, as large as the others."""
+        for name in stacks.keys() - self.stacks.keys():
+            self.stacks[name] = KVCache(stacks[name], self.num_rows_kept, self.num_slots, like)
+            self.stacks[name].resize(self.num_rows, self.num_rows_kept, self.num_slots)
 
     def step_with(self, steps: Mapping[str, Steps]) -> None:
         """From here on single positions go through `steps`, by name of the stack."""
         for name, stack in self.stacks.items():
             stack.steps = steps.get(name)
 
+    def resize(self, num_rows: int, num_slots: int = 0) -> None:
+        """From here on `num_rows` rows are in use, with at least `num_slots` slots. What grows gets twice its size, so that
+        answers that join one after the other do not copy the others each time."""
+        if num_rows > self.num_rows_kept:
+            self.num_rows_kept = max(num_rows, 2 * self.num_rows_kept)
+        if num_slots > self.num_slots:
+            self.num_slots = max(num_slots, 2 * self.num_slots)
+        for stack in self.stacks.values():
+            stack.resize(num_rows, self.num_rows_kept, self.num_slots)
+        self.num_rows = num_rows
+
+    def part(self, first: int, num_rows: int) -> "ModelCache":
+        """Some rows, in the same memory, as a cache in which nothing lies yet."""
+        part = copy(self)
+        part.stacks = {name: stack.part(first, num_rows) for name, stack in self.stacks.items()}
+        part.num_used = 0
+        return part
+
+    def move(self, source: int, target: int, num_used: int) -> None:
+        """Puts the first `num_used` slots of row `source` into row `target`, in every stack."""
+        for stack in self.stacks.values():
+            stack.move(source, target, num_used)
+
     def select(self, rows: Tensor) -> None:
         """Keeps `rows` of every stack."""
         for stack in self.stacks.values():
             stack.select(rows)
+        self.num_rows = self.num_rows_kept = len(rows)
 
     @property
     def num_bytes(self) -> int:
-        return sum(stack.both.numel() * stack.both.element_size() for stack in self.stacks.values())
+        return sum(stack.num_bytes for stack in self.stacks.values())

@@ -178,18 +178,18 @@ int64_t scratch_size(const struct Stack *s, int64_t B, int64_t L) {
     return B * (s->D + (2 * s->H + 2 * s->G) * s->E + 2 * s->M) + L;
 }
 
-/* `x` `[B, D]` is changed in place; `cache` is `[layers, 2, B, G, L, E]`. The new position is put into the slots `[B]`, turned
+/* `x` `[B, D]` is changed in place; `cache` is the first rows of `[layers, 2, rows, G, L, E]`. The new position is put into the slots `[B]`, turned
  * by cosines and sines `[B, E]`, or by `[1]` and `[1, E]` where all rows are `even`. Returns 1 and changes nothing where a slot
  * lies outside of the cache. */
 int step(const struct Stack *s, float *x, Number *cache, const int64_t *slots, const float *cosine, const float *sine,
-          int64_t even, int64_t B, int64_t L, float *scratch, int num_threads) {
+          int64_t even, int64_t B, int64_t rows, int64_t L, float *scratch, int num_threads) {
     int64_t D = s->D, H = s->H, G = s->G, E = s->E, M = s->M, width = (H + 2 * G) * E;
     float *normed = scratch, *heads = normed + B * D, *mixed = heads + B * width, *gate = mixed + B * H * E, *up = gate + B * M;
     float *shares = up + B * M;
     float scale = 1 / sqrtf(E);
     for (int64_t b = 0; b < (even ? 1 : B); b++)
         if (slots[b] < 0 || slots[b] >= L) return 1;
-    for (int64_t layer = 0; layer < s->num_layers; layer++, cache += 2 * B * G * L * E) {
+    for (int64_t layer = 0; layer < s->num_layers; layer++, cache += 2 * rows * G * L * E) {
         const Number *const *weights = s->weights + 5 * layer;
         normalize(x, s->norms + 2 * layer * D, s->eps, normed, B, D);
         multiply(weights[0], normed, heads, B, D, width, 0, num_threads);
@@ -198,7 +198,7 @@ int step(const struct Stack *s, float *x, Number *cache, const int64_t *slots, c
             float *row = heads + b * width;
             for (int64_t h = 0; h < H + G; h++) rotate(row + h * E, cosine + at * E, sine + at * E, h < H ? scale : 1, E);
             for (int64_t g = 0; g < G; g++) {
-                Number *keys = cache + (b * G + g) * L * E, *values = keys + B * G * L * E;
+                Number *keys = cache + (b * G + g) * L * E, *values = keys + rows * G * L * E;
                 for (int64_t e = 0; e < E; e++) {
                     keys[slot * E + e] = number(row[(H + g) * E + e]);
                     values[slot * E + e] = number(row[(H + G + g) * E + e]);

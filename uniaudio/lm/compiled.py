@@ -140,7 +140,8 @@ class CompiledSteps:
             self._scratch = self._norms.new_empty(size)
         is_outside = self._library.step(
             ctypes.byref(self._stack), _at(x), _at(cache.both), *map(_at, place),
-            *map(_whole, (len(place.slots_B) == 1, num_rows, cache.both.shape[-2])), _at(self._scratch), torch.get_num_threads(),
+            *map(_whole, (len(place.slots_B) == 1, num_rows, cache.num_rows_kept, cache.both.shape[-2])),
+            _at(self._scratch), torch.get_num_threads(),
         )  # fmt: skip
         if is_outside:
             raise IndexError(f"Slots {place.slots_B.tolist()} do not fit a cache {tuple(cache.both.shape)}.")

@@ -3,7 +3,7 @@
 `draw` is a function of tensors alone: no shape in it depends on a value, nothing is copied to the host and nothing is made
 from Python numbers that change, so that `torch.compile` gives one graph without breaks and a CUDA graph can hold a frame.
 
-Shapes: N rows (2N with guidance), D width, C depth width, Q codebooks, K kinds of frames, V ids of one stream.
+Shapes: N rows, M = N and the twins of those with guidance, D width, C depth width, Q codebooks, K kinds of frames, V ids of one stream.
 """
 
 from collections.abc import Sequence
@@ -15,20 +15,19 @@ from uniaudio.lm.blocks import Attend
 from uniaudio.lm.cache import KVCache
 from uniaudio.lm.grammar import Grammar
 from uniaudio.lm.model import UniAudioLM
-from uniaudio.lm.repetition import penalize
-from uniaudio.lm.sampling import Sampling, guide, sample
+from uniaudio.lm.sampling import Sampling, sample
+from uniaudio.lm.ways import Ways
 
 
 class FrameSampler:
-    """Draws legal frames of either kind, for about `num_rows` rows at once."""
+    """Draws legal frames of either kind, for about `num_rows` rows of the model at once."""
 
-    def __init__(self, model: UniAudioLM, grammar: Grammar, sampling: Sampling, num_rows: int = 1) -> None:
-        self.model, self.sampling = model, sampling
+    def __init__(self, model: UniAudioLM, grammar: Grammar, num_rows: int = 1) -> None:
+        self.model = model
         self.kinds = {kind: index for index, kind in enumerate(grammar.frames)}
         device = model.device
         masks = [[grammar.code_mask(kind, device, with_end=end) for kind in self.kinds] for end in (False, True)]
         self.illegal_2KV = ~torch.stack([torch.stack(row) for row in masks])
-        num_rows *= 2 if sampling.is_guided else 1
         self.steps = model.steps_of(model.local_decoder.stack, num_rows, may_copy=True)
         self.places = [
             self.steps.prepare(Attend(turn, slots=codebook, num_keys=codebook + 1))
@@ -44,52 +43,60 @@ class FrameSampler:
 
     def sample(
         self,
-        hidden_ND: Tensor,
+        hidden_MD: Tensor,
+        ways: Ways,
         kinds: Sequence[str],
         may_end: Sequence[bool],
         uniforms_NQ: Tensor,
         recent_NQV: Tensor | None = None,
     ) -> list[list[int]]:
-        """One frame a row, 8 combined ids; with guidance `hidden_ND` holds the blanked twins behind the rows."""
-        device = hidden_ND.device
+        """One frame a row, 8 combined ids; `hidden_MD` holds the blanked twins behind the rows."""
+        device = hidden_MD.device
         kind_N = torch.tensor([self.kinds[kind] for kind in kinds], device=device)
         may_end_N = torch.tensor(list(may_end), device=device)
-        codes_NQ: Tensor = self.draw(hidden_ND, kind_N, may_end_N, uniforms_NQ.to(device), recent_NQV)
+        codes_NQ: Tensor = self.draw(hidden_MD, ways, kind_N, may_end_N, uniforms_NQ.to(device), recent_NQV)
         codes: list[list[int]] = codes_NQ.tolist()
         return codes
 
     def draw(
-        self, hidden_ND: Tensor, kind_N: Tensor, may_end_N: Tensor, uniforms_NQ: Tensor, recent_NQV: Tensor | None
+        self,
+        hidden_MD: Tensor,
+        ways: Ways,
+        kind_N: Tensor,
+        may_end_N: Tensor,
+        uniforms_NQ: Tensor,
+        recent_NQV: Tensor | None,
     ) -> Tensor:
         """The codes `[N, Q]` int64 of frames of kind `kind_N` (0, 1), which may end where `may_end_N` (bool)."""
         first_NV, rest_NV = self.illegal_2KV[may_end_N.long(), kind_N], self.illegal_2KV[0, kind_N]
         end_N = self.end_K[kind_N]
-        cache = self.model.local_decoder.allocate_cache(len(hidden_ND), hidden_ND)
-        num_copies = 2 if self.sampling.is_guided else 1
+        cache = self.model.local_decoder.allocate_cache(len(hidden_MD), hidden_MD)
         codes: list[Tensor] = []
         for codebook in range(self.model.config.num_codebooks):
             if codebook:
-                previous = codes[-1].repeat(num_copies) if num_copies > 1 else codes[-1]
-                hidden_ND = self.model.embed_code(previous, codebook - 1)
-            logits_NV = self._logits(hidden_ND, codebook, cache)
+                hidden_MD = self.model.embed_code(ways.with_twins(codes[-1]), codebook - 1)
+            logits_NV = ways.guide(self._logits(hidden_MD, codebook, cache))
             if recent_NQV is not None:
-                logits_NV = penalize(logits_NV, recent_NQV[:, codebook], self.sampling.repetition_penalty)
+                logits_NV = ways.penalize(logits_NV, recent_NQV[:, codebook])
             logits_NV = logits_NV.masked_fill(rest_NV if codebook else first_NV, -torch.inf)
-            ids_N = self._choose(logits_NV, codebook, kind_N, uniforms_NQ[:, codebook])
+            ids_N = self._choose(logits_NV, ways, codebook, kind_N, uniforms_NQ[:, codebook])
             codes.append(torch.where(codes[0] == end_N, end_N, ids_N) if codebook else ids_N)
         return torch.stack(codes, dim=1)
 
-    def _logits(self, hidden_ND: Tensor, codebook: int, cache: KVCache) -> Tensor:
-        """Logits `[N, V]` of one codebook, guided where that is asked for."""
-        out_NC = self.steps.step(self.projection(hidden_ND), self.places[codebook], cache)
-        logits_NV = self.heads[codebook](out_NC)
-        return guide(logits_NV, self.sampling.cfg_scale) if self.sampling.is_guided else logits_NV
+    def _logits(self, hidden_MD: Tensor, codebook: int, cache: KVCache) -> Tensor:
+        """Logits `[M, V]` of one codebook."""
+        out_MC = self.steps.step(self.projection(hidden_MD), self.places[codebook], cache)
+        return self.heads[codebook](out_MC)
 
-    def _choose(self, logits_NV: Tensor, codebook: int, kind_N: Tensor, uniform_N: Tensor) -> Tensor:
+    def _choose(self, logits_NV: Tensor, ways: Ways, codebook: int, kind_N: Tensor, uniform_N: Tensor) -> Tensor:
         """One id a row, drawn as its kind says; where kinds differ, both ways are drawn and one is taken."""
-        draws = [self.sampling.of(kind, codebook) for kind in self.kinds]
-        ids_N = sample(logits_NV, draws[0], uniform_N)
-        for index, draw in enumerate(draws[1:], start=1):
-            if draw != draws[0]:
-                ids_N = torch.where(kind_N == index, sample(logits_NV, draw, uniform_N), ids_N)
-        return ids_N
+
+        def choose(sampling: Sampling, logits_NV: Tensor, kind_N: Tensor, uniform_N: Tensor) -> Tensor:
+            draws = [sampling.of(kind, codebook) for kind in self.kinds]
+            ids_N = sample(logits_NV, draws[0], uniform_N)
+            for index, draw in enumerate(draws[1:], start=1):
+                if draw != draws[0]:
+                    ids_N = torch.where(kind_N == index, sample(logits_NV, draw, uniform_N), ids_N)
+            return ids_N
+
+        return ways.choose(choose, logits_NV, kind_N, uniform_N)

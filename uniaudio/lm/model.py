@@ -25,7 +25,7 @@ from uniaudio.lm.bare import Embedding, Linear
 from uniaudio.lm.blocks import Attend, Block, Stack
 from uniaudio.lm.cache import ModelCache
 from uniaudio.lm.compiled import CompiledMatrix, CompiledSteps, library_for
-from uniaudio.lm.config import TEXT_COLUMN, LMConfig
+from uniaudio.lm.config import TEXT_COLUMN, LMConfig, StackConfig
 from uniaudio.lm.experts import Expert
 from uniaudio.lm.initialize import initialize
 from uniaudio.lm.local_decoder import AudioHead, LocalDecoder
@@ -126,11 +126,18 @@ class UniAudioLM(nn.Module):
 
     def allocate_cache(self, batch_size: int, num_slots: int, *, with_experts: bool = True) -> ModelCache:
         """An empty cache of `num_slots` positions a row; the experts need none where no audio follows the prompt."""
+        return ModelCache(self._cached_stacks(with_experts), batch_size, num_slots, self.text_embedding.weight.detach())
+
+    def extend_cache(self, cache: ModelCache, *, with_experts: bool = True) -> None:
+        """Gives `cache` the stacks that it lacks, as `allocate_cache` does."""
+        cache.include(self._cached_stacks(with_experts), self.text_embedding.weight.detach())
+
+    def _cached_stacks(self, with_experts: bool) -> dict[str, StackConfig]:
         stacks = {"backbone": self.config.backbone}
         if with_experts:
             stacks["understanding_expert"] = self.config.understanding_expert
             stacks["generation_expert"] = self.config.generation_expert
-        return ModelCache(stacks, batch_size, num_slots, self.text_embedding.weight.detach())
+        return stacks
 
     def compile_decoding(self, enabled: bool = True) -> None:
         """From here on answers are written by machine code built for this processor (`uniaudio.lm.compiled`), a few times

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import torch
 from uniaudio_schemas.errors import DataError, FingerprintError, UsageError
+from uniaudio_schemas.fingerprint import hash_json, short
 from uniaudio_schemas.kinds.checkpoint import Checkpoint
 from uniaudio_schemas.kinds.codec import CodecRow
 from uniaudio_schemas.plain import from_json
@@ -25,8 +26,8 @@ from uniaudio_schemas.store.manifest import Manifest
 
 from uniaudio.codec.codec import MODEL_CODEC, ReasoningCodec
 from uniaudio.lm import weights
-from uniaudio.lm.generate import check_vocabulary
 from uniaudio.lm.model import UniAudioLM
+from uniaudio.lm.running_batch import check_vocabulary
 from uniaudio.sequence.vocabulary import Vocabulary
 from uniaudio.text.tokenizer import ByteTokenizer, HuggingFaceTokenizer, TextTokenizer
 from uniaudio.training.lm.weights import config_of, load_model
@@ -64,6 +65,16 @@ def load_parts(path: str | Path, *, codec: str | Path | None = None, tokenizer: 
         return _from_folder(found, codec, tokenizer)
     store, manifest = _find_version(found)
     return _from_store(store, manifest, codec, tokenizer)
+
+
+def version_of(path: str | Path) -> str:
+    """What tells whether another model lies at `path`: the plan id of the checkpoint, or a hash of when its files were written."""
+    found = Path(path)
+    if not (found / weights.CONFIG_FILE).is_file():
+        return _find_version(found)[1].plan_id
+    files = sorted(file for file in found.rglob("*") if file.is_file())
+    stats = [(str(file.relative_to(found)), file.stat().st_mtime_ns, file.stat().st_size) for file in files]
+    return short(hash_json(stats))
 
 
 def write_about(folder: Path, tasks: Iterable[str], codec_fingerprint: str) -> None:

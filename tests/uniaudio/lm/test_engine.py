@@ -18,6 +18,7 @@ from uniaudio.lm.model import UniAudioLM
 from uniaudio.lm.prompts import blank, read_prompt
 from uniaudio.lm.repetition import penalize, recent_ids, repeating_ids
 from uniaudio.lm.sampling import Draw, Sampling
+from uniaudio.lm.ways import Ways
 from uniaudio.sequence.condition_dropout import without_condition
 from uniaudio.sequence.layout import Grid
 from uniaudio.sequence.vocabulary import Vocabulary
@@ -79,12 +80,12 @@ def test_the_cache_holds_prompt_and_cap_and_only_the_stacks_that_decode(
 ) -> None:
     caps = (20, 30)
     decoding = Decoding(model, [prompt], VOCABULARY, (mode,), caps, Sampling(), None)
-    for _ in decoding.run():
-        pass
+    sizes = {decoding.cache.num_bytes for _ in decoding.run()}
     begin, most = (0, 30) if mode == "text" else (1, 8)
     positions = len(prompt.ids) + begin + most + 2
     per_position = 2 * model.config.backbone.num_kv_heads * model.config.backbone.head_size * 4
-    assert decoding.cache.num_bytes == num_layers * positions * per_position
+    assert max(sizes) == num_layers * positions * per_position
+    assert decoding.cache.num_bytes == 0, "an answer that is done holds nothing"
 
 
 class Recorder(TorchDispatchMode):
@@ -100,13 +101,14 @@ class Recorder(TorchDispatchMode):
         return function(*args, **(kwargs or {}))
 
 
-def frames(model: UniAudioLM, sampling: Sampling) -> tuple[FrameSampler, list[tuple[torch.Tensor, ...]]]:
+def frames(model: UniAudioLM, sampling: Sampling) -> tuple[FrameSampler, list[tuple[Any, ...]]]:
     """A sampler and the inputs of three frames that differ in everything but shape."""
     generator = torch.Generator().manual_seed(0)
-    copies = 2 if sampling.is_guided else 1
+    copies, ways = 2 if sampling.is_guided else 1, Ways([sampling] * 3, model.device)
     inputs = [
         (
             torch.randn(3 * copies, model.config.width, generator=generator),
+            ways,
             torch.tensor(kinds),
             torch.tensor(may_end),
             torch.rand(3, 9, dtype=torch.float64, generator=generator),
@@ -117,7 +119,7 @@ def frames(model: UniAudioLM, sampling: Sampling) -> tuple[FrameSampler, list[tu
             ([1, 1, 1], [True] * 3),
         )
     ]
-    return FrameSampler(model, grammar_of(VOCABULARY), sampling), inputs
+    return FrameSampler(model, grammar_of(VOCABULARY)), inputs
 
 
 @pytest.mark.parametrize(
