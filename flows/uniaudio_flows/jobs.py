@@ -90,7 +90,7 @@ def _made_by(
 
 def _with_pulse(lines: Iterator[str], edge: str, log: Log) -> Iterator[str]:
     """The lines; where none comes, the log says from time to time that the job is followed: workers start, weights are read."""
-    with pulse(log.info, f"{edge} works: no line for") as pulsing:
+    with pulse(log.info, f"{edge} works on in silence") as pulsing:
         for line in lines:
             pulsing.beat()
             yield line

@@ -1,11 +1,13 @@
 """What the flows hand to the edges, from settings and parameters alone."""
 
 import logging
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
-from uniaudio_flows import annotate_corpus, build_sequences, ingest_corpus, train_codec, train_stage
+from uniaudio_flows import annotate_corpus, build_sequences, ingest_corpus, jobs, train_codec, train_stage
 from uniaudio_flows.everything import STEPS
 from uniaudio_flows.flow import plan
 from uniaudio_flows.parameters import parameters_of
@@ -13,6 +15,7 @@ from uniaudio_flows.ray_jobs import submit
 from uniaudio_flows.settings import load_settings, service_environment
 from uniaudio_flows.steps import Step
 from uniaudio_schemas.errors import UsageError
+from uniaudio_schemas.pulse import pulse
 
 
 @pytest.mark.parametrize("step", STEPS, ids=lambda step: step.flow)
@@ -152,3 +155,38 @@ def test_services_are_told_the_data_folder_and_not_what_follows_from_it(
     assert told["UNIAUDIO_DATA"] == str(tmp_path)
     assert told["UNIAUDIO_MODELS"] == str(tmp_path / "models")
     assert "UNIAUDIO_STORE" not in told and "UNIAUDIO_SOURCE" not in told
+
+
+def test_a_job_that_is_silent_is_spoken_for(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """Workers that start and weights that are read say nothing."""
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(jobs, "pulse", lambda say, what: pulse(say, what, every_s=0.01))
+
+    def lines() -> Iterator[str]:
+        yield "first"
+        deadline = time.monotonic() + 30
+        while not caplog.records and time.monotonic() < deadline:
+            time.sleep(0.01)
+        yield "second"
+
+    given = list(jobs._with_pulse(lines(), "sequences_to_checkpoint", logging.getLogger("test")))
+    assert given == ["first", "second"]
+    assert caplog.records[0].getMessage().startswith("sequences_to_checkpoint works on in silence (")
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "message", "reason"),
+    [
+        (
+            -9,
+            "Job failed\nlast line of the log",
+            "its process was killed (SIGKILL), as the system does where memory is full",
+        ),
+        (1, "Job failed\nModuleNotFoundError: No module named 'x'", "ModuleNotFoundError: No module named 'x'"),
+        (None, None, "it ended as FAILED"),
+    ],
+)
+def test_a_job_that_does_not_say_why_it_failed_has_a_reason(
+    exit_code: int | None, message: str | None, reason: str
+) -> None:
+    assert jobs._reason(Mock(driver_exit_code=exit_code, message=message), "FAILED") == reason

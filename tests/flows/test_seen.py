@@ -36,11 +36,13 @@ print("BLOCK", block.save("told", overwrite=True))
 
 
 def run_of(services: Services, name: str, *arguments: str) -> dict[str, Any]:
-    """The flow run of a deployment, at its end."""
+    """The flow run of a deployment, at its end. Whoever watches one that failed has read the reason."""
     done = services.prefect("deployment", "run", f"{name}/local", *arguments, "--watch")
     found = re.search(r"UUID: (\S+)", done.stdout)
     assert found, done.stdout + done.stderr
     run: dict[str, Any] = services.api(f"flow_runs/{found[1]}")
+    if run["state"]["type"] == "FAILED":  # a terminal breaks long lines
+        assert "".join(run["state"]["message"].split()) in "".join(done.stdout.split())
     return run
 
 
