@@ -37,7 +37,7 @@ def program() -> argparse.ArgumentParser:
         seen.append(self)
         raise SystemExit(0)
 
-    argparse.ArgumentParser.parse_known_args = stop  # type: ignore[method-assign,assignment]
+    argparse.ArgumentParser.parse_known_args = stop  # type: ignore[method-assign]
     try:
         with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()):
             cli.main([])
@@ -83,7 +83,11 @@ def _shown(value: Any) -> str:
     if isinstance(value, BaseModel):
         return "its own defaults"
     text = str(value)
-    return f"`{text}`" if 0 < len(text) <= 40 else ("" if not text else f"{len(value)} names" if isinstance(value, (tuple, list)) else "")
+    return (
+        f"`{text}`"
+        if 0 < len(text) <= 40
+        else ("" if not text else f"{len(value)} names" if isinstance(value, (tuple, list)) else "")
+    )
 
 
 def _cell(text: str) -> str:

@@ -62,7 +62,11 @@ def steps() -> dict[str, Step]:
     for path in sorted((ROOT / "flows/uniaudio_flows").glob("*.py")):
         text = path.read_text(encoding="utf-8")
         for node in ast.parse(text).body:
-            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "STEP" and isinstance(node.value, ast.Call):
+            if (
+                isinstance(node, ast.Assign)
+                and ast.unparse(node.targets[0]) == "STEP"
+                and isinstance(node.value, ast.Call)
+            ):
                 fields = {each.arg: ast.unparse(each.value) for each in node.value.keywords}
                 edge = re.search(rf"from uniaudio_pipelines\.(\w+)\.job import .*\b{fields['job_class']}\b", text)
                 assert edge, f"{path}: where does {fields['job_class']} come from?"

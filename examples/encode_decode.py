@@ -1,7 +1,7 @@
 """Encode a clip into the two kinds of tokens, and decode it again. Needs layer 1 alone: no Ray, no Prefect, no store.
 
-    python examples/encode_decode.py                                   a made sound and an untrained codec: it shows shapes
-    python examples/encode_decode.py clip.wav --codec model/codec      your clip and a trained codec
+python examples/encode_decode.py                                   a made sound and an untrained codec: it shows shapes
+python examples/encode_decode.py clip.wav --codec model/codec      your clip and a trained codec
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """Let a model write down what it hears, and speak. Needs layer 1 alone.
 
-    python examples/generate.py                                an untrained model of 100,000 parameters: its answers are noise
-    python examples/generate.py --model model clip.wav         yours: `uniaudio lm export data/store --out model`
+python examples/generate.py                                an untrained model of 100,000 parameters: its answers are noise
+python examples/generate.py --model model clip.wav         yours: `uniaudio lm export data/store --out model`
 """
 
 import argparse
@@ -21,7 +21,9 @@ from uniaudio.text.tokenizer import ByteTokenizer
 def untrained() -> UniAudio:
     """A model with every part of the large ones and random weights."""
     codec = tiny_codec()
-    vocabulary = Vocabulary.build(ByteTokenizer(), codec.config.reasoning_codebook_size, codec.config.reconstruction_codebook_size)
+    vocabulary = Vocabulary.build(
+        ByteTokenizer(), codec.config.reasoning_codebook_size, codec.config.reconstruction_codebook_size
+    )
     return UniAudio(
         Parts(
             model=tiny_lm(vocabulary).eval().requires_grad_(False),

@@ -46,8 +46,15 @@ def main(arguments: list[str] | None = None) -> None:
     print(codes.select(levels).collect().row(0, named=True))
 
     # Tokens and annotations share their clip ids, so that a question may go over both.
-    both = tokens.select("clip_id", "num_samples").join(scan(store, "annotated").select("clip_id", "corpus", "domain"), on="clip_id")
-    print(both.group_by("corpus", "domain").agg((pl.col("num_samples").sum() / 24_000).alias("seconds")).sort("corpus").collect())
+    both = tokens.select("clip_id", "num_samples").join(
+        scan(store, "annotated").select("clip_id", "corpus", "domain"), on="clip_id"
+    )
+    print(
+        both.group_by("corpus", "domain")
+        .agg((pl.col("num_samples").sum() / 24_000).alias("seconds"))
+        .sort("corpus")
+        .collect()
+    )
 
 
 if __name__ == "__main__":

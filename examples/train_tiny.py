@@ -1,9 +1,9 @@
 """Train a language model on rows of `sequences`, with torch, numpy, pyarrow and safetensors alone.
 
-    python examples/train_tiny.py                               made sequences, which a model of 100,000 parameters learns in seconds
-    python examples/train_tiny.py --store data/store            those of a store, at size debug
-    python examples/train_tiny.py --steps 200 --out trained     longer, and the weights kept
-    torchrun --nproc-per-node 2 examples/train_tiny.py          two ranks share the rows of each step; the losses are the same
+python examples/train_tiny.py                               made sequences, which a model of 100,000 parameters learns in seconds
+python examples/train_tiny.py --store data/store            those of a store, at size debug
+python examples/train_tiny.py --steps 200 --out trained     longer, and the weights kept
+torchrun --nproc-per-node 2 examples/train_tiny.py          two ranks share the rows of each step; the losses are the same
 """
 
 import argparse

@@ -18,13 +18,31 @@ from uniaudio_pipelines.jobs import job_from_json
 from tests.docs.pages import PAGES, ROOT, blocks, commands, is_shell
 from uniaudio import cli
 
-LINES = sorted({(block.page, line) for page in PAGES for block in blocks(page) if is_shell(block) for line in commands(block)})
-FOREIGN = {"git", "cd", "export", ".", "pip", "kubectl", "docker", "ray", "tensorboard", "torchrun", "curl", "pytest", "apt-get", "python3", "bash"}
+LINES = sorted(
+    {(block.page, line) for page in PAGES for block in blocks(page) if is_shell(block) for line in commands(block)}
+)
+FOREIGN = {
+    "git",
+    "cd",
+    "export",
+    ".",
+    "pip",
+    "kubectl",
+    "docker",
+    "ray",
+    "tensorboard",
+    "torchrun",
+    "curl",
+    "pytest",
+    "apt-get",
+    "python3",
+    "bash",
+}
 """Programs of others: of these only the files of the tree that they name are looked at."""
 PREFECT = ("deployment run", "flow-run cancel", "work-pool create", "deploy", "server start", "worker start")
 
 
-class _Parsed(Exception):
+class _WouldStartError(Exception):
     """The command would have started."""
 
 
@@ -45,12 +63,12 @@ def check_uniaudio(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
 
     def parse_alone(*arguments: Any) -> Any:
         parse(*arguments)
-        raise _Parsed
+        raise _WouldStartError
 
     monkeypatch.setattr(cli, "_parse", parse_alone)
-    with pytest.raises((_Parsed, SystemExit)) as ended:
+    with pytest.raises((_WouldStartError, SystemExit)) as ended:
         cli.main(words)
-    assert ended.type is _Parsed or ended.value.code == 0, f"`uniaudio {' '.join(words)}` is refused"
+    assert ended.type is _WouldStartError or ended.value.code == 0, f"`uniaudio {' '.join(words)}` is refused"
 
 
 def check_prefect(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,7 +92,11 @@ def check_python(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     assert importlib.util.find_spec(words[1]) is not None, f"there is no module {words[1]}"
     if "--job" in words:
         module = importlib.import_module(f"{words[1]}.job")
-        (job,) = [one for one in vars(module).values() if getattr(one, "EDGE", "") == words[1].rpartition(".")[2] and one.WRITES in words[1]]
+        (job,) = [
+            one
+            for one in vars(module).values()
+            if getattr(one, "EDGE", "") == words[1].rpartition(".")[2] and one.WRITES in words[1]
+        ]
         job_from_json(job, words[words.index("--job") + 1])
 
 
@@ -132,5 +154,12 @@ def test_a_file_that_a_page_names_is_there(page: Path) -> None:
     text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
     made_by_runs = ("data/", "model/", "site/", "curves/", "train/")
     named = {path for path in re.findall(r"`((?:[\w.-]+/)+[\w.-]*\.\w+)`", text) if not path.startswith(made_by_runs)}
-    places = ("", "schemas/", "pipelines/", "flows/", "pipelines/uniaudio_pipelines/", "pipelines/uniaudio_pipelines/raw_to_annotated/")
+    places = (
+        "",
+        "schemas/",
+        "pipelines/",
+        "flows/",
+        "pipelines/uniaudio_pipelines/",
+        "pipelines/uniaudio_pipelines/raw_to_annotated/",
+    )
     assert [path for path in sorted(named) if not any((ROOT / place / path).exists() for place in places)] == []

@@ -7,7 +7,12 @@ import pytest
 
 from tests.docs.pages import PAGES, Block, blocks
 
-BLOCKS = [block for page in PAGES for block in blocks(page) if block.language == "python" and "--8<--" not in block.text and not block.title]
+BLOCKS = [
+    block
+    for page in PAGES
+    for block in blocks(page)
+    if block.language == "python" and "--8<--" not in block.text and not block.title
+]
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=[f"{block.page}: {block.text.splitlines()[0][:50]}" for block in BLOCKS])

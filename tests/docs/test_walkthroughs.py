@@ -24,7 +24,9 @@ def change(text: str, diff: str) -> str:
     lines = [(line[:1] or " ", line[1:]) for line in diff.splitlines() if line != " …" and not line.startswith("@@")]
     before = "".join(f"{line}\n" for sign, line in lines if sign in " -")
     after = "".join(f"{line}\n" for sign, line in lines if sign in " +")
-    assert text.count(before) == 1, f"these lines must stand there once, but stand there {text.count(before)} times:\n{before}"
+    assert text.count(before) == 1, (
+        f"these lines must stand there once, but stand there {text.count(before)} times:\n{before}"
+    )
     return text.replace(before, after)
 
 
@@ -40,13 +42,17 @@ def test_a_walk_through_ends_where_it_says(page: Path, tmp_path: Path) -> None:
         if path.parts[len(tmp_path.parts)] not in LAYERS:
             continue
         path.parent.mkdir(parents=True, exist_ok=True)
-        assert path.exists() == (block.language == "diff"), f"{block.title}: a file is new, a change is of one that is there"
+        assert path.exists() == (block.language == "diff"), (
+            f"{block.title}: a file is new, a change is of one that is there"
+        )
         path.write_text(change(path.read_text(), block.text) if block.language == "diff" else block.text)
     (check,) = [block.text for block in found if block.title == "check"]
     (prints,) = [block.text for block in found if block.title == "prints"]
     folders = [str(tmp_path / folder) for layer, folder in LAYERS.items() if (tmp_path / layer).exists()]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(folders)}
-    done = subprocess.run([sys.executable, "-c", check], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", check], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith(prints)
 
