@@ -1,9 +1,13 @@
 """The two container readers, on containers made here, and the package cache."""
 
 import struct
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from uniaudio_flows.demo import packages
 from uniaudio_flows.demo.opensfx import read_sounds
 from uniaudio_flows.demo.packages import Package, fetch
 from uniaudio_flows.demo.queen import read_lines
@@ -111,3 +115,22 @@ def test_a_system_whose_archive_has_another_version_is_told_what_to_do(
     message = "E: Version not found." if build == "another release" else "the sha256 must be 000"
     with pytest.raises((UsageError, DataError), match=f"{message}.* Or put audio .*UNIAUDIO_SOURCE="):
         fetch(package, tmp_path / "cache")
+
+
+def test_no_network_is_told_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """pip warns of it, and then says that there is no such package."""
+    says = "import sys; sys.exit(\"WARNING: Retrying after connection broken by 'X'\\nERROR: No matching distribution found for m==1\")"
+
+    @contextmanager
+    def pip() -> Iterator[list[str]]:
+        yield [sys.executable, "-c", says]
+
+    monkeypatch.setattr(packages, "_pip", pip)
+    wanted = Package(name="m", version="1", client="pip", sha256="0" * 64)
+    with pytest.raises(
+        UsageError, match=r"downloading m 1 failed: pip reaches no server, and the cache has no copy\.$"
+    ):
+        fetch(wanted, tmp_path)
+    monkeypatch.setattr(packages, "NOT_REACHED", ())
+    with pytest.raises(UsageError, match="No matching distribution"):
+        fetch(wanted, tmp_path)

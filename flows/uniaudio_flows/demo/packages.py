@@ -22,6 +22,9 @@ from uniaudio_schemas.settings_file import setting
 
 POINT_AT_A_FOLDER = "put audio into a folder and point to it: `uniaudio demo --source /path/to/audio`"
 
+NOT_REACHED = ("connection broken by", "Could not resolve", "Temporary failure resolving", "Could not connect")
+"""How pip and apt begin to say that there is no network; their last lines say that there is no such package."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Package:
@@ -176,6 +179,9 @@ def _run(command: list[str], *, what: str, cwd: Path | None = None, way_out: str
     if done.returncode:
         lines = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
         said = lines[-1].rstrip(".") if lines else f"{command[0]} exited with {done.returncode}"
+        if any(mark in line for line in lines for mark in NOT_REACHED):
+            client = "apt-get" if command[0] == "apt-get" else "pip"
+            said = f"{client} reaches no server, and the cache has no copy"
         raise UsageError(f"{what} failed: {said}.{way_out}")
 
 
