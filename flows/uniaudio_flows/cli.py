@@ -5,7 +5,7 @@ import sys
 from functools import partial
 from typing import Any
 
-from uniaudio_flows import compare_cli, evalset_cli
+from uniaudio_flows import compare_cli, evalset_cli, serve_cli
 
 MADE_BY_FLOWS = (
     "raw", "annotated", "codec", "instructions", "tokens", "sequences", "checkpoint", "scores", "codec_scores"
@@ -64,6 +64,7 @@ def add_commands(commands: Any) -> None:
     diff.add_argument("--json", action="store_true")
     evalset_cli.add_command(commands)
     compare_cli.add_commands(commands)
+    serve_cli.add_command(commands)
     forget = _add(
         commands, "forget", _forget, "list what comes from a source and the models that saw it; --really removes it"
     )
@@ -147,7 +148,7 @@ def _show(_: argparse.Namespace) -> int:
     store = Store.from_uri(settings.store)
     refs = {kind: store.refs(kind) for kind in KINDS if kind != "dropped"}
     if not any(refs.values()):
-        print(f"{settings.store}: nothing yet; `make demo` or `uniaudio make raw` begins")
+        print(f"{settings.store}: nothing yet; `uniaudio demo` or `uniaudio ingest FOLDER` begins")
         return 0
     print(f"{'kind':<14}{'ref':<14}{'rows':>8}  {'plan':<10}dropped")
     for kind, heads in refs.items():

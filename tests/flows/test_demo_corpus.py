@@ -97,7 +97,7 @@ def test_a_cached_package_is_not_fetched_again(tmp_path: Path) -> None:
 def test_a_system_without_the_client_is_told_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     package = Package(name="thing", version="1", client="apt", sha256="0" * 64)
-    with pytest.raises(UsageError, match="UNIAUDIO_SOURCE="):
+    with pytest.raises(UsageError, match="uniaudio demo --source "):
         fetch(package, tmp_path)
 
 
@@ -113,7 +113,7 @@ def test_a_system_whose_archive_has_another_version_is_told_what_to_do(
     monkeypatch.setenv("PATH", str(client.parent))
     package = Package(name="thing", version="1", client="apt", sha256="0" * 64)
     message = "E: Version not found." if build == "another release" else "the sha256 must be 000"
-    with pytest.raises((UsageError, DataError), match=f"{message}.* Or put audio .*UNIAUDIO_SOURCE="):
+    with pytest.raises((UsageError, DataError), match=f"{message}.* Or put audio .*uniaudio demo --source "):
         fetch(package, tmp_path / "cache")
 
 

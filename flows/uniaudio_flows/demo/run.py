@@ -32,7 +32,7 @@ def run_demo(settings: Settings, *, stop: bool, source: str = "") -> int:
                 _report(settings)
         except KeyboardInterrupt:
             if not stop:
-                _say("the run goes on in the background: `make demo` follows it, `make down` stops it")
+                _say("the run goes on in the background: `uniaudio demo` follows it, `uniaudio down` stops it")
             raise
         finally:
             if stop:
@@ -42,7 +42,7 @@ def run_demo(settings: Settings, *, stop: bool, source: str = "") -> int:
             _say(
                 f"  Prefect        {settings.prefect_url}\n  Ray dashboard  {settings.dashboard_url}\n  report         {settings.data / 'report.html'}"
             )
-            _say("  stop the services with `make down`")
+            _say("  stop the services with `uniaudio down`")
         return 0 if completed else 1
 
 
