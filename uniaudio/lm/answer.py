@@ -51,12 +51,12 @@ class Generated:
 
     @property
     def reasoning_codes(self) -> np.ndarray:
-        """Of the last reasoning segment, int16 `[R, 8]`."""
+        """The codes of the last reasoning segment, int16 `[R, 8]`."""
         return (self.all_of(REASONING) or [_no_codes()])[-1]
 
     @property
     def reconstruction_codes(self) -> np.ndarray:
-        """Of the last reconstruction segment, int16 `[T, 8]`."""
+        """The codes of the last reconstruction segment, int16 `[T, 8]`."""
         return (self.all_of(RECONSTRUCTION) or [_no_codes()])[-1]
 
     @property

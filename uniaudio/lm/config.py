@@ -112,9 +112,9 @@ class LMConfig:
     rope: RopeConfig = RopeConfig()
     """Shared by all stacks."""
     norm_eps: float = 1e-5
-    """Of every RMS norm."""
+    """The epsilon of every RMS norm."""
     vocabulary_fingerprint: str = ""
-    """Of the vocabulary the model was built for; empty when unknown."""
+    """The fingerprint of the vocabulary that the model was built for; empty when unknown."""
 
     def __post_init__(self) -> None:
         for name in ("text_size", "audio_size", "num_codebooks"):

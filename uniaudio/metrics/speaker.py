@@ -61,7 +61,7 @@ class VoiceEncoder(nn.Module):
 
 
 def cosine_similarity(first: np.ndarray, second: np.ndarray) -> float | None:
-    """Of two `[D]` embeddings of the same encoder; None where either is all zero (no voice was found)."""
+    """The cosine of two `[D]` embeddings of the same encoder; None where either is all zero (no voice was found)."""
     first, second = np.asarray(first, np.float64), np.asarray(second, np.float64)
     if first.shape != second.shape or first.ndim != 1:
         raise UsageError(f"Embeddings must be [D] of one length, but are {first.shape} and {second.shape}.")

@@ -35,12 +35,12 @@ def disagreement(first: str, second: str) -> float | None:
 
 
 def word_error_rate(pairs: Iterable[tuple[str, str]]) -> float | None:
-    """Of `(reference, hypothesis)` pairs; None where no reference holds a word."""
+    """The word error rate of `(reference, hypothesis)` pairs; None where no reference holds a word."""
     return _rate([word_errors(*pair) for pair in pairs])
 
 
 def character_error_rate(pairs: Iterable[tuple[str, str]]) -> float | None:
-    """Of `(reference, hypothesis)` pairs; None where no reference holds a character."""
+    """The character error rate of `(reference, hypothesis)` pairs; None where no reference holds a character."""
     return _rate([character_errors(*pair) for pair in pairs])
 
 

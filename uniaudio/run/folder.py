@@ -54,7 +54,7 @@ class Parts:
     tasks: frozenset[str]
     """Tasks, and mixture groups of tasks, that it was trained on."""
     codec_fingerprint: str
-    """Of the codec whose codes it was trained on; empty where that is not known."""
+    """The fingerprint of the codec whose codes it was trained on; empty where that is not known."""
     load_codec: Callable[[], ReasoningCodec]
 
 
@@ -84,7 +84,7 @@ def write_about(folder: Path, tasks: Iterable[str], codec_fingerprint: str) -> N
 
 
 def codec_fingerprint_of(folder: Path) -> str:
-    """Of the codec whose codes the model in `folder` was trained on; empty where that is not known."""
+    """The fingerprint of the codec whose codes the model in `folder` was trained on; empty where that is not known."""
     return _read_about(folder / ABOUT_FILE).codec_fingerprint
 
 

@@ -38,7 +38,7 @@ class Options:
     decode_window_s: float = 0.0
     """Audio that the codec decodes at once; 0: its own windows (20 s), and its shortest (3.2 s) where audio is streamed."""
     language: str = "en"
-    """Of the prompt, one of `LANGUAGES`."""
+    """The language of the prompt, one of `LANGUAGES`."""
     wording: int = 0
     """Decides which of the task's prompts is used and where a long voice clip is cut: never the place in a batch."""
 
@@ -61,10 +61,10 @@ class Options:
 
 
 def default_sampling(task: Task) -> Sampling:
-    """Of a task that nobody said more about."""
+    """The way to draw answers to a task where the user says nothing about it."""
     return sampling_of(plan_of_task(task))
 
 
 def sampling_of(plan: Sequence[str]) -> Sampling:
-    """Of segments of these kinds that nobody said more about."""
+    """The way to draw segments of these kinds where the user says nothing about it."""
     return GREEDY if set(plan) == {TEXT} else WARM

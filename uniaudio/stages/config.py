@@ -78,7 +78,7 @@ class StageConfig(Schedule):
     """Weight of the semantic distillation loss (`uniaudio.training.lm.distillation`); 0 leaves it out. The paper has it in
     stage 1 and its weight is not public."""
     precision: Precision = "float32"
-    """Of the forward pass; parameters and optimizer stay float32."""
+    """The number format of the forward pass; parameters and optimizer stay float32."""
     deterministic: bool = True
     """Kernels that give the same bits each time; on a device they are slower, and some do not exist."""
     recompute: Recomputation = "none"

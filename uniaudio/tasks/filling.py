@@ -14,7 +14,7 @@ from uniaudio.tasks.annotations import CANTONESE, captions_of, is_dysarthric, wo
 TextsOf = Callable[[Annotated], Sequence[str]]
 """What may stand in a slot: nothing, a text, or several, of which each gives an example."""
 MAX_CAPTIONS = 5
-"""Of one clip: what people said of it, as Clotho and AudioCaps have them."""
+"""Most captions of one clip that make examples, since Clotho and AudioCaps have several."""
 AUDIO = ("speech", "sound", "music", "unknown")
 
 

@@ -31,7 +31,7 @@ class Slot:
 
     kind: Kind
     name: str
-    """Of the text or clip; the reasoning and the reconstruction part of one clip share it."""
+    """The name of the text or clip; the reasoning and the reconstruction part of one clip share it."""
     wrapper: str = ""
     """For text: `transcription`, `lyric`, `caption`, `think`, `answer`, or empty."""
     loss: bool = False
@@ -74,7 +74,7 @@ class Task:
     order: tuple[Slot, ...]
     """Segments behind the prompt."""
     authors_name: str = ""
-    """Of the same format in the authors' code; empty where it is ours."""
+    """The name of this format in the authors' code; empty where the task is ours."""
     has_prompt: bool = True
     group: str = ""
     """Mixture group; the name where empty."""

@@ -29,52 +29,53 @@ class AnnotatedToInstructions:
     max_positions: int = 1024
     """Longer examples of tasks are dropped as `too_long`: the context of stages 1 to 3."""
     max_sentence_positions: int = 1536
-    """Of auditory sentences, few-shot examples, conversations and pairs of answers: the context of stages 4 to 6 at the smallest size."""
+    """Auditory sentences, few-shot examples, conversations and pairs of answers are no longer than this: the context of stages 4 to 6 at the
+    smallest size."""
     min_mos: float = 0.0
     """Speech whose DNSMOS is lower is no target of generation."""
     leaks: str = "drop"
     """Training clips that share sound or text with a registered evaluation set: `drop` or `keep`."""
     copies: str = "drop_held_out"
-    """Of a sound that is in training and held out: `drop_held_out` or `drop_training` says which is in no example."""
+    """What happens to a sound that is both in training and held out: `drop_held_out` or `drop_training` says which of the two makes no example."""
     max_synthetic_share: float = 0.5
-    """Of the speech that a model learns to speak like, that in which a machine speaks (fact `synthetic`); such clips keep their corpus."""
+    """The most synthetic speech (fact `synthetic`) among the speech that a model learns to speak like, as a share; such clips keep their corpus."""
     chinese_prompt_share: float = 0.1
-    """Of clips in which nobody says which language is spoken (sounds, music) that are prompted and asked about in Chinese."""
+    """Share of the clips without a language (sounds, music) that are prompted and asked about in Chinese."""
     separation_share: float = 0.25
-    """Of speech clips that are mixed with one of another speaker."""
+    """Share of the speech clips that are mixed with one of another speaker."""
     max_mix_db: float = 5.0
     """Most that one speaker of a mixture is louder than the other."""
     denoise_share: float = 0.2
-    """Of speech clips that get a noisy copy."""
+    """Share of the speech clips that get a noisy copy."""
     piece_share: float = 0.25
-    """Of whole recordings that are cut into pieces for a sentence."""
+    """Share of the whole recordings that are cut into pieces for an auditory sentence."""
     few_shot_share: float = 0.05
-    """Of speech clips that are the question behind solved examples: to be enhanced, and as often another voice's words."""
+    """Share of the speech clips that stand as the question behind solved examples of enhancement; the same share again does for voice conversion."""
     codes_share: float = 0.05
-    """Of clips that drill codes without text, for each of the four such tasks."""
+    """Share of the clips that drill codes without text, in each of the four such tasks."""
     edit_share: float = 0.1
-    """Of speech clips with word times that a word is taken out of, put into or replaced in."""
+    """Share of the speech clips with word times from which an edit is made: a word is taken out, put in or replaced."""
     voice_share: float = 0.5
-    """Of clips with words that are said in the voice of another clip of the same speaker."""
+    """Share of the clips with words that are said in the voice of another clip of the same speaker."""
     background_share: float = 0.1
-    """Of speech clips that are heard over a sound; half of the noisy copies are as well."""
+    """Share of the speech clips that are heard over a sound; half of the noisy copies are as well."""
     question_share: float = 0.25
-    """Of clips that something is asked about."""
+    """Share of the clips that something is asked about."""
     scene_share: float = 0.1
-    """Of sounds that are put in a row with others, to be counted and ordered."""
+    """Share of the sounds that are put in a row with others, to be counted and ordered."""
     class_share: float = 0.2
-    """Of clips with a class or an emotion that are asked for it behind solved examples."""
+    """Share of the clips with a class or an emotion that are asked for it behind solved examples."""
     conversation_share: float = 0.25
-    """Of clips that are asked about over several turns, for the stage after the paper's."""
+    """Share of the clips that are asked about over several turns, for `stage5`."""
     preference_share: float = 0.1
-    """Of clips that give pairs of answers of which one is worse, for the stage after that."""
+    """Share of the clips that give pairs of a better and a worse answer, for `stage6`."""
     answers: str = ""
     """JSON lines that a checkpoint answered (`uniaudio run asr SOURCE --jsonl`), readable by every worker: of a pair of transcripts the
     worse one is then the model's own, by its word errors. Empty: what the recognizer misheard."""
     max_examples_per_corpus: int = 0
-    """Of a task; 0 for all. Others are dropped as `over_cap`, the same whatever else is there."""
+    """Most examples of one task from one corpus; 0 keeps all. Which ones are dropped as `over_cap` does not depend on the other examples."""
     max_examples_per_speaker: int = 0
-    """Of a task; 0 for all."""
+    """Most examples of one task from one speaker; 0 keeps all."""
     clips_per_unit: int = 4096
     """Mean number of clips that are at home in a shard, at most; partners are looked for among as many."""
     annotated_ref: str = "latest"

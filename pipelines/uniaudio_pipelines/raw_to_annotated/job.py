@@ -55,7 +55,7 @@ class RawToAnnotated:
     min_clip_s: float = 0.2
     """Shorter clips are dropped as `too_short`."""
     max_pieces_per_clip: int = 0
-    """Of sound and music, spread over the recording; 0 takes all."""
+    """Most pieces that one recording of sound or music is cut into, spread over its length; 0 takes all."""
     max_passage_characters: int = 600
     """Longer text is cut at sentences."""
     max_passages_per_document: int = 0
@@ -68,13 +68,13 @@ class RawToAnnotated:
     max_music_s: float = 0.0
     """As `max_speech_s`."""
     max_unknown_s: float = 0.0
-    """Of clips whose domain the source does not say."""
+    """The same limit, for clips whose domain the source does not say."""
     max_text_passages: int = 0
     """Limit of text, spread over its corpora; 0 takes all."""
     text_policy: TranscriptPolicy = field(default_factory=TranscriptPolicy)
     """From where on a recognizer's text is rejected; such rows say why, and it is not trained on."""
     min_language_speech_s: float = 2.0
-    """Of speech that a clip must have for its language to be told by ear; else it is left open."""
+    """Seconds of speech that a clip must have for its language to be told by ear; with less it is left open."""
     min_language_probability: float = 0.8
     """From which on a language is told by ear."""
     copies: CopySearch = field(default_factory=CopySearch)

@@ -70,11 +70,11 @@ class Cut:
     transcript: str | None = None
     """What the recognizer heard; never a reference."""
     words: list[Word] = field(default_factory=list)
-    """Of the transcript."""
+    """The words of the transcript."""
     given_text: str | None = None
     """What the source says is spoken, or the part of it that was aligned to this cut: the only reference for ASR."""
     given_words: list[Word] = field(default_factory=list)
-    """Of the given text, with the times that the source gives or that alignment found."""
+    """The words of the given text, with the times that the source gives or that alignment found."""
     speaker: str | None = None
     speaker_embedding: list[float] = field(default_factory=list)
     """Unit length; empty where not computed."""
@@ -122,7 +122,7 @@ class Cut:
     syllables_per_s: float | None = None
     """While somebody speaks, measured in the sound."""
     words_per_s: float | None = None
-    """Of the transcript, over the whole clip."""
+    """Words of the transcript for each second of the whole clip."""
     characters_per_s: float | None = None
     num_empty_words: int | None = None
     """Words of the transcript that have no length or lie behind the clip's end."""

@@ -19,12 +19,12 @@ from uniaudio_schemas.kinds.record import Landmarks, schema
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EvalsetItem:
     clip_id: RawId
-    """Of the raw clip."""
+    """The id of the raw clip."""
     name: str
-    """Of the evaluation set."""
+    """The name of the evaluation set."""
     path: str
     sha256: Digest
-    """Of the source file's bytes."""
+    """The hash of the bytes of the source file."""
     licence: str
     sample_rate: int = 0
     num_samples: int = 0

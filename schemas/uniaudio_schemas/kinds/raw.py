@@ -53,7 +53,7 @@ class Raw:
     """Path below the source folder, `/`-separated; of a member of a container `container.tar/member.wav`, of a row
     `table.parquet/17`."""
     sha256: Digest
-    """Of the source file's (or member's) bytes, 64 hex digits."""
+    """The hash of the bytes of the source file (or of the member), 64 hex digits."""
     domain: str
     """`speech`, `sound`, `music`, `text`, or `unknown` where nothing says it."""
     licence: str
@@ -107,7 +107,7 @@ class Raw:
     also_paths: list[str] = field(default_factory=list)
     """Other files with the same bytes, whose metadata are merged into this row."""
     audio_sha256: Digest | None = None
-    """Of the decoded samples as stored: equal for the same sound in another lossless container."""
+    """The hash of the decoded samples as stored: equal for the same sound in another lossless container."""
     landmarks: Landmarks = field(default_factory=lambda: NO_LANDMARKS)
     """Acoustic fingerprint (`uniaudio.audio.landmarks`); empty for text."""
     problems: list[str] = field(default_factory=list)

@@ -34,7 +34,7 @@ class RunRow:
     peak_memory_bytes: int
     """Sum over the job's processes of each one's peak."""
     hours: float
-    """Of audio that was worked on."""
+    """Hours of audio that were worked on."""
     rows: int
     attempts: int
     """Units started, retries included."""

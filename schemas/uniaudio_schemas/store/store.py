@@ -47,7 +47,7 @@ from uniaudio_schemas.store.writer import Writer, ref_bytes
 __all__ = ["KINDS", "Dropped", "ShardWriter", "Store", "Writer"]
 
 KINDS = tuple(schema_of(row_class).kind for row_class in ROWS)
-"""Of the data flow, in its order, and `dropped`."""
+"""The kinds of the data flow, in its order, and `dropped`."""
 
 Row = TypeVar("Row")
 _ADDRESS_AS_PATH = re.compile(r"(s3|gs|az|file):/[^/]")
@@ -89,7 +89,7 @@ class Store:
         return versions.versions(self.files, migrations.newest(kind).kind)
 
     def plan_ids(self, kind: str) -> list[str]:
-        """Of all published versions."""
+        """The plan ids of all published versions."""
         return versions.plan_ids(self.files, migrations.newest(kind).kind)
 
     def version_with(self, kind: str, content_id: str) -> Manifest:
