@@ -17,6 +17,7 @@ FLOW_OF_KIND = {
     "sequences": "build-sequences",
     "checkpoint": "train-stage",
     "scores": "evaluate-checkpoint",
+    "codec_scores": "evaluate-codec",
 }
 
 

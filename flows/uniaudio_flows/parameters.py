@@ -17,11 +17,13 @@ from pydantic import ConfigDict, Field, create_model
 from pydantic.fields import FieldInfo
 from uniaudio_pipelines.annotated_to_instructions.job import POLICIES
 from uniaudio_pipelines.checkpoint_to_scores.job import BENCHMARKS
+from uniaudio_pipelines.codec_to_scores.job import PARTS, QUESTIONS, VIEWS
 from uniaudio_pipelines.instructions_to_tokens.job import DTYPES
 from uniaudio_pipelines.raw_to_annotated.annotators.table import ANNOTATORS
 from uniaudio_pipelines.source_to_raw.cards import CHANNELS
 
 from uniaudio.codec.config.presets import PRESETS as CODECS
+from uniaudio.codec.evaluation.programs import CODERS
 from uniaudio.lm.config import PRESETS as MODELS
 from uniaudio.stages.codec_phases import PHASES
 from uniaudio.stages.table import ALL_STAGES
@@ -34,6 +36,11 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "phases": tuple(PHASES),
     "stages": tuple(ALL_STAGES),
     "benchmarks": BENCHMARKS,
+    "coders": tuple(CODERS),
+    "lm_size": tuple(MODELS),
+    "parts": PARTS,
+    "questions": QUESTIONS,
+    "views": VIEWS,
     "device": ("cpu", "cuda"),
     "dtype": DTYPES,
     **POLICIES,

@@ -8,6 +8,7 @@ from uniaudio_schemas.fingerprint import hash_bytes, hash_json, short
 from uniaudio_schemas.kinds.annotated import Annotated, Annotation, Word
 from uniaudio_schemas.kinds.checkpoint import Checkpoint, HeldOutLoss, LedgerEntry
 from uniaudio_schemas.kinds.codec import CodecRow, Metric
+from uniaudio_schemas.kinds.codec_scores import CodecScore
 from uniaudio_schemas.kinds.cuts import Cut
 from uniaudio_schemas.kinds.dropped import Dropped
 from uniaudio_schemas.kinds.evalset import EvalsetItem
@@ -264,6 +265,25 @@ def _score(index: int) -> Score:
     )
 
 
+def _codec_score(index: int) -> CodecScore:
+    return CodecScore(
+        score_id=short(hash_json(["Codec2 1400", "pesq", index])),
+        codec_id=_CODEC,
+        system="Codec2 1400",
+        benchmark="reconstruction",
+        metric="pesq",
+        domain="speech",
+        value=1.32,
+        low=1.2,
+        high=1.4,
+        num_samples=20,
+        bits_per_s=1_400.0,
+        baseline="white noise of the same level",
+        baseline_value=1.04,
+        higher_is_better=True,
+    )
+
+
 def _dropped(index: int) -> Dropped:
     return Dropped(
         row_id=f"queen/DALT{index:04d}.mp3",
@@ -284,6 +304,7 @@ _MAKERS = (
     _sequence,
     _checkpoint,
     _score,
+    _codec_score,
     _dropped,
 )
 _EXAMPLES = {schema_of(type(make(0))).kind: make for make in _MAKERS}

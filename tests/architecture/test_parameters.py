@@ -4,12 +4,13 @@ from importlib import import_module
 from typing import Any
 
 import pytest
+from uniaudio_flows import evaluate_codec
 from uniaudio_flows.everything import STEPS, everything
 from uniaudio_flows.parameters import CHOICES
 from uniaudio_flows.settings import DEFAULT, RUN_SETTINGS
 from uniaudio_flows.steps import Step
 
-BY_FLOW = pytest.mark.parametrize("step", STEPS, ids=lambda step: step.flow)
+BY_FLOW = pytest.mark.parametrize("step", [*STEPS, evaluate_codec.STEP], ids=lambda step: step.flow)
 
 
 def schema_of(step: Step) -> dict[str, Any]:

@@ -107,7 +107,8 @@ def test_the_difference_of_tokens_is_a_table_of_branches_and_clips(
 def test_show_lists_every_kind_in_the_order_of_the_data_flow(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
     kinds = [line.split()[0] for line in typed(capsys, "show").splitlines()[1:]]
     assert kinds == [
-        "raw", "evalset", "cuts", "annotated", "instructions", "codec", "tokens", "sequences", "checkpoint", "scores"
+        "raw", "evalset", "cuts", "annotated", "instructions", "codec", "tokens", "sequences", "checkpoint", "scores",
+        "codec_scores",
     ]  # fmt: skip
 
 

@@ -24,13 +24,13 @@ def test_the_file_is_one_of_prefects() -> None:
     from prefect.cli.deploy._models import PrefectYamlModel
 
     parsed = PrefectYamlModel.model_validate(yaml.safe_load(FILE.read_text()))
-    assert len(parsed.deployments) == 30
+    assert len(parsed.deployments) == 36
 
 
 def test_each_flow_is_deployed_once_to_each_pool_with_the_tag_of_what_it_makes() -> None:
     places = Counter((each["entrypoint"], each["work_pool"]["name"], each["name"]) for each in deployments())
     assert set(places.values()) == {1}
-    assert Counter(name for _, _, name in places) == dict.fromkeys(POOLS, 10)
+    assert Counter(name for _, _, name in places) == dict.fromkeys(POOLS, 12)
     assert all(pool == name for _, pool, name in places)
     assert all(each["tags"] and each["concurrency_limit"] == 1 for each in deployments())
 

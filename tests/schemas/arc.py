@@ -82,6 +82,8 @@ def make_arc(root: Path, **more: Any) -> Store:
     checkpoint = publish(store, "checkpoint", {"sequences": sequences.content_id}, {"stage1": _model("checkpoint")})
     parents = {**parents, "sequences": sequences.content_id, "checkpoint": checkpoint.content_id}
     publish(store, "scores", parents, {name: _scores(name) for name in CORPORA})
+    parents = {"codec": codec.content_id, "annotated": annotated.content_id, "raw": raw.content_id}
+    publish(store, "codec_scores", parents, {name: _codec_scores(name) for name in CORPORA})
     return store
 
 
@@ -170,6 +172,14 @@ def _scores(corpus: str) -> dict[str, Any]:
         predictions=hash_bytes(predictions),
         media=[],
     )
+    return {"rows": [score], "data": [predictions]}
+
+
+def _codec_scores(corpus: str) -> dict[str, Any]:
+    lines = [{"clip_ids": [clip_id(number)], "heard": word(number)} for number in CORPORA[corpus]]
+    predictions = "\n".join(json.dumps(line) for line in lines).encode()
+    (row,) = example_rows("codec_scores")
+    score = replace(row, score_id=short(hash_bytes(corpus.encode())), predictions=hash_bytes(predictions))
     return {"rows": [score], "data": [predictions]}
 
 

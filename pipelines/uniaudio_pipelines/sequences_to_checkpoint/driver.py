@@ -72,8 +72,8 @@ def run_stages(store: Store, job: SequencesToCheckpoint, *, owner: str) -> Manif
         for earlier in published:
             found = store.version(job.WRITES, earlier.plan.plan_id)
             if found is not None:
-                store.point(job.WRITES, earlier.stage.name, found)
-        store.point(job.WRITES, due.stage.name, manifest)
+                store.point(job.WRITES, job.stage_ref(earlier.stage.name), found)
+        store.point(job.WRITES, job.stage_ref(due.stage.name), manifest)
         if due.stage.name == stages[-1]:
             break
     store.point(job.WRITES, job.ref, manifest)

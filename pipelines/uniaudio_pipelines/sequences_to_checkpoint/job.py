@@ -123,6 +123,8 @@ class SequencesToCheckpoint:
     """Of the passes; weights and optimizer are float32. Empty keeps the preset's."""
     allow_leaks: tuple[str, ...] = ()
     """Names of registered evaluation sets that training examples may share sound and text with."""
+    stage_prefix: str = ""
+    """Before the name of each stage as a ref (`without-experts-` gives `without-experts-stage4`), so that an ablation moves none of the others."""
     ref: str = "latest"
 
     def plan(self, store: Store) -> Plan:
@@ -148,8 +150,14 @@ class SequencesToCheckpoint:
 
     def refs(self, store: Store) -> dict[str, Manifest]:
         """Every stage is a ref of its own: those that are published."""
-        versions = {due.stage.name: store.version(self.WRITES, due.plan.plan_id) for due in self.chain(store)}
+        versions = {
+            self.stage_ref(due.stage.name): store.version(self.WRITES, due.plan.plan_id) for due in self.chain(store)
+        }
         return {name: version for name, version in versions.items() if version is not None}
+
+    def stage_ref(self, stage: str) -> str:
+        """Pointer to the checkpoint of a stage."""
+        return f"{self.stage_prefix}{stage}"
 
     def learnable(self, sequences: Manifest) -> tuple[str, ...]:
         """Those of `stages` that are trained. UsageError where there is none."""
@@ -213,7 +221,7 @@ class SequencesToCheckpoint:
         before = stage_before(self.stages[0])
         if self.model or (self.backbone and before in (None, WARM_UP)):
             return None
-        ref = self.parent or before
+        ref = self.parent or (before and self.stage_ref(before))
         return None if ref is None else parent(store, self.WRITES, "train-stage", ref)
 
     def _plan(self, stage: StageConfig, sequences: Manifest, start: Manifest | None, backbone: str, model: str) -> Plan:

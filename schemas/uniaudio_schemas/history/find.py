@@ -28,6 +28,7 @@ _ROW_KINDS = (
     "tokens",
     "evalset",
     "scores",
+    "codec_scores",
 )
 """In which a row is looked for: an example as a sequence before an instruction, a clip with its cut before its file."""
 

@@ -4,6 +4,7 @@ from uniaudio_schemas.kinds import earlier
 from uniaudio_schemas.kinds.annotated import Annotated
 from uniaudio_schemas.kinds.checkpoint import Checkpoint
 from uniaudio_schemas.kinds.codec import CodecRow
+from uniaudio_schemas.kinds.codec_scores import CodecScore
 from uniaudio_schemas.kinds.cuts import Cut
 from uniaudio_schemas.kinds.dropped import Dropped
 from uniaudio_schemas.kinds.evalset import EvalsetItem
@@ -14,7 +15,7 @@ from uniaudio_schemas.kinds.sequences import Sequence
 from uniaudio_schemas.kinds.tokens import Tokens
 
 ROWS: tuple[type, ...] = (
-    Raw, EvalsetItem, Cut, Annotated, Instruction, CodecRow, Tokens, Sequence, Checkpoint, Score, Dropped
+    Raw, EvalsetItem, Cut, Annotated, Instruction, CodecRow, Tokens, Sequence, Checkpoint, Score, CodecScore, Dropped
 )  # fmt: skip
 """In the order of the data flow."""
 EARLIER = earlier.ROWS

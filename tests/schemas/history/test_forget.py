@@ -27,6 +27,7 @@ ROWS_LEFT = {
     "tokens": 4,
     "sequences": 4,
     "scores": 1,
+    "codec_scores": 1,
 }
 """Without clip 3: the mixture and the example of it with clip 4 go too, and the score of corpus `queen`."""
 
@@ -69,7 +70,8 @@ def test_looking_at_what_would_be_forgotten_writes_nothing(full: Store) -> None:
     found = survey(full, "queen/3.wav")
     assert files(full) == before
     assert {holder.manifest.kind: sum(holder.num_rows.values()) for holder in found.holders} == {
-        "raw": 1, "evalset": 1, "cuts": 1, "annotated": 1, "instructions": 2, "tokens": 2, "sequences": 2, "scores": 1
+        "raw": 1, "evalset": 1, "cuts": 1, "annotated": 1, "instructions": 2, "tokens": 2, "sequences": 2, "scores": 1,
+        "codec_scores": 1,
     }  # fmt: skip
     assert [(model.kind, model.refs, model.num_examples) for model in found.models] == [
         ("codec", ["latest"], 0), ("checkpoint", ["latest"], 2)
@@ -90,7 +92,8 @@ def test_nothing_of_a_forgotten_clip_is_left_and_all_else_is(full: Store, source
 def test_a_corpus_is_forgotten_as_a_whole(full: Store) -> None:
     forget(full, survey(full, "queen"))
     assert num_rows(full) == {
-        "raw": 2, "evalset": 2, "cuts": 2, "annotated": 2, "instructions": 2, "tokens": 2, "sequences": 2, "scores": 1
+        "raw": 2, "evalset": 2, "cuts": 2, "annotated": 2, "instructions": 2, "tokens": 2, "sequences": 2, "scores": 1,
+        "codec_scores": 1,
     }  # fmt: skip
     check_heads(full)
 

@@ -65,12 +65,15 @@ def test_the_relations_are_these() -> None:
             "sequences": "sequences",
         },
         "scores": {"checkpoint_id": "checkpoint", "predictions": "blob", "media.blob": "blob"},
+        "codec_scores": {"codec_id": "codec", "predictions": "blob", "media.blob": "blob"},
         "dropped": {},
     }  # fmt: skip
 
 
 def test_the_kinds_follow_from_the_relations() -> None:
-    assert DATA_KINDS == ("raw", "evalset", "cuts", "annotated", "instructions", "tokens", "sequences", "scores")
+    assert DATA_KINDS == (
+        "raw", "evalset", "cuts", "annotated", "instructions", "tokens", "sequences", "scores", "codec_scores"
+    )  # fmt: skip
     assert MODEL_KINDS == ("codec", "checkpoint")
     assert CUT_KINDS == ("cuts", "annotated")
 
@@ -108,7 +111,7 @@ def test_every_kind_leads_back_to_the_files(memory_folder: Path, kind: str) -> N
     assert [(one["corpus"], one["files"]) for one in back["sources"]] == [("bells", 2), ("queen", 3)]
 
 
-@pytest.mark.parametrize(("kind", "of"), [("codec", "annotated"), ("checkpoint", "sequences"), ("scores", "sequences")])
+@pytest.mark.parametrize(("kind", "of"), [("codec", "annotated"), ("checkpoint", "sequences"), ("scores", "sequences"), ("codec_scores", "annotated")])
 def test_of_its_parents_a_model_is_drawn_from_the_last_in_the_data_flow(
     memory_folder: Path, kind: str, of: str
 ) -> None:

@@ -167,7 +167,7 @@ def test_the_codec_is_evaluated_with_and_without_being_told_the_reasoning_codes(
         return {"domain": clip.domain, "system": system}
 
     monkeypatch.setattr(evaluation, "_coders", lambda config, folder: ([], []))
-    monkeypatch.setattr(evaluation, "_row", keep)
+    monkeypatch.setattr(evaluation, "measured_row", keep)
     codec = tiny_codec()
     clips = some_clips()[:1]
     evaluate(codec, clips, steps=2, guidance=3.0)
@@ -230,7 +230,7 @@ def test_a_coder_that_hangs_or_fails_costs_its_own_cells_alone(tmp_path, monkeyp
     program.parent.mkdir(parents=True)
     program.write_text("#!/bin/sh\nexec sleep 60\n")
     program.chmod(0o755)
-    monkeypatch.setattr("uniaudio.codec.evaluation.coders.TIMEOUT_S", 0.2)
+    monkeypatch.setattr("uniaudio.codec.evaluation.programs.TIMEOUT_S", 0.2)
     hangs = Coder(name="hangs", run=lambda samples: Programs(tmp_path).run(["opusenc"]))
     works = Coder(name="works", run=lambda samples: Coded(samples, 24_000))
     monkeypatch.setattr(evaluation, "_coders", lambda config, folder: ([hangs, works], []))

@@ -68,7 +68,7 @@ def test_a_reconstruction_of_another_phase_loses_nothing_and_a_late_coder_is_bro
     ]
     late = Coder(name="late", run=lambda samples: Coded(delayed(samples, 480), 100))
     monkeypatch.setattr(evaluation, "_coders", lambda config, folder: ([late], []))
-    monkeypatch.setattr(evaluation, "_autoencoded", lambda codec, samples: Coded(with_another_phase(samples), 100))
+    monkeypatch.setattr(evaluation, "autoencoded", lambda codec, samples: Coded(with_another_phase(samples), 100))
     codec = tiny_codec()
     monkeypatch.setattr(codec, "decode", lambda codes, **_: [delayed(clips[0].samples, 480)], raising=False)
     rows = evaluate(codec, clips, steps=1).rows

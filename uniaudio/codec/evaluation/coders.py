@@ -8,19 +8,17 @@ The programs are Debian's `opus-tools`, `codec2` and `speex`: installed, or unpa
 bits are those of the packets; the Ogg container and its comments are not the coder's.
 """
 
-import os
-import shutil
-import subprocess
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from uniaudio_schemas.errors import DataError
+from uniaudio_schemas.errors import DataError, UsageError
 
 from uniaudio.audio.frames import SAMPLE_RATE
 from uniaudio.audio.resample import resample
+from uniaudio.codec.evaluation.programs import CODERS, Programs, why_missing
 
 # Bits per second of each mode, without the container.
 CODEC2_MODES = {
@@ -57,60 +55,25 @@ class Coder:
     run: Callable[[np.ndarray], Coded]
 
 
-TIMEOUT_S = 60
-"""Of one program on one clip, which takes them a second."""
-
-
-class Programs:
-    """Finds programs: installed, or in `usr/bin` below `folder`, with the libraries beside them."""
-
-    def __init__(self, folder: str | Path | None = None) -> None:
-        self.folder = None if folder is None else Path(folder)
-
-    def find(self, name: str) -> str | None:
-        """The path of a program, or None where it is not there."""
-        if self.folder is not None and (unpacked := self.folder / "usr" / "bin" / name).is_file():
-            return str(unpacked)
-        return shutil.which(name)
-
-    def run(self, command: Sequence[str | Path]) -> None:
-        """`DataError` with the program's last line where it fails."""
-        program = self.find(str(command[0]))
-        try:
-            done = subprocess.run(
-                [program or str(command[0]), *map(str, command[1:])],
-                env=self._environment(),
-                capture_output=True,
-                check=False,
-                timeout=TIMEOUT_S,
-            )
-        except subprocess.TimeoutExpired as error:
-            raise DataError(f"{command[0]}: no end after {TIMEOUT_S} s") from error
-        if done.returncode:
-            lines = done.stderr.decode(errors="replace").split("\n")
-            raise DataError(f"{command[0]}: exit code {done.returncode}: {' '.join(lines).strip()[-200:]}")
-
-    def _environment(self) -> dict[str, str]:
-        if self.folder is None:
-            return dict(os.environ)
-        libraries = sorted({str(path.parent) for path in self.folder.glob("usr/lib/**/*.so*")})
-        before = os.environ.get("LD_LIBRARY_PATH")
-        return {**os.environ, "LD_LIBRARY_PATH": ":".join([*libraries, *([before] if before else [])])}
-
-
 def coders(bits_per_s: float, programs: Programs) -> tuple[list[Coder], list[str]]:
     """Each coder at its bitrate nearest to `bits_per_s`, and the names of those whose programs are not there."""
-    opus = max(OPUS_LOWEST, round(bits_per_s))
-    codec2 = nearest(CODEC2_MODES, bits_per_s)
+    found = [(coder_named(name, bits_per_s, programs), why_missing(name, programs)) for name in CODERS]
+    missing = [f"{coder.name} ({why})" for coder, why in found if why]
+    return [coder for coder, why in found if not why], missing
+
+
+def coder_named(name: str, bits_per_s: float, programs: Programs) -> Coder:
+    """One of `CODERS` at its bitrate nearest to `bits_per_s`, whether its programs are there or not."""
+    if name == "opus":
+        opus = max(OPUS_LOWEST, round(bits_per_s))
+        return Coder(name=f"Opus {opus / 1000:g} kbit/s", run=lambda samples: _opus(samples, opus, programs))
+    if name == "codec2":
+        codec2 = nearest(CODEC2_MODES, bits_per_s)
+        return Coder(name=f"Codec2 {CODEC2_MODES[codec2]}", run=lambda samples: _codec2(samples, codec2, programs))
+    if name != "speex":
+        raise UsageError(f"`name` must be one of {', '.join(CODERS)}, but is {name!r}.")
     quality = SPEEX_QUALITIES[nearest(SPEEX_QUALITIES, bits_per_s)]
-    known = {
-        ("opusenc", "opusdec"): Coder(name=f"Opus {opus / 1000:g} kbit/s", run=lambda x: _opus(x, opus, programs)),
-        ("c2enc", "c2dec"): Coder(name=f"Codec2 {CODEC2_MODES[codec2]}", run=lambda x: _codec2(x, codec2, programs)),
-        ("speexenc", "speexdec"): Coder(name=f"Speex quality {quality}", run=lambda x: _speex(x, quality, programs)),
-    }
-    found = {names: all(programs.find(name) for name in names) for names in known}
-    missing = [f"{coder.name} ({' and '.join(names)} not found)" for names, coder in known.items() if not found[names]]
-    return [coder for names, coder in known.items() if found[names]], missing
+    return Coder(name=f"Speex quality {quality}", run=lambda samples: _speex(samples, quality, programs))
 
 
 def nearest(choices: dict[int, object] | dict[int, str] | dict[int, int], bits_per_s: float) -> int:

@@ -31,13 +31,13 @@ from uniaudio.codec.evaluation.held_out import DOMAINS, HeldOutClip
 from uniaudio.metrics.dnsmos import dnsmos
 from uniaudio.metrics.pesq import wide_band_pesq
 from uniaudio.metrics.speaker import VOICE_RATE, VoiceEncoder, cosine_similarity
-from uniaudio.metrics.spectral import log_mel_distance
+from uniaudio.metrics.spectral import log_mel_distance, multi_resolution_stft_distance
 from uniaudio.metrics.stoi import stoi
 from uniaudio.metrics.wer import word_errors
 
 # A voice cannot be told from less.
 MIN_VOICE_SAMPLES = SAMPLE_RATE // 2
-COLUMNS = ("bits_per_s", "pesq", "stoi", "dnsmos", "log_mel_distance", "speaker_similarity", "wer")
+COLUMNS = ("bits_per_s", "pesq", "stoi", "dnsmos", "log_mel_distance", "stft_distance", "speaker_similarity", "wer")
 Recognize = Callable[[np.ndarray, str], str | None]
 Measure = Callable[[np.ndarray, np.ndarray], float | None]
 
@@ -118,11 +118,11 @@ def evaluate(
     coded = _coded_on_time(others, clips, evaluation.missing)
     for done, (clip, one) in enumerate(zip(clips, codes, strict=True), start=1):
         made = _decoded(codec, one, steps=steps, guidance=guidance)
-        made["its autoencoder alone"] = _autoencoded(codec, clip.samples)
+        made["its autoencoder alone"] = autoencoded(codec, clip.samples)
         made |= coded[done - 1]
         # What the metrics say of the clip itself: the bound of what a codec can reach.
         made["original, 16 bits"] = Coded(clip.samples, 16 * len(clip.samples))
-        evaluation.rows += [_row(clip, system, coded, listeners) for system, coded in made.items()]
+        evaluation.rows += [measured_row(clip, system, coded, listeners) for system, coded in made.items()]
         report(done, len(clips))
     return evaluation
 
@@ -168,7 +168,7 @@ def _coded_on_time(others: Iterable[Coder], clips: Sequence[HeldOutClip], missin
     return coded
 
 
-def _autoencoded(codec: ReasoningCodec, samples: np.ndarray) -> Coded:
+def autoencoded(codec: ReasoningCodec, samples: np.ndarray) -> Coded:
     """Through the rounded latents, without codes and flow: the bound that the waveform autoencoder sets."""
     num_latents = -(-len(samples) // LATENT_HOP)
     waveform_BN = torch.from_numpy(np.pad(samples, (0, num_latents * LATENT_HOP - len(samples)))).float()[None]
@@ -220,7 +220,8 @@ def _coders(config: CodecConfig, folder: str | Path | None) -> tuple[list[Coder]
     return coders(bits_per_s(config), Programs(folder))
 
 
-def _row(clip: HeldOutClip, system: str, coded: Coded, listeners: Listeners) -> dict[str, object]:
+def measured_row(clip: HeldOutClip, system: str, coded: Coded, listeners: Listeners) -> dict[str, object]:
+    """What of a clip through one system can be measured; a value is None where the metric is not defined for it."""
     made = np.nan_to_num(coded.samples)
     row: dict[str, object] = {
         "domain": clip.domain,
@@ -229,6 +230,7 @@ def _row(clip: HeldOutClip, system: str, coded: Coded, listeners: Listeners) -> 
         "num_samples": len(clip.samples),
         "bits_per_s": coded.num_bits * SAMPLE_RATE / len(clip.samples),
         "log_mel_distance": log_mel_distance(clip.samples, made, SAMPLE_RATE),
+        "stft_distance": multi_resolution_stft_distance(clip.samples, made),
     }
     if clip.domain == "speech":
         row |= {name: _measured(measure, clip.samples, made) for name, measure in SPEECH_MEASURES.items()}

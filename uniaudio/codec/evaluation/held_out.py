@@ -13,10 +13,14 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from uniaudio_schemas.errors import UsageError
 from uniaudio_schemas.kinds.annotated import Annotated
 from uniaudio_schemas.kinds.raw import Raw
+from uniaudio_schemas.kinds.record import from_table
 from uniaudio_schemas.store import Store
+from uniaudio_schemas.store.manifest import Manifest
 
 from uniaudio.audio.frames import SAMPLE_RATE
 from uniaudio.audio.render import render_clip
@@ -49,15 +53,34 @@ def held_out_clips(store_root: str | Path, num_clips: int) -> list[HeldOutClip]:
     annotated, raw = store.head("annotated"), store.head("raw")
     if annotated is None or raw is None:
         raise UsageError(f"`store` must hold `annotated` and `raw`, but {store_root} does not.")
-    trained = {row.duplicate_cluster for row in store.rows(annotated, Annotated) if row.split == "train"} - {None}
-    rows: dict[tuple[str, str], list[Annotated]] = defaultdict(list)
-    for row in store.rows(annotated, Annotated):
-        if row.num_samples and row.split in SPLITS and row.duplicate_cluster not in trained:
-            rows[row.domain, row.split].append(row)
-    candidates = [next((rows[domain, split] for split in SPLITS if rows[domain, split]), []) for domain in DOMAINS]
-    wanted = {row.raw_clip_id for group in candidates for row in group}
-    raws = {row.clip_id: row for row in store.rows(raw, Raw) if row.clip_id in wanted}
+    candidates = held_out_rows(store, annotated)
+    raws = raw_rows(store, raw, (row for group in candidates for row in group))
     return [clip for group in candidates for clip in islice(_one_a_recording(store, group, raws), num_clips)]
+
+
+def held_out_rows(store: Store, annotated: Manifest) -> list[list[Annotated]]:
+    """Of each of `DOMAINS` the clips of the first of `SPLITS` that has some, without copies of training clips, in id order."""
+    trained: set[str | None] = set()
+    rows: dict[tuple[str, str], list[Annotated]] = defaultdict(list)
+    for table in store.tables(annotated, ["split", "duplicate_cluster"]):
+        trained.update(table.filter(pc.equal(table["split"], "train"))["duplicate_cluster"].to_pylist())
+    trained.discard(None)
+    for table in store.tables(annotated):
+        is_wanted = pc.and_(pc.is_in(table["split"], value_set=pa.array(SPLITS)), pc.greater(table["num_samples"], 0))
+        for row in from_table(table.filter(is_wanted), Annotated):
+            if row.duplicate_cluster not in trained:
+                rows[row.domain, row.split].append(row)
+    found = [next((rows[domain, split] for split in SPLITS if rows[domain, split]), []) for domain in DOMAINS]
+    return [sorted(group, key=lambda row: row.clip_id) for group in found]
+
+
+def raw_rows(store: Store, raw: Manifest, clips: Iterable[Annotated]) -> dict[str, Raw]:
+    """The files that clips are cut from, by id."""
+    wanted = pa.array(sorted({clip.raw_clip_id for clip in clips}), pa.string())
+    found: dict[str, Raw] = {}
+    for table in store.tables(raw):
+        found |= {row.clip_id: row for row in from_table(table.filter(pc.is_in(table["clip_id"], wanted)), Raw)}
+    return found
 
 
 def _one_a_recording(store: Store, rows: Iterable[Annotated], raws: dict[str, Raw]) -> Iterator[HeldOutClip]:
@@ -67,9 +90,21 @@ def _one_a_recording(store: Store, rows: Iterable[Annotated], raws: dict[str, Ra
         names = {row.raw_clip_id, row.duplicate_cluster or row.clip_id}
         if names & heard:
             continue
-        samples = render_clip(store, row, raws[row.raw_clip_id])[:MAX_CLIP_SAMPLES]
-        if np.abs(samples).max(initial=0.0) >= MIN_PEAK:
+        clip = held_out_clip(store, row, raws)
+        if clip is not None:
             heard |= names
-            script = row.given_text if row.domain == "speech" else None
-            told = {"script": script, "language": row.language}
-            yield HeldOutClip(clip_id=row.clip_id, domain=row.domain, split=row.split, samples=samples, **told)
+            yield clip
+
+
+def held_out_clip(
+    store: Store, row: Annotated, raws: dict[str, Raw], max_samples: int = MAX_CLIP_SAMPLES
+) -> HeldOutClip | None:
+    """A row with its audio, at most `max_samples` of it; None of silence."""
+    samples = render_clip(store, row, raws[row.raw_clip_id])
+    is_whole, samples = len(samples) <= max_samples, samples[:max_samples]
+    if not np.abs(samples).max(initial=0.0) >= MIN_PEAK:
+        return None
+    # What is spoken in a part of it nobody says.
+    script = row.given_text if row.domain == "speech" and is_whole else None
+    told = {"script": script, "language": row.language}
+    return HeldOutClip(clip_id=row.clip_id, domain=row.domain, split=row.split, samples=samples, **told)
