@@ -14,6 +14,9 @@ work grows with the number of rows. Clusters of any size survive, as chains.
 A fingerprint has landmarks and, below zero, codes of tones (`uniaudio.audio.tones`). They never meet, and are counted apart: few landmarks
 that agree are much, while tones of one pitch always share some codes, so that a fifth of them must agree over half of the sound. Inside, each clip
 is two, by its number: 2 n is what its landmarks say, 2 n + 1 what its tones say.
+
+Where few landmarks or tones agree, the envelopes of both clips decide (`uniaudio.audio.envelopes`), laid over each other where these agree: three
+landmarks and one envelope are a copy, three landmarks alone are chance.
 """
 
 import math
@@ -28,6 +31,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from uniaudio_schemas.errors import UsageError
 
+from uniaudio.audio.envelopes import is_envelope
+from uniaudio_pipelines.envelopes import Envelopes
 from uniaudio_pipelines.running.scratch import ScratchFolder
 
 CLIP_COLUMNS = ("clip_id", "duration_s", "landmarks")
@@ -85,13 +90,17 @@ class CopySearch:
     """As `min_score`, of tones."""
     min_tone_overlap: float = 0.5
     """As `min_overlap`, of tones: notes that begin alike and fade differently share their beginning."""
+    min_alike_votes: int = 3
+    """Agreeing landmarks or codes of tones that a pair needs whose envelopes are alike, whatever they say alone."""
+    min_likeness: float = 0.93
+    """The correlation of two envelopes that are alike."""
     window: int = 16
     """Clips that a clip meets at one hash, at most, to either side."""
     memory_bytes: int = 1 << 30
     """What one step may hold beside the names of the clips."""
 
     def __post_init__(self) -> None:
-        for name in ("min_votes", "min_moments", "min_tone_votes", "window", "memory_bytes"):
+        for name in ("min_votes", "min_moments", "min_tone_votes", "min_alike_votes", "window", "memory_bytes"):
             if getattr(self, name) < 1:
                 raise UsageError(f"`{name}` must be 1 or more, but is {getattr(self, name)}.")
 
@@ -108,8 +117,8 @@ def find_copies(
     bytes a landmark and 16 for each meeting at a hash while it runs. The result does not depend on the order of the clips.
     """
     search = search or CopySearch()
-    with ScratchFolder("copies", folder) as spilled:
-        known = _Clips()
+    with ScratchFolder("copies", folder) as spilled, Envelopes(Path(spilled) / "envelopes") as envelopes:
+        known = _Clips(envelopes)
         rows = _Spill(Path(spilled), "rows", _ROW)
         with rows:
             known.read(clips, rows)
@@ -123,7 +132,9 @@ def find_copies(
                     meetings.write(met, _pair_key(met, known.num_heard))
         found = [
             known.copies(
-                _votes(part, min(search.min_votes, search.min_tone_votes), known.num_heard), search, num_queries
+                _votes(part, min(search.min_votes, search.min_tone_votes, search.min_alike_votes), known.num_heard),
+                search,
+                num_queries,
             )
             for part in meetings.parts(lambda part: _pair_key(part, known.num_heard), search.memory_bytes)
         ]
@@ -163,7 +174,8 @@ def clusters(pairs: pa.Table) -> pa.Table:
 class _Clips:
     """What is known of each clip, by twice its number."""
 
-    def __init__(self) -> None:
+    def __init__(self, envelopes: Envelopes) -> None:
+        self._envelopes = envelopes
         self._names: list[Any] = []
         self._facts: list[np.ndarray] = []
         self.num_clips = 0
@@ -185,7 +197,10 @@ class _Clips:
                 landmarks = batch["landmarks"].cast(pa.list_(pa.int64()))
                 lengths = pc.fill_null(pc.list_value_length(landmarks), 0).to_numpy(zero_copy_only=False)
                 values = landmarks.flatten().to_numpy(zero_copy_only=False)
-                number = 2 * np.repeat(np.arange(batch.num_rows), lengths) + (values < 0)
+                owner, is_hash = np.repeat(np.arange(batch.num_rows), lengths), ~is_envelope(values)
+                self._envelopes.add(values[~is_hash], np.bincount(owner[~is_hash], minlength=batch.num_rows))
+                values = values[is_hash]
+                number = 2 * owner[is_hash] + (values < 0)
                 facts = np.zeros(2 * batch.num_rows, _FACTS)
                 facts["count"] = np.bincount(number, minlength=len(facts))
                 facts["duration"] = np.repeat(batch["duration_s"].cast(pa.float64()).to_numpy(zero_copy_only=False), 2)
@@ -222,6 +237,7 @@ class _Clips:
             & (voted["score"] >= _needed_score(is_tone, voted["moments"], search))
             & (voted["overlap"] >= np.where(is_tone, search.min_tone_overlap, search.min_overlap))
         )
+        is_copy |= self._are_alike(voted, ~is_copy & (voted["votes"] >= search.min_alike_votes), search.min_likeness)
         found = {name: values[is_copy] for name, values in voted.items()}
         names = self._joined_names()
         id_a, id_b = names.take(pa.array(found["a"] // 2)), names.take(pa.array(found["b"] // 2))
@@ -234,6 +250,13 @@ class _Clips:
         counted = [found["votes"].astype(np.int32), found["score"].astype(np.float32), offset_s]
         columns = [id_a, id_b, *counted, speed.astype(np.float32), found["overlap"].astype(np.float32)]
         return pa.table(columns, schema=PAIRS)
+
+    def _are_alike(self, voted: "dict[str, np.ndarray]", is_asked: np.ndarray, min_likeness: float) -> np.ndarray:
+        """Of the pairs that are asked of, those whose envelopes are alike."""
+        a, b, offset, speed = (voted[name][is_asked] for name in ("a", "b", "offset", "speed"))
+        found = np.zeros(len(is_asked), bool)
+        found[is_asked] = self._envelopes.likeness(a // 2, b // 2, offset, speed) >= min_likeness
+        return found
 
     def _joined_facts(self) -> np.ndarray:
         if len(self._facts) != 1:

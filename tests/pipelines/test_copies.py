@@ -9,6 +9,7 @@ from uniaudio_pipelines.copies import CopySearch, clusters, find_copies
 from uniaudio_schemas.errors import UsageError
 
 from uniaudio.audio import landmarks as fingerprint
+from uniaudio.audio.envelopes import is_envelope
 from uniaudio.audio.landmarks import landmarks
 from uniaudio.audio.resample import resample
 
@@ -128,6 +129,15 @@ def table(clips: dict[str, np.ndarray]) -> pa.Table:
             "landmarks": pa.array(values, pa.list_(pa.int64())),
         }
     )
+
+
+def clip(name: str, num_shared: int, envelope: np.ndarray) -> dict[str, object]:
+    """40 landmarks of its own, and some that all such clips share."""
+    rng = np.random.default_rng([8, *name.encode()])
+    own, shared = rng.integers(0, 2**39, 40), np.arange(1, num_shared + 1) * 7_919
+    frames = np.concatenate([np.sort(rng.integers(0, 200, 40)), 20 * np.arange(num_shared)])
+    values = np.concatenate([np.concatenate([own, shared]) << 24 | frames, envelope])
+    return {"clip_id": name, "duration_s": 2.0, "landmarks": np.sort(values).tolist()}
 
 
 def pairs_of(found: pa.Table) -> set[tuple[str, str]]:
@@ -299,3 +309,24 @@ def test_votes_must_come_from_several_moments_of_more_than_one_stretch(
     two = pa.table({"clip_id": ["a", "b"], "duration_s": [3.3, 3.4], "landmarks": values})
     search = CopySearch(min_votes=8)
     assert pairs_of(find_copies([two], folder=tmp_path, search=search)) == ({("a", "b")} if is_copy else set())
+
+
+@pytest.mark.parametrize(("num_shared", "is_copy"), [(2, False), (3, True), (6, True)])
+def test_few_landmarks_make_a_copy_where_the_envelopes_are_alike(
+    num_shared: int, is_copy: bool, tmp_path: Path
+) -> None:
+    values, other = landmarks(bursts(3, 2.0), RATE), landmarks(bursts(4, 2.0), RATE)
+    same, another = values[is_envelope(values)], other[is_envelope(other)]
+    schema = pa.schema([("clip_id", pa.string()), ("duration_s", pa.float64()), ("landmarks", pa.list_(pa.int64()))])
+
+    def found(envelope: np.ndarray) -> set[tuple[str, str]]:
+        rows = [clip("a", num_shared, same), clip("b", num_shared, envelope), clip("c", 0, same)]
+        of_index = find_copies(
+            [pa.Table.from_pylist(rows[:1], schema)], [pa.Table.from_pylist(rows[1:], schema)], folder=tmp_path
+        )
+        among = find_copies([pa.Table.from_pylist(rows, schema)], folder=tmp_path)
+        assert pairs_of(among) == pairs_of(of_index)
+        return pairs_of(among)
+
+    assert found(same) == ({("a", "b")} if is_copy else set())
+    assert found(another) == found(same[:0]) == set()

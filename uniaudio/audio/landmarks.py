@@ -10,7 +10,8 @@ A peak is the loudest point of its neighbourhood in a spectrogram of 80 to 3,400
 An industrial-strength audio search algorithm, ISMIR 2003). Four peaks that follow each other closely make a landmark: the
 frequency of the lowest, and how far the others lie above it and beside it. A lossy codec moves some peaks of a recording
 and leaves most, so that of the many fours of a second some are the same in every copy. Steady tones, hum and digital silence
-have no peaks in time and so no landmarks; what a tone has instead is in `tones`, whose values are below zero.
+have no peaks in time and so no landmarks; what a tone has instead is in `tones`, whose values are below zero, as are those of `envelopes`,
+which say how loud the first seconds are.
 
 All choices depend on what is near and on the hash itself, never on where the recording starts. A landmark is kept where
 its hash is small for its surroundings (as in MinHash), so that copies keep the same ones: some 32 in each second, and up to
@@ -25,6 +26,7 @@ from typing import Any
 import numpy as np
 from uniaudio_schemas.errors import UsageError
 
+from uniaudio.audio.envelopes import envelope_values
 from uniaudio.audio.landmark_levels import (
     FLOOR_DB,
     FRAME_BITS,
@@ -93,8 +95,9 @@ class Landmarks:
             raise UsageError(f"A recording must be shorter than 37 hours, but has {frames_P[-1]} frames of 8 ms.")
         firsts = range(0, int(frames_P[-1]) + 1 if frames_P.size else 0, _DECIDED)
         kept = [_landmarks_between(frames_P, pitch_P, first, first + _DECIDED) for first in firsts]
-        tones = tone_codes(np.concatenate(self._beginning)[:LONGEST_FRAMES], sum(map(len, kept)))
-        return np.unique(np.concatenate([tones, *kept]))
+        beginning_TF = np.concatenate(self._beginning)[:LONGEST_FRAMES]
+        tones = tone_codes(beginning_TF, sum(map(len, kept)))
+        return np.unique(np.concatenate([envelope_values(beginning_TF), tones, *kept]))
 
     def _hear(self, samples_N: np.ndarray, *, last: bool) -> None:
         """Search frames for peaks, as far as a second is known behind them (to the end where it is the `last`)."""

@@ -8,7 +8,7 @@ from uniaudio_schemas.names import check_name
 from uniaudio_schemas.store import Store
 from uniaudio_schemas.store.manifest import Plan
 
-CODE_VERSION = "1"
+CODE_VERSION = "2"
 """Goes up when the same raw clips would give other items."""
 RAW_REF = "evalset-"
 """Before the set's name: the ref of its version of raw."""

@@ -13,7 +13,7 @@ from uniaudio_pipelines.jobs import cache_folder
 from uniaudio_pipelines.source_to_raw import listing
 from uniaudio_pipelines.source_to_raw.cards import CHANNELS
 
-CODE_VERSION = "5"
+CODE_VERSION = "6"
 """Goes up when the same source would give other rows."""
 _SCHEMA_VERSION = 2
 _IN_THE_LISTING = ("source", "ref", "follow_links", "channels")
