@@ -122,12 +122,16 @@ def _ingest(options: argparse.Namespace) -> int:
 def _export(options: argparse.Namespace) -> int:
     from pathlib import Path
 
+    from uniaudio_schemas.pulse import pulse
     from uniaudio_schemas.store import Store
 
     from uniaudio_flows.export import export_raw
     from uniaudio_flows.settings import load_settings
 
-    export_raw(Store.from_uri(load_settings().store), Path(options.folder), options.ref, print)
+    say = partial(print, file=sys.stderr, flush=True)
+    say(f"exporting raw {options.ref} to {options.folder}")
+    with pulse(say, "exporting"):
+        export_raw(Store.from_uri(load_settings().store), Path(options.folder), options.ref, print)
     return 0
 
 
