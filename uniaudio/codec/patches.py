@@ -35,6 +35,11 @@ class MelPatches(nn.Module):
         bands_FM = mel_bands(window // 2 + 1, num_bands, SAMPLE_RATE, scale="slaney")
         self.register_buffer("bands_FM", bands_FM, persistent=False)
 
+    def centers(self) -> Tensor:
+        """The mean frequency `[M]` (Hz) of every band."""
+        bins_F = torch.linspace(0, SAMPLE_RATE / 2, len(self.bands_FM), device=self.bands_FM.device)
+        return (bins_F @ self.bands_FM) / self.bands_FM.sum(dim=0)
+
     def forward(self, waveform_BN: Tensor) -> Tensor:
         """`[B, N]` -> `[B, N / (frame_hop * frames_per_patch), dim]`."""
         beside = (self.window - self.frame_hop) // 2

@@ -21,9 +21,13 @@ LAYER_SCALE_START = 0.01
 class QueryTransformer(nn.Module):
     """Bidirectional transformer over frames and queries of the whole window; only the queries are kept."""
 
-    def __init__(self, dim: int, num_layers: int, head_dim: int, *, ff_multiplier: int = 4) -> None:
+    def __init__(
+        self, dim: int, num_layers: int, head_dim: int, *, ff_multiplier: int = 4, direct_frames: int = 0
+    ) -> None:
+        """`direct_frames`: the frames of a group where its query starts with a linear map of them added; 0: it does not."""
         super().__init__()
         self.query = nn.Parameter(torch.randn(dim) * dim**-0.5)
+        self.direct = nn.Linear(direct_frames * dim, dim) if direct_frames else None
         self.blocks = nn.ModuleList(QueryBlock(dim, head_dim, ff_multiplier=ff_multiplier) for _ in range(num_layers))
 
     def forward(self, features_BTD: Tensor, group: int = 5, valid_BT: Tensor | None = None) -> Tensor:
@@ -33,6 +37,8 @@ class QueryTransformer(nn.Module):
             raise UsageError(f"`features` must hold a multiple of `group` ({group}) frames, but holds {num_frames}.")
         grouped_BGTD = features_BTD.view(num_items, num_frames // group, group, dim)
         query_BG1D = self.query.to(features_BTD.dtype).expand(num_items, num_frames // group, 1, dim)
+        if self.direct is not None:
+            query_BG1D = query_BG1D + self.direct(grouped_BGTD.flatten(2))[:, :, None]
         positions_BSD = torch.cat([grouped_BGTD, query_BG1D], dim=2).flatten(1, 2)
         positions_BSD = self.transform(positions_BSD, None if valid_BT is None else _valid_positions(valid_BT, group))
         return positions_BSD[:, group :: group + 1]

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from uniaudio.codec.config.presets import CodecConfig, QuantizerConfig
+from uniaudio.codec.ctc import CtcHead
 from uniaudio.codec.encoders.frozen import Features
 from uniaudio.codec.quantize import ResidualVQ
 from uniaudio.codec.query_transformer import QueryTransformer
@@ -39,8 +40,14 @@ class ReasoningBranch(nn.Module):
         super().__init__()
         self.whisper_down = nn.Conv1d(config.whisper.dim, config.whisper.dim, 2, stride=2)
         self.merge = nn.Linear(config.whisper.dim + config.music.dim, config.dim)
-        self.query_transformer = QueryTransformer(config.dim, config.num_reasoning_layers, config.reasoning_head_dim)
+        self.query_transformer = QueryTransformer(
+            config.dim,
+            config.num_reasoning_layers,
+            config.reasoning_head_dim,
+            direct_frames=FRAMES_PER_QUERY if config.has_direct_queries else 0,
+        )
         self.quantizer = build_quantizer(config.dim, config.reasoning)
+        self.ctc = CtcHead(config.dim, config.num_ctc_slots) if config.num_ctc_slots else None
 
     def hidden(self, features: Features, valid_BT: Tensor | None = None) -> Tensor:
         """`[B, R, D]`; `valid_BT` marks the 25 Hz frames that take part."""

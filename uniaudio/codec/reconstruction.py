@@ -60,8 +60,8 @@ class ReconstructionBranch(nn.Module):
         self.quantizers = nn.ModuleDict({group: build_quantizer(dim, quantizers[group]) for group in GROUPS})
         self.condition_out = nn.Linear(dim, dim)
         self.padding_condition = nn.Parameter(torch.randn(dim) * dim**-0.5)
-        # As wide inside as WavLM, like the released one.
-        self.phone_decoder = SemanticDecoder(dim, phones, phones, PHONE_STRIDES)
+        # As wide inside as WavLM where the config says nothing else, like the released one.
+        self.phone_decoder = SemanticDecoder(dim, config.phone_decoder_dim or phones, phones, PHONE_STRIDES)
 
     def modulate(
         self, features: Features, reasoning_BRD: Tensor, dropped: dict[str, Tensor] | None = None

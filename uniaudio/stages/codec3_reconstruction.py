@@ -38,6 +38,7 @@ def reconstruction(size: str = "debug") -> CodecPhase:
         crop_samples=38_400,
         learning_rate=1e-3,
         commitment_weight=0.2,
+        intelligibility_weight=0.5,
         film_dropout=0.05,
         max_gradient_norm=2.0,
         checkpoint_every=200,

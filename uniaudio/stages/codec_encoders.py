@@ -1,7 +1,8 @@
 """Phase `encoders`: WavLM (at `debug`) and the music encoder learn to guess hidden frames of the corpus (masked prediction of
 random-projection classes), then all other phases find them frozen. Whisper stays as it is.
 
-Where `debug` leaves this phase out, its encoders are random; `starter` needs it unless pretrained ones are given.
+No size runs it where a job names no phases: encoders that are not given stay random. Frozen features explain less of the mel
+spectrogram after some hundred steps of it than before (LOG.md).
 """
 
 from uniaudio.stages.codec_phase import CodecPhase, check_size

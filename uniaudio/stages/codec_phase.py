@@ -87,10 +87,11 @@ class CodecPhase(Schedule):
     text_model: str = ""
     """Folder of a causal language model with a tokenizer that is adapted (LoRA) to read reasoning frames; empty: a small
     decoder of bytes, trained from nothing."""
-    reader: str = ""
-    """Folder of a Whisper whose frozen decoder reads transcripts from the reasoning frames too; empty: none does."""
-    reader_weight: float = 1.0
-    """Of its loss, and of the distance of the frames from Whisper's states."""
+    ctc_weight: float = 1.0
+    """Of the transcripts that a codec's CTC head spells, in `reasoning`."""
+    intelligibility_weight: float = 0.0
+    """Of one less the correlation of short envelopes with those of the crop, in `reconstruction` and `decoder`; a spectral
+    autoencoder alone has envelopes."""
     num_teacher_layers: int = 2
     """Layers of that small decoder."""
     lora_rank: int = 32

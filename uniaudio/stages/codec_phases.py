@@ -24,11 +24,12 @@ PHASES: dict[str, Callable[[str], CodecPhase]] = {
 }
 DEFAULT_PHASES = {
     "debug": ("scalar", "reasoning", "reconstruction"),
-    "starter": ("encoders", "scalar", "reasoning", "reconstruction", "decoder"),
+    "starter": ("scalar", "reasoning", "reconstruction", "decoder"),
     "released": tuple(RELEASED),
     "released_1024": tuple(RELEASED),
 }
-"""What trains where a job names no phases. `debug` leaves its encoders random, those of the released sizes are given."""
+"""What trains where a job names no phases. A music encoder that is not given stays random, beside mel; those of the released
+sizes are given."""
 
 
 def codec_phase(name: str, size: str = "debug") -> CodecPhase:

@@ -126,7 +126,6 @@ class AnnotatedToCodec:
                 phase,
                 seed=self.seed,
                 text_model=self.text_model if phase.name in TEXT_PHASES else "",
-                reader=self._reader() if phase.name == "reasoning" and phase.reader_weight else "",
                 grpo=replace(phase.grpo, judge=self.judge, judge_model=self.judge_model),
                 precision=self.precision or phase.precision,
             )
@@ -140,12 +139,7 @@ class AnnotatedToCodec:
         ]
 
     def _phase_names(self) -> tuple[str, ...]:
-        if self.start:
-            return self.phases
-        names = self.phases or DEFAULT_PHASES.get(self.size, ())
-        if self.phases or not self.encoders or self._heard() - encoder_folders(self.encoders).keys():
-            return names
-        return tuple(name for name in names if name != "encoders")
+        return self.phases if self.start else self.phases or DEFAULT_PHASES.get(self.size, ())
 
     def resources(self) -> dict[str, float]:
         """Of one worker of the training run."""
@@ -157,19 +151,11 @@ class AnnotatedToCodec:
         return {
             **phase.to_dict(),
             "text_model": hash_folder(phase.text_model, "text_model") if phase.text_model else "",
-            # One of the encoders, which are part of the plan.
-            "reader": "whisper" if phase.reader else "",
         }
 
     def _heard(self) -> set[str]:
         """The encoders that the codec has."""
         return set(ENCODERS) - ({"wavlm"} if self.config().phone_layers else set())
-
-    def _reader(self) -> str:
-        """The folder of the given Whisper where it has a decoder and a tokenizer."""
-        is_heard = bool(self.encoders) and self.config().encoders == "pretrained"
-        folder = encoder_folders(self.encoders).get("whisper") if is_heard else None
-        return str(folder) if folder is not None and (folder / "tokenizer.json").is_file() else ""
 
     def _start_identity(self) -> dict[str, str]:
         """What the codec to start from is, wherever it lies."""
@@ -213,8 +199,11 @@ class AnnotatedToCodec:
 
     def _check_encoders(self) -> None:
         found = encoder_folders(self.encoders) if self.encoders else {}
-        trained = ENCODERS[1:] if "encoders" in self._phase_names() else ()
-        missing = [name for name in ENCODERS if name in self._heard() - found.keys() and name not in trained]
+        # Random ones will do where a phase trains them, or where mel is heard beside the music encoder.
+        optional = (
+            ENCODERS[1:] if "encoders" in self._phase_names() else ("music",) if self.config().num_mel_bands else ()
+        )
+        missing = [name for name in ENCODERS if name in self._heard() - found.keys() and name not in optional]
         if missing:
             raise UsageError(
                 f"`encoders` must be a folder with {', '.join(missing)} (transformers' `config.json` and `model.safetensors`) "

@@ -59,14 +59,9 @@ def test_steps_of_a_phase_that_does_not_run_are_refused(encoders: Path) -> None:
     assert AnnotatedToCodec(size="starter", encoders=str(encoders), num_steps={"decoder": 7}).training_phases()
 
 
-def test_starter_trains_its_own_small_encoders_first_unless_both_are_given(encoders: Path) -> None:
-    def names() -> list[str]:
-        return [phase.name for phase in AnnotatedToCodec(size="starter", encoders=str(encoders)).training_phases()]
-
-    (encoders / "wavlm").mkdir()  # which starter does not hear
-    assert names() == ["encoders", "scalar", "reasoning", "reconstruction", "decoder"]
-    (encoders / "music").mkdir()
-    assert names() == ["scalar", "reasoning", "reconstruction", "decoder"]
+def test_starter_needs_whisper_alone(encoders: Path) -> None:
+    phases = AnnotatedToCodec(size="starter", encoders=str(encoders)).training_phases()
+    assert [phase.name for phase in phases] == ["scalar", "reasoning", "reconstruction", "decoder"]
 
 
 def test_a_missing_encoder_is_named_with_where_to_get_it(encoders: Path, annotated_store: Store) -> None:
@@ -76,7 +71,6 @@ def test_a_missing_encoder_is_named_with_where_to_get_it(encoders: Path, annotat
         return str(caught.value)
 
     assert "with whisper (" in refused() and "`uniaudio demo` prepares Whisper" in refused()
-    assert "with music (" in refused(encoders=str(encoders), phases=("scalar",))
     assert AnnotatedToCodec(size="starter", encoders=str(encoders)).plan(annotated_store)
 
 

@@ -13,7 +13,15 @@ from uniaudio_schemas.errors import UsageError
 
 # Beyond any codec that can be built: what is larger is a damaged file.
 MAX_SIZE, MAX_COUNT, MAX_ITEMS = 1 << 24, 1024, 16
-MAY_BE_ZERO = ("encoder_seed", "layers", "num_mean_layers", "num_mel_bands", "phone_layers")
+MAY_BE_ZERO = (
+    "encoder_seed",
+    "layers",
+    "num_ctc_slots",
+    "num_mean_layers",
+    "num_mel_bands",
+    "phone_decoder_dim",
+    "phone_layers",
+)
 
 
 def check_fields(config: Any) -> None:

@@ -100,12 +100,19 @@ class CodecConfig:
     """Transformer that turns reconstruction codes into scalar latents."""
     scalar: ScalarConfig | SpectralConfig
     """Waveform autoencoder behind the flow; the released one is a `ScalarConfig`."""
+    has_direct_queries: bool = False
+    """Whether a query of the reasoning branch starts as a linear map of its five frames; the released ones all start alike,
+    and know their frames through attention alone."""
     phone_layers: tuple[int, ...] = ()
     """Hidden states of Whisper whose mean the phone group hears instead of WavLM's, so that a codec needs no WavLM; empty: it
     hears WavLM, as released."""
+    phone_decoder_dim: int = 0
+    """Width of the decoder that training compares with the phones; 0: as wide as they are, like the released one."""
     num_mel_bands: int = 0
     """Bands of a log-mel spectrogram that the groups of the reconstruction branch see beside their encoders; 0: they see
     none, as released."""
+    num_ctc_slots: int = 0
+    """Bytes of a transcript, at most, that a CTC head spells from one reasoning frame; 0: the codec has none, as released."""
     pad_whisper: bool = False
     """Feed Whisper 30 s whatever the clip's length: imported weights, trained behind that padding, expect it."""
     encode_window_samples: int = 720_000
@@ -201,7 +208,7 @@ class CodecConfig:
                 del values[name]["decay"]
             if not values[name]["normalizes"]:
                 del values[name]["normalizes"]
-        for name in ("num_mel_bands", "phone_layers"):
+        for name in ("has_direct_queries", "num_mel_bands", "phone_layers", "num_ctc_slots", "phone_decoder_dim"):
             if not values[name]:
                 del values[name]
         return values
@@ -251,7 +258,7 @@ def debug() -> CodecConfig:
 
 def starter() -> CodecConfig:
     """A real small codec that one CPU core can train: Whisper base, read from a local folder, for meaning and phones; a music
-    encoder small enough for phase `encoders` to train it here; a flow of about 10 M parameters, half of which regress its mean."""
+    encoder of random weights, beside which all groups hear mel; a flow of 8 M parameters, most of which regress its mean."""
     # Thresholds below what an entry of 1,024 is used in a batch of one core: above it all would be replaced at each step.
     quantizer = QuantizerConfig(num_levels=1, codebook_size=1024, code_dim=64, dead_code_threshold=0.05, decay=0.95)
     small = TransformerConfig(dim=192, num_layers=4, num_heads=6, ff_dim=768, conv_dim=128)
@@ -261,9 +268,9 @@ def starter() -> CodecConfig:
         encoder_seed=0,
         whisper=TransformerConfig(dim=512, num_layers=6, num_heads=8, ff_dim=2048, conv_dim=512),
         wavlm=replace(small, layers=(2, 3)),
-        music=replace(small, conv_dim=48, layers=(1, 3)),
-        dim=384,
-        num_reasoning_layers=3,
+        music=TransformerConfig(dim=96, num_layers=2, num_heads=4, ff_dim=384, conv_dim=32, layers=(1, 2)),
+        dim=320,
+        num_reasoning_layers=2,
         reasoning_head_dim=64,
         reasoning=replace(quantizer, num_levels=8, dead_code_threshold=0.02),
         phone=replace(quantizer, normalizes=True),
@@ -271,18 +278,21 @@ def starter() -> CodecConfig:
         acoustic=replace(quantizer, num_levels=6),
         flow=FlowConfig(
             latent_dim=128,
-            condition_dim=384,
-            dim=256,
-            num_layers=4,
+            condition_dim=320,
+            dim=192,
+            num_layers=3,
             num_heads=4,
-            time_dim=256,
+            time_dim=192,
             normalizes_latents=True,
             num_mean_layers=6,
             mean_dim=384,
         ),
         scalar=SpectralConfig(latent_dim=128, dim=256, num_encoder_layers=2, num_decoder_layers=3),
+        has_direct_queries=True,
         phone_layers=(3, 4),
+        phone_decoder_dim=96,
         num_mel_bands=100,
+        num_ctc_slots=8,
         decode_window_latents=120,
     )
 

@@ -14,7 +14,7 @@ from uniaudio.training.codec.clips import ClipSet, TrainingClip
 from uniaudio.training.codec.encoders import EncodersObjective
 from uniaudio.training.codec.grpo import GrpoObjective
 from uniaudio.training.codec.objective import PhaseLosses
-from uniaudio.training.codec.reasoning import Readers, ReasoningObjective
+from uniaudio.training.codec.reasoning import ReasoningObjective
 from uniaudio.training.codec.reconstruction import DecoderObjective, ReconstructionObjective
 from uniaudio.training.codec.scalar import ScalarObjective
 from uniaudio.training.codec.spectral import SpectralObjective
@@ -34,8 +34,7 @@ def build_losses(
 ) -> PhaseLosses:
     """`teacher_before` is what the phase before learned beside the codec: phase `grpo` goes on with its text decoder."""
     if phase.name == "grpo":
-        before = teacher_before.policy if isinstance(teacher_before, Readers) else teacher_before
-        policy = before if isinstance(before, TextPolicy) else None
+        policy = teacher_before if isinstance(teacher_before, TextPolicy) else None
         return GrpoObjective(codec, phase, train, held_out, policy)
     kind = _OBJECTIVES[phase.name]
     if kind is ScalarObjective and isinstance(codec.scalar, SpectralAutoencoder):

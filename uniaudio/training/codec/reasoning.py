@@ -1,15 +1,15 @@
 """Phase `reasoning`: what is said and heard, written by a text decoder that reads the reasoning frames as soft tokens; and,
-where the phase names a `reader`, transcripts that Whisper's own decoder reads from them.
+where the codec has a CTC head, the transcripts that the frames spell.
 
 Row in   step 17 of phase `reasoning`
-Row out  {"loss": 5.0, "text": 2.1, "transcript": 1.9, "states": 0.8, "commitment": 0.2}
+Row out  {"loss": 3.8, "text": 2.1, "ctc": 1.5, "commitment": 0.2}
 """
 
 # Shapes: B batch, T frames (25 Hz), R reasoning frames (5 Hz), D width
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from uniaudio_schemas.errors import DataError
 
 from uniaudio.audio.frames import REASONING_HOP
@@ -20,7 +20,6 @@ from uniaudio.training.codec.examples import Example, examples
 from uniaudio.training.codec.objective import LATENTS_PER_UNIT, REASONING_PER_UNIT, HeldOut, Losses, Share, mean
 from uniaudio.training.codec.text_decoder import TextDecoder
 from uniaudio.training.codec.text_policy import TextPolicy
-from uniaudio.training.codec.whisper_reader import WhisperReader
 
 # Bytes of a text the small decoder must write.
 MAX_TEXT_BYTES = 160
@@ -33,9 +32,7 @@ class ReasoningObjective:
     def __init__(self, codec: ReasoningCodec, phase: CodecPhase, train: ClipSet, held_out: ClipSet) -> None:
         self.codec, self.phase = codec, phase
         self.train, self.held_out_clips = with_text(phase, train, "clips"), with_text(phase, held_out, "held_out")
-        self.policy = build_policy(codec, phase, (self.train, self.held_out_clips))
-        self.reader = WhisperReader(codec.config.dim, phase.reader).to(codec.device) if phase.reader else None
-        self.teacher: nn.Module = Readers(self.policy, self.reader) if self.reader else self.policy
+        self.teacher = self.policy = build_policy(codec, phase, (self.train, self.held_out_clips))
 
     def losses(self, step: int, share: Share) -> Losses:
         generator = step_generator(self.phase.seed, self.phase.name, step)
@@ -57,7 +54,7 @@ class ReasoningObjective:
         """Nats a token of the text of clip `index` where clip `heard` is heard."""
         asked = draw_example(self.held_out_clips.clips[index], self.phase, np.random.default_rng(index))
         losses = self._losses(self.held_out_clips, [heard], [asked], step, told=[index])
-        return torch.stack([losses[name] for name in ("text", "transcript") if name in losses]).sum()
+        return torch.stack([losses[name] for name in ("text", "ctc") if name in losses]).sum()
 
     def _losses(
         self,
@@ -78,22 +75,11 @@ class ReasoningObjective:
             reasoned = self.codec.reasoning(features, valid_BT)
             reasoning_BRD, losses["commitment"] = reasoned.quantized, reasoned.commitment.sum()
         losses["text"] = self.policy(reasoning_BRD, valid_BR, answers, questions)
-        weights = {"text": 1.0, "commitment": self.phase.commitment_weight}
-        if self.reader is not None:
-            facts = [clips.clips[index].facts for index in told or indices]
-            transcripts, languages = [one.transcript for one in facts], [one.language for one in facts]
-            reading = self.reader(reasoning_BRD, valid_BR, transcripts, languages, features.whisper)
-            losses |= {"transcript": reading.text, "states": reading.states}
-            weights |= {"transcript": self.phase.reader_weight, "states": self.phase.reader_weight}
+        if self.codec.reasoning.ctc is not None:
+            transcripts = [clips.clips[index].facts.transcript for index in told or indices]
+            losses["ctc"] = self.codec.reasoning.ctc.loss(reasoning_BRD, valid_BR, transcripts)
+        weights = {"text": 1.0, "ctc": self.phase.ctc_weight, "commitment": self.phase.commitment_weight}
         return {"loss": torch.stack([weights[name] * loss for name, loss in losses.items()]).sum(), **losses}
-
-
-class Readers(nn.Module):
-    """What learns beside the branch and is not part of it."""
-
-    def __init__(self, policy: TextPolicy, reader: WhisperReader) -> None:
-        super().__init__()
-        self.policy, self.reader = policy, reader
 
 
 def build_policy(codec: ReasoningCodec, phase: CodecPhase, sets: tuple[ClipSet, ClipSet]) -> TextPolicy:

@@ -38,7 +38,7 @@ from uniaudio.training.codec.objective import (
     mean,
     neighbors,
 )
-from uniaudio.training.codec.spectral import patch_distance
+from uniaudio.training.codec.spectral import envelope_error, patch_distance
 
 # Length of a context prefix in training, in latents (released trainer).
 CONTEXT_LATENTS = (32, 64)
@@ -124,9 +124,12 @@ class ReconstructionObjective:
         decoding = self._decoding_losses(batch, condition_BTD)
         valid_phones = valid_BT.repeat_interleave(features.phones.shape[1] // valid_BT.shape[1], dim=1)
         phone = masked_mean_square(branch.phone_decoder(phone_BTD), features.phones, valid_phones)
-        loss = torch.stack(list(decoding.values())).sum()
-        loss = loss + self.phase.phone_weight * phone + self.phase.commitment_weight * commitment
+        loss = self._sum(decoding) + self.phase.phone_weight * phone + self.phase.commitment_weight * commitment
         return {"loss": loss, **decoding, "phone": phone, "commitment": commitment}
+
+    def _sum(self, decoding: Losses) -> Tensor:
+        weights = {"envelopes": self.phase.intelligibility_weight}
+        return torch.stack([weights.get(name, 1.0) * loss for name, loss in decoding.items()]).sum()
 
     def _decoding_losses(self, batch: "_Batch", condition_BTD: Tensor) -> Losses:
         """`flow`, `mean` where the flow has one, or the mean alone where the phase trains no more."""
@@ -139,9 +142,9 @@ class ReconstructionObjective:
             loss = flow.loss(batch.latents_BSL, kept_BSD, mask_BS, time_B=draws.time, noise_BTL=draws.noise)
             return {"flow": loss}
         mean_BSL = flow.mean(condition_BSD)
-        error = self._mean_error(mean_BSL, batch)
+        losses = self._mean_errors(mean_BSL, batch)
         if not self._trains_flow:
-            return {"mean": error}
+            return losses
         loss = flow.loss(
             batch.latents_BSL,
             kept_BSD.detach(),
@@ -150,14 +153,18 @@ class ReconstructionObjective:
             noise_BTL=draws.noise,
             mean_BTL=mean_BSL.detach(),
         )
-        return {"flow": loss, "mean": error}
+        return {"flow": loss, **losses}
 
-    def _mean_error(self, mean_BSL: Tensor, batch: "_Batch") -> Tensor:
-        """How far the regressed mean `[B, S, L]` is from the crops."""
+    def _mean_errors(self, mean_BSL: Tensor, batch: "_Batch") -> Losses:
+        """How far the regressed mean `[B, S, L]` is from the crops, and how much less intelligible where that has a weight."""
         flow, model, valid_BS = self.codec.flow, self.codec.scalar, batch.mask_BS != PADDING
         if not isinstance(model, SpectralAutoencoder):
-            return masked_mean_square(mean_BSL, flow.scaling(batch.latents_BSL), valid_BS)
-        return patch_distance(model.decode_patches(flow.scaling.undo(mean_BSL)), batch.patches_BSP, valid_BS)
+            return {"mean": masked_mean_square(mean_BSL, flow.scaling(batch.latents_BSL), valid_BS)}
+        patches_BSP = model.decode_patches(flow.scaling.undo(mean_BSL))
+        losses = {"mean": patch_distance(patches_BSP, batch.patches_BSP, valid_BS)}
+        if self.phase.intelligibility_weight:
+            losses["envelopes"] = envelope_error(patches_BSP, batch.patches_BSP, model.encoder.patches.centers())
+        return losses
 
     def _frozen_parts(self, clips: ClipSet, crop: Crop) -> tuple[Tensor, Tensor, Tensor]:
         """Quantized reasoning `[1, R, D]`, latents `[1, S, L]` and patches `[1, S, P]` (none of another autoencoder) of a crop,
@@ -205,7 +212,7 @@ class DecoderObjective(ReconstructionObjective):
         reasoning_BTD = branch.reasoning_condition(batch.reasoning_BRD, codes_BTQ.shape[1])
         reasoning_BTD = reasoning_BTD * batch.draws.told_reasoning[:, None, None]
         decoding = self._decoding_losses(batch, branch.condition(codes_BTQ, reasoning_BTD))
-        return {"loss": torch.stack(list(decoding.values())).sum(), **decoding}
+        return {"loss": self._sum(decoding), **decoding}
 
     def _frozen_codes(self, clips: ClipSet, crop: Crop) -> Tensor:
         """Reconstruction codes `[1, T, Q]` of a crop, cut from the whole clip's."""

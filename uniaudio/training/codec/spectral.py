@@ -18,7 +18,7 @@ from uniaudio.audio.frames import UNIT
 from uniaudio.codec.autoencoder import round_latents
 from uniaudio.codec.codec import ReasoningCodec
 from uniaudio.codec.config.presets import LATENT_HOP
-from uniaudio.codec.patches import LOG_DEVIATION
+from uniaudio.codec.patches import LOG_DEVIATION, log_mel_of
 from uniaudio.codec.spectral import SpectralAutoencoder
 from uniaudio.stages.codec_phase import CodecPhase
 from uniaudio.training.codec.clips import ClipSet, Crop, step_generator
@@ -30,10 +30,14 @@ DEVIATION = 0.5
 """Of a latent before tanh: most lie where tanh is nearly straight, and rounding to ninths is a small error."""
 RIDGE = 1e-6
 """Of the energy of a latent, added when the way back is solved for: fewer patches than latents leave it open."""
-
-
 LEVEL_RANGE, LEAST_WEIGHT = 6.0, 0.05
 """Nepers (52 dB) below the loudest number of a crop, over which its weight falls from 1 to the least one."""
+NUM_OCTAVE_BANDS, LOWEST_OCTAVE_BAND_HZ = 15, 150.0
+"""Third-octave bands whose envelopes decide how well speech is understood (STOI, Taal et al. 2011)."""
+SEGMENT_FRAMES, SEGMENT_HOP = 38, 4
+"""Mel frames (10 ms) of one of STOI's segments (384 ms), and from one to the next."""
+SILENT_ENERGY = 1e-4
+"""Of a segment, over that of the loudest one of the crop (40 dB): less is not compared."""
 
 
 class SpectralObjective:
@@ -85,6 +89,36 @@ def patch_distance(predicted_BTP: Tensor, target_BTP: Tensor, valid_BT: Tensor |
         weight_BTP = weight_BTP * valid_BT[..., None]
     difference_BTP = (predicted_BTP - target_BTP).float().abs()
     return LOG_DEVIATION * (weight_BTP * difference_BTP).sum() / weight_BTP.sum()
+
+
+def envelope_error(predicted_BTP: Tensor, target_BTP: Tensor, centers_M: Tensor) -> Tensor:
+    """One less the mean correlation of the envelopes of third-octave bands over segments of 384 ms: what STOI measures, of
+    patches instead of a waveform. 0 where a crop is shorter than a segment.
+
+    `centers_M`: frequencies of the mel bands (Hz).
+    """
+    predicted_BtJ, target_BtJ = (
+        _octave_magnitudes(patches_BTP, centers_M) for patches_BTP in (predicted_BTP, target_BTP)
+    )
+    if target_BtJ.shape[1] < SEGMENT_FRAMES:
+        return predicted_BTP.sum() * 0
+    # [B, segments, J, frames]
+    predicted, target = (one.unfold(1, SEGMENT_FRAMES, SEGMENT_HOP) for one in (predicted_BtJ, target_BtJ))
+    energy_BG = target.square().sum(dim=(2, 3))
+    is_heard_BG1 = (energy_BG > SILENT_ENERGY * energy_BG.amax(dim=1, keepdim=True))[..., None]
+    predicted, target = (one - one.mean(dim=-1, keepdim=True) for one in (predicted, target))
+    norms_BGJ = (predicted.square().sum(dim=-1) * target.square().sum(dim=-1)).clamp(min=1e-12).sqrt()
+    error_BGJ = 1 - (predicted * target).sum(dim=-1) / norms_BGJ
+    return (error_BGJ * is_heard_BG1).sum() / (is_heard_BG1.sum() * NUM_OCTAVE_BANDS).clamp(min=1)
+
+
+def _octave_magnitudes(patches_BTP: Tensor, centers_M: Tensor) -> Tensor:
+    """`[B, t, J]` float32, of each crop over its largest."""
+    band_M = (3 * torch.log2(centers_M / LOWEST_OCTAVE_BAND_HZ)).round()
+    members_MJ = band_M[:, None] == torch.arange(NUM_OCTAVE_BANDS, device=band_M.device)
+    log_mel_BtM = log_mel_of(patches_BTP.float(), len(centers_M))
+    log_mel_BtM = log_mel_BtM - log_mel_BtM.detach().amax(dim=(1, 2), keepdim=True)
+    return ((2 * log_mel_BtM).exp() @ members_MJ.float()).clamp(min=1e-10).sqrt()
 
 
 @torch.no_grad()

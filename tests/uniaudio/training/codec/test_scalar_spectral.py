@@ -17,7 +17,7 @@ from uniaudio.stages.codec_phases import codec_phase
 from uniaudio.testing import a_waveform
 from uniaudio.training.checkpoint import TrainingState
 from uniaudio.training.codec.clips import TrainingClip
-from uniaudio.training.codec.spectral import patch_distance, start_as_components
+from uniaudio.training.codec.spectral import envelope_error, patch_distance, start_as_components
 from uniaudio.training.codec.train import train_codec
 from uniaudio.training.run import Listeners
 
@@ -101,3 +101,28 @@ def test_a_run_that_goes_on_is_the_run_that_was_never_stopped(precision: str, tm
     metrics = train_codec(unbroken, [phase], *told, listeners=Listeners(on_checkpoint=keep))
     assert train_codec(resumed, [phase], *told, resume_from=tmp_path / "half") == metrics
     assert resumed.fingerprint == unbroken.fingerprint
+
+
+def test_envelopes_err_more_the_less_is_understood() -> None:
+    model, generator = SpectralAutoencoder(SMALL), torch.Generator().manual_seed(0)
+    clean = torch.from_numpy(a_waveform(3.2, frequency=180.0)) * (1 + torch.sin(torch.arange(76_800) / 1_000))
+    centers, target = model.encoder.patches.centers(), model.patches(clean[None])
+    noises = [level * torch.randn(clean.shape, generator=generator) for level in (0.0, 0.01, 0.05, 0.2)]
+    errors = [envelope_error(model.patches(clean[None] + noise), target, centers).item() for noise in noises]
+    assert errors[0] == pytest.approx(0, abs=1e-4) and errors == sorted(errors) and 0.4 < errors[-1] < 1
+    # Louder is as well understood.
+    assert envelope_error(model.patches(0.5 * clean[None]), target, centers).item() < 0.01
+
+
+def test_envelopes_of_a_short_or_a_silent_crop_do_no_harm() -> None:
+    model = SpectralAutoencoder(SMALL)
+    centers = model.encoder.patches.centers()
+    for samples in (torch.randn(1, 4_800), torch.zeros(1, 38_400)):
+        predicted = model.patches(samples).clone().requires_grad_()
+        error = envelope_error(predicted, model.patches(samples), centers)
+        error.backward()  # type: ignore[no-untyped-call]
+        assert 0 <= error.item() <= 1 and predicted.grad is not None and predicted.grad.isfinite().all()
+    # Where nothing is heard, nothing counts.
+    half = torch.cat([torch.randn(1, 19_200), 1e-4 * torch.randn(1, 19_200)], dim=1)
+    other = torch.cat([half[:, :19_200], 1e-4 * torch.randn(1, 19_200)], dim=1)
+    assert envelope_error(model.patches(other), model.patches(half), centers).item() < 0.1
