@@ -14,8 +14,8 @@ from contextlib import contextmanager
 
 EVERY_S = 8.0
 """Below the ten seconds after which a person wonders whether anything happens."""
-PATIENT_AFTER_S, PATIENT_EVERY_S = 120.0, 60.0
-"""Who has read it for two minutes reads on once a minute."""
+PATIENT_AFTER_S, PATIENT_EVERY_S = 600.0, 60.0
+"""Who has read it for ten minutes reads on once a minute."""
 
 
 class Pulse:
