@@ -154,7 +154,7 @@ def stop_services(settings: Settings, log: Callable[[str], None]) -> None:
         _record(settings, name).unlink(missing_ok=True)
         log(f"stopped {name}")
     Access(folder=settings.services).forget_prefect()
-    shutil.rmtree(settings.ray_temp, ignore_errors=True)
+    shutil.rmtree(settings.ray_folder, ignore_errors=True)
 
 
 def _end(services: list[Service], timeout_s: float) -> None:
@@ -221,7 +221,7 @@ def _ray_environment(settings: Settings) -> dict[str, str]:
 
 def _ray_command(settings: Settings) -> list[str]:
     _token_path(settings)
-    private_folder(settings.ray_temp)
+    private_folder(settings.ray_folder)
     return [
         str(Path(sys.executable).with_name("ray")),
         "start",
@@ -234,7 +234,7 @@ def _ray_command(settings: Settings) -> list[str]:
         f"--dashboard-host={LOOPBACK}",
         f"--dashboard-port={settings.dashboard_port}",
         f"--object-store-memory={OBJECT_STORE_BYTES}",
-        f"--temp-dir={settings.ray_temp}",
+        f"--temp-dir={settings.ray_folder / 'r'}",
         "--disable-usage-stats",
     ]
 

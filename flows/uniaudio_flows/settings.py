@@ -105,8 +105,9 @@ class Settings:
         return self.ray_address or f"http://{LOOPBACK}:{self.dashboard_port}"
 
     @property
-    def ray_temp(self) -> Path:
-        """Ray's session folder. Short and outside `data`: Unix sockets below it may not exceed 107 bytes."""
+    def ray_folder(self) -> Path:
+        """Around Ray's session folder, which Ray itself opens to everybody. Short and outside `data`: Unix sockets below it may not exceed
+        107 bytes."""
         name = hashlib.sha256(str(self.data).encode()).hexdigest()[:10]
         return Path(tempfile.gettempdir()) / f"uniaudio-ray-{name}"
 

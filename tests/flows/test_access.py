@@ -123,7 +123,7 @@ def test_another_user_of_the_machine_can_neither_submit_a_job_nor_read_the_audio
         up = services.uniaudio("up")
         assert up.returncode == 0, up.stderr
         (services.data / "source").mkdir()
-        ray_folder = load_settings_of(services).ray_temp
+        ray_folder = load_settings_of(services).ray_folder
         folders = [
             str(each) for each in (services.data, services.data / "source", services.data / "services", ray_folder)
         ]
