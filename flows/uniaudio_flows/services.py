@@ -33,8 +33,8 @@ from uniaudio_flows.access import Access, make_data_folder
 from uniaudio_flows.orphans import mark_orphans
 from uniaudio_flows.settings import LOOPBACK, Settings, service_environment
 
-START_TIMEOUT_S = 240
-RAY_ATTEMPTS, GAVE_UP = 3, b"timed out during startup"
+START_TIMEOUT_S = 600
+RAY_ATTEMPTS, GAVE_UP = 6, b"timed out during startup"
 STOP_TIMEOUT_S = 15
 WORKER_STOP_TIMEOUT_S = 4
 POOL = "local"

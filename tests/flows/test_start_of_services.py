@@ -32,7 +32,7 @@ class Head:
 
 @pytest.mark.parametrize(
     ("lines", "num_started"),
-    [(("",), 1), ((GAVE_UP, ""), 2), ((GAVE_UP, "no memory\n"), 2), ((GAVE_UP,) * 4, 3), (("no memory\n",), 1)],
+    [(("",), 1), ((GAVE_UP, ""), 2), ((GAVE_UP, "no memory\n"), 2), ((GAVE_UP,) * 7, 6), (("no memory\n",), 1)],
 )
 def test_a_head_that_ray_gave_up_is_started_again_and_another_failure_is_told(
     lines: tuple[str, ...], num_started: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
