@@ -166,6 +166,9 @@ def service_environment(settings: Settings) -> dict[str, str]:
         # A head that is told to stop has nobody to hand its work to: no 30 s of draining.
         "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
         "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+        # A crowded machine takes longer than Ray's 60 and 30 s; who waits for the head is told that it goes on.
+        "RAY_DASHBOARD_STARTUP_TIMEOUT_S": "600",
+        "RAY_DASHBOARD_SUBPROCESS_MODULE_WAIT_READY_TIMEOUT": "600",
         **Access(folder=settings.services).environment(is_local=not settings.ray_address),
     }
 
