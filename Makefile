@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-slow check bench install clean up down
+.PHONY: demo test test-slow check bench install lock wheel clean up down
 
 demo: install     ## from real audio to a trained, evaluated, queryable model
 	@$(BIN)/uniaudio demo
@@ -21,6 +21,14 @@ check: install    ## ruff, mypy, import rules
 
 install:
 	@$(PYTHON) infra/install.py dev
+
+lock: install     ## infra/lock.txt: every version and hash, for Linux and macOS and Python 3.11 to 3.13; constraints.txt: the versions alone
+	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --extra dev --extra pesq --extra baselines --extra curves pyproject.toml \
+	  -c infra/constraints.txt --generate-hashes --no-emit-index-url --no-annotate --no-header -o infra/lock.txt
+	@sed -nE 's/^([^ ]+==[^\\]*[^ \\]) *\\?$$/\1/p' infra/lock.txt > infra/constraints.txt
+
+wheel: install    ## dist/: the source distribution and the wheel
+	@$(BIN)/python -m build --outdir dist
 
 docs: install     ## site/: the documents; a link or a name that leads nowhere ends it
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build -q

@@ -1,6 +1,7 @@
 """Make the project's environment in `.venv`: fast with uv, pinned by `infra/constraints.txt`, with pip's own wheel folders respected.
 
     python3 infra/install.py [EXTRA]         # EXTRA: dev (default), all, or any extra of pyproject.toml
+    LATEST=1 python3 infra/install.py        # the newest versions that pyproject.toml allows, whatever was tried together
 
 pip may be configured with a folder of wheels (`find-links`), for instance with torch's CPU build; uv does not read pip's configuration,
 so the folder is asked of pip and handed on. PESQ has no wheel: it is installed where a C compiler is, and scores name its absence where none is.
@@ -30,7 +31,8 @@ def main() -> int:
     if not OLDEST <= sys.version_info[:2] < TOO_NEW:
         print(f"uniaudio needs Python 3.11 to 3.13, but this is {sys.version.split()[0]}.", file=sys.stderr)
         return 2
-    wanted = f"{extra} {_fingerprint()}"
+    is_latest = bool(os.environ.get("LATEST"))
+    wanted = f"{extra} {'latest' if is_latest else _fingerprint()}"
     if STAMP.exists() and STAMP.read_text() == wanted:
         return 0
     print(f"making the environment in {VENV} (about 30 s once the wheels are cached)", flush=True)
@@ -44,7 +46,7 @@ def main() -> int:
                 file=sys.stderr,
             )
             return 2
-    constraints = ["-c", str(ROOT / "infra" / "constraints.txt")]
+    constraints = ["--upgrade"] if is_latest else ["-c", str(ROOT / "infra" / "constraints.txt")]
     can_compile = _can_compile()
     if not can_compile:
         print("no C compiler or no Python headers: PESQ is left out, and scores will say so", flush=True)
@@ -65,7 +67,8 @@ def _install(arguments: list[str]) -> None:
     """With uv or, where uv cannot be had or fails, with plain pip."""
     pip = [str(PYTHON), "-m", "pip"]
     if subprocess.run([*pip, "install", "-q", UV], check=False).returncode == 0:
-        command = [str(VENV / "bin" / "uv"), "pip", "install", "-q", "--python", str(PYTHON)]
+        # pip compiles to bytecode by itself; without it every first start of a program takes twice as long.
+        command = [str(VENV / "bin" / "uv"), "pip", "install", "-q", "--compile-bytecode", "--python", str(PYTHON)]
         for folder in _find_links(pip):
             command += ["--find-links", folder]
         # pip trusts the system's certificates by its configuration, which uv does not read.

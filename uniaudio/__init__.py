@@ -12,11 +12,20 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from uniaudio.run.model import UniAudio as UniAudio
 
-__all__ = ["UniAudio"]
+__all__ = ["UniAudio", "__version__"]
+__version__: str
+"""Of the installed distribution, such as "0.1.0"."""
 
 
 def __getattr__(name: str) -> Any:
     # Loaded when asked for: the package itself imports no torch.
+    if name == "__version__":
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            return version("uniaudio")
+        except PackageNotFoundError:  # run from its source, without being installed
+            return "0+unknown"
     if name != "UniAudio":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from uniaudio.run.model import UniAudio

@@ -7,6 +7,7 @@ scan(Store("data/store"), "tokens").select(pl.col("num_samples").sum() / 24_000)
 from typing import TYPE_CHECKING
 
 from uniaudio_schemas.errors import UsageError
+from uniaudio_schemas.extras import optional_packages
 from uniaudio_schemas.kinds.migrations import newest
 from uniaudio_schemas.kinds.record import SCHEMAS
 from uniaudio_schemas.store import Store, layout
@@ -28,7 +29,8 @@ def scan(store: Store, kind: str, ref: str = "latest") -> "pl.LazyFrame":
 
 
 def scan_version(store: Store, manifest: Manifest) -> "pl.LazyFrame":
-    import polars as pl
+    with optional_packages():
+        import polars as pl
 
     shards = [shard for shard in manifest.shards if shard.num_rows]
     if shards and manifest.schema_version == newest(manifest.kind).version:

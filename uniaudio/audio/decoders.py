@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from uniaudio_schemas.errors import DataError
+from uniaudio_schemas.extras import optional_packages
 
 from uniaudio.audio.part import Part
 from uniaudio.audio.problem import Problem
@@ -48,7 +49,8 @@ class SoundFileDecoder:
     largest_frame = 0
 
     def __init__(self, file: Any, part: Part, name: str) -> None:
-        import soundfile
+        with optional_packages():
+            import soundfile
 
         self._name, self._error, self.problems = name, soundfile.LibsndfileError, list[Problem]()
         try:
@@ -85,7 +87,8 @@ class SoundFileDecoder:
 
 class FFmpegDecoder:
     def __init__(self, file: Any, part: Part, name: str) -> None:
-        import av
+        with optional_packages():
+            import av
 
         self._name, self._av, self._part, self.problems = name, av, part, list[Problem]()
         self.largest_frame = self._position = self._num_packets = self._num_bad = 0

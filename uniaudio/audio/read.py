@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 from uniaudio_schemas.errors import DataError, UsageError
+from uniaudio_schemas.extras import optional_packages
 
 from uniaudio.audio.container import audio_suffixes, lay_out
 from uniaudio.audio.decoders import AudioInfo, FFmpegDecoder, SoundFileDecoder
@@ -114,7 +115,8 @@ def write_flac_bytes(samples: np.ndarray, sample_rate: int, *, bits: int = 16) -
     """`[C, N]` or `[N]` float -> FLAC. Values beyond full scale are clipped; reading gives back exactly `round(x *
     2^(bits-1)) / 2^(bits-1)`.
     """
-    import soundfile
+    with optional_packages():
+        import soundfile
 
     samples = np.atleast_2d(np.asarray(samples))
     if bits not in (16, 24):

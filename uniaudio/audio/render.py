@@ -13,6 +13,7 @@ from typing import IO, Protocol
 
 import numpy as np
 from uniaudio_schemas.errors import DataError, UsageError
+from uniaudio_schemas.extras import optional_packages
 from uniaudio_schemas.kinds.instructions import Recipe
 from uniaudio_schemas.plain import json_object
 
@@ -99,7 +100,8 @@ class RawReader:
     """The audio of one raw clip, read where it lies: memory does not grow with the clip."""
 
     def __init__(self, tar: IO[bytes], raw: RawPlace) -> None:
-        import soundfile
+        with optional_packages():
+            import soundfile
 
         self._raw, self._error = raw, soundfile.LibsndfileError
         stream = Splice(tar, [(raw.tar_offset, raw.tar_offset + raw.tar_size)])

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from uniaudio_schemas.errors import UsageError
+from uniaudio_schemas.extras import optional_packages
 
 if TYPE_CHECKING:
     import numpy as np
@@ -143,7 +144,8 @@ def _load_codec(options: argparse.Namespace) -> "ReasoningCodec":
 
 def _write(pieces: "Iterator[np.ndarray]", path: Path) -> int:
     """Each piece goes to the file when it is there: memory does not grow with the audio."""
-    import soundfile
+    with optional_packages():
+        import soundfile
 
     num_samples = 0
     with soundfile.SoundFile(path, "w", samplerate=24_000, channels=1, subtype="PCM_16") as file:

@@ -7,6 +7,8 @@ captions agree (1.0), an empty one and a full one do not (0.0).
 from collections import Counter
 from collections.abc import Sequence
 
+from uniaudio_schemas.extras import optional_packages
+
 from uniaudio.metrics.text import normalize_text
 
 
@@ -29,6 +31,7 @@ def _f1(common: int, num_ours: int, num_theirs: int) -> float:
 
 
 def _common_subsequence(first: Sequence[str], second: Sequence[str]) -> int:
-    from rapidfuzz.distance import LCSseq
+    with optional_packages():
+        from rapidfuzz.distance import LCSseq
 
     return int(LCSseq.similarity(first, second))

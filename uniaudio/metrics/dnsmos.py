@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from uniaudio_schemas.errors import UsageError
+from uniaudio_schemas.extras import optional_packages
 
 from uniaudio.audio.loudness import is_silent
 from uniaudio.audio.mel import mel_bands
@@ -82,7 +83,8 @@ def _log_mel(window: np.ndarray) -> np.ndarray:
 
 @lru_cache(maxsize=1)
 def _sessions() -> tuple[Any, Any]:
-    import onnxruntime
+    with optional_packages():
+        import onnxruntime
 
     found = find_spec("speechmos")  # located, not imported: importing it needs librosa
     if found is None or not found.submodule_search_locations:

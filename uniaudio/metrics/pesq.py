@@ -6,6 +6,7 @@ standard's code keeps room for 50 utterances only.
 """
 
 import numpy as np
+from uniaudio_schemas.extras import optional_packages
 
 from uniaudio.audio.loudness import is_silent
 from uniaudio.audio.resample import resample
@@ -30,7 +31,8 @@ def wide_band_pesq(reference: np.ndarray, estimate: np.ndarray, sample_rate: int
 
 
 def _score(target: np.ndarray, made: np.ndarray) -> float | None:
-    from pesq import PesqError, pesq
+    with optional_packages():
+        from pesq import PesqError, pesq
 
     if len(target) < _MIN_SAMPLES or is_silent(target) or not np.any(made):
         return None

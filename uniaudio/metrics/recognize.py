@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from uniaudio_schemas.errors import DataError, UsageError
+from uniaudio_schemas.extras import optional_packages
 
 from uniaudio.audio.frames import SAMPLE_RATE
 from uniaudio.audio.mel import WHISPER_RATE, whisper_log_mel
@@ -26,8 +27,9 @@ def load_recognizer(folder: str | Path) -> Callable[[np.ndarray, str], str | Non
     if not (folder / "tokenizer.json").is_file():
         raise UsageError(f"`recognizer` must be a folder of a Whisper with tokenizer.json, but {folder} is none.")
     import_torchaudio()
-    import transformers
-    from tokenizers import Tokenizer
+    with optional_packages():
+        import transformers
+        from tokenizers import Tokenizer
 
     try:
         model = transformers.WhisperForConditionalGeneration.from_pretrained(folder, local_files_only=True)

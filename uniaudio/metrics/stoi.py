@@ -5,6 +5,7 @@ better. Package `pystoi`.
 import warnings
 
 import numpy as np
+from uniaudio_schemas.extras import optional_packages
 
 from uniaudio.audio.loudness import is_silent
 
@@ -15,7 +16,8 @@ def stoi(reference: np.ndarray, estimate: np.ndarray, sample_rate: int, *, exten
 
     `extended`: ESTOI (Jensen and Taal 2016), which also follows noise that comes and goes.
     """
-    from pystoi import stoi as package_stoi
+    with optional_packages():
+        from pystoi import stoi as package_stoi
 
     num_samples = min(len(reference), len(estimate))
     target, made = np.asarray(reference[:num_samples], np.float64), np.asarray(estimate[:num_samples], np.float64)

@@ -7,6 +7,8 @@ counted as words, and spaces are no characters: "今天 天气 很 好" is "今�
 
 from collections.abc import Iterable, Sequence
 
+from uniaudio_schemas.extras import optional_packages
+
 from uniaudio.metrics.normalizers import characters_of_text, words_of_text
 from uniaudio.text.normalization import spoken_words
 from uniaudio.text.numerals import with_digits
@@ -51,6 +53,7 @@ def _rate(counts: list[tuple[int, int]]) -> float | None:
 
 def edit_distance(reference: Sequence[str], hypothesis: Sequence[str]) -> int:
     """Fewest insertions, deletions and substitutions that turn one into the other (Levenshtein), by rapidfuzz."""
-    from rapidfuzz.distance import Levenshtein
+    with optional_packages():
+        from rapidfuzz.distance import Levenshtein
 
     return int(Levenshtein.distance(reference, hypothesis))

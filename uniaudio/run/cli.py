@@ -11,6 +11,7 @@ Text goes to standard output, progress and errors to standard error.
 """
 
 import argparse
+import logging
 import sys
 import time
 from collections import Counter
@@ -25,6 +26,8 @@ from uniaudio.run.conversation_cli import add_turn_options, has_turns, run_conve
 from uniaudio.run.inputs import add_input_options, requests_of
 from uniaudio.run.jsonlines import JsonLines
 from uniaudio.run.working import working
+
+log = logging.getLogger(__name__)
 
 _PROGRESS_S = 2.0
 """Seconds between lines of progress."""
@@ -175,7 +178,7 @@ def _stream(model: Any, task: Any, request: Any, answering: Any, out: Path | Non
 
 def _say_if_cut_off(name: str, finished: str | None) -> None:
     if finished == "length":
-        print(f"uniaudio: {name}: cut off at its limit (--max-text, --max-seconds)", file=sys.stderr)
+        log.warning("%s: cut off at its limit (--max-text, --max-seconds)", name)
 
 
 def _answers(
@@ -195,8 +198,8 @@ def _answers(
             if time.monotonic() - last >= _PROGRESS_S:
                 last = time.monotonic()
                 pulsing.beat()
-                done = f"{first + num_done}/{len(requests)} inputs, {num_written} tokens and frames"
-                print(f"uniaudio: {done}, {last - started:.0f} s", file=sys.stderr)
+                done, seconds = f"{first + num_done}/{len(requests)}", f"{last - started:.0f}"
+                log.info("%s inputs, %d tokens and frames, %s s", done, num_written, seconds)
 
         found: dict[int, Any] = {}
         readable: dict[int, Any] = {}

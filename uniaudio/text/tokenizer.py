@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from uniaudio_schemas.errors import DataError, UsageError
+from uniaudio_schemas.extras import optional_packages
 from uniaudio_schemas.fingerprint import hash_file, hash_json, short
 
 SPECIALS = (
@@ -78,12 +79,8 @@ class HuggingFaceTokenizer:
     """A folder's `tokenizer.json` through the library `tokenizers`."""
 
     def __init__(self, folder: str | Path) -> None:
-        try:
+        with optional_packages():
             from tokenizers import Tokenizer
-        except ModuleNotFoundError as error:
-            raise UsageError(
-                "this text tokenizer needs the package `tokenizers`: pip install 'uniaudio[encoders]'."
-            ) from error
         self.folder = Path(folder)
         path = self.folder / "tokenizer.json"
         if not path.is_file():

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from uniaudio_schemas.errors import UsageError
+from uniaudio_schemas.extras import optional_packages
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -98,13 +99,9 @@ def polars_options(uri: str) -> dict[str, Any]:
 
 
 def open_client(uri: str) -> "ObjectStore":
-    try:
+    with optional_packages():
         from obstore.exceptions import BaseError
         from obstore.store import MemoryStore, from_url
-    except ModuleNotFoundError as error:
-        raise UsageError(
-            "A store in an object store needs the package obstore: `pip install 'uniaudio[objects]'`."
-        ) from error
     if uri.startswith("memory://"):
         return _MEMORY.setdefault(uri, MemoryStore())
     try:

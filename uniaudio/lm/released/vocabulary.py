@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from uniaudio_schemas.errors import DataError, UsageError
+from uniaudio_schemas.extras import optional_packages
 from uniaudio_schemas.fingerprint import hash_json, short
 
 from uniaudio.lm.config import LMConfig
@@ -36,10 +37,8 @@ REQUIRED = (
 
 def read_llm_config(path: Path) -> dict[str, Any]:
     """The fields of `llm_config.yaml`; Python objects in it are read as plain mappings, never built."""
-    try:
+    with optional_packages():
         import yaml
-    except ModuleNotFoundError as error:
-        raise UsageError("Reading `llm_config.yaml` needs PyYAML: pip install pyyaml.") from error
 
     class _PlainLoader(yaml.SafeLoader):
         """Maps `!!python/object:argparse.Namespace` and its like to a mapping."""
