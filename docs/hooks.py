@@ -1,8 +1,6 @@
 """What mkdocs asks for while it builds: tables that the code fills, in place of a line `<!-- commands -->`, `<!-- flows -->` or `<!-- tasks -->`."""
 
 import argparse
-import contextlib
-import io
 from collections.abc import Iterator
 from typing import Any
 
@@ -26,30 +24,12 @@ def parsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser
                 yield from parsers(below)
 
 
-def program() -> argparse.ArgumentParser:
-    """The parser of `uniaudio` with everything that its packages add."""
-    from uniaudio import cli
-
-    seen: list[argparse.ArgumentParser] = []
-    parse = argparse.ArgumentParser.parse_known_args
-
-    def stop(self: argparse.ArgumentParser, *_: Any, **__: Any) -> Any:
-        seen.append(self)
-        raise SystemExit(0)
-
-    argparse.ArgumentParser.parse_known_args = stop  # type: ignore[method-assign]
-    try:
-        with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()):
-            cli.main([])
-    finally:
-        argparse.ArgumentParser.parse_known_args = parse  # type: ignore[method-assign]
-    return seen[0]
-
-
 def commands() -> str:
     """The help of every command, as `-h` prints it."""
+    from uniaudio.cli import make_parser
+
     lines = []
-    for parser in parsers(program()):
+    for parser in parsers(make_parser()):
         parser.formatter_class = _Narrow
         lines += [f"### {parser.prog}", "", "```text", parser.format_help().rstrip(), "```", ""]
     return "\n".join(lines)
