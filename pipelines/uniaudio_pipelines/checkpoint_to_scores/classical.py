@@ -4,7 +4,7 @@ logistic_regression(heard, answers, recordings, choices)  -> ["snare", "tom", �
 pocketsphinx(heard, …, choices)                           -> ["hello", …]; among choices, of these words alone
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 from uniaudio_schemas.fingerprint import hash_bytes
@@ -19,7 +19,7 @@ _NUM_FOLDS = 5
 _NUM_CEPSTRA = 20
 _PENALTY = 1.0
 _SPHINX_RATE = 16_000
-Classical = Callable[[Sequence[np.ndarray], Sequence[str], Sequence[str], Sequence[str]], list[str]]
+Classical = Callable[[Iterable[np.ndarray], Sequence[str], Sequence[str], Sequence[str]], list[str]]
 """From audio, answers, recordings and choices to what it says of each."""
 
 
@@ -28,7 +28,7 @@ class NotInstalledError(Exception):
 
 
 def logistic_regression(
-    heard: Sequence[np.ndarray], answers: Sequence[str], recordings: Sequence[str], choices: Sequence[str]
+    heard: Iterable[np.ndarray], answers: Sequence[str], recordings: Sequence[str], choices: Sequence[str]
 ) -> list[str]:
     """Multinomial, on mean and standard deviation of 20 cepstra; five folds of whole recordings, so that none is asked of itself."""
     features_ND = np.stack([cepstra(samples) for samples in heard])
@@ -78,7 +78,7 @@ def _fit(features_ND: np.ndarray, labels_N: np.ndarray, num_choices: int) -> np.
 
 
 def pocketsphinx(
-    heard: Sequence[np.ndarray], answers: Sequence[str], recordings: Sequence[str], choices: Sequence[str]
+    heard: Iterable[np.ndarray], answers: Sequence[str], recordings: Sequence[str], choices: Sequence[str]
 ) -> list[str]:
     """What the English recognizer hears; where there are choices, the likeliest of them by a grammar of theirs."""
     try:

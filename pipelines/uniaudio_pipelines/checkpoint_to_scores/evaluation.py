@@ -20,6 +20,7 @@ from uniaudio_schemas.kinds.raw import Raw
 from uniaudio_schemas.kinds.record import rows
 from uniaudio_schemas.kinds.sequences import Sequence
 from uniaudio_schemas.store import Store
+from uniaudio_schemas.store.forgotten import version_with
 from uniaudio_schemas.store.manifest import Manifest, Plan
 
 from uniaudio.audio.render import render_clip, render_recipe
@@ -31,6 +32,9 @@ from uniaudio.text.tokenizer import ByteTokenizer, HuggingFaceTokenizer, TextTok
 from uniaudio.training.lm.weights import CheckpointConfig, config_of, load_model
 from uniaudio.training.sequences.dataset import HELD_OUT_SPLITS, TRAIN_SPLIT, SequenceSet
 from uniaudio_pipelines.checkpoint_to_scores.job import CheckpointToScores
+
+_MOST_KNOWN = 4_096
+"""Rows of a kind that are kept in memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,7 @@ class Evaluation:
     def __init__(self, store_root: str, job: CheckpointToScores, plan: Plan) -> None:
         self.store, self.job, self.plan = Store(store_root), job, plan
         self._known: dict[str, dict[str, Any]] = {}
+        self._groups: dict[str, dict[str, set[str]] | None] = {}
 
     def manifest(self, kind: str) -> Manifest:
         return self.store.version_with(kind, self.plan.parents[kind])
@@ -131,9 +136,48 @@ class Evaluation:
         """The first training sequences of `task` that carry loss, in id order."""
         return list(self._first((TRAIN_SPLIT,), task, count))
 
-    def has_trained(self, task: str) -> bool:
-        """Whether the sequences behind the checkpoint hold a training example of `task`."""
-        return len(self.sequences.first((TRAIN_SPLIT,), task, 1)) > 0
+    def num_seen(self, task: str) -> int | None:
+        """Training examples of `task` that the checkpoint, or one that it was trained from, may have seen: those that stages drew from the
+        mixture groups in which their own sequences hold the task, an upper bound whose 0 is a proof. None where that cannot be known: a stage's
+        sequences are gone, or the first one began with a whole model from elsewhere."""
+        if not self._begins_here:
+            return None
+        seen = 0
+        for stage in self.stages:
+            groups = self._groups_of_tasks(stage.sequences)
+            if groups is None:
+                return None
+            seen += sum(entry.num_examples for entry in stage.ledger if entry.mixture in groups.get(task, ()))
+        return seen
+
+    @cached_property
+    def _begins_here(self) -> bool:
+        """Whether the first of the stages was drawn here, and not taken from the folder of a model."""
+        first = self.stages[0]
+        if first.parent is not None:
+            return False
+        found = next(
+            (
+                version
+                for version in self.store.versions("checkpoint")
+                if any(row.checkpoint_id == first.checkpoint_id for row in self.store.rows(version, Checkpoint))
+            ),
+            None,
+        )
+        return found is not None and "model" not in found.parameters
+
+    def _groups_of_tasks(self, sequences: str) -> dict[str, set[str]] | None:
+        """Task -> mixture groups of its training examples, of a version of sequences; None where the store has it no more."""
+        if sequences not in self._groups:
+            manifest = version_with(self.store, "sequences", sequences)
+            groups: dict[str, set[str]] | None = None if manifest is None else {}
+            for table in self.store.tables(manifest, ["task", "mixture", "split"]) if manifest is not None else ():
+                trained = table.filter(pc.equal(table["split"], TRAIN_SPLIT)).select(["task", "mixture"])
+                for row in trained.group_by(["task", "mixture"]).aggregate([]).to_pylist():
+                    assert groups is not None, "there is a table"
+                    groups.setdefault(row["task"], set()).add(row["mixture"])
+            self._groups[sequences] = groups
+        return self._groups[sequences]
 
     def _first(self, splits: tuple[str, ...], task: str, count: int | None = None) -> Iterator[Sequence]:
         chosen = self.sequences.first(splits, task, count)
@@ -144,11 +188,12 @@ class Evaluation:
         """Tasks with a held-out sequence, by name."""
         return self.sequences.held_out_tasks
 
-    def example_blocks(self, task: str, size: int) -> Iterator[list[Example]]:
-        """Held-out sequences of `task`, in id order, each cut before its first loss, `size` at a time; those that are all answer are left
-        out.
+    def example_blocks(self, task: str, size: int, *, first: int = 0) -> Iterator[list[Example]]:
+        """Held-out sequences of `task` from number `first` on, in id order, each cut before its first loss, `size` at a time; those that are
+        all answer are left out.
         """
-        rows = self._first(HELD_OUT_SPLITS, task)
+        chosen = self.sequences.first(HELD_OUT_SPLITS, task, None)
+        rows = (self.sequences.row(chosen, number) for number in range(first, len(chosen)))
         while block := list(islice(rows, size)):
             recordings = self.sequences.recordings(block)
             cut = [(row, _prompt_of(row), recording) for row, recording in zip(block, recordings, strict=True)]
@@ -177,8 +222,11 @@ class Evaluation:
         held_out = [clip for clip in clips if clip.split in HELD_OUT_SPLITS and clip.duplicate_cluster is not None]
         if not held_out:
             return set()
-        trained = set(self._trained_clusters.to_pylist())
-        return {clip.clip_id for clip in held_out if clip.duplicate_cluster in trained}
+        return {clip.clip_id for clip in held_out if clip.duplicate_cluster in self._trained_cluster_names}
+
+    @cached_property
+    def _trained_cluster_names(self) -> set[str]:
+        return set(self._trained_clusters.to_pylist())
 
     @cached_property
     def _trained_clusters(self) -> pa.Array:
@@ -234,9 +282,11 @@ class Evaluation:
         return found[0]
 
     def _by_id(self, cls: type[Any], kind: str, ids: Iterable[str]) -> dict[str, Any]:
-        """Rows that were read once are kept: there are no more of them than samples."""
+        """Rows that were read once are kept, while there are not too many of them."""
         known = self._known.setdefault(kind, {})
         wanted = set(ids)
+        if len(known) > _MOST_KNOWN:
+            known.clear()
         if missing := sorted(wanted - set(known)):
             field = cls.SCHEMA.id_field
             chosen = pa.array(missing, type=pa.string())

@@ -4,11 +4,9 @@ killed goes on behind the last batch, and a new metric generates nothing again.
 Writes   <store>/cache/answers/<checkpoint>/<key>.json: {"segments": [{"kind": "text", "ids": [84, …], "finished": "stop"}]}
 """
 
-import json
-import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 from uniaudio_schemas.fingerprint import hash_bytes, hash_json, short
@@ -19,67 +17,82 @@ from uniaudio.lm.grammar import TEXT, grammar_of
 from uniaudio.sequence.layout import Grid
 from uniaudio_pipelines.checkpoint_to_scores.evaluation import Evaluation
 from uniaudio_pipelines.jobs import cache_folder
+from uniaudio_pipelines.kept import Kept
 
 _FORMAT = 1
 
 
+def _read(kept: Kept, key: str) -> list[GeneratedSegment] | None:
+    value = kept.read(key)
+    try:
+        return (
+            None if value is None else [_segment(one["kind"], one["ids"], one["finished"]) for one in value["segments"]]
+        )
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _write(kept: Kept, key: str, answer: Generated) -> None:
+    segments = [{"kind": one.kind, "ids": one.ids.tolist(), "finished": one.finished} for one in answer.segments]
+    kept.write(key, {"segments": segments})
+
+
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """Answers of one checkpoint on this machine."""
+class Wanted:
+    """An answer that is to be written."""
 
-    folder: Path
-
-    def read(self, key: str) -> list[GeneratedSegment] | None:
-        """None where there is none, or half of one."""
-        try:
-            segments = json.loads((self.folder / f"{key}.json").read_text())["segments"]
-            return [_segment(one["kind"], one["ids"], one["finished"]) for one in segments]
-        except (OSError, ValueError, KeyError):
-            return None
-
-    def write(self, key: str, answer: Generated) -> None:
-        segments = [{"kind": one.kind, "ids": one.ids.tolist(), "finished": one.finished} for one in answer.segments]
-        self.folder.mkdir(parents=True, exist_ok=True)
-        unfinished = self.folder / f".{key}-{os.getpid()}"
-        unfinished.write_text(json.dumps({"segments": segments}))
-        unfinished.replace(self.folder / f"{key}.json")
+    prompt: Grid
+    plan: tuple[str, ...]
+    """Kinds of its segments."""
+    max_text: int | None = None
+    """Its text tokens, where they are fewer than the job's."""
 
 
-def answers(
-    evaluation: Evaluation, prompts: Sequence[Grid], plan: Sequence[str], max_text: int | None = None
-) -> list[Generated]:
-    """The likeliest token at each step, segment kinds as `plan` says; in the order of `prompts`. `max_text`: less than the job's."""
+def answers(evaluation: Evaluation, wanted: Sequence[Wanted]) -> list[Generated]:
+    """The likeliest token at each step, in the order of `wanted`. Of whatever task, those of one plan and length are written together."""
     job = evaluation.job
     kept = Kept(cache_folder(evaluation.store) / "answers" / evaluation.checkpoint.checkpoint_id)
-    caps = (job.max_frames, min(job.max_text, max_text or job.max_text))
-    keys = [_key(evaluation, prompt, plan, caps) for prompt in prompts]
-    found = {key: segments for key in dict.fromkeys(keys) if (segments := kept.read(key)) is not None}
-    missing = {key: prompt for key, prompt in zip(keys, prompts, strict=True) if key not in found}
-    todo = list(missing)
-    for start in range(0, len(todo), job.batch_size):
-        batch = todo[start : start + job.batch_size]
-        made = generate(
-            evaluation.model,
-            [missing[key] for key in batch],
-            vocabulary=evaluation.vocabulary,
-            mode=tuple(plan),
-            max_frames=caps[0],
-            max_text=caps[1],
-        )
-        for key, answer in zip(batch, made, strict=True):
-            kept.write(key, answer)
-            found[key] = list(answer.segments)
+    keys = [_key(evaluation, one) for one in wanted]
+    found = {key: segments for key in dict.fromkeys(keys) if (segments := _read(kept, key)) is not None}
+    missing = {key: one for key, one in zip(keys, wanted, strict=True) if key not in found}
+    groups: dict[tuple[Any, ...], list[str]] = {}
+    # Prompts of about one length stand together: the shorter ones of a batch are filled up.
+    for key, one in sorted(missing.items(), key=lambda pair: (len(pair[1].prompt), pair[0])):
+        groups.setdefault((one.plan, _max_text(evaluation, one)), []).append(key)
+    for (plan, max_text), todo in groups.items():
+        for batch in batches(todo, job.batch_size):
+            made = generate(
+                evaluation.model,
+                [missing[key].prompt for key in batch],
+                vocabulary=evaluation.vocabulary,
+                mode=plan,
+                max_frames=job.max_frames,
+                max_text=max_text,
+            )
+            for key, answer in zip(batch, made, strict=True):
+                _write(kept, key, answer)
+                found[key] = list(answer.segments)
     specials = grammar_of(evaluation.vocabulary).text_specials
     return [Generated(tuple(found[key]), specials) for key in keys]
 
 
-def _key(evaluation: Evaluation, prompt: Grid, plan: Sequence[str], caps: tuple[int, int]) -> str:
+def batches(keys: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+    """`size` at a time."""
+    return (keys[start : start + size] for start in range(0, len(keys), size))
+
+
+def _max_text(evaluation: Evaluation, wanted: Wanted) -> int:
+    return min(evaluation.job.max_text, wanted.max_text or evaluation.job.max_text)
+
+
+def _key(evaluation: Evaluation, wanted: Wanted) -> str:
+    prompt, caps = wanted.prompt, [evaluation.job.max_frames, _max_text(evaluation, wanted)]
     given = [
         prompt.ids.shape,
         hash_bytes(np.ascontiguousarray(prompt.ids).tobytes()),
         hash_bytes(prompt.is_audio.tobytes()),
     ]
-    return short(hash_json([_FORMAT, given, list(plan), list(caps), "greedy", evaluation.plan.numerics]))
+    return short(hash_json([_FORMAT, given, list(wanted.plan), caps, "greedy", evaluation.plan.numerics]))
 
 
 def _segment(kind: str, ids: list, finished: str) -> GeneratedSegment:

@@ -1,5 +1,6 @@
 """The job of the edge `checkpoint_to_scores`: which checkpoint, which benchmarks, how many samples. Light: no torch."""
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -17,14 +18,14 @@ from uniaudio_pipelines.jobs import check_device, hash_folder, parent
 
 __all__ = ["ANSWERS", "BENCHMARKS", "RECOGNIZER", "SET_PREFIX", "VOICES", "CheckpointToScores"]
 
-CODE_VERSION = "4"
+CODE_VERSION = "5"
 """Goes up when the same checkpoint would get other scores."""
 RECOGNIZER, VOICES = "whisper-base", "speaker/resemblyzer.pt"
 """Below `models`: what hears spoken answers, and what tells voices apart."""
 SET_PREFIX = "evalset-"
 """Before the name of a registered evaluation set: its unit."""
-ANSWERS = "-answers-"
-"""Between the name of a task and a number: a unit that writes some of its answers and scores nothing."""
+ANSWERS = "answers-"
+"""Before a number: a unit that writes answers to several tasks, or to one evaluation set, and scores nothing."""
 REGISTERED = "registered"
 """In place of names: every set that is registered and has a card."""
 _NOT_IN_PLAN = ("evalsets", "checkpoint", "ref", "device", "num_gpus", "tokenizer", "models", "batch_size")
@@ -36,6 +37,15 @@ _FLOWS = {
     "annotated": "annotate-corpus",
     "raw": "ingest-corpus",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Held-out examples of a task, or items of an evaluation set, from number `first` to before `last`."""
+
+    task: str
+    first: int
+    last: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,7 +71,7 @@ class CheckpointToScores:
     num_made: int = 2
     """Most examples a task that the model answers with audio; the first one is kept to listen to."""
     shard_size: int = 256
-    """Answers of a task that are a unit of their own where there are more of them: for several workers, and to go on behind them."""
+    """Answers that are a unit of their own, of whatever tasks: for several workers, and to go on behind them."""
     batch_size: int = 16
     """Answers written together; they are what they would be alone."""
     models: str = ""
@@ -104,7 +114,12 @@ class CheckpointToScores:
             },
             code_version=f"{self.EDGE}-{CODE_VERSION}",
             numerics=numerics(self.device),
-            units=[*self._answer_units(), *self.benchmarks, *(SET_PREFIX + name for name in sets)],
+            units=[
+                *self.answer_units(),
+                *self._set_units(store, sets),
+                *self.benchmarks,
+                *(SET_PREFIX + name for name in sets),
+            ],
         )
 
     def sets(self, store: Store) -> dict[str, dict[str, str]]:
@@ -134,14 +149,31 @@ class CheckpointToScores:
         """Most examples of a task that the model answers."""
         return self.num_answers if TASKS[task].order[-1].is_text else self.num_made
 
-    def _answer_units(self) -> list[str]:
-        """Shards of tasks with more answers than one; what scores a task finds its answers kept, or writes those that are not."""
-        counts = {task: self.num_samples(task) for task in self.benchmarks if task in ANSWERED}
+    def answer_units(self) -> dict[str, list[Piece]]:
+        """Unit -> what it answers: pieces of tasks that answer with text, then of those that answer with audio. What scores a task finds its
+        answers kept, and writes those that are not."""
+        tasks = [task for task in self.benchmarks if task in ANSWERED]
+        units: list[list[Piece]] = []
+        for is_text in (True, False):
+            room = 0
+            for task in (one for one in tasks if TASKS[one].order[-1].is_text == is_text):
+                for first in range(0, count := self.num_samples(task), self.shard_size):
+                    piece = Piece(task, first, min(first + self.shard_size, count))
+                    if room < piece.last - piece.first:
+                        units.append([])
+                        room = self.shard_size
+                    units[-1].append(piece)
+                    room -= piece.last - piece.first
+        return {f"{ANSWERS}{number:05}": pieces for number, pieces in enumerate(units)}
+
+    def _set_units(self, store: Store, names: Iterable[str]) -> list[str]:
+        """Pieces of evaluation sets with more items than a shard."""
+        there = store.refs("evalset")
+        counts = {name: min(self.num_items, there[name].num_rows) for name in names}
         return [
-            f"{task}{ANSWERS}{first // self.shard_size:05}"
-            for task, count in counts.items()
-            if count > self.shard_size
-            for first in range(0, count, self.shard_size)
+            f"{ANSWERS}{SET_PREFIX}{name}-{first // self.shard_size:05}"
+            for name, count in counts.items()
+            for first in (range(0, count, self.shard_size) if count > self.shard_size else ())
         ]
 
     def _weights(self) -> dict[str, str]:

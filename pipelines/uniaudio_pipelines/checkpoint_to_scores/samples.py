@@ -21,7 +21,9 @@ from uniaudio_pipelines.checkpoint_to_scores.outcome import Outcome
 
 ASKED = 16
 """Blocks of examples that are looked at, each as many as are wanted."""
-_LEAST_BLOCK = 16
+_LEAST_BLOCK, _MOST_BLOCK = 16, 1_024
+ANSWERED_TOGETHER = 64
+"""Samples whose audio is in memory at once."""
 Audio = Callable[[str], np.ndarray]
 """From the id of a clip or recipe to `[N]` float32 at 24 kHz."""
 
@@ -61,15 +63,27 @@ class Sample:
     finished: str = "stop"
 
 
-def samples_of(evaluation: Evaluation, outcome: Outcome, task: Task, count: int) -> list[Sample]:
-    """The first `count` held-out examples of a task that can be judged, in id order; the others looked at are dropped with a reason."""
-    labels = _labels(evaluation, task)
-    found: list[Sample] = []
-    for block in islice(evaluation.example_blocks(task.name, max(count, _LEAST_BLOCK)), ASKED):
-        found += _judged(evaluation, outcome, block, labels, count - len(found))
-        if len(found) == count:
-            break
-    return found
+def sample_blocks(evaluation: Evaluation, outcome: Outcome, task: Task, count: int) -> Iterator[list[Sample]]:
+    """The first `count` held-out examples of a task that can be judged, in id order, a block at a time; the others looked at are dropped with
+    a reason."""
+    labels = labels_of(evaluation, task)
+    num_found = 0
+    looked_at = evaluation.example_blocks(task.name, min(max(count, _LEAST_BLOCK), _MOST_BLOCK))
+    num_blocks = ASKED * -(-count // _MOST_BLOCK)
+    for block in islice(looked_at, num_blocks):
+        found = _judged(evaluation, outcome, block, labels, count - num_found)
+        num_found += len(found)
+        yield from (found[first : first + ANSWERED_TOGETHER] for first in range(0, len(found), ANSWERED_TOGETHER))
+        if num_found == count:
+            return
+
+
+def piece_of(
+    evaluation: Evaluation, outcome: Outcome, task: Task, first: int, last: int, labels: tuple[str, ...]
+) -> list[Sample]:
+    """Those that can be judged among the held-out examples of a task from number `first` to before `last`, in id order."""
+    block = next(evaluation.example_blocks(task.name, last - first, first=first), [])
+    return _judged(evaluation, outcome, block, labels, last - first)
 
 
 def _judged(
@@ -149,7 +163,7 @@ def choices_of(question: str, reference: str) -> tuple[str, ...]:
     return next((words for words in NUMBER_WORDS.values() if not listed and question and reference in words), ())
 
 
-def _labels(evaluation: Evaluation, task: Task) -> tuple[str, ...]:
+def labels_of(evaluation: Evaluation, task: Task) -> tuple[str, ...]:
     """Of a task that is shown by labelled examples: all labels that its examples have, by name."""
     if not any(slot.name == "example_label" for slot in task.order):
         return ()

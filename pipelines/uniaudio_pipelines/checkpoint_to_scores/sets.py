@@ -4,14 +4,15 @@
     digits/logistic_regression, digits/pocketsphinx   what was there before it
 
 Examples of an item are drawn by seed from items that share neither its speaker nor its recording; an item that has too few of them is
-dropped (`no_pool`), and so is one that shares its sound or text with what was trained on (`leak`). Predictions say whether any training
-example was of the card's task (`is_task_trained`): where none was, the task itself is new to the model.
+dropped (`no_pool`), and so is one that shares its sound or text with what was trained on (`leak`). Predictions say what the lineage proves of
+the card's task (`num_task_examples_seen`, `is_task_new`).
 """
 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 
 import numpy as np
 import pyarrow.compute as pc
@@ -30,9 +31,11 @@ from uniaudio.tasks.recipes import share_of
 from uniaudio.training.sequences.dataset import TRAIN_SPLIT
 from uniaudio_pipelines.checkpoint_to_scores.classical import CLASSICAL, NotInstalledError
 from uniaudio_pipelines.checkpoint_to_scores.evaluation import Evaluation
+from uniaudio_pipelines.checkpoint_to_scores.generation import answers
+from uniaudio_pipelines.checkpoint_to_scores.judging import Judging, judge
 from uniaudio_pipelines.checkpoint_to_scores.outcome import Outcome
-from uniaudio_pipelines.checkpoint_to_scores.samples import Sample
-from uniaudio_pipelines.checkpoint_to_scores.tasks import answer_all, judge
+from uniaudio_pipelines.checkpoint_to_scores.samples import ANSWERED_TOGETHER, Sample
+from uniaudio_pipelines.checkpoint_to_scores.tasks import answer_all, lineage_of, wanted_of
 from uniaudio_pipelines.checkpoint_to_scores.tools import Models, Tools
 from uniaudio_pipelines.contamination import Contamination
 from uniaudio_pipelines.evalsets import SetCard, cards, set_fingerprint
@@ -71,7 +74,6 @@ class OpenSet:
     def __init__(self, evaluation: Evaluation, name: str, manifest: Manifest) -> None:
         self.evaluation, self.card, self.manifest = evaluation, cards()[name], manifest
         self._tokens: dict[str, Tokens] = {}
-        self._audio: dict[str, np.ndarray] = {}
 
     @cached_property
     def items(self) -> list[Item]:
@@ -89,6 +91,12 @@ class OpenSet:
         return items
 
     @cached_property
+    def asked(self) -> list[Item]:
+        """The first of them, by id, that share nothing with what is trained on."""
+        unseen = (item for item in self.items if item.item_id not in self.trained_on)
+        return list(islice(unseen, self.evaluation.job.num_items))
+
+    @cached_property
     def choices(self) -> tuple[str, ...]:
         return tuple(sorted({item.answer for item in self.items})) if self.card.has_choices else ()
 
@@ -101,10 +109,8 @@ class OpenSet:
 
     def audio(self, item: Item) -> np.ndarray:
         """`[N]` float32 at 24 kHz, at most `max_s` of it."""
-        if item.item_id not in self._audio:
-            whole = to_mono_24k(render_raw(self.evaluation.store, item.raw), item.raw.mono_channel)
-            self._audio[item.item_id] = whole[: int(self.card.max_s * SAMPLE_RATE)]
-        return self._audio[item.item_id]
+        whole = to_mono_24k(render_raw(self.evaluation.store, item.raw), item.raw.mono_channel)
+        return whole[: int(self.card.max_s * SAMPLE_RATE)]
 
     def tokens(self, item: Item) -> Tokens:
         if item.item_id not in self._tokens:
@@ -130,10 +136,19 @@ class OpenSet:
         return leaked
 
     def shots(self, query: Item, count: int) -> list[Item]:
-        """`count` examples, or as many as there are, by the seed."""
-        pool = [one for one in self.items if may_show(one, query) and one.item_id not in self.trained_on]
-        key = (self.evaluation.job.seed, self.card.name, query.item_id)
-        return sorted(pool, key=lambda one: share_of("shot", *key, one.item_id))[:count]
+        """`count` examples, or as many as there are, by the seed: those that come next, from a place that the query draws, in one random order
+        of all items. So a set of 10,000 items is no more work an item than one of 10."""
+        order = self._order
+        start = int(share_of("shot", self.evaluation.job.seed, self.card.name, query.item_id) * len(order))
+        behind = (order[(start + step) % len(order)] for step in range(len(order)))
+        return list(islice((one for one in behind if may_show(one, query)), count))
+
+    @cached_property
+    def _order(self) -> list[Item]:
+        """Items that may be examples, in an order that the seed draws."""
+        pool = [one for one in self.items if one.item_id not in self.trained_on]
+        key = (self.evaluation.job.seed, self.card.name)
+        return sorted(pool, key=lambda one: share_of("order", *key, one.item_id))
 
     def prompt(self, query: Item, shots: Sequence[Item]) -> Grid:
         """The question, behind its solved examples."""
@@ -176,48 +191,71 @@ def _item(row: Raw, card: SetCard) -> Item | None:
 
 def set_scores(evaluation: Evaluation, outcome: Outcome, models: Models, name: str) -> None:
     """All shots of one set, then its classical systems."""
-    content = evaluation.plan.parameters["sets"][name]["content_id"]
-    opened = OpenSet(evaluation, name, evaluation.store.version_with("evalset", content))
-    items: list[Item] = []
+    opened = _opened(evaluation, name)
+    asked = opened.asked
     for item in opened.items:
         if item.item_id in opened.trained_on:
             outcome.drop(item.item_id, "leak", f"shares sound or text with what is trained on: {item.raw.path}")
-        elif len(items) < evaluation.job.num_items:
-            items.append(item)
-    if not items:
+    if not asked:
         outcome.drop(name, "no_samples", f"evaluation set {name} has no item that can be asked")
         return
     tools = SetTools(evaluation, models, TASKS[opened.card.task], opened.items)
     for count in evaluation.job.shots:
-        _with_shots(opened, outcome, tools, items, count)
+        _with_shots(opened, outcome, tools, count)
     for system in opened.card.baselines:
-        _classical(opened, outcome, tools, items, system)
+        _classical(opened, outcome, tools, system)
 
 
-def _with_shots(opened: OpenSet, outcome: Outcome, tools: SetTools, items: Sequence[Item], count: int) -> None:
+def write_set_answers(evaluation: Evaluation, name: str, first: int, last: int) -> None:
+    """Keep the answers to some of a set's items, at all shots."""
+    opened = _opened(evaluation, name)
+    for count in evaluation.job.shots:
+        samples = [one for item in opened.asked[first:last] if (one := _shown(opened, item, count)) is not None]
+        answers(evaluation, wanted_of(evaluation, samples, TASKS[opened.card.task]))
+
+
+def _opened(evaluation: Evaluation, name: str) -> OpenSet:
+    content = evaluation.plan.parameters["sets"][name]["content_id"]
+    return OpenSet(evaluation, name, evaluation.store.version_with("evalset", content))
+
+
+def _with_shots(opened: OpenSet, outcome: Outcome, tools: SetTools, count: int) -> None:
     card, found = opened.card, outcome.part(f"{opened.card.name}/{count}-shot")
-    samples = []
-    for item in items:
-        shots = opened.shots(item, count)
-        if len(shots) < count:
-            found.drop(
-                f"{item.item_id}/{count}-shot", "no_pool", f"{len(shots)} items of another speaker and recording"
-            )
-        else:
-            samples.append(_sample(opened, item, opened.prompt(item, shots), [one.item_id for one in shots]))
-    if samples:
-        answer_all(opened.evaluation, found, samples, TASKS[card.task], with_likelihoods=card.has_choices)
-        about = {"shots": count, "is_task_trained": opened.evaluation.has_trained(card.task)}
-        judge(found, samples, card.metrics, tools, title=card.name, about=about)
+    about = {"shots": count, **lineage_of(opened.evaluation, card.task)}
+    judging = Judging(found, card.metrics, tools, title=card.name, about=about)
+    num_judged = 0
+    for first in range(0, len(opened.asked), ANSWERED_TOGETHER):
+        items = opened.asked[first : first + ANSWERED_TOGETHER]
+        shown = [(item, _shown(opened, item, count)) for item in items]
+        for item in [item for item, sample in shown if sample is None]:
+            found.drop(f"{item.item_id}/{count}-shot", "no_pool", "too few items of another speaker and recording")
+        block = [sample for _, sample in shown if sample is not None]
+        if block:
+            answer_all(opened.evaluation, found, block, TASKS[card.task], with_likelihoods=card.has_choices)
+            judging.add(block)
+            num_judged += len(block)
+    if num_judged:
+        judging.finish()
     outcome.take(found)
 
 
-def _classical(opened: OpenSet, outcome: Outcome, tools: SetTools, items: Sequence[Item], system: str) -> None:
-    found = outcome.part(f"{opened.card.name}/{system}")
-    heard = [opened.audio(item) for item in items]
+def _shown(opened: OpenSet, item: Item, count: int) -> Sample | None:
+    """An item behind `count` examples; None where there are too few."""
+    shots = opened.shots(item, count)
+    if len(shots) < count:
+        return None
+    return _sample(opened, item, opened.prompt(item, shots), [one.item_id for one in shots])
+
+
+def _classical(opened: OpenSet, outcome: Outcome, tools: SetTools, system: str) -> None:
+    found, items = outcome.part(f"{opened.card.name}/{system}"), opened.asked
     try:
         said = CLASSICAL[system](
-            heard, [item.answer for item in items], [item.recording for item in items], opened.choices
+            # One after the other: a system keeps what it makes of each, not its sound.
+            (opened.audio(item) for item in items),
+            [item.answer for item in items],
+            [item.recording for item in items],
+            opened.choices,
         )
     except NotInstalledError as error:
         outcome.drop(found.benchmark, "not_installed", str(error))

@@ -39,6 +39,7 @@ class Tools:
     def __init__(self, evaluation: Evaluation, models: "Models", task: Task) -> None:
         self._evaluation, self._models, self._task = evaluation, models, task
         self._samples: list[Sample] = []
+        self._places: dict[int, int] = {}
 
     def hear(self, samples: np.ndarray, language: str | None) -> str | None:
         """The words that the recognizer hears; None of a language it does not know."""
@@ -54,11 +55,12 @@ class Tools:
     def see(self, samples: Sequence[Sample]) -> None:
         """The samples that are judged together."""
         self._samples = list(samples)
+        self._places = {id(sample): place for place, sample in enumerate(self._samples)}
 
     def another_recording(self, sample: Sample) -> np.ndarray | None:
         """What was recorded for the next sample of another recording; None where there is none."""
-        here = next(place for place, one in enumerate(self._samples) if one is sample)
-        others = [*self._samples[here + 1 :], *self._samples[:here]]
+        here, count = self._places[id(sample)], len(self._samples)
+        others = (self._samples[(here + step) % count] for step in range(1, count))
         found = next((one for one in others if one.recording != sample.recording), None)
         return None if found is None else found.audio(found.recorded[0])
 

@@ -15,22 +15,25 @@ import pytest
 from uniaudio_pipelines.checkpoint_to_scores.declared import TASK_BENCHMARKS, inputs_of
 from uniaudio_pipelines.checkpoint_to_scores.evaluation import Evaluation
 from uniaudio_pipelines.checkpoint_to_scores.job import BENCHMARKS, CheckpointToScores
+from uniaudio_pipelines.checkpoint_to_scores.judging import judge
 from uniaudio_pipelines.checkpoint_to_scores.likelihood import better_of_chance, rate
 from uniaudio_pipelines.checkpoint_to_scores.measures import MEASURES
 from uniaudio_pipelines.checkpoint_to_scores.outcome import Estimate, Metric, Outcome
 from uniaudio_pipelines.checkpoint_to_scores.picture import png_bytes, spectrogram_png
 from uniaudio_pipelines.checkpoint_to_scores.samples import Sample, reference_of
-from uniaudio_pipelines.checkpoint_to_scores.tasks import judge
+from uniaudio_pipelines.checkpoint_to_scores.tasks import lineage_of
 from uniaudio_pipelines.checkpoint_to_scores.tools import Models, Tools
 from uniaudio_pipelines.checkpoint_to_scores.worker import OF_NO_TASK, ScoreWorker
 from uniaudio_pipelines.running.edge import ShardResult, run_edge
 from uniaudio_schemas.errors import FingerprintError, UsageError
+from uniaudio_schemas.kinds.checkpoint import LedgerEntry
 from uniaudio_schemas.kinds.record import to_table
 from uniaudio_schemas.kinds.scores import Score
 from uniaudio_schemas.store import Store
 
 from tests.pipelines.checkpoint_to_scores.conftest import CLIPS, HEARD
 from uniaudio.lm.answer import Generated, GeneratedSegment
+from uniaudio.lm.generate import generate
 from uniaudio.metrics.table import METRICS, check_metrics
 from uniaudio.tasks import TASKS
 from uniaudio.testing import a_waveform
@@ -42,7 +45,10 @@ JOB = CheckpointToScores(max_text=12, max_frames=4, decode_steps=1, num_clips=1,
 
 
 def score(built: Any, benchmark: str, job: CheckpointToScores = JOB) -> ShardResult:
-    return ScoreWorker(str(built.store.root), job, job.plan(built.store)).process(benchmark)
+    worker = ScoreWorker(str(built.store.root), job, job.plan(built.store))
+    result = worker.process(benchmark)
+    # Files of its scratch folder, which goes with the worker.
+    return replace(result, blobs=tuple(bytes_of(result)))
 
 
 def by_name(result: ShardResult) -> dict[tuple[str, str], Score]:
@@ -81,7 +87,29 @@ def test_recognition_is_scored_only_on_words_that_the_source_gives(built: Any) -
 def blob_of(result: ShardResult, digest: str | None) -> bytes:
     from uniaudio_schemas.fingerprint import hash_bytes
 
-    return next(blob for blob in result.blobs if isinstance(blob, bytes) and hash_bytes(blob) == digest)
+    return next(blob for blob in bytes_of(result) if hash_bytes(blob) == digest)
+
+
+def bytes_of(result: ShardResult) -> list[bytes]:
+    return [blob.read_bytes() if isinstance(blob, Path) else bytes(blob) for blob in result.blobs]  # type: ignore[arg-type]
+
+
+def test_what_the_lineage_proves_of_a_task_is_of_every_stage(built: Any) -> None:
+    evaluation = Evaluation(str(built.store.root), JOB, JOB.plan(built.store))
+    first, second = evaluation.stages
+    seen = [LedgerEntry(mixture="asr", num_examples=5, num_loss_tokens=9)]
+    evaluation.__dict__["stages"] = [replace(first, ledger=seen), replace(second, ledger=[])]
+    assert (evaluation.num_seen("asr"), evaluation.num_seen("tts"), evaluation.num_seen("emotion")) == (5, 0, 0)
+    assert lineage_of(evaluation, "asr") == {"num_task_examples_seen": 5, "is_task_new": False}
+    assert lineage_of(evaluation, "tts")["is_task_new"]
+    evaluation.__dict__["stages"] = [replace(first, sequences="0" * 32), second]
+    assert lineage_of(evaluation, "tts") == {"num_task_examples_seen": None, "is_task_new": None}
+
+
+def test_nothing_is_proven_of_a_model_from_elsewhere(built: Any) -> None:
+    evaluation = Evaluation(str(built.store.root), JOB, JOB.plan(built.store))
+    evaluation.__dict__["stages"] = evaluation.stages[1:]  # what came before is not in the store
+    assert evaluation.num_seen("emotion") is None
 
 
 def test_what_a_recognizer_heard_is_never_a_reference(built: Any) -> None:
@@ -91,6 +119,11 @@ def test_what_a_recognizer_heard_is_never_a_reference(built: Any) -> None:
     assert clips["speech-test"].transcript == HEARD
     assert reference_of(TASKS["asr"], rows["asr-speech-test"], clips) == ""
     assert reference_of(TASKS["asr"], rows["asr-speech-val"], clips) == "come here"
+
+
+def test_copies_are_found_among_held_out_clips(built: Any) -> None:
+    evaluation = Evaluation(str(built.store.root), JOB, JOB.plan(built.store))
+    assert evaluation.copies_of_training(evaluation.annotated(CLIPS).values()) == {"sound-copy"}
 
 
 def test_a_held_out_copy_of_a_training_clip_is_not_scored(built: Any) -> None:
@@ -117,24 +150,44 @@ def test_every_task_is_a_benchmark_and_every_metric_has_its_function() -> None:
 def test_answers_are_kept_and_not_written_again(built: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     first = score(built, "asr")
     monkeypatch.setattr("uniaudio_pipelines.checkpoint_to_scores.generation.generate", None)
-    assert score(built, "asr", replace(JOB, batch_size=1)).blobs == first.blobs
+    assert bytes_of(score(built, "asr", replace(JOB, batch_size=1))) == bytes_of(first)
     with pytest.raises(TypeError):
         score(built, "asr", replace(JOB, max_text=11))  # another cap is another answer
 
 
-def test_many_answers_are_units_of_their_own_and_the_score_is_the_same(
+def test_tasks_are_answered_together_and_the_scores_are_those_of_each_alone(
     built: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job = replace(JOB, benchmarks=("audio_caption",), num_answers=3, shard_size=1, max_text=7)
+    job = replace(JOB, benchmarks=("asr", "audio_caption"), num_answers=3, shard_size=64, batch_size=64, max_text=7)
     plan = job.plan(built.store)
-    assert plan.units == [*(f"audio_caption-answers-0000{number}" for number in range(3)), "audio_caption"]
+    assert plan.units == ["answers-00000", "asr", "audio_caption"]
+    alone = [score(built, task, replace(job, benchmarks=(task,), max_frames=3)) for task in job.benchmarks]
+    sizes: list[int] = []
+
+    def counted(model: Any, prompts: Any, **options: Any) -> Any:
+        sizes.append(len(prompts))
+        return generate(model, prompts, **options)
+
+    monkeypatch.setattr("uniaudio_pipelines.checkpoint_to_scores.generation.generate", counted)
     worker = ScoreWorker(str(built.store.root), job, plan)
-    made = [worker.process(unit) for unit in plan.units[:-1]]
-    assert not any(one.rows or one.dropped for one in made)
-    whole = score(built, "audio_caption", replace(job, shard_size=9))
+    assert not worker.process("answers-00000").rows
+    assert sizes == [2]  # of one clip that is recognized, and of one that is captioned
     monkeypatch.setattr("uniaudio_pipelines.checkpoint_to_scores.generation.generate", None)
-    assert worker.process("audio_caption").blobs == whole.blobs
-    assert replace(job, shard_size=3).plan(built.store).units == ["audio_caption"]
+    together = [worker.process(task) for task in job.benchmarks]
+    assert [[row.value for row in one.rows] for one in together] == [[row.value for row in one.rows] for one in alone]
+
+
+def test_answers_are_cut_into_units_of_one_size_whatever_the_tasks() -> None:
+    job = replace(JOB, benchmarks=("asr", "tts", "audio_caption"), num_answers=5, num_made=3, shard_size=4)
+    units = job.answer_units()
+    assert [[(piece.task, piece.first, piece.last) for piece in pieces] for pieces in units.values()] == [
+        [("asr", 0, 4)],
+        [("asr", 4, 5)],
+        [("audio_caption", 0, 4)],
+        [("audio_caption", 4, 5)],
+        [("tts", 0, 3)],
+    ]
+    assert [len(pieces) for pieces in replace(job, shard_size=10).answer_units().values()] == [2, 1]
 
 
 @pytest.fixture
@@ -225,7 +278,7 @@ def test_speech_is_made_and_the_job_s_limit_is_not_taken_for_its_length(built: A
     assert ("length_error", "speech") not in by_name(result)
     found = Counter(row.reason for row in result.dropped if row.row_id.endswith("/length_error"))
     assert found == {"not_finished": 2}
-    lines = [json.loads(line) for blob in result.blobs if blob.startswith(b"{") for line in blob.splitlines()]
+    lines = [json.loads(line) for blob in bytes_of(result) if blob.startswith(b"{") for line in blob.splitlines()]
     assert {(line["finished"], line["frames"], line["recorded_frames"]) for line in lines} == {("length", 4, 10)}
 
 
@@ -297,7 +350,7 @@ def test_scoring_twice_gives_the_same_rows_and_blobs(built: Any, no_dnsmos: None
     for benchmark in ("asr", "tts"):
         first, second = score(built, benchmark), score(built, benchmark)
         assert to_table(first.rows, Score).equals(to_table(second.rows, Score))
-        assert first.blobs == second.blobs
+        assert bytes_of(first) == bytes_of(second)
 
 
 def test_the_edge_publishes_scores_once_and_then_has_nothing_to_do(

@@ -11,7 +11,7 @@ import pytest
 from uniaudio_pipelines.checkpoint_to_scores.classical import logistic_regression
 from uniaudio_pipelines.checkpoint_to_scores.evaluation import Evaluation
 from uniaudio_pipelines.checkpoint_to_scores.job import CheckpointToScores
-from uniaudio_pipelines.checkpoint_to_scores.sets import OpenSet, may_show
+from uniaudio_pipelines.checkpoint_to_scores.sets import Item, OpenSet, may_show
 from uniaudio_pipelines.checkpoint_to_scores.worker import ScoreWorker
 from uniaudio_pipelines.evalsets import cards, read_card, set_fingerprint
 from uniaudio_pipelines.raw_to_evalset.job import RawToEvalset
@@ -24,6 +24,7 @@ from uniaudio_schemas.store.manifest import Plan
 
 from uniaudio.audio.frames import SAMPLE_RATE
 from uniaudio.audio.read import write_flac_bytes
+from uniaudio.tasks.recipes import share_of
 from uniaudio.testing import a_waveform
 
 pytest.importorskip("soundfile")
@@ -99,6 +100,40 @@ def test_examples_share_neither_speaker_nor_recording_with_the_question(opened: 
     assert not may_show(by_id["rain-b1"], replace(by_id["rain-b2"], speaker="other"))
 
 
+def an_item(name: str, speaker: str | None, recording: str) -> Item:
+    raw: Any = None
+    return Item(item_id=name, sha256=name, answer="a", speaker=speaker, recording=recording, language="en", raw=raw)
+
+
+def test_an_example_is_of_another_speaker_and_recording() -> None:
+    query = an_item("query", "ann", "r1")
+    assert may_show(an_item("other", "bob", "r2"), query)
+    assert may_show(an_item("unknown", None, "r2"), replace(query, speaker=None))
+    assert not may_show(an_item("voice", "ann", "r2"), query)
+    assert not may_show(an_item("recording", "bob", "r1"), query)
+    assert not may_show(an_item("query", "bob", "r2"), query)
+
+
+def test_examples_are_no_more_work_an_item_in_a_large_set(opened: OpenSet) -> None:
+    """As many draws by the seed for a set as it has items, and one more a question."""
+    draws = []
+
+    def counted(*key: Any) -> float:
+        draws.append(key)
+        return float(share_of(*key))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("uniaudio_pipelines.checkpoint_to_scores.sets.share_of", counted)
+        for size in (40, 400):
+            draws.clear()
+            large = OpenSet(opened.evaluation, NAME, opened.manifest)
+            large.items = [an_item(f"i{number}", f"s{number % 7}", f"r{number}") for number in range(size)]
+            shown = [large.shots(item, 4) for item in large.items]
+            assert all(len(shots) == 4 and len({one.item_id for one in shots}) == 4 for shots in shown)
+            assert len(draws) == 2 * size
+            assert len({tuple(one.item_id for one in shots) for shots in shown}) > size // 2
+
+
 def test_examples_are_drawn_by_the_seed_alone(opened: OpenSet) -> None:
     query = next(item for item in opened.items if item.item_id == "dog-c")
     drawn = {seed: _drawn(opened, query, seed) for seed in range(6)}
@@ -127,13 +162,22 @@ def test_a_set_is_asked_with_and_without_examples_and_beside_a_classical_system(
         ("sound-train", "leak", f"evalset-{NAME}")
     }
     lines = [json.loads(line) for blob in result.blobs for line in blob.decode().splitlines()]
-    assert {line.get("is_task_trained") for line in lines} == {
-        False,
-        None,
-    }  # the store has no question, and classics no training
+    # No question was in training; of classical systems the lineage says nothing.
+    assert {line.get("is_task_new") for line in lines} == {True, None}
     with_example = [line for line in lines if len(line["clip_ids"]) == 2]
     assert len(with_example) == 5
     assert all(line["recording"] in ("a1", "a2", "b1", "c") for line in lines)
+
+
+def test_a_large_set_is_answered_in_units_of_its_own(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = replace(JOB, shard_size=4, max_text=5, shots=(1,))
+    plan = job.plan(store)
+    unit = f"evalset-{NAME}"
+    assert plan.units == [f"answers-{unit}-00000", f"answers-{unit}-00001", "held_out_loss", unit]
+    worker = ScoreWorker(str(store.root), job, plan)
+    assert not any(worker.process(name).rows for name in plan.units[:2])
+    monkeypatch.setattr("uniaudio_pipelines.checkpoint_to_scores.generation.generate", None)
+    assert {row.num_samples for row in worker.process(unit).rows} == {5}
 
 
 def test_a_set_that_is_not_the_cards_is_refused(store: Store, opened: OpenSet, monkeypatch: pytest.MonkeyPatch) -> None:
