@@ -1,9 +1,14 @@
-"""What all tests share: none waits for the disk."""
+"""What all tests share: none waits for the disk, and none fails because the machine is busy."""
 
 import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# Hypothesis measures seconds, and says of a slow machine that a test is flaky.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 real_fsync = os.fsync
 
