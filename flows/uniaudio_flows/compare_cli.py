@@ -15,6 +15,9 @@ def add_commands(commands: Any) -> None:
     text = "all versions of scores in the store, side by side"
     board = commands.add_parser("leaderboard", help=text, description=text)
     board.add_argument("--csv", help="a file for all rows")
+    board.add_argument(
+        "--codecs", action="store_true", help="of codecs and what they were measured beside (`evaluate-codec`)"
+    )
     board.set_defaults(run=_leaderboard)
     text = "a test by ear of versions of scores, for a browser and for webMUSHRA; --results reads what listeners said"
     listen = commands.add_parser("listen", help=text, description=text)
@@ -50,8 +53,12 @@ def _compare(options: argparse.Namespace) -> int:
 def _leaderboard(options: argparse.Namespace) -> int:
     from uniaudio_flows import leaderboard
 
-    found = leaderboard.frame(_store())
-    print(leaderboard.markdown(found), end="")
+    if options.codecs:
+        found = leaderboard.codec_frame(_store())
+        print(leaderboard.codec_markdown(found), end="")
+    else:
+        found = leaderboard.frame(_store())
+        print(leaderboard.markdown(found), end="")
     if options.csv:
         found.write_csv(options.csv)
     return 0

@@ -3,9 +3,14 @@
 Reads    scores, checkpoint, the runs log
 
     frame(store)    benchmark, domain, metric, value, beside_baseline, higher_is_better, checkpoint, plan_id, cpu_seconds, is_best
+
+Of codecs the newest version of each: a system a line, a metric and domain a column, a table a benchmark.
+
+    codec_frame(store)    benchmark, domain, metric, system, bits_per_s, value, low, high, num_samples, baseline_value, codec
 """
 
 import polars as pl
+from uniaudio_schemas.kinds.codec_scores import CodecScore
 from uniaudio_schemas.kinds.scores import Score
 from uniaudio_schemas.store import Store
 from uniaudio_schemas.store.runs import read_runs
@@ -69,3 +74,56 @@ def markdown(found: pl.DataFrame) -> str:
 def _cell(row: dict, *, is_alone: bool) -> str:
     value = number(row["value"]) + "†" * (row["beside_baseline"] == "worse")
     return f"**{value}**" if row["is_best"] and not is_alone else value
+
+
+_CODEC_SCHEMA = {
+    **dict.fromkeys([*_KEY, "system"], pl.String),
+    "bits_per_s": pl.Float64,
+    "value": pl.Float64,
+    "low": pl.Float64,
+    "high": pl.Float64,
+    "num_samples": pl.Int64,
+    "baseline_value": pl.Float64,
+    "higher_is_better": pl.Boolean,
+    "codec": pl.String,
+}
+
+
+def codec_frame(store: Store) -> pl.DataFrame:
+    """One row a system and metric of the newest version of each codec, in the order of their names."""
+    made_at = {run.plan_id: run.started for run in read_runs(store)}
+    newest: dict[str, list[CodecScore]] = {}
+    for manifest in sorted(
+        store.versions("codec_scores"), key=lambda one: (made_at.get(one.plan_id, 0.0), one.plan_id)
+    ):
+        rows = list(store.rows(manifest, CodecScore))
+        if rows:
+            newest[rows[0].codec_id] = rows
+    found = [
+        {name: getattr(row, name) for name in _CODEC_SCHEMA if name != "codec"} | {"codec": row.codec_id[:8]}
+        for rows in newest.values()
+        for row in rows
+    ]
+    return pl.DataFrame(found, schema=_CODEC_SCHEMA).sort(["benchmark", "codec", "system", "domain", "metric"])
+
+
+def codec_markdown(found: pl.DataFrame) -> str:
+    """A table a benchmark; a dagger behind what is worse than its trivial baseline."""
+    lines = []
+    for (benchmark,), group in found.group_by(["benchmark"], maintain_order=True):
+        columns = group.select("domain", "metric").unique().sort("domain", "metric").rows()
+        cells = []
+        for (codec, system), of_system in group.group_by(["codec", "system"], maintain_order=True):
+            values = {(row["domain"], row["metric"]): _codec_cell(row) for row in of_system.to_dicts()}
+            rates = of_system["bits_per_s"].drop_nulls()
+            rate = f"{rates.mean():.0f}" if len(rates) else ""
+            cells.append([str(codec), str(system), rate, *(values.get(column, "") for column in columns)])
+        titles = [f"{domain} {metric}" for domain, metric in columns]
+        lines += [f"## {benchmark}", "", *pipe_table(["codec", "system", "bit/s", *titles], cells), ""]
+    return "\n".join(lines or ["no codec is scored: `prefect deployment run evaluate-codec/local`"]) + "\n"
+
+
+def _codec_cell(row: dict) -> str:
+    base = row["baseline_value"]
+    is_worse = base is not None and (row["value"] < base if row["higher_is_better"] else row["value"] > base)
+    return number(row["value"]) + "†" * is_worse

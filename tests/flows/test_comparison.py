@@ -1,6 +1,7 @@
 """Two versions of scores side by side: `uniaudio compare` and `uniaudio leaderboard`."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from uniaudio_schemas.errors import UsageError
 from uniaudio_schemas.kinds.scores import Score
 from uniaudio_schemas.store import Store
 from uniaudio_schemas.store.manifest import Manifest, Plan
+from uniaudio_schemas.testing import example_rows
 
 from uniaudio.cli import main
 
@@ -166,3 +168,24 @@ def test_a_name_without_scores_says_what_makes_them(store: Store) -> None:
 
 def test_an_empty_store_has_an_empty_board(tmp_path: Path) -> None:
     assert leaderboard.markdown(leaderboard.frame(Store(tmp_path / "empty"))).count("\n") == 5
+
+
+def test_codecs_stand_beside_what_they_were_measured_beside(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    (row,) = example_rows("codec_scores")
+    rows = [
+        row,
+        replace(row, score_id="1" * 32, metric="wer", value=0.9, baseline_value=0.8, higher_is_better=False),
+        replace(row, score_id="2" * 32, system="ours", bits_per_s=None, value=1.6),
+        replace(row, score_id="3" * 32, system="ours", benchmark="perplexity", metric="token_perplexity", value=12.5),
+    ]
+    plan = Plan(kind="codec_scores", schema_version=1, parents={}, parameters={}, code_version="test", units=["a"])
+    with store.writer(plan, owner="test") as writer:
+        writer.put_shard("a", rows)
+        writer.publish()
+    assert main(["leaderboard", "--codecs"]) == 0
+    tables = [line.replace(" ", "") for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
+    name = row.codec_id[:8]
+    assert "|codec|system|bit/s|speechpesq|speechwer|" in tables
+    assert f"|{name}|Codec21400|1400|1.32|0.9†|" in tables
+    assert f"|{name}|ours||1.6||" in tables
+    assert "|codec|system|bit/s|speechtoken_perplexity|" in tables
