@@ -21,6 +21,8 @@ from uniaudio.lm.rope import Rotation, rotate
 if TYPE_CHECKING:
     from torch.nn.attention.flex_attention import BlockMask
 
+    from uniaudio.lm.stepping import Steps
+
 
 @dataclass(frozen=True, slots=True)
 class Attend:
@@ -152,9 +154,12 @@ class Stack(nn.Module):
         self.layers = nn.ModuleList(Block(config, norm_eps) for _ in range(config.num_layers))
         self.norm = RMSNorm(config.width, norm_eps)
 
-    def forward(self, x_BSD: Tensor, attend: Attend, cache: KVCache | None = None) -> Tensor:
-        if cache is not None and cache.steps is not None and attend.slots is not None and x_BSD.shape[1] == 1:
-            return cache.steps(x_BSD, attend, cache)
+    def forward(
+        self, x_BSD: Tensor, attend: Attend, cache: KVCache | None = None, steps: "Steps | None" = None
+    ) -> Tensor:
+        """`[B, S, D]` -> `[B, S, D]`; a single position that sees a `cache` goes through `steps` where there are any."""
+        if steps is not None and cache is not None and attend.slots is not None and x_BSD.shape[1] == 1:
+            return steps(x_BSD, attend, cache)
         for layer, block in enumerate(self.layers):
             x_BSD = block(x_BSD, attend, cache, layer)
         return self.norm(x_BSD)

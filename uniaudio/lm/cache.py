@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from uniaudio.lm.config import StackConfig
-from uniaudio.lm.stepping import Steps
 
 
 class Layer(NamedTuple):
@@ -38,17 +37,14 @@ class Layer(NamedTuple):
 
 
 class KVCache:
-    """Keys and values of one stack, `[layers, 2, B, G, L, E]`; `steps` is how single positions go through it.
+    """Keys and values of one stack, `[layers, 2, B, G, L, E]`.
 
     `both` is what is in use: the first rows of a buffer, or some of them (`part`).
     """
 
-    def __init__(
-        self, config: StackConfig, batch_size: int, num_slots: int, like: Tensor, steps: Steps | None = None
-    ) -> None:
+    def __init__(self, config: StackConfig, batch_size: int, num_slots: int, like: Tensor) -> None:
         shape = (config.num_layers, 2, batch_size, config.num_kv_heads, num_slots, config.head_size)
         self.both = self._buffer = like.new_zeros(shape)
-        self.steps = steps
 
     @property
     def num_rows_kept(self) -> int:
@@ -127,11 +123,6 @@ class ModelCache:
         for name in stacks.keys() - self.stacks.keys():
             self.stacks[name] = KVCache(stacks[name], self.num_rows_kept, self.num_slots, like)
             self.stacks[name].resize(self.num_rows, self.num_rows_kept, self.num_slots)
-
-    def step_with(self, steps: Mapping[str, Steps]) -> None:
-        """From here on single positions go through `steps`, by name of the stack."""
-        for name, stack in self.stacks.items():
-            stack.steps = steps.get(name)
 
     def resize(self, num_rows: int, num_slots: int = 0) -> None:
         """From here on `num_rows` rows are in use, with at least `num_slots` slots. What grows gets twice its size, so that

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from uniaudio.lm.blocks import Attend, Stack
 from uniaudio.lm.cache import KVCache
 from uniaudio.lm.config import StackConfig
+from uniaudio.lm.stepping import Steps
 
 
 class Expert(nn.Module):
@@ -21,9 +22,16 @@ class Expert(nn.Module):
         super().__init__()
         self.stack = Stack(config, norm_eps) if config.num_layers else None
 
-    def forward(self, x_BSD: Tensor, is_audio_BS1: Tensor, attend: Attend, cache: KVCache | None = None) -> Tensor:
+    def forward(
+        self,
+        x_BSD: Tensor,
+        is_audio_BS1: Tensor,
+        attend: Attend,
+        cache: KVCache | None = None,
+        steps: Steps | None = None,
+    ) -> Tensor:
         """`[B, S, D]` -> `[B, S, D]`, zero wherever `is_audio_BS1` (of the dtype of x) is 0."""
         masked_BSD = x_BSD * is_audio_BS1
         if self.stack is None:
             return masked_BSD
-        return self.stack(masked_BSD, attend, cache) * is_audio_BS1
+        return self.stack(masked_BSD, attend, cache, steps) * is_audio_BS1

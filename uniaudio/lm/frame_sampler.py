@@ -13,6 +13,7 @@ from torch import Tensor
 
 from uniaudio.lm.blocks import Attend
 from uniaudio.lm.cache import KVCache
+from uniaudio.lm.engine import DecodingEngine
 from uniaudio.lm.grammar import Grammar
 from uniaudio.lm.model import UniAudioLM
 from uniaudio.lm.sampling import Sampling, sample
@@ -28,15 +29,15 @@ class FrameSampler:
         device = model.device
         masks = [[grammar.code_mask(kind, device, with_end=end) for kind in self.kinds] for end in (False, True)]
         self.illegal_2KV = ~torch.stack([torch.stack(row) for row in masks])
-        self.steps = model.steps_of(model.local_decoder.stack, num_rows, may_copy=True)
+        engine = DecodingEngine(model, num_rows)
+        self.steps = engine.steps(model.local_decoder.stack, may_copy=True)
         self.places = [
             self.steps.prepare(Attend(turn, slots=codebook, num_keys=codebook + 1))
             for codebook, turn in enumerate(model.local_decoder.rotations(device))
         ]
-        self.projection = model.matrix_of(model.projection, model.projection.weight, num_rows, may_copy=True)
-        may_copy = model.may_copy
+        self.projection = engine.matrix(model.projection, model.projection.weight, may_copy=True)
         self.heads = [
-            model.matrix_of(model.audio_head, head_CV.t(), num_rows, may_copy=may_copy, part=codebook)
+            engine.matrix(model.audio_head, head_CV.t(), may_copy=engine.may_copy, part=codebook)
             for codebook, head_CV in enumerate(model.audio_head.weight)
         ]
         self.end_K = torch.tensor([grammar.frames[kind].end for kind in self.kinds], device=device)

@@ -11,7 +11,7 @@ them.
 Shapes: B batch, S positions, D width, N frames, Q codebooks (8), C depth width, V ids of one audio stream.
 """
 
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,17 +24,16 @@ from uniaudio.lm import weights
 from uniaudio.lm.bare import Embedding, Linear
 from uniaudio.lm.blocks import Attend, Block, Stack
 from uniaudio.lm.cache import ModelCache
-from uniaudio.lm.compiled import CompiledMatrix, CompiledSteps, library_for
+from uniaudio.lm.compiled import library_for
 from uniaudio.lm.config import TEXT_COLUMN, LMConfig, StackConfig
 from uniaudio.lm.experts import Expert
 from uniaudio.lm.initialize import initialize
 from uniaudio.lm.local_decoder import AudioHead, LocalDecoder
 from uniaudio.lm.masks import document_lengths, packed_mask, packed_positions
-from uniaudio.lm.matrices import Matrix, matrix
 from uniaudio.lm.packed import PackedAttention, block_mask, usual_attention
 from uniaudio.lm.recomputation import RECOMPUTATIONS, Recomputation
 from uniaudio.lm.rope import Rotation, rotation
-from uniaudio.lm.stepping import MAX_COPIED, StackSteps, Steps
+from uniaudio.lm.stepping import Steps
 
 
 class UniAudioLM(nn.Module):
@@ -63,11 +62,6 @@ class UniAudioLM(nn.Module):
     def device(self) -> torch.device:
         return self.text_embedding.weight.device
 
-    @property
-    def may_copy(self) -> bool:
-        """Whether decoding may keep the weights twice."""
-        return self.num_parameters() <= MAX_COPIED
-
     def forward(
         self,
         ids_BS9: Tensor,
@@ -78,6 +72,7 @@ class UniAudioLM(nn.Module):
         positions: Tensor | int | None = None,
         cache: ModelCache | None = None,
         has_audio: bool = True,
+        steps: Mapping[str, Steps] | None = None,
     ) -> Tensor:
         """Hidden states Z `[B, S, D]` of int64 ids `[B, S, 9]` (columns 0..7 audio, 8 text); zero at padding.
 
@@ -85,18 +80,22 @@ class UniAudioLM(nn.Module):
         `document_ids_BS`: int, for packed rows: positions restart and attention stops where it changes.
         `positions`: int64 `[B, S]`, or the first of consecutive ones; with a filled `cache`, the slots (required).
         `has_audio=False` promises that no position is audio and none will follow: the experts are skipped.
+        `steps`: by name of a stack of the trunk, how single positions go through it (`uniaudio.lm.engine`).
         """
         attend = self._attend(ids_BS9, document_ids_BS, positions, cache)
         caches = {} if cache is None else cache.stacks
+        steps = steps or {}
         is_text_BS1 = is_text_BS[..., None]
         text_BSD = self.text_embedding(ids_BS9[..., TEXT_COLUMN].where(is_text_BS, 0)) * is_text_BS1
         if not has_audio:
-            return self.backbone(text_BSD, attend, caches.get("backbone")) * is_text_BS1
+            return self.backbone(text_BSD, attend, caches.get("backbone"), steps.get("backbone")) * is_text_BS1
         is_audio_BS1 = is_audio_BS[..., None].to(text_BSD.dtype)
         audio_BSD = self.embed_frames(ids_BS9[..., :TEXT_COLUMN].where(is_audio_BS[..., None], 0))
-        audio_BSD = self.understanding_expert(audio_BSD, is_audio_BS1, attend, caches.get("understanding_expert"))
-        hidden_BSD = self.backbone(audio_BSD + text_BSD, attend, caches.get("backbone"))
-        audio_BSD = self.generation_expert(hidden_BSD, is_audio_BS1, attend, caches.get("generation_expert"))
+        name = "understanding_expert"
+        audio_BSD = self.understanding_expert(audio_BSD, is_audio_BS1, attend, caches.get(name), steps.get(name))
+        hidden_BSD = self.backbone(audio_BSD + text_BSD, attend, caches.get("backbone"), steps.get("backbone"))
+        name = "generation_expert"
+        audio_BSD = self.generation_expert(hidden_BSD, is_audio_BS1, attend, caches.get(name), steps.get(name))
         return audio_BSD + hidden_BSD * is_text_BS1
 
     def embed_frames(self, codes_BSQ: Tensor) -> Tensor:
@@ -146,25 +145,6 @@ class UniAudioLM(nn.Module):
         if enabled:
             library_for(self.text_embedding.weight)
         self.compiles = enabled
-
-    def steps_of(self, stack: Stack, num_rows: int, *, may_copy: bool) -> Steps:
-        """How single positions of about `num_rows` rows go through `stack`."""
-        return CompiledSteps(stack) if self.compiles else StackSteps(stack, num_rows, may_copy=may_copy)
-
-    def matrix_of(
-        self, owner: nn.Module, weight_OI: Tensor, num_rows: int, *, may_copy: bool, part: Hashable = None
-    ) -> Matrix:
-        """`matrices.matrix`, compiled where decoding is."""
-        if self.compiles:
-            return CompiledMatrix(owner, weight_OI, part)
-        return matrix(owner, weight_OI, num_rows, may_copy=may_copy, part=part)
-
-    def trunk_steps(self, names: Iterable[str], num_rows: int) -> dict[str, Steps]:
-        """How single positions go through stacks of the trunk, by name, when about `num_rows` rows are decoded."""
-        experts = (("understanding_expert", self.understanding_expert), ("generation_expert", self.generation_expert))
-        stacks = {"backbone": self.backbone} | {name: each.stack for name, each in experts if each.stack is not None}
-        wanted, may_copy = [name for name in names if name in stacks], self.may_copy
-        return {name: self.steps_of(stacks[name], num_rows, may_copy=may_copy) for name in wanted}
 
     def set_recomputation(self, mode: Recomputation) -> None:
         """What the backward pass of every block computes again (`uniaudio.lm.recomputation`)."""

@@ -23,6 +23,7 @@ from uniaudio_schemas.errors import DataError, FingerprintError, UsageError
 from uniaudio.lm.answer import Answer, Piece
 from uniaudio.lm.cache import ModelCache
 from uniaudio.lm.config import TEXT_COLUMN, LMConfig
+from uniaudio.lm.engine import DecodingEngine
 from uniaudio.lm.frame_sampler import FrameSampler
 from uniaudio.lm.grammar import TEXT, grammar_of
 from uniaudio.lm.model import UniAudioLM
@@ -84,7 +85,7 @@ class RunningBatch:
         self.model, self.grammar = model, grammar_of(vocabulary)
         self.cache = self._nothing()
         self._num_rows = num_rows
-        self._steps: dict[str, Steps] = {}
+        self._engine, self._steps = DecodingEngine(model, num_rows), dict[str, Steps]()
         self._lanes: list[_Lane] = []
         self._hidden_ED = model.text_embedding.weight.new_empty(0, model.config.width)
         self._is_behind = False
@@ -201,14 +202,12 @@ class RunningBatch:
             self.model.extend_cache(self.cache, with_experts=with_experts)
         else:
             self.cache = self.model.allocate_cache(len(lanes), num_slots, with_experts=with_experts)
-        missing = self.cache.stacks.keys() - self._steps.keys()
-        self._steps |= self.model.trunk_steps(missing, self._num_rows)
-        self.cache.step_with(self._steps)
+        self._steps |= self._engine.trunk(self.cache.stacks.keys() - self._steps.keys())
 
     def _feed(self) -> None:
         """Feeds the next queued position of every row."""
         rows, device = self.rows, self.model.device
-        following = {id(row): row.answer.queue.popleft() for row in rows}
+        following = {id(row): row.answer.queue[0] for row in rows}
         fed = from_positions([following[id(lane.row)] for lane in self._lanes])
         slots = [lane.row.num_positions for lane in self._lanes]
         at: Tensor | int = slots[0]
@@ -217,9 +216,13 @@ class RunningBatch:
         ids_E19, is_audio_E1 = fed.ids_S9[:, None].to(device), fed.is_audio_S[:, None].to(device)
         self.cache.num_used = max(slots)
         has_audio = any(row.writes_audio for row in rows)
-        hidden_E1D = self.model(ids_E19, is_audio_E1, ~is_audio_E1, positions=at, cache=self.cache, has_audio=has_audio)
+        hidden_E1D = self.model(
+            ids_E19, is_audio_E1, ~is_audio_E1, positions=at, cache=self.cache, has_audio=has_audio, steps=self._steps
+        )
         self._hidden_ED = hidden_E1D[:, 0]
+        # Afterwards, so that a step that failed can be taken again.
         for row in rows:
+            row.answer.queue.popleft()
             row.num_positions += 1
         self._is_behind = False
 

@@ -21,6 +21,10 @@ INDEX_FILE = "model.safetensors.index.json"
 VOCABULARY_FILE = "vocabulary.json"
 DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 MAX_FILE_BYTES = 4 << 30
+MODEL_TYPE = "uniaudio"
+"""By which transformers and hubs tell models apart."""
+_OF_TRANSFORMERS = ("model_type", "architectures", "dtype")
+"""Fields of `config.json` that say nothing of the model's shape."""
 
 
 def save(
@@ -39,7 +43,10 @@ def save(
     # readable, what is written over does not.
     for old in (*folder.glob("model*.safetensors"), folder / INDEX_FILE):
         old.unlink(missing_ok=True)
-    (folder / CONFIG_FILE).write_text(config.to_json(), encoding="utf-8")
+    written = dtype or next((tensor.dtype for tensor in state.values() if tensor.is_floating_point()), torch.float32)
+    about = {"model_type": MODEL_TYPE, "architectures": ["UniAudioLM"], "dtype": str(written).removeprefix("torch.")}
+    fields = json.loads(config.to_json()) | about
+    (folder / CONFIG_FILE).write_text(json.dumps(fields, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     groups = _group(state, max_file_bytes)
     if len(groups) == 1:
         save_file(_ready(state, groups[0], dtype), folder / WEIGHTS_FILE)
@@ -59,7 +66,8 @@ def read_config(folder: Path) -> LMConfig:
         text = path.read_bytes()
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file.") from error
-    return LMConfig.from_json(text, name=str(path))
+    fields = {name: value for name, value in json_object(text, str(path)).items() if name not in _OF_TRANSFORMERS}
+    return LMConfig.from_json(json.dumps(fields), name=str(path))
 
 
 def read_tensors(folder: Path, device: str = "cpu") -> Iterator[tuple[str, Tensor]]:

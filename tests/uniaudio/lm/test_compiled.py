@@ -40,13 +40,13 @@ def stack() -> Stack:
 
 def last_of_six(stack: Stack, x_B6D: torch.Tensor, slots: list[int], *, compiles: bool) -> torch.Tensor:
     """Five positions at once, then the sixth, which every row puts into a slot of its own."""
-    cache = KVCache(CONFIG, len(x_B6D), 8, x_B6D, CompiledSteps(stack) if compiles else None)
+    cache, steps = KVCache(CONFIG, len(x_B6D), 8, x_B6D), CompiledSteps(stack) if compiles else None
     stack(x_B6D[:, :5], Attend(rotation(RopeConfig(), torch.arange(5)[None], 12)), cache)
     at_B1 = torch.tensor(slots)[:, None]
     attend = Attend(rotation(RopeConfig(), at_B1, 12), torch.arange(6) <= at_B1[..., None], at_B1, 6)
     if len(set(slots)) == 1:
         attend = Attend(rotation(RopeConfig(), at_B1[:1], 12), slots=slots[0], num_keys=slots[0] + 1)
-    return stack(x_B6D[:, 5:], attend, cache)
+    return stack(x_B6D[:, 5:], attend, cache, steps)
 
 
 def first_position(steps: CompiledSteps, x_BD: torch.Tensor) -> torch.Tensor:

@@ -31,14 +31,14 @@ def stack() -> Stack:
 @torch.no_grad()
 def last_of_six(stack: Stack, x_B6D: torch.Tensor, slots: list[int], steps: StackSteps | None) -> torch.Tensor:
     """Five positions at once, then the sixth through `steps`; rows may put it into slots of their own."""
-    cache = KVCache(CONFIG, len(x_B6D), 8, x_B6D, steps)
+    cache = KVCache(CONFIG, len(x_B6D), 8, x_B6D)
     stack(x_B6D[:, :5], Attend(rotation(RopeConfig(), torch.arange(5)[None], 8)), cache)
     at_B1 = torch.tensor(slots)[:, None]
     turn = rotation(RopeConfig(), at_B1, 8)
     mask = torch.arange(6) <= at_B1[..., None]
     even = len(set(slots)) == 1
     attend = Attend(turn, slots=slots[0], num_keys=slots[0] + 1) if even else Attend(turn, mask, at_B1, 6)
-    return stack(x_B6D[:, 5:], attend, cache)
+    return stack(x_B6D[:, 5:], attend, cache, steps)
 
 
 @pytest.fixture(params=["columns", "blocks", "as they lie"])
