@@ -156,6 +156,9 @@ def service_environment(settings: Settings) -> dict[str, str]:
         "PREFECT_API_URL": f"{settings.prefect_url}/api",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
+        # Without both the server hands no lines to `--watch`, which then tells states alone, and never why a run failed.
+        "PREFECT_SERVER_LOGS_STREAM_PUBLISHING_ENABLED": "true",
+        "PREFECT_SERVER_LOGS_STREAM_OUT_ENABLED": "true",
         # The defaults (10 s, 10 s, 120 s) are too slow for a laptop, and for a cancel that cancels.
         "PREFECT_WORKER_QUERY_SECONDS": "1",
         "PREFECT_RUNNER_POLL_FREQUENCY": "1",
