@@ -109,7 +109,7 @@ def test_ratings_come_back_by_system_with_intervals_over_listeners(store: Store,
 BROWSER = """
 const made = [];
 const element = tag => ({ tag, children: [], append(...more) { this.children.push(...more); },
-  replaceChildren() { this.children = []; }, click() { if (this.onclick) this.onclick(); } });
+  replaceChildren() { this.children = []; }, click() { if (this.onclick) this.onclick(); }, focus() {} });
 const known = {};
 globalThis.document = { getElementById: id => known[id] ??= element(id), querySelectorAll: () => [],
   createElement: tag => { const one = element(tag); made.push(one); return one; } };
@@ -153,6 +153,51 @@ def test_the_page_writes_what_is_read_back(store: Store, tmp_path: Path, kind: s
         rows, _ = read_results(folder, [folder / "mine.csv"])
         assert {row["system"] for row in rows} == {"old", "new"}
         assert sum(row["mean"] for row in rows) == pytest.approx(100)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("width", "scheme"), [(400, "dark"), (1400, "light")])
+def test_a_listener_rates_by_keyboard_alone(store: Store, tmp_path: Path, width: int, scheme: str) -> None:
+    driver = pytest.importorskip("playwright.sync_api")
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("needs Chromium")
+    folder = tmp_path / "test"
+    num_pages = write_test(store, ["old", "new"], "tts", "mushra", folder)
+    with driver.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        problems: list[str] = []
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.goto((folder / "index.html").as_uri())
+        assert [one["id"] for one in axe.run(page).response["violations"]] == []
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+        for number in range(num_pages):
+            assert page.inner_text("#place") == f"Sound {number + 1} of {num_pages}"
+            assert page.inner_text("#missing") == "Not rated yet: A, B, C."
+            durations = page.locator("audio").evaluate_all(
+                "all => Promise.all(all.map(one => new Promise(done => { const say = () => done(one.duration); "
+                "one.readyState ? say() : one.onloadedmetadata = say; })))"
+            )
+            assert durations == [0.1] * 4
+            while page.locator("#next").is_disabled():
+                page.keyboard.press("Tab")
+                if page.evaluate("document.activeElement.type") == "range":
+                    page.keyboard.press("End")
+            while page.evaluate("document.activeElement.id") != "next":
+                page.keyboard.press("Tab")
+            if number < num_pages - 1:
+                page.keyboard.press("Enter")
+        with page.expect_download() as saved:
+            page.keyboard.press("Enter")
+        assert "Thank you" in page.inner_text("#missing")
+        saved.value.save_as(folder / "mine.csv")
+        browser.close()
+    assert not problems
+    rows, left_out = read_results(folder, [folder / "mine.csv"])
+    assert not left_out
+    assert [(row["mean"], row["ratings"]) for row in rows] == [(100, num_pages)] * 3
 
 
 def test_a_choice_counts_for_one_and_against_the_other(
