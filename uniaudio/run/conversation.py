@@ -8,7 +8,7 @@
 Whether a turn is answered in text or in sound is said by who asks: text and frames come from two heads, and nothing says which of them is next.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from uniaudio_schemas.errors import UsageError
@@ -56,18 +56,20 @@ class Conversation:
             raise UsageError("`words` must be spoken, but the turn is answered in text: set `speaks`.")
         name = f"turn {self.num_turns + 1}"
         parts = turn_segments(request.strip(), words.strip(), "" if audio is None else name)
-        asked = self._laid_out(parts, {} if audio is None else {name: audio})
+        asked = lay_out_turn(self._model, parts, {} if audio is None else {name: audio})
         plan = MODES["audio" if speaks else "text"]
         result = self._model.write(lay_out([*self._said, *asked]), plan, options or self._options, name=name)
         self._said += [*asked, *answered(result.generated, self._model.parts.vocabulary)]
         self.num_turns += 1
         return result
 
-    def _laid_out(self, parts: list[InstructionSegment], clips: Mapping[str, Audio]) -> list[Segment]:
-        waveforms = [read_clip(clip) for clip in clips.values()]
-        codes = self._model.codec.encode(waveforms) if waveforms else []
-        tokens = {name: tokens_of(name, one) for name, one in zip(clips, codes, strict=True)}
-        return lay_out_segments(parts, tokens, self._model.parts.tokenizer, self._model.parts.vocabulary)
+
+def lay_out_turn(model: UniAudio, parts: Sequence[InstructionSegment], clips: Mapping[str, Audio]) -> list[Segment]:
+    """The parts of a turn with what `clips`, by name, are encoded to."""
+    waveforms = [read_clip(clip) for clip in clips.values()]
+    codes = model.codec.encode(waveforms) if waveforms else []
+    tokens = {name: tokens_of(name, one) for name, one in zip(clips, codes, strict=True)}
+    return lay_out_segments(parts, tokens, model.parts.tokenizer, model.parts.vocabulary)
 
 
 def answered(answer: Generated, vocabulary: Vocabulary) -> Iterator[Segment]:

@@ -10,7 +10,7 @@
 Clips are encoded by the codec, laid out as the task says, answered by `uniaudio.lm.generate` and decoded again.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -24,9 +24,10 @@ from uniaudio_schemas.kinds.tokens import Tokens
 from uniaudio.audio.frames import RECONSTRUCTION_HOP
 from uniaudio.audio.loudness import limit_peak
 from uniaudio.codec.codec import Codes, ReasoningCodec
-from uniaudio.lm.answer import Generated
+from uniaudio.lm.answer import Generated, Piece
 from uniaudio.lm.generate import Decoding
 from uniaudio.lm.grammar import TEXT
+from uniaudio.lm.running_batch import Query
 from uniaudio.lm.score import Score, score
 from uniaudio.run.clips import read_clip
 from uniaudio.run.folder import Parts, load_parts, save_parts, to_device
@@ -183,10 +184,39 @@ class UniAudio:
         check_streams(found)
         request = Request(audio=audio, text=text, style=style, voice=voice, examples=tuple(examples))
         decoding = self._decoding(found, [request], chosen)
-        if plan_of_task(found) == (TEXT,):
-            return Stream(decoding, text_pieces(decoding, self.parts.tokenizer))
-        steps, window_s = chosen.decode_steps, chosen.decode_window_s
-        return Stream(decoding, audio_pieces(decoding, self.codec, steps=steps, window_s=window_s))
+        pieces = (piece for _, piece in decoding.run())
+        return Stream(decoding, self.stream_of(pieces, plan_of_task(found), chosen))
+
+    def query(self, task: str, request: Request, options: Options | None = None) -> Query:
+        """What a running batch is asked for one request, its clips encoded; `result` makes an answer of what it writes."""
+        found, chosen = self._find(task), options or Options()
+        [prompt] = self._prompts(found, [request], chosen)
+        return self.query_of_grid(prompt, plan_of_task(found), chosen)
+
+    def query_of_grid(self, grid: Grid, plan: Sequence[str], options: Options) -> Query:
+        """The same for a prompt on the grid, behind which segments of the kinds `plan` are written."""
+        sampling = options.sampling or sampling_of(plan)
+        return Query(
+            prompt=grid,
+            plan=tuple(plan),
+            max_frames=options.max_frames,
+            max_text=options.max_text,
+            sampling=sampling,
+            seed=sampling.seed,
+        )
+
+    def stream_of(
+        self, pieces: Iterable[Piece], plan: Sequence[str], options: Options
+    ) -> Iterator[str] | Iterator[np.ndarray]:
+        """What `stream` gives for pieces of an answer that are still being written."""
+        if tuple(plan) == (TEXT,):
+            return text_pieces(pieces, self.parts.tokenizer)
+        return audio_pieces(pieces, self.codec, steps=options.decode_steps, window_s=options.decode_window_s)
+
+    def result(self, request: Request, answer: Generated, options: Options, *, with_clips: bool = True) -> Result:
+        """The answer to one request; without its clips nothing is decoded."""
+        codes = _codes_of(answer) if with_clips else []
+        return self._result(request, answer, tuple(self._decode(codes, options)))
 
     def score(self, task: str, answers: Sequence[str], request: Request, options: Options | None = None) -> list[Score]:
         """The log likelihood of each of `answers` (texts) to a request, its opening tag and its end included."""

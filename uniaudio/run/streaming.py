@@ -4,7 +4,7 @@ Audio sounds window by window: the codec decodes a window of frames when the fra
 `UniAudio.run` gives the same samples, but where they reach full scale: there a stream is lowered from that piece on, a finished clip as a whole.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
 import numpy as np
@@ -14,6 +14,7 @@ from uniaudio.audio.frames import RECONSTRUCTION_HOP, SAMPLE_RATE
 from uniaudio.audio.loudness import PEAK
 from uniaudio.codec.codec import ReasoningCodec
 from uniaudio.codec.config.presets import LATENT_HOP
+from uniaudio.lm.answer import Piece
 from uniaudio.lm.generate import Decoding
 from uniaudio.lm.grammar import RECONSTRUCTION
 from uniaudio.text.tokenizer import TextTokenizer
@@ -35,12 +36,12 @@ class Stream(Iterator[Any]):
         return answer.result().finished if answer.is_done else None
 
 
-def text_pieces(decoding: Decoding, tokenizer: TextTokenizer) -> Iterator[str]:
-    """Whole characters."""
+def text_pieces(pieces: Iterable[Piece], tokenizer: TextTokenizer) -> Iterator[str]:
+    """Whole characters of a text as it is written."""
     ids: list[int] = []
     shown = ""
     specials = set(tokenizer.specials.values())
-    for _, piece in decoding.run():
+    for piece in pieces:
         ids += [token for token in piece.ids if token not in specials]
         text = tokenizer.decode(ids)
         # The bytes of one character may come in several ids.
@@ -50,11 +51,13 @@ def text_pieces(decoding: Decoding, tokenizer: TextTokenizer) -> Iterator[str]:
             shown = text
 
 
-def audio_pieces(decoding: Decoding, codec: ReasoningCodec, *, steps: int, window_s: float) -> Iterator[np.ndarray]:
+def audio_pieces(
+    pieces: Iterable[Piece], codec: ReasoningCodec, *, steps: int, window_s: float
+) -> Iterator[np.ndarray]:
     """`[n]` float32 at 24 kHz; `window_s` 0: the codec's shortest windows."""
     latents = window_latents(window_s, codec) or 2 * codec.config.context_latents
     gain = 1.0
-    for piece in codec.decode_frames(_frames(decoding), steps=steps, window_latents=latents):
+    for piece in codec.decode_frames(_frames(pieces), steps=steps, window_latents=latents):
         samples = np.nan_to_num(piece)
         peak = float(np.abs(samples).max(initial=0.0))
         if peak * gain >= 1.0:
@@ -72,7 +75,7 @@ def window_latents(window_s: float, codec: ReasoningCodec) -> int:
     return latents
 
 
-def _frames(decoding: Decoding) -> Iterator[np.ndarray]:
-    for _, piece in decoding.run():
+def _frames(pieces: Iterable[Piece]) -> Iterator[np.ndarray]:
+    for piece in pieces:
         if piece.kind == RECONSTRUCTION and piece.ids:
             yield np.array([piece.ids], np.int16)

@@ -16,9 +16,12 @@ from uniaudio_schemas.kinds.task_statistics import TaskCounts, read_statistics
 from uniaudio_schemas.store import Store
 from uniaudio_schemas.store.manifest import Manifest
 
+from uniaudio.run.request import continues_text, is_runnable, main_text, needs_audio, plan_of_task
 from uniaudio.tasks import ALIASES, TASKS, Task
 from uniaudio.tasks.annotations import NEEDS
 
+MOST_EXAMPLES = 4
+"""Solved examples that a form offers for a task that has no slots for them."""
 _HEAD = ("TASK", "ALIASES", "GIVEN -> WRITTEN", "JUDGED BY")
 _STORE_HEAD = ("TASK", "EXAMPLES", "HOURS", "POSITIONS", "SPLITS", "CORPORA", "WHY NONE")
 
@@ -47,6 +50,37 @@ def task_records(names: Iterable[str]) -> list[dict[str, Any]]:
         for task in TASKS.values()
         if task.name in known
     ]
+
+
+def task_forms(names: Iterable[str]) -> list[dict[str, Any]]:
+    """What a form for each of these tasks asks: names of its inputs, kinds of what it writes, parts of a solved example."""
+    known = set(names)
+    return [_form(task) for task in TASKS.values() if task.name in known and is_runnable(task)]
+
+
+def _form(task: Task) -> dict[str, Any]:
+    given = task.slots(task.num_repeats[0])[: -len(plan_of_task(task))]
+    main = main_text(task)
+    inputs = {
+        "audio": needs_audio(task),
+        "text": continues_text(task) or main is not None,
+        "style": any(slot.name == "style" for slot in given),
+        "voice": any(slot.kind == "audio_prompt" for slot in given),
+    }
+    written = dict.fromkeys("text" if kind == "text" else "audio" for kind in plan_of_task(task))
+    repeating = [slot for slot in task.order if slot.repeats]
+    parts = {
+        slot.name.removeprefix("example_"): "text" if slot.is_text else "audio" for slot in repeating or task.order
+    }
+    least, most = task.num_repeats if repeating else (0, MOST_EXAMPLES)
+    return {
+        "name": task.name,
+        "aliases": _aliases(task.name),
+        "description": task.describe(),
+        "inputs": [name for name, is_given in inputs.items() if is_given],
+        "output": ", ".join(written),
+        "examples": {"parts": list(parts.values()), "names": list(parts), "least": least, "most": most},
+    }
 
 
 def store_records(store: Store) -> list[dict[str, Any]]:
