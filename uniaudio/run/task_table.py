@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from uniaudio_schemas.durations import spoken
 from uniaudio_schemas.errors import UsageError
 from uniaudio_schemas.kinds.task_statistics import TaskCounts, read_statistics
 from uniaudio_schemas.store import Store
@@ -23,7 +24,7 @@ from uniaudio.tasks.annotations import NEEDS
 MOST_EXAMPLES = 4
 """Solved examples that a form offers for a task that has no slots for them."""
 _HEAD = ("TASK", "ALIASES", "GIVEN -> WRITTEN", "JUDGED BY")
-_STORE_HEAD = ("TASK", "EXAMPLES", "HOURS", "POSITIONS", "SPLITS", "CORPORA", "WHY NONE")
+_STORE_HEAD = ("TASK", "EXAMPLES", "AUDIO", "POSITIONS", "SPLITS", "CORPORA", "WHY NONE")
 
 
 def task_lines(names: Iterable[str]) -> list[str]:
@@ -101,7 +102,7 @@ def store_lines(records: Sequence[dict[str, Any]]) -> list[str]:
         (
             one["task"],
             str(one["examples"]),
-            f"{one['hours']:.2f}",
+            spoken(3600 * one["hours"]),
             str(one["positions"]),
             ", ".join(f"{split} {found['examples']}" for split, found in one["splits"].items()),
             ", ".join(one["corpora"]),
