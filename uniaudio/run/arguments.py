@@ -4,6 +4,7 @@
 """
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 from uniaudio_schemas.errors import UsageError
@@ -48,8 +49,9 @@ def add_sampling_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--language", default="en", help="of the prompt: en, zh or yue (default en)")
 
 
-def model_path(options: argparse.Namespace) -> str:
-    return str(options.model or setting("UNIAUDIO_MODEL") or store_path())
+def model_path(options: argparse.Namespace) -> str | Path:
+    """What `--model` or a setting names, which may be of a hub; else the store, which is here or nowhere."""
+    return options.model or setting("UNIAUDIO_MODEL") or Path(store_path())
 
 
 def store_path() -> str:

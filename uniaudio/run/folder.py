@@ -5,6 +5,7 @@ A folder holds
     uniaudio.json                                       {"tasks": ["asr", …], "codec_fingerprint": "c81f…"}
     tokenizer/tokenizer.json                            the text tokenizer; absent where text is bytes
     codec/config.json  codec/codec.safetensors          the codec; absent where no clip is read or made
+    README.md  generation_config.json  tokenizer.json   what a hub and transformers look for (`release`)
 
 A store is named by its root (its latest checkpoint), `ROOT/checkpoint/refs/stage3` or `ROOT/checkpoint/versions/<plan id>`.
 """
@@ -28,6 +29,7 @@ from uniaudio.codec.codec import MODEL_CODEC, ReasoningCodec
 from uniaudio.lm import weights
 from uniaudio.lm.model import UniAudioLM
 from uniaudio.lm.running_batch import check_vocabulary
+from uniaudio.run import release
 from uniaudio.sequence.vocabulary import Vocabulary
 from uniaudio.text.tokenizer import ByteTokenizer, HuggingFaceTokenizer, TextTokenizer
 from uniaudio.training.lm.weights import config_of, load_model
@@ -56,6 +58,8 @@ class Parts:
     codec_fingerprint: str
     """The fingerprint of the codec whose codes it was trained on; empty where that is not known."""
     load_codec: Callable[[], ReasoningCodec]
+    card: Callable[["Parts"], str] = lambda parts: release.card(parts, release.Origin())
+    """The model card, made when it is asked for."""
 
 
 def load_parts(path: str | Path, *, codec: str | Path | None = None, tokenizer: str | Path | None = None) -> Parts:
@@ -107,6 +111,8 @@ def save_parts(parts: Parts, folder: str | Path) -> None:
     if isinstance(parts.tokenizer, HuggingFaceTokenizer):
         copy_tokenizer(parts.tokenizer.folder, path)
     write_about(path, parts.tasks, parts.codec_fingerprint)
+    own = path / TOKENIZER_FOLDER
+    release.write_release(parts, path, tokenizer=own if own.is_dir() else None, text=parts.card(parts))
 
 
 def text_of_folder(folder: Path) -> tuple[TextTokenizer, Vocabulary]:
@@ -136,7 +142,16 @@ def _from_folder(folder: Path, codec: str | Path | None, tokenizer: str | Path |
         tasks=frozenset(about.tasks),
         codec_fingerprint=about.codec_fingerprint,
         load_codec=lambda: _codec_of_folder(Path(codec or folder / CODEC_FOLDER), about.codec_fingerprint, vocabulary),
+        **_own_card(folder / release.CARD_FILE),
     )
+
+
+def _own_card(path: Path) -> dict[str, Callable[[Parts], str]]:
+    """Of a folder that has one, as it is: what it says of data and scores nothing else in the folder knows."""
+    if not path.is_file():
+        return {}
+    text = path.read_text(encoding="utf-8")
+    return {"card": lambda parts: text}
 
 
 def _find_version(path: Path) -> tuple[Store, Manifest]:
@@ -178,6 +193,7 @@ def _from_store(store: Store, manifest: Manifest, codec: str | Path | None, toke
         tasks=frozenset(_trained_groups(store, row)),
         codec_fingerprint=row.codec_fingerprint,
         load_codec=load_codec,
+        card=lambda parts: release.card(parts, release.origin_of(store, manifest)),
     )
 
 

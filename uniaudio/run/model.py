@@ -6,15 +6,18 @@
     model.run_all("caption", [Request(audio=path) for path in paths])  -> one batch, one result a request
     for word in model.stream("qa", "clip.wav", text="Who speaks?"): …
     for samples in model.stream("tts", text="Good morning."): …        -> pieces [n] while later ones are written
+    model.run("tts", text="Good morning.", temperature=0.7, top_k=20, max_seconds=3, seed=1)    # `options.Arguments` has them all
+    UniAudio.from_pretrained("owner/name").push_to_hub("me/mine")      -> a hub, where huggingface_hub is installed
 
 Clips are encoded by the codec, laid out as the task says, answered by `uniaudio.lm.generate` and decoded again.
 """
 
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Unpack
 
 import numpy as np
 import torch
@@ -31,8 +34,9 @@ from uniaudio.lm.running_batch import Query
 from uniaudio.lm.score import Score, score
 from uniaudio.run.clips import read_clip
 from uniaudio.run.folder import Parts, load_parts, save_parts, to_device
+from uniaudio.run.options import Arguments, default_sampling, options_of, sampling_of
 from uniaudio.run.options import Options as Options
-from uniaudio.run.options import default_sampling, sampling_of
+from uniaudio.run.release import fetch_from_hub, is_hub_id, push_to_hub
 from uniaudio.run.request import (
     Audio,
     Request,
@@ -95,12 +99,15 @@ class UniAudio:
         device: str = "cpu",
         dtype: torch.dtype | None = None,
         compile: bool = False,
+        revision: str | None = None,
     ) -> "UniAudio":
-        """The model at `path`: a folder that `save` or `uniaudio lm import` wrote, or a store with a checkpoint.
+        """The model at `path`: a folder that `save` or `uniaudio lm import` wrote, a store with a checkpoint, or `owner/name` of a hub,
+        at a `revision` of it.
 
         `compile`: whether answers are written by machine code (`UniAudioLM.compile_decoding`).
         """
-        parts = load_parts(path, codec=codec, tokenizer=tokenizer)
+        found = fetch_from_hub(str(path), revision) if is_hub_id(path) else path
+        parts = load_parts(found, codec=codec, tokenizer=tokenizer)
         to_device(parts, device, dtype)
         parts.model.compile_decoding(compile)
         return cls(parts)
@@ -126,10 +133,12 @@ class UniAudio:
         voice: Audio | None = None,
         examples: Sequence[tuple[Audio, ...]] = (),
         options: Options | None = None,
+        **arguments: Unpack[Arguments],
     ) -> Result:
-        """The answer to one request; `request.Request` says what the arguments are."""
+        """The answer to one request; `request.Request` says what the inputs are, `options.Arguments` how it may be written: each counts
+        more than `options` does."""
         request = Request(audio=audio, text=text, style=style, voice=voice, examples=tuple(examples))
-        return self.run_all(task, [request], options)[0]
+        return self.run_all(task, [request], options_of(find_task(task), options, arguments))[0]
 
     def run_all(
         self,
@@ -177,10 +186,12 @@ class UniAudio:
         voice: Audio | None = None,
         examples: Sequence[tuple[Audio, ...]] = (),
         options: Options | None = None,
+        **arguments: Unpack[Arguments],
     ) -> Stream:
         """The answer as it is written: text in pieces of whole characters, or audio in pieces `[n]` float32 at 24 kHz
         (`uniaudio.run.streaming`)."""
-        found, chosen = self._find(task), options or Options()
+        found = self._find(task)
+        chosen = options_of(found, options, arguments)
         check_streams(found)
         request = Request(audio=audio, text=text, style=style, voice=voice, examples=tuple(examples))
         decoding = self._decoding(found, [request], chosen)
@@ -234,8 +245,14 @@ class UniAudio:
         return score(self.parts.model, prompt, [lay_out([_text_segment(one)]) for one in ids])
 
     def save(self, folder: str | Path) -> None:
-        """Writes a folder that `from_pretrained` reads and that needs no store."""
+        """Writes a folder that `from_pretrained` reads and that needs no store, with what a hub and transformers look for in it."""
         save_parts(self.parts, folder)
+
+    def push_to_hub(self, repo_id: str, *, private: bool = True) -> str:
+        """Sends what `save` writes to `owner/name` of a hub, with the token that huggingface_hub finds. Returns its address."""
+        with tempfile.TemporaryDirectory() as temporary:
+            self.save(temporary)
+            return push_to_hub(Path(temporary), repo_id, private=private)
 
     def _knows(self, task: Task) -> bool:
         return bool({task.name, task.mixture} & self.parts.tasks)

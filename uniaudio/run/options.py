@@ -1,11 +1,13 @@
 """How answers are written.
 
 Options(max_seconds=3, sampling=Sampling(temperature=0.9, top_k=50, seed=7))
+model.run("tts", text="Good morning.", max_seconds=3, temperature=0.9, top_k=50, seed=7)    # the same as arguments
 """
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypedDict
 
 from uniaudio_schemas.errors import UsageError
 
@@ -68,3 +70,47 @@ def default_sampling(task: Task) -> Sampling:
 def sampling_of(plan: Sequence[str]) -> Sampling:
     """The way to draw segments of these kinds where the user says nothing about it."""
     return GREEDY if set(plan) == {TEXT} else WARM
+
+
+class Arguments(TypedDict, total=False):
+    """Of `UniAudio.run` and `UniAudio.stream`, all optional: what `Options` and its `Sampling` say, by one name each."""
+
+    temperature: float
+    """Divides the logits; 0 is greedy. Text answers are greedy unless this is given, audio answers have 0.9."""
+    top_k: int
+    """Keeps the k likeliest ids; 0 keeps all. Audio answers have 50."""
+    top_p: float
+    """Keeps the fewest likeliest ids that hold this share of the probability."""
+    cfg_scale: float
+    """Classifier-free guidance: how far from the answer to the blanked prompt; 1 is off and costs nothing, above 1 twice the work."""
+    seed: int
+    """Of what is drawn: the same seed, model and machine give the same answer."""
+    repetition_penalty: float
+    """Weakens ids that came lately; 1 is off."""
+    no_repeat_ngram: int
+    """No run of so many text ids comes twice; 0 is off."""
+    max_seconds: float
+    """Longest audio segment."""
+    max_text: int
+    """Most text ids of a segment."""
+    decode_steps: int
+    """Steps of the codec's flow: fewer are faster and rougher."""
+    decode_window_s: float
+    """Seconds of audio that the codec decodes at once."""
+    language: str
+    """Of the prompt: en, zh or yue."""
+
+
+_OF_OPTIONS = ("max_seconds", "max_text", "decode_steps", "decode_window_s", "language")
+
+
+def options_of(task: Task, options: Options | None, arguments: Arguments) -> Options:
+    """`options` with what `arguments` change. UsageError where one is unknown or out of range."""
+    given = dict(arguments)
+    if unknown := sorted(set(given) - set(Arguments.__annotations__)):
+        known = ", ".join(Arguments.__annotations__)
+        raise UsageError(f"The arguments of an answer must be of {known}, but hold `{unknown[0]}`.")
+    chosen = replace(options or Options(), **{name: given.pop(name) for name in _OF_OPTIONS if name in given})
+    if not given:
+        return chosen
+    return replace(chosen, sampling=replace(chosen.sampling or default_sampling(task), **given))
