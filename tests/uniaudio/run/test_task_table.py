@@ -69,10 +69,10 @@ def test_the_table_has_a_line_a_task(tmp_path: Path, capsys: pytest.CaptureFixtu
     a_store(tmp_path)
     assert main(["tasks", "--store", str(tmp_path)]) == 0
     head, *lines = capsys.readouterr().out.splitlines()
-    assert head.split()[:4] == ["TASK", "EXAMPLES", "HOURS", "POSITIONS"]
+    assert head.split()[:4] == ["TASK", "EXAMPLES", "AUDIO", "POSITIONS"]
     assert [line.split()[0] for line in lines] == list(TASKS)
     (line,) = [line for line in lines if line.startswith("asr ")]
-    assert line.split() == ["asr", "2", "1.00", "140", "train", "1,", "val", "1", "queen"]
+    assert line.split() == ["asr", "2", "1.0", "h", "140", "train", "1,", "val", "1", "queen"]
 
 
 def test_a_version_without_statistics_is_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
