@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from uniaudio_flows import services
@@ -47,3 +48,21 @@ def test_a_head_that_ray_gave_up_is_started_again_and_another_failure_is_told(
         with pytest.raises(UsageError, match="did not start"):
             services._await_ray(settings)
     assert head.num_started == num_started
+
+
+def test_settings_that_differ_from_those_of_the_running_worker_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in services.OF_A_RUN:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("UNIAUDIO_SIZE", "starter")
+    monkeypatch.setenv("UNIAUDIO_SOURCE", "/audio")
+    settings = load_settings()
+    worker = Mock(process=Mock(environ=lambda: {"UNIAUDIO_SOURCE": "/audio", "UNIAUDIO_CODEC": "/codec"}))
+    monkeypatch.setattr(services, "running_services", lambda _: {services.WORKER: worker})
+    size, codec = services.other_settings(settings)
+    assert "UNIAUDIO_SIZE=(none), not starter" in size and "`--param size=…`" in size
+    assert "UNIAUDIO_CODEC=/codec, not (none)" in codec and "`--param start=…`" in codec
+    monkeypatch.setattr(services, "running_services", lambda _: {})
+    assert services.other_settings(settings) == []
