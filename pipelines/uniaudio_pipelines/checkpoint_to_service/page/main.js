@@ -44,7 +44,7 @@ function offerTasks() {
     const given = task.inputs.filter((input) => input === "audio" || input === "text").join(" and ") || "nothing";
     const title = `From ${given} to ${task.output}`.replaceAll("audio", "sound");
     if (!groups.has(title)) groups.set(title, make("optgroup", { label: title }));
-    groups.get(title).append(make("option", { value: task.name }, task.name.replaceAll("_", " ")));
+    groups.get(title).append(make("option", { value: task.name }, `${task.name.replaceAll("_", " ")}: ${task.description}`));
   }
   at("task").replaceChildren(...groups.values());
 }
