@@ -12,7 +12,7 @@ shards, so it does not matter who makes it; it is renamed into place when it is 
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from uniaudio.tasks.annotations import TRAIN, is_true, value_of
 from uniaudio_pipelines.annotated_to_instructions.routes import KEY_COLUMNS, ROUTES, hash64, keys_of
 from uniaudio_pipelines.annotated_to_instructions.units import cells_of, num_units_by_source, source_of
 
+_ROWS_TOGETHER = 1 << 10
 PACK_ROWS = 1 << 15
 NUM_BACKGROUNDS = 256
 """Sounds of a split, over all corpora, that speech may be heard over: those with the lowest hashes."""
@@ -92,11 +93,9 @@ def make_packs(store: Store, annotated: Manifest, packs: list[Pack], clips_per_u
 
 
 def _make(store: Store, annotated: Manifest, pack: Pack, num_units: int) -> None:
-    tables = [store.table_of_shard(annotated, shard).select(COLUMNS) for shard in pack.shards]
-    table = pa.concat_tables([one.replace_schema_metadata(None) for one in tables]).combine_chunks()
-    rows = table.select(KEY_COLUMNS).to_pylist()
-    hashes = {name: np.zeros(len(rows), np.uint64) for name in ("own", "cluster", *ROUTES)}
-    for index, row in enumerate(rows):
+    table = _table_of(store, annotated, pack)
+    hashes = {name: np.zeros(table.num_rows, np.uint64) for name in ("own", "cluster", *ROUTES)}
+    for index, row in enumerate(_rows(table, KEY_COLUMNS)):
         hashes["own"][index] = hash64(row["clip_id"])
         if row["duplicate_cluster"]:
             hashes["cluster"][index] = hash64(row["duplicate_cluster"])
@@ -111,6 +110,18 @@ def _make(store: Store, annotated: Manifest, pack: Pack, num_units: int) -> None
         # In the order of the hashes, so that what one unit reads lies together.
         writer.write_table(table.take(pa.array(order)))
     temporary.replace(pack.path)
+
+
+def _table_of(store: Store, annotated: Manifest, pack: Pack) -> pa.Table:
+    tables = [store.table_of_shard(annotated, shard).select(COLUMNS) for shard in pack.shards]
+    return pa.concat_tables([one.replace_schema_metadata(None) for one in tables]).combine_chunks()
+
+
+def _rows(table: pa.Table, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Rows as dictionaries, of which a few are there at a time: those of a whole pack are larger than the pack."""
+    chosen = table.select(columns)
+    for first in range(0, table.num_rows, _ROWS_TOGETHER):
+        yield from chosen.slice(first, _ROWS_TOGETHER).to_pylist()
 
 
 def _write_facts(pack: Pack, table: pa.Table, hashes: dict[str, np.ndarray], num_units: int) -> None:
@@ -133,12 +144,12 @@ def _write_facts(pack: Pack, table: pa.Table, hashes: dict[str, np.ndarray], num
 
 def _num_targets(table: pa.Table) -> tuple[int, int]:
     """Clips of speech in training that a person speaks, and that a machine speaks."""
-    rows = table.select(["domain", "split", "facts"]).to_pylist()
-    spoken = [row["facts"] for row in rows if row["domain"] == "speech" and row["split"] == TRAIN]
-    synthetic = sum(
-        is_true(value_of(((fact["name"], fact["value"]) for fact in facts), "synthetic")) for facts in spoken
-    )
-    return len(spoken) - synthetic, synthetic
+    counts = [0, 0]
+    for row in _rows(table, ("domain", "split", "facts")):
+        if row["domain"] == "speech" and row["split"] == TRAIN:
+            facts = ((fact["name"], fact["value"]) for fact in row["facts"])
+            counts[is_true(value_of(facts, "synthetic"))] += 1
+    return counts[0], counts[1]
 
 
 def _backgrounds(table: pa.Table, own: np.ndarray) -> list[dict[str, Any]]:
@@ -155,9 +166,9 @@ def _backgrounds(table: pa.Table, own: np.ndarray) -> list[dict[str, Any]]:
         "duplicate_cluster",
     ]
     kept: dict[str, list[dict[str, Any]]] = {}
-    rows = table.select(names).to_pylist()
-    for index in np.argsort(own, kind="stable"):
-        row = rows[index]
+    order = np.argsort(own, kind="stable")
+    sounds = table.select(names).take(pa.array(order))
+    for index, row in zip(order, _rows(sounds, names), strict=True):
         long_enough = row["num_samples"] >= _MIN_BACKGROUND_S * row["sample_rate"] > 0
         is_quiet = row["domain"] == "sound" and (row["speech_fraction"] or 0.0) <= _MAX_SPEECH
         of_split = kept.setdefault(row["split"], [])
