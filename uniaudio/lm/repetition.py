@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 
-def penalize(logits_NV: Tensor, recent_NV: Tensor, penalty: float) -> Tensor:
-    """Weakens the logits of ids that are True in `recent_NV`, whatever their sign."""
+def penalize(logits_NV: Tensor, recent_NV: Tensor, penalty: float | Tensor) -> Tensor:
+    """Weakens the logits of ids that are True in `recent_NV`, whatever their sign; `penalty` is one, or one a row `[N, 1]`."""
     weaker_NV = torch.where(logits_NV > 0, logits_NV / penalty, logits_NV * penalty)
     return torch.where(recent_NV, weaker_NV, logits_NV)
 

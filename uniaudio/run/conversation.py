@@ -8,7 +8,7 @@
 Whether a turn is answered in text or in sound is said by who asks: text and frames come from two heads, and nothing says which of them is next.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 from uniaudio_schemas.errors import UsageError
@@ -64,7 +64,7 @@ class Conversation:
         return result
 
 
-def lay_out_turn(model: UniAudio, parts: Sequence[InstructionSegment], clips: Mapping[str, Audio]) -> list[Segment]:
+def lay_out_turn(model: UniAudio, parts: list[InstructionSegment], clips: Mapping[str, Audio]) -> list[Segment]:
     """The parts of a turn with what `clips`, by name, are encoded to."""
     waveforms = [read_clip(clip) for clip in clips.values()]
     codes = model.codec.encode(waveforms) if waveforms else []

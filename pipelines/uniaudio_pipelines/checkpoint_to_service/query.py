@@ -1,0 +1,144 @@
+"""What was asked, as the model reads it: uploads become samples, limits are held, the prompt is laid out."""
+
+import secrets
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from uniaudio_schemas.errors import UsageError
+from uniaudio_schemas.kinds.instructions import InstructionSegment
+
+from uniaudio.audio.frames import SAMPLE_RATE
+from uniaudio.lm.grammar import MODES
+from uniaudio.lm.running_batch import Query
+from uniaudio.run.clips import read_clip
+from uniaudio.run.conversation import lay_out_turn
+from uniaudio.run.model import UniAudio
+from uniaudio.run.options import Options, default_sampling, sampling_of
+from uniaudio.run.request import Audio, Request
+from uniaudio.sequence.layout import Segment, lay_out
+from uniaudio.tasks import find_task
+from uniaudio.tasks.conversation import CONVERSATION, turn_segments
+from uniaudio_pipelines.checkpoint_to_service.asked import Asked, TooLargeError, Turn, Upload
+from uniaudio_pipelines.checkpoint_to_service.settings import Limits
+from uniaudio_pipelines.checkpoint_to_service.uploads import read_upload
+
+MOST_DRAWN_SEED = 1 << 31
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Read:
+    """A request that can be answered."""
+
+    request: Request
+    options: Options
+    seed: int
+    input_s: float
+
+
+def read_asked(asked: Asked, limits: Limits, voices: Mapping[str, Path]) -> Read:
+    """Uploads read, options checked. UsageError or `TooLargeError` where something is wrong with them."""
+    _check_text(asked, limits)
+    clips = _Clips(limits.input_s)
+    voice: Audio | None = clips.read(asked.voice)
+    if asked.voice_name:
+        voice = _voice(asked.voice_name, voices)
+    examples = tuple(
+        tuple(part if isinstance(part, str) else clips.of(part) for part in example) for example in asked.examples
+    )
+    request = Request(
+        audio=clips.read(asked.audio),
+        text=asked.text,
+        style=asked.style,
+        voice=voice,
+        examples=examples,
+        name=asked.task,
+    )
+    seed = secrets.randbelow(MOST_DRAWN_SEED) if asked.seed is None else asked.seed
+    return Read(request=request, options=_options(asked, limits, seed), seed=seed, input_s=clips.used_s)
+
+
+def query_of(model: UniAudio, asked: Asked, read: Read, limits: Limits) -> tuple[Query, float]:
+    """The query, its clips encoded, and the seconds of audio that it was given."""
+    if not asked.turns:
+        return model.query(asked.task, read.request, read.options), read.input_s
+    if CONVERSATION.name not in model.tasks:
+        raise UsageError("This model was not trained on conversations: ask for one of its tasks at `/v1/tasks`.")
+    clips = _Clips(limits.input_s)
+    segments = [segment for turn in asked.turns for segment in _turn(model, turn, asked, clips)]
+    plan = MODES["audio" if asked.speaks else "text"]
+    return model.query_of_grid(lay_out(segments), plan, read.options), clips.used_s
+
+
+def _turn(model: UniAudio, turn: Turn, asked: Asked, clips: "_Clips") -> Iterator[Segment]:
+    """A message as training lays it out: what is asked and heard, or what was answered, with its end."""
+    name = "clip"
+    heard = {} if turn.audio is None else {name: clips.of(turn.audio)}
+    if turn.role == "assistant":
+        parts = [InstructionSegment(kind="text", loss=False, text=turn.text, wrapper="answer")] if turn.text else []
+    else:
+        words = asked.words.strip() if turn is asked.turns[-1] else ""
+        parts = turn_segments(turn.text.strip(), words, name if heard else "")
+    if not parts:
+        raise UsageError("A message must hold a text or a sound, but holds neither.")
+    yield from lay_out_turn(model, parts, heard)
+
+
+def _options(asked: Asked, limits: Limits, seed: int) -> Options:
+    most_s = min(asked.max_seconds if asked.max_seconds is not None else Options().max_seconds, limits.answer_s)
+    most_text = min(asked.max_text if asked.max_text is not None else Options().max_text, limits.answer_text)
+    if asked.max_seconds is not None and asked.max_seconds > limits.answer_s:
+        raise UsageError(f"`max_seconds` must be {limits.answer_s:g} at most, but is {asked.max_seconds:g}.")
+    if asked.max_text is not None and asked.max_text > limits.answer_text:
+        raise UsageError(f"`max_text` must be {limits.answer_text} at most, but is {asked.max_text}.")
+    of_turn = sampling_of(MODES["audio" if asked.speaks else "text"])
+    sampling = of_turn if asked.turns else default_sampling(find_task(asked.task))
+    given: dict[str, Any] = {
+        "temperature": asked.temperature,
+        "top_k": asked.top_k,
+        "top_p": asked.top_p,
+        "cfg_scale": asked.guidance,
+        "repetition_penalty": asked.repetition_penalty,
+        "seed": seed,
+    }
+    sampling = replace(sampling, **{name: value for name, value in given.items() if value is not None})
+    return Options(
+        sampling=sampling, max_seconds=most_s, max_text=most_text, language=asked.language, wording=asked.wording
+    )
+
+
+def _check_text(asked: Asked, limits: Limits) -> None:
+    texts = [asked.text, asked.style, asked.words, *(turn.text for turn in asked.turns)]
+    texts += [part for example in asked.examples for part in example if isinstance(part, str)]
+    if (length := sum(map(len, texts))) > limits.prompt_text:
+        raise UsageError(
+            f"The texts of a request must hold {limits.prompt_text} characters at most, but hold {length}."
+        )
+
+
+def _voice(name: str, voices: Mapping[str, Path]) -> Audio:
+    if name not in voices:
+        known = ", ".join(["default", *sorted(voices)])
+        raise UsageError(f"`voice` must be one of {known}, but is {name!r}.")
+    return read_clip(voices[name])
+
+
+class _Clips:
+    """Reads the clips of a request, which together may last `most_s` seconds."""
+
+    def __init__(self, most_s: float) -> None:
+        self._most_s, self.used_s = most_s, 0.0
+
+    def read(self, upload: Upload | None) -> np.ndarray | None:
+        return None if upload is None else self.of(upload)
+
+    def of(self, upload: Upload) -> np.ndarray:
+        samples = read_upload(upload.data, upload.name, most_s=self._most_s)
+        self.used_s += len(samples) / SAMPLE_RATE
+        if self.used_s > self._most_s:
+            raise TooLargeError(
+                f"The clips of a request must last {self._most_s:g} seconds at most together, but last longer."
+            )
+        return samples

@@ -1,0 +1,74 @@
+"""`uniaudio serve` says what is wrong with its settings before anything is loaded, and becomes the service else."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from uniaudio_pipelines.checkpoint_to_service.settings import Limits, Service, service_of
+
+from uniaudio import cli
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[Service]:
+    """The services that would have been started."""
+    found: list[Service] = []
+
+    def execv(program: str, command: list[str]) -> Any:
+        assert (program, command[1:4]) == (
+            sys.executable,
+            ["-m", "uniaudio_pipelines.checkpoint_to_service", "--service"],
+        )
+        found.append(service_of(command[4].encode()))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("os.execv", execv)
+    return found
+
+
+def test_options_and_settings_become_a_service(started: list[Service], tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    key.write_text("secret")
+    options = ["--host", "0.0.0.0", "--port", "9000", "--key-file", str(key)]
+    settings = ["--set", "num_rows=4", "--set", "compiles=true", "--set", "limits.input_s=30"]
+    assert cli.main(["serve", "models/mine", *options, *settings]) == 130
+    [service] = started
+    assert service == Service(
+        model="models/mine",
+        host="0.0.0.0",
+        port=9000,
+        key_file=str(key),
+        num_rows=4,
+        compiles=True,
+        limits=Limits(input_s=30),
+    )
+    assert "secret" not in json.dumps(service.to_plain())
+    assert service.read_key() == "secret"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--host", "0.0.0.0"], "can be reached by others: `key_file` must name a file with a key"),
+        (["--host", "example.org"], "can be reached by others"),
+        (["--key-file", "nowhere"], "cannot be read"),
+        (["--set", "colour=red"], "colour"),
+        (["--set", "limits.waiting=0"], "`waiting` must be above 0"),
+        (["--set", "num_rows"], "must be NAME=VALUE"),
+        (["--port", "70000"], "`port` must lie in 0 … 65535"),
+    ],
+)
+def test_wrong_settings_are_named(
+    started: list[Service], capsys: pytest.CaptureFixture[str], arguments: list[str], sentence: str
+) -> None:
+    assert cli.main(["serve", "models/mine", *arguments]) == 2
+    assert sentence in capsys.readouterr().err
+    assert not started
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "127.9.9.9"])
+def test_loopback_wants_no_key(started: list[Service], host: str) -> None:
+    assert cli.main(["serve", "models/mine", "--host", host]) == 130
+    assert started[0].read_key() == ""
