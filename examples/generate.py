@@ -8,10 +8,8 @@ import argparse
 from pathlib import Path
 
 from uniaudio import UniAudio
-from uniaudio.lm.sampling import Sampling
 from uniaudio.run.clips import write_clip
 from uniaudio.run.folder import Parts
-from uniaudio.run.options import Options
 from uniaudio.sequence.vocabulary import Vocabulary
 from uniaudio.tasks import TASKS
 from uniaudio.testing import a_waveform, tiny_codec, tiny_lm
@@ -44,11 +42,10 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     model = UniAudio.from_pretrained(options.model) if options.model else untrained()
 
-    heard = model.run("asr", options.clip or a_waveform(1.0), options=Options(max_text=40))
+    heard = model.run("asr", options.clip or a_waveform(1.0), max_text=40)
     print(f"asr  {heard.text!r} (ended by {heard.finished})")
 
-    warm = Sampling(temperature=0.9, top_k=50, seed=7)
-    spoken = model.run("tts", text="Good morning.", options=Options(max_seconds=2, sampling=warm))
+    spoken = model.run("tts", text="Good morning.", temperature=0.9, top_k=50, seed=7, max_seconds=2)
     write_clip(Path(options.out), spoken.audio)
     print(f"tts  {len(spoken.audio) / 24_000:.2f} s in {options.out}")
 
