@@ -417,3 +417,59 @@ def test_manifests_in_gzip_say_what_they_say_without(source: Any, name: str) -> 
         said[:2] == said[2:] == [("a.wav", "hello there", "anna", "train"), ("b.wav", "good evening", "bert", "train")]
     )
     assert not made.dropped
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ("0.250000\t1.250000\thello there", "\\\t200.0\t3000.0", "1.500000\t2.500000\tgood bye"),
+        ("[00:00.250 --> 00:01.250]  hello there", "[00:01.500 --> 00:02.500]  good bye"),
+    ],
+)
+def test_lines_with_times_beside_a_sound_are_stretches_of_it(source: Any, lines: tuple[str, ...]) -> None:
+    source.wav("a/talk.wav", "a/plain.wav", seconds=3.0)
+    source.text("a/talk.txt", *lines)
+    source.text("a/plain.txt", "0.25 is a quarter,", lines[0])
+    made = source.ingest()
+    cuts = [(row.given_text, row.first_sample, row.num_samples) for row in made.rows if row.path == "a/talk.wav"]
+    assert cuts == [("hello there", 2_000, 8_000), ("good bye", 12_000, 8_000)]
+    (plain,) = [row for row in made.rows if row.path == "a/plain.wav"]
+    assert plain.given_text is not None and plain.given_text.startswith("0.25 is a quarter, ")
+
+
+def test_labels_of_no_length_are_told(source: Any) -> None:
+    source.wav("a/talk.wav", seconds=3.0)
+    source.text("a/talk.txt", "0.5\t1.5\tone", "2.0\t2.0\tclick")
+    made = source.ingest()
+    assert [row.given_text for row in made.rows] == ["one"] and "bad_times" in made.reasons().values()
+
+
+def test_first_and_last_sample_are_no_words_of_timit(source: Any) -> None:
+    source.wav("t/SA1.WAV", "t/SA2.WAV", seconds=2.0)
+    source.text("t/SA1.TXT", "0 16000 She had your dark suit.")
+    source.text("t/SA2.TXT", "0 10 20 counting")
+    texts = {row.path: row.given_text for row in source.ingest().rows}
+    assert texts == {"t/SA1.WAV": "She had your dark suit.", "t/SA2.WAV": "0 10 20 counting"}
+
+
+@pytest.mark.parametrize("column", ["slice_file_name", "youtube_id"])
+def test_times_of_what_a_file_was_cut_from_do_not_cut_it_again(source: Any, column: str) -> None:
+    source.wav("u/audio/7061-6-0-0.wav", "u/audio/100032-3-0-0.wav", seconds=1.0)
+    suffix = ".wav" if column == "slice_file_name" else ""
+    source.text(
+        "u/list.csv", f"{column},start,end,class", f"7061-6-0-0{suffix},10.5,11.5,gun_shot",
+        f"100032-3-0-0{suffix},0.0,0.317551,dog_bark",
+    )  # fmt: skip
+    made = source.ingest()
+    assert made.dropped == [] and [(row.first_sample, row.num_samples) for row in made.rows] == [(0, 8_000)] * 2
+    assert {row.given_tags[0] for row in made.rows} == {"gun_shot", "dog_bark"}
+    assert facts(made.rows[1])["start"] == "10.5"
+
+
+@pytest.mark.parametrize("separator", [":", " "])
+def test_texts_without_blanks_are_texts(source: Any, separator: str) -> None:
+    source.wav("j/wav/BASIC5000_0001.wav", "j/wav/BASIC5000_0002.wav")
+    first, second = "水をマレーシアから買わなくてはならない。", "時刻:三時に終了しました。"
+    source.text("j/transcript_utf8.txt", f"BASIC5000_0001{separator}{first}", f"BASIC5000_0002{separator}{second}")
+    made = source.ingest()
+    assert [row.given_text for row in made.rows] == [first, second] and made.dropped == []

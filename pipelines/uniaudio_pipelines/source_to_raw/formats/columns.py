@@ -57,6 +57,8 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "duration_s": ("durations", "duration", "dur", "durationsec", "durationseconds"),
     "duration_ms": ("durationms",),
 }  # fmt: skip
+_CUT_ALREADY = ("slicefilename", "ytid", "youtubeid")
+"""Columns of files that were cut from what the times beside them are of: UrbanSound8K, AudioSet, AudioCaps."""
 _TIMES = ("start_s", "start_ms", "end_s", "end_ms", "duration_s", "duration_ms", "channel")
 _MAX_FACT = 10_000
 _LIST = re.compile(r"[,;|]")
@@ -77,7 +79,7 @@ def meanings(columns: list[str], folder: Folder, path_column: str) -> dict[str, 
     for column, name in named:
         by_name.setdefault(re.sub(r"\d+$", "", plain(name)) or plain(name), []).append(column)
     for field, names in _NAMES.items():
-        if field in found.values():
+        if field in found.values() or (plain(path_column) in _CUT_ALREADY and field.startswith(("start", "end"))):
             continue
         for name in names:
             free = [column for column in by_name.get(name, ()) if column not in found]

@@ -17,6 +17,8 @@ from uniaudio_pipelines.source_to_raw.formats.lines import Line, read_lines
 DELIMITERS = (",", "\t", "|", ";")
 BLANK = " "
 """Between a name and a text that has blanks itself: two fields."""
+COLON = ":"
+"""The same, of lists in Japanese (`BASIC5000_0001:水を…`)."""
 _BLANKS = re.compile(r"[ \t]+")
 """Other spaces of Unicode are part of a text."""
 _EXCEL = re.compile(r"sep=.")
@@ -27,7 +29,7 @@ csv.field_size_limit(1 << 26)
 
 
 def rows(folder: Folder, path: str, delimiter: str) -> Iterator[tuple[int, list[str]] | Problem]:
-    """`(line number, fields)`; a tab or a bar separates as it stands, without quotes, and `BLANK` once."""
+    """`(line number, fields)`; a tab or a bar separates as it stands, without quotes, `BLANK` and `COLON` once."""
     quotes = delimiter in ",;"
     lines = read_lines(folder, path)
     waiting: deque[Line | Problem] = deque()
@@ -46,7 +48,7 @@ def rows(folder: Folder, path: str, delimiter: str) -> Iterator[tuple[int, list[
             yield line.number, _BLANKS.split(text.strip(" \t"), 1)
             continue
         if not quotes:
-            yield line.number, text.split(delimiter)
+            yield line.number, text.split(delimiter, 1 if delimiter == COLON else -1)
             continue
         if '"' in text and opens.search(text) and text.count('"') % 2:
             text, waiting = _joined(line, waiting, lines, delimiter)

@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 
 from uniaudio_pipelines.source_to_raw.formats.audio_names import AudioNames, audio_names, stem_of, suffix_of
 from uniaudio_pipelines.source_to_raw.formats.columns import label, meanings, text_of
-from uniaudio_pipelines.source_to_raw.formats.delimited import BLANK, DELIMITERS, rows, sniff
+from uniaudio_pipelines.source_to_raw.formats.delimited import BLANK, COLON, DELIMITERS, rows, sniff
 from uniaudio_pipelines.source_to_raw.formats.format import Claim, Folder, Label, Problem
 from uniaudio_pipelines.source_to_raw.formats.lines import first_line, read_lines, read_objects
 from uniaudio_pipelines.source_to_raw.formats.places import split_of
@@ -131,13 +131,14 @@ def _look(folder: Folder, file: str, names: AudioNames) -> _Manifest | None:
         if delimiter is None and suffix in _DELIMITED:
             # Where texts hold the delimiter, the first row has the fewest fields.
             delimiter = next((one for one in DELIMITERS if one in first_line(folder, file)), None)
-        if suffix not in _DELIMITED and (delimiter is None or delimiter not in "|\t"):
-            delimiter = BLANK
-        if delimiter is None:
+        is_list = suffix not in _DELIMITED and (delimiter is None or delimiter not in "|\t")
+        kinds = (BLANK, COLON) if is_list else (delimiter,)
+        tables = [_with_numbered_columns(folder, _Manifest(file=file, kind=one), names) for one in kinds if one]
+        # The first row of a list names a file.
+        chosen = next((one for one in tables if one.columns or not is_list), None)
+        if chosen is None:
             return None
-        table = _with_numbered_columns(folder, _Manifest(file=file, kind=delimiter), names)
-        if delimiter == BLANK and not table.columns:
-            return None
+        table = chosen
     return _understand(folder, table, names)
 
 

@@ -1,6 +1,6 @@
 """Files beside a sound that are called like it: transcripts, subtitles, alignments.
 
-Reads    talk.wav beside talk.txt, .lab, .json, .srt, .vtt, .TextGrid, .ctm, .stm, .wrd (or in another folder: wav/talk.wav, txt/talk.txt)
+Reads    talk.wav beside talk.txt (words, or lines with times), .lab, .json, .srt, .vtt, .TextGrid, .ctm, .stm, .wrd (or in another folder: wav/talk.wav, txt/talk.txt)
 Row out  Label(path="talk.wav", given_text="Good evening.")
          Label(path="talk.wav", start_s=1.2, end_s=3.4, given_text="Good evening.")     of a subtitle
 """
@@ -20,14 +20,20 @@ from uniaudio_pipelines.source_to_raw.formats.format import Claim, Folder, Label
 from uniaudio_pipelines.source_to_raw.formats.lines import json_object
 from uniaudio_pipelines.source_to_raw.formats.subtitles import subtitles
 from uniaudio_pipelines.source_to_raw.formats.textgrid import textgrid
+from uniaudio_pipelines.source_to_raw.formats.timed_lines import timed_lines
 from uniaudio_pipelines.source_to_raw.formats.whole_texts import read_text
 
 
 def _text(one: Beside) -> Iterator[Label | Problem]:
+    timed = timed_lines(one)
+    if timed is not None:
+        yield from timed
+        return
     words = one.text.split()
-    if len(words) > 2 and words[0].isdecimal() and words[1].isdecimal() and one.has_sample_times:
-        # TIMIT writes the first and the last sample in front.
-        words = words[2:]
+    if len(words) > 2 and words[0].isdecimal() and words[1].isdecimal():
+        # TIMIT writes the first and the last sample in front, and many pass it on without its alignments.
+        is_whole = words[0] == "0" and int(words[1]) >= _FEWEST_SAMPLES
+        words = words[2:] if is_whole or one.has_sample_times else words
     if words:
         yield Label(path=one.path, given_text=" ".join(words), said_by=one.file)
     else:
@@ -58,6 +64,8 @@ _READERS: dict[str, Read] = {
     ".srt": subtitles, ".vtt": subtitles, ".textgrid": textgrid, ".ctm": recordings, ".stm": recordings, ".wrd": samples, ".phn": samples,
 }  # fmt: skip
 """By the end of the name; the longer ones first."""
+_FEWEST_SAMPLES = 1_000
+"""Of a sentence; a text may begin with `0 10`."""
 _OF_RECORDINGS = (".ctm", ".stm")
 """Name recordings in their lines, and may speak of several."""
 

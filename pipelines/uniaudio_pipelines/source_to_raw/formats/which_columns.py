@@ -5,6 +5,7 @@ Gives    `column_1`, `column_3`, `column_2`
 """
 
 import posixpath
+import re
 from typing import Any
 
 from uniaudio_pipelines.source_to_raw.formats.audio_names import AudioNames, is_audio, suffix_of
@@ -18,6 +19,8 @@ _MIN_FOUND = 0.3
 """Of a column's values, those that are files; where its name says what it is, one is enough: a corpus is often downloaded in parts."""
 _LETTERS_APART = 1.8
 """Letters of a word, on average: phones and letters one by one have fewer."""
+_WITHOUT_BLANKS = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]")
+"""Letters of Thai, Lao, Burmese, Khmer, Japanese and Chinese, which put no blank between words."""
 Rows = list[dict[str, Any]]
 
 
@@ -73,9 +76,11 @@ def text_column(sample: Rows, columns: list[str], meaning: dict[str, str]) -> st
             continue
         if sum(any(one.isalpha() for one in value) for value in values) < 0.9 * len(values):
             continue
-        words = [word for value in values for word in value.split()]
+        words = [word for value in values for word in _WITHOUT_BLANKS.sub(r" \g<0> ", value).split()]
         num_words = len(words) / len(values)
-        is_written = sum(map(len, words)) > _LETTERS_APART * len(words)
+        is_written = sum(map(len, words)) > _LETTERS_APART * len(words) or any(
+            _WITHOUT_BLANKS.search(value) for value in values
+        )
         share_unique = len(set(values)) / len(values)
         if num_words >= 2 and share_unique > 0.5 and (best is None or (is_written, num_words) > best[:2]):
             best = (is_written, num_words, column)

@@ -1,0 +1,44 @@
+"""Lines with times in a plain text beside a sound: labels of Audacity, and what Whisper prints. Each line is a stretch of the sound.
+
+Reads    0.250000<TAB>1.250000<TAB>hello there          or    [00:00.250 --> 00:01.250]  Hello there.
+Row out  Label(path="talk.wav", start_s=0.25, end_s=1.25, given_text="hello there")
+"""
+
+import re
+from collections.abc import Iterator
+
+from uniaudio_pipelines.source_to_raw.formats.beside import Beside
+from uniaudio_pipelines.source_to_raw.formats.columns import clock
+from uniaudio_pipelines.source_to_raw.formats.format import Label, Problem
+from uniaudio_pipelines.source_to_raw.formats.lines import finite
+
+_AUDACITY = re.compile(r"(\d+[.,]\d+)\t(\d+[.,]\d+)(?:\t(.*))?")
+_FREQUENCIES = re.compile(r"\\\t.*")
+"""Of a label that Audacity's user drew in a spectrogram, below its line."""
+_WHISPER = re.compile(r"\[([\d:.,]+)\s*-->\s*([\d:.,]+)\](.*)")
+
+
+def timed_lines(one: Beside) -> Iterator[Label | Problem] | None:
+    """None where not every line has times: then it is a text that somebody wrote."""
+    lines = [line for line in one.text.split("\n") if line.strip() and not _FREQUENCIES.fullmatch(line)]
+    for form in (_AUDACITY, _WHISPER):
+        found = [form.fullmatch(line.strip(" ")) for line in lines]
+        if lines and all(found):
+            return _labels(one, [match.groups() for match in found if match])
+    return None
+
+
+def _labels(one: Beside, rows: list[tuple[str | None, ...]]) -> Iterator[Label | Problem]:
+    for start, end, said in rows:
+        start_s, end_s = _seconds(start), _seconds(end)
+        text = " ".join((said or "").split())
+        if start_s is None or end_s is None or end_s <= start_s:
+            detail = f"a label must end behind its beginning: {start} to {end}, {text[:40]}"
+            yield Problem(path=one.file, reason="bad_times", detail=detail)
+        elif text:
+            yield Label(path=one.path, start_s=start_s, end_s=end_s, given_text=text, said_by=one.file)
+
+
+def _seconds(said: str | None) -> float | None:
+    text = (said or "").replace(",", ".")
+    return clock(text) if ":" in text else finite(text)
