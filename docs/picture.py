@@ -41,6 +41,14 @@ class Place(NamedTuple):
     y: int
 
 
+@cache
+def writes_of(edge: str) -> str:
+    """The kind that an edge writes: what its job says, where that is not the end of its name; a service has no job."""
+    named, path = edge.split("_to_")[1], ROOT / f"pipelines/uniaudio_pipelines/{edge}/job.py"
+    said = re.findall(r'WRITES: ClassVar\[str\] = "(\w+)"', path.read_text(encoding="utf-8")) if path.is_file() else []
+    return named if named in said or not said else str(said[-1])
+
+
 class Step(NamedTuple):
     """The declaration `STEP = Step(…)` of a flow's module."""
 
@@ -52,7 +60,7 @@ class Step(NamedTuple):
     @property
     def kind(self) -> str:
         """What it makes."""
-        return self.edge.split("_to_")[1]
+        return writes_of(self.edge)
 
 
 @cache
@@ -79,7 +87,7 @@ def steps() -> dict[str, Step]:
 def edges() -> tuple[tuple[str, str], ...]:
     """(reads, writes) of every edge, by the names of the packages and by what their steps read besides."""
     names = [path.parent.name for path in sorted((ROOT / "pipelines/uniaudio_pipelines").glob("*_to_*/__init__.py"))]
-    found = [tuple(name.split("_to_")) for name in names]
+    found = [(name.split("_to_")[0], writes_of(name)) for name in names]
     found += [(steps()[before].kind, step.kind) for step in steps().values() for before in step.after]
     return tuple(dict.fromkeys((reads, writes) for reads, writes in found))
 
