@@ -26,7 +26,7 @@ pytestmark = [
     pytest.mark.xdist_group("page"),
     pytest.mark.timeout(600),
 ]
-PATIENCE_MS = 40_000
+PATIENCE_MS = 120_000
 MOST_TABS = 80
 FOCUSED = """() => { const at = document.activeElement;
   return [at.getAttribute("aria-label"), ...[...(at.labels ?? [])].map(label => label.textContent), at.textContent].filter(Boolean)[0]; }"""
