@@ -1,6 +1,7 @@
 """Files beside a sound that are called like it: transcripts, subtitles, alignments.
 
-Reads    talk.wav beside talk.txt (words, or lines with times), .lab, .json, .srt, .vtt, .TextGrid, .ctm, .stm, .wrd (or in another folder: wav/talk.wav, txt/talk.txt)
+Reads    talk.wav beside talk.txt, .lab, .json, .srt, .vtt, .TextGrid, .ctm, .stm, .wrd (or in another folder: wav/talk.wav, txt/talk.txt);
+         a text is words, or lines with times
 Row out  Label(path="talk.wav", given_text="Good evening.")
          Label(path="talk.wav", start_s=1.2, end_s=3.4, given_text="Good evening.")     of a subtitle
 """
