@@ -1,8 +1,9 @@
-"""`uniaudio codec`: import released files, encode, decode, evaluate.
+"""`uniaudio codec`: import released files, encode, decode, analyse, evaluate.
 
     uniaudio codec import ReasoningCodec.checkpoint sqcodec.pth --out codec
     uniaudio codec encode talk.mp3 --model codec --out talk.codes
     uniaudio codec decode talk.codes --model codec --out talk.flac --steps 10 --guidance 1.5 --seed 0
+    uniaudio codec analyse talk.mp3 --model codec
     uniaudio codec evaluate --model codec --store data/store --out quality --device cuda
 
 Everything heavy is imported by the command that needs it.
@@ -53,6 +54,10 @@ def add_commands(commands: Any) -> None:
     _add_flow(decoding)
     decoding.add_argument("--seed", type=int, default=0, help="of the noise (0)")
     decoding.set_defaults(run=_decode)
+    analysing = actions.add_parser("analyse", help="what the reasoning codes of an audio file say, in words")
+    analysing.add_argument("input", metavar="IN", help="an audio file")
+    _add_model(analysing)
+    analysing.set_defaults(run=_analyse)
     for parser, what in ((encoding, "codes"), (decoding, "a .flac or .wav file")):
         _add_model(parser)
         parser.add_argument("--out", required=True, metavar="FILE", help=what)
@@ -115,6 +120,20 @@ def _encode(options: argparse.Namespace) -> int:
         f"{options.out}: {codes.num_samples / 24_000:.2f} s, {len(codes.reasoning)} reasoning and "
         f"{len(codes.reconstruction)} reconstruction frames of 8 codes"
     )
+    return 0
+
+
+def _analyse(options: argparse.Namespace) -> int:
+    from uniaudio.audio.read import probe, read_blocks
+    from uniaudio.codec.analysis import analyse
+
+    codec = _load_codec(options)
+    codes = codec.encode_blocks(read_blocks(options.input), probe(options.input).sample_rate)
+    for piece in analyse(codec, codes):
+        print(f"{piece.first_s:.1f} s")
+        told = {**({} if piece.spelled is None else {"spelled": piece.spelled}), **piece.answers}
+        for question, answer in told.items():
+            print(f"  {question} {answer!r}")
     return 0
 
 

@@ -34,6 +34,7 @@ from uniaudio.codec.reconstruction import ReconstructionBranch
 from uniaudio.codec.released.compat import compat_clip, decode_clip
 from uniaudio.codec.scalar import ScalarAutoencoder
 from uniaudio.codec.spectral import SpectralAutoencoder
+from uniaudio.codec.text_decoder import MAX_FRAMES, MAX_TEXT_BYTES, TextDecoder
 from uniaudio.codec.weights import check_fit
 
 MODEL_CODEC = "codec"
@@ -54,7 +55,7 @@ class Codes:
 
 
 class ReasoningCodec(nn.Module):
-    """Frozen encoders, two branches of codes, a flow and a waveform decoder."""
+    """Frozen encoders, two branches of codes, a flow, a waveform decoder and, of some sizes, what reads text from the codes."""
 
     arithmetic = encoding.Arithmetic()
     """How `encode` computes. Codes of another arithmetic differ, so whoever keeps them stamps it."""
@@ -67,6 +68,11 @@ class ReasoningCodec(nn.Module):
         self.reconstruction = ReconstructionBranch(config)
         self.flow = FlowMatching(FlowTransformer(config.flow))
         self.scalar = build_autoencoder(config.scalar)
+        self.text = (
+            TextDecoder(config.dim, num_layers=config.num_text_layers, max_bytes=MAX_TEXT_BYTES, max_frames=MAX_FRAMES)
+            if config.num_text_layers
+            else None
+        )
 
     @classmethod
     def create(
@@ -249,11 +255,18 @@ class ReasoningCodec(nn.Module):
         """32 hex digits over the config and every tensor; changes with any training step."""
         return fingerprint(self.config.to_json(), self.state_dict())
 
-    def save(self, folder: str | Path) -> None:
-        """Write `config.json` and `codec.safetensors`, encoders included, so that a codec is one thing."""
+    def save(self, folder: str | Path, *, dtype: torch.dtype | None = None) -> None:
+        """Write `config.json` and `codec.safetensors`, encoders included, so that a codec is one thing.
+
+        `dtype`: of the floating-point tensors in the file, which is half as large in bfloat16. What is loaded from it computes in
+        float32 with rounded weights: another codec, of a fingerprint of its own.
+        """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        tensors = {name: tensor.contiguous() for name, tensor in self.state_dict().items()}
+        tensors = {
+            name: (tensor.to(dtype) if dtype and tensor.is_floating_point() else tensor).contiguous()
+            for name, tensor in self.state_dict().items()
+        }
         save_file(tensors, folder / WEIGHTS_FILE)
         (folder / CONFIG_FILE).write_text(self.config.to_json())
 

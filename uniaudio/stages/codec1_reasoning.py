@@ -4,7 +4,7 @@ the codebooks are placed by k-means and switched on. The decoder is a small one 
 (`text_model`).
 """
 
-from uniaudio.stages.codec_phase import CodecPhase, check_size
+from uniaudio.stages.codec_phase import TASKS, CodecPhase, check_size
 
 
 def reasoning(size: str = "debug") -> CodecPhase:
@@ -20,6 +20,7 @@ def reasoning(size: str = "debug") -> CodecPhase:
             crop_samples=192_000,
             learning_rate=2e-3,
             commitment_weight=1.0,
+            tasks=TASKS,
             checkpoint_every=120,
             log_every=40,
             num_held_out=12,
@@ -28,7 +29,7 @@ def reasoning(size: str = "debug") -> CodecPhase:
         name="reasoning",
         trains=("reasoning",),
         num_steps=1_300,
-        num_unquantized_steps=300,
+        num_unquantized_steps=500,
         num_clips=16,
         crop_samples=720_000,
         learning_rate=1.5e-3,
@@ -36,6 +37,5 @@ def reasoning(size: str = "debug") -> CodecPhase:
         checkpoint_every=200,
         log_every=250,
         num_held_out=48,
-        num_teacher_layers=1,
-        tasks=("asr", "caption", "qa", "analysis"),
+        tasks=TASKS,
     )

@@ -5,7 +5,7 @@ Loss: policy + 0.25 commitment + 0.1 supervised; codebooks never move. The numbe
 specification proposes; the released training of this phase is not published.
 """
 
-from uniaudio.stages.codec_phase import CodecPhase, GrpoSettings, check_size
+from uniaudio.stages.codec_phase import TASKS, CodecPhase, GrpoSettings, check_size
 
 # The codebooks are left out: rollouts and updates must read the same ones.
 TRAINED_PARTS = (
@@ -31,7 +31,7 @@ def grpo(size: str = "debug") -> CodecPhase:
             codec_rate=0.1,
             weight_decay=0.0,
             commitment_weight=0.25,
-            tasks=("asr", "caption", "qa", "analysis"),
+            tasks=TASKS,
             grpo=GrpoSettings(max_answer_tokens=160, num_frozen_steps=20),
             checkpoint_every=30,
             log_every=10,
@@ -47,8 +47,7 @@ def grpo(size: str = "debug") -> CodecPhase:
         codec_rate=0.1,
         weight_decay=0.0,
         commitment_weight=0.25,
-        tasks=("asr", "caption", "qa", "analysis"),
-        num_teacher_layers=6,
+        tasks=TASKS,
         grpo=GrpoSettings(num_frozen_steps=1_000),
         checkpoint_every=200,
         log_every=20,

@@ -9,6 +9,8 @@ from uniaudio_schemas.plain import from_plain
 from uniaudio.audio.frames import UNIT
 from uniaudio.stages.schedule import Precision, Schedule
 
+TASKS = ("asr", "caption", "qa", "analysis")
+"""What a text decoder may be asked about a clip (`uniaudio.training.codec.examples`)."""
 Objective = Literal["encoders", "scalar", "reasoning", "grpo", "reconstruction", "decoder"]
 
 
@@ -83,17 +85,17 @@ class CodecPhase(Schedule):
     num_targets: int = 256
     """Classes that masked frames are told apart by in `encoders`."""
     tasks: tuple[str, ...] = ()
-    """Of `training.examples.TASKS`, what `reasoning` and `grpo` ask about a clip; empty: its one text, unasked."""
+    """Of `TASKS`, what `reasoning` and `grpo` ask about a clip; empty: its one text, unasked."""
     text_model: str = ""
-    """Folder of a causal language model with a tokenizer that is adapted (LoRA) to read reasoning frames; empty: a small
-    decoder of bytes, trained from nothing."""
+    """Folder of a causal language model with a tokenizer that is adapted (LoRA) to read reasoning frames; empty: the small
+    decoder of bytes that is the codec's own, or one that is thrown away."""
     ctc_weight: float = 1.0
     """Of the transcripts that a codec's CTC head spells, in `reasoning`."""
     intelligibility_weight: float = 0.0
     """Of one less the correlation of short envelopes with those of the crop, in `reconstruction` and `decoder`; a spectral
     autoencoder alone has envelopes."""
     num_teacher_layers: int = 2
-    """Layers of that small decoder."""
+    """Layers of the small decoder that is thrown away."""
     lora_rank: int = 32
     """Also LoRA's alpha, as released."""
     lora_dropout: float = 0.1

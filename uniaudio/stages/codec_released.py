@@ -13,9 +13,8 @@ from dataclasses import replace
 
 from uniaudio.audio.frames import SAMPLE_RATE
 from uniaudio.stages.codec2_grpo import TRAINED_PARTS
-from uniaudio.stages.codec_phase import CodecPhase, GrpoSettings
+from uniaudio.stages.codec_phase import TASKS, CodecPhase, GrpoSettings
 
-TASKS = ("asr", "caption", "qa", "analysis")
 _LONG, _SEGMENT = 30 * SAMPLE_RATE, 12 * SAMPLE_RATE
 
 

@@ -28,7 +28,7 @@ def encoders(tmp_path: Path) -> Path:
 def test_the_default_phases_are_the_three_of_the_demo_unchanged() -> None:
     assert DEFAULT_PHASES["debug"] == ("scalar", "reasoning", "reconstruction")
     assert AnnotatedToCodec().training_phases() == [codec_phase(name) for name in DEFAULT_PHASES["debug"]]
-    assert codec_phase("reasoning").tasks == () and codec_phase("scalar").adversarial.weight == 0
+    assert codec_phase("scalar").adversarial.weight == 0
 
 
 def test_where_grpo_follows_reasoning_learns_what_it_starts_from() -> None:

@@ -264,7 +264,7 @@ def test_a_coder_that_is_not_there_is_named(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     found, missing = coders(1_400, Programs())
     assert found == []
-    assert missing[0] == "Opus 6 kbit/s (opusenc and opusdec not found)" and len(missing) == 3
+    assert missing[0] == "Opus 6 kbit/s (opusenc and opusdec not found: `apt install opus-tools`)" and len(missing) == 3
 
 
 def test_the_payload_of_an_ogg_stream_is_its_packets_less_the_headers():

@@ -19,6 +19,7 @@ MAY_BE_ZERO = (
     "num_ctc_slots",
     "num_mean_layers",
     "num_mel_bands",
+    "num_text_layers",
     "phone_decoder_dim",
     "phone_layers",
 )

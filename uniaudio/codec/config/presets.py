@@ -111,6 +111,8 @@ class CodecConfig:
     num_mel_bands: int = 0
     """Bands of a log-mel spectrogram that the groups of the reconstruction branch see beside their encoders; 0: they see
     none, as released."""
+    num_text_layers: int = 0
+    """Layers of the text decoder that is kept with the codec; 0: it keeps none, as released, and training throws its own away."""
     num_ctc_slots: int = 0
     """Bytes of a transcript, at most, that a CTC head spells from one reasoning frame; 0: the codec has none, as released."""
     pad_whisper: bool = False
@@ -208,7 +210,14 @@ class CodecConfig:
                 del values[name]["decay"]
             if not values[name]["normalizes"]:
                 del values[name]["normalizes"]
-        for name in ("has_direct_queries", "num_mel_bands", "phone_layers", "num_ctc_slots", "phone_decoder_dim"):
+        for name in (
+            "has_direct_queries",
+            "num_mel_bands",
+            "phone_layers",
+            "num_ctc_slots",
+            "num_text_layers",
+            "phone_decoder_dim",
+        ):
             if not values[name]:
                 del values[name]
         return values
@@ -252,6 +261,7 @@ def debug() -> CodecConfig:
             up_kernel_sizes=(10, 12, 16),
             pool_samples=4,
         ),
+        num_text_layers=2,
         decode_window_latents=100,
     )
 
@@ -270,9 +280,9 @@ def starter() -> CodecConfig:
         wavlm=replace(small, layers=(2, 3)),
         music=TransformerConfig(dim=96, num_layers=2, num_heads=4, ff_dim=384, conv_dim=32, layers=(1, 2)),
         dim=320,
-        num_reasoning_layers=2,
+        num_reasoning_layers=1,
         reasoning_head_dim=64,
-        reasoning=replace(quantizer, num_levels=8, dead_code_threshold=0.02),
+        reasoning=replace(quantizer, num_levels=8, dead_code_threshold=0.02, normalizes=True),
         phone=replace(quantizer, normalizes=True),
         music_group=replace(quantizer, normalizes=True),
         acoustic=replace(quantizer, num_levels=6),
@@ -293,6 +303,7 @@ def starter() -> CodecConfig:
         phone_decoder_dim=96,
         num_mel_bands=100,
         num_ctc_slots=8,
+        num_text_layers=2,
         decode_window_latents=120,
     )
 

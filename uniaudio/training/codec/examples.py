@@ -14,13 +14,9 @@ from dataclasses import dataclass
 
 from uniaudio_schemas.errors import UsageError
 
-TASKS = ("asr", "caption", "qa", "analysis")
-QUESTIONS = {
-    "asr": "What is said?",
-    "caption": "Describe the audio.",
-    "qa": "Is this speech, sound or music?",
-    "analysis": "Analyze the audio.",
-}
+from uniaudio.codec.text_decoder import QUESTIONS
+from uniaudio.stages.codec_phase import TASKS
+
 LEVELS = ("Audio", "Details", "Meaning")
 """Of an analysis: basic properties; words, events or instruments; meaning."""
 

@@ -20,14 +20,14 @@ from torch.func import functional_call
 
 from uniaudio.codec.codec import ReasoningCodec
 from uniaudio.codec.encoders.frozen import Features
+from uniaudio.codec.text_decoder import QUESTIONS
+from uniaudio.codec.text_policy import Likelihood, TextPolicy
 from uniaudio.stages.codec_phase import CodecPhase
 from uniaudio.training.codec.clips import ClipSet, padded_features, step_generator
-from uniaudio.training.codec.examples import QUESTIONS
 from uniaudio.training.codec.grpo_reward import Reward, advantages, policy_loss, reward
 from uniaudio.training.codec.judge import build_judge
 from uniaudio.training.codec.objective import HeldOut, Losses, Share
 from uniaudio.training.codec.reasoning import FRAMES_PER_REASONING, build_policy, draw_example, with_text
-from uniaudio.training.codec.text_policy import Likelihood, TextPolicy
 
 QUESTION = QUESTIONS["analysis"]
 
@@ -89,7 +89,7 @@ class GrpoObjective:
     ) -> None:
         self.codec, self.phase, self.settings = codec, phase, phase.grpo
         self.train, self.held_out_clips = with_text(phase, train, "clips"), with_text(phase, held_out, "held_out")
-        self.policy = policy or build_policy(codec, phase, (self.train, self.held_out_clips))
+        self.policy = policy or build_policy(codec, phase)
         self.grpo_teacher = GrpoTeacher(self.policy, codec.reasoning)
         self.teacher: nn.Module = self.grpo_teacher
         self.judge = build_judge(self.settings.judge, self.settings.judge_model, codec.device)

@@ -8,6 +8,7 @@ from uniaudio_schemas.errors import DataError, UsageError
 
 from uniaudio.codec.codec import ReasoningCodec
 from uniaudio.codec.spectral import SpectralAutoencoder
+from uniaudio.codec.text_policy import TextPolicy
 from uniaudio.codec.windows import check_clip
 from uniaudio.stages.codec_phase import CodecPhase
 from uniaudio.training.codec.clips import ClipSet, TrainingClip
@@ -18,7 +19,6 @@ from uniaudio.training.codec.reasoning import ReasoningObjective
 from uniaudio.training.codec.reconstruction import DecoderObjective, ReconstructionObjective
 from uniaudio.training.codec.scalar import ScalarObjective
 from uniaudio.training.codec.spectral import SpectralObjective
-from uniaudio.training.codec.text_policy import TextPolicy
 
 _OBJECTIVES: dict[str, type[PhaseLosses]] = {
     "encoders": EncodersObjective,

@@ -12,17 +12,14 @@ import torch
 from torch import Tensor
 from uniaudio_schemas.errors import DataError
 
-from uniaudio.audio.frames import REASONING_HOP
 from uniaudio.codec.codec import ReasoningCodec
+from uniaudio.codec.text_decoder import MAX_FRAMES, MAX_TEXT_BYTES, TextDecoder
+from uniaudio.codec.text_policy import TextPolicy
 from uniaudio.stages.codec_phase import CodecPhase
 from uniaudio.training.codec.clips import ClipSet, TrainingClip, padded_features, step_generator
 from uniaudio.training.codec.examples import Example, examples
 from uniaudio.training.codec.objective import LATENTS_PER_UNIT, REASONING_PER_UNIT, HeldOut, Losses, Share, mean
-from uniaudio.training.codec.text_decoder import TextDecoder
-from uniaudio.training.codec.text_policy import TextPolicy
 
-# Bytes of a text the small decoder must write.
-MAX_TEXT_BYTES = 160
 FRAMES_PER_REASONING = LATENTS_PER_UNIT // REASONING_PER_UNIT
 
 
@@ -32,7 +29,7 @@ class ReasoningObjective:
     def __init__(self, codec: ReasoningCodec, phase: CodecPhase, train: ClipSet, held_out: ClipSet) -> None:
         self.codec, self.phase = codec, phase
         self.train, self.held_out_clips = with_text(phase, train, "clips"), with_text(phase, held_out, "held_out")
-        self.teacher = self.policy = build_policy(codec, phase, (self.train, self.held_out_clips))
+        self.teacher = self.policy = build_policy(codec, phase)
 
     def losses(self, step: int, share: Share) -> Losses:
         generator = step_generator(self.phase.seed, self.phase.name, step)
@@ -82,21 +79,20 @@ class ReasoningObjective:
         return {"loss": torch.stack([weights[name] * loss for name, loss in losses.items()]).sum(), **losses}
 
 
-def build_policy(codec: ReasoningCodec, phase: CodecPhase, sets: tuple[ClipSet, ClipSet]) -> TextPolicy:
-    """A fresh text decoder as the phase describes it."""
+def build_policy(codec: ReasoningCodec, phase: CodecPhase) -> TextPolicy:
+    """The text decoder that the phase describes: a fresh one, or the codec's own."""
     if phase.text_model:
         from uniaudio.training.codec.text_llm import TextLLM, load_model
 
         loaded = load_model(phase.text_model, codec.device)
         policy = TextLLM(codec.config.dim, loaded, rank=phase.lora_rank, dropout=phase.lora_dropout)
         return policy.to(codec.device)
-    max_frames = max(max(clips.num_units) for clips in sets) * REASONING_PER_UNIT
-    return TextDecoder(
-        codec.config.dim,
-        num_layers=phase.num_teacher_layers,
-        max_bytes=MAX_TEXT_BYTES,
-        max_frames=max(int(max_frames), phase.crop_samples // REASONING_HOP),
-    ).to(codec.device)
+    if codec.text is not None:
+        return codec.text
+    decoder = TextDecoder(
+        codec.config.dim, num_layers=phase.num_teacher_layers, max_bytes=MAX_TEXT_BYTES, max_frames=MAX_FRAMES
+    )
+    return decoder.to(codec.device)
 
 
 def draw_example(clip: TrainingClip, phase: CodecPhase, generator: np.random.Generator) -> Example:

@@ -21,7 +21,7 @@ from torch.nn.utils.rnn import pad_sequence
 from uniaudio_schemas.errors import DataError, UsageError
 
 from uniaudio.codec.encoders.frozen import import_transformers
-from uniaudio.training.codec.text_policy import (
+from uniaudio.codec.text_policy import (
     IGNORED,
     Likelihood,
     TextPolicy,

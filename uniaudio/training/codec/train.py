@@ -109,6 +109,10 @@ class PhaseObjective:
             module.requires_grad_(True).train()
         for name, parameter in codec.named_parameters():
             parameter.requires_grad_(parameter.requires_grad or name in phase.trains)
+        # A text decoder may be the codec's own.
+        self._taught = {id(parameter) for parameter in self.teacher.parameters()} & set(map(id, codec.parameters()))
+        for parameter in codec.parameters():
+            parameter.requires_grad_(parameter.requires_grad or id(parameter) in self._taught)
         self._values: dict[str, Tensor] = {}
 
     def described(self) -> dict[str, Any]:
@@ -120,7 +124,9 @@ class PhaseObjective:
         groups = []
         for owner, rate in (("codec", self.phase.codec_rate), ("teacher", 1.0)):
             named = {
-                f"{owner}.{name}": one for name, one in self.modules[owner].named_parameters() if one.requires_grad
+                f"{owner}.{name}": one
+                for name, one in self.modules[owner].named_parameters()
+                if one.requires_grad and (owner == "teacher" or id(one) not in self._taught)
             }
             groups.append(ParameterGroup(parameters=named, rate=rate, bound=owner if plays else ""))
         return groups

@@ -6,13 +6,13 @@ import pytest
 import torch
 
 from uniaudio.codec.quantize import ResidualVQ
+from uniaudio.codec.text_decoder import TextDecoder
 from uniaudio.stages.codec_phase import GrpoSettings
 from uniaudio.stages.codec_phases import codec_phases
 from uniaudio.training.codec.examples import ClipFacts, examples
 from uniaudio.training.codec.grpo import GrpoTeacher
 from uniaudio.training.codec.grpo_reward import advantages, policy_loss, reward
 from uniaudio.training.codec.judge import ChatJudge, RuleJudge
-from uniaudio.training.codec.text_decoder import TextDecoder
 from uniaudio.training.codec.train import train_codec
 from uniaudio.training.run import Listeners
 

@@ -100,8 +100,10 @@ def test_what_a_phase_does_not_train_stays_bit_for_bit(name: str, codec: Reasoni
     phase, before = short(name), {key: value.clone() for key, value in codec.state_dict().items()}
     train_codec(codec, [phase], clips()[1:], clips()[:1])
     moved = {key for key, value in codec.state_dict().items() if not torch.equal(value, before[key])}
-    assert moved
-    assert {key for key in moved if not key.startswith(phase.trains)} == set()
+    # Words are learned by the codec's own text decoder.
+    learners = (*phase.trains, "text") if name == "reasoning" else phase.trains
+    assert {key for key in before if key.startswith(learners)} >= moved > set()
+    assert any(key.startswith("text") for key in moved) == (name == "reasoning")
 
 
 def test_what_a_phase_trained_is_at_rest_in_the_next() -> None:

@@ -13,6 +13,7 @@ from uniaudio.stages.codec_phase import CodecPhase
 from uniaudio.stages.codec_phases import PHASES, codec_phase
 from uniaudio.testing import a_waveform, tiny_codec
 from uniaudio.training.codec.clips import TrainingClip
+from uniaudio.training.codec.examples import ClipFacts
 from uniaudio.training.codec.train import identity_of, train_codec
 from uniaudio.training.processes import Processes
 from uniaudio.training.run import Listeners
@@ -25,7 +26,7 @@ def _imports_take_seconds_which_are_no_tests() -> None:
     tiny_codec()
 
 
-GOOD = TrainingClip(samples=a_waveform(0.5), text="hello")
+GOOD = TrainingClip(samples=a_waveform(0.5), text="hello", facts=ClipFacts(transcript="hello"))
 
 
 def clip_with(value: float) -> TrainingClip:

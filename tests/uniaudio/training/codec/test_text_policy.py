@@ -8,8 +8,8 @@ import pytest
 import torch
 from uniaudio_schemas.errors import DataError, UsageError
 
-from uniaudio.training.codec.text_decoder import END, TextDecoder
-from uniaudio.training.codec.text_policy import TextPolicy, draw_tokens
+from uniaudio.codec.text_decoder import END, TextDecoder
+from uniaudio.codec.text_policy import TextPolicy, draw_tokens
 
 DIM = 12
 QUESTIONS = ["What?", "", "Is this speech, sound or music?"]

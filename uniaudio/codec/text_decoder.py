@@ -1,9 +1,8 @@
-"""A small causal text decoder that reads reasoning frames as soft tokens: the teacher of phase `reasoning` and the policy
-of phase `grpo` where no language model is given.
+"""A small causal text decoder that reads reasoning frames as soft tokens: what phases `reasoning` and `grpo` train the branch
+with where no language model is given, and what says afterwards what the codes tell (the paper's analysis).
 
 Reads    reasoning vectors `[B, R, D]`, a question (may be empty) and an answer each
 Writes   the cross-entropy of the answer's UTF-8 bytes, nats a byte; answers of its own
-It is thrown away after the phases; the branch keeps what it had to say.
 """
 
 # Shapes: B batch, R reasoning frames, S text positions, P positions (R + S), D codec width, W decoder width,
@@ -15,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, linear, relu, scaled_dot_product_attention
 
-from uniaudio.training.codec.text_policy import (
+from uniaudio.codec.text_policy import (
     IGNORED,
     Likelihood,
     TextPolicy,
@@ -24,9 +23,22 @@ from uniaudio.training.codec.text_policy import (
     draw_tokens,
 )
 
+GREEDY = 1e-4
+"""Temperature at which the likeliest token alone is drawn."""
 BEGIN, END, PAD = 256, 257, 258
 NUM_IDS = 259
 NUM_HEADS = 4
+QUESTIONS = {
+    "asr": "What is said?",
+    "caption": "Describe the audio.",
+    "qa": "Is this speech, sound or music?",
+    "analysis": "Analyze the audio.",
+}
+"""Task -> what is asked about a clip."""
+MAX_TEXT_BYTES = 160
+"""Of an answer; the rest is left out."""
+MAX_FRAMES = 150
+"""Reasoning frames (30 s) that it reads at once."""
 
 
 class TextDecoder(TextPolicy):
@@ -46,6 +58,15 @@ class TextDecoder(TextPolicy):
         )
         self.norm = nn.LayerNorm(dim)
         self.out = nn.Linear(dim, NUM_IDS)
+
+    @torch.no_grad()
+    def answers(self, reasoning_RD: Tensor, questions: Sequence[str]) -> list[str]:
+        """The likeliest answer, byte by byte, to each question about one clip of at most `MAX_FRAMES` frames."""
+        reasoning_BRD = reasoning_RD.expand(len(questions), -1, -1)
+        valid_BR = torch.ones(reasoning_BRD.shape[:2], dtype=torch.bool, device=reasoning_RD.device)
+        # Of a temperature near zero any draw is the likeliest one.
+        halves_BS = torch.full((len(questions), self.max_bytes + 1), 0.5)
+        return [self.text(ids) for ids in self.sample(reasoning_BRD, valid_BR, questions, halves_BS, GREEDY)]
 
     def forward(
         self, reasoning_BRD: Tensor, valid_BR: Tensor, texts: Sequence[str], questions: Sequence[str] | None = None
