@@ -37,8 +37,15 @@ def add_commands(commands: Any) -> None:
     ingest.add_argument(
         "--dry-run", action="store_true", help="formats, clips, hours, labels, splits and problems by corpus"
     )
-    export = _add(commands, "export", _export, "write raw as WebDataset tars and JSON lines, for other readers")
+    export = _add(commands, "export", _export, "write raw for other readers: WebDataset, lhotse, datasets")
+    export.add_argument("kind", nargs="?", choices=("raw",), default="raw", help="what is exported (default raw)")
     export.add_argument("folder", help="a new or empty folder")
+    export.add_argument(
+        "--to",
+        choices=("webdataset", "lhotse", "datasets"),
+        default="webdataset",
+        help="tars and JSON lines, manifests with FLAC files, or Parquet with its features (default webdataset)",
+    )
     export.add_argument("--ref", default="latest", help="of the version of raw (default latest)")
     make = _add(commands, "make", _make, "bring one dataset kind up to date, with its parents")
     make.add_argument("kind", choices=MADE_BY_FLOWS)
@@ -131,7 +138,7 @@ def _export(options: argparse.Namespace) -> int:
     say = partial(print, file=sys.stderr, flush=True)
     say(f"exporting raw {options.ref} to {options.folder}")
     with pulse(say, "exporting"):
-        export_raw(Store.from_uri(load_settings().store), Path(options.folder), options.ref, print)
+        export_raw(Store.from_uri(load_settings().store), Path(options.folder), options.ref, print, options.to)
     return 0
 
 

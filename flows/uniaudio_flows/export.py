@@ -1,4 +1,5 @@
-"""Give `raw` to readers that know nothing of this store: WebDataset tars as they are kept, and text documents as JSON lines.
+"""Give `raw` to readers that know nothing of this store: WebDataset tars as they are kept, and text documents as JSON lines; or the clips
+in the forms of `export_forms`.
 
 Writes  raw-00000.tar        <clip_id>.flac and <clip_id>.json (what the source says of it) of each clip
         documents-00000.jsonl {"clip_id": "7d…", "path": "books/a.txt", "corpus": "books", "licence": "CC0-1.0", "text": "Once …"}
@@ -18,11 +19,13 @@ from uniaudio_schemas.errors import UsageError
 from uniaudio_schemas.store import Store
 from uniaudio_schemas.store.manifest import Manifest
 
+from uniaudio_flows.export_forms import write_datasets, write_lhotse
+
 _OF_A_DOCUMENT = ["clip_id", "path", "corpus", "licence", "language", "text"]
 
 
-def export_raw(store: Store, folder: Path, ref: str, say: Callable[[str], None]) -> None:
-    """Fill an empty or new `folder` from the version behind `ref`."""
+def export_raw(store: Store, folder: Path, ref: str, say: Callable[[str], None], form: str = "webdataset") -> None:
+    """Fill an empty or new `folder` from the version behind `ref`, in one of `FORMS`."""
     manifest = store.head("raw", ref)
     if manifest is None:
         raise UsageError(f"`raw` has no version behind `{ref}` yet: run `uniaudio ingest FOLDER` first.")
@@ -32,12 +35,12 @@ def export_raw(store: Store, folder: Path, ref: str, say: Callable[[str], None])
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as temporary:
         made = Path(temporary) / "made"
         made.mkdir()
-        told = _fill(made, store, manifest)
+        told = FORMS[form](made, store, manifest)
         made.rename(folder)  # a reader sees all of it or nothing
     say(f"{told}: {folder}")
 
 
-def _fill(folder: Path, store: Store, manifest: Manifest) -> str:
+def _write_webdataset(folder: Path, store: Store, manifest: Manifest) -> str:
     num_tars = num_clips = num_documents = num_files = 0
     for table in store.tables(manifest, ["medium", "tar", *_OF_A_DOCUMENT]):
         audio = table.filter(pc.equal(table["medium"], "audio"))
@@ -54,3 +57,10 @@ def _fill(folder: Path, store: Store, manifest: Manifest) -> str:
 def _lines(table: pa.Table) -> list[str]:
     texts = table.filter(pc.equal(table["medium"], "text")).select(_OF_A_DOCUMENT)
     return [json.dumps(row, ensure_ascii=False) + "\n" for row in texts.to_pylist()]
+
+
+FORMS: dict[str, Callable[[Path, Store, Manifest], str]] = {
+    "webdataset": _write_webdataset,
+    "lhotse": write_lhotse,
+    "datasets": write_datasets,
+}

@@ -83,3 +83,30 @@ def test_an_export_that_fails_half_way_leaves_no_folder(data: Path, monkeypatch:
     before = sorted(data.iterdir())
     assert main(["export", str(data / "out")]) == 2
     assert sorted(data.iterdir()) == before
+
+
+def test_lhotse_reads_sound_text_and_place(data: Path) -> None:
+    lhotse = pytest.importorskip("lhotse")
+    assert main(["export", "raw", str(data / "out"), "--to", "lhotse"]) == 0
+    recordings = lhotse.RecordingSet.from_file(data / "out/recordings.jsonl.gz").with_path_prefix(data / "out")
+    supervisions = lhotse.SupervisionSet.from_file(data / "out/supervisions.jsonl.gz")
+    cuts = lhotse.CutSet.from_manifests(recordings=recordings, supervisions=supervisions)
+    lhotse.qa.validate(cuts, read_data=True)
+    found = {cut.supervisions[0].text: cut for cut in cuts}
+    for name, written in SAMPLES.items():
+        cut = found[f"This is {name}."]
+        assert cut.supervisions[0].custom["path"] == f"talk/{name}.wav"
+        np.testing.assert_array_equal(cut.load_audio()[0], written / np.float32(32_768))
+
+
+def test_datasets_reads_sound_text_and_features(data: Path, tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    assert main(["export", "raw", str(data / "out"), "--to", "datasets"]) == 0
+    found = datasets.load_dataset(str(data / "out"), cache_dir=str(tmp_path / "cache"))["train"]
+    assert isinstance(found.features["audio"], datasets.Audio)
+    undecoded = found.cast_column("audio", datasets.Audio(decode=False))
+    rows = {row["text"]: row for row in undecoded}
+    for name, written in SAMPLES.items():
+        row = rows[f"This is {name}."]
+        assert (row["path"], row["corpus"], row["captions"]) == (f"talk/{name}.wav", "talk", [])
+        np.testing.assert_array_equal(soundfile.read(io.BytesIO(row["audio"]["bytes"]), dtype="int16")[0], written)
