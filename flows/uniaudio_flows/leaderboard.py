@@ -9,6 +9,8 @@ Of codecs the newest version of each: a system a line, a metric and domain a col
     codec_frame(store)    benchmark, domain, metric, system, bits_per_s, value, low, high, num_samples, baseline_value, codec
 """
 
+from statistics import mean
+
 import polars as pl
 from uniaudio_schemas.kinds.codec_scores import CodecScore
 from uniaudio_schemas.kinds.scores import Score
@@ -115,8 +117,8 @@ def codec_markdown(found: pl.DataFrame) -> str:
         cells = []
         for (codec, system), of_system in group.group_by(["codec", "system"], maintain_order=True):
             values = {(row["domain"], row["metric"]): _codec_cell(row) for row in of_system.to_dicts()}
-            rates = of_system["bits_per_s"].drop_nulls()
-            rate = f"{rates.mean():.0f}" if len(rates) else ""
+            rates = of_system["bits_per_s"].drop_nulls().to_list()
+            rate = f"{mean(rates):.0f}" if rates else ""
             cells.append([str(codec), str(system), rate, *(values.get(column, "") for column in columns)])
         titles = [f"{domain} {metric}" for domain, metric in columns]
         lines += [f"## {benchmark}", "", *pipe_table(["codec", "system", "bit/s", *titles], cells), ""]

@@ -7,7 +7,7 @@ model.run("tts", text="Good morning.", max_seconds=3, temperature=0.9, top_k=50,
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from uniaudio_schemas.errors import UsageError
 
@@ -106,7 +106,7 @@ _OF_OPTIONS = ("max_seconds", "max_text", "decode_steps", "decode_window_s", "la
 
 def options_of(task: Task, options: Options | None, arguments: Arguments) -> Options:
     """`options` with what `arguments` change. UsageError where one is unknown or out of range."""
-    given = dict(arguments)
+    given: dict[str, Any] = dict(arguments)
     if unknown := sorted(set(given) - set(Arguments.__annotations__)):
         known = ", ".join(Arguments.__annotations__)
         raise UsageError(f"The arguments of an answer must be of {known}, but hold `{unknown[0]}`.")

@@ -29,6 +29,7 @@ JOB = CodecToScores(
     coders=(), num_clips=4, num_train_clips=3, lm_steps=2, understanding_steps=2, decode_steps=1, shard_size=4
 )
 
+
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     folder = tmp_path_factory.mktemp("codec_scores")

@@ -111,7 +111,10 @@ def test_every_kind_leads_back_to_the_files(memory_folder: Path, kind: str) -> N
     assert [(one["corpus"], one["files"]) for one in back["sources"]] == [("bells", 2), ("queen", 3)]
 
 
-@pytest.mark.parametrize(("kind", "of"), [("codec", "annotated"), ("checkpoint", "sequences"), ("scores", "sequences"), ("codec_scores", "annotated")])
+@pytest.mark.parametrize(
+    ("kind", "of"),
+    [("codec", "annotated"), ("checkpoint", "sequences"), ("scores", "sequences"), ("codec_scores", "annotated")],
+)
 def test_of_its_parents_a_model_is_drawn_from_the_last_in_the_data_flow(
     memory_folder: Path, kind: str, of: str
 ) -> None:

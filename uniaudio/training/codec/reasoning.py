@@ -9,7 +9,7 @@ Row out  {"loss": 3.8, "text": 2.1, "ctc": 1.5, "commitment": 0.2}
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from uniaudio_schemas.errors import DataError
 
 from uniaudio.codec.codec import ReasoningCodec
@@ -29,7 +29,8 @@ class ReasoningObjective:
     def __init__(self, codec: ReasoningCodec, phase: CodecPhase, train: ClipSet, held_out: ClipSet) -> None:
         self.codec, self.phase = codec, phase
         self.train, self.held_out_clips = with_text(phase, train, "clips"), with_text(phase, held_out, "held_out")
-        self.teacher = self.policy = build_policy(codec, phase)
+        self.policy = build_policy(codec, phase)
+        self.teacher: nn.Module = self.policy
 
     def losses(self, step: int, share: Share) -> Losses:
         generator = step_generator(self.phase.seed, self.phase.name, step)
