@@ -49,11 +49,13 @@ def add_commands(commands: Any) -> None:
     export.add_argument("--ref", default="latest", help="of the version of raw (default latest)")
     make = _add(commands, "make", _make, "bring one dataset kind up to date, with its parents")
     make.add_argument("kind", choices=MADE_BY_FLOWS)
-    _add(commands, "show", _show, "the datasets, their versions, rows and dropped rows")
+    show = _add(commands, "show", _show, "the datasets, their versions, rows and dropped rows")
     report = _add(commands, "report", _report, "write report.html")
     report.add_argument("--out", default="report.html", help="file to write (default report.html)")
     collect = _add(commands, "gc", _gc, "list old versions and leftovers; --delete removes them")
     collect.add_argument("--delete", action="store_true")
+    for listing in (ingest, show, collect):
+        listing.add_argument("--json", action="store_true", help="print JSON")
     lineage = _add(
         commands, "lineage", _lineage, "the way back from a version, model, example or clip to its files and licences"
     )
@@ -122,7 +124,7 @@ def _ingest(options: argparse.Namespace) -> int:
     from uniaudio_flows.settings import load_settings
 
     if options.dry_run:
-        return show_survey(options.path, print)
+        return show_survey(options.path, print, as_json=options.json)
     return ingest(options.path, load_settings(), partial(print, file=sys.stderr, flush=True))
 
 
@@ -149,7 +151,7 @@ def _make(options: argparse.Namespace) -> int:
     return make_kind(options.kind, load_settings())
 
 
-def _show(_: argparse.Namespace) -> int:
+def _show(options: argparse.Namespace) -> int:
     from uniaudio_schemas.history.forget import unfinished
     from uniaudio_schemas.store import KINDS, Store
 
@@ -158,6 +160,23 @@ def _show(_: argparse.Namespace) -> int:
     settings = load_settings()
     store = Store.from_uri(settings.store)
     refs = {kind: store.refs(kind) for kind in KINDS if kind != "dropped"}
+    if options.json:
+        versions = [
+            {
+                "kind": kind,
+                "ref": ref,
+                "rows": one.num_rows,
+                "plan_id": one.plan_id,
+                "content_id": one.content_id,
+                "dropped": one.dropped,
+            }
+            for kind, heads in refs.items()
+            for ref, one in sorted(heads.items())
+        ]
+        begun = [len(one.raw) for one in unfinished(store)]
+        return _show_answer(
+            {"store": settings.store, "versions": versions, "files_being_forgotten": begun}, [], as_json=True
+        )
     if not any(refs.values()):
         print(f"{settings.store}: nothing yet; `uniaudio demo` or `uniaudio ingest FOLDER` begins")
         return 0
@@ -190,6 +209,8 @@ def _gc(options: argparse.Namespace) -> int:
     from uniaudio_flows.settings import load_settings
 
     paths = Store.from_uri(load_settings().store).collect(dry_run=not options.delete)
+    if options.json:
+        return _show_answer({"files": [str(path) for path in paths], "removed": options.delete}, [], as_json=True)
     for path in paths:
         print(path)
     verb = "removed" if options.delete else "would be removed (`--delete` does it)"

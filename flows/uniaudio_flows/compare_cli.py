@@ -11,6 +11,7 @@ def add_commands(commands: Any) -> None:
     for name in ("first", "second"):
         compare.add_argument(name, help="a ref or the start of an id, of scores or of checkpoint")
     compare.add_argument("--out", help="a folder for comparison.md, .tex and .json, and both sides as lmms-eval's JSON")
+    compare.add_argument("--json", action="store_true", help="print JSON")
     compare.set_defaults(run=_compare)
     text = "all versions of scores in the store, side by side"
     board = commands.add_parser("leaderboard", help=text, description=text)
@@ -18,6 +19,7 @@ def add_commands(commands: Any) -> None:
     board.add_argument(
         "--codecs", action="store_true", help="of codecs and what they were measured beside (`evaluate-codec`)"
     )
+    board.add_argument("--json", action="store_true", help="print JSON")
     board.set_defaults(run=_leaderboard)
     text = "a test by ear of versions of scores, for a browser and for webMUSHRA; --results reads what listeners said"
     listen = commands.add_parser("listen", help=text, description=text)
@@ -34,7 +36,7 @@ def _compare(options: argparse.Namespace) -> int:
     from uniaudio_flows.comparison import compare
 
     found = compare(_store(), options.first, options.second)
-    print(forms.markdown(found), end="")
+    print(forms.plain_json(found) if options.json else forms.markdown(found), end="")
     if options.out:
         folder = Path(options.out)
         folder.mkdir(parents=True, exist_ok=True)
@@ -54,11 +56,10 @@ def _leaderboard(options: argparse.Namespace) -> int:
     from uniaudio_flows import leaderboard
 
     if options.codecs:
-        found = leaderboard.codec_frame(_store())
-        print(leaderboard.codec_markdown(found), end="")
+        found, markdown = leaderboard.codec_frame(_store()), leaderboard.codec_markdown
     else:
-        found = leaderboard.frame(_store())
-        print(leaderboard.markdown(found), end="")
+        found, markdown = leaderboard.frame(_store()), leaderboard.markdown
+    print(found.write_json() + "\n" if options.json else markdown(found), end="")
     if options.csv:
         found.write_csv(options.csv)
     return 0

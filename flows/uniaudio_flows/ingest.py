@@ -10,13 +10,19 @@ LibriSpeech
               format = "librispeech"
 """
 
+import json
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from uniaudio_schemas.durations import spoken
 from uniaudio_schemas.errors import UsageError
 
 from uniaudio_flows.settings import Settings
+
+if TYPE_CHECKING:
+    from uniaudio_pipelines.source_to_raw.survey import CorpusSurvey
 
 
 def ingest(path: str, settings: Settings, say: Callable[[str], None]) -> int:
@@ -32,33 +38,40 @@ def ingest(path: str, settings: Settings, say: Callable[[str], None]) -> int:
     return 0 if run_deployment("ingest-corpus/local", settings, say, parameters) else 1
 
 
-def show_survey(path: str, say: Callable[[str], None]) -> int:
-    """Say what the folder holds; nothing is written."""
+def show_survey(path: str, say: Callable[[str], None], *, as_json: bool = False) -> int:
+    """Say what the folder holds, for people or as the JSON of `CorpusSurvey`s; nothing is written."""
     from uniaudio_pipelines.source_to_raw.survey import survey
 
-    for found in survey(path):
-        say(found.name)
-        for line in found.formats or ("none is recognized: files without labels",):
-            say(f"  format    {line}")
-        if found.num_clips:
-            estimated = f" (estimated from {found.num_probed} files)" if found.num_probed < found.num_files else ""
-            say(
-                f"  clips     {found.num_clips:,} in {found.num_files:,} files, {spoken(found.seconds)}{estimated}; with text "
-                f"{_share(found.num_with_text, found.num_clips)}, with speaker {_share(found.num_with_speaker, found.num_clips)}"
-            )
-        if found.num_documents:
-            say(f"  texts     {found.num_documents:,} documents")
-        if found.splits:
-            say("  splits    " + ", ".join(f"{split} {count:,}" for split, count in found.splits.items()))
-        for reason, (count, examples) in found.problems.items():
-            say(f"  problem   {reason} {count:,}, such as")
-            for example in examples:
-                say(f"              {example}")
-        if found.card and found.num_clips:
-            say(f"  card      corpora/{found.name}.toml that says the same:")
-            for line in found.card.split("\n"):
-                say(f"              {line}")
+    if as_json:
+        say(json.dumps([asdict(found) for found in survey(path)], ensure_ascii=False, indent=1))
+    else:
+        for found in survey(path):
+            _show_corpus(found, say)
     return 0
+
+
+def _show_corpus(found: "CorpusSurvey", say: Callable[[str], None]) -> None:
+    say(found.name)
+    for line in found.formats or ("none is recognized: files without labels",):
+        say(f"  format    {line}")
+    if found.num_clips:
+        estimated = f" (estimated from {found.num_probed} files)" if found.num_probed < found.num_files else ""
+        say(
+            f"  clips     {found.num_clips:,} in {found.num_files:,} files, {spoken(found.seconds)}{estimated}; with text "
+            f"{_share(found.num_with_text, found.num_clips)}, with speaker {_share(found.num_with_speaker, found.num_clips)}"
+        )
+    if found.num_documents:
+        say(f"  texts     {found.num_documents:,} documents")
+    if found.splits:
+        say("  splits    " + ", ".join(f"{split} {count:,}" for split, count in found.splits.items()))
+    for reason, (count, examples) in found.problems.items():
+        say(f"  problem   {reason} {count:,}, such as")
+        for example in examples:
+            say(f"              {example}")
+    if found.card and found.num_clips:
+        say(f"  card      corpora/{found.name}.toml that says the same:")
+        for line in found.card.split("\n"):
+            say(f"              {line}")
 
 
 def _share(count: int, total: int) -> str:

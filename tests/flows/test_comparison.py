@@ -152,6 +152,10 @@ def test_the_leaderboard_has_all_versions_and_marks_the_best(store: Store, capsy
     assert main(["leaderboard"]) == 0
     said = capsys.readouterr().out
     assert "| **0.225** | 0.825† | 0.75 |" in said
+    assert main(["leaderboard", "--json"]) == 0
+    assert [row["checkpoint"] for row in json.loads(capsys.readouterr().out) if row["is_best"]] == ["after00"]
+    assert main(["compare", "before", "after", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)
     assert said.startswith("| benchmark | domain | metric | after00 (")
 
 

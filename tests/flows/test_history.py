@@ -112,6 +112,17 @@ def test_show_lists_every_kind_in_the_order_of_the_data_flow(store: Store, capsy
     ]  # fmt: skip
 
 
+def test_listings_are_json_for_programs(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    shown = json.loads(typed(capsys, "show", "--json"))
+    raw = store.head("raw")
+    assert raw is not None and shown["files_being_forgotten"] == []
+    (told,) = [version for version in shown["versions"] if (version["kind"], version["ref"]) == ("raw", "latest")]
+    assert told == {
+        "kind": "raw", "ref": "latest", "rows": raw.num_rows, "plan_id": raw.plan_id, "content_id": raw.content_id, "dropped": raw.dropped
+    }  # fmt: skip
+    assert json.loads(typed(capsys, "gc", "--json")) == {"files": [], "removed": False}
+
+
 def test_a_kind_that_is_none_has_no_difference(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["diff", "token", "latest", "latest"]) == 2
     assert "`kind` must be one of raw, " in capsys.readouterr().err

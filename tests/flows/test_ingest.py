@@ -33,6 +33,9 @@ def test_a_dry_run_says_what_the_folder_holds_and_writes_nothing(
         "  card      corpora/corp.toml that says the same:",
     ]
     assert '              speaker = "speaker_id"' in lines
+    assert main(["ingest", str(tmp_path / "source"), "--dry-run", "--json"]) == 0
+    (told,) = json.loads(capsys.readouterr().out)
+    assert (told["name"], told["num_clips"], told["seconds"], told["splits"]) == ("corp", 1, 2.0, {"train": 1})
     assert sorted(tmp_path.rglob("*")) == before
 
 
