@@ -54,7 +54,8 @@ def task_records(names: Iterable[str]) -> list[dict[str, Any]]:
 
 
 def task_forms(names: Iterable[str]) -> list[dict[str, Any]]:
-    """What a form for each of these tasks asks: names of its inputs, kinds of what it writes, parts of a solved example."""
+    """What a form for each of these tasks asks: names of its inputs, kinds of what it writes, parts of a solved example.
+    A description is what the task is asked in, for people."""
     known = set(names)
     return [_form(task) for task in TASKS.values() if task.name in known and is_runnable(task)]
 
@@ -77,7 +78,7 @@ def _form(task: Task) -> dict[str, Any]:
     return {
         "name": task.name,
         "aliases": _aliases(task.name),
-        "description": task.describe(),
+        "description": task.prompts["en"][0] if task.has_prompt else task.describe(),
         "inputs": [name for name, is_given in inputs.items() if is_given],
         "output": ", ".join(written),
         "examples": {"parts": list(parts.values()), "names": list(parts), "least": least, "most": most},

@@ -12,6 +12,7 @@ from uniaudio_schemas.store import Store
 from uniaudio_schemas.store.manifest import Plan
 
 from uniaudio.cli import main
+from uniaudio.run.task_table import task_forms
 from uniaudio.tasks import TASKS
 
 
@@ -91,6 +92,12 @@ def test_the_declarations_are_json_too(capsys: pytest.CaptureFixture[str]) -> No
     assert main(["tasks", "--json"]) == 0
     found = {record["task"]: record for record in json.loads(capsys.readouterr().out)}
     assert found["prompt_tts"]["needs"] and found["tts"]["aliases"] == ["say"]
+
+
+def test_a_form_is_described_in_words_that_people_read() -> None:
+    (asr,) = task_forms(["asr"])
+    assert asr["description"] == TASKS["asr"].prompts["en"][0] and asr["inputs"] == ["audio"]
+    assert all(form["description"] for form in task_forms(TASKS))
 
 
 @pytest.mark.slow
