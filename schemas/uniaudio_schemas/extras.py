@@ -5,6 +5,7 @@ with optional_packages():
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -56,7 +57,10 @@ def _extras() -> dict[str, str]:
     except metadata.PackageNotFoundError:  # run from its source, without being installed
         return {}
     matches = [found for text in requirements if (found := _REQUIREMENT.match(text))]
-    return {_normal(found["name"]): found["extra"] for found in matches if found["extra"] not in _COLLECTIONS}
+    named = [(found["extra"], _normal(found["name"])) for found in matches if found["extra"] not in _COLLECTIONS]
+    # An extra that is part of another one stands behind it, so that it is what stays.
+    size = Counter(extra for extra, _ in named)
+    return {name: extra for extra, name in sorted(named, key=lambda pair: -size[pair[0]])}
 
 
 def _normal(name: str) -> str:

@@ -103,17 +103,17 @@ def test_the_image_prepares_the_models_that_its_environment_names() -> None:
     text = (INFRA / "images" / "Dockerfile").read_text().replace("\\\n", "")
     (program,) = re.findall(r'RUN python -c "(.*?)"', text)
     called: list[Any] = []
-    from uniaudio_flows.demo import models
+    from uniaudio_flows import annotator_models
 
     body = ast.parse(program.strip())
     call = body.body[-1]
     assert isinstance(call, ast.Expr)
     scope: dict[str, Any] = {}
     exec(compile(ast.Module(body.body[:-1], []), "Dockerfile", "exec"), scope)  # noqa: S102
-    assert scope["fetch_models"] is models.fetch_models
+    assert scope["fetch_models"] is annotator_models.fetch_models
     scope["fetch_models"] = lambda *arguments: called.append(arguments)
     exec(compile(ast.Module([call], []), "Dockerfile", "exec"), scope)  # noqa: S102
-    ((folder, _, log),) = called
+    ((folder, log),) = called
     assert log is print
     assert f"UNIAUDIO_MODELS={folder}" in text
 

@@ -30,7 +30,7 @@ def test_documents_alone_give_what_a_mask_gives_with_its_gradients(num_kv_heads:
         mixed_BSD.square().sum().backward()
         found.append((mixed_BSD.detach(), x_BSD.grad))
     for alone, masked in zip(*found, strict=True):
-        assert torch.allclose(alone, masked, atol=1e-6)
+        assert (alone - masked).abs().max() < 1e-6 * masked.abs().max()
 
 
 def test_a_packed_row_on_a_cpu_is_computed_document_by_document(monkeypatch: pytest.MonkeyPatch) -> None:

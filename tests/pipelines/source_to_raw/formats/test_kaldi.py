@@ -176,7 +176,8 @@ def test_memory_does_not_grow_with_sorted_utterances(tmp_path):
         tracemalloc.stop()
         return size
 
-    assert peak(3000) < 1.5 * peak(500)
+    # Rows of 150 bytes that were held would be 375 kB more.
+    assert peak(3000) - peak(500) < 100_000
 
 
 def test_a_folder_that_cannot_be_read_is_a_problem(tmp_path):
