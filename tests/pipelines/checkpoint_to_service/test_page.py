@@ -196,7 +196,7 @@ def test_a_link_gives_the_same_two_answers_again(opened: Any, double: Double, cl
     again = opened(page.url)
     assert "add it to get the same answer" in again.inner_text("#link-note")
     again.locator("#task").focus()
-    choose_file(again, "Your sound", clip)
+    again.set_input_files("#audio input", clip)
     again.wait_for_selector("#link-note", state="hidden")
     press(again, "Answer")
     for number in (1, 2):
