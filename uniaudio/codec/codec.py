@@ -255,18 +255,11 @@ class ReasoningCodec(nn.Module):
         """32 hex digits over the config and every tensor; changes with any training step."""
         return fingerprint(self.config.to_json(), self.state_dict())
 
-    def save(self, folder: str | Path, *, dtype: torch.dtype | None = None) -> None:
-        """Write `config.json` and `codec.safetensors`, encoders included, so that a codec is one thing.
-
-        `dtype`: of the floating-point tensors in the file, which is half as large in bfloat16. What is loaded from it computes in
-        float32 with rounded weights: another codec, of a fingerprint of its own.
-        """
+    def save(self, folder: str | Path) -> None:
+        """Write `config.json` and `codec.safetensors`, encoders included, so that a codec is one thing."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        tensors = {
-            name: (tensor.to(dtype) if dtype and tensor.is_floating_point() else tensor).contiguous()
-            for name, tensor in self.state_dict().items()
-        }
+        tensors = {name: tensor.contiguous() for name, tensor in self.state_dict().items()}
         save_file(tensors, folder / WEIGHTS_FILE)
         (folder / CONFIG_FILE).write_text(self.config.to_json())
 
