@@ -122,10 +122,12 @@ def test_parity_fails_when_experts_skip_text_positions(model: UniAudioLM, golden
     expert = model.understanding_expert
     original = expert.forward
 
-    def hide_text(x_BSD: Tensor, is_audio_BS1: Tensor, attend: Attend, cache: None = None) -> Tensor:
+    def hide_text(
+        x_BSD: Tensor, is_audio_BS1: Tensor, attend: Attend, cache: None = None, steps: None = None
+    ) -> Tensor:
         num = x_BSD.shape[1]
         hidden = (next_is_audio[:, None] | torch.eye(num, dtype=torch.bool)).tril()
-        return original(x_BSD, is_audio_BS1, Attend(attend.rotation, hidden), cache)
+        return original(x_BSD, is_audio_BS1, Attend(attend.rotation, hidden), cache, steps)
 
     expert.forward = hide_text  # type: ignore[method-assign]
     try:
