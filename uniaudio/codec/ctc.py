@@ -64,6 +64,10 @@ class CtcHead(nn.Module):
         )
         return nats_B.sum() / sum(len(spelled[row]) for row in rows)
 
+    def fits(self, text: str, num_frames: int) -> bool:
+        """Whether the slots of `num_frames` reasoning frames are enough for the text."""
+        return bool(_if_fits(text.encode(), num_frames * self.num_slots))
+
     @torch.no_grad()
     def texts(self, reasoning_BRD: Tensor, valid_BR: Tensor | None = None) -> list[str]:
         """The likeliest byte of every slot, repetitions and blanks left out; bytes that are no UTF-8 are replaced."""

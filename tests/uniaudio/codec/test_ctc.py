@@ -47,6 +47,7 @@ def test_a_text_that_has_no_room_is_left_out(head: CtcHead) -> None:
     assert torch.allclose(head.loss(reasoning, valid, ["ab", "12345"]), alone)
     # Four slots hold four letters, but not three of which two are the same twice over.
     assert torch.allclose(head.loss(reasoning, valid, ["ab", "ccc"]), alone)
+    assert [head.fits(text, 2) for text in ("ab", "12345", "ccc", "abc")] == [True, False, False, True]
     nothing = head.loss(reasoning, valid, ["", "12345"])
     nothing.backward()  # type: ignore[no-untyped-call]
     assert nothing.item() == 0

@@ -7,18 +7,23 @@ Row out  {"loss": 3.8, "text": 2.1, "ctc": 1.5, "commitment": 0.2}
 
 # Shapes: B batch, T frames (25 Hz), R reasoning frames (5 Hz), D width
 
+import logging
+
 import numpy as np
 import torch
 from torch import Tensor, nn
 from uniaudio_schemas.errors import DataError
 
 from uniaudio.codec.codec import ReasoningCodec
+from uniaudio.codec.ctc import CtcHead
 from uniaudio.codec.text_decoder import MAX_FRAMES, MAX_TEXT_BYTES, TextDecoder
 from uniaudio.codec.text_policy import TextPolicy
 from uniaudio.stages.codec_phase import CodecPhase
 from uniaudio.training.codec.clips import ClipSet, TrainingClip, padded_features, step_generator
 from uniaudio.training.codec.examples import Example, examples
 from uniaudio.training.codec.objective import LATENTS_PER_UNIT, REASONING_PER_UNIT, HeldOut, Losses, Share, mean
+
+log = logging.getLogger(__name__)
 
 FRAMES_PER_REASONING = LATENTS_PER_UNIT // REASONING_PER_UNIT
 
@@ -31,6 +36,8 @@ class ReasoningObjective:
         self.train, self.held_out_clips = with_text(phase, train, "clips"), with_text(phase, held_out, "held_out")
         self.policy = build_policy(codec, phase)
         self.teacher: nn.Module = self.policy
+        if codec.reasoning.ctc is not None:
+            _tell_unspelled(codec.reasoning.ctc, self.train)
 
     def losses(self, step: int, share: Share) -> Losses:
         generator = step_generator(self.phase.seed, self.phase.name, step)
@@ -78,6 +85,19 @@ class ReasoningObjective:
             losses["ctc"] = self.codec.reasoning.ctc.loss(reasoning_BRD, valid_BR, transcripts)
         weights = {"text": 1.0, "ctc": self.phase.ctc_weight, "commitment": self.phase.commitment_weight}
         return {"loss": torch.stack([weights[name] * loss for name, loss in losses.items()]).sum(), **losses}
+
+
+def _tell_unspelled(ctc: CtcHead, clips: ClipSet) -> None:
+    """Log how many transcripts have more bytes than their frames have slots: the CTC head does not learn from them."""
+    frames = clips.num_units * REASONING_PER_UNIT
+    spoken = [
+        (clip.facts.transcript, int(num))
+        for clip, num in zip(clips.clips, frames, strict=True)
+        if clip.facts.transcript
+    ]
+    unspelled = sum(not ctc.fits(text, num) for text, num in spoken)
+    if unspelled:
+        log.warning("%d of %d transcripts are too long for their frames and are not spelled", unspelled, len(spoken))
 
 
 def build_policy(codec: ReasoningCodec, phase: CodecPhase) -> TextPolicy:

@@ -113,3 +113,17 @@ def test_what_a_phase_trained_is_at_rest_in_the_next() -> None:
     train_codec(together, [short("scalar"), short("decoder")], clips()[1:], clips()[:1])
     after = together.scalar.state_dict()
     assert all(torch.equal(after[name], tensor) for name, tensor in alone.scalar.state_dict().items())
+
+
+def test_transcripts_that_cannot_be_spelled_are_counted(caplog: pytest.LogCaptureFixture) -> None:
+    pytest.importorskip("transformers")
+    codec = ReasoningCodec.create(replace(CodecConfig.preset("debug"), num_ctc_slots=1))
+    told = [
+        replace(clip, facts=ClipFacts(transcript=text))
+        for clip, text in zip(clips(), ["ab", "abcd", "abcde", "", "aab"], strict=True)
+    ]
+    build_losses(codec, short("reasoning"), ClipSet(codec, told), ClipSet(codec, told[:1]), None)
+    assert "1 of 4 transcripts are too long for their frames" in caplog.text
+    caplog.clear()
+    build_losses(codec, short("reasoning"), ClipSet(codec, told[:2]), ClipSet(codec, told[:1]), None)
+    assert "too long" not in caplog.text
