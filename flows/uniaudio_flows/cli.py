@@ -81,6 +81,7 @@ def add_commands(commands: Any) -> None:
     forget.add_argument(
         "--really", action="store_true", help="rewrite the shards that hold it, and never ingest it again"
     )
+    forget.add_argument("--json", action="store_true", help="print JSON; what is done meanwhile goes to standard error")
 
 
 def _add(commands: Any, name: str, run: Any, text: str) -> argparse.ArgumentParser:
@@ -248,8 +249,9 @@ def _diff(options: argparse.Namespace) -> int:
 def _forget(options: argparse.Namespace) -> int:
     from uniaudio_flows.history import forget_source
 
-    forget_source(_store(), options.source, partial(print, flush=True), really=options.really)
-    return 0
+    say = partial(print, file=sys.stderr if options.json else sys.stdout, flush=True)
+    answer = forget_source(_store(), options.source, say, really=options.really)
+    return _show_answer(answer, [], as_json=True) if options.json else 0
 
 
 def _store() -> Any:

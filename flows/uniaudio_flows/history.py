@@ -8,6 +8,7 @@ from uniaudio_schemas.durations import spoken
 from uniaudio_schemas.errors import UsageError
 from uniaudio_schemas.history.forget import Survey, finish, forget, survey, unfinished
 from uniaudio_schemas.history.lineage import examples, sources
+from uniaudio_schemas.history.traces import as_records
 from uniaudio_schemas.store import Store
 from uniaudio_schemas.store.forgotten import replacements
 from uniaudio_schemas.store.manifest import Manifest
@@ -149,27 +150,51 @@ def _some(values: list[str]) -> str:
     return ", ".join(values[:_SHOWN]) + (f" and {len(values) - _SHOWN} more" if len(values) > _SHOWN else "")
 
 
-def forget_source(store: Store, source: str, say: Callable[[str], None], *, really: bool) -> None:
-    """Do it, or say what would be done."""
+def forget_source(store: Store, source: str, say: Callable[[str], None], *, really: bool) -> dict[str, Any]:
+    """Do it, or say what would be done. Returns the same as JSON values, with what was or would be forgotten."""
     ended = finish(store, say) if really else 0
-    for one in [] if really else unfinished(store):
+    begun = [] if really else unfinished(store)
+    for one in begun:
         say(f"begun and not ended: {len(one.raw)} files; `--really` ends it")
+    answer = {"source": source, "forgotten": really, "files_being_forgotten": [len(one.raw) for one in begun]}
     try:
         found = survey(store, source)
     except UsageError:
         if ended:
-            return
+            return {**answer, "files": [], "versions": [], "models": []}
         raise
+    answer |= _survey_answer(found)
     for line in _survey_lines(found):
         say(line)
     if not really:
         say("nothing was written; `--really` forgets it")
-        return
+        return answer
     forget(store, found, say)
     say(
         f"forgotten: {len(found.files)} files. Delete them from the source folder yourself, and what was made from them elsewhere: "
         "the report (`uniaudio report` makes it again), exported models and audio"
     )
+    return answer
+
+
+def _survey_answer(found: Survey) -> dict[str, Any]:
+    return {
+        "files": [{"clip_id": clip, "path": path} for clip, path in sorted(found.files.items())],
+        "versions": [
+            {
+                "kind": holder.manifest.kind,
+                "plan_id": holder.manifest.plan_id,
+                "content_id": holder.manifest.content_id,
+                "refs": found.refs.get((holder.manifest.kind, holder.manifest.plan_id), []),
+                "rows": holder.manifest.num_rows,
+                "rows_of_source": sum(holder.num_rows.values()),
+                "shards": len(holder.manifest.shards),
+                "shards_of_source": len(holder.num_rows),
+            }
+            for holder in found.holders
+        ],
+        "models": as_records(found.models),
+    }
 
 
 def _survey_lines(found: Survey) -> list[str]:

@@ -150,6 +150,23 @@ def test_forget_lists_and_only_really_forgets(store: Store, capsys: pytest.Captu
     assert "was forgotten, and the order hangs on every row" in capsys.readouterr().err
 
 
+def test_what_is_forgotten_is_json_for_programs(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    raw, (checkpoint,) = store.head("raw"), store.versions("checkpoint")
+    assert raw is not None
+    listed = json.loads(typed(capsys, "forget", "queen/3.wav", "--json"))
+    assert listed["files"] == [{"clip_id": clip_id(3), "path": "queen/3.wav"}] and not listed["forgotten"]
+    assert listed["versions"][0] == {
+        "kind": "raw", "plan_id": raw.plan_id, "content_id": raw.content_id, "refs": ["latest"],
+        "rows": 5, "rows_of_source": 1, "shards": len(raw.shards), "shards_of_source": 1,
+    }  # fmt: skip
+    assert checkpoint.plan_id in {model["plan_id"] for model in listed["models"]}
+    assert store.head("raw") == raw
+    done = json.loads(typed(capsys, "forget", "queen/3.wav", "--really", "--json"))
+    assert done == {**listed, "forgotten": True}
+    head = store.head("raw")
+    assert head is not None and head.num_rows == 4
+
+
 def test_an_interrupted_forgetting_is_ended_by_the_same_command(
     store: Store, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -163,6 +180,7 @@ arc.run_forget({str(store.root)!r}, "queen/3.wav")
 """
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 9
     assert "begun and not ended: 1 files" in typed(capsys, "forget", "bells")
+    assert json.loads(typed(capsys, "forget", "bells", "--json"))["files_being_forgotten"] == [1]
     assert "ending the forgetting of 1 files" in typed(capsys, "forget", "queen/3.wav", "--really")
     head = store.head("raw")
     assert head is not None and head.num_rows == 4
