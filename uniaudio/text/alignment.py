@@ -34,8 +34,8 @@ Of 59 scripts and what Whisper base heard of their clips 57 reach it (the others
 scripts of other clips one; of sentences of five words and more the least of the right ones has 0.57.
 """
 _GAP_COST = 60
-"""Of a word that only one side has, beside 100 for exchanging two words that share nothing: exchanging is cheaper than
-leaving both out, so that a misheard word keeps its time."""
+"""Cost of a word that only one side has. Exchanging two words that share nothing costs 100: less than leaving both out, so
+that a misheard word keeps its time."""
 _PIECE = re.compile(r"[^\s—–…/]+[—–…/]*|[—–…/]+")
 _OPENING = ("Ps", "Pi")
 
@@ -66,7 +66,7 @@ class Alignment:
 
     text: str
     words: tuple[AlignedWord, ...]
-    """In order; their characters are all of `text`."""
+    """The words in order. Joined they are the whole `text`."""
     confidence: float
     """Matched words over the words of the longer side: low where the text is another's, or a part of what is said."""
 
@@ -81,7 +81,7 @@ class TextCut:
     """The part of a text that belongs to one cut of the recording."""
 
     text: str
-    """As it is in the given text, with the spaces at its end."""
+    """The word as it stands in the given text, with the spaces behind it."""
     confidence: float
     """Share of its words that were heard; 1 where it has none."""
 

@@ -39,12 +39,12 @@ _SOUNDS = (
     r"|click(?:s|ing)?|static|(?:lip_?)?smack(?:s|ing)?|slam(?:s|ming)?|knock(?:s|ing)|ring(?:s|ing)|blank_?audio"
     r"|vocali[sz]ed|nonvocali[sz]ed|sil|spn|nsn|lau|eps"
 )
-"""Those that do so in square, curly and angle brackets only."""
+"""Words that name a sound only in square, curly and angle brackets."""
 _CLEAR_UNWRITTEN = r"inaudible|unintelligible|indistinct|indiscernible|cross_?talk"
 _UNWRITTEN = _CLEAR_UNWRITTEN + r"|unk|unknown|overtalk|overlapping|foreign|speaking|oov"
 _HESITATIONS = r"u+[hm]+|u+hm+|e+[rh]+m*|a+h+|o+h+|h+m+|m+h*m+|huh|äh+m*|eu+h+"
 _PUNCTUATION_TAGS = {"COMMA": ",", "PERIOD": ".", "QUESTIONMARK": "?", "EXCLAMATIONPOINT": "!"}
-"""As in GigaSpeech."""
+"""Tags for punctuation, as in GigaSpeech."""
 _LIGATURES = {"ﬀ": "ff", "ﬁ": "fi", "ﬂ": "fl", "ﬃ": "ffi", "ﬄ": "ffl", "ﬅ": "st", "ﬆ": "st"}
 _QUOTES = {**dict.fromkeys("‘’‚‛ʼ", "'"), **dict.fromkeys("“”„‟", '"')}
 _ENDS = ",.;:!?…"
@@ -56,7 +56,7 @@ class CleaningPolicy:
     """What may be changed."""
 
     kinds: frozenset[str]
-    """Of `KINDS`."""
+    """Kinds of change, a subset of `KINDS`."""
 
     def __post_init__(self) -> None:
         if unknown := sorted(self.kinds - set(KINDS)):

@@ -29,7 +29,7 @@ WHOLE_WORDS, WHOLE_LETTERS, WHOLE_CHARACTERS = 5, 25, 10
 MAX_TEXTS_OF_A_RUN = 10
 """Brown et al. leave out runs of more than ten documents."""
 REFERENCE_BREAK = "\u2029"
-"""Between the references of one item, where it has several (captions); no run goes across it."""
+"""Separates the references of one item that has several (captions). No run crosses it."""
 SHARED = pa.schema(
     [
         ("row", pa.int64()),
@@ -42,7 +42,7 @@ SHARED = pa.schema(
 """`row`: number of the text; `score`: share of the reference's runs that the text holds; `detail`: the first of them."""
 
 _WHOLE = -1
-"""In place of a run's hash: the text equals the reference, which may have no long run."""
+"""Stands in place of a run's hash where the whole text equals the reference, which may be too short for a run."""
 _BLOCK_BYTES = 1 << 20
 _SLICE, _SLICE_OVERLAP = 1 << 17, 1 << 11
 """Characters at once of a long document; the overlap holds any run whole."""
@@ -61,7 +61,7 @@ class _Hashes:
     numbers: np.ndarray
     """`[n]` int64."""
     seen: np.ndarray
-    """`[2 ** k]` bool, by the last k bits."""
+    """`[2 ** k]` bool: whether a hash with these last k bits exists."""
 
     @classmethod
     def of(cls, hashes: np.ndarray, numbers: np.ndarray) -> "_Hashes":
@@ -72,7 +72,7 @@ class _Hashes:
         return cls(hashes=hashes[order], numbers=numbers[order], seen=seen)
 
     def find(self, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Of each pair of a place in `wanted` and a reference: the place, and the reference's number."""
+        """All matches between `wanted` and the references: places in `wanted`, and numbers of references, both `[matches]`."""
         places = np.flatnonzero(self.seen[wanted & np.uint64(len(self.seen) - 1)])
         first = np.searchsorted(self.hashes, wanted[places], side="left")
         counts = np.searchsorted(self.hashes, wanted[places], side="right") - first
@@ -89,12 +89,13 @@ class TextIndex:
     num_runs: np.ndarray
     """`[references]`: different runs of each, boilerplate left out."""
     runs: dict[int, _Hashes]
-    """By the number of words of a run."""
+    """Number of words of a run -> hashes of the runs."""
     wholes: _Hashes
 
     @classmethod
     def build(cls, references: Iterable[tuple[str, str, str | None]]) -> "TextIndex":
-        """Of (name of the set, id of the item, text); items without a text, or with a stock line, are left out."""
+        """Build the index of `references`: (name of the set, id of the item, text). Items without a text, or with a stock line, are
+        left out."""
         known: dict[tuple[str, str], str] = {}
         for name, item, text in references:
             for one in (text or "").split(REFERENCE_BREAK):
@@ -184,13 +185,13 @@ class _Block:
         )
 
     def runs(self, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Of every run of `size` words within a text: hash, number of the text, first byte, the one after the last."""
+        """Every run of `size` words within a text: hashes, numbers of the texts, first bytes, and the bytes after the last."""
         count = max(0, len(self.starts) - size + 1)
         first = np.flatnonzero(self.texts[:count] == self.texts[len(self.texts) - count :])
         return self._spans(self.starts[first], self.ends[first + size - 1], self.rows[self.texts[first]])
 
     def wholes(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """The same of every text as a whole."""
+        """Every text as one run: the same four arrays as `runs`."""
         first = np.flatnonzero(np.diff(self.texts, prepend=-1))
         last = np.append(first[1:], len(self.texts)) - 1
         return self._spans(self.starts[first], self.ends[last], self.rows[self.texts[first]])
@@ -210,7 +211,7 @@ class _Block:
 
 
 def _blocks(texts: Iterable[str]) -> Iterator[_Block]:
-    """Of normalized texts, numbered from 0."""
+    """Blocks of normalized texts, which are numbered from 0."""
     rows: list[int] = []
     parts: list[bytes] = []
     num_bytes = 0
@@ -241,7 +242,7 @@ def _is_mostly_spaceless(words: str) -> bool:
 
 
 def _is_long_enough(words: str) -> bool:
-    """To be compared as a whole."""
+    """Whether a reference is long enough to be compared as a whole."""
     num_words = words.count(" ") + 1
     if _is_mostly_spaceless(words):
         return num_words >= WHOLE_CHARACTERS

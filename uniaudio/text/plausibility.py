@@ -22,9 +22,9 @@ _LEAST_REPETITION = 0.25
 """Share of the text below which a loop is a refrain."""
 _FEW_WORDS = 3
 _LEAST_GAP_S = 0.4
-"""Of speech without words in one stretch; the detector and the recognizer differ by as much at edges."""
+"""Shortest stretch of speech without words that counts. The detector and the recognizer differ by as much at edges."""
 _EDGE_S = 0.1
-"""By which a word begins later, or ends earlier, than the detector hears it."""
+"""A word begins this much later, or ends this much earlier, than the detector hears it."""
 _LONGEST_WORD_S, _LONGEST_CHARACTER_S = 0.3, 0.1
 """A word of n characters takes no longer than the one and n times the other; a recognizer that leaves words out makes the
 last one before them as long as all."""
@@ -32,7 +32,7 @@ last one before them as long as all."""
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TranscriptMeasures:
-    """What can be counted about a transcript; None where it was not."""
+    """Measurements of a transcript; None where one was not made."""
 
     num_words: int
     """In scripts without spaces each character is a word."""
