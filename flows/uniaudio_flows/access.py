@@ -48,7 +48,7 @@ class Access:
         return {**self._of_ray(is_local=is_local), **self._of_prefect()}
 
     def headers(self) -> dict[str, str]:
-        """Of a request to the Prefect server."""
+        """HTTP headers of a request to the Prefect server."""
         if not self.prefect_key.exists():
             return {}
         return {"Authorization": "Basic " + base64.b64encode(self._key().encode()).decode()}

@@ -17,7 +17,7 @@ from uniaudio_schemas.store.manifest import Manifest
 Log = logging.Logger | logging.LoggerAdapter[Any]
 
 COLUMNS = ("kind", "state", "rows", "audio", "dropped", "seconds", "CPU seconds", "peak memory", "content id")
-"""Of tables of results; Prefect's page shows those that the first row has."""
+"""Columns of the table of results. Prefect's page shows only columns that the first row has."""
 _INTERVAL_S = 1.0
 """A bar moves once a second at most: an edge of ten thousand shards does not ask the server ten thousand times."""
 

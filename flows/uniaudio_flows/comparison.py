@@ -42,7 +42,7 @@ class Side:
     checkpoint_id: str
     scores: dict[Key, Score]
     cpu_seconds: float
-    """Of the job that made it; 0 where no log knows."""
+    """CPU time of the job that made the scores; 0 where no log has it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -113,7 +113,7 @@ def side_of(store: Store, name: str) -> Side:
 
 
 def stage_of(store: Store, manifest: Manifest) -> str:
-    """Of the checkpoint behind a version of scores; empty where the store has it no more."""
+    """Stage of the checkpoint behind a version of scores; empty where the store no longer has the checkpoint."""
     content = manifest.parents.get("checkpoint", "")
     found = next((one for one in store.versions("checkpoint") if one.content_id == content), None)
     row = next(iter(store.rows(found, Checkpoint)), None) if found else None

@@ -49,11 +49,11 @@ CHOICES: dict[str, tuple[str, ...]] = {
 SIZES = {"checkpoint": tuple(MODELS), "codec": tuple({**CODECS, **MODELS})}
 """Kind -> presets of a run that makes it: a codec that is taken as it is goes with any size of model."""
 HELP = {
-    "seed": "Of everything that is drawn at random.",
+    "seed": "Seed of everything that is drawn at random.",
     "ref": "Pointer to the finished version.",
     "num_gpus": "GPUs that one worker reserves.",
 }
-"""Of fields that mean the same in every job."""
+"""Help for fields that mean the same in every job."""
 BY_DEFAULT = {
     **{name: "By default the run's." for name in RUN_SETTINGS if name != "start"},
     "num_gpus": "By default 1 on cuda and none on cpu.",
@@ -108,7 +108,7 @@ def _run_setting(name: str, steps: list[Step]) -> FieldInfo:
 
 
 def _fields(step: Step) -> dict[str, FieldInfo]:
-    """Of the step's job and its extra ones."""
+    """Fields of the step's job, and the step's extra parameters."""
     found = {}
     for name, info in _fields_of(step.job_class).items():
         if name in step.internal:
@@ -121,7 +121,7 @@ def _fields(step: Step) -> dict[str, FieldInfo]:
 
 
 def _fields_of(cls: type[Any]) -> dict[str, FieldInfo]:
-    """Of a dataclass; one inside it becomes a model."""
+    """Fields of a dataclass; a dataclass inside it becomes a model."""
     helps, hints = _docstrings(cls), get_type_hints(cls)  # type: ignore[arg-type]  # a class has a hash
     sizes = SIZES.get(getattr(cls, "WRITES", ""), ())
     found = {}
@@ -161,7 +161,7 @@ def _docstrings(cls: type[Any]) -> dict[str, str]:
 
 
 def _left_to_settings(type_: Any, help_: str) -> FieldInfo:
-    """Of a field whose value is not known before the run: Prefect's page shows an empty line or the choice `default`, and no `None`."""
+    """Information on a field whose value is not known before the run: Prefect's page shows an empty line or the choice `default`, and no `None`."""
     if get_origin(type_) is Literal:
         return _info(_named(str, (DEFAULT, *get_args(type_))), DEFAULT, help_)
     return _info(str, "", help_) if type_ is str else _info(type_ | None, None, help_)

@@ -126,7 +126,7 @@ def _described(settings: Settings, job: Any) -> dict[str, str]:
 
 
 def _flow_run_id() -> str:
-    """Of the run that the worker started: it is what a user cancels."""
+    """Id of the flow run that the worker started, which is the run that a user cancels."""
     from prefect.runtime import flow_run
 
     return str(flow_run.root_flow_run_id or "")

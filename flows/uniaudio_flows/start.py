@@ -25,7 +25,7 @@ class Start:
     parent: str = ""
     """Fields of the job `sequences_to_checkpoint`; one at most is not empty."""
     vocabulary: str = BYTES
-    """Of the sequences: `bytes`, or the folder of the text LLM or of the whole model."""
+    """Text vocabulary of the sequences: `bytes`, or the folder of the text LLM or of the whole model."""
     tokenizer: str = ""
     """Folder of the text tokenizer; empty: bytes."""
 

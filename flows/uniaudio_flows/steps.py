@@ -36,7 +36,7 @@ WORKERS = Extra(
 
 
 def unprepared(job: Any, log: Log) -> Any:
-    """Of an edge that needs nothing of others."""
+    """The job as it is, for an edge that needs nothing of others."""
     return job
 
 

@@ -40,7 +40,7 @@ LEAKS = pa.schema(
 shorter recording, or of the item's long runs of words; `start_s`, `end_s`: which part of the raw clip it is, null where it may be all of it."""
 _CUT_COLUMNS = ["clip_id", "raw_clip_id", "first_sample", "num_samples", "sample_rate"]
 TEXT_COLUMNS = ("text", "given_text", "transcript", "lyrics", "caption", "captions")
-"""Of annotated, what an example may be made of. What a recognizer heard is a text like any other."""
+"""Columns of `annotated` whose texts an example may be made of. What a recognizer heard is a text like any other."""
 _ITEM_COLUMNS = ["clip_id", "name", "sha256", "audio_sha256", "landmarks", "num_samples", "sample_rate"]
 Leak = tuple[str, str, str, str, float, str, float | None, float | None]
 """A row of `LEAKS`."""
@@ -62,7 +62,7 @@ def named(store: Store, content_ids: dict[str, str]) -> dict[str, Manifest]:
 
 
 def text_index(store: Store, evalsets: dict[str, Manifest]) -> TextIndex:
-    """Of the texts of all items."""
+    """Index of the texts of all items."""
 
     def references() -> Iterator[tuple[str, str, str | None]]:
         for name, manifest in sorted(evalsets.items()):
@@ -172,7 +172,7 @@ def _same_bytes(store: Store, raw: Manifest, items: pa.Table) -> Iterator[Leak]:
 
 
 def _overlaps(row: dict[str, Any], item: dict[str, Any]) -> bool:
-    """Of two clips of one file. Two utterances of a recording are two clips; whether they sound alike is not for the file to say."""
+    """Whether two clips are the same part of one file. Two utterances of a recording are two clips; whether they sound alike is decided elsewhere."""
     whole = row["sha256"][:32]
     return row["clip_id"] == item["clip_id"] or whole in (row["clip_id"], item["clip_id"])
 

@@ -252,7 +252,7 @@ class _Clips:
         return pa.table(columns, schema=PAIRS)
 
     def _are_alike(self, voted: "dict[str, np.ndarray]", is_asked: np.ndarray, min_likeness: float) -> np.ndarray:
-        """Of the pairs that are asked of, those whose envelopes are alike."""
+        """`[pairs]` bool: the pairs with `is_asked` whose envelopes are alike."""
         a, b, offset, speed = (voted[name][is_asked] for name in ("a", "b", "offset", "speed"))
         found = np.zeros(len(is_asked), bool)
         found[is_asked] = self._envelopes.likeness(a // 2, b // 2, offset, speed) >= min_likeness
@@ -373,7 +373,7 @@ def _meetings(rows: np.ndarray, rank: np.ndarray, num_queries: int | None, windo
 
 
 def _votes(meetings: np.ndarray, min_votes: int, num_heard: int) -> dict[str, np.ndarray]:
-    """Of each pair with `min_votes` meetings or more: the offset (frames of a) and speed that most agree on."""
+    """For each pair with `min_votes` meetings or more, the offset (frames of a) and the speed that most meetings agree on."""
     key = _pair_key(meetings, num_heard)
     _, pair, counts = np.unique(key, return_inverse=True, return_counts=True)
     enough = counts[pair] >= min_votes

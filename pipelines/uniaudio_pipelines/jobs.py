@@ -33,7 +33,7 @@ class Job(Protocol):
         ...
 
     def resources(self) -> dict[str, float]:
-        """Of one worker: `num_cpus`, `num_gpus`."""
+        """Resources of one worker: `num_cpus`, `num_gpus`."""
         ...
 
 
@@ -73,7 +73,7 @@ def cache_folder(store: Store) -> Path:
 
 
 def hash_folder(folder: str, field: str) -> str:
-    """Of the names and bytes of a model's files, wherever it lies; `field` of a job names it."""
+    """Hash of the names and bytes of a model's files, wherever they lie. `field` is the field of a job that names the folder."""
     if not Path(folder).is_dir():
         raise UsageError(f"`{field}` must be a local folder, but {folder} is none.")
     files = [path for path in sorted(Path(folder).iterdir()) if path.is_file()]

@@ -69,10 +69,10 @@ class Estimate:
 
 @dataclass(kw_only=True, slots=True)
 class Collected:
-    """Of one unit: what was dropped, and blobs that rows name."""
+    """What one unit leaves besides its rows: what was dropped, and blobs that rows name."""
 
     unit: str = ""
-    """Of the job."""
+    """Name of the job's unit."""
     dropped: list[Dropped] = field(default_factory=list)
     blobs: dict[str, bytes | Path] = field(default_factory=dict)
     """sha256 -> bytes, or the file that holds them."""

@@ -213,7 +213,7 @@ def _optional_reader(hint: Any, inner: tuple[Any, ...]) -> Reader:
 
 
 def _which_reader(kinds: list[Any]) -> Reader:
-    """Of `X | Y`, both with fields of their own: the class that knows most of the value's fields, the first of equals."""
+    """Reader of `X | Y` where both are dataclasses: it takes the class that knows most of the value's fields, the first of equals."""
 
     def read(value: Any) -> Any:
         names = value.keys() if isinstance(value, dict) else set()
@@ -241,7 +241,7 @@ def _dict_reader(hint: Any) -> Reader:
 
 
 def _list_reader(origin: type[Any], inner: tuple[Any, ...]) -> Reader:
-    """Of `list[X]`, `tuple[X, ...]` and `tuple[X, Y]`."""
+    """Reader of `list[X]`, `tuple[X, ...]` and `tuple[X, Y]`."""
     is_any_length = origin is list or inner[-1] is Ellipsis
     readers = [_reader(one) for one in inner if one is not Ellipsis]
     wanted = "a list" if is_any_length else f"a list of {len(readers)}"

@@ -75,8 +75,8 @@ LIMITS = {
     "max_pieces_per_clip": 2,
     "max_text_passages": 200,
 }
-"""Of the annotation: what two cores can do in the demo's ten minutes. The music is two pieces of each recording and of
-each stem, so that all three songs with stems are in it: one to train on, two held out."""
+"""Settings of the annotation, such that two cores finish the demo within ten minutes. Two pieces are cut from each music recording and each
+stem, so that all three songs with stems are in the data: one to train on, two held out."""
 SONGS = ("Feelings", "Escape from chaosland", "War of freedom")
 
 
@@ -172,7 +172,7 @@ def _sectoid(tree: Path) -> Iterator[Item]:
 
 
 def sectoid_items(tree: Path) -> Iterator[Item]:
-    """Of each song the lead guitar, and the band without it."""
+    """For each song the lead guitar, and the band without it."""
     for file in sorted((tree / "usr/share/games/fretsonfire/data/songs/sectoid").glob("*/song.ini")):
         folder, song = file.parent, file.parent.name
         ini = configparser.ConfigParser(interpolation=None)

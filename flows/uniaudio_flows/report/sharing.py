@@ -115,7 +115,7 @@ def largest_copies(frame: pl.LazyFrame) -> Table:
 
 
 def leaks(store: Store, frame: pl.LazyFrame) -> Table:
-    """Of each registered evaluation set: clips that share its sound or its long text, by corpus and split."""
+    """For each registered evaluation set, the clips that share its sound or its long text, by corpus and split."""
     found = (
         frame.select("corpus", "split", "leaks", "clip_id", "path", SECONDS.alias("seconds"))
         .filter(pl.col("leaks").list.len() > 0)

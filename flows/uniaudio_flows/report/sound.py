@@ -41,7 +41,7 @@ class Tick:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sound:
     seconds: float
-    """Of the passage that is played and shown."""
+    """Length of the passage that is played and shown."""
     source: str
     """Data URI."""
     codec: str

@@ -22,7 +22,7 @@ class Corpus:
     name: str
     packages: tuple[Package, ...]
     licence: str
-    """Of all its files; of `opensfx` each file says it."""
+    """Licence of all files of the corpus; for `opensfx` each file states its own."""
     read: Callable[..., Iterator[Item]]
     """Called with the tree of each package."""
     domain: str = ""

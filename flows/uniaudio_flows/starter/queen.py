@@ -113,7 +113,7 @@ def _lines(strings: bytes) -> list[str]:
 
 
 def _counts(objects: bytes) -> tuple[int, int, int, int]:
-    """Of rooms, names, objects, descriptions."""
+    """Numbers of rooms, names, objects and descriptions."""
     rooms, names, num_objects, descriptions = struct.unpack_from(">4H", objects, PADDING)
     return rooms, names, num_objects, descriptions
 
@@ -157,7 +157,7 @@ def _cutscenes(files: dict[str, bytes], names: list[str]) -> dict[str, _Said]:
 
 
 def _actor(number: int, names: list[str]) -> str:
-    """Of an object's number; below 0 it is none."""
+    """Name of the actor with an object's number; empty for a number below 0."""
     return "joe" if number == JOE else names[number] if number > 0 else ""
 
 

@@ -54,7 +54,7 @@ def words_of_prompt(name: str) -> str | None:
 
 
 def _cardinal(written: str) -> str:
-    """Of a number below 20 or a round one below 100; other words stay."""
+    """English word for a number below 20 or a round one below 100; other words stay."""
     if not written.isdigit():
         return written
     number = int(written)

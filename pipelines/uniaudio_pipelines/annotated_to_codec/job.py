@@ -20,11 +20,11 @@ CODE_VERSION = "8"
 """Goes up when the same clips would train to other weights."""
 UNIT = "codec"
 LEAST_CLIP_S = 8.0
-"""Of the longest clip that is read whole, however short the crops are."""
+"""Seconds: clips up to at least this length are read whole, however short the crops are."""
 TEXT_PHASES = ("reasoning", "grpo")
 ENCODERS = ("whisper", "wavlm", "music")
 CONFIG_FILE, WEIGHTS_FILE, MODEL_CODEC = "config.json", "codec.safetensors", "codec"
-"""Names that `ReasoningCodec.save` gives; of the codec's folder in that of a whole model."""
+"""File names that `ReasoningCodec.save` writes, and the name of the codec's folder within that of a whole model."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,21 +59,21 @@ class AnnotatedToCodec:
     num_gpus: float = 0.0
     """GPUs that one worker reserves; more than 0 on cuda."""
     precision: Literal["", "float32", "bfloat16"] = ""
-    """Of the products in a step; weights, codes and losses are float32. Empty keeps each phase's."""
+    """Precision of the products in a step; weights, codes and losses are float32. Empty keeps each phase's."""
     encoders: str = ""
     """Folder with `whisper` (or `whisper-base`, as models are prepared), `wavlm` and `music`, for sizes whose encoders are
     pretrained; phase `encoders` trains the latter two where they are not there."""
     text_model: str = ""
     """Folder of the language model that phases `reasoning` and `grpo` adapt; empty: a small decoder of their own."""
     judge: str = "rules"
-    """Of phase `grpo`: `rules`, the folder of a chat model, or the address of an OpenAI-compatible endpoint."""
+    """Judge of phase `grpo`: `rules`, the folder of a chat model, or the address of an OpenAI-compatible endpoint."""
     judge_model: str = ""
     """The model's name at an endpoint."""
     keep_last: int = 2
     """Training checkpoints that the run may go on from: the last so many."""
     keep_every: int = 0
-    """Of the training checkpoints of a phase every so many-th stays in `train/<plan id>/kept`, also when the phase has ended, until
-    `uniaudio gc`; 0 keeps none."""
+    """Every so many-th training checkpoint of a phase stays in `train/<plan id>/kept`, also when the phase has ended, until `uniaudio gc`;
+    0 keeps none."""
     keep_best: int = 0
     """So many training checkpoints with the lowest held-out loss of a phase stay there too; 0 keeps none."""
     wandb_project: str = ""
@@ -108,7 +108,7 @@ class AnnotatedToCodec:
         return self.max_clip_s or max([LEAST_CLIP_S, *crops])
 
     def config(self) -> CodecConfig:
-        """Of the codec that is trained."""
+        """Configuration of the codec that is trained."""
         if not self.start:
             return CodecConfig.preset(self.size)
         file = codec_folder(self.start) / CONFIG_FILE
@@ -142,7 +142,7 @@ class AnnotatedToCodec:
         return self.phases if self.start else self.phases or DEFAULT_PHASES.get(self.size, ())
 
     def resources(self) -> dict[str, float]:
-        """Of one worker of the training run."""
+        """Resources of one worker of the training run."""
         return {"num_cpus": 1.0, "num_gpus": self.num_gpus}
 
     @staticmethod

@@ -12,12 +12,12 @@ from uniaudio_pipelines.annotated_to_instructions.examples import Built, NotBuil
 
 
 def emotions(clips: Sequence[Annotated], context: Context) -> Outcomes:
-    """Of clips on the route `ring`."""
+    """Examples of emotion recognition from clips on the route `ring`."""
     yield from _classified("emotion_recognition", "speech", _emotion_of, clips, context)
 
 
 def sounds(clips: Sequence[Annotated], context: Context) -> Outcomes:
-    """Of clips on the route `ring`."""
+    """Examples of sound classification from clips on the route `ring`."""
     yield from _classified("sound_classification", "sound", class_of, clips, context)
 
 

@@ -34,9 +34,9 @@ def _no_words(clip_ids: Iterable[str]) -> WordTimes:
 class Context:
     job: AnnotatedToInstructions
     synthetic_share: float = 1.0
-    """Of the clips in which a machine speaks, those that may be a target."""
+    """Share of the clips in which a machine speaks that may be a target."""
     backgrounds: Callable[[str], list[Background]] = _no_backgrounds
-    """Of a split, in the order of their hashes."""
+    """Backgrounds of a split, in the order of their hashes."""
     words: Callable[[Iterable[str]], WordTimes] = _no_words
 
     def refusal(self, clip: Annotated) -> tuple[str, str] | None:

@@ -21,11 +21,11 @@ from uniaudio_pipelines.annotated_to_instructions.questions import MAX_DISTRACTO
 
 _TASK = "conversation"
 _OTHER_CLIP_SHARE = 0.5
-"""Of conversations that go on to a second clip where there is one."""
+"""Share of conversations that go on to a second clip where there is one."""
 
 
 def conversations(clips: Sequence[Annotated], context: Context) -> Outcomes:
-    """Of clips on the route `ring`: one conversation a clip at most."""
+    """Conversations about clips on the route `ring`, at most one a clip."""
     talk = _Talk(clips, context)
     for place, clip in enumerate(talk.ring):
         if share_of(_TASK, context.job.seed, clip.clip_id) >= context.job.conversation_share:

@@ -9,11 +9,11 @@ from uniaudio_pipelines.annotated_to_instructions.context import Context
 from uniaudio_pipelines.annotated_to_instructions.examples import Outcomes, example, grouped
 
 _MAX_PAUSE_S = 2.0
-"""Between a turn and its answer."""
+"""Longest pause between a turn and its answer."""
 
 
 def replies(clips: Sequence[Annotated], context: Context) -> Outcomes:
-    """Of cuts on the route `recording`: a turn, then the turn of another voice that follows it."""
+    """Examples from cuts on the route `recording`: a turn, then the turn of another voice that follows it."""
     for _, cuts in grouped(
         clips, lambda clip: clip.raw_clip_id if voice_of(clip) and clip.domain == "speech" else None
     ):

@@ -41,7 +41,7 @@ class _Place:
 
 
 def edited(clips: Sequence[Annotated], context: Context) -> Outcomes:
-    """Of clips of one voice, or of one clip whose voice is unknown."""
+    """Edits of the speech in clips of one voice, or in one clip whose voice is unknown."""
     job = context.job
     ring = in_ring(clip for clip in clips if words_of(clip) and context.refusal(clip) is None)
     chosen = [place for place, clip in enumerate(ring) if share_of("edit", job.seed, clip.clip_id) < job.edit_share]

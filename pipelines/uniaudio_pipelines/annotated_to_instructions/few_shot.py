@@ -40,7 +40,7 @@ _SHIFTS = (1.15, 1.4)
 
 
 def enhancements(clips: Sequence[Annotated], context: Context) -> Outcomes:
-    """Of clips on the route `ring`."""
+    """Few-shot enhancements of clips on the route `ring`."""
     job = context.job
     ring = in_ring(clip for clip in clips if _may_be_said(clip, context))
     for place, query in enumerate(ring):
@@ -58,7 +58,7 @@ def enhancements(clips: Sequence[Annotated], context: Context) -> Outcomes:
 
 
 def made_conversions(clips: Sequence[Annotated], context: Context) -> Outcomes:
-    """Of clips of one voice."""
+    """Few-shot voice conversions of clips of one voice, with a made target."""
     job = context.job
     ring = in_ring(clip for clip in clips if _may_be_said(clip, context))
     low, high = _SHIFTS
@@ -74,7 +74,7 @@ def made_conversions(clips: Sequence[Annotated], context: Context) -> Outcomes:
 
 
 def recorded_conversions(clips: Sequence[Annotated], context: Context) -> Outcomes:
-    """Of clips on the route `words`: those whose words another speaker says too, as that speaker says two sentences or more."""
+    """Few-shot voice conversions from clips on the route `words`: another speaker says the same words, in two sentences of the speaker or more."""
     job = context.job
     ring = in_ring(clip for clip in clips if clip.speaker and _may_be_said(clip, context))
     said = dict(grouped(ring, lambda clip: letters_of(words_of(clip)) or None))

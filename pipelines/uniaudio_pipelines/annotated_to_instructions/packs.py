@@ -34,7 +34,7 @@ NUM_BACKGROUNDS = 256
 _UNREAD = {"speaker_embedding", "annotations", "asked", "second_transcript"}
 COLUMNS = tuple(name for name in Annotated.__dataclass_fields__ if name not in _UNREAD)
 _MAX_SPEECH = 0.1
-"""Of a background's frames."""
+"""Largest share of a background's frames that may hold speech."""
 _MIN_BACKGROUND_S = 1.0
 
 

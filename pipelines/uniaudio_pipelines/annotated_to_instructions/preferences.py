@@ -34,7 +34,7 @@ from uniaudio_pipelines.annotated_to_instructions.questions import MAX_DISTRACTO
 MAX_DISAGREEMENT = 0.5
 """Share of words; where a recognizer heard something else altogether the script may be the wrong one."""
 MAX_SNR_DB = 10.0
-"""Of speech above the noise, from 0 dB on."""
+"""Highest level of speech above the noise; the lowest is 0 dB."""
 KEPT = (0.3, 0.7)
 """Share of a clip that is left where it is cut off."""
 _UNSURE = ("key", "voices")
@@ -45,7 +45,7 @@ _WORD_LETTERS = 4
 
 
 def preferences(clips: Sequence[Annotated], context: Context) -> Outcomes:
-    """Of clips on the route `ring`: at most one pair a clip and task."""
+    """Preference pairs of clips on the route `ring`, at most one a clip and task."""
     ring = in_ring(clips)
     for place, clip in enumerate(ring):
         if share_of("preference", context.job.seed, clip.clip_id) >= context.job.preference_share:

@@ -36,7 +36,7 @@ _GAP_SAMPLES = 7_200
 
 
 def about_values(clips: Sequence[Annotated], context: Context) -> Outcomes:
-    """Of clips on the route `ring`: one question a clip, wrong answers from the clips that follow."""
+    """Questions about values of clips on the route `ring`: one a clip, with wrong answers from the clips that follow."""
     job = context.job
     values = {clip.clip_id: attributes_of(clip) for clip in clips}
     ring = in_ring(clip for clip in clips if values[clip.clip_id])
@@ -74,7 +74,7 @@ def _choice(clip: Annotated, kind: str, answer: str, wrong: list[str], context: 
 
 
 def about_scenes(clips: Sequence[Annotated], context: Context) -> Outcomes:
-    """Of clips on the route `ring`: sounds of different kinds one after the other. How many, and which comes first?"""
+    """Questions about clips on the route `ring`, sounds of different kinds one after the other: how many are there, and which comes first?"""
     job = context.job
     names = {clip.clip_id: next(iter(kinds_of(clip)), "").casefold() for clip in clips if clip.domain == "sound"}
     ring = in_ring(clip for clip in clips if names.get(clip.clip_id))

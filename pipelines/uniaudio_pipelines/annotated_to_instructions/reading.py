@@ -87,7 +87,7 @@ class Annotations:
         )
 
     def num_units(self, unit: str) -> int:
-        """Of the unit's source."""
+        """Number of units of this unit's source."""
         return self._num_units[parse_unit(unit)[0]]
 
     def clips_before(self, unit: str) -> tuple[int, int, int]:
@@ -164,7 +164,7 @@ class Annotations:
 
     @cached_property
     def _synthetic_share(self) -> float:
-        """Of the clips in which a machine speaks: as many as make up `max_synthetic_share` of all speech."""
+        """Share of the clips in which a machine speaks that may be targets, so that they are at most `max_synthetic_share` of all speech."""
         counts = [self._facts(pack, "num_targets").tolist() for pack in self._packs]
         real, synthetic = (sum(count[place] for count in counts) for place in (0, 1))
         limit = self._job.max_synthetic_share

@@ -22,11 +22,11 @@ from uniaudio_pipelines.annotated_to_instructions.examples import (
 SAMPLE_SAMPLES = 72_000
 """Longest sample of a voice (3 s), as the authors crop it (lm.md 4.4)."""
 _BACKGROUND_DB = (0.0, 15.0)
-"""Speech above the sound behind it."""
+"""Range of the level of speech above the sound behind it."""
 
 
 def in_a_shown_voice(clips: Sequence[Annotated], context: Context) -> Outcomes:
-    """Of clips of one voice."""
+    """Speech and songs from clips of one voice, where another clip of it shows the voice."""
     job = context.job
     ring = in_ring(clips)
     for place, clip in enumerate(ring):

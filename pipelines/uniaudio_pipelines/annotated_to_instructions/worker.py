@@ -126,7 +126,7 @@ class _Found:
         self._dropped: dict[tuple[str, str], Dropped] = {}
         self._counts: Counter[str] = Counter()
         self._samples: dict[str, int] = {}
-        """Of the clips that examples need tokens of, at 24 kHz."""
+        """Clip -> samples at 24 kHz; only clips whose tokens examples need."""
 
     def count_needs(self, clips: Iterable[Annotated]) -> None:
         self._counts.update(f"rows/{need}" for clip in clips for need in needs_of(clip))

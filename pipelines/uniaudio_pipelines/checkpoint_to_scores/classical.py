@@ -95,7 +95,7 @@ def pocketsphinx(
 
 
 def _heard(decoder: object, samples: np.ndarray) -> str:
-    """Of `[N]` at 24 kHz, with half a second of silence on either side."""
+    """Words that PocketSphinx hears in `[N]` samples at 24 kHz, with half a second of silence on either side."""
     speech = np.pad(resample(samples, SAMPLE_RATE, _SPHINX_RATE), _SPHINX_RATE // 2)
     data = (np.clip(speech, -1, 1) * 32_767).astype(np.int16).tobytes()
     decoder.start_utt()  # type: ignore[attr-defined]

@@ -9,7 +9,7 @@ from uniaudio.metrics.table import check_metrics
 from uniaudio.tasks import TASKS, Task
 
 SPOKEN_WRAPPERS = ("transcription", "lyric")
-"""Of texts that are words to be heard."""
+"""Wrappers of a text that holds the words of a clip."""
 
 
 def inputs_of(task: Task) -> frozenset[str]:

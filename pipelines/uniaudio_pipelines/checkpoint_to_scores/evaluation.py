@@ -213,7 +213,7 @@ class Evaluation:
         return list(rows(chosen, Instruction))
 
     def task_instructions(self, task: str) -> list[Instruction]:
-        """Of all splits."""
+        """Instructions of the task, of all splits."""
         table = self.store.read(self.manifest("instructions"))
         return list(rows(table.filter(pc.equal(table["task"], task)), Instruction))
 

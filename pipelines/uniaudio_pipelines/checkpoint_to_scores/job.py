@@ -177,7 +177,7 @@ class CheckpointToScores:
         ]
 
     def _weights(self) -> dict[str, str]:
-        """Of the models that are there, by their files: others give other scores."""
+        """Hash of each model that is there, over its files, since other models give other scores."""
         folders = {name: Path(self.models) / Path(name).parts[0] for name in (RECOGNIZER, VOICES)}
         return {
             name: hash_folder(str(path), "models") for name, path in folders.items() if self.models and path.is_dir()

@@ -25,7 +25,7 @@ from uniaudio_pipelines.checkpoint_to_scores.tools import MissingModelError, Too
 _SETS = "sets"
 _MISSING = (ModuleNotFoundError, MissingModelError, UsageError)
 Measured = list[tuple[Pair | None, Pair | None]]
-"""Of each sample the model's value and the baseline's; the baseline's only where the model has one."""
+"""For each sample the model's value and the baseline's; the baseline has one only where the model has one."""
 
 
 class Judging:

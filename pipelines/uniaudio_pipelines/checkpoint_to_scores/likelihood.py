@@ -135,7 +135,8 @@ def _losses(logits_NV: torch.Tensor, targets_N: torch.Tensor) -> np.ndarray:
 
 
 def perplexities(evaluation: Evaluation, outcome: Outcome, tasks: SequenceOf[str] | None = None) -> None:
-    """Of held-out tokens that carry loss, given all before them, of some tasks or of all; beside a unigram of their training examples."""
+    """Write the perplexity of held-out tokens that carry loss, given all before them, for some tasks or all. The baseline is a unigram of
+    the tasks' training examples."""
     tasks = (
         evaluation.held_out_tasks if tasks is None else [task for task in tasks if task in evaluation.held_out_tasks]
     )

@@ -54,7 +54,7 @@ class Sample:
     """Whether it is a row of `sequences`: what is made of a forgotten source is found by that."""
     answer: str = ""
     log_likelihoods: list[float] = field(default_factory=list)
-    """Of `choices`, in their order."""
+    """Log likelihood of each of `choices`, in their order."""
     made: list[np.ndarray] = field(default_factory=list)
     """`[N]` float32 at 24 kHz each."""
     num_frames: int = 0
@@ -164,7 +164,7 @@ def choices_of(question: str, reference: str) -> tuple[str, ...]:
 
 
 def labels_of(evaluation: Evaluation, task: Task) -> tuple[str, ...]:
-    """Of a task that is shown by labelled examples: all labels that its examples have, by name."""
+    """All labels in the examples of a task, by name; empty where the task is not shown by labelled examples."""
     if not any(slot.name == "example_label" for slot in task.order):
         return ()
     return tuple(sorted({text for row in evaluation.task_instructions(task.name) for text in _answers(row.segments)}))

@@ -25,8 +25,8 @@ from uniaudio_pipelines.checkpoint_to_scores.tools import Models, Tools
 
 _PERPLEXITY = "perplexity"
 _MORE_TOKENS = 16
-"""Of punctuation and spaces that an answer may have beyond the longest choice; longest answers are multiples of it, so that questions with
-choices of about one length are answered together."""
+"""Tokens of punctuation and spaces that an answer may have beyond the longest choice. Longest answers are multiples of it, so that
+questions with choices of about one length are answered together."""
 
 
 def task_scores(evaluation: Evaluation, outcome: Outcome, models: Models) -> None:

@@ -34,7 +34,7 @@ def white_noise(num_samples: int) -> np.ndarray:
 
 
 class Tools:
-    """Of one benchmark; models are shared by all of a worker."""
+    """Tools for the metrics of one benchmark; all benchmarks of a worker share the models."""
 
     def __init__(self, evaluation: Evaluation, models: "Models", task: Task) -> None:
         self._evaluation, self._models, self._task = evaluation, models, task

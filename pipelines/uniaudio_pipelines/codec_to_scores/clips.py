@@ -113,7 +113,7 @@ class CodecClips:
 
     @cached_property
     def _trained_rows(self) -> list[Annotated]:
-        """Of each domain the first training clips in id order."""
+        """The first training clips of each domain, in the order of their ids."""
         rows: dict[str, list[Annotated]] = {domain: [] for domain in DOMAINS}
         for table in self.store.tables(self.manifest("annotated")):
             is_wanted = pc.and_(pc.equal(table["split"], "train"), pc.greater(table["num_samples"], 0))

@@ -64,11 +64,11 @@ class CodecToScores:
     decode_steps: int = 10
     """Solver steps of the codec's decoder."""
     guidance: float = 1.5
-    """Of the decoder."""
+    """Guidance of the codec's decoder."""
     lm_size: str = "debug"
     """Preset of the language model behind the perplexities."""
     lm_steps: int = 200
-    """Its optimizer steps, of 8 clips each."""
+    """Optimizer steps of that language model, of 8 clips each."""
     understanding_steps: int = 200
     """Optimizer steps of each small transformer, of 8 clips each."""
     seed: int = 0
@@ -115,14 +115,14 @@ class CodecToScores:
         return units
 
     def _weights(self) -> dict[str, str]:
-        """Of the models that are there, by their files: others give other scores."""
+        """Hash of each model that is there, over its files, since other models give other scores."""
         folders = {name: Path(self.models) / Path(name).parts[0] for name in (RECOGNIZER, VOICES)}
         return {
             name: hash_folder(str(path), "models") for name, path in folders.items() if self.models and path.is_dir()
         }
 
     def _programs(self) -> dict[str, str]:
-        """Of the coders that are there, by their bytes."""
+        """Hash of each coder's program that is there, over its bytes."""
         programs = Programs(self.programs or None)
         wanted = [program for name in self.coders for program in CODERS[name][1]]
         return {program: hash_file(Path(path)) for program in wanted if (path := programs.find(program))}

@@ -35,7 +35,7 @@ NOISE = "noise"
 _FORMAT = 1
 _BASELINE = "white noise of the same level"
 _NUM_DELAY_CLIPS = 16
-"""Of each domain, from which a coder's one delay is found."""
+"""Clips of each domain from which a coder's one delay is found."""
 METRICS = {
     "pesq": True,
     "stoi": True,
@@ -57,7 +57,7 @@ class _Measured:
 
 
 class Reconstructions:
-    """Of one worker: the coder's delays and the listeners are found once."""
+    """Reconstructions of one worker, which finds each coder's delay and loads the listeners once."""
 
     def __init__(self, clips: CodecClips) -> None:
         self.clips, self.job = clips, clips.job
@@ -171,7 +171,7 @@ class Reconstructions:
         return why_missing(system, self._programs) if system in CODERS else ""
 
     def _measured(self, outcome: CodecOutcome, system: str, clips: Sequence[Clip]) -> Iterator[_Measured]:
-        """Of each clip that is to be heard; silence and what a program fails on are dropped."""
+        """Values of each clip that can be heard; silence, and clips that a program fails on, are dropped."""
         for clip in clips:
             key = self._key(system, clip)
             kept = self._kept.read(key)

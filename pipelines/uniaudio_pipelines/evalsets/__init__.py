@@ -59,25 +59,25 @@ class SetCard:
     source: str
     licence: str
     task: str
-    """Of `uniaudio.tasks`: one that answers with a text."""
+    """Name of a task in `uniaudio.tasks` that answers with a text."""
     answer: str
-    """Of `ANSWERS`."""
+    """One of `ANSWERS`."""
     question: str = ""
-    """Without its choices, which are all answers of the set; empty where the task asks."""
+    """The question without its choices, which are all answers of the set; empty where the task asks."""
     domain: str = "speech"
     language: str = "en"
-    """Of what is asked, and of items whose source says none."""
+    """Language of the question, and of items whose source names none."""
     baselines: tuple[str, ...] = ()
-    """Classical ones, of `BASELINES`."""
+    """Classical baselines, of `BASELINES`."""
     items: int = 0
     """How many are registered; 0: as many as the folder holds."""
     fingerprint: str = ""
-    """Of their files and answers; empty: not compared."""
+    """Hash of the items' files and answers; empty: not compared."""
     max_s: float = 10.0
     """Seconds of an item that are heard, from its start."""
     packages: tuple[SetPackage, ...] = ()
     pattern: str = ""
-    """Of paths in a package: groups `answer`, `speaker` and `group` (recordings that belong together)."""
+    """Regular expression of paths in a package, with the groups `answer`, `speaker` and `group` (recordings that belong together)."""
     answers: dict[str, str] = field(default_factory=dict)
     """What `answer` of the pattern matched -> the words; others stand for themselves. Empty words: no item."""
     languages: dict[str, str] = field(default_factory=dict)
@@ -125,5 +125,5 @@ def read_card(name: str, text: str) -> SetCard:
 
 
 def set_fingerprint(items: Iterable[tuple[str, str]]) -> str:
-    """Of (sha256 of the file, answer) of all items, in any order."""
+    """Hash over (sha256 of the file, answer) of all items, in any order."""
     return short(hash_json(sorted(map(list, items))))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from uniaudio_pipelines.instructions_to_tokens.audio import Rendered
 
 MAX_AHEAD_SAMPLES = 1 << 24
-"""Of clips that wait for the encoder: 64 MiB, and one clip a thread."""
+"""Samples of clips that wait for the encoder, at most: 64 MiB, and one clip a thread beside them."""
 
 Render = Callable[[list[str]], Iterator[Rendered]]
 
@@ -47,7 +47,7 @@ class _Ahead:
         self._stopped = False
 
     def work(self) -> None:
-        """Of one thread: render groups until none is left. None says that it ends."""
+        """Render groups until none is left, in a thread of its own; a last item None marks its end."""
         try:
             while (group := self._next()) is not None:
                 for one in self._render(group):

@@ -14,7 +14,7 @@ from uniaudio.audio.render import RawReader, check_cut, open_raw, render_cut, re
 from uniaudio_pipelines.instructions_to_tokens.clips import Sources
 
 MAX_KEPT_SAMPLES = 1 << 27
-"""Of clips that another recipe of the unit needs again: 512 MiB. What does not fit is decoded again."""
+"""Samples kept for other recipes of the unit: 512 MiB. What does not fit is decoded again."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

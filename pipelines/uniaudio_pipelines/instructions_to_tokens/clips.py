@@ -46,7 +46,7 @@ _ROUTED_ROWS = 1 << 16
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cut:
-    """Of a row of `annotated`, what its audio is cut by."""
+    """What a row of `annotated` says on how its audio is cut."""
 
     clip_id: str
     raw_clip_id: str
@@ -58,7 +58,7 @@ class Cut:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RawAudio:
-    """Of a row of `raw`, where its audio lies."""
+    """What a row of `raw` says on where its audio lies."""
 
     clip_id: str
     medium: str
@@ -103,7 +103,7 @@ class Clips:
         return between(table, unit)["clip_id"].combine_chunks()
 
     def sources(self, unit: HashRange, clips: pa.Array) -> Sources:
-        """Of clips of the unit. One that is neither a recipe nor annotated is nowhere in them."""
+        """Sources of the unit's clips. A clip that is neither a recipe nor annotated is in none of them."""
         placed, part = self._folder.once("placed", self._place), self._part_of(unit)
         recipes = rows_with(read_table(self._named / f"{part:02d}-recipes.arrow"), clips, "clip_id")
         parents = recipes["parents"].combine_chunks().flatten()
@@ -160,7 +160,7 @@ class Clips:
             spool.remove()
 
     def _add_needs(self, needs: "_Needs", part: int) -> None:
-        """Of the clips of a part: themselves, or the parents of their recipes."""
+        """Add what the clips of a part need: the clips themselves, or the parents of their recipes."""
         clips = read_table(self._named / f"{part:02d}-clips.arrow")
         recipes = read_table(self._named / f"{part:02d}-recipes.arrow")
         is_made = pc.is_in(clips["clip_id"], value_set=recipes["clip_id"].combine_chunks())

@@ -22,10 +22,10 @@ SAMPLE_RATE = 24_000
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Estimate:
     clips: int
-    """That the instructions name."""
+    """Clips that the instructions name."""
     clips_to_encode: int
     audio_hours: float
-    """Of the clips to encode."""
+    """Hours of audio in the clips to encode."""
     hours: float | None
     """Wall clock; None where no run has encoded anything yet."""
     cpu_hours: float | None

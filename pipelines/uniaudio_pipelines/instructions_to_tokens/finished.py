@@ -18,11 +18,11 @@ from uniaudio_pipelines.instructions_to_tokens.known import TOKENS, without
 from uniaudio_pipelines.running.hashed import read_table, write_table
 
 KEPT_EVERY_S = 20.0
-"""What a killed worker loses at most, and the clips that wait for their batch."""
+"""Seconds of work that a killed worker loses at most, besides the clips that wait for their batch."""
 
 
 class FinishedCodes:
-    """Of one unit."""
+    """Finished codes of one unit."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

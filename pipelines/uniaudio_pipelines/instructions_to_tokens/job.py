@@ -17,7 +17,7 @@ CODE_VERSION = "2"
 DTYPES = ("float32", "bfloat16")
 CLIPS_PER_UNIT, DEBUG_CLIPS_PER_UNIT = 8_192, 64
 BYTES_PER_SECOND = 280
-"""Of audio, as codes: 17.5 frames of eight int16."""
+"""Bytes of the codes for one second of audio: 17.5 frames of eight int16."""
 MAX_UNIT_BYTES = 64 << 20
 
 
@@ -80,7 +80,7 @@ class InstructionsToTokens:
         return {"num_cpus": 1.0, "num_gpus": self.num_gpus}
 
     def numerics(self) -> str:
-        """Of this machine."""
+        """Name of the numerics of this machine."""
         return numerics(self.device, f"{self.dtype}-compiled" if self.compiled else self.dtype)
 
     def metadata(self, plan: Plan, codec_id: str) -> dict[str, str]:

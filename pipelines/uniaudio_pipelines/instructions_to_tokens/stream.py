@@ -21,7 +21,7 @@ SILENT_BELOW = 1e-4
 
 
 class TokenStream:
-    """Of one unit."""
+    """Encoder of the clips of one unit."""
 
     def __init__(
         self, codec: "ReasoningCodec", audio: UnitAudio, job: InstructionsToTokens, finished: FinishedCodes

@@ -29,11 +29,11 @@ _GUESS = 0.5
 _PAUSE_DB = 10.0
 """A stretch without speech that is so much quieter than the speech is a pause; louder, it is sound or music by itself. A choice, not measured."""
 _MIN_SPEECH_S = 0.5
-"""Of speech that a region must hold; less is a cough or a false alarm."""
+"""Least speech in a region; less is a cough or a false alarm."""
 _PADDING = 6
 """Frames (0.2 s) kept around speech: words begin before the detector is sure."""
 _MIN_SOUND_S = 5.0
-"""Of a loud stretch between speech; shorter ones are left out."""
+"""Least length of a loud stretch between speech; shorter ones are left out."""
 
 
 class NothingHeardError(Exception):
@@ -124,7 +124,7 @@ def whole(raw: Raw, hearing: Hearing) -> Stretch:
 
 
 def _domain(raw: Raw, hearing: Hearing) -> tuple[str | None, Annotation]:
-    """Of the whole recording; None where speech and something else take turns."""
+    """Domain of the whole recording; None where speech and something else take turns."""
     asked = len(hearing.speech) > 0
     fraction = float(hearing.is_speech.mean()) if asked else 0.0
     voice = Annotation(

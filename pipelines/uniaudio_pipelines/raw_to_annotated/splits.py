@@ -96,5 +96,5 @@ def _ensure(split: int, members: np.ndarray, splits: np.ndarray, is_fixed: np.nd
 
 
 def _position(group: str) -> float:
-    """Of the name on a line from 0 to 1."""
+    """Position of the group on a line from 0 to 1, by the hash of its name."""
     return int(hash_bytes(group.encode())[:12], 16) / 16**12

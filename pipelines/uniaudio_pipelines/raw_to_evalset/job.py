@@ -22,7 +22,7 @@ class RawToEvalset:
     WRITES: ClassVar[str] = "evalset"
 
     name: str
-    """Of the set."""
+    """Name of the evaluation set."""
 
     @property
     def ref(self) -> str:

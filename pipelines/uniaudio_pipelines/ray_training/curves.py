@@ -22,7 +22,7 @@ _FLUSH_S = 10
 
 
 class Curves:
-    """Of one run, written by its first rank; in an object store they appear at each `put`."""
+    """Curves of one run, written by its first rank. In an object store they appear at each `put`."""
 
     def __init__(self, store: Store, plan_id: str, *, wandb_project: str = "") -> None:
         self._store, self._plan_id, self._wandb_project = store, plan_id, wandb_project

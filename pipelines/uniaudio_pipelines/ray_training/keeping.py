@@ -14,9 +14,9 @@ class Keeping:
 
     last: int = 2
     every: int = 0
-    """Of the checkpoints of a part every so many-th; 0 keeps none for its number."""
+    """Every so many-th checkpoint of a part is kept; 0 keeps none for its number."""
     best: int = 0
-    """So many with the lowest held-out loss of their part; 0 keeps none for its loss."""
+    """So many checkpoints with the lowest held-out loss of their part are kept; 0 keeps none for its loss."""
 
     def check(self) -> None:
         """Fields of a job are called `keep_last`, `keep_every`, `keep_best`."""

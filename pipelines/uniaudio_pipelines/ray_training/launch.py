@@ -32,7 +32,7 @@ class WorkerGroup:
     """Where fewer than `num_workers` find room, the run goes on with as many as do, down to these; 0 waits for all."""
     num_cpus: float = 1.0
     num_gpus: float = 0.0
-    """Of each worker."""
+    """GPUs of each worker."""
     device: str = "cpu"
 
     def size(self) -> int | tuple[int, int]:

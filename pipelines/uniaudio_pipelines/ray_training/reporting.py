@@ -47,7 +47,7 @@ class Reporter:
         self._written.set()
         self._last: Reported | None = None
         self.steps_by_world_size: dict[str, int] = {}
-        """Of all parts, when the last has ended."""
+        """Number of workers -> steps trained with it, of all parts; filled when the last part has ended."""
 
     def listeners(self, *, hold_out_every: int = 0) -> Listeners:
         return Listeners(

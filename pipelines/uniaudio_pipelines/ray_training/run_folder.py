@@ -34,7 +34,7 @@ RUN = "run"
 """Ray Train's name of the run, and of its folder."""
 _KEPT = "kept"
 _LAST_FILE = "state.json"
-"""Of a training checkpoint (`uniaudio.training.checkpoint`): with it the folder is whole."""
+"""File of a training checkpoint that is written last (`uniaudio.training.checkpoint`): with it the folder is whole."""
 _PROGRESS_FILE = "progress.json"
 _POLL_S = 1.0
 _BLOCK_BYTES = 1 << 20
@@ -106,7 +106,7 @@ class RunFolder:
         return {int(step) for of, _, step in (name.rpartition("-") for name in names) if of == part}
 
     def let_go(self, part: str, step: int) -> None:
-        """Of a copy, if there is one."""
+        """Remove a kept checkpoint, if there is one."""
         path = f"{self._path}/{_KEPT}/{_kept_name(part, step)}"
         if self._local is not None:
             shutil.rmtree(self._local / _KEPT / _kept_name(part, step), ignore_errors=True)

@@ -38,7 +38,7 @@ class ShardResult:
     """Files the rows name by sha256: bytes or a path are put before the shard, a string is the sha256 of one that is
     there."""
     usage: tuple[Usage, ...] = ()
-    """Of processes the worker started itself."""
+    """Usage of processes that the worker itself started."""
     scratch: Path | None = None
     """A folder that goes once the unit is staged."""
     work: dict[str, float] = field(default_factory=dict)

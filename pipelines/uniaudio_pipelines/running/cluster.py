@@ -154,7 +154,7 @@ def most_cpus(*, num_workers: int) -> int:
 
 
 def node_name() -> str:
-    """Of the machine of this process, as a user can find it: host and, within Ray, the node's address."""
+    """Name of this process's machine as a user can find it: the host and, within Ray, the node's address."""
     if "ray" in sys.modules:
         import ray
 

@@ -51,7 +51,7 @@ class Gauges:
 
 
 def shares(work: Mapping[str, float]) -> dict[str, float]:
-    """Of what workers say of their work, that which the shares follow from; nothing where they say nothing.
+    """Shares that follow from what workers say of their work; those of which they say nothing are left out.
 
     {"encoded_samples": 105, "given_samples": 100, "encode_seconds": 9, "wall_seconds": 10} -> {"padding_share": 0.048, "busy_share": 0.9}
     """

@@ -24,7 +24,7 @@ KILLS = "kills_its_worker"
 MAX_DEATHS = 3
 """Workers that a row may kill, or a unit of a worker that cannot say which row it has in hand."""
 MAX_DEATHS_OF_A_UNIT = 2 * MAX_DEATHS
-"""In a row, whatever was in hand."""
+"""Workers that a unit may lose in succession, whatever was in hand."""
 MAX_NODES = 10
 """Machines that may be lost with a unit on them: that is rarely the unit's fault, but a unit can exhaust a machine."""
 
@@ -35,7 +35,7 @@ def _leave_no_mark(row_id: str) -> None:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Hand:
-    """Of a worker, for one unit. This one takes every row and writes nothing."""
+    """What a worker of one unit asks before each row. This one takes every row and writes nothing."""
 
     careful: bool = False
     """Whether a worker before this one was lost: then rows are worked on one by one, each after `takes`."""
@@ -60,7 +60,7 @@ class Hand:
 
 @dataclass(slots=True)
 class _History:
-    """Of one unit."""
+    """Losses of one unit."""
 
     deaths: list[str | None] = field(default_factory=list)
     """For each worker it lost in a row: the row in hand, "" where none was, None where nobody was careful."""

@@ -19,7 +19,7 @@ HASH_BITS = 64
 HASH = pa.field("hash", pa.uint64(), nullable=False)
 _UNIT = re.compile(r"clips-(\d+)-of-(\d+)")
 _EARLIER_UNIT = re.compile(r"clips-(\d{5})")
-"""Of versions whose manifest alone says in how many parts the hashes were cut."""
+"""Unit name in versions whose manifest alone says into how many parts the hashes were cut."""
 
 
 def hashes_of(ids: Iterable[str]) -> np.ndarray:

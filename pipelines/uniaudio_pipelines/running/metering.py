@@ -10,7 +10,7 @@ from pathlib import Path
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Usage:
     process: str
-    """Of all processes of all machines this one."""
+    """`host:pid`, unique among the processes of all machines."""
     cpu_seconds: float
     """User and system time of the process and of the children it has waited for."""
     peak_memory_bytes: int
@@ -18,7 +18,7 @@ class Usage:
 
 
 def usage() -> Usage:
-    """Of the calling process, from its start until now."""
+    """Usage of the calling process, from its start until now."""
     own, children = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
     seconds = own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
     return Usage(

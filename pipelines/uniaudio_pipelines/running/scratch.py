@@ -54,6 +54,6 @@ def sweep(place: Path) -> None:
 
 
 def _stamp(pid: int) -> str:
-    """Of a process: short, since Ray's sockets lie below such a folder. Another one where the process is gone."""
+    """Stamp of a process, another one once the process is gone. It is short, since Ray's sockets lie below such a folder."""
     machine = process_identity().rsplit(":", 2)[0]
     return f"{hash_bytes(machine.encode())[:4]}-{pid}-{hash_bytes(process_identity(pid).encode())[:8]}"

@@ -68,7 +68,7 @@ class SequencesToCheckpoint:
     """False leaves both experts out of the freshly drawn model (the paper's ablation): audio goes straight into the
     backbone and out of it."""
     distillation_weight: float | None = None
-    """Of the semantic distillation loss of `stage1`; 0 leaves it out, None keeps the preset's."""
+    """Weight of the semantic distillation loss of `stage1`; 0 leaves it out, None keeps the preset's."""
     num_workers: int = 1
     """Workers of Ray Train, which share the rows of each step. No part of the plan: more of them move roundings alone."""
     min_workers: int = 0
@@ -87,7 +87,7 @@ class SequencesToCheckpoint:
     """Shares of mixture groups in the tokens of single stages, such as `{"stage3": {"asr": 2.0, "*": 1.0}}`, where `*` stands for
     each group that is not named, but for `conversation` and `preference`; stages that are not named keep the preset's."""
     text_weight: float = 0.0
-    """Of the loss of text beside that of audio; 0 keeps each stage's."""
+    """Weight of the loss of text beside that of audio; 0 keeps each stage's."""
     learning_rate: float = 0.0
     """Peak of each stage; 0 keeps the preset's."""
     num_rows: int = 0
@@ -101,8 +101,8 @@ class SequencesToCheckpoint:
     keep_last: int = 2
     """Training checkpoints that the run may go on from: the last so many."""
     keep_every: int = 0
-    """Of the training checkpoints of a stage every so many-th stays in `train/<plan id>/kept`, also when the stage has ended, until
-    `uniaudio gc`; 0 keeps none."""
+    """Every so many-th training checkpoint of a stage stays in `train/<plan id>/kept`, also when the stage has ended, until `uniaudio gc`;
+    0 keeps none."""
     keep_best: int = 0
     """So many training checkpoints with the lowest held-out loss of a stage stay there too; 0 keeps none."""
     hold_out_every: int = 0
@@ -120,15 +120,15 @@ class SequencesToCheckpoint:
     spike_ratio: float = 0.0
     """Steps whose loss is more than this many times the median before them are skipped too; 0 looks at gradients alone."""
     precision: Literal["", "float32", "bfloat16"] = ""
-    """Of the passes; weights and optimizer are float32. Empty keeps the preset's."""
+    """Precision of the passes; weights and optimizer are float32. Empty keeps the preset's."""
     allow_leaks: tuple[str, ...] = ()
     """Names of registered evaluation sets that training examples may share sound and text with."""
     stage_prefix: str = ""
-    """Before the name of each stage as a ref (`without-experts-` gives `without-experts-stage4`), so that an ablation moves none of the others."""
+    """Prefix of each stage's name as a ref (`without-experts-` gives `without-experts-stage4`), so that an ablation moves none of the others."""
     ref: str = "latest"
 
     def plan(self, store: Store) -> Plan:
-        """Of the first stage that is due or, where none is, of the last: its version is there."""
+        """Plan of the first stage that is due or, where none is, of the last, whose version is there."""
         return [due.plan for due in self.chain(store)][-1]
 
     def chain(self, store: Store) -> Iterator[DueStage]:

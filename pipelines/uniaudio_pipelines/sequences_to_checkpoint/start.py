@@ -28,7 +28,7 @@ class Start:
     model: "UniAudioLM"
     data: "MixtureData"
     teacher: "CodecTeacher | None"
-    """Of the distillation loss; None where its weight is 0."""
+    """Teacher of the distillation loss; None where its weight is 0."""
     parent: Checkpoint | None
     """Row whose weights the model has; None for the first stage."""
 
@@ -118,7 +118,7 @@ def _version(store: Store, kind: str, plan_id: str) -> Manifest:
 
 
 def _model_of(store: Store, row: Checkpoint) -> "UniAudioLM":
-    """Of the shape that its own row states: a backbone may have given it another than its size's."""
+    """Model of the shape that its own row states: a backbone may have given it another than its size's."""
     from uniaudio.lm.model import UniAudioLM
     from uniaudio.training.lm.weights import config_of, load_model
 

@@ -41,7 +41,7 @@ class Card:
     """What a card says; what it leaves out the corpus's files say, or nobody."""
 
     name: str | None = None
-    """Of the corpus, where the source folder itself is one."""
+    """Name of the corpus, where the source folder itself is one."""
     format: str | None = None
     """The one format whose labels are read, by its name; None: all that are recognized."""
     columns: dict[str, str] = field(default_factory=dict)
@@ -54,7 +54,7 @@ class Card:
     split_group: str | None = None
     """Column that holds it."""
     encoding: str | None = None
-    """Of label files that are not UTF-8, such as `cp1252`."""
+    """Encoding of label files that are not UTF-8, such as `cp1252`."""
     cleaning: str = "standard"
     """What is done to transcripts: a policy of `uniaudio.text.cleaning`."""
     channels: str | None = None

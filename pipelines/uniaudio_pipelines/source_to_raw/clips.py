@@ -35,7 +35,7 @@ class Copy:
     corpus: str
     container: str = ""
     format: str = ""
-    """Of the container."""
+    """Format of the container."""
     size: int = 0
     labels: tuple[Label, ...] = ()
     says: dict[str, Any] = field(default_factory=dict)
@@ -65,7 +65,7 @@ class Wanted:
         return sha256[:16] + hash_json([sha256, self.first_sample, num_samples, self.channel])[:16]
 
     def name(self, path: str, sample_rate: int) -> str:
-        """Of the clip, for a dropped row."""
+        """Name of the clip in a dropped row."""
         if self.is_whole:
             return path
         end = "" if self.end_sample is None else f"{self.end_sample / sample_rate:.3f}"
@@ -151,7 +151,7 @@ def _said(label: Label, *, ignores_split: bool) -> dict[str, Any]:
 
 
 def _defaults(copy: Copy, whole: list[dict[str, Any]]) -> dict[str, Any]:
-    """Of a recording, for its stretches: what is said of the whole, else of its corpus."""
+    """Values that hold for all stretches of a recording: what is said of the whole, else what is said of its corpus."""
     return _merge([*whole, {name: value for name, value in copy.says.items() if name in _ONE}])[0]
 
 

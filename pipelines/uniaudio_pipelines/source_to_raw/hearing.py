@@ -46,7 +46,7 @@ class Slice(io.RawIOBase):
 
 
 def landmarks_of(flac: IO[bytes] | io.RawIOBase, sample_rate: int, channel: int | None) -> np.ndarray:
-    """Of `channel`, or of the mean of all."""
+    """Landmarks of `channel`, or of the mean of all channels."""
     import torch
 
     from uniaudio.audio.landmarks import LANDMARK_RATE, Landmarks

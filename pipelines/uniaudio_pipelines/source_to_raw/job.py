@@ -36,7 +36,7 @@ class SourceToRaw:
     max_files_per_shard: int = 64
     """Files whose clips share a shard, at most."""
     max_bytes_per_shard: int = 256 * 2**20
-    """Of source files; a larger file has a shard of its own."""
+    """Bytes of source files whose clips share a shard, at most; a larger file has a shard of its own."""
     follow_links: bool = False
     """Whether links that leave the source are followed; a corpus card may say otherwise."""
     channels: str = "mean"

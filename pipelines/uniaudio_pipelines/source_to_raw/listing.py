@@ -46,7 +46,7 @@ class Listing:
         return [self.unit_at(index) for index in range(len(self))]
 
     def rows(self, unit: str) -> list[dict[str, Any]]:
-        """Of one unit, by path and rank; nothing else is read."""
+        """Rows of one unit, by path and rank; nothing else is read."""
         low, high = 0, len(self)
         while low < high:
             middle = (low + high) // 2
@@ -63,7 +63,7 @@ class Listing:
         return any("" in self._file.get_batch(index)["problem"].to_pylist() for index in range(len(self)))
 
     def holding(self, starts: frozenset[str]) -> tuple[frozenset[str], frozenset[str]]:
-        """Of these 16-digit beginnings of hashes those that files of the source have, and the units of those files."""
+        """Which of these 16-digit starts of hashes belong to files of the source, and the units of those files."""
         found: set[str] = set()
         of_units: set[str] = set()
         for index in range(len(self)) if starts else ():

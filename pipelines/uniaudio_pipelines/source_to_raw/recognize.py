@@ -36,7 +36,7 @@ class Corpus:
     is_whole: bool = False
     """Whether it is all of the source."""
     problems: tuple[Problem, ...] = ()
-    """Of formats that failed to look; paths are below the source."""
+    """Problems of formats that failed to look; paths are below the source."""
 
     @property
     def card(self) -> Card:

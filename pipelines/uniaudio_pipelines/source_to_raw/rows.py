@@ -20,14 +20,14 @@ _DESCRIBED = (
 
 
 def text_row(sha256: str, files: Sequence[Copy], text: str) -> Raw:
-    """Of a document; `files` are byte-equal, the first was read."""
+    """Row of a document; `files` are byte-equal, the first was read."""
     said, problems = said_of_all(files)
     # What is said to be spoken or heard in a text is nothing of this row.
     return Raw(**_common(sha256[:32], sha256, files, said), medium="text", domain="text", text=text, problems=problems)
 
 
 def audio_row(sha256: str, files: Sequence[Copy], cut: Cut) -> Raw:
-    """Of a clip, without its place in a tar; `files` are byte-equal, the first was decoded."""
+    """Row of a clip, without its place in a tar; `files` are byte-equal, the first was decoded."""
     said, wanted = cut.wanted.said, cut.wanted
     text, original, notes = _cleaned(said.get("given_text"), str(files[0].says.get("cleaning", "standard")))
     is_stretch = not wanted.is_whole

@@ -127,7 +127,7 @@ def _clips(audio: Any) -> Any:
 
 
 def _seconds(root: Path, audio: Any, clips: Any) -> tuple[float, int, dict[str, str]]:
-    """Of all clips, from the lengths of some files; how many files that were, and what could not be read."""
+    """Seconds of all clips, estimated from the lengths of some files; how many files that were, and what could not be read."""
     import polars as pl
 
     files = audio.unique("path", keep="first", maintain_order=True)

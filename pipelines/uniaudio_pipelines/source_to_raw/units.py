@@ -16,10 +16,10 @@ import pyarrow as pa
 from uniaudio_schemas.fingerprint import hash_json
 
 WEIGHT = 64
-"""Of a file. A document inside a container, and a row that is dropped, weigh 1: units of a table of texts are not tiny."""
+"""Weight of a file. A document inside a container, and a row that is dropped, weigh 1: units of a table of texts are not tiny."""
 _HASHED = ("path", "container", "format", "size", "sha256", "medium", "problem", "detail", "label", "corpus_says")
 _MAX_CORPUS_BYTES = 100
-"""Of a corpus in a unit's name: names of units end at 180."""
+"""Most bytes of a corpus's name in a unit's name, which itself has at most 180."""
 
 
 def with_units(table: pa.Table, max_files: int, max_bytes: int) -> pa.Table:

@@ -17,7 +17,7 @@ BYTES = "bytes"
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
 VOCABULARY = "vocabulary.json"
 MODEL_FILES = (VOCABULARY, *(f"tokenizer/{name}" for name in TOKENIZER_FILES))
-"""Of a model's folder (`uniaudio.run.folder`), what decides the ids."""
+"""Files in a model's folder (`uniaudio.run.folder`) that decide the ids."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -31,12 +31,12 @@ class Window:
     only_first: pa.Table
     only_second: pa.Table
     first: pa.Table
-    """With `second`: the rows of ids that both have, in one order."""
+    """With `second`: the rows whose ids both have, in one order."""
     second: pa.Table
 
 
 def windows(store: "Store", first: Manifest, second: Manifest, window_rows: int = WINDOW_ROWS) -> Iterator[Window]:
-    """Of the shards that the two do not share; a shared one holds no difference."""
+    """Windows over the shards that the two versions do not share: a shared shard holds no difference."""
     shared = {shard.sha256 for shard in first.shards} & {shard.sha256 for shard in second.shards}
     id_field = newest(first.kind).id_field
     both = [

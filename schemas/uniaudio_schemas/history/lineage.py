@@ -166,7 +166,8 @@ def _rows(store: "Store", versions: list[Manifest], ids: Iterable[str]) -> Itera
 
 
 def _files_behind(store: "Store", manifest: Manifest, behind: list[Manifest]) -> list[dict[str, Any]]:
-    """Of a model or of scores the files of what they were drawn from, of a version those its rows come from."""
+    """Source files behind a version: for a model or scores, the files of the data they were drawn from; for other kinds, the files its rows
+    come from."""
     versions = [manifest, *behind]
     names_clips = any(relation.names.what in (RAW, CLIP) for relation in newest(manifest.kind).relations)
     holders = [manifest] if names_clips else drawn_from(store, manifest)

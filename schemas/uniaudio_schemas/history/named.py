@@ -54,7 +54,7 @@ def all_ids(table: pa.Table, path: tuple[str, ...]) -> set[str]:
 
 
 def new_ids(table: pa.Table, relation: Relation, beside: Iterable[tuple[tuple[str, ...], pa.Array]]) -> set[str]:
-    """Of the structs that hold the ids of `relation` those that name an id `beside` it: a path within the struct and ids."""
+    """Ids that `relation` names in those of its structs that also name an id of `beside`: pairs of a path within the struct and ids."""
     found: set[str] = set()
     for _, structs in ids_at(table, relation.path[:-1]):
         inner = pa.table({name: structs.field(name) for name in structs.type.names})
@@ -66,7 +66,7 @@ def new_ids(table: pa.Table, relation: Relation, beside: Iterable[tuple[tuple[st
 
 
 def numbers(array: pa.Array) -> np.ndarray:
-    """Of whole numbers without nulls; not by `to_numpy`, which loads pandas."""
+    """`[N]` array of the whole numbers in an Arrow array without nulls. `to_numpy` is not used, since it loads pandas."""
     dtype = np.dtype(str(array.type))
     buffer = array.buffers()[1]
     if buffer is None or not len(array):

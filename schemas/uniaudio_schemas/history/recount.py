@@ -67,7 +67,7 @@ _COUNTED: dict[str, Callable[["Store", Plan, pa.Table, dict[str, float]], dict[s
     "tokens": _of_tokens,
     "sequences": _of_sequences,
 }
-"""Of the kinds whose edges count anything of their rows."""
+"""Kind -> what counts its rows; only kinds whose edges count anything."""
 
 
 def _equal(table: pa.Table, column: str, value: str) -> pa.ChunkedArray:
@@ -75,7 +75,7 @@ def _equal(table: pa.Table, column: str, value: str) -> pa.ChunkedArray:
 
 
 def _seconds(table: pa.Table) -> float:
-    """Of the rows' audio, in their own order and at their own rate; text has none."""
+    """Seconds of audio in the rows, each at its own sample rate. Text has none."""
     rows = table.select(["num_samples", "sample_rate"]).to_pylist()
     return float(sum(row["num_samples"] / row["sample_rate"] for row in rows if row["sample_rate"]))
 

@@ -34,7 +34,7 @@ class CodecScore:
     high: float | None
     num_samples: int
     bits_per_s: float | None
-    """Of what the system keeps; None where that is no stream of bits."""
+    """Bits that the system keeps of a second of audio; None where it keeps no stream of bits."""
     baseline: str
     """What the trivial baseline does."""
     baseline_value: float | None

@@ -22,9 +22,9 @@ class Names:
     is_new: bool = False
     """The struct that holds it is what the id names, made of what its other ids name."""
     offsets: str = ""
-    """Of a blob: a tar that many rows name, with members named by their ids; the column says where in it a row's own begins."""
+    """For the id of a blob that is a tar of many rows: the column that says at which byte of it the row's own members begin."""
     lines: tuple[tuple[str, str], ...] = ()
-    """Of a blob: JSON lines, and what their fields name."""
+    """For the id of a blob of JSON lines: pairs of a field of a line and what it names."""
 
 
 RAW, CLIP, EXAMPLE, BLOB = "raw", "clip", "example", "blob"
@@ -56,7 +56,7 @@ class Relation:
     """One field of a row that names something."""
 
     path: tuple[str, ...]
-    """Of names, from the column down: `("recipes", "parents")`."""
+    """Field names from the column down, such as `("recipes", "parents")`."""
     names: Names
 
 

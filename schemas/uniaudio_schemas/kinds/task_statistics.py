@@ -32,7 +32,7 @@ class Example:
 
 @dataclass(kw_only=True, slots=True)
 class TaskCounts:
-    """Of one task."""
+    """What is counted for one task."""
 
     totals: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     """(measure, split, corpus) -> sum."""

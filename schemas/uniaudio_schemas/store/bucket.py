@@ -16,7 +16,7 @@ from uniaudio_schemas.store.object_client import RETRY_S, PartsGoneError, checke
 PART_BYTES = 16 * 2**20
 """Larger files go up in parts of this size, several at once."""
 TRIES = 4
-"""Of what came torn or without an answer."""
+"""Attempts at one request whose answer is torn or missing."""
 DELETED_AT_ONCE = 1000
 """Objects of one request, at most; as many are on a page of a listing."""
 

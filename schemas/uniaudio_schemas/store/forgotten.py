@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from uniaudio_schemas.store import Store
 
 REASON = "forgotten"
-"""Of a dropped row; its id is then a hash, also in `raw`, where other dropped rows are named by their paths."""
+"""Reason of a dropped row. The id of such a row is a hash, also in `raw`, where other dropped rows are named by their paths."""
 PARAMETER = "forgotten"
-"""Of a plan whose version leaves out forgotten clips that its source holds: `digest` of them."""
+"""Parameter of a plan whose version leaves out forgotten clips of its source; its value is the `digest` of these clips."""
 
 
 @dataclass(frozen=True, kw_only=True)

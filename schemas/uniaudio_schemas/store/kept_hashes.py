@@ -30,7 +30,7 @@ class Hashes(dict[str, pa.Table]):
     """sha256 of shards -> `HASHES` of their rows, which lie in mapped files."""
 
     def __init__(self, file: BinaryIO | None = None) -> None:
-        """Of an open file with a name or without."""
+        """Read the hashes in `file`, which must be open and may have no name; without a file there are none."""
         super().__init__()
         self.schema, self._mapped = "", set[mmap.mmap]()
         if file is not None:
@@ -55,13 +55,13 @@ class Hashes(dict[str, pa.Table]):
             self._mapped |= other._mapped
 
     def let_go(self) -> None:
-        """Of the pages that were read: they count as this process' memory. They are read again where they are asked for again."""
+        """Release the pages that were read, which count as memory of this process. They are read again when they are needed."""
         for mapped in self._mapped:
             mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def read_hashes(files: Files, schema: Schema, wanted: Iterable[str]) -> Hashes:
-    """Of those of the `wanted` shards (sha256) that are kept here. DataError where a file's bytes changed."""
+    """Hashes of those of the `wanted` shards (sha256) that are kept here. DataError where the bytes of a file have changed."""
     left, found = set(wanted), Hashes()
     for entry in _newest_first(files, schema.kind) if left else ():
         kept = _read(files, entry)

@@ -14,7 +14,7 @@ from uniaudio_schemas.names import check_kind, check_name
 from uniaudio_schemas.plain import from_plain, json_object
 
 FORMAT = 1
-"""Of the manifest file itself."""
+"""Format of the manifest file itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +89,7 @@ class Manifest:
 
     @property
     def num_bytes(self) -> int:
-        """Of the shards; blobs not counted."""
+        """Bytes of the shards, without the blobs."""
         return sum(shard.num_bytes for shard in self.shards)
 
     @property

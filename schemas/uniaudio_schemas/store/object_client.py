@@ -56,7 +56,7 @@ def checked_uri(uri: str) -> str:
 
 
 def options(uri: str) -> dict[str, Any]:
-    """Of a client of the place: what it does not read from the environment itself."""
+    """Options of a client for this place that the client does not read from the environment itself."""
     scheme = uri.partition("://")[0]
     return {
         "config": {_ENDPOINT_OPTIONS[scheme]: endpoint(scheme)} if endpoint(scheme) else None,
@@ -78,7 +78,7 @@ def options(uri: str) -> dict[str, Any]:
 
 
 def endpoint(scheme: str) -> str:
-    """Of a server that is not the provider's own; empty for theirs."""
+    """Address of a server that is not the provider's own; empty for the provider's."""
     return next((os.environ[name] for name in _ENDPOINTS[scheme] if os.environ.get(name)), "")
 
 

@@ -23,11 +23,11 @@ from uniaudio_schemas.store.processes import CLOCKS_S, Silence, process_identity
 log = logging.getLogger(__name__)
 
 LOCK_S = 150.0
-"""A holder that has not renewed for so long is taken for dead."""
+"""Seconds after which a holder that has not renewed is taken for dead."""
 LOCK_TIMEOUT_S = LOCK_S + 30.0
-"""So long one waits, in which a holder that is dead is seen to be silent."""
+"""Seconds to wait for the lock, long enough to see that a dead holder stays silent."""
 MARGIN_S = 75.0
-"""Of that is left when a write begins: a request that is tried again ends within (`object_client.RETRY_S`)."""
+"""Seconds of the lock that must be left when a write begins. A request that is tried again ends within them (`object_client.RETRY_S`)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,7 +124,7 @@ class Held:
 
 
 def current_epoch(files: Files, path: str) -> int:
-    """Of the lock, once nobody holds it exclusively."""
+    """Epoch of the lock, once nobody holds it exclusively."""
     deadline, silence = time.monotonic() + LOCK_TIMEOUT_S, Silence()
     while True:
         state, _ = read_state(files, path)

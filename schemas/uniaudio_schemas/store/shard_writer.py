@@ -105,7 +105,7 @@ class ShardWriter:
 
     @cached_property
     def _kept_hashes(self) -> dict[str, pa.Table]:
-        """Of the newest shards that were there when it was first asked."""
+        """Hashes of the newest shards at the time of the first call."""
         return read_newest(self._files, self._schema)
 
     def _put_table(self, table: pa.Table, schema: Schema, metadata: dict[str, str]) -> tuple[Written, bool]:

@@ -24,7 +24,7 @@ class Unit:
     shard: ShardInfo
     hashes: pa.Table
     token: int
-    """Of the lease under which it was put."""
+    """Token of the lease under which the unit was put."""
 
 
 def unit_bytes(unit: Unit) -> bytes:

@@ -165,7 +165,7 @@ class Writer(ShardWriter):
         return made
 
     def _hashes(self, new: HashesFile) -> Hashes:
-        """Of the rows of every shard; into `new` those that no earlier version kept."""
+        """Hashes of the rows of every shard; those that no earlier version has kept are added to `new`."""
         known = read_hashes(self._files, self._schema, {shard.sha256 for shard in self.plan.reused})
         unread = [shard for shard in self.plan.reused if shard.sha256 not in known]
         for shard, hashes in zip(unread, self._files.each(self._computed_hashes, unread), strict=True):

@@ -27,7 +27,7 @@ _LEVEL_DBFS = (-29.0, -14.0)
 """6 dB below and 9 dB above the level of broadcasts (EBU R 128: -23); the latter is exceeded by one clip in ten."""
 _NOISY_DB, _CLEAN_DB = 10.0, 30.0
 _POOR_MOS, _CLEAN_MOS = 2.0, 3.0
-"""Of the scale's words, 2 is poor and 3 is fair (ITU-T P.800)."""
+"""DNSMOS values: on its scale 2 is called poor and 3 fair (ITU-T P.800)."""
 _LONG_PAUSE_FRACTION = 0.25
 _SOME_PAUSES = 2
 _FLUENT_S = 4.0

@@ -11,10 +11,10 @@ from uniaudio_pipelines.raw_to_annotated.annotators.annotator import MUSIC, Clip
 from uniaudio_pipelines.raw_to_annotated.annotators.caption import given_tags
 
 _MIN_PROBABILITY = 0.2
-"""Of a tag. The network was trained on tags that few listeners agree on, so that most of what is heard has 0.2 to 0.5."""
+"""Least probability of a tag. The network was trained on tags that few listeners agree on, so that most of what is heard has 0.2 to 0.5."""
 _MAX_TAGS = 5
 _MIN_SAMPLES = 8_000
-"""Half a second: less is repeated to 3 s too often to be music."""
+"""Half a second. Less is repeated too often, up to 3 s, to be music."""
 _INSTRUMENTS = frozenset(
     ["guitar", "strings", "drums", "piano", "violin", "synth", "harpsichord", "flute", "sitar", "harp", "cello"]
 )

@@ -87,7 +87,7 @@ class PyannoteOverlap(OnnxModel):
     _WINDOW, _HOP = 10 * ANALYSIS_RATE, 270
     _NUM_CLASSES, _FIRST_OVERLAP = 7, 4
     _MIN_FRAMES = ANALYSIS_RATE // 270
-    """Of speech, a second: of less no share can be told."""
+    """Frames in a second of speech; from less no share can be told."""
 
     def annotate(self, clip: Clip) -> list[Value]:
         classes_T = np.concatenate([self._classes(part_N) for part_N in self._windows(clip.analysis)])

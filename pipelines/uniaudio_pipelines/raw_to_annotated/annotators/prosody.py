@@ -102,7 +102,7 @@ def _levels(clip: Clip, speech_V: np.ndarray) -> list[Value]:
 
 
 def _pitch(hertz_T: np.ndarray, periodicity_T: np.ndarray) -> list[Value]:
-    """Of the frames with speech: nothing where too few are voiced (a whisper)."""
+    """Pitch of the frames with speech; nothing where too few are voiced (a whisper)."""
     voiced = hertz_T > 0
     if voiced.sum() < _MIN_VOICED_FRAMES:
         return []

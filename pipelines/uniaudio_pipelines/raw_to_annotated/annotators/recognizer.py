@@ -53,9 +53,9 @@ class Heard:
     """As the recognizer times them: some may have no length, or lie behind the clip's end."""
     language: str
     language_probability: float | None
-    """Of that language; None of a recognizer of one language."""
+    """Probability of that language; None where the recognizer knows one language alone."""
     no_speech_probability: float | None
-    """The greatest of the windows'."""
+    """The greatest value of all windows."""
 
     @property
     def confidence(self) -> float:

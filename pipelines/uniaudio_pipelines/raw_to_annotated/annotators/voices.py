@@ -18,12 +18,12 @@ from uniaudio_pipelines.raw_to_annotated.annotators.annotator import ANALYSIS_RA
 from uniaudio_pipelines.raw_to_annotated.annotators.voice_activity import FRAME, SPEECH_PROBABILITY
 
 _MIN_SAMPLES = ANALYSIS_RATE
-"""Of speech: less is one voice as far as anybody can tell."""
+"""One second of speech: less is one voice as far as anybody can tell."""
 _MEL_RATE = 100
-"""Hz, of the encoder's frames."""
+"""Frames of the encoder in a second (Hz)."""
 _STEP, _WINDOW = 20, 160
 _GAP_FRAMES = 16
-"""Of voice activity, half a second: a shorter pause does not end a turn."""
+"""Frames of voice activity in half a second: a shorter pause does not end a turn."""
 
 
 class Voices:

@@ -22,7 +22,7 @@ _known: dict[tuple[str, int, int], str] = {}
 
 
 def weights_id(models: Path, patterns: Sequence[str]) -> str:
-    """Of all files below `models` that one of the patterns names, by their names and bytes."""
+    """Hash over the names and bytes of all files below `models` that match one of the patterns."""
     files = sorted({path for pattern in patterns for path in models.glob(pattern) if path.is_file()})
     if not files:
         return MISSING

@@ -33,9 +33,9 @@ class Entry:
 
     key: str
     offset: int
-    """Of what a line of an `scp` points at: the first byte behind the blank."""
+    """Byte that a line of an `scp` points at: the first one behind the blank."""
     start: int
-    """Of the sound itself."""
+    """First byte of the sound itself."""
     size: int
     """Bytes of the sound."""
 

@@ -22,7 +22,7 @@ PARQUET, ARROW_FILE, ARROW_STREAM = b"PAR1", b"ARROW1", b"\xff\xff\xff\xff"
 ERRORS = (pa.ArrowException, OSError, ValueError, MemoryError, OverflowError, NotImplementedError)
 """What the libraries raise on files that are broken."""
 _ROWS_AT_ONCE = 256
-"""Of labels. Audio is read row by row: a dictionary can repeat one large value without end."""
+"""Rows of labels read at once. Audio is read row by row: a dictionary can repeat one large value without end."""
 _PAGE_BUFFER = 1 << 20
 
 

@@ -17,7 +17,7 @@ def suffix_of(path: str) -> str:
 
 
 def stem_of(path: str) -> str:
-    """Of the name, without the last suffix."""
+    """File name without its folder and its last suffix."""
     name = path.rpartition("/")[2]
     return name.rpartition(".")[0] or name
 

@@ -14,10 +14,10 @@ class Beside:
     folder: Folder
     names: AudioNames
     path: str
-    """Of the sound; empty where the file names its sounds itself."""
+    """Path of the sound; empty where the file names its sounds itself."""
     file: str
     text: str
-    """Its contents."""
+    """Contents of the file."""
 
     @property
     def has_sample_times(self) -> bool:

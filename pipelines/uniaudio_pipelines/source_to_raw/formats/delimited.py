@@ -24,7 +24,7 @@ _BLANKS = re.compile(r"[ \t]+")
 _EXCEL = re.compile(r"sep=.")
 """A first line that tells Excel the delimiter."""
 _MAX_LINES = 200
-"""Of one quoted field."""
+"""Most lines of one quoted field."""
 csv.field_size_limit(1 << 26)
 
 

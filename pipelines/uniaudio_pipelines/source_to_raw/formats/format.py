@@ -46,7 +46,7 @@ class Label:
     """What a source says of one audio file, or of a stretch or a channel of it. Everything but `path` may be left out."""
 
     path: str
-    """Of the audio file, below the corpus folder, `/`-separated; `container.tar/member.wav` and `table.parquet/17` for audio inside one."""
+    """Path of the audio file below the corpus folder, `/`-separated; `container.tar/member.wav` and `table.parquet/17` for audio inside one."""
     start_s: float = 0.0
     end_s: float | None = None
     """None: to the end."""

@@ -145,7 +145,7 @@ class _DataFolder:
                 yield self._bad(name, row[0], f"must be a key and a value, but is {row[1][0][:80]}")
 
     def _speaker_pairs(self) -> Iterator[tuple[str, str] | Problem]:
-        """Of `utt2spk`, or of its inverse where that alone is there."""
+        """Pairs of utterance and speaker in `utt2spk`, or in its inverse where that alone is there."""
         if self._path("utt2spk") in self._folder:
             yield from self._pairs("utt2spk")
             return

@@ -79,7 +79,7 @@ class LibriSpeech:
 
 
 def _split(folder: Folder, file: str) -> str | None:
-    """Of the nearest folder that is called like a subset, the corpus's own among them."""
+    """Split of the nearest folder that is called like a subset, where the corpus's own folder counts too."""
     for part in (*reversed(file.split("/")[:-1]), folder.root.name):
         if folder.card.splits and part in folder.card.splits:
             return folder.split(part)

@@ -53,7 +53,7 @@ class _Manifest:
     kind: str
     """`lines`, `json`, or a delimiter."""
     columns: tuple[str, ...] = ()
-    """Of a delimited file without a header; empty: its first row has them."""
+    """Column names of a delimited file without a header; empty: its first row has them."""
     path_column: str = ""
     meaning: tuple[tuple[str, str], ...] = ()
 

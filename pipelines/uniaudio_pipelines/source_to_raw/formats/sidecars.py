@@ -64,11 +64,11 @@ _READERS: dict[str, Read] = {
     ".normalized.txt": _text, ".original.txt": _written, ".txt": _text, ".transcript": _text, ".text": _text, ".lab": lab, ".json": _json,
     ".srt": subtitles, ".vtt": subtitles, ".textgrid": textgrid, ".ctm": recordings, ".stm": recordings, ".wrd": samples, ".phn": samples,
 }  # fmt: skip
-"""By the end of the name; the longer ones first."""
+"""Reader by the end of the file name; longer ends come first."""
 _FEWEST_SAMPLES = 1_000
-"""Of a sentence; a text may begin with `0 10`."""
+"""Fewest samples of a sentence; a text may begin with `0 10`."""
 _OF_RECORDINGS = (".ctm", ".stm")
-"""Name recordings in their lines, and may speak of several."""
+"""Ends of files that name recordings in their lines, and may speak of several."""
 
 
 class Sidecars:

@@ -41,10 +41,10 @@ class Member:
 
     name: str
     offset: int
-    """Of its first byte in the tar, after decompression."""
+    """Offset of the member's first byte in the tar, after decompression."""
     size: int
     data: bytes | None = None
-    """Its bytes, where they were asked for."""
+    """Bytes of the member, where they were asked for."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

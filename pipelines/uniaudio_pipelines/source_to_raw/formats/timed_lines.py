@@ -14,7 +14,7 @@ from uniaudio_pipelines.source_to_raw.formats.lines import finite
 
 _AUDACITY = re.compile(r"(\d+[.,]\d+)\t(\d+[.,]\d+)(?:\t(.*))?")
 _FREQUENCIES = re.compile(r"\\\t.*")
-"""Of a label that Audacity's user drew in a spectrogram, below its line."""
+"""Line of frequencies below a label that Audacity's user drew in a spectrogram."""
 _WHISPER = re.compile(r"\[([\d:.,]+)\s*-->\s*([\d:.,]+)\](.*)")
 
 

@@ -16,9 +16,9 @@ from uniaudio_pipelines.source_to_raw.formats.places import Places
 SAMPLE = 200
 """Rows that are looked at."""
 _MIN_FOUND = 0.3
-"""Of a column's values, those that are files; where its name says what it is, one is enough: a corpus is often downloaded in parts."""
+"""Least share of a column's values that are files. Where the column's name says what it is, one is enough: a corpus is often downloaded in parts."""
 _LETTERS_APART = 1.8
-"""Letters of a word, on average: phones and letters one by one have fewer."""
+"""Least letters of a word, on average; phones and letters one by one have fewer."""
 _WITHOUT_BLANKS = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]")
 """Letters of Thai, Lao, Burmese, Khmer, Japanese and Chinese, which put no blank between words."""
 Rows = list[dict[str, Any]]
