@@ -10,8 +10,10 @@ Everything heavy is imported by the command that needs it.
 """
 
 import argparse
+import json
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +58,7 @@ def add_commands(commands: Any) -> None:
     decoding.set_defaults(run=_decode)
     analysing = actions.add_parser("analyse", help="what the reasoning codes of an audio file say, in words")
     analysing.add_argument("input", metavar="IN", help="an audio file")
+    analysing.add_argument("--json", action="store_true", help="print JSON")
     _add_model(analysing)
     analysing.set_defaults(run=_analyse)
     for parser, what in ((encoding, "codes"), (decoding, "a .flac or .wav file")):
@@ -129,7 +132,11 @@ def _analyse(options: argparse.Namespace) -> int:
 
     codec = _load_codec(options)
     codes = codec.encode_blocks(read_blocks(options.input), probe(options.input).sample_rate)
-    for piece in analyse(codec, codes):
+    pieces = analyse(codec, codes)
+    if options.json:
+        print(json.dumps([asdict(piece) for piece in pieces], ensure_ascii=False, indent=1))
+        return 0
+    for piece in pieces:
         print(f"{piece.first_s:.1f} s")
         told = {**({} if piece.spelled is None else {"spelled": piece.spelled}), **piece.answers}
         for question, answer in told.items():

@@ -1,5 +1,6 @@
 """What reasoning codes say in words: `uniaudio codec analyse` and the text decoder that is kept with a codec."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -45,9 +46,14 @@ def test_what_a_codec_learned_to_say_is_kept_with_it(tmp_path: Path, capsys: pyt
         assert (piece.first_s, piece.answers["What is said?"]) == (0.0, clip.text)
         assert piece.spelled == clip.text
     soundfile.write(tmp_path / "two.wav", clips()[1].samples, 24_000)
-    assert main(["codec", "analyse", str(tmp_path / "two.wav"), "--model", str(tmp_path / "codec")]) == 0
+    typed = ["codec", "analyse", str(tmp_path / "two.wav"), "--model", str(tmp_path / "codec")]
+    assert main(typed) == 0
     told = capsys.readouterr().out
     assert "0.0 s" in told and "spelled 'two'" in told and "What is said? 'two'" in told
+    assert main([*typed, "--json"]) == 0
+    (told_piece,) = json.loads(capsys.readouterr().out)
+    assert (told_piece["first_s"], told_piece["spelled"]) == (0.0, "two")
+    assert told_piece["answers"]["What is said?"] == "two"
 
 
 def test_a_long_clip_is_read_in_pieces() -> None:
