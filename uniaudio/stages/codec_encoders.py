@@ -2,7 +2,7 @@
 random-projection classes), then all other phases find them frozen. Whisper stays as it is.
 
 No size runs it where a job names no phases: encoders that are not given stay random. Frozen features explain less of the mel
-spectrogram after some hundred steps of it than before (LOG.md).
+spectrogram after some hundred steps of it than before; that figure was not kept.
 """
 
 from uniaudio.stages.codec_phase import CodecPhase, check_size
