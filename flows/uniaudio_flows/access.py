@@ -23,7 +23,7 @@ class Access:
     """The keys of the services of one data folder."""
 
     folder: Path
-    """That of the services."""
+    """Folder of the services."""
 
     @property
     def ray_token(self) -> Path:

@@ -28,7 +28,7 @@ class Board:
 
     flow: str
     kinds: list[str]
-    """In the order in which they are made."""
+    """Kinds in the order in which they are made."""
     log: Log
     rows: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Kind -> its line of the table."""
@@ -44,7 +44,7 @@ class Board:
         self._bar.move((at + share) / len(self.kinds), f"{at + 1} of {len(self.kinds)}: {kind}")
 
     def table(self) -> None:
-        """At the end of the run, however it ended."""
+        """Show the table of results at the end of the run, however it ended."""
         key = f"{self.flow}-result"
         rows = [{name: row.get(name, "") for name in COLUMNS} for row in self.rows.values()]
         self.show(lambda: create_table_artifact(table=rows, key=key, description=f"What {self.flow} came to"))

@@ -36,7 +36,7 @@ class Side:
     """One version of scores."""
 
     name: str
-    """As it is told: a ref or an id."""
+    """Name that the user gave: a ref or an id."""
     manifest: Manifest
     stage: str
     checkpoint_id: str
@@ -51,14 +51,14 @@ class Row:
     first: Score
     second: Score
     difference: Difference | None
-    """On the samples of both; None where no predictions are kept, or none are of both."""
+    """Difference on the samples of both sides; None where predictions are not kept, or no sample is in both."""
     corrected_p_value: float | None = None
     num_samples: int = 0
     wins: int = 0
     """Samples on which the second is better."""
     losses: int = 0
     examples: list[dict[str, Any]] = field(default_factory=list)
-    """Where they are farthest apart, for the second and against it."""
+    """Samples where the two are farthest apart, for the second and against it."""
 
     @property
     def is_better(self) -> bool | None:
@@ -79,7 +79,7 @@ class Comparison:
 
 
 def compare(store: Store, first: str, second: str) -> Comparison:
-    """Both by a ref or the start of an id, of scores or of checkpoint."""
+    """Compare two versions, each named by a ref or the start of an id, of scores or of checkpoint."""
     sides = side_of(store, first), side_of(store, second)
     both = sorted(set(sides[0].scores) & set(sides[1].scores))
     lines = _Lines(store)
@@ -140,7 +140,7 @@ def _scores_named(store: Store, name: str) -> Manifest:
 
 
 def shape_of(metric: str) -> Callable[[np.ndarray], np.ndarray]:
-    """From a mean of samples to the value: a perplexity is that of the mean loss."""
+    """Function from a mean over samples to the metric's value: a perplexity is the exponential of the mean loss."""
     return np.exp if metric.endswith("_perplexity") else np.asarray
 
 
@@ -187,7 +187,7 @@ def _row(lines: _Lines, key: Key, first: Score, second: Score) -> Row:
 
 
 def _gains(first_N2: np.ndarray, second_N2: np.ndarray, *, higher_is_better: bool) -> np.ndarray:
-    """By how much the second is better on each sample; nothing where a sample has no weight."""
+    """How much better the second is on each sample; nothing where a sample has no weight."""
     weights = np.stack([first_N2[:, 1], second_N2[:, 1]])
     values = np.stack([first_N2[:, 0], second_N2[:, 0]]) / np.maximum(weights, 1e-12)
     gains = (values[1] - values[0]) * (1 if higher_is_better else -1)

@@ -21,7 +21,7 @@ _HEADER = (
     "n",
 )
 _WORSE = "†"
-"""Behind a value that is worse than its trivial baseline."""
+"""Mark of a value that is worse than its trivial baseline."""
 _LATEX = str.maketrans({"_": r"\_", "%": r"\%", "&": r"\&", "#": r"\#", "$": r"\$", "†": r"$^\dagger$", "−": "$-$"})
 
 
@@ -68,7 +68,7 @@ def latex(found: Comparison) -> str:
 
 
 def plain_json(found: Comparison) -> str:
-    """Everything, for programs."""
+    """The whole comparison, for programs."""
     rows = [
         {
             "benchmark": row.key[0],

@@ -35,7 +35,7 @@ _FEATURES = {
     **{name: {"dtype": "string", "_type": "Value"} for name in ("clip_id", "text", "title", *SAID)},
     **{name: {"feature": {"dtype": "string", "_type": "Value"}, "_type": "List"} for name in ("captions", "tags")},
 }
-"""As the package datasets writes them into a schema."""
+"""Features as the package datasets writes them into a schema."""
 _SCHEMA = pa.schema(
     [
         ("audio", pa.struct([("bytes", pa.binary()), ("path", pa.string())])),

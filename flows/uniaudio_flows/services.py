@@ -95,7 +95,8 @@ def start_services(settings: Settings, log: Callable[[str], None]) -> None:
 
 
 def other_settings(settings: Settings) -> list[str]:
-    """Where settings of this process are not those that the running worker was started with: a run that `prefect` starts has the worker's."""
+    """Lines on settings of this process that differ from those that the running worker was started with: a run that `prefect` starts has
+    the worker's."""
     service = running_services(settings).get(WORKER)
     worker = service.process if service else None
     if worker is None:

@@ -28,7 +28,7 @@ from uniaudio_schemas.settings_file import VARIABLE, setting, settings_path
 from uniaudio_flows.access import Access
 
 DEFAULT_PREFECT_PORT = 4200
-"""Where `prefect` itself looks, told by pyproject.toml."""
+"""Port where `prefect` itself looks, told by pyproject.toml."""
 LOOPBACK = "127.0.0.1"
 DEFAULT = "default"
 """Among the choices of a run: what its settings say."""

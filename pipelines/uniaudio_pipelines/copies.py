@@ -78,7 +78,7 @@ class CopySearch:
     """Different frames that votes should come from; for each that is missing 3 votes more are needed, because the peaks
     of one click or drum beat are in many landmarks at once."""
     min_click_score: float = 0.25
-    """As `min_score`, of votes from fewer moments: attacks of drums and clicks are alike, and a fifth of the landmarks of two may agree."""
+    """Like `min_score`, for votes from fewer moments: attacks of drums and clicks are alike, and a fifth of the landmarks of two may agree."""
     min_score: float = 0.02
     """Agreeing landmarks as a share of those of the clip that has fewer."""
     min_overlap: float = 0.2
@@ -87,9 +87,9 @@ class CopySearch:
     min_tone_votes: int = 8
     """Agreeing codes of tones that a pair needs, where landmarks do not say that it is a copy."""
     min_tone_score: float = 0.2
-    """As `min_score`, of tones."""
+    """Like `min_score`, for tones."""
     min_tone_overlap: float = 0.5
-    """As `min_overlap`, of tones: notes that begin alike and fade differently share their beginning."""
+    """Like `min_overlap`, for tones: notes that begin alike and fade differently share their beginning."""
     min_alike_votes: int = 3
     """Agreeing landmarks or codes of tones that a pair needs whose envelopes are alike, whatever they say alone."""
     min_likeness: float = 0.93
@@ -223,7 +223,7 @@ class _Clips:
         return rank
 
     def copies(self, voted: "dict[str, np.ndarray]", search: CopySearch, num_queries: int | None) -> pa.Table:
-        """Those of `voted` that are copies, as `PAIRS`."""
+        """Pairs among `voted` that are copies, as `PAIRS`."""
         facts = self._joined_facts()
         a, b = facts[voted["a"]], facts[voted["b"]]
         voted["score"] = voted["votes"] / np.maximum(np.minimum(a["count"], b["count"]), 1)

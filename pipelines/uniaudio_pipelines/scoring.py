@@ -19,7 +19,7 @@ from uniaudio.metrics.bootstrap import bootstrap_interval
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Metric:
-    """How one number is called and compared."""
+    """How one number is named and compared."""
 
     name: str
     higher_is_better: bool
@@ -77,7 +77,7 @@ class Collected:
     blobs: dict[str, bytes | Path] = field(default_factory=dict)
     """sha256 -> bytes, or the file that holds them."""
     folder: Path | None = None
-    """Where audio waits until the unit is staged; None: in memory."""
+    """Folder where audio waits until the unit is staged; None: in memory."""
     audio_s: float = 0.0
     """Seconds of audio that were encoded or made."""
 

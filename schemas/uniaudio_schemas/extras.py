@@ -64,5 +64,5 @@ def _extras() -> dict[str, str]:
 
 
 def _normal(name: str) -> str:
-    """As package indexes compare names."""
+    """The name of a package as package indexes compare it."""
     return re.sub(r"[-_.]+", "-", name).lower()

@@ -65,7 +65,7 @@ def numerics(device: str = "cpu", dtype: str = "float32") -> str:
 
 
 def _version(package: str) -> str:
-    """Without the local part: `2.13.0+cpu` and `2.13.0` are one release."""
+    """Version of a package without its local part: `2.13.0+cpu` and `2.13.0` are one release."""
     try:
         return metadata.version(package).split("+")[0]
     except metadata.PackageNotFoundError:
@@ -97,7 +97,7 @@ def _cpu_flags() -> set[str]:
 
 
 def _gpu_model() -> str:
-    """From the driver's own files; `gpu` where they are not there."""
+    """Model of the GPU by the driver's own files; `gpu` where these are missing."""
     for path in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information")):
         found = re.search(r"^Model:\s*(.*)$", path.read_text(), flags=re.MULTILINE)
         if found:

@@ -20,7 +20,7 @@ _CLASSIFIER = "License :: "
 
 
 def installed_licences() -> list[dict[str, Any]]:
-    """By name. A package that says nothing has the licence "unknown"."""
+    """Installed packages with their licences, by name. A package that says nothing has the licence "unknown"."""
     found: dict[str, metadata.Distribution] = {}
     direct = _required_by(metadata.distribution(DISTRIBUTION))
     waiting = list(direct)
@@ -45,8 +45,9 @@ def installed_licences() -> list[dict[str, Any]]:
 
 
 def licence_of(distribution: metadata.Distribution) -> str:
-    """By its file where that is of the GNU Affero licence, whatever is said elsewhere (whisper-timestamped says GPL there and ships the AGPL);
-    else by the expression that newer packages have, by classifiers, or by the field that holds anything."""
+    """Licence of a package. Its licence file decides where that is of the GNU Affero licence, whatever is said elsewhere
+    (whisper-timestamped says GPL there and ships the AGPL). Else the expression of newer packages decides, then classifiers, then the field
+    that holds anything."""
     if any(_is_of_affero(file) for file in distribution.files or [] if _LICENCE_FILE.match(file.name)):
         return "AGPL-3.0"
     about: Any = distribution.metadata
@@ -61,7 +62,7 @@ def licence_of(distribution: metadata.Distribution) -> str:
 
 
 def _is_of_affero(file: metadata.PackagePath) -> bool:
-    """By its title: the GPL names the other one in its text."""
+    """Whether a licence file is of the GNU Affero licence, by its title: the GPL names the other one in its text."""
     path = Path(str(file.locate()))
     return path.is_file() and "AFFERO" in path.read_text(encoding="utf-8", errors="replace")[:_TITLE]
 

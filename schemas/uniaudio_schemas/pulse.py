@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 EVERY_S = 8.0
-"""Below the ten seconds after which a person wonders whether anything happens."""
+"""Seconds between two signs of life, below the ten after which a person wonders whether anything happens."""
 PATIENT_AFTER_S, PATIENT_EVERY_S = 600.0, 60.0
-"""Who has read it for ten minutes reads on once a minute."""
+"""After ten minutes (the first number) signs of life come once a minute (the second)."""
 
 
 class Pulse:

@@ -18,7 +18,7 @@ class Item:
     """A file of a corpus."""
 
     path: str
-    """Below the corpus's folder."""
+    """Path below the corpus's folder."""
     audio: bytes | Path
     """What it holds, or the file that it is a copy of."""
     metadata: Mapping[str, object]

@@ -11,7 +11,7 @@ from typing import Any
 
 VENDOR = Path(__file__).with_name("vendor")
 PALETTE = ("#1f8fb3", "#d1672b", "#4c9a4a", "#9a5bb5", "#b8952a", "#c04a6b")
-"""At least 3 to 1 on white and on the dark paper."""
+"""Colours with a contrast of 3 to 1 at least on white and on the dark paper."""
 COLOR: dict[str, Any] = {"scale": {"range": PALETTE}, "legend": {"orient": "bottom", "title": None, "columns": 4}}
 _AXIS = {
     "labelColor": "var(--soft)", "titleColor": "var(--soft)", "domainColor": "var(--line)", "tickColor": "var(--line)",

@@ -35,14 +35,14 @@ One = TypeVar("One")
 class Chosen:
     raw: Raw
     annotated: Annotated | None = None
-    """None where the clip was dropped."""
+    """Row of `annotated`; None where the clip was dropped."""
     dropped: Dropped | None = None
     num_recordings: int = 1
-    """That hold the same sound, this one among them."""
+    """Recordings that hold the same sound, this one among them."""
 
 
 def choose(store: Store, annotated: Manifest, raw: Manifest) -> list[Chosen]:
-    """At most 24 clips with audio: ordinary ones first, then leaking, rejected, copied and dropped ones."""
+    """Up to 24 clips with audio: ordinary ones first, then leaking, rejected, copied and dropped ones."""
     frame = scan_version(store, annotated)
     groups = _candidates(frame)
     drops = _dropped_candidates(store, annotated, raw)

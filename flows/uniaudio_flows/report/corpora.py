@@ -14,7 +14,7 @@ from uniaudio_flows.report.table import Table, table
 SECONDS = pl.col("num_samples") / pl.col("sample_rate").clip(lower_bound=1)
 """Length of a clip; 0 for text."""
 HOURS = (SECONDS.sum() / 3600).round(4)
-"""To a third of a second: what a table has room for."""
+"""Hours, to a third of a second: a table has room for no more."""
 _MOST_LANGUAGES = 5
 _MOST_CORPORA = 6
 

@@ -33,7 +33,7 @@ class Mark:
     left: float
     width: float
     room: float
-    """Up to the next mark of the same row; all in percent of the passage."""
+    """Room up to the next mark of the same row; all in percent of the passage."""
     row: int
     title: str
 
@@ -63,7 +63,7 @@ class Example:
 
 
 def examples(store: Store, annotated: Manifest, raw: Manifest) -> list[Example]:
-    """At most 24."""
+    """Up to 24 examples."""
     return [_example(store, one) for one in choose(store, annotated, raw)]
 
 

@@ -13,7 +13,7 @@ import polars as pl
 from uniaudio_flows.report.charts import COLOR, PALETTE, Chart, chart
 
 _MOST_CORPORA = 20
-"""Those with most clips have counts of their own; the page would grow with the others."""
+"""Number of corpora with counts of their own, those with most clips; the page would grow with the others."""
 _OTHERS = "(all other corpora)"
 _DOMAINS = ("speech", "sound", "music", "unknown")
 """Each has the same colour in every chart."""
@@ -50,7 +50,7 @@ class Measure:
 
 
 def _column(name: str) -> pl.Expr:
-    """Without what is not a number."""
+    """Values of a column that are numbers."""
     return pl.when(pl.col(name).is_finite()).then(pl.col(name))
 
 

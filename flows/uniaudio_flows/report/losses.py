@@ -27,7 +27,7 @@ def dropped_by_reason(store: Store, kinds: tuple[str, ...]) -> Table:
 
 
 def dropped_examples(store: Store, kinds: tuple[str, ...], raw: Manifest | None) -> Table:
-    """By kind, corpus and reason: how many, and the first few."""
+    """Dropped rows by kind, corpus and reason: how many, and the first few."""
     rows = []
     for kind in kinds:
         manifest = store.head(kind)

@@ -36,7 +36,7 @@ def speakers(frame: pl.LazyFrame) -> Table:
 
 
 def largest_speakers(frame: pl.LazyFrame) -> Table:
-    """Who speaks most, and how many voices their clips have by sound: many are a wrong name or a wrong cluster."""
+    """Speakers with most clips, and how many voices their clips have by sound: many are a wrong name or a wrong cluster."""
     found = (
         frame.filter(pl.col("speaker").is_not_null())
         .group_by("corpus", "speaker")

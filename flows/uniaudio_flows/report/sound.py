@@ -58,7 +58,7 @@ class Sound:
 
 
 def passage(store: Store, raw: Raw, first_sample: int, num_samples: int) -> Sound:
-    """At most 10 s from `first_sample`. `DataError` where the audio cannot be read."""
+    """Sound of at most 10 s from `first_sample`. `DataError` where the audio cannot be read."""
     samples = read_mono(store, raw, first_sample, min(num_samples, round(MAX_PASSAGE_S * raw.sample_rate)))
     data, mime = encode(samples, raw.sample_rate)
     levels_db = spectrogram_db(samples, raw.sample_rate)

@@ -24,7 +24,7 @@ class Corpus:
     licence: str
     """Licence of all files of the corpus; for `opensfx` each file states its own."""
     read: Callable[..., Iterator[Item]]
-    """Called with the tree of each package."""
+    """Reader of the items, called with the tree of each package."""
     domain: str = ""
 
 

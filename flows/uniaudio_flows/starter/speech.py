@@ -55,7 +55,7 @@ _NO_PROMPT = ("silence", "beep", "beeperr", "ascending-2tone", "descending-2tone
 
 
 def queen_items(tree: Path) -> Iterator[Item]:
-    """Who is unknown has no split: the road puts such a clip where its voice is."""
+    """Clips of the game. An unknown speaker has no split: the road puts such a clip where its voice is."""
     for recording in read_recordings(tree / _QUEEN):
         yield Item(path=f"{recording.name}.mp3", audio=recording.audio, metadata=_of_recording(recording))
 
@@ -121,7 +121,7 @@ def _read_lines(folder: Path) -> dict[str, _Line]:
 
 
 def _plain(lua: str) -> str:
-    """Without escapes, and without the places for a number that the game fills in."""
+    """Text without escapes, and without the places for a number that the game fills in."""
     return " ".join(re.sub(r"\s*%\d", "", re.sub(r"\\(.)", r"\1", lua)).split())
 
 

@@ -21,7 +21,7 @@ from uniaudio.training.codec.examples import ClipFacts
 
 SILENT_BELOW = 1e-4
 HELD_OUT_SHARE = 8
-"""Where no clip is in the validation split, every eighth of the training split is held out."""
+"""One of so many clips of the training split is held out where no clip is in the validation split."""
 
 
 @dataclass

@@ -75,7 +75,7 @@ class AnnotatedToCodec:
     """Every so many-th training checkpoint of a phase stays in `train/<plan id>/kept`, also when the phase has ended, until `uniaudio gc`;
     0 keeps none."""
     keep_best: int = 0
-    """So many training checkpoints with the lowest held-out loss of a phase stay there too; 0 keeps none."""
+    """So many training checkpoints with the lowest held-out loss of a phase stay in that folder too; 0 keeps none."""
     wandb_project: str = ""
     """Project of Weights & Biases (`pip install wandb`) that the curves are sent to as well; `WANDB_MODE=offline` keeps them below
     `curves/wandb`. Empty: TensorBoard's alone."""
@@ -213,7 +213,7 @@ class AnnotatedToCodec:
 
 
 def codec_folder(start: str) -> Path:
-    """Where the files of the codec to start from lie: a whole model holds one."""
+    """Folder of the codec to start from: `start` itself, or the codec within a whole model."""
     inside = Path(start) / MODEL_CODEC
     return inside if (inside / CONFIG_FILE).is_file() else Path(start)
 

@@ -85,7 +85,7 @@ def noise_of(*key: object) -> dict[str, Any]:
 
 
 def in_ring(clips: Iterable[Annotated]) -> list[Annotated]:
-    """In an order in which anyone may follow anyone, and a new clip comes between two others."""
+    """Clips in an order in which anyone may follow anyone, and a new clip comes between two others."""
     return sorted(clips, key=lambda clip: (hash64(clip.clip_id), clip.clip_id))
 
 

@@ -121,7 +121,7 @@ def _recorded(query: Annotated, others: Sequence[Annotated], said: dict[Any, lis
 
 
 def _example(task: str, pairs: Sequence[Pair], question: Pair, job: AnnotatedToInstructions) -> Built | NotBuilt:
-    """As many of `pairs` as are drawn and fit, then the question."""
+    """Example with as many of `pairs` as are drawn and fit, then the question."""
     query = question[1]
     if not pairs:
         where = f"of {query.speaker or query.speaker_cluster} " if task == _CONVERSION else ""

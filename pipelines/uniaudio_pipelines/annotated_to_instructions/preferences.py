@@ -41,7 +41,7 @@ _UNSURE = ("key", "voices")
 """Values that are measured, and right of half and of three fifths of clips alone: too few to call another one worse."""
 _CAPTIONED = {"sound": "preferred_audio_caption", "music": "preferred_music_caption"}
 _WORD_LETTERS = 4
-"""From which on a word says something: `the`, `of`, `and` are shared by captions of anything."""
+"""Letters from which on a word says something: `the`, `of`, `and` are shared by captions of anything."""
 
 
 def preferences(clips: Sequence[Annotated], context: Context) -> Outcomes:

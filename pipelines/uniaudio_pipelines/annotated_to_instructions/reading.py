@@ -91,7 +91,7 @@ class Annotations:
         return self._num_units[parse_unit(unit)[0]]
 
     def clips_before(self, unit: str) -> tuple[int, int, int]:
-        """About how many clips are at home in the source's units before this one, in them and in it, and in all."""
+        """Approximate numbers of the source's clips: in the units before this one, up to and with this one, and in all."""
         source, number = parse_unit(unit)
         if not any(pack.source == source for pack in self._packs):
             return 0, 0, 1

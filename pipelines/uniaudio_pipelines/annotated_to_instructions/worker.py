@@ -120,7 +120,7 @@ class _Found:
     def __init__(self, job: AnnotatedToInstructions, unit: str, annotated: Annotations) -> None:
         self._job, self._unit, self._annotated = job, unit, annotated
         self._built: dict[str, list[Built]] = {}
-        """By route."""
+        """Route -> built examples."""
         self._examples: dict[str, Example] = {}
         """Id -> what is counted of it. Equal examples (two clips that chose each other) are one."""
         self._dropped: dict[tuple[str, str], Dropped] = {}

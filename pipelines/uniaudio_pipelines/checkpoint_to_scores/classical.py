@@ -20,7 +20,7 @@ _NUM_CEPSTRA = 20
 _PENALTY = 1.0
 _SPHINX_RATE = 16_000
 Classical = Callable[[Iterable[np.ndarray], Sequence[str], Sequence[str], Sequence[str]], list[str]]
-"""From audio, answers, recordings and choices to what it says of each."""
+"""Classical system: audio, answers, recordings and choices -> what it answers to each."""
 
 
 class NotInstalledError(Exception):

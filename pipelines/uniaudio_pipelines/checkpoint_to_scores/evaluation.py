@@ -218,7 +218,7 @@ class Evaluation:
         return list(rows(table.filter(pc.equal(table["task"], task)), Instruction))
 
     def copies_of_training(self, clips: Iterable[Annotated]) -> set[str]:
-        """Those of the held-out `clips` that share their cluster of copies with a training clip."""
+        """Ids of held-out `clips` that share their cluster of copies with a training clip."""
         held_out = [clip for clip in clips if clip.split in HELD_OUT_SPLITS and clip.duplicate_cluster is not None]
         if not held_out:
             return set()

@@ -45,7 +45,7 @@ class Wanted:
     plan: tuple[str, ...]
     """Kinds of its segments."""
     max_text: int | None = None
-    """Its text tokens, where they are fewer than the job's."""
+    """Most text tokens of the answer, where they are fewer than the job's."""
 
 
 def answers(evaluation: Evaluation, wanted: Sequence[Wanted]) -> list[Generated]:

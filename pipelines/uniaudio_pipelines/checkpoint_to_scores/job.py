@@ -21,13 +21,13 @@ __all__ = ["ANSWERS", "BENCHMARKS", "RECOGNIZER", "SET_PREFIX", "VOICES", "Check
 CODE_VERSION = "5"
 """Goes up when the same checkpoint would get other scores."""
 RECOGNIZER, VOICES = "whisper-base", "speaker/resemblyzer.pt"
-"""Below `models`: what hears spoken answers, and what tells voices apart."""
+"""Models below `models` that recognize spoken answers and compare voices."""
 SET_PREFIX = "evalset-"
-"""Before the name of a registered evaluation set: its unit."""
+"""Prefix of the unit of a registered evaluation set; the set's name follows."""
 ANSWERS = "answers-"
-"""Before a number: a unit that writes answers to several tasks, or to one evaluation set, and scores nothing."""
+"""Prefix of a unit that writes answers to several tasks, or to one evaluation set, and scores nothing; a number follows."""
 REGISTERED = "registered"
-"""In place of names: every set that is registered and has a card."""
+"""Stands for every set that is registered and has a card."""
 _NOT_IN_PLAN = ("evalsets", "checkpoint", "ref", "device", "num_gpus", "tokenizer", "models", "batch_size")
 _FLOWS = {
     "checkpoint": "train-stage",

@@ -129,7 +129,8 @@ class Judging:
         )
 
     def _add_sets(self, name: str, predictions: str, media: list[Medium]) -> None:
-        """Beside white noise as long as each answer; the number of samples is part of what the value means."""
+        """Add metrics of whole sets of clips, whose baseline is white noise as long as each answer. The number of samples is part of what
+        such a value means."""
         recorded, made, noise = (np.stack(clips) for clips in self._embedded.values())
         value, baseline = frechet_distance(recorded, made), frechet_distance(recorded, noise)
         better = METRICS[name].higher_is_better

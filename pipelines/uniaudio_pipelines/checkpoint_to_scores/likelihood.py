@@ -75,8 +75,8 @@ def _by_group(text_N: np.ndarray, codes_NQ: dict[str, np.ndarray]) -> Losses:
 
 
 class Unigram:
-    """How often each text id, and each code of each stream, carries loss in the training examples of some tasks; each counted once more,
-    so that none is impossible."""
+    """Counts of each text id, and of each code of each stream, that carries loss in the training examples of some tasks. Each is counted
+    once more, so that none is impossible."""
 
     def __init__(self, evaluation: Evaluation, tasks: SequenceOf[str]) -> None:
         self._evaluation = evaluation
@@ -92,7 +92,7 @@ class Unigram:
             np.add.at(self._codes[kind], (np.arange(TEXT_COLUMN), codes_NQ), 1)
 
     def rate(self, sequence: Sequence) -> Losses:
-        """As `rate` does."""
+        """Losses of a sequence under the counts, as `rate` has them under the model."""
         targets = targets_of(self._evaluation, grid_of(sequence))
         text_N = -np.log(self._text_V[targets.text_N] / self._text_V.sum())
         streams = np.arange(TEXT_COLUMN)

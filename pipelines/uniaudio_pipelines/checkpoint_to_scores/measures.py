@@ -98,7 +98,7 @@ def _beside_source(measure: Callable[[np.ndarray, np.ndarray], float | None]) ->
 
 
 def _beside_recording(measure: Callable[[np.ndarray, np.ndarray], float | None]) -> Measure:
-    """How what is spoken sounds beside the recording that its instruction describes; the baseline speaks like another recording."""
+    """Measure that compares an answer's sound with the recording that its instruction describes. The baseline speaks like another recording."""
 
     def of(sample: Sample, tools: Tools) -> Pair | None:
         value = measure(sample.audio(sample.recorded[0]), sample.made[0])

@@ -25,7 +25,7 @@ _LEAST_BLOCK, _MOST_BLOCK = 16, 1_024
 ANSWERED_TOGETHER = 64
 """Samples whose audio is in memory at once."""
 Audio = Callable[[str], np.ndarray]
-"""From the id of a clip or recipe to `[N]` float32 at 24 kHz."""
+"""Id of a clip or recipe -> `[N]` float32 at 24 kHz."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -35,7 +35,7 @@ class Sample:
     sample_id: str
     recording: str
     prompt: Grid | None
-    """None where another system answered."""
+    """Prompt of the model; None where another system answered."""
     clip_ids: list[str]
     reference: str
     """The text that was to be answered, or the words that were to be spoken."""
@@ -81,7 +81,7 @@ def sample_blocks(evaluation: Evaluation, outcome: Outcome, task: Task, count: i
 def piece_of(
     evaluation: Evaluation, outcome: Outcome, task: Task, first: int, last: int, labels: tuple[str, ...]
 ) -> list[Sample]:
-    """Those that can be judged among the held-out examples of a task from number `first` to before `last`, in id order."""
+    """Samples that can be judged among the held-out examples of a task, from number `first` to before `last` in id order."""
     block = next(evaluation.example_blocks(task.name, last - first, first=first), [])
     return _judged(evaluation, outcome, block, labels, last - first)
 

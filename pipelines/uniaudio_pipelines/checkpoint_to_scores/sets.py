@@ -57,7 +57,7 @@ class Item:
 
 
 class SetTools(Tools):
-    """Whose usual answer is the most frequent one of the set."""
+    """Tools for the metrics of a set, whose usual answer is its most frequent one."""
 
     def __init__(self, evaluation: Evaluation, models: Models, task: Task, items: Sequence[Item]) -> None:
         super().__init__(evaluation, models, task)
@@ -77,7 +77,7 @@ class OpenSet:
 
     @cached_property
     def items(self) -> list[Item]:
-        """Those that have an answer, by id; DataError where they are not those of the card."""
+        """Items that have an answer, by id; DataError where they are not those of the card."""
         raw = self.evaluation.store.version_with("raw", self.manifest.parents["raw"])
         found = [_item(row, self.card) for row in self.evaluation.store.rows(raw, Raw)]
         items = sorted((item for item in found if item is not None), key=lambda item: item.item_id)
@@ -102,7 +102,7 @@ class OpenSet:
 
     @property
     def question(self) -> str:
-        """With the choices behind it; empty where the task asks."""
+        """Question with its choices behind it; empty where the task asks."""
         if not self.card.has_choices:
             return ""
         return f"{self.card.question}: {', '.join(self.choices[:-1])} or {self.choices[-1]}?"

@@ -29,7 +29,7 @@ class MissingModelError(Exception):
 
 
 def white_noise(num_samples: int) -> np.ndarray:
-    """At -20 dB of full scale, always the same."""
+    """`[N]` white noise at -20 dB of full scale, always the same."""
     return (0.1 * np.random.default_rng(0).standard_normal(num_samples)).astype(np.float32)
 
 

@@ -108,7 +108,7 @@ class CodecClips:
         return raw_rows(self.store, self.manifest("raw"), [*rows, *self._trained_rows])
 
     def hear(self, clip: Clip) -> HeldOutClip | None:
-        """With its audio; None of silence."""
+        """The clip with its audio; None where it is silent."""
         return held_out_clip(self.store, clip.row, self._raws, self.longest)
 
     @cached_property

@@ -17,7 +17,7 @@ from uniaudio_pipelines.jobs import check_device, hash_folder, parent
 CODE_VERSION = "1"
 """Goes up when the same codec would get other scores."""
 RECOGNIZER, VOICES = "whisper-base", "speaker/resemblyzer.pt"
-"""Below `models`: what hears words, and what tells voices apart."""
+"""Models below `models` that recognize words and compare voices."""
 PARTS = ("reconstruction", "perplexity", "understanding")
 OURS = ("ours", "ours_reasoning", "autoencoder", "original")
 """Systems that need no program: decoded from the reconstruction codes, told the reasoning codes too, without codes, not coded at all."""
@@ -42,13 +42,13 @@ class CodecToScores:
     codec: str = "latest"
     """Ref of the codec."""
     parts: tuple[str, ...] = PARTS
-    """Which are scored."""
+    """Parts of the evaluation that run."""
     coders: tuple[str, ...] = tuple(CODERS)
     """Other codecs that reconstruct the same clips, at their bitrate nearest to the codec's."""
     questions: tuple[str, ...] = QUESTIONS
-    """What is to be understood."""
+    """Questions about the audio that the small transformers answer."""
     views: tuple[str, ...] = VIEWS
-    """From what."""
+    """Views of a clip from which the questions are answered."""
     programs: str = ""
     """Folder where opus-tools, codec2 and speex are unpacked, if they are not installed."""
     models: str = ""

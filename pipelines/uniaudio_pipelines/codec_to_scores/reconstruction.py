@@ -76,7 +76,7 @@ class Reconstructions:
         return Listeners.load(there.get(RECOGNIZER) if is_installed else None, there.get(VOICES))
 
     def title(self, system: str) -> str:
-        """As rows and tables have it."""
+        """Name of a system in rows and tables."""
         ours = f"ReasoningCodec {self.clips.row.size}"
         names = {
             "ours": ours,
@@ -228,7 +228,7 @@ class Reconstructions:
         return Coded(made, round(bits_per_s(codec.config) * len(samples) / SAMPLE_RATE))
 
     def _coder(self, system: str) -> tuple[Coder, int]:
-        """With its one delay, found on the first clips of each domain: the same whatever shard is measured."""
+        """A coder and its one delay, found on the first clips of each domain: the same whatever shard is measured."""
         if system not in self._coders:
             coder = coder_named(system, bits_per_s(self.clips.codec.config), self._programs)
             first = [clip for clips in self.clips.held_out.values() for clip in islice(clips, _NUM_DELAY_CLIPS)]

@@ -70,7 +70,7 @@ class SetCard:
     baselines: tuple[str, ...] = ()
     """Classical baselines, of `BASELINES`."""
     items: int = 0
-    """How many are registered; 0: as many as the folder holds."""
+    """Number of registered items; 0: as many as the folder holds."""
     fingerprint: str = ""
     """Hash of the items' files and answers; empty: not compared."""
     max_s: float = 10.0

@@ -16,7 +16,7 @@ from uniaudio_pipelines.instructions_to_tokens.known import KnownCodes, without
 from uniaudio_pipelines.running.hashed import ranges_of
 
 SAMPLE_RATE = 24_000
-"""Hz, of codes."""
+"""Sample rate of the codes in Hz."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,7 +66,7 @@ def _seconds(sources: Sources, clips: list[str]) -> float:
 def _with_cost(
     store: Store, job: InstructionsToTokens, *, num_clips: int, num_missing: int, seconds: float
 ) -> Estimate:
-    """By the runs that encoded, those on the same kind of device: their cost for an hour of audio."""
+    """The estimate with its cost: the runs that encoded, on the same kind of device, tell the cost for an hour of audio."""
     runs = [run for run in read_runs(store) if run.edge == job.EDGE and (run.gpu_seconds > 0) == (job.num_gpus > 0)]
     encoded = sum(_encoded_seconds(run) for run in runs)
     runs = [run for run in runs if _encoded_seconds(run)]

@@ -29,7 +29,7 @@ class InstructionsToTokens:
     WRITES: ClassVar[str] = "tokens"
 
     min_samples: int = 4_800
-    """At 24 kHz (0.2 s, one reasoning frame); shorter clips are dropped as `too_short`."""
+    """Least length of a clip at 24 kHz (0.2 s, one reasoning frame); shorter clips are dropped as `too_short`."""
     clips_per_unit: int = 0
     """Mean number of annotated clips in a shard, at most, and fewer where their codes would fill 64 MiB; mixtures and noisy copies
     of them come on top. 0: 8,192, or 64 where the codec is of size debug, whose corpora are small."""

@@ -15,7 +15,7 @@ TOKENS = schema_of(Tokens).arrow.remove_metadata()
 
 
 class KnownCodes:
-    """Every shard of tokens, once, with the range of hashed clip ids that it holds."""
+    """All shards of tokens, each once, with the range of hashed clip ids that it holds."""
 
     def __init__(self, store: Store, metadata: dict[str, str]) -> None:
         self._store, self._metadata = store, metadata

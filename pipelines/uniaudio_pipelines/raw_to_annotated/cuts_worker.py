@@ -74,7 +74,7 @@ class CutsWorker:
 
     @classmethod
     def with_annotators(cls, store_root: str, job: RawToCuts, plan: Plan, annotators: list[Annotator]) -> "CutsWorker":
-        """With annotators that are made already (tests, notebooks)."""
+        """A worker with annotators that are made already (tests, notebooks)."""
         worker = cls.__new__(cls)
         worker._set_up(store_root, job, plan, annotators)
         return worker

@@ -64,19 +64,19 @@ class RawToAnnotated:
     """Limit of a whole domain, in seconds, spread over its corpora; 0 takes all. What is left out is dropped as
     `over_limit`."""
     max_sound_s: float = 0.0
-    """As `max_speech_s`."""
+    """Like `max_speech_s`, for sound."""
     max_music_s: float = 0.0
-    """As `max_speech_s`."""
+    """Like `max_speech_s`, for music."""
     max_unknown_s: float = 0.0
     """The same limit, for clips whose domain the source does not say."""
     max_text_passages: int = 0
     """Limit of text, spread over its corpora; 0 takes all."""
     text_policy: TranscriptPolicy = field(default_factory=TranscriptPolicy)
-    """From where on a recognizer's text is rejected; such rows say why, and it is not trained on."""
+    """Limits from which on a recognizer's text is rejected. Rejected rows say why, and are not trained on."""
     min_language_speech_s: float = 2.0
     """Seconds of speech that a clip must have for its language to be told by ear; with less it is left open."""
     min_language_probability: float = 0.8
-    """From which on a language is told by ear."""
+    """Least probability of a language that is identified by ear."""
     copies: CopySearch = field(default_factory=CopySearch)
     """What counts as a copy of another clip."""
     device: str = "cpu"

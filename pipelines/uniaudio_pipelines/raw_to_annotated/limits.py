@@ -39,7 +39,7 @@ class Limits:
     limited: frozenset[str]
     """Clip ids of the domains that have a limit."""
     chosen: frozenset[str]
-    """Those of them that are within it."""
+    """Those of `limited` that are within the limit."""
     shortest_part_s: dict[str, float]
     """Clip id -> duration of the shortest part recorded together with it, for parts."""
 

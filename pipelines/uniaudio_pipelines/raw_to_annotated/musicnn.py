@@ -34,7 +34,7 @@ _NORMS = (
     "middle_norms.0", "middle_norms.1", "middle_norms.2", "pool_norm", "hidden_norm",
 )  # fmt: skip
 _DENSE = ("hidden", "output")
-"""In the order in which the original made its layers, which is how it numbers them."""
+"""Layers of each kind are in the order in which the original made them, which is how it numbers them."""
 
 
 def prepare(packages: Path, folder: Path) -> None:

@@ -53,7 +53,7 @@ class Hearing:
     power: np.ndarray
     """`[F]` float32, mean square."""
     num_samples: int
-    """At the recording's own rate, `sample_rate`."""
+    """Length of the recording at its own `sample_rate`."""
     sample_rate: int
     peak: float
 
@@ -77,7 +77,7 @@ class Stretch:
     domain: str
     cut: Cut
     decision: Annotation
-    """Who says that it is of this domain."""
+    """Annotation that says why the stretch is of this domain."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

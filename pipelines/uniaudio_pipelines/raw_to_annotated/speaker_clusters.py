@@ -55,7 +55,7 @@ class Voices:
         return cls(ids=joined[order], first=first[inverse])
 
     def clusters_of(self, clip_ids: Sequence[str]) -> list[str | None]:
-        """None for a cut that is not embedded."""
+        """Cluster of each cut; None for a cut that is not embedded."""
         if not len(self.ids):
             return [None] * len(clip_ids)
         wanted = np.array(clip_ids, dtype="S32")

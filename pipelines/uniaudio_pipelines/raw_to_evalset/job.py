@@ -11,7 +11,7 @@ from uniaudio_schemas.store.manifest import Plan
 CODE_VERSION = "2"
 """Goes up when the same raw clips would give other items."""
 RAW_REF = "evalset-"
-"""Before the set's name: the ref of its version of raw."""
+"""Prefix of the ref of a set's version of raw; the set's name follows."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

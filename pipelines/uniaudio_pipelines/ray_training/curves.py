@@ -18,7 +18,7 @@ from uniaudio_schemas.store.layout import CURVES
 from uniaudio_pipelines.running.scratch import ScratchFolder
 
 _FLUSH_S = 10
-"""After which a point is in the file."""
+"""Seconds after which a point is in the file."""
 
 
 class Curves:
@@ -32,7 +32,7 @@ class Curves:
         self._reached: dict[str, int] = {}
 
     def reach(self, part: str, step: int) -> None:
-        """Called at every step: one that was there before takes away what was told behind it."""
+        """Called at every step. A step that was there before takes away the points behind it."""
         if step <= self._reached.get(part, -1):
             for view in self._views.pop(part, []):
                 view.close()
@@ -113,7 +113,7 @@ class _Wandb:
         self._run.log(dict(values), step=step)
 
     def flush(self) -> None:
-        """It sends points by itself."""
+        """Does nothing, since wandb sends points by itself."""
 
     def close(self) -> None:
         self._run.finish()

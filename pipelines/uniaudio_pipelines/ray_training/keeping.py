@@ -26,7 +26,7 @@ class Keeping:
                 raise UsageError(f"`keep_{name}` must be {least} or more, but is {value}.")
 
     def beside(self, steps: Collection[int], losses: Mapping[int, float], checkpoint_every: int) -> set[int]:
-        """Those of `steps` (checkpoints of one part) that have a copy; `losses`: step -> held-out loss, where there is one."""
+        """Which of `steps` (checkpoints of one part) have a copy; `losses`: step -> held-out loss, where there is one."""
         nth = {step for step in steps if self.every and step % (self.every * checkpoint_every) == 0}
         ranked = sorted((step for step in steps if step in losses), key=lambda step: (losses[step], step))
         return nth | set(ranked[: self.best])

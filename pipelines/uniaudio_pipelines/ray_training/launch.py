@@ -96,7 +96,7 @@ def _stops_at_ours() -> "UserCallback":
 
 @contextmanager
 def last_checkpoint() -> Iterator[Path | None]:
-    """In a worker: the folder to go on from, or None at the start of a run."""
+    """Folder that a worker goes on from; None at the start of a run."""
     import ray.train
 
     last = ray.train.get_checkpoint()

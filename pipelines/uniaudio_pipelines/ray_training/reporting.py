@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ray.train import Checkpoint as Reported
 
 EVERY_S = 1.0
-"""Between two lines of progress."""
+"""Seconds between two lines of progress."""
 
 
 class Reporter:
@@ -60,7 +60,7 @@ class Reporter:
         )
 
     def report(self, state: TrainingState, save: Checkpoint) -> None:
-        """Called on every worker; Ray Train puts their files together. One checkpoint is written at a time."""
+        """Report a checkpoint. It is called on every worker, whose files Ray Train puts together. One checkpoint is written at a time."""
         import ray.train
         from ray.train import CheckpointUploadMode
 
@@ -115,7 +115,7 @@ class Reporter:
             yield Path(folder)
 
     def show(self, progress: Progress) -> None:
-        """Every logged step as a point of the curves, and a line at most once a second and at the end of each part."""
+        """Show every logged step as a point of the curves, and a line at most once a second and at the end of each part."""
         now = time.monotonic()
         if self._rank != 0:
             return

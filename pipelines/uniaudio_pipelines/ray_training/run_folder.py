@@ -164,7 +164,7 @@ class RunFolder:
 
     @contextmanager
     def followed(self, show: Callable[[dict[str, Any]], None]) -> Iterator[None]:
-        """While inside, `show` is given each new state within a second, from a thread of its own; the last one at the end."""
+        """Context in which `show` is given each new state within a second, from a thread of its own, and the last one at the end."""
         path = f"{self._path}/{_PROGRESS_FILE}"
         self._files.delete(path)
         stopped, last = threading.Event(), b""
@@ -194,7 +194,7 @@ class RunFolder:
             look()
 
     def clear(self) -> None:
-        """Once the result is published: all but the copies that stay."""
+        """Remove all but the copies that stay, once the result is published."""
         if self._local is not None:
             for path in self._local.iterdir() if self._local.is_dir() else ():
                 if path.name != _KEPT:

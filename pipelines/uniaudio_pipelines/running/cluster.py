@@ -28,7 +28,7 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 _OBJECT_STORE_BYTES = 256 * 2**20
 """Rows never travel through the object store (workers put their own shards), so a private cluster needs little."""
 _GRACE_S = 5.0
-"""For a worker that is released to remove its temporary files."""
+"""Seconds for a worker that is released to remove its temporary files."""
 _START_ATTEMPTS = 3
 """Ray gives its node 30 s to start, which a busy machine exceeds."""
 _folder: ScratchFolder | None = None
@@ -134,7 +134,7 @@ def is_private() -> bool:
 
 
 def num_workers(resources: dict[str, float], *, at_most: int) -> int:
-    """How many workers of `resources` (`num_cpus`, `num_gpus`) the cluster holds, between 1 and `at_most`."""
+    """Number of workers with these `resources` (`num_cpus`, `num_gpus`) that the cluster holds, between 1 and `at_most`."""
     import ray
 
     total = ray.cluster_resources()
@@ -164,7 +164,7 @@ def node_name() -> str:
 
 
 def _named(resources: dict[str, float]) -> dict[str, float]:
-    """By Ray's names."""
+    """The resources under Ray's names."""
     return {"CPU": resources.get("num_cpus", 1.0), "GPU": resources.get("num_gpus", 0.0)}
 
 
@@ -211,7 +211,7 @@ class RayWorkers:
             self.end(worker)
 
     def end(self, worker: Any) -> None:
-        """At once; a worker that is dead already is fine."""
+        """End a worker at once; one that is dead already is fine."""
         import ray
 
         ray.kill(worker, no_restart=True)

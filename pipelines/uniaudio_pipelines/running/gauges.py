@@ -27,7 +27,7 @@ _TAGS = ("edge", "plan")
 
 
 class Gauges:
-    """Those of one run of an edge."""
+    """Gauges of one run of an edge."""
 
     def __init__(self, edge: str, plan_id: str) -> None:
         self._tags = {"edge": edge, "plan": plan_id[:8]}

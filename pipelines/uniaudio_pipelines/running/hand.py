@@ -63,7 +63,7 @@ class _History:
     """Losses of one unit."""
 
     deaths: list[str | None] = field(default_factory=list)
-    """For each worker it lost in a row: the row in hand, "" where none was, None where nobody was careful."""
+    """For each worker lost in succession: the row in hand, "" where none was, None where nobody was careful."""
     num_nodes: int = 0
     careful: bool = False
     refused: frozenset[str] = frozenset()
@@ -77,7 +77,7 @@ class Losses:
         self._units: dict[str, _History] = {}
 
     def terms(self, unit: str) -> tuple[bool, frozenset[str]]:
-        """How the unit is to be worked on: `Hand.careful`, `Hand.refused`."""
+        """Terms on which the unit is worked on: `Hand.careful`, `Hand.refused`."""
         history = self._units.get(unit, _History())
         return history.careful, history.refused
 

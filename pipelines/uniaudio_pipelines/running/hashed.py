@@ -77,7 +77,7 @@ def range_numbers(hashes: np.ndarray, bits: int) -> np.ndarray:
 
 
 def ranges_of_shards(manifest: Manifest) -> list[HashRange]:
-    """Where the clips of each shard of `tokens` lie; everywhere, where nothing says it."""
+    """Range of the hashed clip ids in each shard of `tokens`; all of them where nothing says it."""
     units = [shard.unit for shard in manifest.shards]
     count = len(units)
     is_earlier = count & (count - 1) == 0 and units == [f"clips-{number:05d}" for number in range(count)]

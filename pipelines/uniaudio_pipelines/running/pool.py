@@ -18,9 +18,9 @@ from uniaudio_pipelines.running.hand import Losses
 SPARE = 8
 """Workers asked for beyond those that are there, at least; else as many again, so that a growing cluster doubles."""
 MAX_FAILED_STARTS = 5
-"""In a row, while no worker is there: then it is not the machines."""
+"""Failed starts in succession while no worker is there: then it is not the fault of machines."""
 SILENCE_S = 10.0
-"""After so long without a worker it is said what is waited for; then after twice as long, and so on."""
+"""Seconds without a worker after which a message says what is waited for. The next ones come after twice as long, and so on."""
 _LOOK_S = 1.0
 
 
@@ -43,7 +43,7 @@ class Workers(Protocol):
         ...
 
     def first(self, references: Sequence[Any], timeout_s: float) -> list[Any]:
-        """Those that are done (or failed) within `timeout_s`, as soon as there is one."""
+        """References that are done (or failed) within `timeout_s`, as soon as there is one."""
         ...
 
     def result(self, reference: Any) -> Any:
@@ -55,7 +55,7 @@ class Workers(Protocol):
         ...
 
     def end(self, worker: Any) -> None:
-        """At once."""
+        """End a worker at once."""
         ...
 
     def shortage(self) -> str:
@@ -115,7 +115,7 @@ class Pool:
         return len(self._idle) + len(self._running)
 
     def _release(self, num_kept: int) -> None:
-        """Those that no unit waits for: others of the cluster may want their place."""
+        """Release workers that no unit waits for: others of the cluster may want their place."""
         surplus = max(0, min(len(self._idle), self._num_there - num_kept))
         for ready in self._idle[:surplus]:
             self._count(ready)

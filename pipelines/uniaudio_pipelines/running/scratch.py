@@ -37,7 +37,7 @@ class ScratchFolder:
         self.cleanup()
 
     def cleanup(self) -> None:
-        """Once or more often."""
+        """Remove the folder; it may be called more than once."""
         self._end()
 
 

@@ -37,7 +37,7 @@ class _Run:
     job: SequencesToCheckpoint
     owner: str
     stages: tuple[str, ...]
-    """Those of the job that have something to learn from."""
+    """Stages of the job that have something to learn from."""
     meter: Meter = field(default_factory=Meter)
     started: float = field(default_factory=time.monotonic)
     trained: list[str] = field(default_factory=list)

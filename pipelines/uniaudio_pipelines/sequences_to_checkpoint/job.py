@@ -104,7 +104,7 @@ class SequencesToCheckpoint:
     """Every so many-th training checkpoint of a stage stays in `train/<plan id>/kept`, also when the stage has ended, until `uniaudio gc`;
     0 keeps none."""
     keep_best: int = 0
-    """So many training checkpoints with the lowest held-out loss of a stage stay there too; 0 keeps none."""
+    """So many training checkpoints with the lowest held-out loss of a stage stay in that folder too; 0 keeps none."""
     hold_out_every: int = 0
     """Steps between two held-out losses while a stage trains; 0 has them at its start and end, and at each training checkpoint where
     `keep_best` asks for them."""
@@ -149,7 +149,7 @@ class SequencesToCheckpoint:
                 return
 
     def refs(self, store: Store) -> dict[str, Manifest]:
-        """Every stage is a ref of its own: those that are published."""
+        """The published stages, each of which is a ref of its own."""
         versions = {
             self.stage_ref(due.stage.name): store.version(self.WRITES, due.plan.plan_id) for due in self.chain(store)
         }
@@ -160,7 +160,7 @@ class SequencesToCheckpoint:
         return f"{self.stage_prefix}{stage}"
 
     def learnable(self, sequences: Manifest) -> tuple[str, ...]:
-        """Those of `stages` that are trained. UsageError where there is none."""
+        """Which of `stages` are trained. UsageError where none is."""
         left_out = self.left_out(sequences)
         names = tuple(name for name in self.stages if name not in left_out)
         if not names:
@@ -169,7 +169,7 @@ class SequencesToCheckpoint:
         return names
 
     def left_out(self, sequences: Manifest) -> dict[str, str]:
-        """Those of `stages` that are not trained -> why."""
+        """Stage that is not trained -> why."""
         prefixed = {name for shard in sequences.shards for name in shard.statistics if name.startswith(TRAIN_STATISTIC)}
         groups = {name.removeprefix(TRAIN_STATISTIC) for name in prefixed}
         reasons = {
@@ -206,7 +206,7 @@ class SequencesToCheckpoint:
         return Keeping(last=self.keep_last, every=self.keep_every, best=self.keep_best)
 
     def held_out_steps(self, stage: StageConfig) -> int:
-        """Between two held-out losses. No part of the plan, as what is kept is none: weights are the same."""
+        """Steps between two held-out losses. The plan does not hold them, nor what is kept: weights are the same."""
         return self.hold_out_every or (stage.checkpoint_every if self.keep_best else stage.num_steps)
 
     def _mixture(self, name: str) -> tuple[MixturePhase, ...]:

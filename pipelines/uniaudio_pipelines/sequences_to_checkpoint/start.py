@@ -50,7 +50,7 @@ def only_row(store: Store, manifest: Manifest) -> Checkpoint:
 
 
 def check_start(store: Store, job: SequencesToCheckpoint, due: DueStage) -> None:
-    """Before workers are started: an error in one of them is tried again and hard to read."""
+    """Check the start before workers are started: an error in one of them is tried again and hard to read."""
     if due.parent is not None and (found := only_row(store, due.parent).size) != job.size:
         raise UsageError(f"`size` must be {found}, as that of the checkpoint it starts from, but is {job.size}.")
     if due.backbone:

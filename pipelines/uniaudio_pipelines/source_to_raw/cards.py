@@ -65,7 +65,7 @@ class Card:
     documents: bool = False
     """Whether text files beside audio are documents."""
     follow_links: bool | None = None
-    """None: what the job says."""
+    """Whether links that leave the source are followed; None: what the job says."""
 
 
 def read_card(path: Path, shown: str) -> Card:

@@ -48,7 +48,7 @@ class Wanted:
 
     first_sample: int = 0
     end_sample: int | None = None
-    """None: to the end."""
+    """First sample behind the clip; None: it goes to the end."""
     channel: int | None = None
     said: dict[str, Any] = field(default_factory=dict)
     """Field of the row -> value, times in seconds from the file's start."""

@@ -44,9 +44,9 @@ class Sound:
     source: Path | bytes
     suffix: str
     name: str
-    """For messages."""
+    """Name of the file in messages."""
     sample_rate: int
-    """As probed."""
+    """Sample rate as probed."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -213,7 +213,7 @@ class _Run:
             raise DropError("beyond_full_scale", detail) from error
 
     def heard(self, made: Cut) -> Cut:
-        """With the channel that the file is heard by, and the landmarks of what is heard."""
+        """The cut with the channel that the file is heard by, and the landmarks of what is heard."""
         from uniaudio.audio.levels import mono_channel
 
         channel = mono_channel(self._levels) if made.channels > 1 else None

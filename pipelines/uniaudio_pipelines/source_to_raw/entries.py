@@ -103,7 +103,7 @@ def _resolve(labels: Any, known: Any) -> tuple[Any, Any]:
 
 
 def _with_corpora(known: Any, corpora: list[Corpus]) -> Any:
-    """With `corpus`, and `folder`: the folder in it that holds the file."""
+    """Entries with `corpus`, and with `folder`: the folder in it that holds the file."""
     import polars as pl
 
     whole = next((corpus for corpus in corpora if corpus.is_whole), None)
@@ -120,7 +120,7 @@ def _with_corpora(known: Any, corpora: list[Corpus]) -> Any:
 
 
 def _with_medium(known: Any, labels: Any, audio_suffixes: frozenset[str], cards: dict[str, Card]) -> Any:
-    """With `medium`, and with a problem where a file is neither audio nor a document."""
+    """Entries with `medium`, and with a problem where a file is neither audio nor a document."""
     import polars as pl
 
     said = labels.group_by("path").agg(pl.col("is_text").any())
@@ -182,7 +182,7 @@ def _hashed(root: Path, known: Any, cache: Path) -> Any:
 
 
 def _corpus_says(known: Any, corpora: list[Corpus], policy: Policy) -> Any:
-    """By corpus and folder: what holds for every file of it, as JSON."""
+    """For each corpus and folder, what holds for every file of it, as JSON."""
     import polars as pl
 
     folders = known.select("corpus", "folder").unique().rows()

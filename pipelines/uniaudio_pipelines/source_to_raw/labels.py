@@ -79,7 +79,7 @@ def _labels(corpus: Corpus, claim: Claim) -> Iterator[Label | Problem]:
 
 
 def _path(corpus: Corpus, claim: Claim, path: str) -> str | None:
-    """Below the source; None where it leaves it."""
+    """Path below the source; None where it leaves the source."""
     joined = corpus.path(path)
     if claim.containers and any(path.startswith(f"{container}/") for container in claim.containers):
         return joined

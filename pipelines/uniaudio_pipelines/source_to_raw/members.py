@@ -50,7 +50,7 @@ def members_of(root: Path, files: pa.Table, corpora: list[Corpus], cache: Path) 
 
 
 def members_named(labels: pa.Table, corpora: list[Corpus]) -> Any:
-    """Those that labels name, without their hashes."""
+    """Members that labels name, without their hashes."""
     import polars as pl
 
     named: Any = pl.from_arrow(labels.select(["path"]))

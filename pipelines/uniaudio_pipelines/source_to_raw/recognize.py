@@ -30,7 +30,7 @@ class Corpus:
 
     name: str
     prefix: str
-    """Its folder below the source; empty for the source folder itself."""
+    """Folder of the corpus below the source; empty for the source folder itself."""
     folder: Folder
     claims: tuple[Claim, ...]
     is_whole: bool = False
@@ -43,7 +43,7 @@ class Corpus:
         return self.folder.card
 
     def path(self, below: str) -> str:
-        """Below the source."""
+        """Path below the source."""
         return f"{self.prefix}/{below}" if self.prefix else below
 
     @cached_property
@@ -53,7 +53,7 @@ class Corpus:
 
     @cached_property
     def label_files(self) -> frozenset[str]:
-        """Below the source, containers too."""
+        """Label files below the source, containers too."""
         return frozenset(self.path(one) for claim in self.claims for one in (*claim.label_files, *claim.containers))
 
 

@@ -82,7 +82,7 @@ class _Walk:
             todo += reversed(deeper)
 
     def _row(self, entry: "os.DirEntry[str]", path: str) -> Row | None:
-        """None for a folder that is entered."""
+        """Row of a file; None for a folder that is entered."""
         # A name that is not UTF-8 cannot be a column's value, and a row without its path has no lineage.
         shown = path.encode("utf-8", "backslashreplace").decode("utf-8")
         if shown != path:

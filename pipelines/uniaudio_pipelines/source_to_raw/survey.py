@@ -30,7 +30,7 @@ class CorpusSurvey:
     formats: tuple[str, ...]
     """A line for each format that knows some of its files, and one for folders that name speakers."""
     num_clips: int
-    """Whole files and stretches of files; byte-equal ones are counted apart."""
+    """Clips, which are whole files and stretches of files; byte-equal ones are counted apart."""
     num_documents: int
     seconds: float
     num_probed: int
@@ -47,7 +47,7 @@ class CorpusSurvey:
 
 
 def survey(source: str, policy: Policy | None = None) -> list[CorpusSurvey]:
-    """By name."""
+    """Survey of each corpus, by name."""
     import polars as pl
 
     from uniaudio.audio.read import audio_suffixes
@@ -193,5 +193,5 @@ def _columns(claim: Claim) -> tuple[tuple[str, str], ...]:
 
 
 def _quoted(text: str) -> str:
-    """As a basic string of TOML, which JSON's are."""
+    """Text as a basic string of TOML, which strings of JSON are."""
     return json.dumps(text, ensure_ascii=False)

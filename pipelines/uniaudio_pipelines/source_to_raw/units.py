@@ -78,7 +78,7 @@ def _cut(hashes: np.ndarray, sums: np.ndarray, limits: np.ndarray, first: int, l
 
 
 def _named(entries: Any) -> Any:
-    """With `unit`: the corpus, and 16 digits of the hash of the unit's rows."""
+    """Entries with `unit`: the corpus, and 16 digits of the hash of the unit's rows."""
     import polars as pl
 
     lines = entries.select("number", "home", text=_line()).group_by("number", "home", maintain_order=True).agg("text")

@@ -111,7 +111,7 @@ class RawWorker:
             return
 
     def _read(self, copy: Copy, sha256: str) -> Path | bytes:
-        """Where the bytes of a file are, which are still those that were listed."""
+        """Path or bytes of a file; its bytes are still those that were listed."""
         path = self._source / (copy.container or copy.path)
         source: Path | bytes = path
         if not path.exists():
@@ -196,7 +196,7 @@ class _Same:
 
 
 def _byte_equal(rows: list[dict[str, Any]]) -> Iterator[_Same]:
-    """By hash, as their clips will be ordered."""
+    """Byte-equal files together, by hash, as their clips will be ordered."""
     found: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for row in rows:
         if not row["problem"]:

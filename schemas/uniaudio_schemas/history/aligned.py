@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from uniaudio_schemas.store import Store
 
 WINDOW_ROWS = 65_536
-"""About how many rows of each version a window has."""
+"""Rows of each version in a window, about."""
 _STEP = 1024
 """Rows between two of the ids from which the bounds of windows are chosen."""
 
@@ -31,7 +31,7 @@ class Window:
     only_first: pa.Table
     only_second: pa.Table
     first: pa.Table
-    """With `second`: the rows whose ids both have, in one order."""
+    """Rows of the first version and, in `second`, rows of the same ids in the same order."""
     second: pa.Table
 
 

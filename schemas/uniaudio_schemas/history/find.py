@@ -30,7 +30,7 @@ _ROW_KINDS = (
     "scores",
     "codec_scores",
 )
-"""In which a row is looked for: an example as a sequence before an instruction, a clip with its cut before its file."""
+"""Kinds in the order in which a row is looked for: an example as a sequence before an instruction, a clip with its cut before its file."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +41,7 @@ class Found:
 
 
 def version_named(store: "Store", kind: str, name: str) -> Manifest:
-    """By ref, or by the start of a plan id or content id. A content id that was rewritten names what is left of it."""
+    """The version with this ref, or whose plan id or content id starts so. A content id that was rewritten names what is left of it."""
     if kind not in (*DATA_KINDS, *MODEL_KINDS):
         raise UsageError(f"`kind` must be one of {', '.join((*DATA_KINDS, *MODEL_KINDS))}, but is {kind!r}.")
     refs = store.refs(kind)
@@ -57,7 +57,8 @@ def version_named(store: "Store", kind: str, name: str) -> Manifest:
 
 
 def find(store: "Store", name: str) -> Found:
-    """By `KIND`, `KIND/REF`, or the start of any id: of a version, a model, an example, a clip. UsageError where none or several fit."""
+    """What `name` stands for: `KIND`, `KIND/REF`, or the start of an id of a version, a model, an example or a clip. UsageError where none
+    or several fit."""
     kind, _, ref = name.partition("/")
     if kind in (*DATA_KINDS, *MODEL_KINDS):
         return Found(manifest=version_named(store, kind, ref or "latest"))

@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 FORGET_LOCK = ".forgetting"
 """Held for all of a `forget`."""
 SUCCESSOR_REF = "forgetting-"
-"""Before the plan id of the version whose successor the ref keeps until all refs are swapped."""
+"""Prefix of the ref that keeps a successor until all refs are swapped; the plan id of the replaced version follows."""
 
 
 @dataclass(frozen=True, kw_only=True)

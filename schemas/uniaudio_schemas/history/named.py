@@ -23,7 +23,7 @@ def bool_array(mask: np.ndarray) -> pa.Array:
 
 
 def ids_at(table: pa.Table | pa.RecordBatch, path: tuple[str, ...]) -> Iterator[tuple[np.ndarray, pa.Array]]:
-    """By chunk: `[n]` int64 row and `[n]` id, of every id at `path`; nothing where an older version has no such column."""
+    """For each chunk, `[n]` int64 rows and `[n]` ids, of every id at `path`; nothing where an older version has no such column."""
     if path[0] not in table.schema.names:
         return
     column = table[path[0]]
@@ -48,7 +48,7 @@ def naming(table: pa.Table, path: tuple[str, ...], ids: pa.Array) -> np.ndarray:
 
 
 def all_ids(table: pa.Table, path: tuple[str, ...]) -> set[str]:
-    """Those that `table` names at `path`."""
+    """Ids that `table` names at `path`."""
     found = {one for _, values in ids_at(table, path) for one in pc.unique(values).to_pylist()}
     return found - {"", None}
 

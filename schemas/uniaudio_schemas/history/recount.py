@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from uniaudio_schemas.store import Store
 
 RATE = 24_000
-"""Hz, of tokens and of recipes."""
+"""Sample rate of tokens and of recipes in Hz."""
 
 
 def recount(store: "Store", plan: Plan, table: pa.Table, before: dict[str, float]) -> dict[str, float]:

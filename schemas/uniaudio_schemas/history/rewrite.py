@@ -89,7 +89,7 @@ def _lost_ids(store: "Store", manifest: Manifest, shard: ShardInfo, trace: Trace
 
 
 def _table(store: "Store", manifest: Manifest, shard: ShardInfo) -> pa.Table:
-    """At its own schema version: shards that are named again keep theirs."""
+    """Table of a shard in its own schema version, which shards that are named again keep."""
     return read_shard(store.shard_path(manifest, shard))
 
 

@@ -145,7 +145,7 @@ def trace(store: "Store", raw: Iterable[str]) -> Trace:
 
 
 def _add_what_comes_from(trace: Trace, kind: str, table: pa.Table, found: dict[str, set[str]]) -> None:
-    """To `found`: own ids of the rows that come from the source, and ids of what such rows make (recipes)."""
+    """Add to `found` the ids of rows that come from the source, and the ids of the recipes that such rows hold."""
     schema = newest(kind)
     all_relations = schema.relations
     is_lost = np.zeros(len(table), bool)

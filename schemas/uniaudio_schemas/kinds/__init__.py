@@ -17,6 +17,6 @@ from uniaudio_schemas.kinds.tokens import Tokens
 ROWS: tuple[type, ...] = (
     Raw, EvalsetItem, Cut, Annotated, Instruction, CodecRow, Tokens, Sequence, Checkpoint, Score, CodecScore, Dropped
 )  # fmt: skip
-"""In the order of the data flow."""
+"""Kinds in the order of the data flow."""
 EARLIER = earlier.ROWS
 """Rows of released versions that are not the newest."""

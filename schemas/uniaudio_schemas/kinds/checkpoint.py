@@ -34,7 +34,7 @@ class HeldOutLoss:
     after: float
     num_sequences: int
     low: float | None = None
-    """With `high` the 95 % interval of `after` over recordings; null for a single one."""
+    """`low` to `high` is the 95 % interval of `after` over recordings; null for a single one."""
     high: float | None = None
 
 

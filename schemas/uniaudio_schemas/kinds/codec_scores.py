@@ -23,7 +23,7 @@ class CodecScore:
     codec_id: CodecId
     """The codec that is judged; `system` says which of its parts, or what stands beside it."""
     system: str
-    """Such as `ReasoningCodec debug`, `Opus 6 kbit/s`, `reconstruction given reasoning`, `reasoning states`."""
+    """Name of what was measured, such as `ReasoningCodec debug`, `Opus 6 kbit/s`, `reconstruction given reasoning`, `reasoning states`."""
     benchmark: str
     """`reconstruction`, `perplexity`, or `understanding/TASK`."""
     metric: str

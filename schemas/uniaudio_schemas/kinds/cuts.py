@@ -22,7 +22,7 @@ from uniaudio_schemas.kinds.record import schema
 class Word:
     word: str
     first_sample: int
-    """From the clip's start, at the clip's own `sample_rate`."""
+    """Samples from the clip's start, at the clip's own `sample_rate`."""
     num_samples: int
     confidence: float
 
@@ -112,7 +112,7 @@ class Cut:
     pitch_hz: float | None = None
     """Median fundamental frequency of voiced frames."""
     pitch_range_semitones: float | None = None
-    """From the 10th to the 90th percentile of voiced frames."""
+    """Range of the pitch from the 10th to the 90th percentile of voiced frames."""
     level_dbfs: float | None = None
     """Root mean square of the frames with speech (of all frames for sound and music)."""
     level_range_db: float | None = None
@@ -120,7 +120,7 @@ class Cut:
     """Share of the clip between its first and last speech that is silent for 0.2 s or more at a stretch."""
     num_pauses: int | None = None
     syllables_per_s: float | None = None
-    """While somebody speaks, measured in the sound."""
+    """Syllables a second while somebody speaks, measured in the sound."""
     words_per_s: float | None = None
     """Words of the transcript for each second of the whole clip."""
     characters_per_s: float | None = None

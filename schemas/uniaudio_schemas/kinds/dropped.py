@@ -20,6 +20,6 @@ class Dropped:
     reason: str
     """Short snake_case word: what is counted."""
     detail: str = ""
-    """For a person."""
+    """Explanation for a person."""
     unit: str = ""
     """Filled in by the store."""

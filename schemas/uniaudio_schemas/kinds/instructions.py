@@ -24,11 +24,11 @@ class InstructionSegment:
     """`prompt`, `text`, `reasoning`, `reconstruction` or `audio_prompt`."""
     loss: bool
     text: str = ""
-    """For `prompt` and `text`."""
+    """Text of a segment of kind `prompt` or `text`."""
     wrapper: str = ""
-    """For `text`: `transcription`, `lyric`, `caption`, or empty."""
+    """Wrapper of a `text`: `transcription`, `lyric`, `caption`, or empty."""
     clip_id: ClipId = ""
-    """For the audio kinds: a row of `annotated`, or of `recipes` here."""
+    """Clip of an audio segment: a row of `annotated`, or of `recipes` here."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

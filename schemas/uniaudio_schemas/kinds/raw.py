@@ -36,7 +36,7 @@ class GivenWord:
 
     word: str
     first_sample: int
-    """From the clip's start, at its own `sample_rate`."""
+    """Samples from the clip's start, at its own `sample_rate`."""
     num_samples: int
 
 
@@ -59,7 +59,7 @@ class Raw:
     licence: str
     """SPDX name where there is one, else the words of the source; `unknown` where nothing says it."""
     sample_rate: int = 0
-    """Hz; 0 for text."""
+    """Sample rate in Hz; 0 for text."""
     num_samples: int = 0
     """Samples a channel at `sample_rate`; 0 for text."""
     channels: int = 0

@@ -54,7 +54,7 @@ class Schema:
     unique: bool
     """False where two rows may share an id (only `dropped`)."""
     arrow: pa.Schema
-    """With `kind` and `schema_version` in its metadata."""
+    """Arrow schema, with `kind` and `schema_version` in its metadata."""
     row_class: type[Any]
     hints: dict[str, Any]
     """Field -> its type, without `| None`."""

@@ -20,7 +20,7 @@ from uniaudio_schemas.kinds.ids import ClipId, ExampleId
 from uniaudio_schemas.kinds.record import Codes, TextIds, schema
 
 TRAIN_STATISTIC = "train/"
-"""Before the name of a mixture group: how many training examples of it a shard holds."""
+"""Prefix of the statistic that counts a shard's training examples of a mixture group; the group's name follows."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

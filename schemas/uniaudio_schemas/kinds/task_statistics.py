@@ -14,7 +14,7 @@ from typing import Any
 
 MEASURES = ("examples", "seconds", "positions")
 RATE, REASONING_HOP, RECONSTRUCTION_HOP = 24_000, 4_800, 1_920
-"""Hz, and samples a frame of either kind."""
+"""Sample rate in Hz, and samples in a frame of either kind."""
 TEXT_OVERHEAD, AUDIO_OVERHEAD = 4, 2
 """Begin, end and the two tags of a text, of which a character counts as a position; begin and end of a part of a clip."""
 

@@ -20,7 +20,7 @@ from uniaudio_schemas.kinds.record import Codes, schema
 class Tokens:
     clip_id: ClipId
     num_samples: int
-    """At 24 kHz."""
+    """Length of the clip in samples at 24 kHz."""
     reasoning_codes: Codes
     """`[R, 8]` int16, R = ceil(num_samples / 4800)."""
     reconstruction_codes: Codes

@@ -15,7 +15,7 @@ from uniaudio_schemas.store.object_client import PartsGoneError, options, parts_
 
 
 def arrow_filesystem(uri: str) -> tuple[FileSystem, str]:
-    """And the path of `uri` in it. It can be sent to other processes."""
+    """Filesystem of `uri`, which can be sent to other processes, and the path in it."""
     from obstore.fsspec import FsspecStore
 
     scheme: Any

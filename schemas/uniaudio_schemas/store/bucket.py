@@ -35,7 +35,7 @@ class Bucket:
         self.client = open_client(self.uri)
 
     def read(self, path: str) -> Seen | None:
-        """None where there is no such object; `DataError` where its bytes came torn."""
+        """Contents of an object, and what it was seen as; None where there is none. `DataError` where its bytes came torn."""
         import obstore
 
         with self._told(path):
@@ -49,14 +49,14 @@ class Bucket:
         return Seen(data=data, tag={name: found.meta[name] for name in ("e_tag", "version") if found.meta[name]})
 
     def put(self, path: str, data: bytes) -> None:
-        """Whatever is there."""
+        """Write an object, whatever is there."""
         import obstore
 
         with self._told(path):
             obstore.put(self.client, _checked(path), data, use_multipart=len(data) > PART_BYTES, chunk_size=PART_BYTES)
 
     def put_where(self, path: str, data: bytes, seen: Seen | None) -> bool:
-        """Where the object is still as it was seen, None: where none is there. False: it was refused. `StoreError`: nobody knows."""
+        """Write an object that is still as it was seen (None: that is not there). False: it was refused. `StoreError`: nobody knows."""
         import obstore
         from obstore.exceptions import AlreadyExistsError, PreconditionError
 
@@ -69,7 +69,7 @@ class Bucket:
         return True
 
     def upload(self, file: IO[bytes], path: str) -> None:
-        """From its beginning, in parts where it is large."""
+        """Upload a file from its beginning, in parts where it is large."""
         import obstore
 
         def send() -> None:

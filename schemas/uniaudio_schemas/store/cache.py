@@ -24,7 +24,7 @@ from uniaudio_schemas.store.files import TEMPORARY_PREFIX, one_line_errors
 
 DEFAULT_BYTES = 50 * 2**30
 JUST_WANTED_S = 60.0
-"""Between learning a copy's path and opening it nobody takes it away, unless he is slower than that."""
+"""Seconds for which nobody removes a copy after its path was asked for, so that it can be opened."""
 _SLACK = 50
 """The folder is looked through after each 1/50 of the limit that this process added."""
 

@@ -46,7 +46,7 @@ def collect(store: "Store", *, dry_run: bool) -> list[str]:
 
 
 def _garbage(store: "Store") -> tuple[list[str], bool]:
-    """And whether a run is alive: then every version is needed, it may be about to name it as a parent."""
+    """Paths of the garbage, and whether a run is alive: then every version is needed, since the run may be about to name it as a parent."""
     is_live = bool(live_plans(store))
     versions = [manifest for kind in _kinds(store) for manifest in store.versions(kind)]
     heads = versions if is_live else [head for kind in _kinds(store) for head in store.refs(kind).values()]

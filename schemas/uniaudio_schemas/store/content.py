@@ -161,7 +161,7 @@ def _valid(array: pa.Array) -> np.ndarray:
 
 
 def _numbers(array: pa.Array) -> np.ndarray:
-    """With 0 in place of a null."""
+    """`[N]` array of the numbers, with 0 in place of a null."""
     if array.null_count and array.null_count == len(array):
         return np.zeros(len(array), array.type.to_pandas_dtype())
     found: np.ndarray = (array.fill_null(0) if array.null_count else array).to_numpy(zero_copy_only=False)

@@ -89,7 +89,7 @@ class LocalFiles(Files):
         return target
 
     def _real_root(self) -> str:
-        """With a slash at its end; found once, it is asked for at every file."""
+        """Real path of the root with a slash at its end. It is looked up once, since every file needs it."""
         if self._found_root is None:
             self._found_root = os.path.realpath(self.root).rstrip("/") + "/"
         return self._found_root
@@ -112,7 +112,7 @@ class LocalFiles(Files):
                 return Seen(data=file.read())
 
     def swap(self, path: str, data: bytes, seen: Seen | None) -> bool:
-        """In one step with the comparison where nothing was there; else for who holds a lock that other writers take too."""
+        """Compare and write in one step where nothing was there. Otherwise the caller must hold a lock that other writers take too."""
         with self.temporary(path.rpartition("/")[0]) as temporary:
             temporary.file.write(data)
             if seen is None:
@@ -210,7 +210,7 @@ def _flock(descriptor: int, operation: int, path: Path) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """With its parents; each new name survives a power cut."""
+    """Make a folder with its parents; each new name survives a power cut."""
     missing = []
     while not folder.is_dir():
         missing.append(folder)

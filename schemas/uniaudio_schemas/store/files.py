@@ -58,7 +58,7 @@ class Temporary(ABC):
 
 class Files(ABC):
     root: Path | str
-    """As it is shown to people; holds no credentials."""
+    """Root as it is shown to people, without credentials."""
     fences: bool
     """True where a lock keeps everybody else from writing while it is held (a disk). False for an object store: there each
     write that others could contradict is conditional (`swap`), and `lock` is a lease that runs out."""
@@ -68,7 +68,7 @@ class Files(ABC):
 
     @abstractmethod
     def read_seen(self, path: str) -> Seen | None:
-        """None where there is no such file."""
+        """Bytes of a file and what it was seen as; None where there is no such file."""
 
     @abstractmethod
     def swap(self, path: str, data: bytes, seen: Seen | None) -> bool:
@@ -80,7 +80,7 @@ class Files(ABC):
 
     @abstractmethod
     def entry(self, path: str) -> FileEntry | None:
-        """None where there is no such file."""
+        """Entry of a file; None where there is no such file."""
 
     @abstractmethod
     def entries(self, folder: str) -> list[FileEntry]:
@@ -107,12 +107,12 @@ class Files(ABC):
         return 0
 
     def num_bytes(self, path: str) -> int | None:
-        """None where there is no such file."""
+        """Size of a file; None where there is no such file."""
         entry = self.entry(path)
         return None if entry is None else entry.num_bytes
 
     def read(self, path: str) -> bytes | None:
-        """None where there is no such file."""
+        """Bytes of a file; None where there is no such file."""
         seen = self.read_seen(path)
         return None if seen is None else seen.data
 
@@ -128,7 +128,7 @@ class Files(ABC):
             temporary.commit(path)
 
     def copy_to(self, path: str, file: BinaryIO) -> None:
-        """Its bytes into an open file. `StoreError` where it is not there."""
+        """Copy the bytes of a file into an open file. `StoreError` where it is not there."""
         with self.local_path(path).open("rb") as source:
             shutil.copyfileobj(source, file, 1 << 20)
 
@@ -137,7 +137,7 @@ class Files(ABC):
         return map(work, items)
 
     def missing(self, paths: list[str]) -> list[str]:
-        """Those that are not there, in order."""
+        """Which of the paths are not there, in order."""
         sizes = self.each(self.num_bytes, paths)
         return [path for path, size in zip(paths, sizes, strict=True) if size is None]
 

@@ -53,7 +53,7 @@ def digest(clip_ids: Iterable[str]) -> str:
 
 
 def records(store: "Store") -> list[Forgotten]:
-    """By id."""
+    """All records, by id."""
     found = []
     for entry in store.files.entries(layout.FORGOTTEN):
         name = entry.path.rpartition("/")[2]

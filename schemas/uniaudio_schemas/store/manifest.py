@@ -81,7 +81,7 @@ class Manifest:
     code_version: str
     numerics: str
     shards: list[ShardInfo]
-    """By unit."""
+    """Shards, by unit."""
 
     @property
     def num_rows(self) -> int:

@@ -31,15 +31,15 @@ _ENDPOINT_OPTIONS = {"s3": "endpoint", "gs": "base_url", "az": "endpoint"}
 _POLARS_OPTIONS = {"s3": "aws_endpoint_url", "gs": "google_base_url", "az": "azure_storage_endpoint"}
 _PROVIDERS = {"s3": "AWS", "gs": "GOOGLE", "az": "AZURE"}
 READ_TIMEOUT_S = 20
-"""Without a byte for so long a request has failed, and is made again."""
+"""A request that has not received a byte for so long has failed, and is made again."""
 RETRY_S = 60
-"""After so long a failure is told. Leases of locks last longer (`object_lock.LOCK_S`)."""
+"""A request that fails for so long raises its error. Leases of locks last longer (`object_lock.LOCK_S`)."""
 _MEMORY: dict[str, "ObjectStore"] = {}
 
 
 def checked_uri(uri: str) -> str:
-    """Without a `/` at the end. An address that holds credentials is refused without being repeated: addresses are printed, logged
-    and seen in lists of processes."""
+    """Address without a `/` at the end. One that holds credentials is refused without being repeated: addresses are printed, logged and
+    seen in lists of processes."""
     scheme, _, rest = uri.partition("://")
     if scheme not in SCHEMES:
         raise UsageError(
@@ -83,7 +83,7 @@ def endpoint(scheme: str) -> str:
 
 
 def allows_http(scheme: str) -> bool:
-    """Without encryption only to this machine, or where `AWS_ALLOW_HTTP` (`GOOGLE_…`, `AZURE_…`) says so."""
+    """Whether requests may go without encryption: only to this machine, or where `AWS_ALLOW_HTTP` (`GOOGLE_…`, `AZURE_…`) says so."""
     if os.environ.get(f"{_PROVIDERS[scheme]}_ALLOW_HTTP", "").lower() in ("1", "true"):
         return True
     host = urlsplit(endpoint(scheme)).hostname or ""
@@ -132,6 +132,6 @@ def parts_gone() -> Iterator[None]:
 
 
 def one_line(error: Exception) -> str:
-    """Its first line, without what follows a `?` in an address (signatures)."""
+    """First line of an error, without what follows a `?` in an address (signatures)."""
     first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     return re.sub(r"\?\S+", "", first).rstrip(" -.") + "."

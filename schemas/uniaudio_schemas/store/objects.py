@@ -142,7 +142,7 @@ class ObjectFiles(Files):
                 mine.remove(held)
 
     def _locks(self) -> list[Held]:
-        """That this thread holds."""
+        """Locks that this thread holds."""
         return list(getattr(self._held, "locks", []))
 
     def _check_locks(self) -> None:

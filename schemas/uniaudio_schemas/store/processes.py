@@ -35,7 +35,7 @@ def process_identity(pid: int | None = None) -> str:
 
 
 def process_lives(identity: str) -> bool | None:
-    """None: it ran elsewhere, so this machine cannot know."""
+    """Whether a process is alive; None where it ran on another machine, so that this one cannot know."""
     place, _, rest = identity.rpartition(":")
     place, _, pid = place.rpartition(":")
     if not place or place != _place():

@@ -109,7 +109,7 @@ class ShardWriter:
         return read_newest(self._files, self._schema)
 
     def _put_table(self, table: pa.Table, schema: Schema, metadata: dict[str, str]) -> tuple[Written, bool]:
-        """And whether it is new here."""
+        """Write a table as a shard, and say whether the shard is new here."""
         with self._files.temporary(layout.staging_folder(self.plan)) as temporary:
             written = write_shard(temporary.file, table, schema, metadata)
             path = layout.shard_path(schema.kind, written.sha256)
@@ -135,7 +135,8 @@ class ShardWriter:
         return [*paths, layout.shard_path("dropped", shard.dropped_sha256)] if shard.dropped_sha256 else paths
 
     def _check_early(self) -> None:
-        """Before work whose end checks again: in an object store, where that costs a request, now and then."""
+        """Check the lease before work that checks it again at its end. In an object store, where a check costs a request, this is done now
+        and then."""
         if self._files.fences or time.monotonic() - self._checked_at > _CHECK_S:
             self._check()
 

@@ -77,7 +77,7 @@ class Store:
 
     @classmethod
     def from_uri(cls, uri: str) -> "Store":
-        """From a path, a `file://` address, or an address of an object store, such as `s3://bucket/prefix`."""
+        """Store at a path, a `file://` address, or an address of an object store, such as `s3://bucket/prefix`."""
         return cls(uri)
 
     def version(self, kind: str, plan_id: str) -> Manifest | None:
@@ -136,7 +136,7 @@ class Store:
             self.files.delete(layout.ref_path(kind, ref))
 
     def write_ref(self, manifest: Manifest, ref: str) -> None:
-        """For one that holds the store's lock already; others call `point`."""
+        """Write a ref as the holder of the store's lock; others call `point`."""
         self.files.write(layout.ref_path(manifest.kind, ref), ref_bytes(manifest))
 
     def writer(self, plan: Plan, owner: str, ref: str = "latest", lease_s: float = LEASE_S) -> Writer:

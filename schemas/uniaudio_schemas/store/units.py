@@ -38,7 +38,7 @@ def unit_bytes(unit: Unit) -> bytes:
 
 
 def read_unit(files: Files, path: str) -> Unit | None:
-    """None where it is not there; `DataError` where it is no finished unit."""
+    """The unit in a file; None where there is no file. `DataError` where it is no finished unit."""
     where = f"{files.root}/{path}"
 
     def parse(seen: Seen) -> Unit:

@@ -77,7 +77,8 @@ class Writer(ShardWriter):
         return manifest
 
     def _committed(self) -> Manifest | None:
-        """None where it must be tried again: the ref was swapped, or `collect` ran, which in an object store nothing keeps out."""
+        """The published manifest. None where this must be tried again: the ref was swapped, or `collect` ran, which in an object store
+        nothing keeps out."""
         manifest = self._published_or_made()
         version = layout.version_path(manifest.kind, manifest.plan_id)
         ref = layout.ref_path(manifest.kind, self._ref)

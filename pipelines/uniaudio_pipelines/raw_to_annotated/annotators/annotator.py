@@ -10,7 +10,7 @@ import numpy as np
 from uniaudio_schemas.kinds.raw import Raw
 
 ANALYSIS_RATE = 16_000
-"""Hz; what every speech model here was trained at."""
+"""Sample rate in Hz that every speech model here was trained at."""
 SPEECH, SOUND, MUSIC, TEXT = "speech", "sound", "music", "text"
 
 
@@ -89,7 +89,7 @@ class BatchAnnotator(Annotator, Protocol):
 
 
 def version_of(annotator: Annotator) -> str:
-    """With the weights that it was loaded with, where it has some."""
+    """Version of an annotator, with the weights that it was loaded with, where it has some."""
     weights = getattr(annotator, "weights_id", "")
     return f"{annotator.version()}-{weights}" if weights else annotator.version()
 

@@ -18,10 +18,10 @@ from uniaudio_pipelines.raw_to_annotated.annotators.voice_activity import SPEECH
 _SURE = 0.5
 """Probability from which the language of a recognizer stands."""
 _MIN_PROBABILITY = 0.5
-"""Below it none is said. Of 40 clips in Czech, English, Spanish and Russian 29 were beyond, 27 of them right; the
-other two were Czech, in which the base size is weak. From 0.3 on 36 were, 30 of them right."""
+"""Least probability of a language. Of 40 clips in Czech, English, Spanish and Russian 29 were beyond, 27 of them right; the other two were
+Czech, in which the base size is weak. From 0.3 on 36 were, 30 of them right."""
 _MIN_SPEECH_FRAMES = 16
-"""Half a second."""
+"""Frames in half a second."""
 _MOST_S = 30
 
 

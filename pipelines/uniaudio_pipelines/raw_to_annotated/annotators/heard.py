@@ -43,7 +43,7 @@ _MAX_FACT_CHARACTERS = 60
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Heard:
-    """None: nobody said or measured it, or it is not worth a word."""
+    """Words on how a clip sounds. A field is None where nobody said or measured it, or it is not worth a word."""
 
     gender: str | None = None
     age: str | None = None
@@ -63,7 +63,7 @@ class Heard:
 
 
 def hear(known: Mapping[str, Any], facts: Sequence[Fact], duration_s: float) -> Heard:
-    """From values of columns and the facts of a source."""
+    """Words on how a clip sounds, from values of columns and the facts of a source."""
     said: dict[str, str | None] = {}
     evidence: list[str] = []
     for name in ("gender", "age", "accent", "emotion"):

@@ -7,12 +7,11 @@ from uniaudio_pipelines.raw_to_annotated.annotators import packages
 from uniaudio_pipelines.raw_to_annotated.annotators.annotator import SPEECH, TEXT, Clip, Value
 
 _MIN_LETTERS = 12
-"""Below that the identifier guesses."""
+"""Fewest letters; below them the identifier guesses."""
 
 
 class Language:
-    """For text, and for speech whose script the source gives; where the source names the language, that is what
-    counts."""
+    """Identifier of the language of text, and of speech whose script the source gives. Where the source names the language, that is what counts."""
 
     name: ClassVar[str] = "language"
     domains: ClassVar[frozenset[str]] = frozenset({TEXT, SPEECH})

@@ -60,7 +60,7 @@ class _Facts:
 
 
 class CaptionByMeasures:
-    """Where people of the source did not caption the clip themselves."""
+    """Captions clips that no person of the source has captioned."""
 
     name: ClassVar[str] = "caption_by_measures"
     domains: ClassVar[frozenset[str]] = frozenset({MUSIC, SOUND})

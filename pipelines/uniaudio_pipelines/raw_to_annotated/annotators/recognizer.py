@@ -50,7 +50,7 @@ class Heard:
 
     text: str
     words: list[Word]
-    """As the recognizer times them: some may have no length, or lie behind the clip's end."""
+    """Words as the recognizer times them: some may have no length, or lie behind the clip's end."""
     language: str
     language_probability: float | None
     """Probability of that language; None where the recognizer knows one language alone."""
@@ -175,7 +175,7 @@ class Recognizer:
         return result
 
     def _transcribe(self, samples_N: np.ndarray, language: str) -> list[dict[str, Any]]:
-        """More than one window, by Whisper's own loop."""
+        """Transcribe more than one window by Whisper's own loop."""
         import torch
 
         self._encoder.keep(_WINDOW)
@@ -209,7 +209,7 @@ def _compile_timing() -> None:
 
 
 def _most_tokens(num_frames: int, context: int) -> int:
-    """That an answer may have; what is as long is not finished."""
+    """Most tokens of an answer; one that is as long is not finished."""
     return min(_LEAST_TOKENS + num_frames * _TOKENS_A_SECOND // _MEL_FRAMES_A_SECOND, context)
 
 

@@ -36,7 +36,7 @@ _BY_NAME: tuple[type[Annotator], ...] = (
     transformers_models.Emotion, transformers_models.ZeroShotTagger, transformers_models.Captioner, ChatCaption,
     onnx_models.EcapaSpeaker, onnx_models.PyannoteOverlap,
 )  # fmt: skip
-"""Their models are the user's to prepare."""
+"""Annotators whose models the user must prepare."""
 _OF_A_FOLDER = (transformers_models.Pretrained, onnx_models.OnnxModel)
 _ORDER = (
     "voice_activity", "loudness", "signal_to_noise", "mos", "language", "transcript", "timestamped_transcript", "audio_language",
@@ -50,7 +50,7 @@ ANNOTATORS: dict[str, type[Annotator]] = {
 assert len(ANNOTATORS) == len(_ORDER) == len(_DEFAULT) + len(_BY_NAME), "every annotator has its place in the order"
 
 DEFAULT = tuple(name for name in _ORDER if ANNOTATORS[name] in _DEFAULT)
-"""Those that a job asks where it names none: what packages hold, and the two models that every installation prepares."""
+"""Names of the annotators of a job that names none: what packages hold, and the two models that every installation prepares."""
 
 _WHISPER, _SPEAKER = f"{model_files.WHISPER_FOLDER}/*.pt", f"{model_files.SPEAKER_FOLDER}/{model_files.SPEAKER_FILE}"
 WEIGHTS: dict[str, tuple[str, ...]] = {

@@ -21,7 +21,7 @@ from uniaudio_pipelines.raw_to_annotated.annotators.recognizer import Heard, Rec
 from uniaudio_pipelines.raw_to_annotated.annotators.voice_activity import FRAME, SPEECH_PROBABILITY
 
 MIN_SPEECH_FRACTION = 0.02
-"""Below it Whisper invents."""
+"""Least share of speech in a clip; below it Whisper invents."""
 
 _MEASURES = (
     "no_speech_probability",
@@ -84,7 +84,7 @@ def values_of(heard: Heard, clip: Clip) -> list[Value]:
 
 
 def _unsaid_s(heard: Heard, clip: Clip) -> float | None:
-    """None where nobody listened for speech."""
+    """Seconds of speech without words; None where nobody listened for speech."""
     from uniaudio.text.plausibility import unsaid_speech_s
 
     if not len(clip.speech_probabilities):

@@ -93,7 +93,7 @@ class AudioClassifier(Pretrained):
     writes: ClassVar[frozenset[str]] = frozenset({"tags"})
     min_probability: ClassVar[float]
     prefix: ClassVar[str] = ""
-    """Before each tag, where the label alone does not say of what it is one."""
+    """Text before each tag, where the label alone does not say what it is a label of."""
 
     def _load(self) -> tuple[Any, Any]:
         model = self._transformers.AutoModelForAudioClassification.from_pretrained(self._path, local_files_only=True)
@@ -132,7 +132,7 @@ class Emotion(AudioClassifier):
 
 
 class ZeroShotTagger(Pretrained):
-    """Those of `labels.txt` (one a line, in the model's folder) that CLAP (`laion/clap-htsat-unfused`) finds most like the clip."""
+    """Tags of `labels.txt` (one a line, in the model's folder) that CLAP (`laion/clap-htsat-unfused`) finds most like the clip."""
 
     name: ClassVar[str] = "clap_tags"
     folder: ClassVar[str] = "clap"

@@ -32,7 +32,7 @@ class VoiceActivity:
         return f"silero-{packages.package_version('silero-vad')}"
 
     def stream(self) -> "VoiceStream":
-        """For a recording that comes in blocks."""
+        """Detector for a recording that comes in blocks."""
         return VoiceStream(self._session)
 
     def probabilities(self, analysis_N: np.ndarray) -> np.ndarray:

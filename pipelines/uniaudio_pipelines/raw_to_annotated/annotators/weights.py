@@ -16,7 +16,7 @@ from uniaudio_schemas.fingerprint import hash_file, hash_json
 from uniaudio_schemas.store.cache import private_folder, user_cache
 
 MISSING = "missing"
-"""In place of weights that are not there: whoever loads them is told how to get them."""
+"""Id of weights that are not there: whoever loads them is told how to get them."""
 _DIGITS = 12
 _known: dict[tuple[str, int, int], str] = {}
 

@@ -61,7 +61,7 @@ def entries(file: Path) -> Iterator[Entry]:
 
 
 def holds_audio(file: Path) -> bool:
-    """By its first entry."""
+    """Whether an archive holds audio, by its first entry."""
     try:
         return next(entries(file), None) is not None
     except DataError:

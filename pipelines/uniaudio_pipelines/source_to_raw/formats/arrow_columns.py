@@ -68,8 +68,8 @@ class Layout:
         return self.audio or ((self.text,) if self.text else ())
 
     def looked_at(self, folder: Folder, path: str, table: ArrowTable, names: AudioNames) -> "Layout":
-        """With the column of paths, which its values tell: files that are there. Texts are documents only where no audio is, which they
-        could be transcripts of."""
+        """The layout with the column of paths, whose values are files that are there. Texts are documents only where no audio is, which
+        they could be transcripts of."""
         found = self
         if not self.audio:
             column = _path_column(folder, path, table, self.labels, names)

@@ -50,7 +50,7 @@ class TableLabels:
         return Problem(path=self._path, reason=reason, detail=detail)
 
     def _named(self, values: dict[str, Any]) -> dict[str, Any]:
-        """With names of classes in place of their numbers."""
+        """Values with names of classes in place of their numbers."""
         for column, names in self._layout.classes.items():
             if column in values:
                 said = values[column]

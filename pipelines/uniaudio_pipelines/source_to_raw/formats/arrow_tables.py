@@ -43,7 +43,7 @@ class ArrowTable(Protocol):
 
 
 def open_table(file: Path) -> ArrowTable:
-    """By the file's first bytes. `DataError` where it is no table."""
+    """Table whose format the file's first bytes tell. `DataError` where it is no table."""
     try:
         with file.open("rb") as opened:
             start = opened.read(8)

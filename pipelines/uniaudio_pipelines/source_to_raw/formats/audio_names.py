@@ -6,7 +6,7 @@ from uniaudio_pipelines.source_to_raw.formats.format import Folder, composed
 
 
 def is_audio(path: str) -> bool:
-    """By its suffix."""
+    """Whether a path names audio, by its suffix."""
     return suffix_of(path) in _suffixes()
 
 
@@ -47,7 +47,7 @@ class AudioNames:
 
     @cached_property
     def _by_name(self) -> dict[str, str | None]:
-        """None where several files are called so."""
+        """Name -> path; None where several files have the name."""
         found: dict[str, str | None] = {}
         for path in self._folder.paths:
             if is_audio(path):

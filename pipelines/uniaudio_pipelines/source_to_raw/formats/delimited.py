@@ -16,7 +16,7 @@ from uniaudio_pipelines.source_to_raw.formats.lines import Line, read_lines
 
 DELIMITERS = (",", "\t", "|", ";")
 BLANK = " "
-"""Between a name and a text that has blanks itself: two fields."""
+"""Delimiter of a name and a text that has blanks itself: two fields."""
 COLON = ":"
 """The same, of lists in Japanese (`BASIC5000_0001:水を…`)."""
 _BLANKS = re.compile(r"[ \t]+")

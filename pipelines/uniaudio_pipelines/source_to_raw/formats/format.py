@@ -49,9 +49,9 @@ class Label:
     """Path of the audio file below the corpus folder, `/`-separated; `container.tar/member.wav` and `table.parquet/17` for audio inside one."""
     start_s: float = 0.0
     end_s: float | None = None
-    """None: to the end."""
+    """End of the stretch; None: to the end of the file."""
     channel: int | None = None
-    """From 0; None: all of them."""
+    """Channel, from 0; None: all of them."""
     utterance: str | None = None
     """The source's own name of it."""
     recording: str | None = None
@@ -63,7 +63,7 @@ class Label:
     given_captions: tuple[str, ...] = ()
     given_tags: tuple[str, ...] = ()
     given_words: tuple[GivenTime, ...] = ()
-    """From the file's start."""
+    """Words with their times from the file's start."""
     language: str | None = None
     split: str | None = None
     """`train`, `val` or `test`."""
@@ -88,7 +88,7 @@ class Problem:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Claim:
-    """That a format knows some files of a folder."""
+    """A format's statement that it knows some files of a folder."""
 
     format: str
     label_files: tuple[str, ...]

@@ -113,7 +113,7 @@ class _Cursor:
         self._next = -1
 
     def value(self, row: int) -> Any:
-        """None where there is no such row."""
+        """Value of a row; None where there is no such row."""
         if not self._next <= row <= self._next + 1000 or self._next < 0:
             self._values, self._next = self._table.values(self._column, row), row
         for number, value in self._values:

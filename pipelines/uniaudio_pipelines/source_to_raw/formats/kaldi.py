@@ -82,7 +82,7 @@ class Kaldi:
 
 
 def _archives(folder: Folder) -> tuple[str, ...]:
-    """Those of audio. Archives that differ by a number only hold the same kind of thing, so that one of them is looked into."""
+    """Archives of audio. Archives that differ by a number only hold the same kind of thing, so that one of them is looked into."""
     kinds: dict[str, list[str]] = {}
     for path in folder.paths:
         if path.lower().endswith(".ark"):
@@ -246,7 +246,7 @@ class _DataFolder:
     def _segment(
         self, number: int, line: str, recordings: dict[str, _Audio], num_lost: Counter[str]
     ) -> Label | Problem | None:
-        """None where its recording is a problem that is told once, with the number of its utterances."""
+        """Label of an utterance. None where its recording is a problem that is told once, with the number of its utterances."""
         fields = _BLANKS.split(line)
         start_s, end_s = (finite(field) for field in fields[2:4]) if len(fields) in (4, 5) else (None, None)
         if start_s is None or end_s is None or start_s < 0 or (end_s <= start_s and end_s != -1):

@@ -142,7 +142,7 @@ def labels_of(supervision: Mapping[str, Any], recording: Recording, first_s: flo
 
 
 def end_of(recording: Recording, end_s: float) -> float | None:
-    """None where the recording ends there."""
+    """End of a stretch; None where the recording ends there."""
     is_whole = recording.duration_s is not None and end_s >= recording.duration_s - _WHOLE_S
     return None if is_whole else round(end_s, 6)
 

@@ -21,7 +21,7 @@ _MAX_RATIO, _FREE = 200, 1 << 30
 """gzip gives at most 1,032 bytes for one, manifests give 5 to 30: beyond `_FREE` bytes, more than `_MAX_RATIO` for one is a bomb."""
 _GZIP = b"\x1f\x8b"
 UTF_16 = (b"\xff\xfe", b"\xfe\xff")
-"""Its marks."""
+"""Byte order marks of UTF-16."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,7 +29,7 @@ class Line:
     """One line that is not empty, without its end."""
 
     number: int
-    """From 1."""
+    """Number of the line, from 1."""
     text: str
 
 
@@ -103,7 +103,7 @@ class _StopError(Exception):
 
 
 def _raw_lines(file: IO[bytes], max_line: int, encoding: str | None) -> Iterator[bytes]:
-    """In UTF-8, if the file is what its mark or else `encoding` says. Lines end at a line feed and nowhere else."""
+    """Lines in UTF-8, if the file is what its mark or else `encoding` says. Lines end at a line feed and nowhere else."""
     is_gzip = file.read(len(_GZIP)) == _GZIP
     num_bytes, num_read = file.seek(0, 2), 0
     file.seek(0)

@@ -159,7 +159,7 @@ def _has_object_lines(folder: Folder, file: str) -> bool:
 
 
 def _with_numbered_columns(folder: Folder, table: _Manifest, names: AudioNames) -> _Manifest:
-    """Without a header, which a first row that names a file is not, columns are called by their numbers."""
+    """The manifest with columns that are called by their numbers, where its first row names a file and so is no header."""
     finder = Finder(folder, table.file, names)
     for row in rows(folder, table.file, table.kind):
         if isinstance(row, Problem) or not any(finder.find(cell.strip()) for cell in row[1]):
@@ -169,7 +169,7 @@ def _with_numbered_columns(folder: Folder, table: _Manifest, names: AudioNames) 
 
 
 def _understand(folder: Folder, table: _Manifest, names: AudioNames) -> _Manifest | None:
-    """With the columns' meanings; None where no column names audio files."""
+    """The manifest with its columns' meanings; None where no column names audio files."""
     sample = [row[1] for row in islice(_rows(folder, table), SAMPLE) if not isinstance(row, Problem)]
     columns = list(dict.fromkeys(column for row in sample for column in row))
     by_card = folder.card.columns.get("path")

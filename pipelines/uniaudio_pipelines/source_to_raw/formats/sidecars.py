@@ -72,7 +72,7 @@ _OF_RECORDINGS = (".ctm", ".stm")
 
 
 class Sidecars:
-    """Every file that is called like a sound."""
+    """Labels from every file that is called like a sound."""
 
     name: ClassVar[str] = "sidecars"
 

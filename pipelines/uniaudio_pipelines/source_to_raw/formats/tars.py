@@ -167,7 +167,7 @@ class _Stream(io.RawIOBase):
 
 
 def _regular(info: tarfile.TarInfo, seen: set[str]) -> Member | Flaw | None:
-    """None for a folder."""
+    """Member that is a file, or what is wrong with it; None for a folder."""
     shown = info.name[:200].encode("utf-8", "backslashreplace").decode()
     if info.isdir():
         return None

@@ -30,7 +30,7 @@ class _Tier:
 
     @property
     def holds_words(self) -> bool:
-        """By its name, else where nearly each interval has one word."""
+        """Whether a tier holds words: by its name, else where nearly each interval has one word."""
         if _WORDS.search(self.name):
             return True
         num_words = sum(len(text.split()) for text, _, _ in self.rows)

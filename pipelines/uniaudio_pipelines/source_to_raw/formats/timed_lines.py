@@ -19,7 +19,7 @@ _WHISPER = re.compile(r"\[([\d:.,]+)\s*-->\s*([\d:.,]+)\](.*)")
 
 
 def timed_lines(one: Beside) -> Iterator[Label | Problem] | None:
-    """None where not every line has times: then it is a text that somebody wrote."""
+    """Labels of lines with times. None where not every line has them: then it is a text that somebody wrote."""
     lines = [line for line in one.text.split("\n") if line.strip() and not _FREQUENCIES.fullmatch(line)]
     for form in (_AUDACITY, _WHISPER):
         found = [form.fullmatch(line.strip(" ")) for line in lines]

@@ -45,7 +45,7 @@ class Finder:
         return path if path and (not folder or posixpath.dirname(path).endswith(folder)) else None
 
     def guess(self, name: str) -> str:
-        """Where a file would lie that is not there."""
+        """Path where a file would lie that is not there."""
         return self._folder.below(self._file, name)
 
 
