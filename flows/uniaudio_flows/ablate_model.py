@@ -49,7 +49,7 @@ ALONE = replace(
 )
 
 
-def variant_of(name: str, whole: list[Planned]) -> list[Planned]:
+def variant_of(name: str, whole: list[Planned[Any]]) -> list[Planned[Any]]:
     """The steps of a variant: those of the whole model from the first that differs on, behind refs of their own."""
     changes = VARIANTS[name]
     jobs = []

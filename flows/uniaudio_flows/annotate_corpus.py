@@ -27,8 +27,7 @@ def job(settings: Settings, fields: Fields) -> RawToAnnotated:
         limits = _limits(settings.source)
         same = {name for name in limits if getattr(plain, name, None) == getattr(defaults, name, None)}
         chosen |= {name: value for name, value in limits.items() if name in same}
-    made: RawToAnnotated = build(RawToAnnotated, settings, chosen)
-    return made
+    return build(RawToAnnotated, settings, chosen)
 
 
 def _limits(source: Path) -> dict[str, object]:

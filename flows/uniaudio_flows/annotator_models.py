@@ -11,12 +11,13 @@ import sys
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from uniaudio_pipelines.checkpoint_to_scores.job import RECOGNIZER, VOICES
+from uniaudio_pipelines.annotated_to_codec.job import AnnotatedToCodec
+from uniaudio_pipelines.checkpoint_to_scores.job import RECOGNIZER, VOICES, CheckpointToScores
 from uniaudio_pipelines.raw_to_annotated import models as prepared
 from uniaudio_pipelines.raw_to_annotated import musicnn
 from uniaudio_pipelines.raw_to_annotated.annotators.table import DEFAULT, WEIGHTS
+from uniaudio_pipelines.raw_to_annotated.job import RawToAnnotated
 from uniaudio_schemas.errors import DataError, UsageError
 from uniaudio_schemas.pulse import pulse
 
@@ -58,7 +59,7 @@ def fetch_models(models: Path, say: Callable[[str], None]) -> None:
         _fetch(folder, models, say)
 
 
-def with_annotators_models(job: Any, log: Log) -> Any:
+def with_annotators_models(job: RawToAnnotated, log: Log) -> RawToAnnotated:
     """The job of `raw_to_annotated` with its models in place. Where one cannot be had, a job that asks the usual annotators goes on without
     those that need it, and says so; one that names its annotators ends in UsageError."""
     left_out: set[str] = set()
@@ -75,7 +76,7 @@ def with_annotators_models(job: Any, log: Log) -> Any:
     return replace(job, annotators=tuple(name for name in job.annotators if name not in left_out))
 
 
-def with_judges(job: Any, log: Log) -> Any:
+def with_judges(job: CheckpointToScores, log: Log) -> CheckpointToScores:
     """The job of `checkpoint_to_scores`, with what hears its answers in place, as far as it can be had: scores without it say why."""
     for folder in [Path(name).parts[0] for name in (RECOGNIZER, VOICES) if job.models]:
         reason = "" if _is_there(job.models, [folder]) else _why_unavailable(folder, job.models, log)
@@ -84,7 +85,7 @@ def with_judges(job: Any, log: Log) -> Any:
     return job
 
 
-def with_encoders(job: Any, log: Log) -> Any:
+def with_encoders(job: AnnotatedToCodec, log: Log) -> AnnotatedToCodec:
     """The job of `annotated_to_codec`, with the Whisper that its codec hears with, where its size wants one. UsageError where none can be had."""
     folder = prepared.WHISPER_FOLDER
     is_wanted = job.encoders and not _is_there(job.encoders, ["whisper", folder])

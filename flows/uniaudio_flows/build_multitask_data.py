@@ -9,8 +9,7 @@ from uniaudio_flows.steps import Fields, Step, build
 
 
 def job(settings: Settings, fields: Fields) -> AnnotatedToInstructions:
-    made: AnnotatedToInstructions = build(AnnotatedToInstructions, settings, fields)
-    return made
+    return build(AnnotatedToInstructions, settings, fields)
 
 
 STEP = Step(flow="build-multitask-data", job_class=AnnotatedToInstructions, job=job, after=(annotate_corpus.STEP,))

@@ -11,8 +11,7 @@ from uniaudio_flows.steps import Fields, Step, build
 
 def job(settings: Settings, fields: Fields) -> TokensToSequences:
     tokenizer = fields.get("tokenizer") or find_start(settings).vocabulary
-    made: TokensToSequences = build(TokensToSequences, settings, {**fields, "tokenizer": tokenizer})
-    return made
+    return build(TokensToSequences, settings, {**fields, "tokenizer": tokenizer})
 
 
 STEP = Step(

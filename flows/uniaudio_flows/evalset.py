@@ -18,7 +18,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 from uniaudio_pipelines.contamination import Contamination, registered
-from uniaudio_pipelines.jobs import job_to_json
+from uniaudio_pipelines.jobs import Job, job_to_json
 from uniaudio_pipelines.raw_to_evalset.job import RawToEvalset, check_set_name
 from uniaudio_pipelines.sequences_to_checkpoint.gate import check_leaks, compared_with
 from uniaudio_pipelines.source_to_raw.job import SourceToRaw
@@ -29,7 +29,7 @@ from uniaudio_schemas.store.manifest import Manifest
 from uniaudio_schemas.store.runs import read_runs
 
 _UNITS_ALONE = 8
-"""Up to so many shards one process reads a folder sooner than Ray starts."""
+"""Most shards for which one process reads a folder sooner than Ray starts."""
 HELD_BACK = "leak"
 """Reason of `instructions` for a clip that was not made into training examples."""
 Say = Callable[[str], None]
@@ -122,7 +122,7 @@ def refusal(store: Store) -> str:
     return ""
 
 
-def _run(store: Store, job: Any, say: Say) -> Manifest:
+def _run(store: Store, job: Job, say: Say) -> Manifest:
     """Make the version that `job` plans, in a process of its own: reading audio may load what this layer does not."""
     plan = job.plan(store)
     found = store.version(plan.kind, plan.plan_id)

@@ -12,8 +12,7 @@ from uniaudio_flows.steps import Fields, Step, build
 
 def job(settings: Settings, fields: Fields) -> CheckpointToScores:
     tokenizer = fields.get("tokenizer") or find_start(settings).tokenizer
-    made: CheckpointToScores = build(CheckpointToScores, settings, {**fields, "tokenizer": tokenizer})
-    return made
+    return build(CheckpointToScores, settings, {**fields, "tokenizer": tokenizer})
 
 
 STEP = Step(

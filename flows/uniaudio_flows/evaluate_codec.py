@@ -12,8 +12,7 @@ from uniaudio_flows.steps import Fields, Step, build
 
 
 def job(settings: Settings, fields: Fields) -> CodecToScores:
-    made: CodecToScores = build(CodecToScores, settings, fields)
-    return made
+    return build(CodecToScores, settings, fields)
 
 
 STEP = Step(flow="evaluate-codec", job_class=CodecToScores, job=job, after=(train_codec.STEP,))

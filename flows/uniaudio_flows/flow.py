@@ -5,7 +5,7 @@ ends the run at once, as `failures.py` says.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple
 
 import prefect
 from prefect import get_run_logger, task
@@ -13,6 +13,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run, task_run
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
+from uniaudio_pipelines.jobs import J
 from uniaudio_schemas.errors import UniaudioError
 from uniaudio_schemas.store import Store
 
@@ -28,16 +29,16 @@ from uniaudio_flows.steps import Fields, Step
 NUM_RETRIES, RETRY_DELAY_S = 3, 10
 
 
-class Planned(NamedTuple):
+class Planned(NamedTuple, Generic[J]):
     """A step of a run."""
 
-    step: Step
-    job: Any
+    step: Step[J]
+    job: J
     num_workers: int | None = None
-    """None: as many as there is work and room for, or what the job says."""
+    """Number of workers; None: as many as there is work and room for, or what the job says."""
 
 
-def flow(step: Step, about: str, *, name: str = "") -> Any:
+def flow(step: Step[Any], about: str, *, name: str = "") -> Any:
     """The flow that brings the version of `step` up to date, and what it reads. `name`: of one that takes the fields of every step alike."""
     own = not name
 
@@ -71,13 +72,13 @@ def told(run: Callable[..., Any], name: str, about: str, parameters: dict[str, F
     return prefect.flow(name=name, description=about, flow_run_name=run_name)(run)
 
 
-def settings_of(step: Step, parameters: Mapping[str, Any]) -> Settings:
-    """Those of the process, with what the run is told in their place."""
+def settings_of(step: Step[Any], parameters: Mapping[str, Any]) -> Settings:
+    """Settings of the process, where values that the run is given replace its own."""
     names = run_settings([*step.ancestors(), step])
     return load_settings().of_run({name: parameters.get(name) for name in names})
 
 
-def chosen(step: Step, parameters: Mapping[str, Any], *, own: bool) -> Fields:
+def chosen(step: Step[Any], parameters: Mapping[str, Any], *, own: bool) -> Fields:
     """The fields of a step, as plain values, among the parameters of a run: its own, or in the parameter with the step's name."""
     if not own:
         return _told(parameters[step.name].model_dump(mode="json"))
@@ -86,7 +87,7 @@ def chosen(step: Step, parameters: Mapping[str, Any], *, own: bool) -> Fields:
     return _told({name: _plain(parameters[name]) for name in sorted(names)})
 
 
-def plan(step: Step, settings: Settings, fields: Fields) -> Planned:
+def plan(step: Step[J], settings: Settings, fields: Fields) -> Planned[J]:
     """UsageError where a field does not fit."""
     if "num_workers" in step.fields:
         return Planned(step, step.job(settings, fields))
@@ -94,7 +95,7 @@ def plan(step: Step, settings: Settings, fields: Fields) -> Planned:
     return Planned(step, step.job(settings, others), fields.get("num_workers"))
 
 
-def make_all(name: str, settings: Settings, planned: list[Planned]) -> str:
+def make_all(name: str, settings: Settings, planned: list[Planned[Any]]) -> str:
     """Make the version of each job, in order; the content id of the last one."""
     log = get_run_logger()
     log.info(
@@ -112,8 +113,8 @@ def make_all(name: str, settings: Settings, planned: list[Planned]) -> str:
     return content_id
 
 
-def _make(settings: Settings, planned: Planned, board: Board) -> str:
-    """As a task of the run. FailedRun with the reason where it fails."""
+def _make(settings: Settings, planned: Planned[Any], board: Board) -> str:
+    """Make an edge as a task of the run. FailedRun with the reason where it fails."""
     step, job, num_workers = planned
     shown = Shown(board, step.kind)
 
@@ -149,7 +150,7 @@ def _make(settings: Settings, planned: Planned, board: Board) -> str:
 
 
 class _TryAgainError(Exception):
-    """Not of the user's making."""
+    """A failure that is not of the user's making."""
 
 
 def _is_worth_it(task: Any, run: Any, state: Any) -> bool:

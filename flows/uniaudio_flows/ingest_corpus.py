@@ -8,8 +8,7 @@ from uniaudio_flows.steps import Fields, Step, build
 
 
 def job(settings: Settings, fields: Fields) -> SourceToRaw:
-    made: SourceToRaw = build(SourceToRaw, settings, fields)
-    return made
+    return build(SourceToRaw, settings, fields)
 
 
 STEP = Step(flow="ingest-corpus", job_class=SourceToRaw, job=job)

@@ -9,6 +9,7 @@ import signal
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from uniaudio_pipelines.jobs import Job, PointsMore
 from uniaudio_schemas.errors import UniaudioError, UsageError
 from uniaudio_schemas.pulse import pulse
 from uniaudio_schemas.store import Store
@@ -31,13 +32,13 @@ class JobFailedError(UniaudioError):
     """The Ray job ended without its dataset version."""
 
 
-def published(store: Store, job: Any, log: Log) -> Manifest | None:
+def published(store: Store, job: Job, log: Log) -> Manifest | None:
     """The version that `job` plans where it is there already: its refs then point to it, and the log says that there is nothing to do."""
     plan = job.plan(store)
     found = store.version(plan.kind, plan.plan_id)
     if found is None:
         return None
-    refs = {**(job.refs(store) if hasattr(job, "refs") else {}), job.ref: found}
+    refs = {**(job.refs(store) if isinstance(job, PointsMore) else {}), job.ref: found}
     for ref, manifest in refs.items():
         head = store.head(plan.kind, ref)
         if head is None or head.plan_id != manifest.plan_id:
@@ -46,15 +47,15 @@ def published(store: Store, job: Any, log: Log) -> Manifest | None:
     return found
 
 
-def check_up_to_date(store: Store, job: Any) -> None:
-    """For a flow run that is not to make its parents: UsageError where `job` would have something to do."""
+def check_up_to_date(store: Store, job: Job) -> None:
+    """UsageError where `job` would have something to do, for a flow run that must not make its parents."""
     plan = job.plan(store)
     head = store.head(plan.kind, job.ref)
     if head is None or head.plan_id != plan.plan_id:
         raise UsageError(f"`{plan.kind}` is not up to date: run this flow with `parents=true`, or make it first.")
 
 
-def bring_up_to_date(settings: Settings, job: Any, shown: Shown, log: Log, num_workers: int | None = None) -> Manifest:
+def bring_up_to_date(settings: Settings, job: Job, shown: Shown, log: Log, num_workers: int | None = None) -> Manifest:
     """Make the version that `job` plans, unless it is there. Returns its manifest. `num_workers`: most that share the work."""
     store = Store.from_uri(settings.store)
     found = published(store, job, log)
@@ -77,7 +78,7 @@ def bring_up_to_date(settings: Settings, job: Any, shown: Shown, log: Log, num_w
 
 
 def _made_by(
-    client: "JobSubmissionClient", submission_id: str, store: Store, job: Any, shown: Shown, log: Log
+    client: "JobSubmissionClient", submission_id: str, store: Store, job: Job, shown: Shown, log: Log
 ) -> Manifest | None:
     """Follow a Ray job to its end; the version that `job` plans then, if it is there."""
     summary = _follow(client, submission_id, job.EDGE, shown, log)

@@ -62,7 +62,7 @@ BY_DEFAULT = {
 PARENTS = "Bring what it reads up to date first; without, refuse where that is not up to date."
 
 
-def parameters_of(step: Step, *, own: bool = True) -> dict[str, FieldInfo]:
+def parameters_of(step: Step[Any], *, own: bool = True) -> dict[str, FieldInfo]:
     """Name -> what the flow of `step` may be told. Not `own`: the step's fields are in one parameter, like those of the steps before it."""
     steps = [*step.ancestors(), step]
     found = {name: _run_setting(name, steps) for name in run_settings(steps)}
@@ -89,11 +89,11 @@ def signature(parameters: dict[str, FieldInfo]) -> inspect.Signature:
 
 
 def docstring(about: str, parameters: dict[str, FieldInfo]) -> str:
-    """In the form from which Prefect takes the help of each parameter."""
+    """Docstring of a flow in the form from which Prefect takes the help of each parameter."""
     return "\n    ".join([f"{about}\n\nArgs:", *(f"{name}: {info.description}" for name, info in parameters.items())])
 
 
-def run_settings(steps: list[Step]) -> list[str]:
+def run_settings(steps: list[Step[Any]]) -> list[str]:
     """Which of `RUN_SETTINGS` decide something for the jobs of `steps`."""
     used = {"store", *(name for step in steps for name in step.fields)} - {"start"}
     if any(step.kind == "sequences" for step in steps):
@@ -101,13 +101,13 @@ def run_settings(steps: list[Step]) -> list[str]:
     return [name for name in RUN_SETTINGS if name in used]
 
 
-def _run_setting(name: str, steps: list[Step]) -> FieldInfo:
+def _run_setting(name: str, steps: list[Step[Any]]) -> FieldInfo:
     kinds = {step.kind for step in steps}
     sizes = next((names for kind, names in SIZES.items() if kind in kinds), ())
     return _left_to_settings(_named(str, sizes if name == "size" else CHOICES.get(name, ())), RUN_SETTINGS[name])
 
 
-def _fields(step: Step) -> dict[str, FieldInfo]:
+def _fields(step: Step[Any]) -> dict[str, FieldInfo]:
     """Fields of the step's job, and the step's extra parameters."""
     found = {}
     for name, info in _fields_of(step.job_class).items():

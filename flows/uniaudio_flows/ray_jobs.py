@@ -9,10 +9,11 @@ import shlex
 import sys
 import time
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import httpx
+from uniaudio_pipelines.jobs import Job
 from uniaudio_pipelines.running.cluster import environment_of_run
 from uniaudio_schemas.errors import UsageError
 from uniaudio_schemas.store import Store
@@ -42,7 +43,7 @@ def job_client(settings: Settings) -> "JobSubmissionClient":
         raise NoHeadError(f"no Ray head answers at {settings.dashboard_url}: start it with `uniaudio up`.") from error
 
 
-def running_job(client: "JobSubmissionClient", settings: Settings, job: Any) -> str | None:
+def running_job(client: "JobSubmissionClient", settings: Settings, job: Job) -> str | None:
     """The id of an unfinished job that does the same in the same store: a flow that was killed left it."""
     described = _described(settings, job)
     for details in client.list_jobs():
@@ -53,7 +54,7 @@ def running_job(client: "JobSubmissionClient", settings: Settings, job: Any) -> 
 
 
 def submit(
-    client: "JobSubmissionClient", settings: Settings, job: Any, log: Log, num_workers: int | None = None
+    client: "JobSubmissionClient", settings: Settings, job: Job, log: Log, num_workers: int | None = None
 ) -> str:
     """Returns the id of the new job: plan id and attempt. UsageError where the head takes none."""
     plan_id = job.plan(Store.from_uri(settings.store)).plan_id
@@ -119,8 +120,8 @@ def _environment(settings: Settings) -> dict[str, str]:
     }
 
 
-def _described(settings: Settings, job: Any) -> dict[str, str]:
-    """By which a job is found again: not by its plan, since an edge of several stages is at a later plan by then."""
+def _described(settings: Settings, job: Job) -> dict[str, str]:
+    """Metadata by which a job is found again. The plan is not in it, since an edge of several stages is at a later plan by then."""
     fields = json.dumps(asdict(job), sort_keys=True)
     return {"job_name": job.EDGE, "edge": job.EDGE, "store": settings.store, "fields": fields}
 

@@ -6,10 +6,10 @@ fields    {"annotators": ["loudness"], "max_speech_s": 300.0}, of the job, as a 
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, Generic
 
 from pydantic import PositiveInt
-from uniaudio_pipelines.jobs import job_from_json
+from uniaudio_pipelines.jobs import J, job_from_json
 from uniaudio_schemas.fingerprint import canonical_json
 
 from uniaudio_flows.artifacts import Log
@@ -35,35 +35,35 @@ WORKERS = Extra(
 """`num_workers` of an edge whose job does not say it: how many work on a version changes nothing of it."""
 
 
-def unprepared(job: Any, log: Log) -> Any:
+def unprepared(job: J, log: Log) -> J:
     """The job as it is, for an edge that needs nothing of others."""
     return job
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Step:
+class Step(Generic[J]):
     flow: str
-    """Its name, such as `annotate-corpus`."""
-    job_class: type[Any]
-    job: Callable[[Settings, Fields], Any]
-    after: tuple["Step", ...] = ()
-    """Whose versions it reads."""
+    """Name of the flow, such as `annotate-corpus`."""
+    job_class: type[J]
+    job: Callable[[Settings, Fields], J]
+    after: tuple["Step[Any]", ...] = ()
+    """Steps whose versions it reads."""
     optional: Mapping[str, str] = field(default_factory=dict)
     """Fields that the settings decide where a run does not -> by what."""
     internal: Mapping[str, str] = field(default_factory=dict)
     """Fields that no run gives -> why."""
     extra: Mapping[str, Extra] = field(default_factory=dict)
-    prepare: Callable[[Any, Log], Any] = unprepared
+    prepare: Callable[[J, Log], J] = unprepared
     """Brings in place what the job needs of others, such as models, before it is planned; the job, or another where that cannot be had."""
 
     @property
     def name(self) -> str:
-        """As a parameter of the flows behind it: `annotate_corpus`."""
+        """Name as a parameter of the flows behind it: `annotate_corpus`."""
         return self.flow.replace("-", "_")
 
     @property
     def kind(self) -> str:
-        return str(self.job_class.WRITES)
+        return self.job_class.WRITES
 
     @property
     def fields(self) -> frozenset[str]:
@@ -75,11 +75,11 @@ class Step:
         """What its flow may be told besides fields of the job."""
         return dict(self.extra) if "num_workers" in self.fields else {**self.extra, "num_workers": WORKERS}
 
-    def ancestors(self) -> list["Step"]:
+    def ancestors(self) -> list["Step[Any]"]:
         """All steps before it, each behind those it reads from."""
         return list(dict.fromkeys(self._before()))
 
-    def _before(self) -> Iterator["Step"]:
+    def _before(self) -> Iterator["Step[Any]"]:
         for step in self.after:
             yield from step._before()
             yield step
@@ -88,7 +88,7 @@ class Step:
         return hash(self.flow)
 
 
-def build(job_class: type[Any], settings: Settings, chosen: Fields) -> Any:
+def build(job_class: type[J], settings: Settings, chosen: Fields) -> J:
     """The job: the `chosen` fields, and of the settings what it has a field for and they leave out. UsageError where one does not fit."""
     names = {each.name for each in fields(job_class)}
     of_settings = {name: value for name, value in settings.of_jobs().items() if name in names}

@@ -9,8 +9,7 @@ from uniaudio_flows.steps import Fields, Step, build
 
 
 def job(settings: Settings, fields: Fields) -> InstructionsToTokens:
-    made: InstructionsToTokens = build(InstructionsToTokens, settings, fields)
-    return made
+    return build(InstructionsToTokens, settings, fields)
 
 
 STEP = Step(

@@ -26,8 +26,7 @@ def job(settings: Settings, fields: Fields) -> AnnotatedToCodec:
         "start": str(Path(start).expanduser().resolve()) if start else "",
         "encoders": fields.get("encoders") or (str(settings.models) if needs_encoders else ""),
     }
-    made: AnnotatedToCodec = build(AnnotatedToCodec, settings, {**fields, **decided})
-    return made
+    return build(AnnotatedToCodec, settings, {**fields, **decided})
 
 
 STEP = Step(

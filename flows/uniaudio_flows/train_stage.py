@@ -15,8 +15,7 @@ from uniaudio_flows.steps import Fields, Step, build
 def job(settings: Settings, fields: Fields) -> SequencesToCheckpoint:
     found = find_start(settings)
     decided = {"backbone": found.backbone, "model": found.model, "parent": found.parent}
-    made: SequencesToCheckpoint = build(SequencesToCheckpoint, settings, {**fields, **decided})
-    return made
+    return build(SequencesToCheckpoint, settings, {**fields, **decided})
 
 
 STEP = Step(

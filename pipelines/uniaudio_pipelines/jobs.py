@@ -5,7 +5,7 @@ import dataclasses
 import json
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
 from uniaudio_schemas.errors import UsageError
 from uniaudio_schemas.fingerprint import hash_bytes, hash_file, hash_json
@@ -22,6 +22,7 @@ class Job(Protocol):
     """Package of the edge, such as `raw_to_annotated`."""
     WRITES: ClassVar[str]
     """Kind of the version it makes."""
+    __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
 
     @property
     def ref(self) -> str:
@@ -29,7 +30,7 @@ class Job(Protocol):
         ...
 
     def plan(self, store: Store) -> Plan:
-        """From manifests alone (the source edge: from file names and hashes). A missing parent is a `UsageError`."""
+        """Plan of the job from manifests alone (the source edge: from file names and hashes). A missing parent is a `UsageError`."""
         ...
 
     def resources(self) -> dict[str, float]:
@@ -37,10 +38,19 @@ class Job(Protocol):
         ...
 
 
-J = TypeVar("J")
+@runtime_checkable
+class PointsMore(Protocol):
+    """A job of several stages, whose pointers other than `ref` have versions of their own."""
+
+    def refs(self, store: Store) -> dict[str, Manifest]:
+        """Pointer -> the version behind it."""
+        ...
 
 
-def job_to_json(job: Any) -> str:
+J = TypeVar("J", bound=Job)
+
+
+def job_to_json(job: Job) -> str:
     """Canonical JSON of a job's fields."""
     return json.dumps(dataclasses.asdict(job), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
 
@@ -65,8 +75,8 @@ def check_group(device: str, num_gpus: float, num_workers: int) -> None:
 
 
 def cache_folder(store: Store) -> Path:
-    """Where an edge may keep what it can compute again: below a local store, so that it goes when the store goes, else in a folder of
-    this machine that only this user can write."""
+    """Folder where an edge may keep what it can compute again: below a local store, so that it goes when the store goes, else in a folder
+    of this machine that only this user can write."""
     if isinstance(store.root, Path):
         return store.root / layout.CACHE
     return private_folder(private_folder(user_cache()) / f"edges-{hash_bytes(store.root.encode())[:16]}")

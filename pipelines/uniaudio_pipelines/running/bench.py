@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,6 +18,7 @@ from uniaudio_schemas.store.files import disk_errors
 from uniaudio_schemas.store.lease import read_lease
 from uniaudio_schemas.store.manifest import Plan
 
+from uniaudio_pipelines.jobs import Job
 from uniaudio_pipelines.running.cluster import node_name
 from uniaudio_pipelines.running.hand import Hand
 from uniaudio_pipelines.running.metering import Usage, usage
@@ -67,8 +69,8 @@ class UnitReport:
 
 
 class Bench:
-    def __init__(self, make_worker: MakeWorker, store_root: str, job: Any, plan: Plan, token: int) -> None:
-        self._make = lambda: make_worker(store_root, job, plan)
+    def __init__(self, make_worker: MakeWorker, store_root: str, job: Job, plan: Plan, token: int) -> None:
+        self._make = partial(make_worker, store_root, job, plan)
         self._root, self._plan, self._token = store_root, plan, token
         self._worker: Worker | None = None
 

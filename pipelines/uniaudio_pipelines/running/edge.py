@@ -191,7 +191,7 @@ workers there are, `run` takes `num_workers` as `run_edge` does."""
 
 
 def edge_main(
-    job_class: type[Any],
+    job_class: type[Job],
     make_worker: MakeWorker | None = None,
     *,
     num_workers: int | None = None,
