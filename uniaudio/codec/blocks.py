@@ -22,7 +22,8 @@ class Block(nn.Module):
     def forward(self, x_BTD: Tensor) -> Tensor:
         """`[B, T, D]` -> `[B, T, D]`."""
         y_BTD = self.norm(self.depthwise(x_BTD.transpose(1, 2)).transpose(1, 2))
-        return x_BTD + self.scale * self.narrow(nn.functional.gelu(self.wide(y_BTD)))
+        out_BTD: Tensor = x_BTD + self.scale * self.narrow(nn.functional.gelu(self.wide(y_BTD)))
+        return out_BTD
 
 
 class Blocks(nn.Sequential):

@@ -44,7 +44,7 @@ class DecodeSettings:
     guidance: float = RELEASED_GUIDANCE
     """1.0 follows the condition alone, at half the cost; more pushes away from the unconditional."""
     seed: int = 0
-    """Of the noise, 0 to 2^64 - 1; every clip starts from the same."""
+    """Seed of the noise, 0 to 2^64 - 1. Every clip starts from the same noise."""
     window_latents: int = 0
     """Latents (25 Hz) drawn at once; 0: the codec's own. Short ones sound sooner and cost more."""
 

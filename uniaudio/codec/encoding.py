@@ -35,20 +35,20 @@ if TYPE_CHECKING:
 
 _EMPTY = torch.empty(0)
 MAX_SHAPES = 1 << 14
-"""That compiled layers may be called with."""
+"""Shapes that compiled layers may be called with."""
 Place = tuple[int, int]
-"""Which clip, and which window of it."""
+"""Number of a clip, and of a window within it."""
 Windows = Iterable[tuple[Place, Tensor]]
 MAX_WAITING_SAMPLES = 1 << 27
-"""Of windows in half-full batches: 512 MiB. Beyond it the fullest batch is computed with zeros behind it."""
+"""Samples of windows that wait in half-full batches: 512 MiB. Beyond it the fullest batch is filled with zeros and computed."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Arithmetic:
-    """What of the numerics a caller chooses; codes of two arithmetics differ."""
+    """The numerics that a caller chooses. Codes of two arithmetics differ."""
 
     dtype: torch.dtype = torch.float32
-    """Of products within the encoders, `bfloat16` or `float32`."""
+    """Type of the matrix products within the encoders: `bfloat16` or `float32`."""
     compiled: bool = False
     """Whether torch compiles the encoders' layers for each shape; set by `ReasoningCodec.compile_encoders`."""
 
@@ -287,7 +287,7 @@ def settled_numerics(codec: "ReasoningCodec") -> Iterator[None]:
 
 
 def _compiled_for_every_shape() -> AbstractContextManager[None]:
-    """Beyond its limits torch would go on uncompiled, without a word and with other bits."""
+    """Limits of recompilation for every shape. Beyond them torch would silently run uncompiled and give other bits."""
     import torch._dynamo
 
     # Every kind of layer is compiled for every bucket.

@@ -44,7 +44,8 @@ class FlowTransformer(nn.Module):
         for block in self.blocks:
             h_BTD = block(h_BTD, shared_B6D, valid_BT)
         shift_B1D, scale_B1D = (self.modulation + embedding_BD[:, None]).chunk(2, dim=1)
-        return self.project_out(self.norm(h_BTD) * (1 + scale_B1D) + shift_B1D)
+        out_BTD: Tensor = self.project_out(self.norm(h_BTD) * (1 + scale_B1D) + shift_B1D)
+        return out_BTD
 
 
 class FlowBlock(nn.Module):
@@ -73,7 +74,8 @@ class FlowBlock(nn.Module):
         h_BTD = h_BTD + attention_gate * self._attend(
             self.norm(h_BTD) * (1 + attention_scale) + attention_shift, valid_BT
         )
-        return h_BTD + ff_gate * self.feed_forward(self.norm(h_BTD) * (1 + ff_scale) + ff_shift)
+        out_BTD: Tensor = h_BTD + ff_gate * self.feed_forward(self.norm(h_BTD) * (1 + ff_scale) + ff_shift)
+        return out_BTD
 
     def _attend(self, x_BTD: Tensor, valid_BT: Tensor | None) -> Tensor:
         heads = [
@@ -82,7 +84,8 @@ class FlowBlock(nn.Module):
         ]
         mask = None if valid_BT is None else valid_BT[:, None, None, :]
         mixed_BHTE = scaled_dot_product_attention(heads[0], heads[1], heads[2], attn_mask=mask)
-        return self.attention_out(mixed_BHTE.transpose(1, 2).flatten(2))
+        attended_BTD: Tensor = self.attention_out(mixed_BHTE.transpose(1, 2).flatten(2))
+        return attended_BTD
 
 
 class ConvProjection(nn.Module):
@@ -95,7 +98,8 @@ class ConvProjection(nn.Module):
 
     def forward(self, x_BTC: Tensor) -> Tensor:
         """`[B, T, C]` -> `[B, T, D]`."""
-        return self.linear(self.convolution(x_BTC.transpose(1, 2)).transpose(1, 2) * 3**-0.5)
+        out_BTD: Tensor = self.linear(self.convolution(x_BTC.transpose(1, 2)).transpose(1, 2) * 3**-0.5)
+        return out_BTD
 
 
 class TimeEmbedding(nn.Module):

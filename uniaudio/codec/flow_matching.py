@@ -83,7 +83,8 @@ class FlowMatching(nn.Module):
         )
         weight_BT1 = frame_weights(mask_BT, latents_BTL.dtype)[..., None]
         error = (weight_BT1 * (predicted_BTL - velocity_BTL)).square().sum()
-        return error / (weight_BT1.sum() * latents_BTL.shape[-1])
+        mean_error: Tensor = error / (weight_BT1.sum() * latents_BTL.shape[-1])
+        return mean_error
 
     @torch.no_grad()
     def sample(
@@ -206,7 +207,8 @@ class MeanNetwork(nn.Module):
         frames_BtD = condition_BTD[:, ::LATENTS_PER_FRAME].contiguous()
         x_BtD = self.norm_in(self.project_in(frames_BtD))
         out_BtL = self.direct(frames_BtD) + self.project_out(self.norm_out(self.blocks(x_BtD)))
-        return out_BtL.unflatten(-1, (LATENTS_PER_FRAME, -1)).flatten(1, 2)[:, : condition_BTD.shape[1]]
+        repeated_BTL: Tensor = out_BtL.unflatten(-1, (LATENTS_PER_FRAME, -1)).flatten(1, 2)[:, : condition_BTD.shape[1]]
+        return repeated_BTL
 
 
 def frame_weights(mask_BT: Tensor, dtype: torch.dtype) -> Tensor:

@@ -49,9 +49,11 @@ class MelPatches(nn.Module):
         )
         mel_BtM = spectrum_BFt.abs().transpose(1, 2) @ self.bands_FM
         scaled_BtM = (mel_BtM.clamp(min=FLOOR).log() - LOG_MEAN) / LOG_DEVIATION
-        return scaled_BtM.unflatten(1, (-1, self.frames_per_patch)).flatten(2)
+        patches_BTP: Tensor = scaled_BtM.unflatten(1, (-1, self.frames_per_patch)).flatten(2)
+        return patches_BTP
 
 
 def log_mel_of(patches_BTP: Tensor, num_bands: int) -> Tensor:
     """Natural-log mel magnitudes `[B, t, M]` of patches `[B, T, frames * M]`."""
-    return patches_BTP.unflatten(-1, (-1, num_bands)).flatten(1, 2) * LOG_DEVIATION + LOG_MEAN
+    log_mel_BtM: Tensor = patches_BTP.unflatten(-1, (-1, num_bands)).flatten(1, 2) * LOG_DEVIATION + LOG_MEAN
+    return log_mel_BtM

@@ -106,7 +106,8 @@ class ResidualVQ(nn.Module):
     def decode(self, codes_BTQ: Tensor) -> Tensor:
         """`[B, T, Q]` int64 -> `[B, T, D]`, the features the codes stand for."""
         vectors = [codebook.lookup(codes_BTQ[..., level]) for level, codebook in enumerate(self._levels)]
-        return self.project_out(torch.stack(vectors).sum(dim=0))
+        features_BTD: Tensor = self.project_out(torch.stack(vectors).sum(dim=0))
+        return features_BTD
 
     def freeze_codebooks(self) -> None:
         """Stop the moving averages for good, also in `train()`; the projections still learn."""
@@ -154,7 +155,8 @@ def rotate_to(source: Tensor, target: Tensor) -> Tensor:
         stretch = target_norm / source_norm
     reflected = source - 2 * (source * between).sum(dim=-1, keepdim=True) * between
     turned = reflected + 2 * (source * from_direction).sum(dim=-1, keepdim=True) * to_direction
-    return turned * stretch
+    rotated: Tensor = turned * stretch
+    return rotated
 
 
 def _mean_square(target_BTC: Tensor, x_BTC: Tensor, valid_BT: Tensor | None) -> Tensor:

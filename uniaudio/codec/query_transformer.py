@@ -75,7 +75,8 @@ class QueryBlock(nn.Module):
         """`[B, S, D]` -> `[B, S, D]`."""
         x_BSD = x_BSD + self.attention_scale * self._attend(x_BSD, valid_BS)
         value, gate = self.ff_in(x_BSD).chunk(2, dim=-1)
-        return x_BSD + self.ff_scale * self.ff_out(value * torch.sigmoid(gate))
+        out_BSD: Tensor = x_BSD + self.ff_scale * self.ff_out(value * torch.sigmoid(gate))
+        return out_BSD
 
     def _attend(self, x_BSD: Tensor, valid_BS: Tensor | None) -> Tensor:
         heads = [part.unflatten(-1, (-1, self.head_dim)).transpose(1, 2) for part in self.qkv(x_BSD).chunk(3, dim=-1)]
@@ -84,7 +85,8 @@ class QueryBlock(nn.Module):
         key_BHSE = rotate(self.key_norm(heads[1]), angles_SR)
         mask = None if valid_BS is None else valid_BS[:, None, None, :]
         mixed_BHSE = scaled_dot_product_attention(query_BHSE, key_BHSE, heads[2], attn_mask=mask)
-        return self.attention_out(mixed_BHSE.transpose(1, 2).flatten(2))
+        attended_BSD: Tensor = self.attention_out(mixed_BHSE.transpose(1, 2).flatten(2))
+        return attended_BSD
 
 
 def rotary_frequencies(rotary_dim: int) -> Tensor:

@@ -54,7 +54,8 @@ class ReasoningBranch(nn.Module):
         whisper_BTD = self.whisper_down(features.whisper.transpose(1, 2)).transpose(1, 2)
         # Whisper first: the order of the released weights.
         merged_BTD = self.merge(torch.cat([whisper_BTD, features.music_semantic], dim=-1))
-        return self.query_transformer(merged_BTD, FRAMES_PER_QUERY, valid_BT)
+        hidden_BRD: Tensor = self.query_transformer(merged_BTD, FRAMES_PER_QUERY, valid_BT)
+        return hidden_BRD
 
     def forward(self, features: Features, valid_BT: Tensor | None = None) -> Reasoned:
         """Hidden states, quantized states, codes and losses; `valid_BT` as in `hidden`. In train mode the codebooks move."""
@@ -65,7 +66,8 @@ class ReasoningBranch(nn.Module):
 
     def unquantized(self, features: Features, valid_BT: Tensor | None = None) -> Tensor:
         """`[B, R, D]` through both projections but no codebook: how training starts, lest the codebooks collapse."""
-        return self.quantizer.project_out(self.quantizer.code_space(self.hidden(features, valid_BT)))
+        unquantized_BRD: Tensor = self.quantizer.project_out(self.quantizer.code_space(self.hidden(features, valid_BT)))
+        return unquantized_BRD
 
     def freeze(self) -> None:
         """No gradient and no moving average from here on, in train mode too."""

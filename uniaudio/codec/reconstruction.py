@@ -119,7 +119,8 @@ class ReconstructionBranch(nn.Module):
             parts.append(quantizer.decode(codes_BTQ[..., first : first + quantizer.num_levels]))  # type: ignore[operator]
             first += quantizer.num_levels  # type: ignore[assignment, operator]
         total_BTD = torch.stack(parts).sum(dim=0)
-        return self.condition_out(total_BTD if reasoning_BTD is None else total_BTD + reasoning_BTD)
+        condition_BTD: Tensor = self.condition_out(total_BTD if reasoning_BTD is None else total_BTD + reasoning_BTD)
+        return condition_BTD
 
     def reasoning_condition(self, reasoning_BRD: Tensor, num_frames: int) -> Tensor:
         """Vectors of the reasoning codes `[B, R, D]` -> what they add to the groups, `[B, T, D]`."""
@@ -162,4 +163,5 @@ class MelEncoder(nn.Module):
 
 
 def _down(convolution: nn.Module, x_BTD: Tensor) -> Tensor:
-    return convolution(x_BTD.transpose(1, 2)).transpose(1, 2)
+    down_BTD: Tensor = convolution(x_BTD.transpose(1, 2)).transpose(1, 2)
+    return down_BTD

@@ -29,7 +29,7 @@ class ScalarAutoencoder(Autoencoder):
 
     @property
     def reach(self) -> tuple[int, int]:
-        """From the shapes of the decoder."""
+        """The reach, computed from the shapes of the decoder."""
         return scalar_reach(self.config)
 
 
@@ -86,7 +86,8 @@ class ScalarDecoder(nn.Module):
         if self.unpool is not None:
             x_BCN = self.unpool(x_BCN)
         waveform_BCN = self.convolution_out(x_BCN)
-        return waveform_BCN.squeeze(1) if self.num_bands == 1 else waveform_BCN
+        out_BCN: Tensor = waveform_BCN.squeeze(1) if self.num_bands == 1 else waveform_BCN
+        return out_BCN
 
 
 class DownStage(nn.Module):
@@ -99,7 +100,8 @@ class DownStage(nn.Module):
 
     def forward(self, x_BCN: Tensor) -> Tensor:
         """`[B, C, N]` -> `[B, 2C, N / stride]`."""
-        return self.convolution(self.units(x_BCN))
+        out_BCN: Tensor = self.convolution(self.units(x_BCN))
+        return out_BCN
 
 
 class UpStage(nn.Module):
@@ -117,7 +119,8 @@ class UpStage(nn.Module):
     def forward(self, x_BCN: Tensor) -> Tensor:
         """`[B, C, N]` -> `[B, C / 2, N * stride]`."""
         raised_BCN = self.transposed(x_BCN)
-        return self.units(raised_BCN[..., : raised_BCN.shape[-1] - self.num_dropped])
+        out_BCN: Tensor = self.units(raised_BCN[..., : raised_BCN.shape[-1] - self.num_dropped])
+        return out_BCN
 
 
 class ResidualUnit(nn.Module):
@@ -133,7 +136,8 @@ class ResidualUnit(nn.Module):
 
     def forward(self, x_BCN: Tensor) -> Tensor:
         """`[B, C, N]` -> `[B, C, N]`."""
-        return x_BCN + self.narrow_slope(self.narrow(self.wide_slope(self.wide(x_BCN))))
+        out_BCN: Tensor = x_BCN + self.narrow_slope(self.narrow(self.wide_slope(self.wide(x_BCN))))
+        return out_BCN
 
 
 class PoolStage(nn.Module):
@@ -148,7 +152,8 @@ class PoolStage(nn.Module):
 
     def forward(self, x_BCN: Tensor) -> Tensor:
         """`[B, C, N]` -> `[B, C, N / pool_samples]`."""
-        return self.pool(self.slope(self.convolution(x_BCN)))
+        out_BCN: Tensor = self.pool(self.slope(self.convolution(x_BCN)))
+        return out_BCN
 
 
 class UnpoolStage(nn.Module):
@@ -163,7 +168,8 @@ class UnpoolStage(nn.Module):
 
     def forward(self, x_BCN: Tensor) -> Tensor:
         """`[B, C, N]` -> `[B, C, N * pool_samples]`."""
-        return self.slope(self.convolution(x_BCN.repeat_interleave(self.pool_samples, dim=-1)))
+        out_BCN: Tensor = self.slope(self.convolution(x_BCN.repeat_interleave(self.pool_samples, dim=-1)))
+        return out_BCN
 
 
 class PaddedConv1d(nn.Conv1d):
@@ -206,9 +212,10 @@ def scalar_reach(config: ScalarConfig) -> tuple[int, int]:
 def _convolution(
     in_channels: int, out_channels: int, kernel_size: int, *, causal: bool, stride: int = 1, dilation: int = 1
 ) -> nn.Module:
-    return weight_norm(
+    normed: nn.Module = weight_norm(
         PaddedConv1d(in_channels, out_channels, kernel_size, causal=causal, stride=stride, dilation=dilation)
     )
+    return normed
 
 
 def _residual_units(config: ScalarConfig, channels: int) -> nn.Sequential:

@@ -27,7 +27,8 @@ class SemanticDecoder(nn.Module):
         x_BCT = self.convolution_in(features_BTD.transpose(1, 2))
         for stage in self.stages:
             x_BCT = stage(x_BCT)
-        return self.convolution_out(x_BCT).transpose(1, 2)
+        out_BTD: Tensor = self.convolution_out(x_BCT).transpose(1, 2)
+        return out_BTD
 
 
 class _Stage(nn.Module):
@@ -56,4 +57,5 @@ class _ResidualUnit(nn.Module):
         self.narrow = nn.Conv1d(dim, dim, kernel_size=1, bias=False)
 
     def forward(self, x_BCT: Tensor) -> Tensor:
-        return x_BCT + self.narrow(elu(self.wide(elu(x_BCT))))
+        out_BTD: Tensor = x_BCT + self.narrow(elu(self.wide(elu(x_BCT))))
+        return out_BTD

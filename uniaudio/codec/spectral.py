@@ -21,9 +21,9 @@ from uniaudio.codec.config.parts import SpectralConfig
 from uniaudio.codec.patches import MelPatches, log_mel_of
 
 MOMENTUM = 0.99
-"""Of the phase search (Perraudin et al. 2013, 4)."""
+"""Momentum of the phase search (Perraudin et al. 2013, section 4)."""
 MAX_LOG_MAGNITUDE = 8.0
-"""Of a mel magnitude; audio of full scale reaches 4."""
+"""Largest log of a mel magnitude. Audio of full scale reaches 4."""
 SMALLEST_MAGNITUDE = 1e-9
 
 
@@ -39,7 +39,7 @@ class SpectralAutoencoder(Autoencoder):
 
     @property
     def reach(self) -> tuple[int, int]:
-        """From the shapes of the decoder; the same on both sides."""
+        """The reach, computed from the shapes of the decoder. It is the same on both sides."""
         config = self.config
         # A sample lies in the windows of frames up to half a window away, and each round of the search looks one window further.
         num_frames = -(-config.window_hops // 2) + config.num_phase_rounds * (config.window_hops - 1)
@@ -156,7 +156,8 @@ class PhaseSearch(nn.Module):
         """The spectrum `[B, t, F]` of windows with their hop in the middle, zeros around the audio."""
         outside = (self.window_hops - 1) * self.frame_hop
         padded_BN = nn.functional.pad(waveform_BN, (outside // 2, outside - outside // 2))
-        return torch.fft.rfft(padded_BN.unfold(1, len(self.window_W), self.frame_hop) * self.window_W)
+        spectrum_BtF: Tensor = torch.fft.rfft(padded_BN.unfold(1, len(self.window_W), self.frame_hop) * self.window_W)
+        return spectrum_BtF
 
     def _synthesis(self, spectrum_BtF: Tensor) -> Tensor:
         """The waveform `[B, N]` whose spectrum is nearest."""

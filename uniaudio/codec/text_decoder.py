@@ -36,9 +36,9 @@ QUESTIONS = {
 }
 """Task -> what is asked about a clip."""
 MAX_TEXT_BYTES = 160
-"""Of an answer; the rest is left out."""
+"""Bytes of an answer. Longer answers are cut."""
 MAX_FRAMES = 150
-"""Reasoning frames (30 s) that it reads at once."""
+"""Reasoning frames (30 s) that the decoder reads at once."""
 
 
 class TextDecoder(TextPolicy):
@@ -130,7 +130,8 @@ class TextDecoder(TextPolicy):
         padding_BP = torch.cat([~valid_BR, inputs_BS == PAD], dim=1)
         for layer in self.layers:
             x_BPW = layer(x_BPW, src_mask=hidden_PP, src_key_padding_mask=padding_BP)
-        return self.out(self.norm(x_BPW[:, num_frames:]))
+        logits_BPV: Tensor = self.out(self.norm(x_BPW[:, num_frames:]))
+        return logits_BPV
 
     def _pack(
         self, answers: Sequence[Sequence[int]], questions: Sequence[str], device: torch.device
@@ -174,7 +175,8 @@ class TextDecoder(TextPolicy):
             seen_BPK = cache.real_BP[:, None]
         for index, layer in enumerate(self.layers):
             x_BPW = cache.step(index, layer, x_BPW, seen_BPK)
-        return self.out(self.norm(x_BPW))
+        logits_BPV: Tensor = self.out(self.norm(x_BPW))
+        return logits_BPV
 
 
 class _Cache:

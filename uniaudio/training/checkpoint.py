@@ -62,9 +62,9 @@ class TrainingState:
     num_rollbacks: int = 0
     """Times this part went back to a checkpoint."""
     recent_losses: list[float] = field(default_factory=list)
-    """Of the last steps that were not skipped, where spikes are looked for."""
+    """Losses of the last steps that were not skipped. Spikes are measured against them."""
     position: dict[str, Any] = field(default_factory=dict)
-    """In the data."""
+    """Position in the data."""
     points: list[Point] = field(default_factory=list)
     world_size: int = 1
     """Ranks that wrote it."""
@@ -84,7 +84,7 @@ class TrainingState:
         ]
 
     def next_part(self, part: str) -> None:
-        """Before the first step of `part`; the curves stay."""
+        """Move to before the first step of `part`. The curves stay."""
         self.part, self.part_index, self.step = part, self.part_index + 1, 0
         self.skipped, self.position, self.num_rollbacks, self.recent_losses = [], {}, 0, []
 
@@ -102,12 +102,12 @@ class Checkpoint:
     """What a folder is to hold: `checkpoint(folder)` writes this rank's files. All ranks must make it, and all must write it."""
 
     tensors: Mapping[str, Tensor]
-    """Those that train, unless they are `copied`."""
+    """The tensors that train themselves, or copies of them after `copied`."""
     state: str
     """`state.json`."""
     stager: DefaultStager
     group: ProcessGroup | None
-    """Of the ranks, for what they tell each other while they write; None for one alone."""
+    """Process group in which the ranks talk while they write; None for one rank alone."""
 
     @classmethod
     def of(
@@ -156,7 +156,7 @@ class Checkpoint:
             (folder / STATE_FILE).write_text(self.state, encoding="utf-8")
 
     def wait_for_all(self) -> None:
-        """Until all ranks are here, in the thread that writes."""
+        """Block the writing thread until all ranks are here."""
         if self.group is not None:
             distributed.barrier(self.group)
 

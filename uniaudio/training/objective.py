@@ -29,7 +29,7 @@ class Objective(Protocol):
         ...
 
     def values(self) -> dict[str, float]:
-        """Of the step whose losses were taken last; `loss` among them."""
+        """Values of the step whose losses were taken last, `loss` among them."""
         ...
 
     def gauges(self) -> dict[str, float]:
@@ -37,7 +37,7 @@ class Objective(Protocol):
         ...
 
     def finish_step(self) -> None:
-        """After the optimizer: what else must be the same on all ranks."""
+        """Called after the optimizer: make equal whatever else must be the same on all ranks."""
         ...
 
     def held_out(self, step: int) -> Mapping[str, float]:

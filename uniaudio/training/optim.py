@@ -17,7 +17,7 @@ class ParameterGroup:
     """Parameters that learn at one rate."""
 
     parameters: Mapping[str, nn.Parameter]
-    """By name; what has `norm` in its name is not decayed (as the authors' predecessor script did)."""
+    """Name -> parameter. One with `norm` in its name has no weight decay (as in the authors' predecessor script)."""
     rate: float = 1.0
     """Multiplies the learning rate."""
     bound: str = ""
@@ -38,7 +38,7 @@ def make_optimizer(groups: Sequence[ParameterGroup], schedule: Schedule) -> Adam
 
 
 def learning_rate(step: int, schedule: Schedule) -> float:
-    """Of step `step` (from 0): linear over the first `warmup_share`, then cosine to 0 at the end."""
+    """Learning rate of step `step` (from 0): linear warm-up over the first `warmup_share`, then cosine to 0 at the end."""
     num_warmup = max(1, round(schedule.warmup_share * schedule.num_steps))
     if step < num_warmup:
         return schedule.learning_rate * (step + 1) / num_warmup

@@ -73,11 +73,12 @@ class Processes:
 @lru_cache(maxsize=1)
 def _beside(world: ProcessGroup) -> ProcessGroup:
     """One for each group that trains; of gloo, since what is written lies on the CPU."""
-    return distributed.new_group(backend="gloo")
+    group: ProcessGroup = distributed.new_group(backend="gloo")
+    return group
 
 
 def _buckets(gradients: list[Tensor]) -> Iterator[list[Tensor]]:
-    """In order, of one dtype, at most `BUCKET_BYTES` each where no gradient alone is larger."""
+    """Gradients in order, in buckets of one dtype and at most `BUCKET_BYTES`, unless one gradient alone is larger."""
     bucket: list[Tensor] = []
     for gradient in gradients:
         is_full = sum(one.nbytes for one in bucket) + gradient.nbytes > BUCKET_BYTES

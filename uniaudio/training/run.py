@@ -73,7 +73,7 @@ class Listeners:
     on_progress: OnProgress | None = None
     """Called on every rank after every step."""
     on_held_out: OnHeldOut | None = None
-    """After `on_progress` of the same step, if that has any."""
+    """Called after `on_progress` of the same step, if it has one."""
     on_end: Callable[[TrainingState], None] | None = None
     """Called on every rank when a part has ended, also where it had before it was resumed."""
     hold_out_every: int = 0

@@ -129,9 +129,9 @@ class SpectralConfig:
     num_phase_rounds: int = 32
     """Rounds of the search for a waveform that has the decoded magnitudes."""
     kernel_size: int = 7
-    """Of the convolutions over time; odd."""
+    """Kernel size of the convolutions over time; odd."""
     ff_multiplier: int = 3
-    """Width of a block's inner layer over its own."""
+    """Width of a block's inner layer divided by the width of the block."""
 
     def __post_init__(self) -> None:
         check_fields(self)

@@ -56,10 +56,10 @@ class QuantizerConfig:
     dead_code_threshold: float
     """Entries used less than this often (moving average) are replaced."""
     decay: float = RELEASED_DECAY
-    """Of the moving averages, a step; small batches over many entries need longer ones than the released 0.9."""
+    """Decay of the moving averages per step. Small batches over many entries need more than the released 0.9."""
     normalizes: bool = False
-    """Whether a vector has mean 0 and deviation 1 before the search: of a group of one level, whose error is large, vectors
-    shrink otherwise until they tell nothing apart. The released quantizers do not."""
+    """Whether vectors are brought to mean 0 and deviation 1 before the search. Without it the vectors of a group with one
+    level, whose error is large, shrink until they are all alike. The released quantizers do not normalize."""
 
     def __post_init__(self) -> None:
         check_fields(self)

@@ -75,7 +75,8 @@ class ConformerBlock(nn.Module):
         x_BTD = x_BTD + 0.5 * self.ff_before(x_BTD)
         x_BTD = x_BTD + self.attention(self.attention_norm(x_BTD))
         x_BTD = x_BTD + self.convolution(x_BTD)
-        return self.norm(x_BTD + 0.5 * self.ff_after(x_BTD))
+        out_BTD: Tensor = self.norm(x_BTD + 0.5 * self.ff_after(x_BTD))
+        return out_BTD
 
 
 class RotaryAttention(nn.Module):
@@ -98,10 +99,12 @@ class RotaryAttention(nn.Module):
         turned_BTD = rotate(self._heads(x_BTD), angles_TE).transpose(1, 2).flatten(2)
         query_BHTE, key_BHTE = self._heads(self.query(turned_BTD)), self._heads(self.key(turned_BTD))
         mixed_BHTE = scaled_dot_product_attention(query_BHTE, key_BHTE, self._heads(self.value(x_BTD)))
-        return self.out(mixed_BHTE.transpose(1, 2).flatten(2))
+        out_BTD: Tensor = self.out(mixed_BHTE.transpose(1, 2).flatten(2))
+        return out_BTD
 
     def _heads(self, x_BTD: Tensor) -> Tensor:
-        return x_BTD.unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
+        heads_BHTE: Tensor = x_BTD.unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
+        return heads_BHTE
 
 
 class ConvolutionModule(nn.Module):
@@ -119,7 +122,8 @@ class ConvolutionModule(nn.Module):
         """`[B, T, D]` -> `[B, T, D]`, without the shortcut."""
         x_BDT = nn.functional.glu(self.gated(self.norm(x_BTD).transpose(1, 2)), dim=1)
         x_BDT = silu(self.depthwise_norm(self.depthwise(x_BDT)))
-        return self.pointwise(x_BDT).transpose(1, 2)
+        out_BTD: Tensor = self.pointwise(x_BDT).transpose(1, 2)
+        return out_BTD
 
 
 def _conv_norm(in_channels: int, channels: int, *, stride: int) -> nn.Sequential:

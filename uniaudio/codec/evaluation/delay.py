@@ -16,16 +16,16 @@ import torch
 from uniaudio.audio.frames import SAMPLE_RATE
 
 MAX_DELAY = SAMPLE_RATE // 10
-"""In both directions: more is another recording."""
+"""Largest delay in samples, in either direction (0.1 s). A larger one means another recording."""
 STEP = SAMPLE_RATE // 1000
-"""Of the envelopes, and the exactness of a delay: 1 ms."""
+"""Samples from one frame of the envelopes to the next (1 ms). A delay is exact to one step."""
 WINDOW = 10 * STEP
 NUM_BANDS = 8
 TOP_HZ = 4_000
-"""Of the bands: a coder for telephones keeps no more."""
+"""Upper edge of the bands. A telephone coder keeps nothing above it."""
 FLOOR = 1e-3
 LEAST_MOVED = 1.0
-"""Of an envelope, root of the summed squares in nepers: silence and hums move less."""
+"""Smallest norm (nepers) of an envelope that counts as moving. Silence and hum have a smaller one."""
 
 
 def find_delay(pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> int:
@@ -58,7 +58,8 @@ def _envelopes(samples_N: np.ndarray) -> np.ndarray:
 
 
 def _correlations(reference_KT: np.ndarray, made_KT: np.ndarray, most: int) -> np.ndarray:
-    """At the lags `-most` to `most`, summed over bands; over `made`'s own size, lest a loud coder counts more."""
+    """Correlations at the lags `-most` to `most`, summed over bands. They are divided by the norm of `made_KT`, so that a loud
+    coder does not count more."""
     if min(np.linalg.norm(reference_KT), np.linalg.norm(made_KT)) < LEAST_MOVED:
         return np.zeros(2 * most + 1)
     size = 1 << (max(reference_KT.shape[1], made_KT.shape[1]) + most).bit_length()

@@ -51,7 +51,7 @@ class Listeners:
 
     @classmethod
     def load(cls, recognizer: str | Path | None, speaker: str | Path | None) -> "Listeners":
-        """From the folder of a Whisper and the file of a voice encoder."""
+        """Load a Whisper from its folder and a voice encoder from its file."""
         return cls(
             recognize=None if recognizer is None else _load_recognizer(recognizer),
             voice=None if speaker is None else VoiceEncoder.load(speaker),
@@ -67,9 +67,9 @@ class LevelUse:
     num_used: int
     """Entries that occur."""
     num_entries: int
-    """Of the codebook."""
+    """Entries of the codebook."""
     num_codes: int
-    """That were counted: no more entries than this can occur."""
+    """Codes that were counted. No more entries than this can occur."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -78,19 +78,19 @@ class Evaluation:
 
     size: str
     steps: int
-    """Of the flow, when decoding."""
+    """Steps of the flow in decoding."""
     guidance: float
-    """Likewise."""
+    """Classifier-free guidance of the flow in decoding."""
     splits: dict[str, str]
     """The split of each domain."""
     rows: list[dict[str, object]] = field(default_factory=list)
-    """One clip through one system."""
+    """One row for each clip and system."""
     code_use: dict[str, list[LevelUse]] = field(default_factory=dict)
-    """Of each stream, level by level."""
+    """Stream -> use of its codebooks, level by level."""
     missing: list[str] = field(default_factory=list)
-    """Coders whose programs are not there."""
+    """Coders whose programs are not installed."""
     stream_bits_per_s: dict[str, float] = field(default_factory=dict)
-    """Of each stream of the codec."""
+    """Stream of the codec -> its bit rate."""
 
 
 def evaluate(
@@ -128,7 +128,7 @@ def evaluate(
 
 
 def bits_per_s(config: CodecConfig) -> float:
-    """Of both streams; the reconstruction stream alone is what decoding needs."""
+    """Bit rate of both streams together. Decoding needs the reconstruction stream alone."""
     return sum(stream_bits_per_s(config).values())
 
 
@@ -142,7 +142,7 @@ def stream_bits_per_s(config: CodecConfig) -> dict[str, float]:
 
 
 def _decoded(codec: ReasoningCodec, codes: Codes, *, steps: int, guidance: float) -> dict[str, Coded]:
-    """From the reconstruction codes alone, and told the reasoning codes too, from the same noise."""
+    """Decode the reconstruction codes alone, and again together with the reasoning codes, from the same noise."""
     name, nominal = f"ReasoningCodec {codec.config.size}", bits_per_s(codec.config)
     made = {}
     for system, told in ((name, False), (f"{name}+reasoning", True)):
@@ -169,7 +169,7 @@ def _coded_on_time(others: Iterable[Coder], clips: Sequence[HeldOutClip], missin
 
 
 def autoencoded(codec: ReasoningCodec, samples: np.ndarray) -> Coded:
-    """Through the rounded latents, without codes and flow: the bound that the waveform autoencoder sets."""
+    """Decode the rounded latents, without codes and flow: the bound that the waveform autoencoder sets."""
     num_latents = -(-len(samples) // LATENT_HOP)
     waveform_BN = torch.from_numpy(np.pad(samples, (0, num_latents * LATENT_HOP - len(samples)))).float()[None]
     with torch.inference_mode():
@@ -179,7 +179,7 @@ def autoencoded(codec: ReasoningCodec, samples: np.ndarray) -> Coded:
 
 
 def code_use(config: CodecConfig, codes: Sequence[Codes]) -> dict[str, list[LevelUse]]:
-    """Of both streams, over all clips."""
+    """Use of the codebooks of both streams over all clips."""
     streams = {
         "reasoning": ([clip.reasoning for clip in codes], config.reasoning_codebook_size),
         "reconstruction": ([clip.reconstruction for clip in codes], config.reconstruction_codebook_size),
@@ -221,7 +221,7 @@ def _coders(config: CodecConfig, folder: str | Path | None) -> tuple[list[Coder]
 
 
 def measured_row(clip: HeldOutClip, system: str, coded: Coded, listeners: Listeners) -> dict[str, object]:
-    """What of a clip through one system can be measured; a value is None where the metric is not defined for it."""
+    """The metrics of one clip through one system. A value is None where the metric is not defined."""
     made = np.nan_to_num(coded.samples)
     row: dict[str, object] = {
         "domain": clip.domain,

@@ -44,7 +44,7 @@ class HeldOutClip:
     script: str | None
     """What is spoken, where the source says so."""
     language: str | None = None
-    """It is spoken in, likewise: "en"."""
+    """Language of the transcript, where the source names it: "en"."""
 
 
 def held_out_clips(store_root: str | Path, num_clips: int) -> list[HeldOutClip]:
@@ -59,7 +59,7 @@ def held_out_clips(store_root: str | Path, num_clips: int) -> list[HeldOutClip]:
 
 
 def held_out_rows(store: Store, annotated: Manifest) -> list[list[Annotated]]:
-    """Of each of `DOMAINS` the clips of the first of `SPLITS` that has some, without copies of training clips, in id order."""
+    """For each of `DOMAINS`, the clips of the first of `SPLITS` that has any, in id order. Copies of training clips are left out."""
     trained: set[str | None] = set()
     rows: dict[tuple[str, str], list[Annotated]] = defaultdict(list)
     for table in store.tables(annotated, ["split", "duplicate_cluster"]):

@@ -15,7 +15,7 @@ CODERS = {
 }
 """Name -> Debian's package, and the programs in it."""
 TIMEOUT_S = 60
-"""Of one program on one clip, which takes them a second."""
+"""Time limit of one program on one clip. A run usually takes one second."""
 
 
 class Programs:

@@ -40,7 +40,7 @@ class Stream:
     values: np.ndarray
     """`[T, Q]` integers, or `[T, D]` float."""
     frame_rate: float
-    """Of `values`, Hz; 50 is a multiple of it."""
+    """Frames of `values` a second (Hz). 50 is a multiple of it."""
     sizes: tuple[int, ...] = ()
     """Entries of each of the Q codebooks; empty for continuous states."""
 
@@ -76,7 +76,8 @@ class _Embedding(nn.Module):
             embedded_BTW = torch.stack([table(values_BTX[..., place]) for place, table in tables]).sum(dim=0)
         else:
             embedded_BTW = self.states(values_BTX)
-        return self.spread(embedded_BTW).unflatten(2, (self.repeats, _WIDTH)).flatten(1, 2)
+        spread_BSW: Tensor = self.spread(embedded_BTW).unflatten(2, (self.repeats, _WIDTH)).flatten(1, 2)
+        return spread_BSW
 
 
 class Understanding(nn.Module):
@@ -115,7 +116,7 @@ class Understanding(nn.Module):
         return self.head(kept_BSW.sum(dim=1) / steps_B[:, None]), steps_B
 
     def _num_steps(self, clip: Heard) -> int:
-        """Of the shortest of its streams."""
+        """Number of steps of the shortest stream of the clip."""
         return min(len(clip.streams[name].values) * self._repeats(name) for name in self.embeddings)
 
     def _repeats(self, name: str) -> int:
@@ -142,7 +143,7 @@ class Understanding(nn.Module):
 
     @torch.inference_mode()
     def answers(self, clips: Sequence[Heard]) -> list[str]:
-        """Of each clip the likeliest label, or the likeliest character at each step with repetitions and blanks left out."""
+        """For each clip the likeliest label, or the likeliest character at each step without repetitions and blanks."""
         self.eval()
         said = []
         for clip in clips:  # one at a time: what a clip is given does not depend on its neighbours

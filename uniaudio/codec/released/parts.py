@@ -81,7 +81,7 @@ def rename(released: Mapping[str, Tensor], rules: Rules, *, part: str) -> State:
 
 
 def with_prefixes(rules: Rules, theirs: str, ours: str) -> Rules:
-    """The same rules for keys that begin with `theirs`, renamed to such that begin with `ours`."""
+    """The same rules for keys that begin with `theirs`. They are renamed to keys that begin with `ours`."""
     return [(rf"{re.escape(theirs)}(?:{old})", new and f"{ours}{new}") for old, new in rules]
 
 
@@ -113,13 +113,13 @@ def under_new_names(released: Mapping[str, Tensor], new_keys: Mapping[str, str],
 
 
 def equal(first: Tensor, second: Tensor) -> bool:
-    """In type, shape and every value."""
+    """Whether two tensors are equal in type, shape and every value."""
     return first.dtype == second.dtype and torch.equal(first, second)
 
 
 def sizes_of(shapes: Mapping[str, tuple[int, ...]], key: str, num_dims: int, *, prefix: str = "") -> tuple[int, ...]:
-    """Of a released tensor, none of them 0. One that is missing or of other dimensions is a `DataError` that names it;
-    `prefix` is what its name lost on the way."""
+    """The sizes of a released tensor, none of them 0. `DataError` names a tensor that is missing or has another number of
+    dimensions. `prefix` is the part of its released name that `key` no longer has."""
     if key not in shapes:
         raise DataError(f"released codec: no tensor `{prefix}{key}` to read a size from.")
     shape = shapes[key]
@@ -136,18 +136,18 @@ def new_weight_norm_names(released: Mapping[str, Tensor]) -> State:
 
 
 def new_weight_norm_name(key: str) -> str:
-    """Of one tensor."""
+    """The name of one tensor after torch's newer weight normalization."""
     spelling = {"weight_g": "parametrizations.weight.original0", "weight_v": "parametrizations.weight.original1"}
     return re.sub(r"\bweight_[gv]$", lambda match: spelling[match[0]], key)
 
 
 def residual_vq_state(released: Mapping[str, Tensor]) -> State:
-    """For `ResidualVQ`; moving averages that the file leaves out start afresh at its code vectors."""
+    """The state of a `ResidualVQ`. Moving averages that the file lacks start at its code vectors."""
     return settle_codebooks(rename(released, RESIDUAL_VQ, part="residual VQ"))
 
 
 def settle_codebooks(state: State) -> State:
-    """With every renamed codebook in our shapes, and whole."""
+    """The state with every renamed codebook complete and in our shapes."""
     state = dict(state)
     for key in [key for key in state if ".codebooks." in f".{key}"]:
         # The library keeps a leading axis of one for several heads, and old versions of it a flag of shape (1,).

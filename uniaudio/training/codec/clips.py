@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 
 CACHE_BYTES = max(2 * 2**30, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 5)
-"""Of frozen tensors that a set of clips keeps, on all ranks of a host together; what was used longest ago is computed again when
-it is needed. Ten hours at `starter` are 8 GB of encoder states, which cost half an hour of a core."""
+"""Bytes of frozen tensors that a set of clips keeps, on all ranks of a host together. The least recently used are dropped and
+computed again when needed. Ten hours at `starter` are 8 GB of encoder states, which cost half an hour of a core."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

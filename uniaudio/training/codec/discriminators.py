@@ -114,4 +114,7 @@ def _convolution(
     dilation: tuple[int, int] = (1, 1),
 ) -> nn.Module:
     padding = (dilation[0] * (kernel[0] - 1) // 2, dilation[1] * (kernel[1] - 1) // 2)
-    return weight_norm(nn.Conv2d(in_channels, channels, kernel, stride=stride, dilation=dilation, padding=padding))
+    normed: nn.Module = weight_norm(
+        nn.Conv2d(in_channels, channels, kernel, stride=stride, dilation=dilation, padding=padding)
+    )
+    return normed

@@ -45,7 +45,7 @@ class Hidden(NamedTuple):
     music_BT: Tensor
     """25 Hz frames that are hidden, bool."""
     noise_BMT: Tensor
-    """For hidden frames of the music spectrogram, 100 Hz."""
+    """Noise that replaces hidden frames of the music spectrogram, 100 Hz."""
 
 
 class RandomQuantizer(nn.Module):
@@ -175,7 +175,8 @@ def _speech_frames(speech_BN: Tensor) -> Tensor:
 
 def _stack(mel_BMT: Tensor, stack: int) -> Tensor:
     """`[B, M, T]` -> `[B, T / stack, M * stack]`."""
-    return mel_BMT.transpose(1, 2).unflatten(1, (-1, stack)).flatten(2)
+    stacked_BTF: Tensor = mel_BMT.transpose(1, 2).unflatten(1, (-1, stack)).flatten(2)
+    return stacked_BTF
 
 
 def _guess(logits_BTK: Tensor, classes_BT: Tensor, hidden_BT: Tensor) -> tuple[Tensor, Tensor]:

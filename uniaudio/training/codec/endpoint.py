@@ -22,9 +22,9 @@ from uniaudio_schemas.errors import DataError, UsageError
 KEY_VARIABLE = "UNIAUDIO_JUDGE_KEY"
 NUM_ATTEMPTS = 4
 TIMEOUT_S = 60.0
-"""Of one attempt, from the connection to the last byte."""
+"""Time limit of one attempt, from the connection to the last byte."""
 FIRST_WAIT_S, MAX_WAIT_S = 1.0, 30.0
-"""Between attempts; doubles, or is what the server asks for."""
+"""First and longest wait between attempts. The wait doubles each time, unless the server asks for another."""
 MAX_REPLY_BYTES = 1 << 20
 _MAY_PASS = (408, 425, 429)
 _ADVICE = {401: f"check {KEY_VARIABLE}", 403: f"check {KEY_VARIABLE}", 404: "check the address and `judge_model`"}
@@ -38,8 +38,8 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
 
 
 def chat_endpoint(address: str, model: str, max_tokens: int) -> Callable[[str, str], str]:
-    """From instruction and question to the reply of `model` at `address`, as greedy as it can be. May be called from
-    several threads; the key comes from the environment."""
+    """A function from instruction and question to the reply of `model` at `address`, decoded as greedily as possible. Several
+    threads may call it. The key comes from the environment."""
     _check_address(address)
     url = f"{address.rstrip('/')}/chat/completions"
     opener = urllib.request.build_opener(_NoRedirects)

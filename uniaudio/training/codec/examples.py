@@ -18,7 +18,7 @@ from uniaudio.codec.text_decoder import QUESTIONS
 from uniaudio.stages.codec_phase import TASKS
 
 LEVELS = ("Audio", "Details", "Meaning")
-"""Of an analysis: basic properties; words, events or instruments; meaning."""
+"""Levels of an analysis: basic properties; words, events or instruments; meaning."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,7 +29,7 @@ class ClipFacts:
     """`speech`, `sound` or `music`."""
     transcript: str = ""
     language: str = ""
-    """Of the transcript, as in ISO 639-1."""
+    """Language of the transcript, an ISO 639-1 code."""
     caption: str = ""
     """One sentence on what it is, or its title."""
     tags: tuple[str, ...] = ()

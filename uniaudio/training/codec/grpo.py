@@ -210,7 +210,8 @@ class GrpoObjective:
         generator = step_generator(self.phase.seed, "grpo supervised", step)
         asked = [draw_example(self.train.clips[index], self.phase, generator) for index in rollout.clips]
         answers, questions = [one.answer for one in asked], [one.question for one in asked]
-        return self.policy(reasoning_BRD, rollout.valid_BR, answers, questions)
+        loss: Tensor = self.policy(reasoning_BRD, rollout.valid_BR, answers, questions)
+        return loss
 
     def _uniforms(self, generator: np.random.Generator, num_clips: int) -> Tensor:
         """`[B * G, A]`."""

@@ -43,7 +43,7 @@ class PolicyLoss(NamedTuple):
 
 
 def reward(answers: Sequence[str], facts: Sequence[ClipFacts], judge: Judge) -> Reward:
-    """Of each answer about the clip with these facts; where there is no transcript its weight moves to the judge."""
+    """Reward of each answer about its clip. Where a clip has no transcript, the transcript's weight moves to the judge."""
     judged = torch.tensor(_checked(judge, judge.scores(answers, facts), len(answers)))
     pairs = list(zip(answers, facts, strict=True))
     transcript = torch.tensor([_transcript(answer, one) for answer, one in pairs])

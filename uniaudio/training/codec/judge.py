@@ -21,12 +21,12 @@ log = logging.getLogger(__name__)
 
 MAX_VERDICT_TOKENS = 128
 UNSUPPORTED_COST = 0.1
-"""What a chat judge's unsupported claim costs."""
+"""Taken off the score for each unsupported claim, by a chat judge."""
 NUM_CALLS = 8
-"""To an endpoint at the same time."""
+"""Calls of an endpoint at the same time."""
 BEST_SCORE = 10
 MAX_UNSUPPORTED = 10
-"""Of these nothing is left of a score."""
+"""With so many unsupported claims a score is 0."""
 INSTRUCTION = (
     "You grade a description of an audio clip against what is known about the clip. For each level that is known, give "
     "a score from 0 (wrong or missing) to 10 (right and complete); what is said in other words is right. Count the "
@@ -37,7 +37,7 @@ INSTRUCTION = (
 
 class Judge(Protocol):
     def scores(self, answers: Sequence[str], facts: Sequence[ClipFacts]) -> list[float]:
-        """Of each answer about the clip with these facts, 0 to 1."""
+        """Score of each answer about the clip with these facts, 0 to 1."""
         ...
 
 
@@ -53,7 +53,7 @@ class ChatJudge:
 
     def __init__(self, ask: Callable[[str, str], str], *, num_calls: int = 1) -> None:
         self._ask = ask
-        """From instruction and question to the model's reply; called from as many threads as `num_calls`."""
+        """Maps instruction and question to the model's reply. Up to `num_calls` threads call it."""
         self._num_calls = num_calls
 
     def scores(self, answers: Sequence[str], facts: Sequence[ClipFacts]) -> list[float]:

@@ -25,11 +25,11 @@ Losses = dict[str, Tensor]
 
 
 class Share(Protocol):
-    """Which part of a step's batch a worker computes."""
+    """The part of a step's batch that a worker computes."""
 
     @property
     def rank(self) -> int:
-        """Of this worker, from 0."""
+        """Rank of this worker, from 0."""
         ...
 
     @property
@@ -61,7 +61,7 @@ class PhaseLosses(Protocol):
         ...
 
     def held_out(self, step: int) -> HeldOut:
-        """Of the held-out clips, with the codebooks if they are on at `step`."""
+        """Losses of the held-out clips, with the codebooks if they are on at `step`."""
         ...
 
 
@@ -85,5 +85,5 @@ def neighbors(crops: list[Crop]) -> list[tuple[Crop, Crop]]:
 
 
 def mean(values: "Iterator[Tensor] | list[Tensor]") -> float:
-    """Of scalars, as a Python number."""
+    """Mean of scalar tensors, as a Python number."""
     return float(torch.stack(list(values)).mean())

@@ -24,7 +24,8 @@ from uniaudio.training.codec.objective import HeldOut, Losses, Share, first_crop
 from uniaudio.training.codec.scalar_start import start_as_transform
 
 START_SPECTRAL_WEIGHT = 0.1
-"""Of the spectral losses while latents are not rounded: alone they are lowest for near silence as long as nothing is heard."""
+"""Weight of the spectral losses while latents are not rounded. Alone they would be lowest for near silence as long as
+nothing is heard."""
 
 
 class ScalarObjective:
@@ -61,9 +62,10 @@ class ScalarObjective:
         return HeldOut(mean([waveform_loss(self.codec.scalar(waveform_BN), waveform_BN) for waveform_BN in waveforms]))
 
     def _decoded(self, recorded_BN: Tensor, step: int) -> Tensor:
-        """Through rounded latents; at first through noisy ones, which tell the encoder to stand out from the noise."""
+        """The audio decoded from rounded latents; at first from noisy ones, which teach the encoder to stand out from the noise."""
         if step >= self.phase.num_unquantized_steps:
-            return self.codec.scalar(recorded_BN)
+            decoded_BN: Tensor = self.codec.scalar(recorded_BN)
+            return decoded_BN
         shape = (len(recorded_BN), recorded_BN.shape[1] // LATENT_HOP, self.codec.config.scalar.latent_dim)
         return self.codec.scalar.unrounded(recorded_BN, 2 * torch.rand(shape, device=recorded_BN.device) - 1)
 

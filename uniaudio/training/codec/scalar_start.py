@@ -18,7 +18,7 @@ from uniaudio_schemas.errors import UsageError
 from uniaudio.codec.scalar import ResidualUnit, ScalarAutoencoder
 
 DEVIATION = 0.7
-"""Of each latent before tanh, over the waveforms it starts from."""
+"""Standard deviation of each latent before tanh over the waveforms that set the scale."""
 SMALLEST_DEVIATION = 1e-3
 
 

@@ -27,9 +27,11 @@ from uniaudio.training.codec.objective import HeldOut, Losses, Share, first_crop
 NUM_CLIPS, MAX_PATCHES = 512, 250
 """Clips behind the components, and patches (40 ms) of each."""
 DEVIATION = 0.5
-"""Of a latent before tanh: most lie where tanh is nearly straight, and rounding to ninths is a small error."""
+"""Standard deviation of a latent before tanh. Most latents lie where tanh is nearly straight, and rounding to ninths is a
+small error."""
 RIDGE = 1e-6
-"""Of the energy of a latent, added when the way back is solved for: fewer patches than latents leave it open."""
+"""Added to the energy of each latent when the linear decoder is solved for. With fewer patches than latents the solution
+would not be unique."""
 LEVEL_RANGE, LEAST_WEIGHT = 6.0, 0.05
 """Nepers (52 dB) below the loudest number of a crop, over which its weight falls from 1 to the least one."""
 NUM_OCTAVE_BANDS, LOWEST_OCTAVE_BAND_HZ = 15, 150.0
@@ -37,7 +39,7 @@ NUM_OCTAVE_BANDS, LOWEST_OCTAVE_BAND_HZ = 15, 150.0
 SEGMENT_FRAMES, SEGMENT_HOP = 38, 4
 """Mel frames (10 ms) of one of STOI's segments (384 ms), and from one to the next."""
 SILENT_ENERGY = 1e-4
-"""Of a segment, over that of the loudest one of the crop (40 dB): less is not compared."""
+"""Least energy of a segment relative to the loudest of the crop (-40 dB). Quieter segments are not compared."""
 
 
 class SpectralObjective:
@@ -148,7 +150,8 @@ def start_as_components(model: SpectralAutoencoder, patches_NP: Tensor) -> None:
 def _turn(size: int) -> Tensor:
     """A rotation `[L, L]` that spreads every component over all latents, always the same."""
     normal_LL = torch.randn(size, size, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    return torch.linalg.qr(normal_LL).Q
+    rotation_LL: Tensor = torch.linalg.qr(normal_LL).Q
+    return rotation_LL
 
 
 def _sample(model: SpectralAutoencoder, clips: ClipSet) -> Tensor:

@@ -56,7 +56,8 @@ class Adapter(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """`[..., I]` -> `[..., O]`: the frozen product plus the low-rank one."""
         # Alpha is the rank, so the scale is 1.
-        return self.up(self.down(self.dropout(x)))
+        out: Tensor = self.up(self.down(self.dropout(x)))
+        return out
 
 
 class TextLLM(TextPolicy):
@@ -174,11 +175,13 @@ class TextLLM(TextPolicy):
         return list(self._tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def _embed(self, ids: list[int], device: torch.device) -> Tensor:
-        return self._model.get_input_embeddings()(torch.tensor(ids, dtype=torch.int64, device=device))
+        embedded: Tensor = self._model.get_input_embeddings()(torch.tensor(ids, dtype=torch.int64, device=device))
+        return embedded
 
     def _hook(self, index: int) -> Any:
         def add(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
-            return output + self.adapters[index](inputs[0])
+            adapted: Tensor = output + self.adapters[index](inputs[0])
+            return adapted
 
         return add
 

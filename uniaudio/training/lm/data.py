@@ -32,7 +32,7 @@ from uniaudio.training.sequences.shard import Document
 # Shapes: B rows, S positions
 
 NUM_COLUMNS = 9
-"""Of a position: eight audio ids and a text id."""
+"""Columns of a position: eight audio ids and a text id."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,7 +54,7 @@ class Batch:
         return self._each(lambda tensor: tensor.to(device, non_blocking=True))
 
     def pinned(self) -> "Batch":
-        """In memory that a card copies from while it computes."""
+        """The batch in pinned memory, from which a card copies while it computes."""
         return self._each(lambda tensor: tensor.pin_memory())
 
     def rows(self, first: int, last: int) -> "Batch":
@@ -82,7 +82,7 @@ class Batch:
         return Batch(**changed, groups_BS=groups_BS, num_groups=self.num_groups)
 
     def of_groups(self, groups: list[list[int]], num_groups: int) -> "Batch":
-        """With the mixture group of each example of each row."""
+        """The batch with the mixture group of each example of each row."""
         most = max([1, *map(len, groups)])
         rows = [row + [0] * (most - len(row)) for row in groups]
         table_BK = torch.tensor(rows, dtype=torch.int64).view(len(groups), most)

@@ -105,7 +105,7 @@ class LossModel(nn.Module):
         super().__init__()
         self.model, self.distillation = model, distillation
         self.group_sums_G = torch.zeros(0)
-        """Of the last pass: summed losses of the targets of each group of its batch, to be told; no gradient."""
+        """Summed losses of the targets of each group in the batch of the last pass, for reports; no gradient."""
 
     def forward(
         self, batch: "Batch", *, with_audio: bool = True, has_audio: bool | None = None
@@ -175,7 +175,7 @@ def predictions(model: "UniAudioLM", batch: "Batch", *, has_audio: bool | None) 
 def _sums(
     model: "UniAudioLM", batch: "Batch", *, with_audio: bool, has_audio: bool | None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Of text, of each stream, and of each group."""
+    """Summed losses of text, of each stream, and of each group."""
     found = predictions(model, batch, has_audio=has_audio)
     zero, num_streams, num_groups = found.zero, found.codes_NQ.shape[1], batch.num_groups
     text_groups_M, audio_groups_N = (
@@ -200,7 +200,7 @@ def _sums(
 
 
 def depth_modules(model: "UniAudioLM") -> tuple[nn.Module, ...]:
-    """Those on the way from a frame's state to its codes."""
+    """Modules on the way from a frame's state to its codes."""
     return model.projection, model.local_decoder, model.audio_head
 
 

@@ -26,7 +26,7 @@ class HeldOut:
     before: float
     after: float
     low: float | None
-    """With `high` the 95 % interval of `after` over recordings; None for a single one."""
+    """Lower end of the 95 % interval of `after` over recordings, as `high` is the upper one; None for a single recording."""
     high: float | None
     num_sequences: int
 

@@ -73,7 +73,7 @@ class StageObjective:
         self.stream = Stream(data, self.processes, pins=self.device.type == "cuda")
         self._held_out_rows = data.held_out()
         self.held_out_losses: dict[str, list[SequenceLoss]] = {}
-        """Of the last time it was held out."""
+        """Losses of the last evaluation on held-out rows."""
         self._values: dict[str, float] = {}
         self._stream_losses: list[float] = []
         self._group_losses: dict[str, float] = {}
@@ -146,15 +146,15 @@ class StageObjective:
             self.distillation.close()
 
     def _micro_batches(self, batch: Batch) -> list[Batch]:
-        """As many on each rank: those that have no rows left compute padding, since all must take part in each pass."""
+        """The batch in passes, equally many on each rank. A rank without rows left computes padding, since all take part in each pass."""
         most_rows = -(-self.stage.num_rows // self.processes.world_size)
         starts = range(0, most_rows, self.stage.micro_rows)
         parts = [batch.rows(first, first + self.stage.micro_rows) for first in starts if first < len(batch)]
         return parts + [Batch.padding() for _ in range(len(starts) - len(parts))]
 
     def _counts(self, micro: list[Batch]) -> Tensor:
-        """Over all ranks: text targets, audio targets, distilled frames, of each pass whether any rank has audio, and of each group
-        the tokens that its loss is told of."""
+        """Sums over all ranks: text targets, audio targets, distilled frames, for each pass the number of ranks with audio, and for
+        each group the tokens behind its reported loss."""
         counted = [count_targets(batch, self.stage.normalization) for batch in micro]
         distilled = 0
         if self.distillation is not None:
@@ -202,6 +202,6 @@ def _distillation(
 
 
 def blocks_of(model: UniAudioLM) -> list[nn.Module]:
-    """Those of the trunk, which every pass calls in this order; what is in the local decoder belongs to the root."""
+    """Blocks of the trunk, in the order in which every pass calls them. Those of the local decoder belong to the root."""
     stacks = (model.understanding_expert, model.backbone, model.generation_expert)
     return [module for stack in stacks for module in stack.modules() if isinstance(module, Block)]

@@ -45,8 +45,8 @@ _SAMPLED = 64
 
 
 class PairModel(LossModel):
-    """As `LossModel`, by document: what `forward` gives are log-likelihoods (nats) of the targets of each document, of text and of
-    audio, where a frame counts as its codes; `[B * K]`, row by row."""
+    """A `LossModel` by document: `forward` gives log-likelihoods (nats) of the targets of each document, of text and of audio,
+    where a frame counts as its codes; `[B * K]`, row by row."""
 
     def forward(
         self, batch: Batch, *, with_audio: bool = True, has_audio: bool | None = None
@@ -98,7 +98,7 @@ class Pairs:
     """Log-likelihood (nats) under the model, less that under the reference."""
     rejected_P: Tensor
     likelihood_P: Tensor
-    """Of the chosen answers under the model."""
+    """Log-likelihood (nats) of the chosen answers under the model."""
 
     def margins(self) -> Tensor:
         """`[P]`: by how many nats more than the reference the model prefers what was chosen."""
@@ -143,7 +143,7 @@ class PreferenceObjective(StageObjective):
             reference.to(self.device)
 
     def described(self) -> dict[str, Any]:
-        """With the reference: a run that is resumed from other weights would be measured against others."""
+        """The description with the reference in it: a run resumed from other weights would be measured against another reference."""
         return {**super().described(), "reference": self._start}
 
     def losses(self, step: int) -> Iterator[Tensor]:
@@ -215,7 +215,7 @@ class PreferenceObjective(StageObjective):
         return likelihood_BK
 
     def _pair_counts(self, micro: list[Batch]) -> list[int]:
-        """Over all ranks: pairs, targets of chosen answers, and of each pass whether any rank has audio."""
+        """Sums over all ranks: pairs, targets of chosen answers, and for each pass the number of ranks that have audio."""
         num_pairs = sum(int(is_pair(batch).sum()) for batch in micro)
         num_targets = sum(int(chosen_targets(batch)) for batch in micro)
         numbers = [num_pairs, num_targets, *(int(batch.is_audio_BS.any()) for batch in micro)]

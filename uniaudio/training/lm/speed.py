@@ -15,7 +15,7 @@ from uniaudio.training.plan.compute import Counts, flops_of
 
 
 class Speed:
-    """Of one rank, from its first step; ranks compute alike, so that of all is theirs times their number."""
+    """Throughput of one rank since its first step. Ranks compute alike, so the total is that of one times their number."""
 
     def __init__(self, config: LMConfig, trains: Collection[str], precision: Precision, device: torch.device) -> None:
         self._config, self._trains, self._precision = config, trains, precision
@@ -24,7 +24,7 @@ class Speed:
         self._started = time.monotonic()
 
     def count(self, batches: list[Batch]) -> None:
-        """The passes of a step."""
+        """Count the passes of a step."""
         used = [batch.document_ids_BS != PADDING_DOCUMENT for batch in batches]
         positions = sum(int(used_BS.sum()) for used_BS in used)
         targets = [count_targets(batch, "loss_frames") for batch in batches]
@@ -40,7 +40,7 @@ class Speed:
         self._flops += sum(flops_of(self._config, self._trains, counts).values())
 
     def gauges(self, world_size: int) -> dict[str, float]:
-        """Since the first step; `mfu` on a card whose peak is known."""
+        """Averages since the first step. `mfu` is given on a card whose peak is known."""
         elapsed = max(time.monotonic() - self._started, 1e-9)
         told = {
             "tokens_per_second": world_size * self._positions / elapsed,

@@ -17,7 +17,7 @@ class Ready(NamedTuple):
     batch: Batch
     """This rank's rows of the step."""
     position: dict[str, Any]
-    """Of the order, behind the step."""
+    """State of the data order after the step."""
 
 
 class Stream:
@@ -46,7 +46,7 @@ class Stream:
 
     @property
     def waiting_share(self) -> float:
-        """Of the time since the first step was asked for, how much was spent on waiting for rows."""
+        """Share of the time since the first step was asked for that was spent on waiting for rows."""
         return self._waited_s / max(time.monotonic() - self._started, 1e-9)
 
     def restore(self, position: Mapping[str, Any]) -> None:

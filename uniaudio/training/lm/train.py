@@ -33,7 +33,7 @@ class StageResult:
     num_drawn: int
     """Data position: examples drawn from the mixture."""
     held_out: Mapping[str, HeldOut]
-    """By task."""
+    """Task -> held-out loss."""
 
 
 def identity_of(stage: StageConfig, data: MixtureData) -> str:

@@ -15,7 +15,7 @@ from uniaudio.training.plan.shapes import STACKS, Reach, attention_width, block_
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Counts:
-    """Of what is computed in one go."""
+    """Positions and targets of one pass."""
 
     positions: float
     text_targets: float

@@ -35,7 +35,7 @@ from uniaudio.training.plan.shapes import (
 )
 
 RECOMPUTATIONS: tuple[Recomputation, ...] = ("none", "selective", "blocks")
-"""In the order of what they keep, the most first."""
+"""Ways of recomputation, from the one that keeps most to the one that keeps least."""
 FLOAT32 = 4
 _LOGIT = 3 * FLOAT32
 """Bytes a logit at the fullest moment: its log probability, that one's gradient, and the logit's own."""
@@ -139,7 +139,7 @@ def _residual(given: Pass) -> int:
 
 
 def memory_of(config: LMConfig, trains: Collection[str], given: Pass, *, has_reference: bool = False) -> Memory:
-    """Of one rank in a stage that trains `trains`, beside a frozen reference or alone."""
+    """Memory of one rank in a stage that trains `trains`, with or without a frozen reference."""
     reach, counted = reach_of(trains), parameters_of(config)
     learned = sum(counted[module] for module in trains)
     root = [module for module in counted if module not in SHARDED_STACKS]
@@ -193,8 +193,8 @@ def _moments(
 
 
 def _passing_by_block(config: LMConfig, module: str, reach: Reach, given: Pass, positions: int) -> int:
-    """Of a block in its backward pass: what it computes again, gradients of one width of the MLP and of the residual stream,
-    and of one weight.
+    """Bytes that a block needs only during its backward pass: what it computes again, gradients of one width of the MLP and of the
+    residual stream, and the gradient of one weight.
     """
     stack = stack_of(config, module)
     whole, kept = (
@@ -207,7 +207,7 @@ def _passing_by_block(config: LMConfig, module: str, reach: Reach, given: Pass, 
 
 
 def _kept_by_stack(config: LMConfig, module: str, reach: dict[str, Reach], given: Pass, positions: int) -> int:
-    """Of all blocks, and of the norm behind them: its input and its normalized input."""
+    """Bytes that all blocks keep, and the norm behind them: its input and its normalized input."""
     stack = stack_of(config, module)
     if not reach[module].is_reached or not stack.num_layers:
         return 0

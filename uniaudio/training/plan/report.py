@@ -22,7 +22,7 @@ from uniaudio.training.plan.shapes import parameters_of
 from uniaudio.training.plan.work import WORK, config_of
 
 TEXT_BYTES, FRAME_BYTES = 4, 16
-"""Of a position on disk: an int32, or eight int16 (`sequences.v1`)."""
+"""Bytes of a text or an audio position on disk: an int32, or eight int16 (`sequences.v1`)."""
 DAY = 86_400
 
 
@@ -48,18 +48,18 @@ class StagePlan:
     trained: int
     modules: tuple[str, ...]
     configured: Setting
-    """As the stage is configured."""
+    """The setting that the stage is configured with."""
     fitting: tuple[Setting, ...]
-    """For each recomputation the most rows in one pass that fit, where one does."""
+    """For each recomputation the setting with the most rows a pass that fits, if any does."""
     flops_a_position: float
-    """Of the model, forward and backward, and of a reference, forward: what MFU divides by."""
+    """Operations a position: the model forward and backward, a reference forward. MFU is relative to them."""
     repeated_share: float
-    """Operations that are done again to save memory, over those."""
+    """Operations that are repeated to save memory, divided by those counted above."""
     days: float
     gpu_hours: float
     links_gb_a_second: float
-    """What each card must receive and send for its links not to be slower than its products: over less, the MFU is not reached.
-    Fewer passes a step, or fewer cards that share one copy (`shard_over`), ask for less."""
+    """GB/s that each card must receive and send so that its links are not slower than its products. With slower links the MFU is
+    not reached. Fewer passes a step, or fewer cards that share one copy (`shard_over`), need less."""
     tokens_gb: float
     """Sequences on disk, were every position drawn once."""
     paper_tokens: float
@@ -67,7 +67,7 @@ class StagePlan:
     checkpoint_gb: float
     """Weights and optimizer."""
     num_checkpoints: int
-    """That the stage writes, one after the other; how many are kept is the run's policy."""
+    """Checkpoints that the stage writes, one after the other. How many are kept is the run's policy."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -93,7 +93,8 @@ class Plan:
 def plan_stages(
     size: str, *, gpus: int, gpu: str, mfu: float = 0.4, stages: Sequence[str] = (), config: LMConfig | None = None
 ) -> Plan:
-    """Of `stages` (those that are trained by default) at `size` on `gpus` cards that share one copy of the state; nothing is run."""
+    """The plan of `stages` at `size` on `gpus` cards that share one copy of the state. Without `stages`: those that are trained by
+    default. Nothing is run."""
     if gpus < 1:
         raise UsageError(f"`gpus` must be 1 or more, but is {gpus}.")
     if not 0 < mfu <= 1:

@@ -11,7 +11,7 @@ from uniaudio.stages.config import ALL_MODULES
 
 STACKS = ("understanding_expert", "backbone", "generation_expert", "local_decoder")
 SHARDED_STACKS = ("understanding_expert", "backbone", "generation_expert")
-"""Those whose blocks are gathered one by one; everything else is gathered for a whole pass (`uniaudio.training.sharding`)."""
+"""Stacks whose blocks are gathered one by one. Everything else is gathered for a whole pass (`uniaudio.training.sharding`)."""
 
 _BEFORE: dict[str, tuple[str, ...]] = {
     "text_embedding": (),
@@ -76,9 +76,9 @@ class Reach:
     """What the backward pass does at a module."""
 
     learns: bool
-    """Its weights have a gradient."""
+    """Whether the module's weights have a gradient."""
     passes: bool
-    """So has its input, because something before it learns."""
+    """Whether its input has a gradient, because something before it learns."""
 
     @property
     def is_reached(self) -> bool:

@@ -29,7 +29,7 @@ class Without:
 
 
 Places = range | Without | np.ndarray
-"""Of rows in the index."""
+"""Numbers of rows in the index."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Column:
         return int(self.values[self.places[number]])
 
     def sum(self) -> int:
-        """A pass over the examples."""
+        """Sum over the examples, in one pass."""
         if isinstance(self.places, np.ndarray):
             return int(self.values[self.places].sum(dtype=np.int64))
         run = self.places if isinstance(self.places, range) else self.places.run
@@ -57,7 +57,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Examples:
-    """Of one group or task."""
+    """The examples of one group or task."""
 
     index: SequenceIndex
     places: Places
@@ -82,7 +82,8 @@ class Examples:
 
 def _taken(places: Places, numbers: np.ndarray) -> np.ndarray:
     if isinstance(places, np.ndarray):
-        return places[numbers]
+        taken: np.ndarray = places[numbers]
+        return taken
     if isinstance(places, range):
         return places.start + numbers
     return places.run.start + numbers + np.searchsorted(places.kept_before, numbers, side="right")

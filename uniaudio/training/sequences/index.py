@@ -26,7 +26,7 @@ from uniaudio.training.sequences.shard import SequenceShard
 
 # Shapes: N rows, K segments of a record batch
 FORMAT = 1
-"""Of the file; part of its name."""
+"""Format of the file; part of its name."""
 AGREED = ("vocabulary", "vocabulary_fingerprint", "codec_fingerprint")
 """Schema metadata that all shards of a version share."""
 _COLUMNS = {
@@ -59,7 +59,7 @@ class Stratum:
     start: int
     stop: int
     tasks: list[str]
-    """By name."""
+    """Names of the tasks, sorted."""
     longest: int
     """Positions of its longest row."""
 
@@ -70,7 +70,7 @@ class SequenceIndex:
 
     shard: np.ndarray
     row: np.ndarray
-    """In the shard."""
+    """Number of the row in its shard."""
     num_positions: np.ndarray
     num_loss: np.ndarray
     """Positions that carry loss."""
@@ -79,7 +79,7 @@ class SequenceIndex:
     rank: np.ndarray
     tasks: list[str]
     strata: list[Stratum]
-    """By split, mixture group and loss."""
+    """Ordered by split, mixture group and loss."""
     metadata: dict[str, str]
     """What the schema metadata of all shards agree on, of `AGREED`."""
 
@@ -147,7 +147,7 @@ def build_index(shards: Iterable[SequenceShard], key: str) -> pa.RecordBatch:
 
 
 def _facts(shards: Iterable[SequenceShard], metadata: dict[str, str]) -> Iterator[pa.RecordBatch]:
-    """Of each record batch, and what the shards agree on."""
+    """The facts of each record batch. What the shards agree on is added to `metadata`."""
     for number, shard in enumerate(shards):
         _agree(metadata, shard)
         first = 0
@@ -174,7 +174,7 @@ def _agree(metadata: dict[str, str], shard: SequenceShard) -> None:
 
 
 def _num_positions(batch: pa.RecordBatch, where: str) -> tuple[np.ndarray, np.ndarray]:
-    """Of each row: its positions, and those that carry loss."""
+    """For each row the number of positions, and of those that carry loss."""
     bounds, segments = batch["segments"].offsets.to_numpy(), batch["segments"].values
     kind, start, length, loss = (segments.field(name) for name in ("kind", "start", "length", "loss"))
     start, length = start.to_numpy(), length.to_numpy()
@@ -193,9 +193,10 @@ def _num_positions(batch: pa.RecordBatch, where: str) -> tuple[np.ndarray, np.nd
 
 
 def _sums(values: np.ndarray, bounds: np.ndarray) -> np.ndarray:
-    """Of `values[bounds[i] : bounds[i + 1]]`."""
+    """Sums of `values[bounds[i] : bounds[i + 1]]`."""
     running = np.concatenate([np.zeros(1, np.int64), np.cumsum(values)])
-    return running[bounds[1:]] - running[bounds[:-1]]
+    sums: np.ndarray = running[bounds[1:]] - running[bounds[:-1]]
+    return sums
 
 
 def _coded(column: pa.ChunkedArray) -> tuple[np.ndarray, list[str]]:

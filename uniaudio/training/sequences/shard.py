@@ -98,7 +98,7 @@ class _Places(NamedTuple):
     start: int
     length: int
     loss: int
-    """Of the bytes that hold one bit a segment."""
+    """Place of the bytes that hold one bit a segment."""
 
 
 class SequenceShard:
@@ -196,7 +196,7 @@ class SequenceShard:
         return self._int8[places.id_bytes + first : places.id_bytes + last].tobytes().decode()
 
     def row(self, row: int) -> SequenceRow:
-        """With everything that the file says of it, clip ids among them: for lineage and evaluation."""
+        """One row with everything that the file says of it, such as clip ids, for lineage and evaluation."""
         number = bisect_right(self._first_rows, row) - 1
         batch = _opened(self._buffer).get_batch(number).slice(row - self._first_rows[number], 1)
         found: Any = from_table(pa.Table.from_batches([batch]), SequenceRow)[0]
@@ -216,10 +216,10 @@ def _opened(buffer: pa.Buffer) -> pa.ipc.RecordBatchFileReader:
 
 
 def _places(batch: pa.RecordBatch, first_row: int, address: int) -> _Places:
-    """`address`: of the file's first byte."""
+    """Places of the columns of `batch`; `address` is that of the file's first byte."""
 
     def place(column: pa.Array, number: int, width: int) -> int:
-        """Of a buffer of `column` (Arrow's columnar format, "buffer listing for each layout")."""
+        """Place of a buffer of `column` (Arrow's columnar format, "buffer listing for each layout")."""
         found = column.buffers()[number]
         return 0 if found is None else (found.address - address) // width
 

@@ -32,7 +32,7 @@ class VerifiedShards:
         self._is_fetched = isinstance(store.root, str)
 
     def check(self) -> None:
-        """Every file of this machine; `DataError` names the first that is wrong."""
+        """Check every file on this machine. `DataError` names the first that is wrong."""
         if self._is_fetched:
             return
         wanted = {shard.sha256 for shard in self._manifest.shards}
@@ -42,7 +42,7 @@ class VerifiedShards:
                 pass
 
     def path(self, shard: ShardInfo) -> Path:
-        """Of a file with the bytes that the manifest says; one with others is a `DataError` that names it."""
+        """Path of a shard whose bytes are those in the manifest. `DataError` names a file with other bytes."""
         path = self._store.shard_path(self._manifest, shard)
         if self._is_fetched or _line(path, shard.sha256) in self._known:
             return path
