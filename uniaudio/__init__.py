@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["UniAudio", "__version__"]
 __version__: str
-"""Of the installed distribution, such as "0.1.0"."""
+"""Version of the installed distribution, such as "0.1.0"."""
 
 
 def __getattr__(name: str) -> Any:

@@ -52,7 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """With the commands of every package that is installed."""
+    """The parser with the commands of every installed package."""
     parser = argparse.ArgumentParser(
         prog="uniaudio", description="An open UniAudio 2.0: from raw audio to a text-and-audio model."
     )
@@ -83,7 +83,7 @@ def _add_volume(parser: argparse.ArgumentParser) -> None:
 
 
 def _log_to_stderr(volume: int) -> None:
-    """What our modules log, from warnings and progress on; `-v` also what others say, `-q` errors alone."""
+    """Log warnings and progress of our modules. `-v` adds what other libraries say, `-q` leaves errors alone."""
     level = {-1: logging.ERROR, 0: logging.INFO}.get(max(-1, min(volume, 1)), logging.DEBUG)
     logging.basicConfig(format="uniaudio: %(message)s", stream=sys.stderr, level=logging.WARNING)
     logging.getLogger().setLevel(logging.INFO if volume > 0 else logging.ERROR if volume < 0 else logging.WARNING)
@@ -106,7 +106,7 @@ class _Completion(argparse.Action):
 
 
 def _parse(parser: argparse.ArgumentParser, arguments: list[str] | None) -> argparse.Namespace:
-    """As `parse_args`, but inputs may also stand behind options: argparse takes those in front of the first one alone."""
+    """Like `parse_args`, but inputs may also stand behind options. argparse takes only those in front of the first option."""
     options, rest = parser.parse_known_args(arguments)
     if rest and ("inputs" not in options or any(given.startswith("-") for given in rest)):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")

@@ -51,7 +51,7 @@ def onednn(x: Tensor, weight_OI: Tensor, bias_O: Tensor | None = None, then: str
 
 
 class EveryLinear(TorchFunctionMode):
-    """Within it every `F.linear` is `linear`, those of other libraries' modules too."""
+    """Context in which every `F.linear` is `linear`, also in modules of other libraries."""
 
     def __torch_function__(
         self,

@@ -23,7 +23,7 @@ _MAX_FRAME_SAMPLES = 1 << 22
 """Samples a channel of one frame; Monkey's Audio, whose frames are the longest, has 1,179,648."""
 _MAX_STREAMS = 64
 _MAX_BAD_SHARE = 0.01
-"""Of a file's packets so many may be undecodable; with more it is broken."""
+"""Share of a file's packets that may be undecodable. With more the file is broken."""
 _MICROSECONDS = 1_000_000
 
 

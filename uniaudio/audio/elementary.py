@@ -36,12 +36,12 @@ class Run:
     """Frames of one kind that follow one another, perhaps with junk between them."""
 
     header: Header
-    """That of its first frame."""
+    """Header of the first frame."""
     tag: VbrTag | None
     ranges: list[tuple[int, int]] = field(default_factory=list)
     """Bytes `start … stop` of the file that are its frames, the one with the tag among them."""
     num_frames: int = 0
-    """Without the frame that holds the tag."""
+    """Frames without the one that holds the tag."""
     frame_bytes: set[int] = field(default_factory=set)
     """The sizes of its frames, of which a constant bit rate has two at most (the second is a byte longer)."""
 

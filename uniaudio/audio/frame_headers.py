@@ -32,11 +32,11 @@ class Header:
     num_samples: int
     sample_rate: int
     channels: int
-    """In ADTS 0 where the frame itself says which."""
+    """Number of channels; 0 in ADTS where the frame itself states it."""
     codec: str
     """`mp3`, `mp2`, `mp1` or `aac`; frames of two codecs are never of one run."""
     side_bytes: int = 0
-    """From the frame's start to where a Xing tag lies (MP3 only)."""
+    """Bytes from the frame's start to the place of a Xing tag (MP3 only)."""
 
     def like(self, other: "Header") -> bool:
         return (self.codec, self.sample_rate, self.channels, self.num_samples) == (
@@ -100,7 +100,7 @@ def adts_header(word: int) -> Header | None:
 
 
 def vbr_tag(frame: bytes, side_bytes: int) -> VbrTag | None:
-    """What the frame says of the whole file, or None where it is a frame of sound."""
+    """The tag with which the frame describes the whole file; None where it is a frame of sound."""
     if frame[36:40] == b"VBRI":
         return VbrTag(num_frames=_count(frame[50:54]), field_offset=50, delay=0, padding=0)
     if frame[side_bytes : side_bytes + 4] not in (b"Xing", b"Info"):

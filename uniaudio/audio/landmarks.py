@@ -61,7 +61,7 @@ _FOURS = np.array([(0, *others) for others in itertools.combinations(range(1, _A
 
 
 class Landmarks:
-    """Of one recording, given block by block. The values do not depend on how it was cut into blocks.
+    """Landmarks of one recording, given block by block. The values do not depend on how it was cut into blocks.
 
     Memory: forty seconds of spectrogram, and 8 bytes for each peak so far (some 2 MB an hour).
     """

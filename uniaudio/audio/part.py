@@ -9,7 +9,7 @@ from uniaudio.audio.problem import Problem
 from uniaudio.audio.splice import Piece
 
 MAX_MISSING_EXACT = 1 / 25_000
-"""Of a file whose samples are counted in its header so much may be missing: 2 ms of a minute, which cutters of tracks lose."""
+"""Share of the samples that may be missing where the header counts them: 2 ms of a minute, which cutters of tracks lose."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -17,7 +17,7 @@ class Part:
     """One file within the file: decoded by itself, from its first sample to its last."""
 
     pieces: tuple[Piece, ...]
-    """What its decoder sees."""
+    """What the decoder of this part sees."""
     demuxer: str | None = None
     """FFmpeg's, None for libsndfile."""
     fallback: str | None = None

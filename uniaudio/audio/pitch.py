@@ -22,7 +22,7 @@ _NUM_CANDIDATES = 6
 _SILENCE, _VOICING, _OCTAVE = 0.03, 0.45, 0.01
 _OCTAVE_JUMP, _VOICING_CHANGE = 0.35, 0.14
 _FRAMES_A_BLOCK = 3_000
-"""So that memory does not grow with the clip: spectra of a block take 13 MB."""
+"""Frames computed at once, so that memory does not grow with the clip: spectra of a block take 13 MB."""
 _MIN_RATE = 4 * HIGHEST_HZ
 
 
@@ -60,7 +60,7 @@ def track_pitch(samples: np.ndarray, sample_rate: int) -> PitchTrack:
 def _candidates(
     samples_N: np.ndarray, sample_rate: int, frames_T: np.ndarray, loudest: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of each frame: pitch (0: unvoiced), strength, and height of the autocorrelation, `[T, K]` float32 each."""
+    """Candidates of each frame: pitch (0: unvoiced), strength, and height of the autocorrelation, `[T, K]` float32 each."""
     frames_TW = _frames(samples_N, sample_rate, frames_T)
     # How loud a frame is counts in its middle period only: its window reaches into its neighbours.
     period = frames_TW.shape[1] // _PERIODS

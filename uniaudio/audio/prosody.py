@@ -16,7 +16,7 @@ MIN_PAUSE_S = 0.2
 """Shorter silence is the closure of a stop consonant (Goldman-Eisler 1968 drew the line at 0.25 s, later work at 0.2 s)."""
 _FLOOR_DB = -120.0
 _BAND_HZ = (300.0, 3_000.0)
-"""Of vowels' first formants; what most distinguishes them from fricatives and hum. Telephone lines carry it, too."""
+"""Band of the first formants of vowels, which best separates them from fricatives and hum. Telephone lines carry it, too."""
 _WINDOW_S = 0.025
 _SMOOTHING_FRAMES, _DIP_DB = 7, 1.5
 """Chosen on recordings with known text, in two languages and of three sources: 0.91 to 1.06 of the syllables written are counted.
@@ -27,12 +27,12 @@ _BELOW_LOUD_DB, _LOUD_PERCENTILE = 25.0, 95
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pauses:
-    """Of a clip between its first and last speech."""
+    """Pauses of a clip between its first and last speech."""
 
     num_pauses: int
     pause_frames: int
     spoken_frames: int
-    """Between first and last speech, without the pauses."""
+    """Frames between first and last speech without the pauses."""
 
     @property
     def fraction(self) -> float:

@@ -40,8 +40,8 @@ MAX_CHANNELS = 256
 _BLOCK = 1 << 20
 """Numbers of a block, all channels together: 4 MiB."""
 _MAX_MISSING = 0.1
-"""Of a lossy file so much may be missing, a second at least: that its bytes are whole was seen before, and recorders let
-pauses out. More is no pause.
+"""Share of a lossy file's samples that may be missing, at least one second. That its bytes are whole is checked before, and
+recorders leave pauses out. More than this is no pause.
 """
 Source = str | Path | bytes
 _Decoder = SoundFileDecoder | FFmpegDecoder
@@ -198,7 +198,7 @@ class _Reader:
         self.info = self._checked(self._decoder.info)
 
     def blocks(self, block_samples: int, first_sample: int) -> Iterator[np.ndarray]:
-        """From `first_sample` on."""
+        """The samples from `first_sample` on, in blocks."""
         start = 0
         for index in range(len(self._parts)):
             if index:

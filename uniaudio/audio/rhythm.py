@@ -16,15 +16,16 @@ FRAME_RATE = 100
 """Hz, of the envelope."""
 SLOWEST_BPM, FASTEST_BPM = 40.0, 240.0
 MIN_PERIODICITY = 0.2
-"""Below it a tempo is a guess."""
+"""Least periodicity of a reliable tempo. Below it a tempo is a guess."""
 _WINDOW_S = 0.064
 _NUM_MELS = 40
 _COMPRESSION = 10.0
-"""Of magnitudes over the clip's mean: at 1,000 soft notes between the beats rose as much as the beats."""
+"""Factor on magnitudes relative to the clip's mean, before the logarithm. At 1,000 soft notes between the beats rose as much as
+the beats."""
 _MIN_S = 4.0
 """Four beats at 60: less says nothing about a period."""
 _STEP = 0.004
-"""Between the tempos that are tried, as a share."""
+"""Relative step between the tempos that are tried."""
 _PREFERRED_BPM, _PREFERENCE_OCTAVES = 100.0, 0.6
 """The middle of the octave from 71 to 141 in which people tap to most music (van Noorden and Moelants 1999), and its width.
 Of 28 pieces made for a stated tempo all were found up to the octave, and 68 % in it."""
@@ -66,7 +67,7 @@ def onset_envelope(samples: np.ndarray, sample_rate: int) -> np.ndarray:
 
 
 def estimate_tempo(envelope: np.ndarray) -> Tempo | None:
-    """Of an `onset_envelope` (`[T]`); None where it is shorter than 4 s or nothing in it repeats."""
+    """Tempo of an `onset_envelope` (`[T]`); None where it is shorter than 4 s or nothing in it repeats."""
     num_frames = len(envelope)
     centred_T = envelope - envelope.mean() if num_frames else envelope
     if num_frames < _MIN_S * FRAME_RATE or not centred_T.any():

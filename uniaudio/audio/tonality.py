@@ -20,13 +20,13 @@ _FRAMES_A_BLOCK = 200
 _MAJOR_NAMES = ("C", "Db", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
 _MINOR_NAMES = ("C", "C#", "D", "Eb", "E", "F", "F#", "G", "G#", "A", "Bb", "B")
 KEYS = tuple(f"{note} major" for note in _MAJOR_NAMES) + tuple(f"{note} minor" for note in _MINOR_NAMES)
-"""As this project writes them: the spelling with fewer signs."""
+"""Keys in the spelling with fewer signs, which this project uses."""
 _PROFILES = (
     (0.238, 0.006, 0.111, 0.006, 0.137, 0.094, 0.016, 0.214, 0.009, 0.080, 0.008, 0.081),
     (0.220, 0.006, 0.104, 0.123, 0.019, 0.103, 0.012, 0.214, 0.062, 0.022, 0.061, 0.052),
 )
-"""Of major and minor, from the tonic: Albrecht and Shanahan 2013, counted in 1,000 pieces. Of 80 chorales, rendered, they find
-86 %, Temperley's find 74 % and those of Krumhansl and Kessler 38 %, which take the dominant for the tonic."""
+"""Profiles of major and minor, from the tonic: Albrecht and Shanahan 2013, counted in 1,000 pieces. Of 80 rendered chorales they
+find the key of 86 %, Temperley's of 74 %, and those of Krumhansl and Kessler, which take the dominant for the tonic, of 38 %."""
 _HARMONIC_CLASSES = (0, 0, 7, 0, 4, 7)
 _HARMONIC_DECAY = 0.6
 """A peak may be any of six harmonics of a note: it counts for each, by 0.6 less a step (Gómez 2006). With them 94 %."""
@@ -35,11 +35,11 @@ _HARMONIC_DECAY = 0.6
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Key:
     name: str
-    """Of `KEYS`, such as `E minor`."""
+    """One of `KEYS`, such as `E minor`."""
     fit: float
     """Correlation of the music's pitch classes with the key's profile, -1 to 1."""
     margin: float
-    """By how much the next key fits worse."""
+    """Difference of `fit` to the next best key."""
 
 
 def pitch_classes(samples: np.ndarray, sample_rate: int) -> np.ndarray | None:
@@ -107,6 +107,6 @@ def _spectral_peaks(frames_TW: np.ndarray, sample_rate: int, first: int) -> tupl
 
 
 def _tuning(semitone_P: np.ndarray, size_P: np.ndarray) -> float:
-    """By how many semitones the clip's notes lie above 440 Hz's, -0.5 to 0.5: the mean angle of what is left of a semitone."""
+    """Semitones by which the clip's notes lie above those of A = 440 Hz, -0.5 to 0.5: the mean angle of their fractions of a semitone."""
     turn = np.sum(size_P * np.exp(2j * np.pi * semitone_P))
     return float(np.angle(turn) / (2 * np.pi))

@@ -21,11 +21,12 @@ another voice."""
 JOIN_SIMILARITY = 0.70
 """Cosine to the direction of a cluster from which a clip that is too short to be sure of joins it."""
 _WINDOW_SIMILARITY, _VOICE_SIMILARITY, _MIN_WINDOWS = 0.66, 0.80, 4
-"""Of windows of 1.6 s, which scatter more than clips; of the directions of voices; and of windows a voice must have."""
+"""Least cosine between windows of 1.6 s, which scatter more than clips; between the directions of voices; and the least number
+of windows of a voice."""
 _ROWS_A_BLOCK = 2_048
-"""Of similarities that are held at a time."""
+"""Rows of the similarity matrix that are computed at once."""
 _EXACT_ROWS = 16_384
-"""More rows are clustered in parts first."""
+"""Most rows that are clustered at once. More are clustered in parts first."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -148,7 +149,7 @@ def _pairs(rows: np.ndarray, nearest_N: np.ndarray, similarity_N: np.ndarray) ->
 
 
 def _nearest(means_ND: np.ndarray, rows: np.ndarray, among: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Of each of `rows`, the most similar of `among` but itself, and how similar; -1 and -inf where there is no other."""
+    """For each of `rows`, the most similar other row of `among`, and the similarity; -1 and -inf where there is no other."""
     if len(among) < 2:
         return np.full(len(rows), -1), np.full(len(rows), -np.inf, np.float32)
     candidates_MD = means_ND[among]

@@ -95,7 +95,7 @@ class Answer:
 
     @property
     def kind(self) -> str:
-        """Of the segment that is being written."""
+        """Kind of the segment that is being written."""
         return self.plan[len(self.segments)]
 
     @property

@@ -11,7 +11,7 @@ from uniaudio.products import linear
 
 
 class Linear(nn.Linear):
-    """Without bias and without values."""
+    """A linear layer without bias, whose weights are not initialized."""
 
     def __init__(self, in_features: int, out_features: int) -> None:
         super().__init__(in_features, out_features, bias=False)
@@ -29,7 +29,7 @@ class Linear(nn.Linear):
 
 
 class Embedding(nn.Embedding):
-    """Without values."""
+    """An embedding whose weights are not initialized."""
 
     def reset_parameters(self) -> None:
         """Nothing: the values come later."""

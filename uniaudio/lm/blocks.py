@@ -38,7 +38,7 @@ class Attend:
     documents: list[list[int]] | None = None
     """Lengths of the documents of each row, which look at themselves alone; instead of a mask, where nothing is cached."""
     blocks: "BlockMask | None" = None
-    """The same as blocks of positions (`uniaudio.lm.packed`); instead of a mask, where nothing is cached."""
+    """The same documents as blocks of positions (`uniaudio.lm.packed`); instead of a mask, where nothing is cached."""
 
 
 class RMSNorm(nn.Module):

@@ -56,7 +56,7 @@ class KVCache:
         return self._buffer.numel() * self._buffer.element_size()
 
     def resize(self, num_rows: int, num_rows_kept: int, num_slots: int) -> None:
-        """From here on `num_rows` rows are in use, of a buffer of at least the sizes given; what lies there stays."""
+        """Use `num_rows` rows from here on, in a buffer of at least the given sizes. Its contents stay."""
         layers, two, rows, groups, slots, size = self._buffer.shape
         if num_rows_kept > rows or num_slots > slots:
             buffer = self._buffer.new_zeros(layers, two, max(num_rows_kept, rows), groups, max(num_slots, slots), size)
@@ -125,8 +125,8 @@ class ModelCache:
             self.stacks[name].resize(self.num_rows, self.num_rows_kept, self.num_slots)
 
     def resize(self, num_rows: int, num_slots: int = 0) -> None:
-        """From here on `num_rows` rows are in use, with at least `num_slots` slots. What grows gets twice its size, so that
-        answers that join one after the other do not copy the others each time."""
+        """Use `num_rows` rows from here on, with at least `num_slots` slots. A size that grows is doubled, so that answers that join
+        one after the other do not copy the others each time."""
         if num_rows > self.num_rows_kept:
             self.num_rows_kept = max(num_rows, 2 * self.num_rows_kept)
         if num_slots > self.num_slots:

@@ -50,7 +50,7 @@ class RopeConfig:
     base: float = 500_000.0
     """Base of the geometric series of frequencies."""
     factor: float = 1.0
-    """By how much long wavelengths are stretched; 1 is plain rotary embedding."""
+    """Factor by which long wavelengths are stretched; 1 is plain rotary embedding."""
     low_frequency_factor: float = 1.0
     """Wavelengths above `original_context / this` are stretched wholly."""
     high_frequency_factor: float = 4.0

@@ -92,7 +92,7 @@ class Decoding:
 
     @property
     def answers(self) -> list[Answer]:
-        """As far as they are written, in the order of the prompts."""
+        """The answers as far as they are written, in the order of the prompts."""
         return [row.answer for row in self._rows]
 
     @property

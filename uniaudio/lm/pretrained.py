@@ -132,7 +132,7 @@ def num_text_rows(folder: str | Path) -> int:
 
 
 def _read_llama(folder: Path) -> dict[str, Tensor]:
-    """Its tensors by our names, query, key and value still apart; the head is the embedding where the two are tied."""
+    """The folder's tensors by our names, with query, key and value still apart. The head is the embedding where the two are tied."""
     # Old files also hold the frequencies of the rotary embedding, which follow from the config.
     read = ((name, tensor) for name, tensor in weights.read_tensors(folder) if not name.endswith("rotary_emb.inv_freq"))
     ours = {_our_name(name): tensor for name, tensor in read}

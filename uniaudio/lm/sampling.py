@@ -14,12 +14,12 @@ from torch import Tensor
 from uniaudio_schemas.errors import UsageError
 
 LEAST_FACTOR, MOST_FACTOR = 1e-6, 1e6
-"""Of temperature, penalty and guidance: beyond these float32 logits overflow, and what is drawn is no longer a choice."""
+"""Bounds of temperature, penalty and guidance. Beyond them float32 logits overflow, and the draw is no longer meaningful."""
 NUM_DRAWS = 9
 """A step draws at most one id a column: 8 codes or 1 text id."""
 _STEPS_AHEAD = 64
 MOST_SEED = 1 << 63
-"""Of torch's generators."""
+"""Seeds of torch's generators lie between this and its negative."""
 
 
 GROUPS = ("text", "reasoning", "semantic", "acoustic")

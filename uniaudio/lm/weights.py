@@ -22,7 +22,7 @@ VOCABULARY_FILE = "vocabulary.json"
 DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 MAX_FILE_BYTES = 4 << 30
 MODEL_TYPE = "uniaudio"
-"""By which transformers and hubs tell models apart."""
+"""Model type by which transformers and hubs tell models apart."""
 _OF_TRANSFORMERS = ("model_type", "architectures", "dtype")
 """Fields of `config.json` that say nothing of the model's shape."""
 

@@ -41,8 +41,8 @@ class Dnsmos:
 
 
 def dnsmos(samples: np.ndarray, sample_rate: int) -> Dnsmos | None:
-    """Of `[N]` float speech (full scale 1): mean over windows of 9.01 s, one each second; shorter clips are repeated.
-    None where silent or empty.
+    """DNSMOS of `[N]` float speech (full scale 1): the mean over windows of 9.01 s, one each second. Shorter clips are repeated.
+    None for silent or empty clips.
     """
     if not len(samples) or is_silent(samples):
         return None

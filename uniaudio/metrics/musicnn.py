@@ -23,7 +23,7 @@ LABELS = (
     "new age", "dance", "male voice", "female vocal", "beats", "harp", "cello", "no voice", "weird", "country", "metal",
     "female voice", "choral",
 )  # fmt: skip
-"""In the order of the network's outputs."""
+"""Labels in the order of the network's outputs."""
 PATCH_FRAMES = 187
 """3 s; what the network was trained on."""
 _NUM_MELS, _N_FFT, _HOP = 96, 512, 256
@@ -36,7 +36,7 @@ _COMPRESSION = 10_000.0
 
 
 class MusicTagger(nn.Module):
-    """From a log mel spectrogram of 3 s to the probability of each label."""
+    """Maps a log mel spectrogram of 3 s to the probability of each label."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ class MusicTagger(nn.Module):
 
     @classmethod
     def load(cls, path: str | Path) -> "MusicTagger":
-        """From a file of weights with this module's names; another file is a `DataError`."""
+        """Load a file of weights with this module's names. Any other file is a `DataError`."""
         from safetensors import SafetensorError
         from safetensors.torch import load_file
 

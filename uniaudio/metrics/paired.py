@@ -39,7 +39,7 @@ def paired_difference(
     num_resamples: int = 4_000,
     seed: int = 0,
 ) -> Difference | None:
-    """Of two systems' sides on the same samples; None where either has no weight."""
+    """The difference between two systems on the same samples; None where either has no weight."""
     if not len(first_N2) == len(second_N2) == len(recordings):
         raise UsageError(
             f"Sides and recordings must be of the same samples, but are {len(first_N2)}, {len(second_N2)} and {len(recordings)}."

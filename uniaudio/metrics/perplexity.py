@@ -11,8 +11,8 @@ _LARGEST_LOSS = 700.0  # exp of more overflows a float
 
 
 def perplexity(losses: Iterable[tuple[float, int]]) -> float | None:
-    """Of `(summed negative log-likelihood in nats, number of tokens)` pairs; None without tokens, infinite where a
-    token had no likelihood.
+    """Perplexity of `(summed negative log-likelihood in nats, number of tokens)` pairs. None without tokens, infinite where a
+    token has likelihood 0.
     """
     pairs = list(losses)
     num_tokens = sum(count for _, count in pairs)

@@ -13,7 +13,7 @@ _LEAST_VOICED = FRAME_RATE // 10
 
 
 def pitch_error(reference: np.ndarray, estimate: np.ndarray, sample_rate: int) -> float | None:
-    """Of the medians, in semitones: 0 is equal, 12 is an octave higher or lower."""
+    """Difference between the median pitches, in semitones: 0 is equal, 12 is an octave higher or lower."""
     first, second = _voiced_hz(reference, sample_rate), _voiced_hz(estimate, sample_rate)
     if first is None or second is None:
         return None
@@ -21,7 +21,7 @@ def pitch_error(reference: np.ndarray, estimate: np.ndarray, sample_rate: int) -
 
 
 def intonation_error(reference: np.ndarray, estimate: np.ndarray, sample_rate: int) -> float | None:
-    """Of the standard deviations over time, in semitones: a flat voice beside a lively one."""
+    """Difference between the standard deviations of pitch over time, in semitones: a flat voice beside a lively one."""
     first, second = _voiced_hz(reference, sample_rate), _voiced_hz(estimate, sample_rate)
     if first is None or second is None:
         return None

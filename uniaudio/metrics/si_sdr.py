@@ -5,11 +5,11 @@ reference at some gain, against all the rest of it.
 import numpy as np
 
 _MOST_DB = 100.0
-"""Of an estimate that is the reference: beyond what float32 can tell apart."""
+"""Score of an estimate that equals the reference: float32 resolves no more."""
 
 
 def si_sdr(reference: np.ndarray, estimate: np.ndarray) -> float | None:
-    """Of `[N]` float audio (the longer one is cut), without its mean, at most 100 and at least -100 dB; None where either is silent."""
+    """SI-SDR (dB) of `[N]` float audio without its mean, between -100 and 100. The longer signal is cut. None where either is silent."""
     num_samples = min(len(reference), len(estimate))
     target, made = (np.asarray(part[:num_samples], np.float64) for part in (reference, estimate))
     if not num_samples:

@@ -24,7 +24,7 @@ _TARGET_RMS = 10 ** (-30 / 20)
 
 
 class VoiceEncoder(nn.Module):
-    """From audio to who speaks in it."""
+    """Maps audio to an embedding of its speaker."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -33,7 +33,7 @@ class VoiceEncoder(nn.Module):
 
     @classmethod
     def load(cls, path: str | Path) -> "VoiceEncoder":
-        """From the package's file of weights; another file is a `DataError`."""
+        """Load the package's file of weights. Any other file is a `DataError`."""
         if not Path(path).is_file():
             raise UsageError(f"`speaker` must be a file of a voice encoder's weights, but {path} is none.")
         encoder = cls()

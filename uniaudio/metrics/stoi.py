@@ -11,7 +11,7 @@ from uniaudio.audio.loudness import is_silent
 
 
 def stoi(reference: np.ndarray, estimate: np.ndarray, sample_rate: int, *, extended: bool = False) -> float | None:
-    """Of `[N]` float speech (the longer one is cut); None where fewer than 30 frames (0.4 s) of speech are left, or
+    """STOI of `[N]` float speech. The longer signal is cut. None where fewer than 30 frames (0.4 s) of speech are left, or
     either is silent.
 
     `extended`: ESTOI (Jensen and Taal 2016), which also follows noise that comes and goes.

@@ -36,7 +36,7 @@ class Declared:
     function: str
     """Module and function of this package; some modules need packages that others do not."""
     needs: str
-    """Of `NEEDS`."""
+    """One of `NEEDS`."""
     higher_is_better: bool
 
 

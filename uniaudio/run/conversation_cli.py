@@ -99,7 +99,7 @@ def _turn(kind: str, parts: list[str]) -> dict[str, Any]:
 
 
 def _output_paths(options: argparse.Namespace, num_clips: int) -> list[Path]:
-    """Of the spoken answers, numbered where there are several."""
+    """Paths of the spoken answers, numbered where there are several."""
     if not num_clips:
         if options.out is not None:
             raise UsageError("`--out` must be given where a turn is answered in sound, but none is: use `--speak`.")

@@ -147,7 +147,7 @@ def _from_folder(folder: Path, codec: str | Path | None, tokenizer: str | Path |
 
 
 def _own_card(path: Path) -> dict[str, Callable[[Parts], str]]:
-    """Of a folder that has one, as it is: what it says of data and scores nothing else in the folder knows."""
+    """The model card of a folder that has one, unchanged. Nothing else in the folder knows what it says of data and scores."""
     if not path.is_file():
         return {}
     text = path.read_text(encoding="utf-8")

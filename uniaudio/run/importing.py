@@ -48,7 +48,7 @@ def import_release(
 
 
 BYTES = Path("bytes")
-"""In the place of a tokenizer's folder: ids are bytes."""
+"""Stands in place of a tokenizer's folder: ids are bytes."""
 _OTHER_TOKENIZERS = (
     "tokenizer.model",
     "spiece.model",

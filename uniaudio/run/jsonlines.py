@@ -10,7 +10,7 @@ from typing import Any
 
 
 class JsonLines:
-    """To a file, or to standard output where `path` is None or `-`."""
+    """Writes records to a file, or to standard output where `path` is None or `-`."""
 
     def __init__(self, path: Path | None) -> None:
         self._path = None if path is None or str(path) == "-" else path
@@ -29,7 +29,8 @@ class JsonLines:
 
 
 def _line(record: dict[str, Any], encoding: str) -> str:
-    """As it reads; escaped where the encoding cannot hold it (a terminal of Latin letters, a file's name of odd bytes)."""
+    """The record as JSON in plain characters, or escaped where the encoding cannot hold them (a Latin terminal, a file name of odd
+    bytes)."""
     line = json.dumps(record, ensure_ascii=False)
     try:
         line.encode(encoding)

@@ -63,7 +63,7 @@ class Result:
 
     name: str
     text: str
-    """Of the last text segment; empty where the task writes audio alone."""
+    """Text of the last text segment; empty where the task writes audio alone."""
     texts: tuple[str, ...]
     clips: tuple[np.ndarray, ...]
     """Every clip written, `[N]` float32 at 24 kHz, in order."""
@@ -199,13 +199,13 @@ class UniAudio:
         return Stream(decoding, self.stream_of(pieces, plan_of_task(found), chosen))
 
     def query(self, task: str, request: Request, options: Options | None = None) -> Query:
-        """What a running batch is asked for one request, its clips encoded; `result` makes an answer of what it writes."""
+        """The query for a running batch that belongs to one request, with its clips encoded. `result` turns its output into an answer."""
         found, chosen = self._find(task), options or Options()
         [prompt] = self._prompts(found, [request], chosen)
         return self.query_of_grid(prompt, plan_of_task(found), chosen)
 
     def query_of_grid(self, grid: Grid, plan: Sequence[str], options: Options) -> Query:
-        """The same for a prompt on the grid, behind which segments of the kinds `plan` are written."""
+        """The query for a prompt on the grid, behind which segments of the kinds `plan` are written."""
         sampling = options.sampling or sampling_of(plan)
         return Query(
             prompt=grid,
@@ -321,7 +321,7 @@ def _codes_of(answer: Generated) -> list[Codes]:
 
 
 def tokens_of(name: str, codes: Codes) -> Tokens:
-    """As a row of `tokens` holds them."""
+    """Codes in the form of a row of `tokens`."""
     return Tokens(
         clip_id=name,
         num_samples=codes.num_samples,

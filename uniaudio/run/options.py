@@ -73,7 +73,8 @@ def sampling_of(plan: Sequence[str]) -> Sampling:
 
 
 class Arguments(TypedDict, total=False):
-    """Of `UniAudio.run` and `UniAudio.stream`, all optional: what `Options` and its `Sampling` say, by one name each."""
+    """Keyword arguments of `UniAudio.run` and `UniAudio.stream`, all optional: the fields of `Options` and its `Sampling`, each by one
+    name."""
 
     temperature: float
     """Divides the logits; 0 is greedy. Text answers are greedy unless this is given, audio answers have 0.9."""
@@ -84,11 +85,11 @@ class Arguments(TypedDict, total=False):
     cfg_scale: float
     """Classifier-free guidance: how far from the answer to the blanked prompt; 1 is off and costs nothing, above 1 twice the work."""
     seed: int
-    """Of what is drawn: the same seed, model and machine give the same answer."""
+    """Seed of the draws. The same seed, model and machine give the same answer."""
     repetition_penalty: float
     """Weakens ids that came lately; 1 is off."""
     no_repeat_ngram: int
-    """No run of so many text ids comes twice; 0 is off."""
+    """Length of runs of text ids that do not come twice; 0 is off."""
     max_seconds: float
     """Longest audio segment."""
     max_text: int
@@ -98,7 +99,7 @@ class Arguments(TypedDict, total=False):
     decode_window_s: float
     """Seconds of audio that the codec decodes at once."""
     language: str
-    """Of the prompt: en, zh or yue."""
+    """Language of the prompt: en, zh or yue."""
 
 
 _OF_OPTIONS = ("max_seconds", "max_text", "decode_steps", "decode_window_s", "language")

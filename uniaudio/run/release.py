@@ -46,7 +46,7 @@ class Origin:
 
 
 def origin_of(store: "Store", manifest: "Manifest") -> Origin:
-    """Of a version of `checkpoint`: the files behind it, and all scores of it that the store holds."""
+    """Origin of a version of `checkpoint`: the files behind it, and all its scores in the store."""
     row = next(iter(store.rows(manifest, Checkpoint)))
     scores = [
         score

@@ -63,8 +63,8 @@ def check_streams(task: Task) -> None:
 
 
 def is_runnable(task: Task) -> bool:
-    """Not where a task only trains: auditory sentences have neither a question nor an end, and pairs are two answers already; nor in one
-    go where it has turns (`uniaudio.run.conversation`)."""
+    """Whether a task can be run in one go. Some tasks only train: auditory sentences have neither a question nor an end, and pairs are
+    two answers already. A task with turns needs `uniaudio.run.conversation`."""
     return (task.has_prompt or not any(slot.repeats for slot in task.order)) and not is_pair(task)
 
 

@@ -31,7 +31,7 @@ class Stream(Iterator[Any]):
 
     @property
     def finished(self) -> Literal["stop", "length"] | None:
-        """As of `Result`; None while the answer is being written."""
+        """How the answer ended, as in `Result`; None while it is being written."""
         [answer] = self._decoding.answers
         return answer.result().finished if answer.is_done else None
 

@@ -37,7 +37,7 @@ def task_lines(names: Iterable[str]) -> list[str]:
 
 
 def task_records(names: Iterable[str]) -> list[dict[str, Any]]:
-    """The same, for JSON."""
+    """The declarations of these tasks as records for JSON."""
     known = set(names)
     return [
         {
@@ -86,7 +86,8 @@ def _form(task: Task) -> dict[str, Any]:
 
 
 def store_records(store: Store) -> list[dict[str, Any]]:
-    """Of each task: examples, hours, positions, by split and by corpus; clips that gave none, by reason; why there is none at all."""
+    """One record for each task: examples, hours and positions, by split and by corpus; clips without an example, by reason; and why
+    a task has none at all."""
     manifest = store.head("instructions")
     if manifest is None:
         raise UsageError(

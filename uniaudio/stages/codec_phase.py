@@ -23,11 +23,11 @@ class GrpoSettings:
     max_answer_tokens: int = 512
     temperature: float = 1.0
     clip_range: float = 0.2
-    """Of the ratio of the policy to the one that wrote the answers."""
+    """Range of the ratio between the policy and the one that wrote the answers."""
     kl_weight: float = 0.04
-    """Of the distance to the policy the phase started from."""
+    """Weight of the distance to the policy that the phase started from."""
     sft_weight: float = 0.1
-    """Of the supervised loss, which keeps transcripts and captions."""
+    """Weight of the supervised loss, which preserves transcripts and captions."""
     num_inner_steps: int = 1
     """Optimizer steps on one set of answers."""
     num_frozen_steps: int = 0
@@ -43,11 +43,11 @@ class AdversarialSettings:
     """Discriminators of phase `scalar`; weight 0 leaves them out."""
 
     weight: float = 0.0
-    """Of the adversarial loss."""
+    """Weight of the adversarial loss."""
     feature_weight: float = 0.0
-    """Of the distance between the discriminators' features of real and decoded audio."""
+    """Weight of the distance between the discriminators' features of real and decoded audio."""
     channels: int = 32
-    """Of the discriminators."""
+    """Channels of the discriminators."""
     num_spectral_steps: int = 0
     """Steps with spectral losses alone."""
 
@@ -57,7 +57,7 @@ class CodecPhase(Schedule):
     """Everything that decides what a phase does; part of a codec's identity."""
 
     name: Objective
-    """Which loss; one module of `uniaudio.codec` each."""
+    """Name of the loss (`uniaudio.training.codec.objectives`)."""
     trains: tuple[str, ...]
     """Modules and parameters of the codec that receive gradients; all others are frozen, buffers included."""
     num_clips: int
@@ -70,12 +70,11 @@ class CodecPhase(Schedule):
     """Steps before the codebooks of `trains` are switched on; in `scalar`, before latents are rounded: with more than 0 the
     autoencoder also starts as a cosine transform (`uniaudio.training.codec.scalar_start`)."""
     phone_weight: float = 0.1
-    """Of the phone loss (released trainer)."""
+    """Weight of the phone loss (released trainer)."""
     commitment_weight: float = 0.5
-    """Of the commitment loss (released trainer: 0.5 in `reconstruction`; proposed: 1.0 in `reasoning`, 0.25 in
-    `grpo`)."""
+    """Weight of the commitment loss (released trainer: 0.5 in `reconstruction`; proposed: 1.0 in `reasoning`, 0.25 in `grpo`)."""
     context_probability: float = 0.5
-    """That a batch is given the first 32 to 64 latents of every crop."""
+    """Probability that a batch is given the first 32 to 64 latents of every crop."""
     condition_dropout: float = 0.1
     """Probability that a crop loses its condition (classifier-free guidance)."""
     film_dropout: float = 0.2
@@ -85,24 +84,24 @@ class CodecPhase(Schedule):
     num_targets: int = 256
     """Classes that masked frames are told apart by in `encoders`."""
     tasks: tuple[str, ...] = ()
-    """Of `TASKS`, what `reasoning` and `grpo` ask about a clip; empty: its one text, unasked."""
+    """Those of `TASKS` that `reasoning` and `grpo` ask about a clip. Empty: its one text, without a question."""
     text_model: str = ""
     """Folder of a causal language model with a tokenizer that is adapted (LoRA) to read reasoning frames; empty: the small
     decoder of bytes that is the codec's own, or one that is thrown away."""
     ctc_weight: float = 1.0
-    """Of the transcripts that a codec's CTC head spells, in `reasoning`."""
+    """Weight of the CTC loss of the transcripts in `reasoning`, where the codec has a CTC head."""
     intelligibility_weight: float = 0.0
-    """Of one less the correlation of short envelopes with those of the crop, in `reconstruction` and `decoder`; a spectral
-    autoencoder alone has envelopes."""
+    """Weight of one minus the correlation of short envelopes with those of the crop, in `reconstruction` and `decoder`. Only a
+    spectral autoencoder has envelopes."""
     num_teacher_layers: int = 2
     """Layers of the small decoder that is thrown away."""
     lora_rank: int = 32
-    """Also LoRA's alpha, as released."""
+    """Rank of LoRA, and its alpha, as released."""
     lora_dropout: float = 0.1
     adversarial: AdversarialSettings = AdversarialSettings()
     grpo: GrpoSettings = GrpoSettings()
     precision: Precision = "float32"
-    """Of the products in a step; the search for codes, the losses and the weights stay float32."""
+    """Precision of the matrix products in a step. The search for codes, the losses and the weights stay float32."""
     seed: int = 0
     max_skipped: int = 0
     num_threads: int = 1

@@ -137,11 +137,11 @@ class PreferenceConfig(StageConfig):
     """
 
     beta: float
-    """Of the loss, the mean over pairs of -log sigmoid(beta * margin): how much a margin of one nat counts, and so how far the
-    model goes from the reference."""
+    """Scale of the margin (nats) in the loss, the mean over pairs of -log sigmoid(beta * margin). It decides how far the model
+    moves from the reference."""
     chosen_weight: float = 0.0
-    """Of the chosen answer's negative log-likelihood a token, beside that (Pang et al. 2024, arXiv 2404.19733): the margin grows too
-    where both answers become less likely."""
+    """Weight of the chosen answer's negative log-likelihood a token, added to that loss (Pang et al. 2024, arXiv 2404.19733).
+    Without it the margin also grows where both answers become less likely."""
 
     def __post_init__(self) -> None:
         StageConfig.__post_init__(self)

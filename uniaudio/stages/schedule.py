@@ -21,7 +21,7 @@ class Schedule:
     learning_rate: float
     """Peak; linear warm-up, then cosine to 0."""
     warmup_share: float = 0.03
-    """Of the steps: the learning rate rises linearly over them."""
+    """Share of the steps over which the learning rate rises linearly."""
     weight_decay: float = 0.05
     betas: tuple[float, float] = (0.9, 0.95)
     max_gradient_norm: float = 1.0

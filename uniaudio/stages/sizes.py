@@ -30,9 +30,9 @@ class Lengths:
     joint_learning_rate: float
     """Peak of stage 3, where the backbone learns too, four times that of stages 4 and 5."""
     warmup_share: float
-    """Every stage starts with a new optimizer; of a few steps, a few per cent are no warm-up."""
+    """Share of the steps that warm up. Every stage starts with a new optimizer, and a few per cent of a few steps are too few."""
     distillation_weight: float
-    """Of stage 1; 0 leaves the loss out."""
+    """Weight of the distillation loss in stage 1; 0 leaves it out."""
     size_exponent: float
     """The paper says nothing of it; small corpora need it."""
     precision: Literal["float32", "bfloat16"]

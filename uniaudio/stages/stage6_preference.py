@@ -12,7 +12,7 @@ from uniaudio.stages.stage5_instructions import stage5_instructions
 PREFERENCE_GROUP = "preference"
 """Mixture group of the pairs, which no other stage draws."""
 BETA = 0.1
-"""As Rafailov et al. have it for dialogue."""
+"""The value of Rafailov et al. for dialogue."""
 
 
 def stage6_preference(size: str = "debug") -> PreferenceConfig:

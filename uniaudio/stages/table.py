@@ -20,13 +20,13 @@ STAGES: dict[str, Callable[[str], StageConfig]] = {
     "stage3": stage3_pretraining,
     "stage4": stage4_sentences,
 }
-"""Those that are trained by default, in this order: a warm-up where there is no backbone, and the paper's four."""
+"""Stages that are trained by default, in this order: a warm-up where there is no backbone, and the paper's four."""
 ALL_STAGES: dict[str, Callable[[str], StageConfig]] = {
     **STAGES,
     "stage5": stage5_instructions,
     "stage6": stage6_preference,
 }
-"""With those that are trained only where they are asked for. Each starts from the checkpoint of the one before."""
+"""All stages, also those that are trained only on request. Each starts from the checkpoint of the one before."""
 
 
 def stage_config(name: str, size: str = "debug") -> StageConfig:

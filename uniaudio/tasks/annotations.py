@@ -17,13 +17,13 @@ _CLASSES = ("class", "label", "category", "event")
 
 
 def words_of(clip: Annotated) -> str:
-    """What is said: a script goes before what a recognizer heard, which counts in training alone, and only where nothing speaks
-    against it; held out nothing but a given text is a reference."""
+    """The words that are said. A script goes before what a recognizer heard. The latter counts only in training, and only where
+    nothing speaks against it: a held-out clip has no reference but a given text."""
     return _words(clip.domain, clip.given_text, clip.transcript, clip.split, clip.rejections)
 
 
 def words_of_row(row: Mapping[str, Any]) -> str:
-    """The same, of a row as a dictionary."""
+    """`words_of` for a row as a dictionary."""
     return _words(row["domain"], row["given_text"], row["transcript"], row["split"], row["rejections"])
 
 
@@ -35,7 +35,7 @@ def _words(domain: str, given: str | None, heard: str | None, split: str, reject
 
 
 def letters_of(words: str) -> str:
-    """For comparing: no case, no punctuation, no spaces."""
+    """The words reduced for comparison: no case, no punctuation, no spaces."""
     return "".join(letter for letter in words.casefold() if letter.isalnum())
 
 
@@ -45,7 +45,7 @@ def fact_of(clip: Annotated, *names: str) -> str | None:
 
 
 def value_of(facts: Iterable[tuple[str, str]], *names: str) -> str | None:
-    """The same, of pairs of name and value."""
+    """`fact_of` for pairs of name and value."""
     known = {name.casefold(): value.strip() for name, value in facts}
     return next((known[name] for name in names if known.get(name)), None)
 
@@ -70,7 +70,7 @@ def voice_of(clip: Annotated) -> str | None:
 
 
 def voice_of_row(row: Mapping[str, Any]) -> str | None:
-    """The same, of a row as a dictionary."""
+    """`voice_of` for a row as a dictionary."""
     return _voice(row["domain"], row["speaker"], row["speaker_cluster"], row["lyrics"], row["raw_clip_id"])
 
 

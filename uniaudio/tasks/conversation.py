@@ -56,12 +56,12 @@ _OWN_SLOTS = ("transcript", "caption")
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Turn:
     kind: str
-    """Of `ASKED`, a kind of question, or `spoken_question`."""
+    """One of `ASKED`, a kind of question, or `spoken_question`."""
     clip_id: str
     request: str = ""
     """Empty where the clip itself asks."""
     words: str = ""
-    """To be spoken; the clip is then not given, but answered."""
+    """Words to be spoken. The clip is then the answer, not an input."""
     answer: str = ""
     """Empty where the clip itself answers."""
 

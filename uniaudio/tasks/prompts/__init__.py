@@ -8,9 +8,9 @@ from uniaudio_schemas.errors import DataError, UsageError
 
 FALLBACK = "en"
 RELATED = {"yue": "zh"}
-"""Language -> whose prompts it may use."""
+"""Language -> language whose prompts it may use."""
 LANGUAGES = ("en", "zh", *RELATED)
-"""Of the wordings; every other language falls back on English."""
+"""Languages that have wordings. Every other language falls back on English."""
 
 
 @cache
