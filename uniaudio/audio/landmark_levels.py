@@ -21,9 +21,9 @@ LOW_BIN, HIGH_BIN = 5, 218
 FREQUENCY_REACH = 5
 """Bins of 15.6 Hz in which a peak has no louder neighbour."""
 SILENCE_DB = -117.0
-"""Below the last bit of 16: dither of one converter, rounding of another."""
+"""Level below the last bit of 16, where only dither and rounding of converters are."""
 FLOOR_DB = 32.0
-"""What is this much below the loudest of its second is not heard, so that noise at 30 dB changes little."""
+"""Levels this much below the loudest of their second are ignored, so that noise at 30 dB changes little."""
 SECOND = 62
 """Frames before and after: one second around a frame."""
 
@@ -43,7 +43,7 @@ def levels(samples_N: np.ndarray) -> np.ndarray:
 
 
 def running_maximum(values_TX: np.ndarray, before: int, after: int) -> np.ndarray:
-    """Of `[T, X]`: the largest from `before` rows earlier to `after` rows later; -inf where there is none."""
+    """Maximum of `[T, X]` from `before` rows earlier to `after` rows later; -inf where there is no such row."""
     num_rows, width = len(values_TX), before + after + 1
     padded = np.full((num_rows + max(before, 0) + max(after, 0), values_TX.shape[1]), -np.inf, np.float32)
     padded[max(before, 0) : max(before, 0) + num_rows] = values_TX
@@ -64,7 +64,8 @@ def octaves(levels_TF: np.ndarray, frames_P: np.ndarray, bins_P: np.ndarray) -> 
     below_P, at_P, above_P = (levels_TF[frames_P, bins_P + step] for step in (-1, 0, 1))
     bend_P = np.minimum(below_P - 2 * at_P + above_P, np.float32(-1e-6))
     top_P = bins_P + np.clip(0.5 * (below_P - above_P) / bend_P, -0.5, 0.5)
-    return np.log2(top_P).astype(np.float32)
+    octaves_P: np.ndarray = np.log2(top_P).astype(np.float32)
+    return octaves_P
 
 
 def mix(values_C: np.ndarray) -> np.ndarray:

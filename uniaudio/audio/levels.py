@@ -35,7 +35,7 @@ SILENT_CHANNEL = 1e-5
 second in a hundred has -20 dB.
 """
 _QUIETEST = 1 / 64
-"""Of an integer scale, where samples are not whole numbers: 36 dB below it, else the peak belongs to no scale."""
+"""Least peak relative to an integer scale (-36 dB) where samples are not whole numbers. A lower peak belongs to no scale."""
 _MIN_FLAT_SHARE = 1e-4
 """84 of 1,547 files have more."""
 _MIN_OFFSET = 0.02
@@ -101,7 +101,8 @@ class Levels:
     @property
     def mean_squares(self) -> np.ndarray:
         """`[C]`, without the offset."""
-        return np.maximum(self._square_C / max(1, self.num_samples) - np.square(self.offsets), 0)
+        squares_C: np.ndarray = np.maximum(self._square_C / max(1, self.num_samples) - np.square(self.offsets), 0)
+        return squares_C
 
     @property
     def offsets(self) -> np.ndarray:
@@ -110,7 +111,7 @@ class Levels:
 
     @property
     def share_beyond(self) -> float:
-        """Of all values, those beyond full scale."""
+        """Share of all values that lie beyond full scale."""
         return self._num_beyond / max(1, self.num_samples * self.num_channels)
 
     @property
@@ -130,12 +131,12 @@ class Levels:
 
     @property
     def share_flat(self) -> float:
-        """Of all values, those at full scale or beyond behind another one: a wave's top that was cut off."""
+        """Share of all values at or beyond full scale that follow another such value: tops of a wave that were cut off."""
         return self._num_flat / max(1, self.num_samples * self.num_channels)
 
     @property
     def correlation(self) -> float | None:
-        """Of the two channels of stereo, -1 … 1; None for other numbers of channels and where one is constant."""
+        """Correlation of the two channels of stereo, -1 … 1. None for other numbers of channels, and where a channel is constant."""
         if self.num_channels != 2:
             return None
         covariance = self._product / self.num_samples - float(np.prod(self.offsets))

@@ -25,9 +25,9 @@ _CHANNEL_WEIGHTS = {
 }  # WAV order: L R C (LFE) Ls Rs; others weigh 1
 _BLOCK_S, _TAIL_S = 20, 1
 SILENCE_MEAN_SQUARE = 1e-6
-"""Below it a clip is not normalized (the released trainer skips such clips; spec/codec.md 4.6)."""
+"""Mean square below which a clip is not normalized (the released trainer skips such clips; spec/codec.md 4.6)."""
 PEAK = 0.95
-"""Where the peak would reach full scale, it is scaled down to this."""
+"""A peak that would reach full scale is scaled down to this."""
 
 
 def integrated_loudness(samples: np.ndarray, sample_rate: int) -> float | None:
@@ -70,7 +70,8 @@ def limit_peak(samples: np.ndarray) -> np.ndarray:
 
 
 def _to_lufs(power: np.ndarray) -> np.ndarray:
-    return _OFFSET + 10 * np.log10(power)
+    lufs: np.ndarray = _OFFSET + 10 * np.log10(power)
+    return lufs
 
 
 def _block_power(samples_CN: np.ndarray, sample_rate: int) -> np.ndarray:
@@ -88,7 +89,8 @@ def _block_power(samples_CN: np.ndarray, sample_rate: int) -> np.ndarray:
     if num_samples < block:
         return np.array([energy[-1] / num_samples])
     starts = np.arange(0, num_samples - block + 1, hop)
-    return np.maximum(energy[starts + block] - energy[starts], 0.0) / block
+    power: np.ndarray = np.maximum(energy[starts + block] - energy[starts], 0.0) / block
+    return power
 
 
 def _k_weighted(samples_CN: np.ndarray, sample_rate: int) -> np.ndarray:

@@ -140,7 +140,8 @@ def _add_noise(
         noise = np.fft.irfft(spectrum, noise.size).astype(np.float32) if noise.size > 1 else noise
     elif color != "white":
         raise UsageError(f"`color` must be white or pink, but is {color!r}.")
-    return parents[0] + scale_to_snr(parents[0], noise, snr_db)
+    noisy: np.ndarray = parents[0] + scale_to_snr(parents[0], noise, snr_db)
+    return noisy
 
 
 def _gain(parents: list[np.ndarray], rng: np.random.Generator, *, gain_db: float) -> np.ndarray:
@@ -157,7 +158,7 @@ def _cropped_length(lengths: list[int], *, first_sample: int, num_samples: int) 
 
 
 def _cut_out(parents: list[np.ndarray], rng: np.random.Generator, *, first_sample: int, num_samples: int) -> np.ndarray:
-    """Without the given stretch: what stood before and after it, joined."""
+    """The audio without the given stretch: what stood before and after it is joined."""
     return np.delete(parents[0], slice(first_sample, first_sample + num_samples))
 
 
@@ -225,7 +226,8 @@ def _reverberate(
     room = rng.standard_normal(decay_samples) * 10 ** (-3 * np.arange(decay_samples) / decay_samples)
     size = samples.size + decay_samples
     wet = np.fft.irfft(np.fft.rfft(samples, size) * np.fft.rfft(room, size), size)[: samples.size]
-    return samples + scale_to_snr(samples, wet.astype(np.float32), -wet_db)
+    reverberant: np.ndarray = samples + scale_to_snr(samples, wet.astype(np.float32), -wet_db)
+    return reverberant
 
 
 def _shift_voice(parents: list[np.ndarray], rng: np.random.Generator, *, ratio: float) -> np.ndarray:

@@ -175,4 +175,5 @@ def to_mono_24k(audio: Audio, mono_channel: int | None = None) -> np.ndarray:
 
 def mix_down(samples_CN: np.ndarray, mono_channel: int | None) -> np.ndarray:
     """`[C, N]` -> `[N]` float32: the channel, or where it is None the mean of all."""
-    return samples_CN.mean(axis=0, dtype=np.float32) if mono_channel is None else samples_CN[mono_channel]
+    mono_N: np.ndarray = samples_CN.mean(axis=0, dtype=np.float32) if mono_channel is None else samples_CN[mono_channel]
+    return mono_N

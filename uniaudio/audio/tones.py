@@ -72,7 +72,8 @@ def tone_codes(levels_TF: np.ndarray, num_landmarks: int) -> np.ndarray:
                 codes.append(hashes_P << FRAME_BITS | frames_P)
     values_K = np.unique(np.concatenate(codes))
     is_first_K = np.diff(values_K >> FRAME_BITS, prepend=-1) != 0
-    return values_K[is_first_K][:_MOST_CODES] + _TONES
+    kept_K: np.ndarray = values_K[is_first_K][:_MOST_CODES] + _TONES
+    return kept_K
 
 
 def _partials(levels_TF: np.ndarray, floor_T1: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -34,4 +34,5 @@ class Expert(nn.Module):
         masked_BSD = x_BSD * is_audio_BS1
         if self.stack is None:
             return masked_BSD
-        return self.stack(masked_BSD, attend, cache, steps) * is_audio_BS1
+        out_BSD: Tensor = self.stack(masked_BSD, attend, cache, steps) * is_audio_BS1
+        return out_BSD

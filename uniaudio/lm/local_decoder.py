@@ -26,14 +26,15 @@ class LocalDecoder(nn.Module):
     def forward(self, x_NQC: Tensor) -> Tensor:
         """All codebooks at once, teacher-forced."""
         positions_1Q = torch.arange(x_NQC.shape[1], device=x_NQC.device)[None]
-        return self.stack(x_NQC, Attend(self._rotation(positions_1Q)))
+        states_NQC: Tensor = self.stack(x_NQC, Attend(self._rotation(positions_1Q)))
+        return states_NQC
 
     def allocate_cache(self, num_frames: int, like: Tensor) -> KVCache:
         """A cache for the codebooks of `num_frames` frames."""
         return KVCache(self.config.local_decoder, num_frames, self.config.num_codebooks, like)
 
     def rotations(self, device: torch.device) -> list[Rotation]:
-        """Of every codebook."""
+        """The rotation of each codebook."""
         whole = self._rotation(torch.arange(self.config.num_codebooks, device=device)[None])
         return [
             Rotation(cos=whole.cos[:, :, at : at + 1], sin=whole.sin[:, :, at : at + 1])
@@ -44,7 +45,8 @@ class LocalDecoder(nn.Module):
         """One codebook of all frames: `[N, C]` -> `[N, C]`."""
         turn = self.rotations(x_NC.device)[codebook]
         attend = Attend(turn, slots=codebook, num_keys=codebook + 1)
-        return self.stack(x_NC[:, None], attend, cache)[:, 0]
+        state_NC: Tensor = self.stack(x_NC[:, None], attend, cache)[:, 0]
+        return state_NC
 
     def _rotation(self, positions_1Q: Tensor) -> Rotation:
         return rotation(self.config.rope, positions_1Q, self.config.local_decoder.head_size)

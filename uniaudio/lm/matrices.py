@@ -64,7 +64,7 @@ class Columns(Matrix):
 
 
 class Blocks(Matrix):
-    """In the blocks of oneDNN."""
+    """A matrix in the block layout of oneDNN."""
 
     @staticmethod
     def lay_out(weight_OI: Tensor) -> Tensor:
@@ -96,7 +96,8 @@ class Tiles(Matrix):
     @staticmethod
     def lay_out(weight_OI: Tensor) -> Tensor:
         padded = F.pad(weight_OI, (0, 0, 0, -len(weight_OI) % Tiles.SIZE))
-        return padded.unflatten(0, (-1, Tiles.SIZE)).transpose(1, 2).contiguous()
+        tiles: Tensor = padded.unflatten(0, (-1, Tiles.SIZE)).transpose(1, 2).contiguous()
+        return tiles
 
 
 def matrix(owner: nn.Module, weight_OI: Tensor, num_rows: int, *, may_copy: bool, part: Hashable = None) -> Matrix:

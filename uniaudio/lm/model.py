@@ -102,19 +102,23 @@ class UniAudioLM(nn.Module):
         """`[..., Q]` int64 combined ids -> `[..., D]`, summed over the codebooks."""
         rows = codes_BSQ + self._stream_offsets(codes_BSQ.device)
         summed = F.embedding_bag(rows.flatten(0, -2), self.audio_embedding.weight, mode="sum")
-        return summed.unflatten(0, codes_BSQ.shape[:-1])
+        embedded: Tensor = summed.unflatten(0, codes_BSQ.shape[:-1])
+        return embedded
 
     def embed_code(self, codes_N: Tensor, codebook: int) -> Tensor:
         """`[N]` ids of one codebook -> `[N, D]`."""
-        return self.audio_embedding(codes_N + codebook * self.config.audio_size)
+        embedded_ND: Tensor = self.audio_embedding(codes_N + codebook * self.config.audio_size)
+        return embedded_ND
 
     def text_logits(self, hidden: Tensor) -> Tensor:
         """`[..., D]` -> `[..., text_size]`: the next text token."""
-        return self.text_head(hidden)
+        logits: Tensor = self.text_head(hidden)
+        return logits
 
     def audio_logits(self, hidden_ND: Tensor, target_codes_NQ: Tensor) -> Tensor:
         """`[N, D]` and the next frames `[N, Q]` int64 -> `[N, Q, V]`: code q given hidden and the codes before q."""
-        return self.audio_head(self.audio_states(hidden_ND, target_codes_NQ))
+        logits_NQV: Tensor = self.audio_head(self.audio_states(hidden_ND, target_codes_NQ))
+        return logits_NQV
 
     def audio_states(self, hidden_ND: Tensor, target_codes_NQ: Tensor) -> Tensor:
         """`[N, Q, C]`: what the audio head makes `audio_logits` of."""
@@ -139,8 +143,8 @@ class UniAudioLM(nn.Module):
         return stacks
 
     def compile_decoding(self, enabled: bool = True) -> None:
-        """From here on answers are written by machine code built for this processor (`uniaudio.lm.compiled`), a few times
-        faster on a CPU; it takes a second and a C compiler, and keeps the weights twice.
+        """Write answers with machine code built for this processor from here on (`uniaudio.lm.compiled`): a few times faster on a
+        CPU. It takes a second and a C compiler, and keeps the weights twice.
         """
         if enabled:
             library_for(self.text_embedding.weight)
@@ -154,7 +158,7 @@ class UniAudioLM(nn.Module):
             block.recomputation = mode
 
     def compile_blocks(self, backend: str | Callable[..., Any] = "inductor") -> None:
-        """From here on training runs each block as one compiled region. Needs a C++ compiler, or Triton on a GPU."""
+        """Run each block as one compiled region in training from here on. Needs a C++ compiler, or Triton on a GPU."""
         self.compiles_blocks = True
         for block in self._blocks():
             block.compile_training(backend)

@@ -20,7 +20,7 @@ from uniaudio.audio.render import to_mono_24k
 from uniaudio.run.request import Audio, Request
 
 _FULL_SCALE = 32_767
-"""Of 16 bits."""
+"""Full scale of 16 bits."""
 
 
 def read_clip(clip: Audio) -> np.ndarray:
@@ -41,7 +41,7 @@ def read_clip(clip: Audio) -> np.ndarray:
 
 
 def with_clip_read(request: Request) -> Request:
-    """With its `audio` as samples."""
+    """The request with its `audio` read into samples."""
     return request if request.audio is None else replace(request, audio=read_clip(request.audio))
 
 
@@ -104,4 +104,5 @@ def _wav_writer(file: IO[bytes]) -> wave.Wave_write:
 
 def _pcm_bytes(samples: np.ndarray) -> bytes:
     """16 bits, little-endian."""
-    return np.rint(np.clip(samples, -1, 1) * _FULL_SCALE).astype("<i2").tobytes()
+    pcm: bytes = np.rint(np.clip(samples, -1, 1) * _FULL_SCALE).astype("<i2").tobytes()
+    return pcm

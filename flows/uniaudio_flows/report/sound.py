@@ -93,7 +93,8 @@ def read_mono(store: Store, raw: Raw, first_sample: int, num_samples: int) -> np
             raise DataError(f"{raw.path}: its audio in {raw.tar} cannot be read: {error}") from error
     if len(samples_NC) == 0:
         raise DataError(f"{raw.path}: has no samples from {first_sample} on.")
-    return samples_NC.mean(axis=1) if raw.mono_channel is None else samples_NC[:, raw.mono_channel]
+    mono_N: np.ndarray = samples_NC.mean(axis=1) if raw.mono_channel is None else samples_NC[:, raw.mono_channel]
+    return mono_N
 
 
 def encode(samples: np.ndarray, sample_rate: int) -> tuple[bytes, str]:

@@ -68,7 +68,8 @@ def unit_numbers(
     cells = cells_of(hashes, num_units)
     parts = np.maximum(1, -(-cell_counts // clips_per_unit))[cells]
     own = (clip_hashes >> np.uint64(64 - _HASH_BITS)).astype(np.int64)
-    return (cells // CELLS_PER_UNIT + ((own * parts) >> _HASH_BITS)) % num_units
+    numbers: np.ndarray = (cells // CELLS_PER_UNIT + ((own * parts) >> _HASH_BITS)) % num_units
+    return numbers
 
 
 def spread_of(cell: int, cell_counts: np.ndarray, num_units: int, clips_per_unit: int) -> tuple[int, int]:

@@ -53,7 +53,8 @@ def cepstra(samples: np.ndarray) -> np.ndarray:
 
 
 def _scores(features_ND: np.ndarray, weights_DC: np.ndarray) -> np.ndarray:
-    return features_ND @ weights_DC[:-1] + weights_DC[-1]
+    scores_NC: np.ndarray = features_ND @ weights_DC[:-1] + weights_DC[-1]
+    return scores_NC
 
 
 def _fit(features_ND: np.ndarray, labels_N: np.ndarray, num_choices: int) -> np.ndarray:

@@ -50,4 +50,5 @@ def _colors(level_HW: np.ndarray) -> np.ndarray:
     position = level_HW * (len(_STOPS) - 1)
     below = np.minimum(position.astype(int), len(_STOPS) - 2)
     share = (position - below)[..., None]
-    return np.rint(_STOPS[below] * (1 - share) + _STOPS[below + 1] * share).astype(np.uint8)
+    colors: np.ndarray = np.rint(_STOPS[below] * (1 - share) + _STOPS[below + 1] * share).astype(np.uint8)
+    return colors

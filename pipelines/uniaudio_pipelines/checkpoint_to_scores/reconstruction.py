@@ -113,7 +113,8 @@ def _reconstruct(evaluation: Evaluation, domain: str) -> list[_Pair]:
 
 def _noise_like(samples: np.ndarray) -> np.ndarray:
     level = np.sqrt(np.mean(np.square(samples, dtype=np.float64)))
-    return (level * np.random.default_rng(0).standard_normal(len(samples))).astype(np.float32)
+    noise: np.ndarray = (level * np.random.default_rng(0).standard_normal(len(samples))).astype(np.float32)
+    return noise
 
 
 def _measure(

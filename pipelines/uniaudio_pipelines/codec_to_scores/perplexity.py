@@ -117,7 +117,8 @@ def code_losses(model: UniAudioLM, batch: Batch, rated: Rated) -> Tensor:
     losses = torch.nn.functional.cross_entropy(
         legal_NQV.flatten(0, 1).float(), (ids_NQ - rated.first).flatten(), reduction="none"
     )
-    return losses.unflatten(0, ids_NQ.shape)
+    losses_NQ: Tensor = losses.unflatten(0, ids_NQ.shape)
+    return losses_NQ
 
 
 @torch.inference_mode()

@@ -82,7 +82,8 @@ class CodesOfClips:
         if codec != self._codec_id:
             path = self._store.shard_path(self._tokens, self._tokens.shards[number])
             raise FingerprintError(f"{path}: must be of codec {self._codec_id[:8]}, but is of {codec[:8]}.")
-        return metadata.get("numerics", "")
+        numerics: str = metadata.get("numerics", "")
+        return numerics
 
 
 class _Batch:
@@ -112,4 +113,5 @@ class _Frames:
         self._frames = column.flatten().flatten().to_numpy().reshape(-1, NUM_CODEBOOKS)
 
     def of(self, row: int) -> np.ndarray:
-        return self._frames[self._ends[row] : self._ends[row + 1]]
+        frames: np.ndarray = self._frames[self._ends[row] : self._ends[row + 1]]
+        return frames

@@ -64,7 +64,8 @@ class CodesCompared:
         self.codes[name] += int(num_codes.sum())
         self.changed[name] += int(num_changed.sum())
         self.of_changed[name] += int(num_codes[num_changed > 0].sum())
-        return num_changed / np.maximum(num_codes, 1)
+        shares: np.ndarray = num_changed / np.maximum(num_codes, 1)
+        return shares
 
     def answer(self) -> dict[str, Any]:
         """JSON values."""
@@ -106,7 +107,8 @@ def _frames(column: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:
 def _starts(lengths: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """Places of the first `wanted` frames of each clip."""
     starts, ends = np.cumsum(lengths) - lengths, np.cumsum(wanted)
-    return np.arange(int(wanted.sum())) + np.repeat(starts - (ends - wanted), wanted)
+    places: np.ndarray = np.arange(int(wanted.sum())) + np.repeat(starts - (ends - wanted), wanted)
+    return places
 
 
 def branches_of(arrow: pa.Schema) -> tuple[str, ...]:

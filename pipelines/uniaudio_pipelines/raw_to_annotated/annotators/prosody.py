@@ -84,7 +84,8 @@ def _activity_frames(frames: np.ndarray, num_activity_frames: int) -> np.ndarray
     from uniaudio.audio.pitch import FRAME_RATE
 
     middles = (2 * frames + 1) * ANALYSIS_RATE // (2 * FRAME_RATE)
-    return np.minimum(middles // FRAME, num_activity_frames - 1)
+    frames_of_activity: np.ndarray = np.minimum(middles // FRAME, num_activity_frames - 1)
+    return frames_of_activity
 
 
 def _levels(clip: Clip, speech_V: np.ndarray) -> list[Value]:

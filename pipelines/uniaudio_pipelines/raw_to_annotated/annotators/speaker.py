@@ -48,4 +48,5 @@ def voiced_samples(clip: Clip) -> np.ndarray:
     if not len(speech):
         return clip.analysis
     wide = speech | np.append(speech[1:], False) | np.insert(speech[:-1], 0, False)
-    return clip.analysis[np.repeat(wide, FRAME)[: len(clip.analysis)]]
+    voiced: np.ndarray = clip.analysis[np.repeat(wide, FRAME)[: len(clip.analysis)]]
+    return voiced
