@@ -89,10 +89,10 @@ def _vint(window: Window, position: int, *, keep_marker: bool) -> tuple[int, int
 def check_asf(file: Any, start: int, stop: int, name: str) -> bool:
     """Whether its header was finished: a broadcast's says neither bytes nor length."""
     head = Window(file, stop).at(start, 1 << 16)
-    found = head.find(_ASF_FILE_PROPERTIES)
-    if found < 0 or len(head) < found + 104:
+    offset = head.find(_ASF_FILE_PROPERTIES)
+    if offset < 0 or len(head) < offset + 104:
         return False
-    promised, flags = int.from_bytes(head[found + 40 : found + 48], "little"), head[found + 88]
+    promised, flags = int.from_bytes(head[offset + 40 : offset + 48], "little"), head[offset + 88]
     if not flags & _ASF_BROADCAST and promised > stop - start:
         raise DataError(f"{name}: is cut short: {stop - start} of {promised} bytes.")
     return not flags & _ASF_BROADCAST

@@ -99,8 +99,8 @@ def lay_out(file: Any, name: str, suffix: str, *, whole: bool) -> tuple[str, Lay
 def _recognize(file: Any, window: Window, name: str, suffix: str) -> tuple[str, int]:
     """The format, and where it begins."""
     start = skip_tags(window, 0)
-    if found := _by_mark(window.at(start, 1 << 10)):
-        return found, start
+    if container_format := _by_mark(window.at(start, 1 << 10)):
+        return container_format, start
     for known in _WITHOUT_MARK:
         if suffix in FORMATS[known].suffixes.split():
             return known, 0
@@ -136,7 +136,7 @@ def _by_mark(head: bytes) -> str | None:
 
 def _marks_behind_junk(data: bytes, start: int) -> list[tuple[int, str]]:
     """Where marks lie that are long enough not to be there by chance."""
-    found = list[tuple[int, str]]()
+    marks = list[tuple[int, str]]()
     for mark in (
         b"RIFF",
         b"RIFX",
@@ -153,8 +153,8 @@ def _marks_behind_junk(data: bytes, start: int) -> list[tuple[int, str]]:
         inside -= 4 * (mark == b"ftyp")
         known = _by_mark(data[inside : inside + 1_024]) if inside >= 0 else None
         if known:
-            found.append((start + inside, known))
-    return found
+            marks.append((start + inside, known))
+    return marks
 
 
 def _fill(file: Any, known: str, start: int, stop: int, name: str, layout: Layout, *, whole: bool) -> None:

@@ -122,15 +122,15 @@ class Walker:
 
     def _skip_junk(self, walk: Walk, position: int) -> int:
         run = walk.runs[-1] if walk.runs else None
-        found = self.find(position + 1, self._stop, run, tags=True)
-        junk = self._window.count_junk(position, self._stop if found is None else found)
+        next_frame = self.find(position + 1, self._stop, run, tags=True)
+        junk = self._window.count_junk(position, self._stop if next_frame is None else next_frame)
         if run is None:
             walk.junk_before += junk
-        elif found is None:
+        elif next_frame is None:
             walk.junk_behind += junk
         else:
             walk.junk_between += junk
-        return self._stop if found is None else found
+        return self._stop if next_frame is None else next_frame
 
     def _header(self, position: int) -> Header | None:
         data = self._window.at(position, self._syntax.header_bytes)

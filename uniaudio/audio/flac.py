@@ -39,12 +39,12 @@ def lay_out_flac(file: Any, start: int, stop: int, layout: Layout, *, whole: boo
 
 
 def _find_marks(window: Window, position: int) -> list[int]:
-    found = list[int]()
+    positions = list[int]()
     while position < window.stop:
         data = window.at(position, min(WINDOW, window.stop - position))
         inside = -1
         while (inside := data.find(MARK[:4], inside + 1)) >= 0:
             if is_flac(data[inside : inside + 8]):
-                found.append(position + inside)
+                positions.append(position + inside)
         position += max(1, len(data) - 7)
-    return found
+    return positions

@@ -69,10 +69,10 @@ def _walk(window: Window, position: int, layout: Layout) -> tuple[list[_Link], i
     while position < window.stop and len(links) < _MAX_LINKS:
         head = window.at(position, _HEADER_BYTES + 255)
         if head[:5] != _MARK or len(head) < _HEADER_BYTES:
-            found = _find(window, position)
-            if junk := window.count_junk(skip_tags(window, position), found):
-                layout.note("junk_behind_audio" if found == window.stop else "junk_between_frames", f"{junk} bytes")
-            position = found
+            next_page = _find(window, position)
+            if junk := window.count_junk(skip_tags(window, position), next_page):
+                layout.note("junk_behind_audio" if next_page == window.stop else "junk_between_frames", f"{junk} bytes")
+            position = next_page
             continue
         first = position + _HEADER_BYTES + head[26]
         end = first + sum(head[_HEADER_BYTES : _HEADER_BYTES + head[26]])
@@ -107,8 +107,8 @@ def _find(window: Window, position: int) -> int:
     """Where the next page behind `position` begins, or the end."""
     while (position := position + 1) < window.stop:
         data = window.at(position, min(WINDOW // 2, window.stop - position))
-        found = data.find(_MARK)
-        if found >= 0:
-            return position + found
+        offset = data.find(_MARK)
+        if offset >= 0:
+            return position + offset
         position += max(0, len(data) - len(_MARK))
     return window.stop

@@ -70,17 +70,17 @@ def read_audio(
     name = name or _name(source)
     if first_sample < 0 or (num_samples is not None and num_samples <= 0):
         raise UsageError(f"A cut must start at 0 or later and be longer than 0, but is {first_sample} + {num_samples}.")
-    found = list[Problem]()
+    new_problems = list[Problem]()
     cut = (first_sample, num_samples)
     if cut == (0, None):
-        audio = _read_cut(source, suffix, name, cut, found, whole=True)
+        audio = _read_cut(source, suffix, name, cut, new_problems, whole=True)
     else:
         try:
-            audio = _read_cut(source, suffix, name, cut, found, whole=False)
+            audio = _read_cut(source, suffix, name, cut, new_problems, whole=False)
         except DataError:  # the header may be wrong: what is there decides
-            audio = _read_cut(source, suffix, name, cut, found := [], whole=True)
+            audio = _read_cut(source, suffix, name, cut, new_problems := [], whole=True)
     if problems is not None:
-        problems += found
+        problems += new_problems
     return audio
 
 
@@ -256,11 +256,11 @@ class _Reader:
         return replace(info, num_samples=None) if len(self._parts) > 1 else info
 
     def _compare(self, info: AudioInfo, start: int) -> None:
-        expected, found = (self.info.sample_rate, self.info.channels), (info.sample_rate, info.channels)
-        if found != expected:
+        expected, actual = (self.info.sample_rate, self.info.channels), (info.sample_rate, info.channels)
+        if actual != expected:
             raise DataError(
-                f"{self._name}: must keep its {expected[0]} Hz and {expected[1]} channels, but has {found[0]} Hz and "
-                f"{found[1]} channels from sample {start} on."
+                f"{self._name}: must keep its {expected[0]} Hz and {expected[1]} channels, but has {actual[0]} Hz and "
+                f"{actual[1]} channels from sample {start} on."
             )
 
 

@@ -55,11 +55,11 @@ def pitch_classes(samples: np.ndarray, sample_rate: int) -> np.ndarray | None:
     size, hop = 2 * round(_WINDOW_S * sample_rate / 2), round(_HOP_S * sample_rate)
     frames_TW = np.lib.stride_tricks.sliding_window_view(np.asarray(samples, np.float32), size)[::hop]
     window_W = np.blackman(size).astype(np.float32)
-    found = [
+    blocks = [
         _spectral_peaks(frames_TW[first : first + _FRAMES_A_BLOCK] * window_W, sample_rate, first)
         for first in range(0, len(frames_TW), _FRAMES_A_BLOCK)
     ]
-    frame_P, semitone_P, size_P = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    frame_P, semitone_P, size_P = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
     loud = size_P > _FLOOR * size_P.max(initial=0.0)
     frame_P, semitone_P, size_P = frame_P[loud], semitone_P[loud], np.sqrt(size_P[loud])
     if not size_P.size or size_P.max() == 0:

@@ -154,14 +154,14 @@ def _nearest(means_ND: np.ndarray, rows: np.ndarray, among: np.ndarray) -> tuple
         return np.full(len(rows), -1), np.full(len(rows), -np.inf, np.float32)
     candidates_MD = means_ND[among]
     at = np.searchsorted(among, rows)
-    found, similarity = np.empty(len(rows), np.int64), np.empty(len(rows), np.float32)
+    nearest, similarity = np.empty(len(rows), np.int64), np.empty(len(rows), np.float32)
     for first in range(0, len(rows), _ROWS_A_BLOCK):
         part = slice(first, first + _ROWS_A_BLOCK)
         similar = means_ND[rows[part]] @ candidates_MD.T
         similar[np.arange(len(similar)), at[part]] = -np.inf
         best = similar.argmax(axis=1)
-        found[part], similarity[part] = among[best], similar[np.arange(len(similar)), best]
-    return found, similarity
+        nearest[part], similarity[part] = among[best], similar[np.arange(len(similar)), best]
+    return nearest, similarity
 
 
 def _roots(head_N: np.ndarray) -> np.ndarray:

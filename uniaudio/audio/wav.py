@@ -181,15 +181,15 @@ def _skip_chunks(window: Window, position: int) -> int:
     """Where the chunks and tags behind the samples end, or the next WAV begins."""
     for _ in range(_MAX_CHUNKS):
         # Some writers forget the byte that makes an odd size even.
-        found = next(
+        start = next(
             (position + pad for pad in (0, 1) if position + pad < window.stop and _is_chunk(window, position + pad)),
             None,
         )
         after_tags = skip_tags(window, position)
         if after_tags > position:
             position = after_tags
-        elif found is None or is_wav(window.at(found, 12)):
-            return position if found is None else found
+        elif start is None or is_wav(window.at(start, 12)):
+            return position if start is None else start
         else:
-            position = found + 8 + int.from_bytes(window.at(found + 4, 4), "little")
+            position = start + 8 + int.from_bytes(window.at(start + 4, 4), "little")
     return position

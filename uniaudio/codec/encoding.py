@@ -91,9 +91,9 @@ def encode_clips(
     work: EncodeWork | None = None,
 ) -> list[Encoded]:
     """Codes of each checked `[C, N]`, with hidden states if they are kept: those of two hours fill gigabytes."""
-    found: dict[int, Encoded] = {}
-    encode_stream(codec, clips, found.__setitem__, sample_rate=sample_rate, keep_hidden=keep_hidden, work=work)
-    return [found[index] for index in range(len(clips))]
+    encoded: dict[int, Encoded] = {}
+    encode_stream(codec, clips, encoded.__setitem__, sample_rate=sample_rate, keep_hidden=keep_hidden, work=work)
+    return [encoded[index] for index in range(len(clips))]
 
 
 @torch.inference_mode()

@@ -46,8 +46,8 @@ def match_audio_loudness_to_text(model: nn.Module) -> None:
 
 
 def _num_layers(model: nn.Module, module_name: str) -> int:
-    stack_name, found, _ = module_name.partition(".layers.")
-    if not found:
+    stack_name, separator, _ = module_name.partition(".layers.")
+    if not separator:
         return 1
     layers = model.get_submodule(stack_name).get_submodule("layers")
     return len(list(layers.children()))

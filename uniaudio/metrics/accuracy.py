@@ -9,8 +9,8 @@ from uniaudio.metrics.text import normalize_text
 
 def parse_choice(answer: str, choices: Sequence[str]) -> str | None:
     """The choice that the whole answer is, whatever its case and punctuation; None where it is none, or more than one."""
-    found = {choice for choice in choices if normalize_text(choice) == normalize_text(answer)}
-    return found.pop() if len(found) == 1 else None
+    matches = {choice for choice in choices if normalize_text(choice) == normalize_text(answer)}
+    return matches.pop() if len(matches) == 1 else None
 
 
 def is_right(reference: str, answer: str, choices: Sequence[str]) -> bool:

@@ -86,10 +86,10 @@ def _sessions() -> tuple[Any, Any]:
     with optional_packages():
         import onnxruntime
 
-    found = find_spec("speechmos")  # located, not imported: importing it needs librosa
-    if found is None or not found.submodule_search_locations:
+    spec = find_spec("speechmos")  # located, not imported: importing it needs librosa
+    if spec is None or not spec.submodule_search_locations:
         raise UsageError("speechmos must be installed for DNSMOS: `pip install 'uniaudio[annotate]'`.")
-    folder = Path(found.submodule_search_locations[0]) / "dnsmos_models"
+    folder = Path(spec.submodule_search_locations[0]) / "dnsmos_models"
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     files = (folder / "sig_bak_ovr.onnx", folder / "model_v8.onnx")

@@ -99,8 +99,8 @@ class MusicTagger(nn.Module):
         (length,) = conv.kernel_size  # type: ignore[misc]
         bands = normed_BTM.transpose(1, 2).reshape(-1, 1, num_frames)
         padded = nn.functional.pad(bands, ((length - 1) // 2, length // 2))
-        found = norm(torch.relu(conv(padded)))
-        return found.view(num_patches, num_bands, -1, num_frames).amax(dim=1)
+        activation = norm(torch.relu(conv(padded)))
+        return activation.view(num_patches, num_bands, -1, num_frames).amax(dim=1)
 
     @torch.inference_mode()
     def tag(self, samples: np.ndarray) -> np.ndarray:
@@ -111,8 +111,8 @@ class MusicTagger(nn.Module):
             mel_TM = mel_TM.repeat(-(-PATCH_FRAMES // num_frames), 1)[:PATCH_FRAMES]
         starts = range(0, mel_TM.shape[0] - PATCH_FRAMES + 1, PATCH_FRAMES)
         # One at a time: what a patch is called must not depend on how many there are.
-        found = [self(mel_TM[None, start : start + PATCH_FRAMES])[0] for start in starts]
-        return np.asarray(torch.stack(found).mean(dim=0))
+        probabilities = [self(mel_TM[None, start : start + PATCH_FRAMES])[0] for start in starts]
+        return np.asarray(torch.stack(probabilities).mean(dim=0))
 
 
 def _normed(norm: nn.Module, values_BCTM: Tensor) -> Tensor:

@@ -53,8 +53,8 @@ def paired_difference(
         return Difference(value=value, low=None, high=None, p_value=None, num_recordings=num_recordings)
     rng = np.random.default_rng(seed)
     drawn = rng.integers(0, num_recordings, (num_resamples, num_recordings))
-    found = _differences(np.stack([sides_RS2[rows].sum(axis=0) for rows in drawn]), shape)
-    low, high = np.quantile(found[np.isfinite(found)], (0.025, 0.975))
+    differences = _differences(np.stack([sides_RS2[rows].sum(axis=0) for rows in drawn]), shape)
+    low, high = np.quantile(differences[np.isfinite(differences)], (0.025, 0.975))
     return Difference(
         value=value,
         low=float(low),
@@ -67,12 +67,12 @@ def paired_difference(
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
     """Corrected for their number (Holm 1979), in their order: the chance that any of those below a level is there by chance."""
     known = sorted((value, place) for place, value in enumerate(p_values) if value is not None)
-    found: list[float | None] = [None] * len(p_values)
+    corrected: list[float | None] = [None] * len(p_values)
     largest = 0.0
     for rank, (value, place) in enumerate(known):
         largest = max(largest, min(1.0, (len(known) - rank) * value))
-        found[place] = largest
-    return found
+        corrected[place] = largest
+    return corrected
 
 
 def _by_recording(side_N2: np.ndarray, recordings: Sequence[str]) -> np.ndarray:
@@ -105,7 +105,7 @@ def _p_value(
     )
     swapped_RS2 = sides_RS2[:, ::-1]
     sums = np.stack([np.where(swap[:, None, None], swapped_RS2, sides_RS2).sum(axis=0) for swap in swaps_BR])
-    found = np.abs(_differences(sums, shape))
+    distances = np.abs(_differences(sums, shape))
     # Sums in another order differ in their last digits.
-    as_far = int((found >= abs(value) * (1 - 1e-9) - 1e-12).sum())
-    return as_far / len(found) if is_exhaustive else (1 + as_far) / (1 + len(found))
+    as_far = int((distances >= abs(value) * (1 - 1e-9) - 1e-12).sum())
+    return as_far / len(distances) if is_exhaustive else (1 + as_far) / (1 + len(distances))

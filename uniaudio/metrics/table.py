@@ -66,8 +66,8 @@ METRICS = {
 def find_metric(name: str) -> Callable[..., Any]:
     """The function behind a name of `METRICS`."""
     module, _, function = METRICS[name].function.partition(".")
-    found: Callable[..., Any] = getattr(import_module(f"{__package__}.{module}"), function)
-    return found
+    metric: Callable[..., Any] = getattr(import_module(f"{__package__}.{module}"), function)
+    return metric
 
 
 def check_metrics(task: str, metrics: Iterable[str], given: Iterable[str]) -> None:

@@ -201,7 +201,7 @@ def _answers(
                 done, seconds = f"{first + num_done}/{len(requests)}", f"{last - started:.0f}"
                 log.info("%s inputs, %d tokens and frames, %s s", done, num_written, seconds)
 
-        found: dict[int, Any] = {}
+        answers: dict[int, Any] = {}
         readable: dict[int, Any] = {}
         for number, request in enumerate(requests[first : first + options.batch], start=first):
             try:
@@ -209,12 +209,12 @@ def _answers(
             except UniaudioError as error:
                 if len(requests) == 1:
                     raise
-                found[number] = error
+                answers[number] = error
         seeds = [options.seed + number for number in readable]
         with working(f"{task.name}: {first}/{len(requests)} inputs are answered") as pulsing:
             results = model.run_all(task.name, list(readable.values()), answering, progress, seeds)
-        found |= zip(readable, results, strict=True)
-        yield from sorted(found.items(), key=lambda item: item[0])
+        answers |= zip(readable, results, strict=True)
+        yield from sorted(answers.items(), key=lambda item: item[0])
 
 
 def _output_paths(options: argparse.Namespace, requests: Sequence[Any], num_clips: int) -> list[list[Path]]:

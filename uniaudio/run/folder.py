@@ -64,20 +64,20 @@ class Parts:
 
 def load_parts(path: str | Path, *, codec: str | Path | None = None, tokenizer: str | Path | None = None) -> Parts:
     """The parts that lie at `path`; `codec` and `tokenizer` are folders to take instead of its own."""
-    found = Path(path)
-    if (found / weights.CONFIG_FILE).is_file():
-        return _from_folder(found, codec, tokenizer)
-    store, manifest = _find_version(found)
+    folder = Path(path)
+    if (folder / weights.CONFIG_FILE).is_file():
+        return _from_folder(folder, codec, tokenizer)
+    store, manifest = _find_version(folder)
     return _from_store(store, manifest, codec, tokenizer)
 
 
 def version_of(path: str | Path) -> str:
     """What tells whether another model lies at `path`: the plan id of the checkpoint, or a hash of when its files were written."""
-    found = Path(path)
-    if not (found / weights.CONFIG_FILE).is_file():
-        return _find_version(found)[1].plan_id
-    files = sorted(file for file in found.rglob("*") if file.is_file())
-    stats = [(str(file.relative_to(found)), file.stat().st_mtime_ns, file.stat().st_size) for file in files]
+    folder = Path(path)
+    if not (folder / weights.CONFIG_FILE).is_file():
+        return _find_version(folder)[1].plan_id
+    files = sorted(file for file in folder.rglob("*") if file.is_file())
+    stats = [(str(file.relative_to(folder)), file.stat().st_mtime_ns, file.stat().st_size) for file in files]
     return short(hash_json(stats))
 
 
@@ -182,9 +182,9 @@ def _from_store(store: Store, manifest: Manifest, codec: str | Path | None, toke
     def load_codec() -> ReasoningCodec:
         if codec is not None:
             return _codec_of_folder(Path(codec), row.codec_fingerprint, vocabulary)
-        found = codec_of_store(store, row.codec_fingerprint)
-        check_codec(found, vocabulary, f"{store.root}: codec {row.codec_fingerprint[:8]}")
-        return found
+        loaded_codec = codec_of_store(store, row.codec_fingerprint)
+        check_codec(loaded_codec, vocabulary, f"{store.root}: codec {row.codec_fingerprint[:8]}")
+        return loaded_codec
 
     return Parts(
         model=model.eval(),
@@ -250,18 +250,18 @@ def check_codec(codec: ReasoningCodec, vocabulary: Vocabulary, where: str) -> No
 
 
 def _tokenizer(vocabulary: Vocabulary, folder: str | Path | None) -> TextTokenizer:
-    found: TextTokenizer = HuggingFaceTokenizer.from_folder(folder) if folder else ByteTokenizer()
-    if found.fingerprint != vocabulary.tokenizer_fingerprint:
+    loaded: TextTokenizer = HuggingFaceTokenizer.from_folder(folder) if folder else ByteTokenizer()
+    if loaded.fingerprint != vocabulary.tokenizer_fingerprint:
         raise FingerprintError(
             f"the model's text tokenizer is {vocabulary.tokenizer_fingerprint[:8]}, but "
-            f"{folder or 'the one of bytes'} is {found.fingerprint[:8]}; name its folder with `--tokenizer`."
+            f"{folder or 'the one of bytes'} is {loaded.fingerprint[:8]}; name its folder with `--tokenizer`."
         )
-    if found.specials != vocabulary.text_specials:
+    if loaded.specials != vocabulary.text_specials:
         raise FingerprintError(
-            f"the special ids of the model's vocabulary must be those of its tokenizer ({found.specials}), but are "
+            f"the special ids of the model's vocabulary must be those of its tokenizer ({loaded.specials}), but are "
             f"{vocabulary.text_specials}."
         )
-    return found
+    return loaded
 
 
 def _read_about(path: Path) -> About:

@@ -33,7 +33,7 @@ def import_release(
     skip_objects: bool = False,
 ) -> LMConfig:
     """A released checkpoint; it knows the tasks that the authors' code has, and few-shot ones: it ends with stage 4."""
-    found = HuggingFaceTokenizer.from_folder(tokenizer) if tokenizer else None
+    text_tokenizer = HuggingFaceTokenizer.from_folder(tokenizer) if tokenizer else None
     loaded = ReasoningCodec.load(codec) if codec else None
 
     def check(vocabulary: Vocabulary) -> None:
@@ -41,7 +41,13 @@ def import_release(
             check_codec(loaded, vocabulary, str(codec))
 
     config = import_released(
-        checkpoint, llm_config, out, dtype=_dtype(dtype), tokenizer=found, skip_objects=skip_objects, check=check
+        checkpoint,
+        llm_config,
+        out,
+        dtype=_dtype(dtype),
+        tokenizer=text_tokenizer,
+        skip_objects=skip_objects,
+        check=check,
     )
     _finish(out, tokenizer, loaded, [*(name for name, task in TASKS.items() if task.authors_name), GROUP])
     return config

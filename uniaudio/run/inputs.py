@@ -57,15 +57,15 @@ def _files(given: str) -> list[Path]:
         raise UsageError("INPUT must name a file, a folder or a glob, but is empty.")
     path = Path(given)
     if path.is_dir():
-        found = sorted(file for file in path.rglob("*") if file.suffix.lower() in audio_suffixes() and file.is_file())
+        files = sorted(file for file in path.rglob("*") if file.suffix.lower() in audio_suffixes() and file.is_file())
     elif path.exists() or not any(letter in given for letter in "*?["):
         return [path]
     else:
         root = Path(path.anchor or ".")
-        found = sorted(file for file in root.glob(str(path.relative_to(path.anchor))) if file.is_file())
-    if not found:
+        files = sorted(file for file in root.glob(str(path.relative_to(path.anchor))) if file.is_file())
+    if not files:
         raise UsageError(f"INPUT must lead to audio files, but {given} leads to none.")
-    return found
+    return files
 
 
 def _text_lines(path: Path, task: str) -> list[str]:

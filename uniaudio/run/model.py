@@ -106,8 +106,8 @@ class UniAudio:
 
         `compile`: whether answers are written by machine code (`UniAudioLM.compile_decoding`).
         """
-        found = fetch_from_hub(str(path), revision) if is_hub_id(path) else path
-        parts = load_parts(found, codec=codec, tokenizer=tokenizer)
+        folder = fetch_from_hub(str(path), revision) if is_hub_id(path) else path
+        parts = load_parts(folder, codec=codec, tokenizer=tokenizer)
         to_device(parts, device, dtype)
         parts.model.compile_decoding(compile)
         return cls(parts)
@@ -150,10 +150,10 @@ class UniAudio:
     ) -> list[Result]:
         """The answers to `requests`, written in one batch; row i draws from `seeds[i]`, or from the seed plus i."""
         chosen = options or Options()
-        found = self._find(task)
+        definition = self._find(task)
         if not requests:
             return []
-        return self._finish(self._decoding(found, requests, chosen, seeds), requests, chosen, on_progress)
+        return self._finish(self._decoding(definition, requests, chosen, seeds), requests, chosen, on_progress)
 
     def write(self, grid: Grid, plan: Sequence[str], options: Options, *, name: str = "") -> Result:
         """What the model writes behind a prompt on the grid: segments of the kinds `plan`."""
@@ -190,19 +190,19 @@ class UniAudio:
     ) -> Stream:
         """The answer as it is written: text in pieces of whole characters, or audio in pieces `[n]` float32 at 24 kHz
         (`uniaudio.run.streaming`)."""
-        found = self._find(task)
-        chosen = options_of(found, options, arguments)
-        check_streams(found)
+        definition = self._find(task)
+        chosen = options_of(definition, options, arguments)
+        check_streams(definition)
         request = Request(audio=audio, text=text, style=style, voice=voice, examples=tuple(examples))
-        decoding = self._decoding(found, [request], chosen)
+        decoding = self._decoding(definition, [request], chosen)
         pieces = (piece for _, piece in decoding.run())
-        return Stream(decoding, self.stream_of(pieces, plan_of_task(found), chosen))
+        return Stream(decoding, self.stream_of(pieces, plan_of_task(definition), chosen))
 
     def query(self, task: str, request: Request, options: Options | None = None) -> Query:
         """The query for a running batch that belongs to one request, with its clips encoded. `result` turns its output into an answer."""
-        found, chosen = self._find(task), options or Options()
-        [prompt] = self._prompts(found, [request], chosen)
-        return self.query_of_grid(prompt, plan_of_task(found), chosen)
+        definition, chosen = self._find(task), options or Options()
+        [prompt] = self._prompts(definition, [request], chosen)
+        return self.query_of_grid(prompt, plan_of_task(definition), chosen)
 
     def query_of_grid(self, grid: Grid, plan: Sequence[str], options: Options) -> Query:
         """The query for a prompt on the grid, behind which segments of the kinds `plan` are written."""
@@ -231,15 +231,17 @@ class UniAudio:
 
     def score(self, task: str, answers: Sequence[str], request: Request, options: Options | None = None) -> list[Score]:
         """The log likelihood of each of `answers` (texts) to a request, its opening tag and its end included."""
-        found, chosen = self._find(task), options or Options()
-        slots = [slot for slot in found.order if slot.loss]
+        definition, chosen = self._find(task), options or Options()
+        slots = [slot for slot in definition.order if slot.loss]
         if len(slots) != 1 or slots[0].kind != TEXT:
-            raise UsageError(f"`task` must write one text to score texts, but is {found.name} ({found.describe()}).")
-        [prompt] = self._prompts(found, [request], chosen)
+            raise UsageError(
+                f"`task` must write one text to score texts, but is {definition.name} ({definition.describe()})."
+            )
+        [prompt] = self._prompts(definition, [request], chosen)
         tokenizer, specials = self.parts.tokenizer, self.parts.tokenizer.specials
         wrapper = slots[0].wrapper
         begin = [specials[f"{wrapper}_start"]] if wrapper else []
-        if not continues_text(found):
+        if not continues_text(definition):
             begin.append(specials["bos"])
         ids = [[*begin, *tokenizer.encode(answer), specials["eos"]] for answer in answers]
         return score(self.parts.model, prompt, [lay_out([_text_segment(one)]) for one in ids])
@@ -311,13 +313,13 @@ class UniAudio:
 
 def _codes_of(answer: Generated) -> list[Codes]:
     """The clips of an answer: each reconstruction segment, with the reasoning segment before it."""
-    found, reasoning = [], np.zeros((0, 8), np.int16)
+    clips, reasoning = [], np.zeros((0, 8), np.int16)
     for segment in answer.segments:
         if segment.kind == "reasoning":
             reasoning = segment.ids
         elif segment.kind == "reconstruction":
-            found.append(Codes(reasoning, segment.ids, len(segment.ids) * RECONSTRUCTION_HOP))
-    return found
+            clips.append(Codes(reasoning, segment.ids, len(segment.ids) * RECONSTRUCTION_HOP))
+    return clips
 
 
 def tokens_of(name: str, codes: Codes) -> Tokens:

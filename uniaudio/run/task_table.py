@@ -106,7 +106,7 @@ def store_lines(records: Sequence[dict[str, Any]]) -> list[str]:
             str(one["examples"]),
             spoken(3600 * one["hours"]),
             str(one["positions"]),
-            ", ".join(f"{split} {found['examples']}" for split, found in one["splits"].items()),
+            ", ".join(f"{split} {totals['examples']}" for split, totals in one["splits"].items()),
             ", ".join(one["corpora"]),
             one["why_none"],
         )
@@ -149,12 +149,12 @@ def _why_none(task: Task, counts: TaskCounts, met: dict[str, int]) -> str:
 
 def _counted(store: Store, manifest: Manifest) -> dict[str, TaskCounts]:
     """Examples of a version without statistics of tasks, from its rows; their lengths are not known."""
-    found: dict[str, TaskCounts] = {}
+    counts: dict[str, TaskCounts] = {}
     for table in store.tables(manifest, ["task", "split", "corpus"]):
         for row in table.group_by(["task", "split", "corpus"]).aggregate([([], "count_all")]).to_pylist():
             key = ("examples", row["split"], row["corpus"])
-            found.setdefault(row["task"], TaskCounts()).totals[key] += row["count_all"]
-    return found
+            counts.setdefault(row["task"], TaskCounts()).totals[key] += row["count_all"]
+    return counts
 
 
 def _aliases(name: str) -> list[str]:

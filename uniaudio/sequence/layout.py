@@ -103,10 +103,10 @@ def _end_of_text(grid: Grid, start: int, vocabulary: Vocabulary) -> int:
 
 def _first_position(ids: np.ndarray, wanted: int, start: int) -> int:
     """One behind the first position that holds `wanted`."""
-    found = np.flatnonzero(ids == wanted)
-    if not len(found):
+    positions = np.flatnonzero(ids == wanted)
+    if not len(positions):
         raise DataError(f"the segment at position {start} must end with id {wanted}, but never does.")
-    return start + int(found[0]) + 1
+    return start + int(positions[0]) + 1
 
 
 def segments_of(sequence: Sequence) -> Iterator[Segment]:

@@ -138,7 +138,7 @@ CODEC_SIZES = {"paper_1b": "released", "paper_3b": "released"}
 
 
 def lengths_of(size: str) -> Lengths:
-    found = {str(name): lengths for name, lengths in LENGTHS.items()}
-    if size not in found:
-        raise UsageError(f"`size` must be one of {', '.join(found)}, but is {size!r}.")
-    return found[size]
+    by_name = {str(name): lengths for name, lengths in LENGTHS.items()}
+    if size not in by_name:
+        raise UsageError(f"`size` must be one of {', '.join(by_name)}, but is {size!r}.")
+    return by_name[size]

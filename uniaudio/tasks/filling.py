@@ -35,8 +35,8 @@ class OneClip:
         """One dictionary of texts for each example that the clip gives."""
         if clip.domain not in self.domains or not self.only(clip):
             return []
-        found = [[(slot, text) for text in texts_of(clip)] for slot, texts_of in self.texts.items()]
-        return [dict(choice) for choice in product(*found)]
+        options = [[(slot, text) for text in texts_of(clip)] for slot, texts_of in self.texts.items()]
+        return [dict(choice) for choice in product(*options)]
 
 
 def spoken(clip: Annotated) -> Sequence[str]:

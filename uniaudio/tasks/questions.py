@@ -83,17 +83,17 @@ WORDINGS: dict[str, dict[str, tuple[str, ...]]] = {
 
 def attributes_of(clip: Annotated) -> dict[str, frozenset[str]]:
     """Kind of question -> the values that are true of the clip; kinds that nothing is known of are not there."""
-    found: dict[str, list[str | None]] = {}
+    attributes: dict[str, list[str | None]] = {}
     if clip.domain == "speech":
-        found = {name: [fact_of(clip, name)] for name in ("gender", "accent", "emotion", "age")}
-        found["language"] = [_LANGUAGES.get(clip.language or "")]
-        found["voices"] = [number_word(clip.num_voices, "en") if clip.num_voices else None]
+        attributes = {name: [fact_of(clip, name)] for name in ("gender", "accent", "emotion", "age")}
+        attributes["language"] = [_LANGUAGES.get(clip.language or "")]
+        attributes["voices"] = [number_word(clip.num_voices, "en") if clip.num_voices else None]
     elif clip.domain == "sound":
-        found["sound"] = [*kinds_of(clip)]
+        attributes["sound"] = [*kinds_of(clip)]
     elif clip.domain == "music":
-        found = {"music": [*clip.tags], "instrument": [*clip.instruments], "key": [clip.key]}
-        found["tempo"] = [_tempo(clip.tempo_bpm) if clip.tempo_bpm else None]
-    return {kind: values for kind, some in found.items() if (values := _usable(kind, some))}
+        attributes = {"music": [*clip.tags], "instrument": [*clip.instruments], "key": [clip.key]}
+        attributes["tempo"] = [_tempo(clip.tempo_bpm) if clip.tempo_bpm else None]
+    return {kind: values for kind, some in attributes.items() if (values := _usable(kind, some))}
 
 
 def choice_question(kind: str, choices: Sequence[str], language: str, key: str) -> str:

@@ -43,13 +43,13 @@ _ORDINAL = "th"
 def with_digits(words: Sequence[str]) -> list[str]:
     """Normalized words (`normalization.spoken_words`) with each number as its digits, a word each."""
     parts = [part for word in words for part in _parts(word)]
-    found: list[str] = []
+    digits: list[str] = []
     place = 0
     while place < len(parts):
         number, behind = _number(parts, place)
-        found += number or [parts[place]]
+        digits += number or [parts[place]]
         place = behind if number else place + 1
-    return found
+    return digits
 
 
 def _parts(word: str) -> list[str]:

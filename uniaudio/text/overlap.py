@@ -108,12 +108,12 @@ class TextIndex:
         runs: dict[int, list[tuple[np.ndarray, np.ndarray]]] = {size: [] for size in np.unique(sizes).tolist()}
         wholes = []
         for block in _blocks(texts):
-            for size, found in runs.items():
+            for size, hashed_runs in runs.items():
                 hashes, numbers, *_ = block.runs(size)
-                found.append((hashes[sizes[numbers] == size], numbers[sizes[numbers] == size]))
+                hashed_runs.append((hashes[sizes[numbers] == size], numbers[sizes[numbers] == size]))
             hashes, numbers, *_ = block.wholes()
             wholes.append((hashes[is_whole[numbers]], numbers[is_whole[numbers]]))
-        kept = {size: _without_boilerplate(*_joined(found), sets) for size, found in runs.items()}
+        kept = {size: _without_boilerplate(*_joined(hashed_runs), sets) for size, hashed_runs in runs.items()}
         return cls(
             names=[name for name, _ in known],
             items=list(known.values()),
@@ -132,7 +132,7 @@ def shared_text(index: TextIndex, texts: Iterable[str | None]) -> pa.Table:
     for block in _blocks(_words_of(text) for text in texts) if index.items else ():
         tables = [(block.runs(size), known) for size, known in index.runs.items()]
         for (hashes, rows, first, last), known in [*tables, (block.wholes(), index.wholes)]:
-            for place, number in zip(*(found.tolist() for found in known.find(hashes)), strict=True):
+            for place, number in zip(*(matches.tolist() for matches in known.find(hashes)), strict=True):
                 pair = (int(rows[place]), number)
                 details.setdefault(pair, block.text(first[place], last[place]))
                 run = _WHOLE if known is index.wholes else int(hashes[place])

@@ -110,10 +110,10 @@ class HuggingFaceTokenizer:
             # One token for both ends (SmolLM2, GPT-2) cannot tell them apart: it stays the end.
             named = {name: spelling for name, spelling in named.items() if name != "bos"}
         taken = set(named.values())
-        found: dict[str, int] = {}
+        specials: dict[str, int] = {}
         for name in SPECIALS:
             if given := [renamed[text] for text in SPELLINGS[name] if text in renamed and name not in named]:
-                found[name] = given[0]
+                specials[name] = given[0]
                 continue
             spellings = [named[name]] if name in named else [text for text in SPELLINGS[name] if text not in taken]
             if not spellings:
@@ -127,8 +127,8 @@ class HuggingFaceTokenizer:
             taken.add(chosen)
             token = self._tokenizer.token_to_id(chosen)
             assert token is not None, f"{chosen} was just added"
-            found[name] = token
-        return found
+            specials[name] = token
+        return specials
 
     def encode(self, text: str) -> list[int]:
         special = set(self.specials.values())
@@ -149,8 +149,8 @@ def _named_specials(folder: Path) -> dict[str, str]:
     if not path.is_file():
         return {}
     config = json.loads(path.read_text(encoding="utf-8"))
-    found = {name: config.get(f"{name}_token") for name in ("bos", "eos")}
-    contents = {name: value.get("content") if isinstance(value, dict) else value for name, value in found.items()}
+    entries = {name: config.get(f"{name}_token") for name in ("bos", "eos")}
+    contents = {name: value.get("content") if isinstance(value, dict) else value for name, value in entries.items()}
     return {name: value for name, value in contents.items() if isinstance(value, str) and value}
 
 

@@ -193,14 +193,14 @@ def load_checkpoint(
     tensors = _module_tensors(modules)
     with _one_line(folder), _without_process_group_warning():
         reader = HuggingFaceStorageReader(str(folder))
-        found = reader.read_metadata().state_dict_metadata
+        metadata = reader.read_metadata().state_dict_metadata
         optimizer.state.clear()
         for name, parameter in parameters.items():
-            kept = {key.rpartition(".")[2]: key for key in found if key.rpartition(".")[0] == f"optimizer.{name}"}
+            kept = {key.rpartition(".")[2]: key for key in metadata if key.rpartition(".")[0] == f"optimizer.{name}"}
             if kept:
                 optimizer.state[parameter] = {key: _empty_state(key, parameter) for key in kept}
         tensors |= _optimizer_tensors(optimizer, parameters)
-        _check_shapes(folder, tensors, found)
+        _check_shapes(folder, tensors, metadata)
         dcp.load(tensors, storage_reader=reader, no_dist=Processes.current().world_size == 1)
     return saved.state
 

@@ -57,9 +57,9 @@ class Coder:
 
 def coders(bits_per_s: float, programs: Programs) -> tuple[list[Coder], list[str]]:
     """Each coder at its bitrate nearest to `bits_per_s`, and the names of those whose programs are not there."""
-    found = [(coder_named(name, bits_per_s, programs), why_missing(name, programs)) for name in CODERS]
-    missing = [f"{coder.name} ({why})" for coder, why in found if why]
-    return [coder for coder, why in found if not why], missing
+    candidates = [(coder_named(name, bits_per_s, programs), why_missing(name, programs)) for name in CODERS]
+    missing = [f"{coder.name} ({why})" for coder, why in candidates if why]
+    return [coder for coder, why in candidates if not why], missing
 
 
 def coder_named(name: str, bits_per_s: float, programs: Programs) -> Coder:

@@ -70,17 +70,17 @@ def held_out_rows(store: Store, annotated: Manifest) -> list[list[Annotated]]:
         for row in from_table(table.filter(is_wanted), Annotated):
             if row.duplicate_cluster not in trained:
                 rows[row.domain, row.split].append(row)
-    found = [next((rows[domain, split] for split in SPLITS if rows[domain, split]), []) for domain in DOMAINS]
-    return [sorted(group, key=lambda row: row.clip_id) for group in found]
+    groups = [next((rows[domain, split] for split in SPLITS if rows[domain, split]), []) for domain in DOMAINS]
+    return [sorted(group, key=lambda row: row.clip_id) for group in groups]
 
 
 def raw_rows(store: Store, raw: Manifest, clips: Iterable[Annotated]) -> dict[str, Raw]:
     """The files that clips are cut from, by id."""
-    wanted = pa.array(sorted({clip.raw_clip_id for clip in clips}), pa.string())
-    found: dict[str, Raw] = {}
+    raw_clip_ids = pa.array(sorted({clip.raw_clip_id for clip in clips}), pa.string())
+    rows: dict[str, Raw] = {}
     for table in store.tables(raw):
-        found |= {row.clip_id: row for row in from_table(table.filter(pc.is_in(table["clip_id"], wanted)), Raw)}
-    return found
+        rows |= {row.clip_id: row for row in from_table(table.filter(pc.is_in(table["clip_id"], raw_clip_ids)), Raw)}
+    return rows
 
 
 def _one_a_recording(store: Store, rows: Iterable[Annotated], raws: dict[str, Raw]) -> Iterator[HeldOutClip]:

@@ -48,11 +48,11 @@ def import_released(
     the clip's length, as in the training of the released weights; at the real length most codes change.
     `UsageError` where a file is missing or given twice, `DataError` where a tensor is missing, unknown or misshapen.
     """
-    found, rows = _read(files)
-    released = dict(found["codec"])
-    differing = _add_music(released, found.get("music"))
-    config = replace(released_config(released, found["scalar"], causal=causal), pad_whisper=pad_whisper)
-    state, missing = _state(config, released, found["scalar"])
+    states, rows = _read(files)
+    released = dict(states["codec"])
+    differing = _add_music(released, states.get("music"))
+    config = replace(released_config(released, states["scalar"], causal=causal), pad_whisper=pad_whisper)
+    state, missing = _state(config, released, states["scalar"])
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     save_file(state, out / WEIGHTS_FILE)
@@ -71,7 +71,7 @@ def import_released(
 
 
 def _read(files: Sequence[str | Path]) -> tuple[dict[str, State], list[dict[str, Any]]]:
-    found: dict[str, State] = {}
+    states: dict[str, State] = {}
     rows: list[dict[str, Any]] = []
     for file in files:
         path = Path(file)
@@ -81,18 +81,18 @@ def _read(files: Sequence[str | Path]) -> tuple[dict[str, State], list[dict[str,
         kind = next((kind for kind, mark in MARKS.items() if mark in tensors or f"model.{mark}" in tensors), None)
         if kind is None:
             raise DataError(f"{path}: holds none of {', '.join(MARKS.values())}, so it is no released file.")
-        if kind in found:
+        if kind in states:
             raise UsageError(f"Each kind of file must be given once, but {path} is a second {kind} file.")
-        found[kind] = tensors
+        states[kind] = tensors
         with path.open("rb") as stream:
             sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
         rows.append({"file": path.name, "sha256": sha256, "holds": kind, "num_tensors": len(tensors)})
     for kind in ("codec", "scalar"):
-        if kind not in found:
+        if kind not in states:
             raise UsageError(
-                f"The files must hold a {kind} checkpoint, but only {', '.join(found) or 'nothing'} is there."
+                f"The files must hold a {kind} checkpoint, but only {', '.join(states) or 'nothing'} is there."
             )
-    return found, rows
+    return states, rows
 
 
 def _add_music(released: State, music: State | None) -> int | None:

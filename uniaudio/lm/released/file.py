@@ -79,9 +79,9 @@ def _skipped_dict(*_: object) -> dict[object, object]:
 
 def _why(error: BaseException) -> str:
     """The line of torch's message that says what it met, not its advice to run the file."""
-    _, found, reason = str(error).partition("WeightsUnpickler error:")
+    _, separator, reason = str(error).partition("WeightsUnpickler error:")
     first = next((line.strip() for line in reason.splitlines() if line.strip()), "")
-    return f": {first}" if found and first else "."
+    return f": {first}" if separator and first else "."
 
 
 def _named(names: list[str]) -> str:

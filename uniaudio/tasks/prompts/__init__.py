@@ -19,13 +19,13 @@ def prompts_of(task: str) -> dict[str, tuple[str, ...]]:
     file = files(__name__).joinpath(f"{task}.txt")
     if not file.is_file():
         raise UsageError(f"task {task} must have prompts in {file}, but the file is not there.")
-    found: dict[str, list[str]] = {}
+    wordings_of: dict[str, list[str]] = {}
     for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
         language, colon, wording = line.partition(": ")
         if not colon or not wording.strip():
             raise DataError(f"{file}: line {number}: must be `language: wording`, but is {line!r}.")
-        found.setdefault(language, []).append(wording.strip())
-    return {language: tuple(wordings) for language, wordings in found.items()}
+        wordings_of.setdefault(language, []).append(wording.strip())
+    return {language: tuple(wordings) for language, wordings in wordings_of.items()}
 
 
 def choose_prompt(prompts: Mapping[str, tuple[str, ...]], language: str, key: str) -> str:

@@ -62,12 +62,12 @@ def examples(facts: ClipFacts, tasks: Sequence[str]) -> list[Example]:
 
 def read_levels(answer: str) -> list[tuple[str, str]]:
     """The levels of an analysis as `(level, text)`, in the order in which it gives them; other lines are left out."""
-    found = []
+    levels = []
     for line in answer.splitlines():
         level, colon, text = line.partition(":")
         if colon and level.strip() in LEVELS:
-            found.append((level.strip(), text.strip()))
-    return found
+            levels.append((level.strip(), text.strip()))
+    return levels
 
 
 def quoted(text: str) -> str:

@@ -164,7 +164,7 @@ class MixtureData:
 
     def held_out(self) -> dict[str, HeldOutRows]:
         """The first held-out examples of each task that the mixture draws from, one a row."""
-        found: dict[str, HeldOutRows] = {}
+        rows_of_task: dict[str, HeldOutRows] = {}
         for task, examples in self.sequences.held_out(max_length=self.stage.context).items():
             count = min(len(examples), self.stage.num_held_out)
             rows = [self.sequences.row(examples, index) for index in range(count)]
@@ -172,8 +172,8 @@ class MixtureData:
                 continue
             grids = [self._laid_out(list(segments_of(row))) for row in rows]
             batch = collate(grids, max(sum(map(len, some)) for some in grids))
-            found[task] = HeldOutRows(batch, self.sequences.recordings(rows))
-        return found
+            rows_of_task[task] = HeldOutRows(batch, self.sequences.recordings(rows))
+        return rows_of_task
 
     def too_long(self) -> list[tuple[str, int]]:
         """(sequence id, positions) of the training examples of this stage's mixture that no row can hold."""

@@ -176,26 +176,26 @@ def _sums(
     model: "UniAudioLM", batch: "Batch", *, with_audio: bool, has_audio: bool | None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Summed losses of text, of each stream, and of each group."""
-    found = predictions(model, batch, has_audio=has_audio)
-    zero, num_streams, num_groups = found.zero, found.codes_NQ.shape[1], batch.num_groups
+    predicted = predictions(model, batch, has_audio=has_audio)
+    zero, num_streams, num_groups = predicted.zero, predicted.codes_NQ.shape[1], batch.num_groups
     text_groups_M, audio_groups_N = (
         None if batch.groups_BS is None else batch.groups_BS[:, 1:][where_BS]
-        for where_BS in (found.text_BS, found.audio_BS)
+        for where_BS in (predicted.text_BS, predicted.audio_BS)
     )
     none_G = zero.detach().repeat(num_groups)
     text, text_G = touched(zero, model.text_head), none_G
-    if len(found.tokens_M):
-        sums = _text_sum(model, found.hidden_MD, found.tokens_M, text_groups_M, num_groups)
+    if len(predicted.tokens_M):
+        sums = _text_sum(model, predicted.hidden_MD, predicted.tokens_M, text_groups_M, num_groups)
         text, text_G = (
             sums[0].clone(),
             sums[1:].detach(),
         )  # no view: shards hang their backward pass on what a pass gives
     if not with_audio:
         return text, zero.repeat(num_streams), text_G
-    if not len(found.codes_NQ):
+    if not len(predicted.codes_NQ):
         return text, touched(zero, *depth_modules(model)).repeat(num_streams), text_G
-    states_NQC = model.audio_states(found.hidden_ND, found.codes_NQ)
-    sums = _audio_sums(model, states_NQC, found.codes_NQ, audio_groups_N, num_groups)
+    states_NQC = model.audio_states(predicted.hidden_ND, predicted.codes_NQ)
+    sums = _audio_sums(model, states_NQC, predicted.codes_NQ, audio_groups_N, num_groups)
     return text, sums[:num_streams].clone(), text_G + sums[num_streams:].detach()
 
 

@@ -105,8 +105,10 @@ class StageObjective:
                 sums += torch.cat([*(one.double() for one in told), group_sums_G.double()])
         self.processes.sum(sums)
         self._values = self._described_losses(sums[: 2 + num_streams], num_targets, num_distilled)
-        found = zip(self.data.group_names, sums[2 + num_streams :].tolist(), counts[-num_groups:].tolist(), strict=True)
-        self._group_losses = {name: total / count for name, total, count in found if count}
+        group_sums = zip(
+            self.data.group_names, sums[2 + num_streams :].tolist(), counts[-num_groups:].tolist(), strict=True
+        )
+        self._group_losses = {name: total / count for name, total, count in group_sums if count}
 
     def values(self) -> dict[str, float]:
         return self._values

@@ -52,7 +52,7 @@ class PairModel(LossModel):
         self, batch: Batch, *, with_audio: bool = True, has_audio: bool | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
         model, num_columns = self.model, num_documents(batch)
-        found, num_sums = predictions(model, batch, has_audio=has_audio), len(batch) * num_columns
+        predicted, num_sums = predictions(model, batch, has_audio=has_audio), len(batch) * num_columns
         first_B = torch.arange(0, num_sums, num_columns, device=batch.ids_BS9.device)
         sum_BS = first_B[:, None] + batch.document_ids_BS[:, 1:]
 
@@ -66,18 +66,18 @@ class PairModel(LossModel):
                 cross_entropy(logits, targets_NR[:, :-1], reduction="none").sum(1), targets_NR[:, -1], num_sums
             )
 
-        text = touched(found.zero, model.text_head).repeat(num_sums)
-        if len(found.tokens_M):
-            targets = torch.stack([found.tokens_M, sum_BS[found.text_BS]], 1)
-            text = in_chunks(of_text, found.hidden_MD, targets, num_logits=model.config.text_size)
-        audio = touched(found.zero, *depth_modules(model)).repeat(num_sums)
-        if len(found.codes_NQ):
-            targets = torch.cat([found.codes_NQ, sum_BS[found.audio_BS][:, None]], 1)
-            states = model.audio_states(found.hidden_ND, found.codes_NQ)
+        text = touched(predicted.zero, model.text_head).repeat(num_sums)
+        if len(predicted.tokens_M):
+            targets = torch.stack([predicted.tokens_M, sum_BS[predicted.text_BS]], 1)
+            text = in_chunks(of_text, predicted.hidden_MD, targets, num_logits=model.config.text_size)
+        audio = touched(predicted.zero, *depth_modules(model)).repeat(num_sums)
+        if len(predicted.codes_NQ):
+            targets = torch.cat([predicted.codes_NQ, sum_BS[predicted.audio_BS][:, None]], 1)
+            states = model.audio_states(predicted.hidden_ND, predicted.codes_NQ)
             num_logits = model.config.num_codebooks * model.config.audio_size
             audio = in_chunks(of_audio, states, targets, num_logits=num_logits)
         # Flat: a view would lose what a sharded root waits for.
-        return text, audio, found.zero
+        return text, audio, predicted.zero
 
 
 def _added(losses: Tensor, sums: Tensor, num_sums: int) -> Tensor:
@@ -219,8 +219,8 @@ class PreferenceObjective(StageObjective):
         num_pairs = sum(int(is_pair(batch).sum()) for batch in micro)
         num_targets = sum(int(chosen_targets(batch)) for batch in micro)
         numbers = [num_pairs, num_targets, *(int(batch.is_audio_BS.any()) for batch in micro)]
-        found: list[int] = self.processes.sum(torch.tensor(numbers, device=self.device)).tolist()
-        return found
+        totals: list[int] = self.processes.sum(torch.tensor(numbers, device=self.device)).tolist()
+        return totals
 
 
 def is_pair(batch: Batch) -> Tensor:

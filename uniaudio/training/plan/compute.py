@@ -30,13 +30,13 @@ def flops_of(
     """Module -> operations forward and backward; those done twice to save memory are counted where `recomputation` says so, so
     that `none` gives what MFU divides by. A head's chunks are computed twice wherever there are several.
     """
-    reach, found = reach_of(trains), {}
+    reach, flops = reach_of(trains), {}
     for module in STACKS:
         positions = counts.positions
         document = counts.document
         if module == "local_decoder":
             positions, document = counts.audio_targets * config.num_codebooks, float(config.num_codebooks)
-        found[module] = _of_stack(config, module, reach[module], positions, document, recomputation)
+        flops[module] = _of_stack(config, module, reach[module], positions, document, recomputation)
     frames = counts.audio_targets * config.num_codebooks
     depth = config.local_decoder.width
     heads = {
@@ -45,8 +45,8 @@ def flops_of(
         "text_head": (counts.text_targets, config.width * config.text_size),
     }
     for module, (rows, weights) in heads.items():
-        found[module] = 2 * rows * weights * _times(reach[module])
-    return found
+        flops[module] = 2 * rows * weights * _times(reach[module])
+    return flops
 
 
 def chunked_again(config: LMConfig, trains: Collection[str], counts: Counts) -> float:

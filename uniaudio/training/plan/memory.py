@@ -176,20 +176,20 @@ def _moments(
     def of_head(module: str, logits: int) -> int:
         return _LOGIT * min(logits, MAX_LOGITS) + _fresh(given, reach, module, counted[module])
 
-    found = {
+    moments = {
         "audio head": (gathered, whole, heads_kept, of_head("audio_head", audio_logits)),
         "text head": (gathered, whole, trunk + text_hidden, of_head("text_head", text_logits)),
     }
     for module, positions, kept in (("backbone", given.positions, trunk), ("local_decoder", frames, heads_kept)):
         if positions and reach[module].is_reached:
             passing = _passing_by_block(config, module, reach[module], given, positions)
-            found[f"a block of {module}"] = (gathered, whole, kept, passing)
+            moments[f"a block of {module}"] = (gathered, whole, kept, passing)
     learned = [module for module in counted if reach[module].learns]
     if given.is_sharded:
-        found["sum over ranks"] = (gathered, whole, 0, FLOAT32 * sum(counted[one] for one in learned if one in root))
+        moments["sum over ranks"] = (gathered, whole, 0, FLOAT32 * sum(counted[one] for one in learned if one in root))
     largest = max((_largest_weight(config, module) for module in learned), default=0)
-    found["optimizer"] = (0, 0, 0, 2 * FLOAT32 * largest // given.num_ranks)
-    return found
+    moments["optimizer"] = (0, 0, 0, 2 * FLOAT32 * largest // given.num_ranks)
+    return moments
 
 
 def _passing_by_block(config: LMConfig, module: str, reach: Reach, given: Pass, positions: int) -> int:

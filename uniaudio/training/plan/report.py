@@ -118,7 +118,7 @@ def memory_of_rows(
     """The fuller of two micro-batches: of text alone, and of frames alone, which all are targets."""
     positions = micro_rows * stage.context
     cases = [(positions, 0)] + ([(0, positions)] if stage.audio_weight else [])
-    found = [
+    memories = [
         memory_of(
             config,
             stage.trains,
@@ -135,7 +135,7 @@ def memory_of_rows(
         )
         for text, audio in cases
     ]
-    return max(found, key=lambda memory: memory.peak)
+    return max(memories, key=lambda memory: memory.peak)
 
 
 def has_reference(stage: StageConfig) -> bool:
@@ -174,14 +174,14 @@ def _setting(
 
 
 def _fitting(config: LMConfig, stage: StageConfig, card: Card, gpus: int) -> tuple[Setting, ...]:
-    found = []
+    fitting = []
     for recomputation in RECOMPUTATIONS:
         most = _rows_a_rank(stage, gpus)
         rows = sorted({most, *(1 << power for power in range(most.bit_length()) if 1 << power < most)}, reverse=True)
         settings = (_setting(config, stage, card, gpus, recomputation, micro_rows) for micro_rows in rows)
         if (setting := next((one for one in settings if one.fits), None)) is not None:
-            found.append(setting)
-    return tuple(found)
+            fitting.append(setting)
+    return tuple(fitting)
 
 
 def _stage_plan(size: str, config: LMConfig, stage: StageConfig, card: Card, gpus: int, mfu: float) -> StagePlan:

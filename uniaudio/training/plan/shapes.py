@@ -51,8 +51,8 @@ def block_parameters(stack: StackConfig) -> int:
 
 def stack_of(config: LMConfig, module: str) -> StackConfig:
     """The shape of one of `STACKS`."""
-    found: StackConfig = getattr(config, module)
-    return found
+    stack: StackConfig = getattr(config, module)
+    return stack
 
 
 def parameters_of(config: LMConfig) -> dict[str, int]:
@@ -88,7 +88,7 @@ class Reach:
 
 def reach_of(trains: Collection[str]) -> dict[str, Reach]:
     """Module -> what the backward pass of a stage that trains `trains` does there."""
-    found: dict[str, Reach] = {}
+    reach: dict[str, Reach] = {}
     for module, before in _BEFORE.items():
-        found[module] = Reach(learns=module in trains, passes=any(found[one].is_reached for one in before))
-    return found
+        reach[module] = Reach(learns=module in trains, passes=any(reach[one].is_reached for one in before))
+    return reach

@@ -141,12 +141,12 @@ class SequenceSet:
             group: self._fitting(strata[group], max_length) if group in strata else range(0)
             for group in self.group_names
         }
-        return {group: Examples(self.index, found) for group, found in places.items()}
+        return {group: Examples(self.index, rows) for group, rows in places.items()}
 
     def held_out(self, *, max_length: int) -> dict[str, Examples]:
         """Held-out examples of each task that fit and carry loss: the splits in turn, each in id order, so that the
         first few are of all splits."""
-        found: dict[str, Examples] = {}
+        examples: dict[str, Examples] = {}
         for task in self.held_out_tasks:
             splits = [
                 self._in_id_order(self.index.of((split,)), task, max_length=max_length) for split in HELD_OUT_SPLITS
@@ -154,8 +154,8 @@ class SequenceSet:
             turn = np.concatenate([np.arange(len(places)) for places in splits])
             if len(turn):
                 # Stable: of one turn the first split comes first.
-                found[task] = Examples(self.index, np.concatenate(splits)[np.argsort(turn, kind="stable")])
-        return found
+                examples[task] = Examples(self.index, np.concatenate(splits)[np.argsort(turn, kind="stable")])
+        return examples
 
     def first(self, splits: Iterable[str], task: str | None = None, count: int | None = None) -> Examples:
         """The first `count` examples of `splits` that carry loss, or all, of `task` or of any, in id order."""
@@ -202,11 +202,11 @@ class SequenceSet:
 
 def _chosen(stratum: Stratum, is_wanted: Callable[[slice], np.ndarray], count: int | None = None) -> np.ndarray:
     """Rows of the stratum that are wanted, ascending, at least the first `count`; some are looked at at a time."""
-    found, num_found = [np.zeros(0, np.int64)], 0
+    row_blocks, num_rows = [np.zeros(0, np.int64)], 0
     for start in range(stratum.start, stratum.stop, _ROWS_AT_ONCE):
-        if count is not None and num_found >= count:
+        if count is not None and num_rows >= count:
             break
         here = slice(start, min(start + _ROWS_AT_ONCE, stratum.stop))
-        found.append(start + np.flatnonzero(is_wanted(here)))
-        num_found += len(found[-1])
-    return np.concatenate(found)
+        row_blocks.append(start + np.flatnonzero(is_wanted(here)))
+        num_rows += len(row_blocks[-1])
+    return np.concatenate(row_blocks)

@@ -212,11 +212,11 @@ def _strata(
 ) -> list[Stratum]:
     """`stratum`: of each row, ascending."""
     starts = np.flatnonzero(np.diff(stratum, prepend=stratum[:1] + 1)).tolist()
-    found = []
+    strata = []
     for start, stop in pairwise([*starts, len(stratum)]):
         both, has_loss = divmod(int(stratum[start]), 2)
         split, mixture = divmod(both, len(mixtures))
-        found.append(
+        strata.append(
             Stratum(
                 split=splits[split],
                 mixture=mixtures[mixture],
@@ -227,4 +227,4 @@ def _strata(
                 longest=int(columns["num_positions"][start:stop].max()),
             )
         )
-    return found
+    return strata

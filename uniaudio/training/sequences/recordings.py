@@ -30,15 +30,15 @@ def recordings_behind(store: "Store", sequences: "Manifest", clip_ids: Iterable[
     """
     instructions = _parent(store, sequences, "instructions")
     annotated = _parent(store, instructions, "annotated") if instructions else None
-    wanted = pa.array(sorted(set(clip_ids)), pa.string())
-    if annotated is None or not len(wanted):
+    ids = pa.array(sorted(set(clip_ids)), pa.string())
+    if annotated is None or not len(ids):
         return {}
-    found: dict[str, str] = {}
+    recordings: dict[str, str] = {}
     for table in store.tables(annotated, columns=_COLUMNS):
-        is_wanted = pc.and_(pc.is_in(table["clip_id"], value_set=wanted), pc.not_equal(table["split"], "train"))
+        is_wanted = pc.and_(pc.is_in(table["clip_id"], value_set=ids), pc.not_equal(table["split"], "train"))
         rows = table.filter(is_wanted).to_pylist()
-        found |= {row["clip_id"]: _recording(row["corpus"], row["part_of"], row["raw_clip_id"]) for row in rows}
-    return found
+        recordings |= {row["clip_id"]: _recording(row["corpus"], row["part_of"], row["raw_clip_id"]) for row in rows}
+    return recordings
 
 
 def _recording(corpus: str, part_of: str | None, raw_clip_id: str) -> str:

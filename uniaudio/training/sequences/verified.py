@@ -48,9 +48,9 @@ class VerifiedShards:
             return path
         # Before the file is read: what is written meanwhile makes another line.
         line = _line(path, shard.sha256)
-        found = hash_file(path)
-        if found != shard.sha256:
-            raise DataError(f"{path}: must have sha256 {shard.sha256}, but has {found}. No row of it is used.")
+        sha256 = hash_file(path)
+        if sha256 != shard.sha256:
+            raise DataError(f"{path}: must have sha256 {shard.sha256}, but has {sha256}. No row of it is used.")
         self._known.add(line)
         self._note(line)
         return path
@@ -73,5 +73,5 @@ class VerifiedShards:
 
 
 def _line(path: Path, sha256: str) -> str:
-    found = path.stat()
-    return f"{sha256} {found.st_size} {found.st_mtime_ns} {found.st_ctime_ns} {found.st_ino}"
+    stat = path.stat()
+    return f"{sha256} {stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns} {stat.st_ino}"
