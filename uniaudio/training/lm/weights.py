@@ -49,9 +49,9 @@ def load_model(path: Path, model: nn.Module) -> None:
     """Load every tensor of `model` from a safetensors file; names and shapes must be equal."""
     tensors = read_tensors(path)
     expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    if expected != found:
-        differing = sorted(name for name in {*expected, *found} if expected.get(name) != found.get(name))
+    actual = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    if expected != actual:
+        differing = sorted(name for name in {*expected, *actual} if expected.get(name) != actual.get(name))
         raise DataError(f"{path}: must hold the model's tensors, but differs in {', '.join(differing[:5])}.")
     model.load_state_dict(tensors)
 
