@@ -42,16 +42,16 @@ def readme() -> str:
 
 def lock(known: dict[str, Any]) -> dict[str, Any]:
     """`known` with every version that is new; one that changed is a `UsageError`."""
-    found = dict(known)
+    entries = dict(known)
     for (kind, version), schema in sorted(SCHEMAS.items()):
         if kind.startswith(TEST_KIND_PREFIX):
             continue
         name, entry = f"{kind}.v{version}", {**schema.describe(), "fingerprint": schema.fingerprint}
-        if found.setdefault(name, entry) != entry:
+        if entries.setdefault(name, entry) != entry:
             raise UsageError(
                 f"{name} is released and must not change: give {kind} version {version + 1} and a migration."
             )
-    return found
+    return entries
 
 
 def lock_text(entries: dict[str, Any]) -> str:

@@ -56,8 +56,8 @@ def _extras() -> dict[str, str]:
         requirements = metadata.requires(DISTRIBUTION) or []
     except metadata.PackageNotFoundError:  # run from its source, without being installed
         return {}
-    matches = [found for text in requirements if (found := _REQUIREMENT.match(text))]
-    named = [(found["extra"], _normal(found["name"])) for found in matches if found["extra"] not in _COLLECTIONS]
+    matches = [match for text in requirements if (match := _REQUIREMENT.match(text))]
+    named = [(match["extra"], _normal(match["name"])) for match in matches if match["extra"] not in _COLLECTIONS]
     # An extra that is part of another one stands behind it, so that it is what stays.
     size = Counter(extra for extra, _ in named)
     return {name: extra for extra, name in sorted(named, key=lambda pair: -size[pair[0]])}

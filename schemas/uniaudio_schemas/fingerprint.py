@@ -92,14 +92,14 @@ def _cpu_flags() -> set[str]:
         text = Path("/proc/cpuinfo").read_text()
     except OSError:
         return set()
-    found = re.search(r"^flags\s*:\s*(.*)$", text, flags=re.MULTILINE)
-    return set(found.group(1).split()) if found else set()
+    match = re.search(r"^flags\s*:\s*(.*)$", text, flags=re.MULTILINE)
+    return set(match.group(1).split()) if match else set()
 
 
 def _gpu_model() -> str:
     """Model of the GPU by the driver's own files; `gpu` where these are missing."""
     for path in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information")):
-        found = re.search(r"^Model:\s*(.*)$", path.read_text(), flags=re.MULTILINE)
-        if found:
-            return re.sub(r"[^a-z0-9]+", "_", found.group(1).lower()).strip("_")
+        match = re.search(r"^Model:\s*(.*)$", path.read_text(), flags=re.MULTILINE)
+        if match:
+            return re.sub(r"[^a-z0-9]+", "_", match.group(1).lower()).strip("_")
     return "gpu"

@@ -21,18 +21,18 @@ _CLASSIFIER = "License :: "
 
 def installed_licences() -> list[dict[str, Any]]:
     """Installed packages with their licences, by name. A package that says nothing has the licence "unknown"."""
-    found: dict[str, metadata.Distribution] = {}
+    distributions: dict[str, metadata.Distribution] = {}
     direct = _required_by(metadata.distribution(DISTRIBUTION))
     waiting = list(direct)
     while waiting:
         name = waiting.pop()
-        if name in found or name == DISTRIBUTION:
+        if name in distributions or name == DISTRIBUTION:
             continue
         try:
-            found[name] = metadata.distribution(name)
+            distributions[name] = metadata.distribution(name)
         except metadata.PackageNotFoundError:
             continue  # of an extra, a system or a Python that is not this one
-        waiting += _required_by(found[name])
+        waiting += _required_by(distributions[name])
     return [
         {
             "package": str(one.metadata["Name"]),
@@ -40,7 +40,7 @@ def installed_licences() -> list[dict[str, Any]]:
             "licence": licence_of(one),
             "directly": name in direct,
         }
-        for name, one in sorted(found.items())
+        for name, one in sorted(distributions.items())
     ]
 
 

@@ -82,8 +82,8 @@ def _compared(store: "Store", first: Manifest, second: Manifest, shared: set[str
         columns |= {name for name in schema.arrow.names if not before[name].equals(after[name])}
         if codes:
             codes.add(window)
-    found = {"rows": {**rows, "columns": [name for name in schema.arrow.names if name in columns]}}
-    return found | ({"codes": codes.answer()} if codes else {})
+    answer = {"rows": {**rows, "columns": [name for name in schema.arrow.names if name in columns]}}
+    return answer | ({"codes": codes.answer()} if codes else {})
 
 
 def _differ(window: Window, schema: Schema) -> np.ndarray:

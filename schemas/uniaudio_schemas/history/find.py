@@ -47,13 +47,13 @@ def version_named(store: "Store", kind: str, name: str) -> Manifest:
     refs = store.refs(kind)
     if name in refs:
         return refs[name]
-    found = _starting(store, kind, name) if _START.fullmatch(name) else []
-    if not found:
+    candidates = _starting(store, kind, name) if _START.fullmatch(name) else []
+    if not candidates:
         raise UsageError(
             f"`{name}` must be a ref of {kind} ({', '.join(sorted(refs)) or 'there is none'}) or the start, of 6 digits or more, of "
             f"a version's plan id or content id, but names none."
         )
-    return _only(found, name)
+    return _only(candidates, name)
 
 
 def find(store: "Store", name: str) -> Found:
@@ -91,9 +91,9 @@ def _starting(store: "Store", kind: str, start: str) -> list[Manifest]:
 def _latest_first(store: "Store", kind: str) -> list[Manifest]:
     refs = store.refs(kind)
     pointed = [refs[name] for name in sorted(refs, key=lambda name: (name != "latest", name))]
-    found = list({manifest.plan_id: manifest for manifest in pointed}.values())
-    known = {manifest.plan_id for manifest in found}
-    return found + [manifest for manifest in store.versions(kind) if manifest.plan_id not in known]
+    manifests = list({manifest.plan_id: manifest for manifest in pointed}.values())
+    known = {manifest.plan_id for manifest in manifests}
+    return manifests + [manifest for manifest in store.versions(kind) if manifest.plan_id not in known]
 
 
 def _only(found: list[Manifest], name: str) -> Manifest:

@@ -82,14 +82,14 @@ def survey(store: "Store", source: str) -> Survey:
 
 
 def _survey(store: "Store", files: dict[str, str]) -> Survey:
-    found = trace(store, files)
-    held = holders(store, found)
+    of_source = trace(store, files)
+    versions = holders(store, of_source)
     refs: dict[tuple[str, str], list[str]] = {}
     for kind in DATA_KINDS:
         for ref, head in sorted(store.refs(kind).items()):
             if not ref.startswith(SUCCESSOR_REF):
                 refs.setdefault((kind, head.plan_id), []).append(ref)
-    return Survey(files=files, trace=found, holders=held, models=models(store, found, held), refs=refs)
+    return Survey(files=files, trace=of_source, holders=versions, models=models(store, of_source, versions), refs=refs)
 
 
 def unfinished(store: "Store") -> list[Forgotten]:

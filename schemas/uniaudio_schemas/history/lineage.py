@@ -131,25 +131,25 @@ def _file(row: dict[str, Any]) -> dict[str, Any]:
 
 def _tokens(store: "Store", versions: list[Manifest], clips: list[str]) -> dict[str, dict[str, Any]]:
     """Clip -> codec and numerics that its codes come from."""
-    wanted, found = id_array(clips), {}
+    wanted, tokens_by_clip = id_array(clips), {}
     for manifest in _of_kind(versions, "tokens"):
         for shard in manifest.shards:
             table = store.table_of_shard(manifest, shard)
             metadata = store.shard_metadata(manifest, shard)
             said = {"codec": metadata.get("codec_fingerprint", ""), "numerics": metadata.get("numerics", "")}
             for clip in table.filter(pc.is_in(table["clip_id"], value_set=wanted))["clip_id"].to_pylist():
-                found[clip] = {"tokens": {"plan_id": manifest.plan_id, **said}}
-    return found
+                tokens_by_clip[clip] = {"tokens": {"plan_id": manifest.plan_id, **said}}
+    return tokens_by_clip
 
 
 def _recipes(store: "Store", versions: list[Manifest], clips: Iterable[str]) -> dict[str, dict[str, Any]]:
-    wanted, found = set(clips), {}
+    wanted, recipes = set(clips), {}
     ids = id_array(wanted)
     for manifest in _of_kind(versions, "instructions"):
         for table in store.tables(manifest, ["recipes"]):
             made = table.filter(bool_array(naming(table, ("recipes", "clip_id"), ids)))["recipes"].to_pylist()
-            found.update({one["clip_id"]: one for row in made for one in row if one["clip_id"] in wanted})
-    return found
+            recipes.update({one["clip_id"]: one for row in made for one in row if one["clip_id"] in wanted})
+    return recipes
 
 
 def _of_kind(versions: list[Manifest], kind: str) -> list[Manifest]:

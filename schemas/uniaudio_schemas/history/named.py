@@ -49,20 +49,20 @@ def naming(table: pa.Table, path: tuple[str, ...], ids: pa.Array) -> np.ndarray:
 
 def all_ids(table: pa.Table, path: tuple[str, ...]) -> set[str]:
     """Ids that `table` names at `path`."""
-    found = {one for _, values in ids_at(table, path) for one in pc.unique(values).to_pylist()}
-    return found - {"", None}
+    ids = {one for _, values in ids_at(table, path) for one in pc.unique(values).to_pylist()}
+    return ids - {"", None}
 
 
 def new_ids(table: pa.Table, relation: Relation, beside: Iterable[tuple[tuple[str, ...], pa.Array]]) -> set[str]:
     """Ids that `relation` names in those of its structs that also name an id of `beside`: pairs of a path within the struct and ids."""
-    found: set[str] = set()
+    named_ids: set[str] = set()
     for _, structs in ids_at(table, relation.path[:-1]):
         inner = pa.table({name: structs.field(name) for name in structs.type.names})
         mask = np.zeros(len(inner), bool)
         for path, ids in beside:
             mask |= naming(inner, path, ids)
-        found |= all_ids(inner.filter(bool_array(mask)), relation.path[-1:])
-    return found
+        named_ids |= all_ids(inner.filter(bool_array(mask)), relation.path[-1:])
+    return named_ids
 
 
 def numbers(array: pa.Array) -> np.ndarray:

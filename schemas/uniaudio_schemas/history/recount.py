@@ -115,9 +115,9 @@ def _samples(store: "Store", plan: Plan, kind: str, clips: set[str]) -> int:
 
 def _lengths(store: "Store", plan: Plan, kind: str, clips: set[str]) -> dict[str, int]:
     """Clip id -> samples at 24 kHz."""
-    wanted, found = pa.array(sorted(clips), pa.string()), {}
+    wanted, lengths = pa.array(sorted(clips), pa.string()), {}
     for table in store.tables(store.version_with(kind, plan.parents[kind])):
         for row in table.filter(pc.is_in(table["clip_id"], value_set=wanted)).to_pylist():
             # Tokens are at 24 kHz; annotated clips have a rate of their own, and a resampled clip's length is rounded up.
-            found[row["clip_id"]] = -(-row["num_samples"] * RATE // row.get("sample_rate", RATE))
-    return found
+            lengths[row["clip_id"]] = -(-row["num_samples"] * RATE // row.get("sample_rate", RATE))
+    return lengths

@@ -107,8 +107,10 @@ def raw_clips(store: "Store", source: str) -> dict[str, str]:
             known.update((path, path.partition("/")[0]) for path in row["also_paths"])
 
     def where(fits: Callable[[str, str], bool]) -> dict[str, str]:
-        found = {clip: sorted(path for path, corpus in known if fits(path, corpus)) for clip, known in names.items()}
-        return {clip: paths[0] for clip, paths in found.items() if paths}
+        paths_by_clip = {
+            clip: sorted(path for path, corpus in known if fits(path, corpus)) for clip, known in names.items()
+        }
+        return {clip: paths[0] for clip, paths in paths_by_clip.items() if paths}
 
     if of_corpus := where(lambda path, corpus: corpus == source):
         return of_corpus
@@ -125,23 +127,27 @@ def raw_clips(store: "Store", source: str) -> dict[str, str]:
 
 
 def _files_of_cuts(store: "Store", start: str) -> set[str]:
-    found: set[str] = set()
+    raw_ids: set[str] = set()
     for kind in CUT_KINDS:
         for _, _, table in _shards(store, kind):
-            found.update(table.filter(pc.starts_with(table["clip_id"], start))["raw_clip_id"].to_pylist())
-    return found
+            raw_ids.update(table.filter(pc.starts_with(table["clip_id"], start))["raw_clip_id"].to_pylist())
+    return raw_ids
 
 
 def trace(store: "Store", raw: Iterable[str]) -> Trace:
     """Everything in the store that comes from the raw clips. An example names the parents of its recipes, so that one pass finds both."""
-    found = Trace(raw=frozenset(raw), clips=frozenset(raw), examples=frozenset())
+    source_trace = Trace(raw=frozenset(raw), clips=frozenset(raw), examples=frozenset())
     for kind in DATA_KINDS:
         if newest(kind).own_id.what in (CLIP, EXAMPLE) and len(newest(kind).relations) > 1:
             of_kind: dict[str, set[str]] = {CLIP: set(), EXAMPLE: set()}
             for _, _, table in _shards(store, kind):
-                _add_what_comes_from(found, kind, table, of_kind)
-            found = Trace(raw=found.raw, clips=found.clips | of_kind[CLIP], examples=found.examples | of_kind[EXAMPLE])
-    return found
+                _add_what_comes_from(source_trace, kind, table, of_kind)
+            source_trace = Trace(
+                raw=source_trace.raw,
+                clips=source_trace.clips | of_kind[CLIP],
+                examples=source_trace.examples | of_kind[EXAMPLE],
+            )
+    return source_trace
 
 
 def _add_what_comes_from(trace: Trace, kind: str, table: pa.Table, found: dict[str, set[str]]) -> None:
@@ -205,7 +211,7 @@ def _has_line_about(store: "Store", blob: str, lines: tuple[tuple[str, str], ...
 
 def holders(store: "Store", trace: Trace) -> list[Holder]:
     """Every version with rows of the source, parents first."""
-    found = []
+    held_versions = []
     for kind in DATA_KINDS:
         known: dict[str, int] = {}
         for manifest in store.versions(kind):
@@ -215,14 +221,14 @@ def holders(store: "Store", trace: Trace) -> list[Holder]:
                     known[shard.sha256] = int(mask(store, kind, table, trace).sum())
             counts = {shard.sha256: known[shard.sha256] for shard in manifest.shards if known[shard.sha256]}
             if counts:
-                found.append(Holder(manifest=manifest, num_rows=counts))
-    return found
+                held_versions.append(Holder(manifest=manifest, num_rows=counts))
+    return held_versions
 
 
 def models(store: "Store", trace: Trace, held: list[Holder]) -> list[Model]:
     """Codecs and checkpoints with a holder among their ancestors."""
     plans = {(holder.manifest.kind, holder.manifest.plan_id) for holder in held}
-    found = []
+    dependent_models = []
     for kind in MODEL_KINDS:
         refs = store.refs(kind)
         for manifest in store.versions(kind):
@@ -237,8 +243,8 @@ def models(store: "Store", trace: Trace, held: list[Holder]) -> list[Model]:
                     refs=sorted(ref for ref, head in refs.items() if head.plan_id == manifest.plan_id),
                     num_examples=_num_training_examples(store, trace, drawn_from(store, manifest)),
                 )
-                found.append(model)
-    return found
+                dependent_models.append(model)
+    return dependent_models
 
 
 def as_records(found: list[Model]) -> list[dict[str, Any]]:
@@ -249,7 +255,7 @@ def ancestors(store: "Store", manifest: Manifest) -> list[Manifest]:
     """The version's parents, theirs and so on, nearest first."""
     known = {kind: store.versions(kind) for kind in (*DATA_KINDS, *MODEL_KINDS)}
     replaced = replacements(store)
-    level, found = [manifest], list[Manifest]()
+    level, earlier_versions = [manifest], list[Manifest]()
     while level:
         wanted = {
             (kind, content)
@@ -261,10 +267,10 @@ def ancestors(store: "Store", manifest: Manifest) -> list[Manifest]:
             version
             for kind in known
             for version in known[kind]
-            if (kind, version.content_id) in wanted and version not in found
+            if (kind, version.content_id) in wanted and version not in earlier_versions
         ]
-        found += level
-    return found
+        earlier_versions += level
+    return earlier_versions
 
 
 def drawn_from(store: "Store", manifest: Manifest) -> list[Manifest]:
@@ -280,12 +286,12 @@ def drawn_from(store: "Store", manifest: Manifest) -> list[Manifest]:
 
 
 def _num_training_examples(store: "Store", trace: Trace, versions: list[Manifest]) -> int:
-    found: set[str] = set()
+    ids: set[str] = set()
     for manifest in versions:
         schema = newest(manifest.kind)
         if schema.own_id.what == EXAMPLE:
             for table in store.tables(manifest):
                 rows = table.filter(bool_array(mask(store, manifest.kind, table, trace)))
                 is_training = pc.is_in(rows["split"], value_set=id_array(["train"]))
-                found.update(rows.filter(is_training)[schema.id_field].to_pylist())
-    return len(found)
+                ids.update(rows.filter(is_training)[schema.id_field].to_pylist())
+    return len(ids)

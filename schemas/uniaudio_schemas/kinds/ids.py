@@ -63,12 +63,12 @@ class Relation:
 def relations(row_class: type[Any]) -> tuple[Relation, ...]:
     """All of a row class, in the order of its fields."""
     hints = typing.get_type_hints(row_class, include_extras=True)
-    found = [
+    all_relations = [
         Relation(path=(field.name, *path), names=names)
         for field in dataclasses.fields(row_class)
         for path, names in _names_in(hints[field.name])
     ]
-    return tuple(relation for relation in found if relation.names.what)
+    return tuple(relation for relation in all_relations if relation.names.what)
 
 
 def _names_in(hint: Any) -> list[tuple[tuple[str, ...], Names]]:
@@ -76,7 +76,7 @@ def _names_in(hint: Any) -> list[tuple[tuple[str, ...], Names]]:
     if typing.get_origin(hint) is Annotated:
         return [((), mark) for mark in hint.__metadata__ if isinstance(mark, Names)]
     if typing.get_origin(hint) in (typing.Union, types.UnionType, list):
-        return [found for inner in typing.get_args(hint) for found in _names_in(inner)]
+        return [nested for inner in typing.get_args(hint) for nested in _names_in(inner)]
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         hints = typing.get_type_hints(hint, include_extras=True)
         return [

@@ -113,25 +113,27 @@ def schema(kind: str, version: int, id_field: str, *, unique: bool = True) -> Ca
 
 
 def schema_of(row_class: type[Any]) -> Schema:
-    found = getattr(row_class, "SCHEMA", None)
-    if not isinstance(found, Schema):
+    schema = getattr(row_class, "SCHEMA", None)
+    if not isinstance(schema, Schema):
         raise UsageError(f"`schema_class` must be a class with @schema, but is {row_class!r}.")
-    return found
+    return schema
 
 
 def to_table(rows: Iterable[Any], schema_class: type[Any]) -> pa.Table:
     """Rows -> table sorted by id, in batches of 1024; a duplicate id or a value of the wrong type is a `DataError`."""
-    found = schema_of(schema_class)
+    schema = schema_of(schema_class)
     rows = list(rows)
     for row in rows:
         if not isinstance(row, schema_class):
             raise UsageError(f"`rows` must be of {schema_class.__name__}, but one is of {type(row).__name__}.")
-        if not isinstance(getattr(row, found.id_field), str):
-            raise DataError(f"{found.kind}: `{found.id_field}` must be a str, but is {getattr(row, found.id_field)!r}.")
-    rows.sort(key=(lambda row: getattr(row, found.id_field)) if found.unique else dataclasses.astuple)
-    batches = [_batch(rows[i : i + BATCH_ROWS], found) for i in range(0, len(rows), BATCH_ROWS)]
-    check_ids((getattr(row, found.id_field) for row in rows), found)
-    return pa.Table.from_batches(batches, schema=found.arrow)
+        if not isinstance(getattr(row, schema.id_field), str):
+            raise DataError(
+                f"{schema.kind}: `{schema.id_field}` must be a str, but is {getattr(row, schema.id_field)!r}."
+            )
+    rows.sort(key=(lambda row: getattr(row, schema.id_field)) if schema.unique else dataclasses.astuple)
+    batches = [_batch(rows[i : i + BATCH_ROWS], schema) for i in range(0, len(rows), BATCH_ROWS)]
+    check_ids((getattr(row, schema.id_field) for row in rows), schema)
+    return pa.Table.from_batches(batches, schema=schema.arrow)
 
 
 def from_table(table: pa.Table, cls: type[R]) -> list[R]:
@@ -141,16 +143,16 @@ def from_table(table: pa.Table, cls: type[R]) -> list[R]:
 
 def rows(table: pa.Table, cls: type[R]) -> Iterator[R]:
     """Rows one after the other, a record batch at a time in memory."""
-    found = schema_of(cls)
-    for field in () if table.schema.equals(found.arrow) else found.arrow:
+    schema = schema_of(cls)
+    for field in () if table.schema.equals(schema.arrow) else schema.arrow:
         index = table.schema.get_field_index(field.name)
         if index < 0 or table.schema.field(index).type != field.type:
             has = "is not there" if index < 0 else f"is {table.schema.field(index).type}"
-            raise DataError(f"{found.kind} table: column `{field.name}` must be {field.type}, but {has}.")
-    for batch in table.select(found.arrow.names).to_batches():
-        columns = [_values(batch.column(name), found.hints[name]) for name in found.arrow.names]
+            raise DataError(f"{schema.kind} table: column `{field.name}` must be {field.type}, but {has}.")
+    for batch in table.select(schema.arrow.names).to_batches():
+        columns = [_values(batch.column(name), schema.hints[name]) for name in schema.arrow.names]
         for values in zip(*columns, strict=True):
-            yield cls(**dict(zip(found.arrow.names, values, strict=True)))
+            yield cls(**dict(zip(schema.arrow.names, values, strict=True)))
 
 
 def check_ids(ids: Iterable[str], found: Schema) -> None:

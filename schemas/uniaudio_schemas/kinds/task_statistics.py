@@ -76,12 +76,12 @@ def _positions(segment: Mapping[str, Any], num_samples: Mapping[str, int]) -> in
 
 def example_statistics(examples: Iterable[Example]) -> dict[str, float]:
     """Statistics of a shard's examples."""
-    found: Counter[str] = Counter()
+    totals: Counter[str] = Counter()
     for one in examples:
         where = f"{one.task}/{one.split}/{one.corpus}"
         for measure, value in zip(MEASURES, (1, one.seconds, one.positions), strict=True):
-            found[f"{measure}/{where}"] += value  # type: ignore[assignment]
-    return {name: float(value) for name, value in sorted(found.items())}
+            totals[f"{measure}/{where}"] += value  # type: ignore[assignment]
+    return {name: float(value) for name, value in sorted(totals.items())}
 
 
 def read_statistics(statistics: Mapping[str, float]) -> tuple[dict[str, TaskCounts], dict[str, int]]:

@@ -40,13 +40,13 @@ class Bucket:
 
         with self._told(path):
             try:
-                found = obstore.get(self.client, _checked(path))
-                data = bytes(found.bytes())
+                response = obstore.get(self.client, _checked(path))
+                data = bytes(response.bytes())
             except FileNotFoundError:
                 return None
-        if len(data) != found.meta["size"]:
-            raise DataError(f"{self.uri}/{path}: {len(data)} of {found.meta['size']} bytes came.")
-        return Seen(data=data, tag={name: found.meta[name] for name in ("e_tag", "version") if found.meta[name]})
+        if len(data) != response.meta["size"]:
+            raise DataError(f"{self.uri}/{path}: {len(data)} of {response.meta['size']} bytes came.")
+        return Seen(data=data, tag={name: response.meta[name] for name in ("e_tag", "version") if response.meta[name]})
 
     def put(self, path: str, data: bytes) -> None:
         """Write an object, whatever is there."""

@@ -40,8 +40,8 @@ def private_folder(folder: Path) -> Path:
         make_folder(folder.parent)
         with contextlib.suppress(FileExistsError):
             folder.mkdir(mode=0o700)
-        found, above = folder.lstat(), folder.parent.stat()
-        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+        status, above = folder.lstat(), folder.parent.stat()
+        if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
             raise StoreError(f"{folder}: must be a folder of this user, so nothing is kept there. Set UNIAUDIO_CACHE.")
         if above.st_mode & 0o022 and not above.st_mode & stat.S_ISVTX:
             raise StoreError(f"{folder.parent}: others can write there, so nothing is kept below. Set UNIAUDIO_CACHE.")
@@ -88,13 +88,13 @@ class Cache:
                 fetch(file)
                 file.flush()
                 os.fsync(file.fileno())
-            found = temporary.stat().st_size
-            if (num_bytes is not None and found != num_bytes) or hash_file(temporary) != sha256:
+            size = temporary.stat().st_size
+            if (num_bytes is not None and size != num_bytes) or hash_file(temporary) != sha256:
                 raise StoreError(f"{target.name}: the copy has other bytes than its name says.")
             temporary.rename(target)
         finally:
             temporary.unlink(missing_ok=True)
-        self._added += found
+        self._added += size
         if self._added * _SLACK >= self._limit:
             self._added = 0
             self._make_room()
@@ -104,8 +104,8 @@ class Cache:
         for entry in os.scandir(self.folder):
             with contextlib.suppress(FileNotFoundError):
                 if entry.is_file(follow_symlinks=False):
-                    found = entry.stat(follow_symlinks=False)
-                    copies.append((found.st_mtime, found.st_size, Path(entry.path)))
+                    status = entry.stat(follow_symlinks=False)
+                    copies.append((status.st_mtime, status.st_size, Path(entry.path)))
         total, kept_since = sum(size for _, size, _ in copies), time.time() - JUST_WANTED_S
         for wanted_at, size, path in sorted(copies):
             if total <= self._limit or wanted_at > kept_since:

@@ -138,9 +138,9 @@ def _needed(store: "Store", heads: list[Manifest], versions: list[Manifest]) -> 
 def _live_plans(store: "Store", entries: list[FileEntry]) -> set[tuple[str, str]]:
     plans = []
     for entry in entries:
-        kind, found, name = entry.path.partition("/leases/")
+        kind, separator, name = entry.path.partition("/leases/")
         plan_id = name.removesuffix(".json")
-        if found and plan_id != name and not name.startswith(TEMPORARY_PREFIX):
+        if separator and plan_id != name and not name.startswith(TEMPORARY_PREFIX):
             plans.append((kind, plan_id))
     leases = store.files.each(lambda plan: read_lease(store.files, *plan), plans)
     return {plan for plan, lease in zip(plans, leases, strict=True) if lease is not None and lease.live}
@@ -149,10 +149,10 @@ def _live_plans(store: "Store", entries: list[FileEntry]) -> set[tuple[str, str]
 def _unnamed(entries: list[FileEntry], shards: list[ShardInfo]) -> set[str]:
     """Shards and blobs that none of `shards` names."""
     names = {name for shard in shards for name in (shard.sha256, shard.dropped_sha256, *shard.blobs)}
-    found = set()
+    paths = set()
     for entry in entries:
         folder, _, name = entry.path.rpartition("/")
         is_content = folder.endswith("/shards") or folder.startswith(f"{layout.BLOBS}/")
         if is_content and name.removesuffix(".arrow") not in names:
-            found.add(entry.path)
-    return found
+            paths.add(entry.path)
+    return paths

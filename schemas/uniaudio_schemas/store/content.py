@@ -114,15 +114,15 @@ def _batch_hashes(batch: pa.RecordBatch, schema: Schema) -> list[bytes]:
 
 def _joined(pieces: list[_Piece]) -> list[tuple[memoryview, list[int]]]:
     """Neighbours that have as many bytes in every row become one: a hash is the same for one long piece as for many short ones."""
-    found: list[tuple[memoryview, list[int]]] = []
+    parts: list[tuple[memoryview, list[int]]] = []
     for is_even, group in itertools.groupby(pieces, lambda piece: isinstance(piece, np.ndarray)):
         if is_even:
             matrix = np.concatenate(cast(list[np.ndarray], list(group)), axis=1)
             width = matrix.shape[1]
-            found.append((matrix.reshape(-1).data, list(range(0, (len(matrix) + 1) * width, width))))
+            parts.append((matrix.reshape(-1).data, list(range(0, (len(matrix) + 1) * width, width))))
         else:
-            found += cast(list[tuple[memoryview, list[int]]], list(group))
-    return found
+            parts += cast(list[tuple[memoryview, list[int]]], list(group))
+    return parts
 
 
 def _add_pieces(array: pa.Array, nullable: bool, bounds: np.ndarray, pieces: list[_Piece]) -> None:
@@ -156,16 +156,16 @@ def _valid(array: pa.Array) -> np.ndarray:
     """1 for each element that is there."""
     if array.null_count in (0, len(array)):
         return np.full(len(array), array.null_count == 0, np.uint8)
-    found: np.ndarray = array.is_valid().cast(pa.uint8()).to_numpy(zero_copy_only=False)
-    return found
+    is_valid: np.ndarray = array.is_valid().cast(pa.uint8()).to_numpy(zero_copy_only=False)
+    return is_valid
 
 
 def _numbers(array: pa.Array) -> np.ndarray:
     """`[N]` array of the numbers, with 0 in place of a null."""
     if array.null_count and array.null_count == len(array):
         return np.zeros(len(array), array.type.to_pandas_dtype())
-    found: np.ndarray = (array.fill_null(0) if array.null_count else array).to_numpy(zero_copy_only=False)
-    return found
+    numbers: np.ndarray = (array.fill_null(0) if array.null_count else array).to_numpy(zero_copy_only=False)
+    return numbers
 
 
 def _add_fixed(values: np.ndarray, bounds: np.ndarray, pieces: list[_Piece]) -> None:

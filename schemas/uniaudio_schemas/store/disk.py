@@ -139,15 +139,15 @@ class LocalFiles(Files):
     def _entry(self, path: str, target: Path) -> FileEntry | None:
         with one_line_errors(target.parent):
             try:
-                found = target.lstat()
+                status = target.lstat()
             except (FileNotFoundError, NotADirectoryError):
                 return None
-        if not stat.S_ISREG(found.st_mode):
+        if not stat.S_ISREG(status.st_mode):
             return None
-        return FileEntry(path=path, num_bytes=found.st_size, modified_at=found.st_mtime)
+        return FileEntry(path=path, num_bytes=status.st_size, modified_at=status.st_mtime)
 
     def entries(self, folder: str) -> list[FileEntry]:
-        found = []
+        files = []
         with one_line_errors(self.root / folder):
             for parent, _, names in os.walk(self.inside(f"{folder}/x").parent):
                 for name in names:
@@ -155,8 +155,8 @@ class LocalFiles(Files):
                     with contextlib.suppress(FileNotFoundError):
                         status = path.lstat()
                         relative = path.relative_to(self.root).as_posix()
-                        found.append(FileEntry(path=relative, num_bytes=status.st_size, modified_at=status.st_mtime))
-        return sorted(found, key=lambda entry: entry.path)
+                        files.append(FileEntry(path=relative, num_bytes=status.st_size, modified_at=status.st_mtime))
+        return sorted(files, key=lambda entry: entry.path)
 
     def folders(self) -> list[str]:
         if not self.root.is_dir():
@@ -175,11 +175,11 @@ class LocalFiles(Files):
 
     def local_path(self, path: str, num_bytes: int | None = None, sha256: str = "") -> Path:
         target = self.inside(path)
-        found = self._entry(path, target)
-        if found is None:
+        entry = self._entry(path, target)
+        if entry is None:
             raise StoreError(f"{target}: is not there.")
-        if num_bytes is not None and found.num_bytes != num_bytes:
-            raise StoreError(f"{target}: must have {num_bytes} bytes, but has {found.num_bytes}.")
+        if num_bytes is not None and entry.num_bytes != num_bytes:
+            raise StoreError(f"{target}: must have {num_bytes} bytes, but has {entry.num_bytes}.")
         return target
 
     @contextlib.contextmanager

@@ -54,12 +54,12 @@ def digest(clip_ids: Iterable[str]) -> str:
 
 def records(store: "Store") -> list[Forgotten]:
     """All records, by id."""
-    found = []
+    forgotten = []
     for entry in store.files.entries(layout.FORGOTTEN):
         name = entry.path.rpartition("/")[2]
         if name.endswith(".json") and not name.startswith("."):
-            found.append(from_json(Forgotten, store.files.read(entry.path) or b"", f"{store.root}/{entry.path}"))
-    return found
+            forgotten.append(from_json(Forgotten, store.files.read(entry.path) or b"", f"{store.root}/{entry.path}"))
+    return forgotten
 
 
 def write_record(store: "Store", record: Forgotten) -> None:
@@ -76,13 +76,13 @@ def forgotten_clips(store: "Store") -> frozenset[str]:
 def replacements(store: "Store") -> dict[tuple[str, str], str]:
     """(kind, content id) of a version that was rewritten -> content id of what stands for it now."""
     step = {(kind, before): after for record in records(store) for kind, before, after in record.rewritten}
-    found = {}
+    successors = {}
     for (kind, before), after in step.items():
         # Each rewriting takes rows away, so that this ends.
         while (kind, after) in step:
             after = step[(kind, after)]
-        found[(kind, before)] = after
-    return found
+        successors[(kind, before)] = after
+    return successors
 
 
 def version_with(store: "Store", kind: str, content_id: str) -> Manifest | None:

@@ -62,25 +62,25 @@ class Hashes(dict[str, pa.Table]):
 
 def read_hashes(files: Files, schema: Schema, wanted: Iterable[str]) -> Hashes:
     """Hashes of those of the `wanted` shards (sha256) that are kept here. DataError where the bytes of a file have changed."""
-    left, found = set(wanted), Hashes()
-    for entry in _newest_first(files, schema.kind) if left else ():
+    missing, hashes = set(wanted), Hashes()
+    for entry in _newest_first(files, schema.kind) if missing else ():
         kept = _read(files, entry)
-        if kept.schema == _name(schema) and left & kept.keys():
-            found.take(kept)
-            left -= kept.keys()
-        if not left:
+        if kept.schema == _name(schema) and missing & kept.keys():
+            hashes.take(kept)
+            missing -= kept.keys()
+        if not missing:
             break
-    return found
+    return hashes
 
 
 def read_newest(files: Files, schema: Schema) -> Hashes:
     """What the last versions made: most of what a run makes again without a change."""
-    found = Hashes()
+    hashes = Hashes()
     for entry in _newest_first(files, schema.kind)[:_NEWEST]:
         kept = _read(files, entry)
         if kept.schema == _name(schema):
-            found.take(kept)
-    return found
+            hashes.take(kept)
+    return hashes
 
 
 class HashesFile:

@@ -125,8 +125,8 @@ def _change(files: Files, kind: str, plan_id: str, token: int, change: Callable[
     """`LeaseLostError` where another has it, or it has ended."""
     while True:
         with _locked(files, kind, plan_id, exclusive=True):
-            found, seen = _read(files, kind, plan_id)
-            mine = _checked(found, kind, plan_id, token)
+            lease, seen = _read(files, kind, plan_id)
+            mine = _checked(lease, kind, plan_id, token)
             if _swap(files, kind, plan_id, change(mine), seen):
                 return
 

@@ -123,8 +123,8 @@ class Manifest:
     def from_json(cls, text: str | bytes, where: str = "manifest") -> "Manifest":
         """The inverse of `to_json`; a text that is none is a `DataError` that names `where`."""
         values = json_object(text, where)
-        found = values.pop("format", None)
-        if found != FORMAT:
-            raise DataError(f"{where}: `format` must be {FORMAT}, but is {found!r}.")
+        version = values.pop("format", None)
+        if version != FORMAT:
+            raise DataError(f"{where}: `format` must be {FORMAT}, but is {version!r}.")
         values.pop("totals", None)
         return from_plain(cls, values, where)

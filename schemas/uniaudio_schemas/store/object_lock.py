@@ -144,5 +144,5 @@ def is_over(name: str, holder: Holder, silence: Silence) -> bool:
 
 def read_state(files: Files, path: str) -> tuple[LockState, Seen | None]:
     where = f"{files.root}/{path}"
-    found = files.load(path, lambda seen: (from_json(LockState, seen.data, where), seen))
-    return found or (LockState(), None)
+    state = files.load(path, lambda seen: (from_json(LockState, seen.data, where), seen))
+    return state or (LockState(), None)

@@ -170,16 +170,18 @@ class ObjectFiles(Files):
         folders: dict[str, list[str]] = {}
         for path in paths:
             folders.setdefault(path.rpartition("/")[0], []).append(path)
-        found: set[str] = set()
+        present: set[str] = set()
         for folder, inside in folders.items():
             # A listing is one request for 1,000 names, but of all that lies there.
             if len(inside) > 2 * NUM_PARALLEL:
-                found |= {entry.path for entry in self.entries(folder)}
+                present |= {entry.path for entry in self.entries(folder)}
         asked = [
-            path for path in paths if path not in found and len(folders[path.rpartition("/")[0]]) <= 2 * NUM_PARALLEL
+            path for path in paths if path not in present and len(folders[path.rpartition("/")[0]]) <= 2 * NUM_PARALLEL
         ]
-        found |= {path for path, size in zip(asked, self.each(self.num_bytes, asked), strict=True) if size is not None}
-        return [path for path in paths if path not in found]
+        present |= {
+            path for path, size in zip(asked, self.each(self.num_bytes, asked), strict=True) if size is not None
+        }
+        return [path for path in paths if path not in present]
 
     def unfinished_uploads(self, started_before: float) -> list[str]:
         return s3_uploads.unfinished(self.root, started_before) if self.root.startswith("s3://") else []

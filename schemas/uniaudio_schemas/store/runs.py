@@ -56,12 +56,12 @@ def log_run(store: Store, row: RunRow) -> None:
 
 def read_runs(store: Store) -> list[RunRow]:
     """All rows in the order of their starts."""
-    found = []
+    runs = []
     for entry in store.files.entries(layout.RUNS):
         data = store.files.read(entry.path)
         if data is not None and not entry.path.rpartition("/")[2].startswith(TEMPORARY_PREFIX):
-            found.append(from_json(RunRow, data, f"{store.root}/{entry.path}"))
-    return found
+            runs.append(from_json(RunRow, data, f"{store.root}/{entry.path}"))
+    return runs
 
 
 def scan_runs(store: Store) -> "pl.LazyFrame":

@@ -25,7 +25,7 @@ _SEPARATOR = " upload "
 def unfinished(root: str, started_before: float) -> list[str]:
     """Names for `abort`, such as `tokens/shards/5f….arrow upload 2~x`. None where the environment names no keys: a machine's own role
     signs inside the object client, and a lifecycle rule of the bucket is the way then."""
-    found, markers = list[str](), dict[str, str]()
+    uploads, markers = list[str](), dict[str, str]()
     bucket, _, prefix = root.removeprefix("s3://").partition("/")
     while os.environ.get("AWS_ACCESS_KEY_ID"):
         page = ElementTree.fromstring(_request("GET", bucket, "", {"uploads": "", "prefix": prefix, **markers}))
@@ -34,11 +34,11 @@ def unfinished(root: str, started_before: float) -> list[str]:
             key = _text(upload, "Key")
             if started < started_before and key.startswith(f"{prefix}/" if prefix else ""):
                 inside = key.removeprefix(f"{prefix}/") if prefix else key
-                found.append(f"{inside}{_SEPARATOR}{_text(upload, 'UploadId')}")
+                uploads.append(f"{inside}{_SEPARATOR}{_text(upload, 'UploadId')}")
         if _text(page, "IsTruncated") != "true":
             break
         markers = {"key-marker": _text(page, "NextKeyMarker"), "upload-id-marker": _text(page, "NextUploadIdMarker")}
-    return found
+    return uploads
 
 
 def abort(root: str, name: str) -> None:

@@ -99,8 +99,8 @@ class ShardWriter:
             path = layout.unit_path(self.plan, unit)
             with self._fence():
                 self._require([info])
-                if not self._files.swap(path, record, None) and (found := read_unit(self._files, path)):
-                    return found.shard
+                if not self._files.swap(path, record, None) and (finished := read_unit(self._files, path)):
+                    return finished.shard
         return info
 
     @cached_property

@@ -89,7 +89,7 @@ def read_shard(path: Path) -> pa.Table:
 def version_of(table: pa.Table, kind: str, path: Path) -> int:
     """Schema version that a shard's metadata states; another kind is a `DataError`."""
     metadata = table.schema.metadata or {}
-    found, version = metadata.get(b"kind", b"").decode(), metadata.get(b"schema_version", b"").decode()
-    if found != kind or not version.isdigit():
-        raise DataError(f"{path}: must be a shard of {kind}, but says kind {found!r}, version {version!r}.")
+    kind_of_shard, version = metadata.get(b"kind", b"").decode(), metadata.get(b"schema_version", b"").decode()
+    if kind_of_shard != kind or not version.isdigit():
+        raise DataError(f"{path}: must be a shard of {kind}, but says kind {kind_of_shard!r}, version {version!r}.")
     return int(version)

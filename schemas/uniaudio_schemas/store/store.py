@@ -94,10 +94,10 @@ class Store:
 
     def version_with(self, kind: str, content_id: str) -> Manifest:
         """A published version with these contents, as others name their parents: a ref may point elsewhere by now."""
-        found = versions.with_content(self.files, migrations.newest(kind).kind, (content_id,))
-        if found is None:
+        manifest = versions.with_content(self.files, migrations.newest(kind).kind, (content_id,))
+        if manifest is None:
             raise StoreError(f"{self.root}: has no version of `{kind}` with the content {content_id} any more.")
-        return found
+        return manifest
 
     def head(self, kind: str, ref: str = "latest") -> Manifest | None:
         """The version behind a ref."""
@@ -162,12 +162,12 @@ class Store:
 
         Metadata that differ between shards are left out; `shard_metadata` has them.
         """
-        found = list(self.tables(manifest, columns, filter_unit))
-        if not found:
+        tables = list(self.tables(manifest, columns, filter_unit))
+        if not tables:
             empty = migrations.newest(manifest.kind).arrow.empty_table()
             return empty if columns is None else empty.select(columns)
-        shared = set.intersection(*(set((table.schema.metadata or {}).items()) for table in found))
-        joined: pa.Table = pa.concat_tables([table.replace_schema_metadata(dict(sorted(shared))) for table in found])
+        shared = set.intersection(*(set((table.schema.metadata or {}).items()) for table in tables))
+        joined: pa.Table = pa.concat_tables([table.replace_schema_metadata(dict(sorted(shared))) for table in tables])
         return joined
 
     def batches(self, manifest: Manifest, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:

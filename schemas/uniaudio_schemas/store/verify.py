@@ -22,16 +22,16 @@ def verify(store: "Store", manifest: Manifest) -> None:
     paths = [(store.shard_path(manifest, shard), shard.sha256) for shard in manifest.shards]
     dropped = [(store.dropped_path(shard), shard.dropped_sha256) for shard in manifest.dropped_shards]
     for path, sha256 in [*paths, *dropped, *((store.open_blob(blob), blob) for blob in manifest.blobs)]:
-        found = hash_file(path)
-        if found != sha256:
-            raise DataError(f"{path}: must have sha256 {sha256}, but has {found}.")
+        actual = hash_file(path)
+        if actual != sha256:
+            raise DataError(f"{path}: must have sha256 {sha256}, but has {actual}.")
     with disk_errors(tempfile.gettempdir()), tempfile.TemporaryFile() as file:
         hashes = HashesFile(file, schema)
         for path, sha256 in paths:
             hashes.add(sha256, row_hashes(read_shard(path), schema))
         known = hashes.ended()
-        found = content_id((known[sha256] for _, sha256 in paths), schema, between=known.let_go)
-    if found != manifest.content_id:
+        actual = content_id((known[sha256] for _, sha256 in paths), schema, between=known.let_go)
+    if actual != manifest.content_id:
         raise DataError(
-            f"{manifest.kind} {manifest.plan_id[:8]}: content id must be {manifest.content_id}, but is {found}."
+            f"{manifest.kind} {manifest.plan_id[:8]}: content id must be {manifest.content_id}, but is {actual}."
         )

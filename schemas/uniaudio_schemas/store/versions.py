@@ -38,8 +38,8 @@ def version(files: Files, kind: str, plan_id: str) -> Manifest | None:
 
 def versions(files: Files, kind: str) -> list[Manifest]:
     """All of them, by plan id."""
-    found = files.each(lambda entry: _manifest(files, entry), _entries(files, kind))
-    return [manifest for manifest in found if manifest is not None]
+    manifests = files.each(lambda entry: _manifest(files, entry), _entries(files, kind))
+    return [manifest for manifest in manifests if manifest is not None]
 
 
 def plan_ids(files: Files, kind: str) -> list[str]:
@@ -71,15 +71,15 @@ def _manifest(files: Files, entry: FileEntry) -> Manifest | None:
         if key in _manifests:
             _manifests.move_to_end(key)
             return _manifests[key]
-    found = files.load(entry.path, lambda seen: Manifest.from_json(seen.data, f"{files.root}/{entry.path}"))
-    if found is not None:
+    manifest = files.load(entry.path, lambda seen: Manifest.from_json(seen.data, f"{files.root}/{entry.path}"))
+    if manifest is not None:
         with _lock:
-            _num_shards += len(found.shards) if key not in _manifests else 0
-            _manifests[key] = found
-            _ids[key] = VersionIds(plan_id=found.plan_id, content_id=found.content_id)
+            _num_shards += len(manifest.shards) if key not in _manifests else 0
+            _manifests[key] = manifest
+            _ids[key] = VersionIds(plan_id=manifest.plan_id, content_id=manifest.content_id)
             while len(_manifests) > 1 and _num_shards > MAX_SHARDS:
                 _num_shards -= len(_manifests.popitem(last=False)[1].shards)
-    return found
+    return manifest
 
 
 def _ids_of(files: Files, entry: FileEntry) -> VersionIds | None:
@@ -96,8 +96,8 @@ def _ids_of(files: Files, entry: FileEntry) -> VersionIds | None:
         except (ValueError, TypeError, KeyError) as error:
             raise DataError(f"{where}: no manifest ({error!r}).") from error
 
-    found = files.load(entry.path, parse)
-    if found is not None:
+    ids = files.load(entry.path, parse)
+    if ids is not None:
         with _lock:
-            _ids[key] = found
-    return found
+            _ids[key] = ids
+    return ids

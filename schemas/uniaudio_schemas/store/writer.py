@@ -143,7 +143,7 @@ class Writer(ShardWriter):
             shards = [*self._made(new), *self.plan.reused]
             hashes = self._hashes(new)
             new.keep(temporary)
-            found = content_id((hashes[shard.sha256] for shard in shards), self._schema, between=hashes.let_go)
+            content = content_id((hashes[shard.sha256] for shard in shards), self._schema, between=hashes.let_go)
         values = {
             name: getattr(self.plan, name) for name in ("kind", "plan_id", "parameters", "code_version", "numerics")
         }
@@ -151,7 +151,7 @@ class Writer(ShardWriter):
             **values,
             schema_version=self.plan.schema_version,
             parents=dict(sorted(self.plan.parents.items())),
-            content_id=found,
+            content_id=content,
             shards=sorted(shards, key=lambda shard: (shard.unit, shard.sha256)),
         )
 
@@ -175,10 +175,10 @@ class Writer(ShardWriter):
         return known
 
     def _finished(self, path: str) -> Unit:
-        found = read_unit(self._files, path)
-        if found is None:
+        unit = read_unit(self._files, path)
+        if unit is None:
             raise StoreError(f"{self._files.root}/{path}: was there and is gone.")
-        return found
+        return unit
 
     def _computed_hashes(self, shard: ShardInfo) -> pa.Table:
         path = self._files.local_path(layout.shard_path(self.plan.kind, shard.sha256), shard.num_bytes, shard.sha256)
