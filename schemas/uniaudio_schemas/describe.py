@@ -64,10 +64,10 @@ def _row_text(row: dict[str, Any]) -> str:
     for name, value in row.items():
         elements = value.tolist() if isinstance(value, np.ndarray) else value
         if isinstance(elements, list) and elements and isinstance(elements[0], list | dict):
-            shown = [f"    {_one_line(element)}" for element in elements[:_SHOWN]] + ["    …"] * (
+            element_lines = [f"    {_one_line(element)}" for element in elements[:_SHOWN]] + ["    …"] * (
                 len(elements) > _SHOWN
             )
-            lines.append(f'  "{name}": [\n' + ",\n".join(shown) + "\n  ]")
+            lines.append(f'  "{name}": [\n' + ",\n".join(element_lines) + "\n  ]")
         else:
             lines.append(f'  "{name}": {_one_line(elements)}')
     return "{\n" + ",\n".join(lines) + "\n}"
@@ -82,9 +82,9 @@ def _one_line(value: Any) -> str:
 def main(arguments: list[str]) -> int:
     readme_path, lock_path = map(Path, arguments)
     readme_path.write_text(readme(), encoding="utf-8")
-    known = json.loads(lock_path.read_text()) if lock_path.exists() else {}
+    earlier_entries = json.loads(lock_path.read_text()) if lock_path.exists() else {}
     lock_path.parent.mkdir(parents=True, exist_ok=True)
-    lock_path.write_text(lock_text(lock(known)), encoding="utf-8")
+    lock_path.write_text(lock_text(lock(earlier_entries)), encoding="utf-8")
     return 0
 
 

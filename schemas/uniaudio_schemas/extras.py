@@ -40,8 +40,8 @@ def install_hint(error: ModuleNotFoundError) -> str:
     """What to type, in one line."""
     module = (error.name or str(error)).partition(".")[0]
     extra = extra_of(module)
-    wanted = f"'{DISTRIBUTION}[{extra}]'" if extra else module
-    return f"{module} is not installed: `pip install {wanted}`."
+    requirement = f"'{DISTRIBUTION}[{extra}]'" if extra else module
+    return f"{module} is not installed: `pip install {requirement}`."
 
 
 def extra_of(module: str) -> str | None:
@@ -57,10 +57,10 @@ def _extras() -> dict[str, str]:
     except metadata.PackageNotFoundError:  # run from its source, without being installed
         return {}
     matches = [match for text in requirements if (match := _REQUIREMENT.match(text))]
-    named = [(match["extra"], _normal(match["name"])) for match in matches if match["extra"] not in _COLLECTIONS]
+    pairs = [(match["extra"], _normal(match["name"])) for match in matches if match["extra"] not in _COLLECTIONS]
     # An extra that is part of another one stands behind it, so that it is what stays.
-    size = Counter(extra for extra, _ in named)
-    return {name: extra for extra, name in sorted(named, key=lambda pair: -size[pair[0]])}
+    size = Counter(extra for extra, _ in pairs)
+    return {name: extra for extra, name in sorted(pairs, key=lambda pair: -size[pair[0]])}
 
 
 def _normal(name: str) -> str:

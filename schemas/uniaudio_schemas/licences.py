@@ -23,16 +23,16 @@ def installed_licences() -> list[dict[str, Any]]:
     """Installed packages with their licences, by name. A package that says nothing has the licence "unknown"."""
     distributions: dict[str, metadata.Distribution] = {}
     direct = _required_by(metadata.distribution(DISTRIBUTION))
-    waiting = list(direct)
-    while waiting:
-        name = waiting.pop()
+    queue = list(direct)
+    while queue:
+        name = queue.pop()
         if name in distributions or name == DISTRIBUTION:
             continue
         try:
             distributions[name] = metadata.distribution(name)
         except metadata.PackageNotFoundError:
             continue  # of an extra, a system or a Python that is not this one
-        waiting += _required_by(distributions[name])
+        queue += _required_by(distributions[name])
     return [
         {
             "package": str(one.metadata["Name"]),

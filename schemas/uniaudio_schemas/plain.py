@@ -63,8 +63,8 @@ def from_plain(
     try:
         if is_whole and isinstance(value, dict) and (missing := sorted(_fields(of).keys() - value.keys())):
             raise _MisfitError(f"must have all fields of {cls.__name__}, but lacks {', '.join(missing)}")
-        made: T = _dataclass_reader(of)(value)
-        return made
+        result: T = _dataclass_reader(of)(value)
+        return result
     except _MisfitError as misfit:
         raise error(f"{where}: {misfit}") from misfit.__cause__
 
@@ -93,11 +93,11 @@ def json_value(text: str | bytes, where: str, *, error: type[UniaudioError] = Da
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(pairs)
-    if len(made) != len(pairs):
+    values = dict(pairs)
+    if len(values) != len(pairs):
         names = [name for name, _ in pairs]
         raise ValueError(f"{next(name for name in names if names.count(name) > 1)!r} stands twice in one object")
-    return made
+    return values
 
 
 def _finite(text: str) -> float:
@@ -132,14 +132,14 @@ def _dataclass_reader(cls: Any) -> Reader:
             raise _MisfitError(f"must be an object with the fields of {cls.__name__}, but is {_shown(value)}")
         if not value.keys() <= readers.keys() or any(name not in value for name in required):
             raise _MisfitError(_wrong_fields(cls, value, required))
-        given, name = {}, ""
+        values, name = {}, ""
         try:
             for name, one in value.items():
-                given[name] = readers[name](one)
+                values[name] = readers[name](one)
         except _MisfitError as misfit:
             raise misfit.below(name) from misfit.__cause__
         try:
-            return cls(**given)
+            return cls(**values)
         except UniaudioError as problem:
             raise _MisfitError(str(problem), is_own_check=True) from problem
 
@@ -229,13 +229,13 @@ def _dict_reader(hint: Any) -> Reader:
     def read(value: Any) -> Any:
         if not isinstance(value, dict):
             raise _MisfitError(f"must be an object, but is {_shown(value)}")
-        made, name = {}, ""
+        values, name = {}, ""
         try:
             for name, one in value.items():
-                made[name] = reader(one)
+                values[name] = reader(one)
         except _MisfitError as misfit:
             raise misfit.below(f"[{name}]") from misfit.__cause__
-        return made
+        return values
 
     return read
 
@@ -244,18 +244,18 @@ def _list_reader(origin: type[Any], inner: tuple[Any, ...]) -> Reader:
     """Reader of `list[X]`, `tuple[X, ...]` and `tuple[X, Y]`."""
     is_any_length = origin is list or inner[-1] is Ellipsis
     readers = [_reader(one) for one in inner if one is not Ellipsis]
-    wanted = "a list" if is_any_length else f"a list of {len(readers)}"
+    expected = "a list" if is_any_length else f"a list of {len(readers)}"
 
     def read(value: Any) -> Any:
         if not isinstance(value, list | tuple) or not (is_any_length or len(value) == len(readers)):
-            raise _MisfitError(f"must be {wanted}, but is {_shown(value)}")
-        made: list[Any] = []
+            raise _MisfitError(f"must be {expected}, but is {_shown(value)}")
+        values: list[Any] = []
         try:
             for reader, one in zip(readers * len(value) if is_any_length else readers, value, strict=True):
-                made.append(reader(one))
+                values.append(reader(one))
         except _MisfitError as misfit:
-            raise misfit.below(f"[{len(made)}]") from misfit.__cause__
-        return origin(made)
+            raise misfit.below(f"[{len(values)}]") from misfit.__cause__
+        return origin(values)
 
     return read
 

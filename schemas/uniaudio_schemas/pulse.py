@@ -35,15 +35,15 @@ def pulse(say: Callable[[str], None], what: str, every_s: float = EVERY_S) -> It
     ended, pulsing = threading.Event(), Pulse()
 
     def speak() -> None:
-        said = pulsing.since
+        said_at = pulsing.since
         while True:
-            is_patient = said - pulsing.since >= PATIENT_AFTER_S
+            is_patient = said_at - pulsing.since >= PATIENT_AFTER_S
             pause_s = max(every_s, PATIENT_EVERY_S) if is_patient else every_s
-            if ended.wait(max(0.0, max(said, pulsing.since) + pause_s - time.monotonic())):
+            if ended.wait(max(0.0, max(said_at, pulsing.since) + pause_s - time.monotonic())):
                 return
             now = time.monotonic()
-            if now >= max(said, pulsing.since) + pause_s:
-                said = now
+            if now >= max(said_at, pulsing.since) + pause_s:
+                said_at = now
                 say(f"{what} ({now - pulsing.since:.0f} s)")
 
     thread = threading.Thread(target=speak, daemon=True, name="pulse")

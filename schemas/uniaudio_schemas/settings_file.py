@@ -44,15 +44,15 @@ def told_by_file() -> dict[str, str]:
 @lru_cache(maxsize=8)
 def _read(path: Path, changed: int) -> dict[str, str]:
     try:
-        given = tomllib.loads(path.read_text(encoding="utf-8"))
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: {error}") from error
-    if unknown := sorted(set(given) - NAMES):
+    if unknown := sorted(set(values) - NAMES):
         raise UsageError(f"{path}: settings are {', '.join(sorted(NAMES))}, but it has {', '.join(unknown)}.")
-    for name, value in given.items():
+    for name, value in values.items():
         if not isinstance(value, str | int) or isinstance(value, bool):
             raise UsageError(f"{path}: `{name}` must be a string or a whole number, but is {value!r}.")
-    return {f"{PREFIX}{name.upper()}": _seen_from(path.parent, name, str(value)) for name, value in given.items()}
+    return {f"{PREFIX}{name.upper()}": _seen_from(path.parent, name, str(value)) for name, value in values.items()}
 
 
 def _seen_from(folder: Path, name: str, value: str) -> str:

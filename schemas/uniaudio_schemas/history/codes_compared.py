@@ -47,8 +47,8 @@ class CodesCompared:
         self.num_changed += len(changed)
         ids = window.first[self.id_field]
         for row in changed[np.argsort(-largest[changed], kind="stable")[:MOST]].tolist():
-            said = {name: round(float(share[row]), 6) for name, share in shares.items()}
-            self.most.append((float(largest[row]), ids[row].as_py(), said))
+            rounded_shares = {name: round(float(share[row]), 6) for name, share in shares.items()}
+            self.most.append((float(largest[row]), ids[row].as_py(), rounded_shares))
         self.most = heapq.nsmallest(MOST, self.most, key=lambda one: (-one[0], one[1]))
 
     def add_equal(self, table: pa.Table) -> None:
@@ -80,7 +80,7 @@ class CodesCompared:
                 }
                 for name in self.branches
             },
-            "most": [{self.id_field: clip, **said} for _, clip, said in self.most],
+            "most": [{self.id_field: clip, **shares} for _, clip, shares in self.most],
         }
 
 

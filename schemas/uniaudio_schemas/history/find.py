@@ -92,19 +92,19 @@ def _latest_first(store: "Store", kind: str) -> list[Manifest]:
     refs = store.refs(kind)
     pointed = [refs[name] for name in sorted(refs, key=lambda name: (name != "latest", name))]
     manifests = list({manifest.plan_id: manifest for manifest in pointed}.values())
-    known = {manifest.plan_id for manifest in manifests}
-    return manifests + [manifest for manifest in store.versions(kind) if manifest.plan_id not in known]
+    plan_ids = {manifest.plan_id for manifest in manifests}
+    return manifests + [manifest for manifest in store.versions(kind) if manifest.plan_id not in plan_ids]
 
 
 def _only(found: list[Manifest], name: str) -> Manifest:
     """Several plans with one content are one version to a reader: the first, which a ref points to if to any."""
     if len({(manifest.kind, manifest.content_id) for manifest in found}) > 1:
-        listed = ", ".join(f"{manifest.kind} {manifest.plan_id[:12]}" for manifest in found)
-        raise UsageError(f"`{name}` must name one version, but fits {listed}.")
+        names = ", ".join(f"{manifest.kind} {manifest.plan_id[:12]}" for manifest in found)
+        raise UsageError(f"`{name}` must name one version, but fits {names}.")
     return found[0]
 
 
 def _ids_starting(store: "Store", manifest: Manifest, start: str) -> set[str]:
     id_field = newest(manifest.kind).id_field
-    columns: Iterable = (table[id_field] for table in store.tables(manifest, [id_field]))
+    columns: Iterable[pa.ChunkedArray] = (table[id_field] for table in store.tables(manifest, [id_field]))
     return {value for column in columns for value in column.filter(pc.starts_with(column, start)).to_pylist()}

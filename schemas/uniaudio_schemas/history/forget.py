@@ -141,11 +141,11 @@ def _carry_out(store: "Store", record: Forgotten, say: Callable[[str], None]) ->
     old: dict[tuple[str, str], tuple[Manifest, Manifest]] = {}
     while True:
         # A run that was planned before may have made clips and examples of the source since.
-        found = trace(store, record.raw)
+        traced = trace(store, record.raw)
         of_source = replace(
-            found, clips=found.clips.union(record.clips), examples=found.examples.union(record.examples)
+            traced, clips=traced.clips.union(record.clips), examples=traced.examples.union(record.examples)
         )
-        seen = _rewrite_versions(store, of_source, old, say)
+        versions_seen = _rewrite_versions(store, of_source, old, say)
         pairs = {(before.kind, before.content_id, after.content_id) for before, after in old.values()}
         pairs |= {(kind, before, after) for kind, before, after in record.rewritten}
         record = replace(
@@ -155,7 +155,7 @@ def _carry_out(store: "Store", record: Forgotten, say: Callable[[str], None]) ->
             rewritten=sorted([list(pair) for pair in pairs if pair[1] != pair[2]]),
         )
         write_record(store, record)
-        if _swap_and_clear(store, list(old.values()), of_source, seen):
+        if _swap_and_clear(store, list(old.values()), of_source, versions_seen):
             break
     record = replace(record, is_done=True)
     write_record(store, record)
@@ -223,11 +223,13 @@ def _clear(store: "Store", of_source: Trace) -> None:
         for entry in staged:
             if entry.path.rpartition("/")[0] in folders:
                 store.files.delete(entry.path)
-    kept = [manifest for kind in (*DATA_KINDS, *MODEL_KINDS) for manifest in store.versions(kind)]
+    versions = [manifest for kind in (*DATA_KINDS, *MODEL_KINDS) for manifest in store.versions(kind)]
     kept_by_runs = {entry.path for folder in (layout.TRAIN, layout.CACHE) for entry in store.files.entries(folder)}
-    named = {shard.sha256 for manifest in kept for shard in manifest.shards}
-    old_hashes = {path for kind in DATA_KINDS for path in kept_hashes.unneeded(store.files, kind, named, strict=True)}
-    store.files.delete_all(sorted(leftovers(store, kept) | kept_by_runs | old_hashes))
+    shard_hashes = {shard.sha256 for manifest in versions for shard in manifest.shards}
+    old_hashes = {
+        path for kind in DATA_KINDS for path in kept_hashes.unneeded(store.files, kind, shard_hashes, strict=True)
+    }
+    store.files.delete_all(sorted(leftovers(store, versions) | kept_by_runs | old_hashes))
 
 
 def _stages_source(store: "Store", kind: str, path: str, of_source: Trace) -> bool:

@@ -32,10 +32,10 @@ def way_back(store: "Store", found: Found) -> dict[str, Any]:
     manifest, behind = found.manifest, ancestors(store, found.manifest)
     answer = {**describe(store, manifest), "versions": [describe(store, one) for one in behind]}
     answer["missing"] = _missing(store, [manifest, *behind])
-    named = newest(manifest.kind).own_id.what if found.row_id else ""
-    if named == EXAMPLE:
+    what = newest(manifest.kind).own_id.what if found.row_id else ""
+    if what == EXAMPLE:
         answer["examples"], files = examples(store, manifest, [found.row_id])
-    elif named in (CLIP, RAW):
+    elif what in (CLIP, RAW):
         answer["clips"], files = _clips(store, [manifest, *behind], [found.row_id])
     else:
         files = _files_behind(store, manifest, behind)
@@ -71,58 +71,62 @@ def describe(store: "Store", manifest: Manifest) -> dict[str, Any]:
 
 def _missing(store: "Store", versions: list[Manifest]) -> list[dict[str, str]]:
     """Parents that the store does not hold any more, in whole or in what is left of them."""
-    held, replaced = {(one.kind, one.content_id) for one in versions}, replacements(store)
-    named = {parent for one in versions for parent in one.parents.items()}
-    lost = sorted(parent for parent in named if not held & {parent, (parent[0], replaced.get(parent, ""))})
-    return [{"kind": kind, "content_id": content} for kind, content in lost]
+    contents, replaced = {(one.kind, one.content_id) for one in versions}, replacements(store)
+    parents = {parent for one in versions for parent in one.parents.items()}
+    missing_parents = sorted(
+        parent for parent in parents if not contents & {parent, (parent[0], replaced.get(parent, ""))}
+    )
+    return [{"kind": kind, "content_id": content} for kind, content in missing_parents]
 
 
 def examples(
     store: "Store", manifest: Manifest, ids: Iterable[str]
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Examples of a version of sequences or instructions with their clips, in the order of `ids`; and the files behind them."""
-    id_field, asked = newest(manifest.kind).id_field, list(ids)
-    rows = {row[id_field]: row for row in _rows(store, [manifest], asked)}
+    id_field, example_ids = newest(manifest.kind).id_field, list(ids)
+    rows = {row[id_field]: row for row in _rows(store, [manifest], example_ids)}
     clip_ids = {clip for row in rows.values() for clip in row["clip_ids"]}
     clips, files = _clips(store, [manifest, *ancestors(store, manifest)], clip_ids)
     by_id = {clip["clip_id"]: clip for clip in clips}
     columns = (id_field, "task", "mixture", "split", "corpus")
-    made = [
+    answers = [
         {**{name: rows[one][name] for name in columns}, "clips": [by_id[clip] for clip in rows[one]["clip_ids"]]}
-        for one in asked
+        for one in example_ids
     ]
-    return made, files
+    return answers, files
 
 
 def _clips(
     store: "Store", versions: list[Manifest], ids: Iterable[str]
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Each clip with its tokens, its recipe or its cut, and its file; and the files of all."""
-    wanted = sorted(set(ids))
-    recipes = _recipes(store, versions, wanted)
+    clip_ids = sorted(set(ids))
+    recipes = _recipes(store, versions, clip_ids)
     parents = {parent for recipe in recipes.values() for parent in recipe["parents"]}
     cuts = {
-        row["clip_id"]: row for kind in CUT_KINDS for row in _rows(store, _of_kind(versions, kind), {*wanted, *parents})
+        row["clip_id"]: row
+        for kind in CUT_KINDS
+        for row in _rows(store, _of_kind(versions, kind), {*clip_ids, *parents})
     }
-    file_ids = {row["raw_clip_id"] for row in cuts.values()} | set(wanted)
+    file_ids = {row["raw_clip_id"] for row in cuts.values()} | set(clip_ids)
     files = {row["clip_id"]: _file(row) for row in _rows(store, _of_kind(versions, RAW), file_ids)}
-    tokens = _tokens(store, versions, wanted)
+    tokens = _tokens(store, versions, clip_ids)
     clips: list[dict[str, Any]] = []
-    for clip in wanted:
-        made: dict[str, Any] = {"clip_id": clip, **tokens.get(clip, {})}
+    for clip in clip_ids:
+        answer: dict[str, Any] = {"clip_id": clip, **tokens.get(clip, {})}
         if clip in recipes:
-            made["recipe"] = {name: recipes[clip][name] for name in ("operation", "parents", "parameters", "seed")}
+            answer["recipe"] = {name: recipes[clip][name] for name in ("operation", "parents", "parameters", "seed")}
         if clip in cuts:
-            made["cut"] = _cut(cuts[clip])
+            answer["cut"] = _cut(cuts[clip])
         file = files.get(cuts[clip]["raw_clip_id"] if clip in cuts else clip)
-        clips.append({**made, **({"file": file} if file else {})})
+        clips.append({**answer, **({"file": file} if file else {})})
     return clips, list(files.values())
 
 
 def _cut(row: dict[str, Any]) -> dict[str, Any]:
-    said = [f"{one['value']}: {one['annotator']} {one['version']}" for one in row["annotations"]]
+    sources = [f"{one['value']}: {one['annotator']} {one['version']}" for one in row["annotations"]]
     names = ("first_sample", "num_samples", "sample_rate", "domain", "split")
-    return {**{name: row[name] for name in names if name in row}, "annotations": said}
+    return {**{name: row[name] for name in names if name in row}, "annotations": sources}
 
 
 def _file(row: dict[str, Any]) -> dict[str, Any]:
@@ -131,24 +135,24 @@ def _file(row: dict[str, Any]) -> dict[str, Any]:
 
 def _tokens(store: "Store", versions: list[Manifest], clips: list[str]) -> dict[str, dict[str, Any]]:
     """Clip -> codec and numerics that its codes come from."""
-    wanted, tokens_by_clip = id_array(clips), {}
+    wanted_ids, tokens_by_clip = id_array(clips), {}
     for manifest in _of_kind(versions, "tokens"):
         for shard in manifest.shards:
             table = store.table_of_shard(manifest, shard)
             metadata = store.shard_metadata(manifest, shard)
-            said = {"codec": metadata.get("codec_fingerprint", ""), "numerics": metadata.get("numerics", "")}
-            for clip in table.filter(pc.is_in(table["clip_id"], value_set=wanted))["clip_id"].to_pylist():
-                tokens_by_clip[clip] = {"tokens": {"plan_id": manifest.plan_id, **said}}
+            encoder = {"codec": metadata.get("codec_fingerprint", ""), "numerics": metadata.get("numerics", "")}
+            for clip in table.filter(pc.is_in(table["clip_id"], value_set=wanted_ids))["clip_id"].to_pylist():
+                tokens_by_clip[clip] = {"tokens": {"plan_id": manifest.plan_id, **encoder}}
     return tokens_by_clip
 
 
 def _recipes(store: "Store", versions: list[Manifest], clips: Iterable[str]) -> dict[str, dict[str, Any]]:
-    wanted, recipes = set(clips), {}
-    ids = id_array(wanted)
+    clip_ids, recipes = set(clips), {}
+    ids = id_array(clip_ids)
     for manifest in _of_kind(versions, "instructions"):
         for table in store.tables(manifest, ["recipes"]):
-            made = table.filter(bool_array(naming(table, ("recipes", "clip_id"), ids)))["recipes"].to_pylist()
-            recipes.update({one["clip_id"]: one for row in made for one in row if one["clip_id"] in wanted})
+            recipe_lists = table.filter(bool_array(naming(table, ("recipes", "clip_id"), ids)))["recipes"].to_pylist()
+            recipes.update({one["clip_id"]: one for row in recipe_lists for one in row if one["clip_id"] in clip_ids})
     return recipes
 
 
@@ -158,11 +162,11 @@ def _of_kind(versions: list[Manifest], kind: str) -> list[Manifest]:
 
 def _rows(store: "Store", versions: list[Manifest], ids: Iterable[str]) -> Iterable[dict[str, Any]]:
     """The rows of `versions` that have these ids."""
-    wanted = id_array(ids)
+    wanted_ids = id_array(ids)
     for manifest in versions:
         id_field = newest(manifest.kind).id_field
         for table in store.tables(manifest):
-            yield from table.filter(pc.is_in(table[id_field], value_set=wanted)).to_pylist()
+            yield from table.filter(pc.is_in(table[id_field], value_set=wanted_ids)).to_pylist()
 
 
 def _files_behind(store: "Store", manifest: Manifest, behind: list[Manifest]) -> list[dict[str, Any]]:

@@ -21,10 +21,10 @@ RATE = 24_000
 
 def recount(store: "Store", plan: Plan, table: pa.Table, before: dict[str, float]) -> dict[str, float]:
     """`before` with what the rows of `table` now give; a name that was not counted is not counted now."""
-    counted = _COUNTED[plan.kind](store, plan, table, before) if plan.kind in _COUNTED else {}
+    counts = _COUNTED[plan.kind](store, plan, table, before) if plan.kind in _COUNTED else {}
     recounted = (TRAIN_STATISTIC, *(f"{measure}/" for measure in MEASURES))
-    kept = {name: value for name, value in before.items() if not name.startswith(recounted)}
-    return {**kept, **{name: value for name, value in counted.items() if name in before}}
+    other_statistics = {name: value for name, value in before.items() if not name.startswith(recounted)}
+    return {**other_statistics, **{name: value for name, value in counts.items() if name in before}}
 
 
 def _of_raw(store: "Store", plan: Plan, table: pa.Table, before: dict[str, float]) -> dict[str, float]:
@@ -33,18 +33,22 @@ def _of_raw(store: "Store", plan: Plan, table: pa.Table, before: dict[str, float
 
 def _of_cuts(store: "Store", plan: Plan, table: pa.Table, before: dict[str, float]) -> dict[str, float]:
     names = ("speech", "sound", "music")
-    counted = {f"{name}_s": _seconds(table.filter(_equal(table, "domain", name))) for name in names}
-    return {**counted, "audio_s": sum(counted.values())}
+    seconds = {f"{name}_s": _seconds(table.filter(_equal(table, "domain", name))) for name in names}
+    return {**seconds, "audio_s": sum(seconds.values())}
 
 
 def _of_instructions(store: "Store", plan: Plan, table: pa.Table, before: dict[str, float]) -> dict[str, float]:
-    counted = {}
+    counts = {}
     if "audio_s" in before:
-        made = {recipe["clip_id"]: recipe["num_samples"] for row in table["recipes"].to_pylist() for recipe in row}
-        heard = _clips_in_segments(table)
-        samples = sum(made.get(clip, 0) for clip in heard) + _samples(store, plan, "annotated", heard - set(made))
-        counted["audio_s"] = samples / RATE
-    return counted | (_examples(store, plan, table) if any(name.startswith("examples/") for name in before) else {})
+        recipe_lengths = {
+            recipe["clip_id"]: recipe["num_samples"] for row in table["recipes"].to_pylist() for recipe in row
+        }
+        clip_ids = _clips_in_segments(table)
+        samples = sum(recipe_lengths.get(clip, 0) for clip in clip_ids) + _samples(
+            store, plan, "annotated", clip_ids - set(recipe_lengths)
+        )
+        counts["audio_s"] = samples / RATE
+    return counts | (_examples(store, plan, table) if any(name.startswith("examples/") for name in before) else {})
 
 
 def _of_tokens(store: "Store", plan: Plan, table: pa.Table, before: dict[str, float]) -> dict[str, float]:
@@ -53,10 +57,10 @@ def _of_tokens(store: "Store", plan: Plan, table: pa.Table, before: dict[str, fl
 
 def _of_sequences(store: "Store", plan: Plan, table: pa.Table, before: dict[str, float]) -> dict[str, float]:
     lengths = [segment["length"] for row in table["segments"].to_pylist() for segment in row]
-    counted = {"num_positions": float(sum(lengths)), **_training_examples(table)}
+    counts = {"num_positions": float(sum(lengths)), **_training_examples(table)}
     if "audio_s" in before:
-        counted["audio_s"] = _samples(store, plan, "tokens", _heard(store, plan, table)) / RATE
-    return counted
+        counts["audio_s"] = _samples(store, plan, "tokens", _heard(store, plan, table)) / RATE
+    return counts
 
 
 _COUNTED: dict[str, Callable[["Store", Plan, pa.Table, dict[str, float]], dict[str, float]]] = {
@@ -87,21 +91,21 @@ def _training_examples(table: pa.Table) -> dict[str, float]:
 
 def _heard(store: "Store", plan: Plan, table: pa.Table) -> set[str]:
     """The clips that the segments of the sequences' instructions name, each once."""
-    heard = set[str]()
+    clip_ids = set[str]()
     for instructions in store.tables(store.version_with("instructions", plan.parents["instructions"])):
-        heard |= _clips_in_segments(
+        clip_ids |= _clips_in_segments(
             instructions.filter(
                 pc.is_in(instructions["instruction_id"], value_set=table["sequence_id"].combine_chunks())
             )
         )
-    return heard
+    return clip_ids
 
 
 def _examples(store: "Store", plan: Plan, table: pa.Table) -> dict[str, float]:
     """What the rows say of each task."""
     rows = table.select(["task", "split", "corpus", "segments", "recipes"]).to_pylist()
-    made = {recipe["clip_id"]: recipe["num_samples"] for row in rows for recipe in row["recipes"]}
-    lengths = _lengths(store, plan, "annotated", _clips_in_segments(table) - set(made)) | made
+    recipe_lengths = {recipe["clip_id"]: recipe["num_samples"] for row in rows for recipe in row["recipes"]}
+    lengths = _lengths(store, plan, "annotated", _clips_in_segments(table) - set(recipe_lengths)) | recipe_lengths
     return example_statistics(example_of(row, lengths) for row in rows)
 
 
@@ -115,9 +119,9 @@ def _samples(store: "Store", plan: Plan, kind: str, clips: set[str]) -> int:
 
 def _lengths(store: "Store", plan: Plan, kind: str, clips: set[str]) -> dict[str, int]:
     """Clip id -> samples at 24 kHz."""
-    wanted, lengths = pa.array(sorted(clips), pa.string()), {}
+    clip_ids, lengths = pa.array(sorted(clips), pa.string()), {}
     for table in store.tables(store.version_with(kind, plan.parents[kind])):
-        for row in table.filter(pc.is_in(table["clip_id"], value_set=wanted)).to_pylist():
+        for row in table.filter(pc.is_in(table["clip_id"], value_set=clip_ids)).to_pylist():
             # Tokens are at 24 kHz; annotated clips have a rate of their own, and a resampled clip's length is rounded up.
             lengths[row["clip_id"]] = -(-row["num_samples"] * RATE // row.get("sample_rate", RATE))
     return lengths

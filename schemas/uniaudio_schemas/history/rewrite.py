@@ -60,13 +60,13 @@ def _plan(store: "Store", manifest: Manifest, trace: Trace, parents: dict[str, s
         units=units,
         reused=[shard for shard in manifest.shards if shard.unit not in units],
     )
-    gone = [row_id for shard in manifest.shards for row_id in _lost_ids(store, manifest, shard, trace)]
-    if plan.plan_id != manifest.plan_id and not _is_of_another(store, manifest, plan, len(gone)):
+    lost_ids = [row_id for shard in manifest.shards for row_id in _lost_ids(store, manifest, shard, trace)]
+    if plan.plan_id != manifest.plan_id and not _is_of_another(store, manifest, plan, len(lost_ids)):
         return plan
     # Without rewritten parents, as in raw: the same source less some clips is another plan. So is what is left of a version
     # when another one was made from just what is left of its parents.
-    lost = {row["row_id"] for row in store.dropped(manifest).to_pylist() if row["reason"] == REASON}
-    return replace(plan, parameters={**manifest.parameters, PARAMETER: digest(lost.union(gone))})
+    forgotten_ids = {row["row_id"] for row in store.dropped(manifest).to_pylist() if row["reason"] == REASON}
+    return replace(plan, parameters={**manifest.parameters, PARAMETER: digest(forgotten_ids.union(lost_ids))})
 
 
 def _is_of_another(store: "Store", manifest: Manifest, plan: Plan, num_lost: int) -> bool:
@@ -74,17 +74,17 @@ def _is_of_another(store: "Store", manifest: Manifest, plan: Plan, num_lost: int
     there = store.version(plan.kind, plan.plan_id)
     if there is None:
         return False
-    dropped = Counter(manifest.dropped)
-    dropped[REASON] += num_lost
+    drops = Counter(manifest.dropped)
+    drops[REASON] += num_lost
     shards = {shard.sha256 for shard in there.shards}
-    is_left = there.num_rows == manifest.num_rows - num_lost and +dropped == Counter(there.dropped)
+    is_left = there.num_rows == manifest.num_rows - num_lost and +drops == Counter(there.dropped)
     return not (is_left and all(shard.sha256 in shards for shard in plan.reused))
 
 
 def _lost_ids(store: "Store", manifest: Manifest, shard: ShardInfo, trace: Trace) -> list[str]:
     table = _table(store, manifest, shard)
-    lost = table.filter(bool_array(mask(store, manifest.kind, table, trace)))
-    ids: list[str] = lost[schema_at(manifest.kind, manifest.schema_version).id_field].to_pylist()
+    lost_rows = table.filter(bool_array(mask(store, manifest.kind, table, trace)))
+    ids: list[str] = lost_rows[schema_at(manifest.kind, manifest.schema_version).id_field].to_pylist()
     return ids
 
 
@@ -101,16 +101,16 @@ def _put(
         raise DataError(f"{manifest.kind} {manifest.plan_id[:8]}: unit {shards[0].unit!r} has {len(shards)} shards.")
     (shard,) = shards
     table, is_lost = _table(store, manifest, shard), masks[shard.sha256]
-    kept = table.filter(bool_array(~is_lost))
-    kept, blobs = _with_its_blobs(store, writer, manifest.kind, kept, shard.blobs)
+    kept_rows = table.filter(bool_array(~is_lost))
+    kept_rows, blobs = _with_its_blobs(store, writer, manifest.kind, kept_rows, shard.blobs)
     before = from_table(store.dropped(replace(manifest, shards=[shard])), Dropped)
     ids = table.filter(bool_array(is_lost))[schema_at(manifest.kind, manifest.schema_version).id_field].to_pylist()
     of_source = trace.raw | trace.clips | trace.examples
     before = [replace(row, detail="") if row.row_id in of_source else row for row in before]
-    lost = [Dropped(row_id=row_id, reason=REASON) for row_id in ids]
+    forgotten_rows = [Dropped(row_id=row_id, reason=REASON) for row_id in ids]
     metadata = store.shard_metadata(manifest, shard)
-    statistics = recount(store, writer.plan, kept, shard.statistics)
-    writer.put_shard(shard.unit, kept, [*before, *lost], metadata, statistics, blobs)
+    statistics = recount(store, writer.plan, kept_rows, shard.statistics)
+    writer.put_shard(shard.unit, kept_rows, [*before, *forgotten_rows], metadata, statistics, blobs)
 
 
 def _with_its_blobs(
@@ -133,12 +133,12 @@ def _without_members_of_others(
     names, offsets = kept[name_column].to_pylist(), kept[offset_column].to_pylist()
     ids = kept[id_field].to_pylist()
     for old in sorted(set(names) - {""}):
-        wanted = {row_id for row_id, name in zip(ids, names, strict=True) if name == old}
+        member_ids = {row_id for row_id, name in zip(ids, names, strict=True) if name == old}
         # Has no name: a killed run leaves none of it behind.
-        with store.open_blob(old).open("rb") as file, tempfile.TemporaryFile() as made:
-            places = copy_tar(file, made, wanted)
-            made.seek(0)
-            new = writer.put_blob(made)
+        with store.open_blob(old).open("rb") as file, tempfile.TemporaryFile() as new_tar:
+            places = copy_tar(file, new_tar, member_ids)
+            new_tar.seek(0)
+            new = writer.put_blob(new_tar)
         for index, row_id in enumerate(ids):
             if names[index] == old and row_id in places:
                 names[index], offsets[index] = new, places[row_id]

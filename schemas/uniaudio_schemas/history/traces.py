@@ -102,13 +102,13 @@ def raw_clips(store: "Store", source: str) -> dict[str, str]:
     names: dict[str, set[tuple[str, str]]] = {}
     for _, _, table in _shards(store, "raw"):
         for row in table.select(["clip_id", "path", "corpus", "also_paths"]).to_pylist():
-            known = names.setdefault(row["clip_id"], set())
-            known.add((row["path"], row["corpus"]))
-            known.update((path, path.partition("/")[0]) for path in row["also_paths"])
+            places = names.setdefault(row["clip_id"], set())
+            places.add((row["path"], row["corpus"]))
+            places.update((path, path.partition("/")[0]) for path in row["also_paths"])
 
     def where(fits: Callable[[str, str], bool]) -> dict[str, str]:
         paths_by_clip = {
-            clip: sorted(path for path, corpus in known if fits(path, corpus)) for clip, known in names.items()
+            clip: sorted(path for path, corpus in places if fits(path, corpus)) for clip, places in names.items()
         }
         return {clip: paths[0] for clip, paths in paths_by_clip.items() if paths}
 
@@ -118,11 +118,11 @@ def raw_clips(store: "Store", source: str) -> dict[str, str]:
     if of_path := where(lambda path, corpus: path == source):
         return of_path
     if _CLIP_ID.fullmatch(source):
-        named = {clip for clip in names if clip.startswith(source)} | _files_of_cuts(store, source)
-        if len(named) > 1:
-            raise UsageError(f"`source` must name one clip, but {source} is the start of {len(named)}.")
-        if named:
-            return {clip: min(path for path, _ in names.get(clip, {("", "")})) for clip in named}
+        clip_ids = {clip for clip in names if clip.startswith(source)} | _files_of_cuts(store, source)
+        if len(clip_ids) > 1:
+            raise UsageError(f"`source` must name one clip, but {source} is the start of {len(clip_ids)}.")
+        if clip_ids:
+            return {clip: min(path for path, _ in names.get(clip, {("", "")})) for clip in clip_ids}
     return where(lambda path, corpus: fnmatchcase(path, source))
 
 
@@ -159,9 +159,9 @@ def _add_what_comes_from(trace: Trace, kind: str, table: pa.Table, found: dict[s
         if relation.path != (schema.id_field,) and not relation.names.is_new and relation.names.what in OF_FILES:
             is_lost |= naming(table, relation.path, trace.named[relation.names.what])
     found[newest(kind).own_id.what].update(table[schema.id_field].filter(bool_array(is_lost)).to_pylist())
-    for made in all_relations:
-        if made.names.is_new:
-            found[made.names.what] |= new_ids(table, made, _beside(made, all_relations, trace))
+    for new_relation in all_relations:
+        if new_relation.names.is_new:
+            found[new_relation.names.what] |= new_ids(table, new_relation, _beside(new_relation, all_relations, trace))
 
 
 def _beside(made: Relation, all_relations: Iterable[Relation], trace: Trace) -> list[tuple[tuple[str, ...], pa.Array]]:
@@ -213,13 +213,13 @@ def holders(store: "Store", trace: Trace) -> list[Holder]:
     """Every version with rows of the source, parents first."""
     held_versions = []
     for kind in DATA_KINDS:
-        known: dict[str, int] = {}
+        lost_counts: dict[str, int] = {}
         for manifest in store.versions(kind):
             for shard in manifest.shards:
-                if shard.sha256 not in known:
+                if shard.sha256 not in lost_counts:
                     table = store.table_of_shard(manifest, shard)
-                    known[shard.sha256] = int(mask(store, kind, table, trace).sum())
-            counts = {shard.sha256: known[shard.sha256] for shard in manifest.shards if known[shard.sha256]}
+                    lost_counts[shard.sha256] = int(mask(store, kind, table, trace).sum())
+            counts = {shard.sha256: lost_counts[shard.sha256] for shard in manifest.shards if lost_counts[shard.sha256]}
             if counts:
                 held_versions.append(Holder(manifest=manifest, num_rows=counts))
     return held_versions
@@ -253,11 +253,11 @@ def as_records(found: list[Model]) -> list[dict[str, Any]]:
 
 def ancestors(store: "Store", manifest: Manifest) -> list[Manifest]:
     """The version's parents, theirs and so on, nearest first."""
-    known = {kind: store.versions(kind) for kind in (*DATA_KINDS, *MODEL_KINDS)}
+    versions_by_kind = {kind: store.versions(kind) for kind in (*DATA_KINDS, *MODEL_KINDS)}
     replaced = replacements(store)
     level, earlier_versions = [manifest], list[Manifest]()
     while level:
-        wanted = {
+        parents = {
             (kind, content)
             for child in level
             for kind, before in child.parents.items()
@@ -265,9 +265,9 @@ def ancestors(store: "Store", manifest: Manifest) -> list[Manifest]:
         }
         level = [
             version
-            for kind in known
-            for version in known[kind]
-            if (kind, version.content_id) in wanted and version not in earlier_versions
+            for kind in versions_by_kind
+            for version in versions_by_kind[kind]
+            if (kind, version.content_id) in parents and version not in earlier_versions
         ]
         earlier_versions += level
     return earlier_versions
@@ -277,12 +277,12 @@ def drawn_from(store: "Store", manifest: Manifest) -> list[Manifest]:
     """What a model, or one that it started from, was trained on, or scores were measured on: of the parents of each the one that
     comes last in the data flow."""
     behind, replaced = ancestors(store, manifest), replacements(store)
-    wanted = set[tuple[str, str]]()
+    contents = set[tuple[str, str]]()
     for one in (manifest, *(before for before in behind if before.kind == manifest.kind)):
         data = [parent for parent in one.parents.items() if parent[0] in DATA_KINDS]
-        wanted.update(sorted(data, key=lambda parent: DATA_KINDS.index(parent[0]))[-1:])
-    wanted |= {(kind, replaced[(kind, content)]) for kind, content in wanted if (kind, content) in replaced}
-    return [one for one in behind if (one.kind, one.content_id) in wanted]
+        contents.update(sorted(data, key=lambda parent: DATA_KINDS.index(parent[0]))[-1:])
+    contents |= {(kind, replaced[(kind, content)]) for kind, content in contents if (kind, content) in replaced}
+    return [one for one in behind if (one.kind, one.content_id) in contents]
 
 
 def _num_training_examples(store: "Store", trace: Trace, versions: list[Manifest]) -> int:

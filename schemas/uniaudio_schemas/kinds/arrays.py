@@ -44,9 +44,9 @@ def array_values(column: pa.Array) -> list[np.ndarray | None]:
 
 def _checked(value: Any, width: int, dtype: np.dtype[Any]) -> np.ndarray:
     array = np.asarray(value)
-    wanted = f"[n, {width}]" if width else "[n]"
+    expected = f"[n, {width}]" if width else "[n]"
     if array.ndim != (2 if width else 1) or (width and array.shape[1] != width):
-        raise ValueError(f"shape must be {wanted}, but is {list(array.shape)}")
+        raise ValueError(f"shape must be {expected}, but is {list(array.shape)}")
     if array.size and not np.issubdtype(array.dtype, np.integer):
         raise ValueError(f"dtype must be an integer, but is {array.dtype}")
     limits = np.iinfo(dtype)

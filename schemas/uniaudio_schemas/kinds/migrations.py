@@ -29,9 +29,9 @@ def migration(kind: str, from_version: int) -> Callable[[Migration], Migration]:
 
 
 def newest(kind: str) -> Schema:
-    versions = [version for known, version in SCHEMAS if known == kind]
+    versions = [version for known_kind, version in SCHEMAS if known_kind == kind]
     if not versions:
-        kinds = ", ".join(sorted({known for known, _ in SCHEMAS})) or "none; import its module"
+        kinds = ", ".join(sorted({known_kind for known_kind, _ in SCHEMAS})) or "none; import its module"
         raise UsageError(f"`kind` must be one of the known kinds ({kinds}), but is {kind!r}.")
     return SCHEMAS[(kind, max(versions))]
 

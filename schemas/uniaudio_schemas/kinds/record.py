@@ -88,7 +88,7 @@ def schema(kind: str, version: int, id_field: str, *, unique: bool = True) -> Ca
         hints = typing.get_type_hints(cls, include_extras=True)
         names = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
         metadata = {b"kind": kind.encode(), b"schema_version": str(version).encode()}
-        made = Schema(
+        new_schema = Schema(
             kind=kind,
             version=version,
             id_field=id_field,
@@ -98,14 +98,16 @@ def schema(kind: str, version: int, id_field: str, *, unique: bool = True) -> Ca
             hints={name: _without_none(hints[name])[0] for name in names},
             relations=relations(cls),
         )
-        if made.arrow.field(id_field) != pa.field(id_field, pa.string(), nullable=False):
+        if new_schema.arrow.field(id_field) != pa.field(id_field, pa.string(), nullable=False):
             raise UsageError(f"`id_field` must be a str column of {cls.__name__}, but is {id_field!r}.")
-        known = SCHEMAS.get((kind, version))
-        if known is not None and known.fingerprint != made.fingerprint:
-            raise UsageError(f"`version` must be new: {kind} v{version} is {known.row_class.__qualname__} already.")
-        SCHEMAS[(kind, version)] = made
-        setattr(cls, "SCHEMA", made)  # noqa: B010 (type checkers know no such attribute)
-        if any(_array_name(hint) for hint in made.hints.values()):
+        registered = SCHEMAS.get((kind, version))
+        if registered is not None and registered.fingerprint != new_schema.fingerprint:
+            raise UsageError(
+                f"`version` must be new: {kind} v{version} is {registered.row_class.__qualname__} already."
+            )
+        SCHEMAS[(kind, version)] = new_schema
+        setattr(cls, "SCHEMA", new_schema)  # noqa: B010 (type checkers know no such attribute)
+        if any(_array_name(hint) for hint in new_schema.hints.values()):
             _compare_arrays(cls, names)
         return cls
 

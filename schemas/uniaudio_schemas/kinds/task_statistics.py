@@ -57,12 +57,12 @@ class TaskCounts:
 
 def example_of(row: Mapping[str, Any], num_samples: Mapping[str, int]) -> Example:
     """What is counted of a row of `instructions` as a dictionary; `num_samples` (24 kHz) of every clip that its segments name."""
-    used = {segment["clip_id"] for segment in row["segments"] if segment["clip_id"]}
+    clip_ids = {segment["clip_id"] for segment in row["segments"] if segment["clip_id"]}
     return Example(
         task=row["task"],
         split=row["split"],
         corpus=row["corpus"],
-        seconds=sum(num_samples[clip] for clip in used) / RATE,
+        seconds=sum(num_samples[clip] for clip in clip_ids) / RATE,
         positions=sum(_positions(segment, num_samples) for segment in row["segments"]),
     )
 

@@ -118,12 +118,12 @@ class Bucket:
         """`before` each request; `FileNotFoundError` where the server stopped at one that is gone."""
         import obstore
 
-        wanted = [_checked(path) for path in paths]
+        checked_paths = [_checked(path) for path in paths]
 
         def ask() -> None:
             before()
             with self._told(paths[0]):
-                obstore.delete(self.client, wanted)
+                obstore.delete(self.client, checked_paths)
 
         again(ask, StoreError)
 

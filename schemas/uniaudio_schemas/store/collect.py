@@ -51,8 +51,8 @@ def _garbage(store: "Store") -> tuple[list[str], bool]:
     versions = [manifest for kind in _kinds(store) for manifest in store.versions(kind)]
     heads = versions if is_live else [head for kind in _kinds(store) for head in store.refs(kind).values()]
     needed = _needed(store, heads, versions)
-    kept = {(manifest.kind, manifest.plan_id) for manifest in needed}
-    unneeded = [manifest for manifest in versions if (manifest.kind, manifest.plan_id) not in kept]
+    needed_ids = {(manifest.kind, manifest.plan_id) for manifest in needed}
+    unneeded = [manifest for manifest in versions if (manifest.kind, manifest.plan_id) not in needed_ids]
     paths = {layout.version_path(manifest.kind, manifest.plan_id) for manifest in unneeded}
     return sorted(paths | leftovers(store, needed)), is_live
 
@@ -86,9 +86,9 @@ def leftovers(store: "Store", needed: list[Manifest]) -> set[str]:
     garbage |= _leftovers(store, {plan_id for _, plan_id in live}, {plan_id for _, plan_id in versions})
     if not live:
         units = [unit.shard for unit in store.files.each(partial(read_unit, store.files), staged) if unit]
-        named = [*units, *(shard for manifest in needed for shard in manifest.shards)]
-        garbage |= _unnamed(entries, named)
-        shards = {shard.sha256 for shard in named}
+        named_shards = [*units, *(shard for manifest in needed for shard in manifest.shards)]
+        garbage |= _unnamed(entries, named_shards)
+        shards = {shard.sha256 for shard in named_shards}
         garbage.update(path for kind in _kinds(store) for path in kept_hashes.unneeded(store.files, kind, shards))
     return garbage
 

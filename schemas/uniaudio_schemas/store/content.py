@@ -77,11 +77,13 @@ def _borders(tables: Sequence[pa.Table]) -> list[str]:
     """Ids between which about `_WINDOW_ROWS` rows lie. One row of `_STEP_ROWS` is asked for its id, and stands for those behind it."""
     if sum(map(len, tables)) <= _WINDOW_ROWS:
         return []
-    asked = [np.arange(0, len(table), _STEP_ROWS) for table in tables]
+    positions = [np.arange(0, len(table), _STEP_ROWS) for table in tables]
     ids = pa.chunked_array(
-        [table["id"].take(pa.array(rows)).combine_chunks() for table, rows in zip(tables, asked, strict=True)]
+        [table["id"].take(pa.array(rows)).combine_chunks() for table, rows in zip(tables, positions, strict=True)]
     )
-    stands_for = np.concatenate([np.diff(rows, append=len(table)) for table, rows in zip(tables, asked, strict=True)])
+    stands_for = np.concatenate(
+        [np.diff(rows, append=len(table)) for table, rows in zip(tables, positions, strict=True)]
+    )
     order = pc.sort_indices(ids).to_numpy()
     windows = np.cumsum(stands_for[order]) // _WINDOW_ROWS
     firsts = np.flatnonzero(np.diff(windows)) + 1
@@ -102,11 +104,11 @@ def _batch_hashes(batch: pa.RecordBatch, schema: Schema) -> list[bytes]:
     rows = np.arange(len(batch) + 1, dtype=np.int64)
     for field in schema.arrow:
         _add_pieces(batch.column(field.name), field.nullable, rows, pieces)
-    joined = _joined(pieces)
+    parts = _joined(pieces)
     hashes = []
     for i in range(len(batch)):
         digest = hashlib.sha256()
-        for data, bounds in joined:
+        for data, bounds in parts:
             digest.update(data[bounds[i] : bounds[i + 1]])
         hashes.append(digest.digest())
     return hashes

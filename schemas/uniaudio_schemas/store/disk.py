@@ -127,11 +127,11 @@ class LocalFiles(Files):
         name = f"{folder}/{TEMPORARY_PREFIX}{os.getpid()}-{secrets.token_hex(6)}"
         path = self.prepared(name)
         with one_line_errors(path.parent):
-            made = _LocalTemporary(self, path)
+            file = _LocalTemporary(self, path)
             try:
-                yield made
+                yield file
             finally:
-                made.remove()
+                file.remove()
 
     def entry(self, path: str) -> FileEntry | None:
         return self._entry(path, self.inside(path))
@@ -211,11 +211,11 @@ def _flock(descriptor: int, operation: int, path: Path) -> None:
 
 def make_folder(folder: Path) -> None:
     """Make a folder with its parents; each new name survives a power cut."""
-    missing = []
+    missing_folders = []
     while not folder.is_dir():
-        missing.append(folder)
+        missing_folders.append(folder)
         folder = folder.parent
-    for path in reversed(missing):
+    for path in reversed(missing_folders):
         with contextlib.suppress(FileExistsError):
             path.mkdir()
         fsync_folder(path.parent)

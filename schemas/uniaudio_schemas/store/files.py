@@ -170,8 +170,8 @@ def disk_errors(place: Path | str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if told := disk_error(error, place):
-            raise told from error
+        if translated := disk_error(error, place):
+            raise translated from error
         raise
 
 

@@ -87,5 +87,5 @@ def replacements(store: "Store") -> dict[tuple[str, str], str]:
 
 def version_with(store: "Store", kind: str, content_id: str) -> Manifest | None:
     """The version of `kind` with these contents, or what is left of it where some of it was forgotten."""
-    wanted = {content_id, replacements(store).get((kind, content_id), content_id)}
-    return versions.with_content(store.files, kind, wanted)
+    content_ids = {content_id, replacements(store).get((kind, content_id), content_id)}
+    return versions.with_content(store.files, kind, content_ids)

@@ -64,10 +64,10 @@ def read_hashes(files: Files, schema: Schema, wanted: Iterable[str]) -> Hashes:
     """Hashes of those of the `wanted` shards (sha256) that are kept here. DataError where the bytes of a file have changed."""
     missing, hashes = set(wanted), Hashes()
     for entry in _newest_first(files, schema.kind) if missing else ():
-        kept = _read(files, entry)
-        if kept.schema == _name(schema) and missing & kept.keys():
-            hashes.take(kept)
-            missing -= kept.keys()
+        file_hashes = _read(files, entry)
+        if file_hashes.schema == _name(schema) and missing & file_hashes.keys():
+            hashes.take(file_hashes)
+            missing -= file_hashes.keys()
         if not missing:
             break
     return hashes
@@ -77,9 +77,9 @@ def read_newest(files: Files, schema: Schema) -> Hashes:
     """What the last versions made: most of what a run makes again without a change."""
     hashes = Hashes()
     for entry in _newest_first(files, schema.kind)[:_NEWEST]:
-        kept = _read(files, entry)
-        if kept.schema == _name(schema):
-            hashes.take(kept)
+        file_hashes = _read(files, entry)
+        if file_hashes.schema == _name(schema):
+            hashes.take(file_hashes)
     return hashes
 
 

@@ -60,9 +60,9 @@ def acquire(files: Files, kind: str, plan_id: str, owner: str, lease_s: float = 
     seen: Lease | None = None
     silence = Silence()
     while True:
-        taken, holder = _try(files, kind, plan_id, owner, lease_s, silence)
-        if taken is not None:
-            return taken
+        own_lease, holder = _try(files, kind, plan_id, owner, lease_s, silence)
+        if own_lease is not None:
+            return own_lease
         if holder is not None:
             renewed = seen is not None and holder != seen
             if renewed or process_lives(holder.process) is True:
@@ -79,10 +79,15 @@ def _try(
 ) -> tuple[Lease | None, Lease | None]:
     """The lease if it was taken, else who has it; neither where another was quicker."""
     with _locked(files, kind, plan_id, exclusive=True):
-        found, seen = _read(files, kind, plan_id)
-        if found is not None and found.owner != owner and found.live and silence.seconds("", found) < found.lease_s:
-            return None, found
-        token = found.token + 1 if found is not None else 1
+        current, seen = _read(files, kind, plan_id)
+        if (
+            current is not None
+            and current.owner != owner
+            and current.live
+            and silence.seconds("", current) < current.lease_s
+        ):
+            return None, current
+        token = current.token + 1 if current is not None else 1
         until = time.time() + lease_s
         lease = Lease(token=token, owner=owner, expires_at=until, process=process_identity(), lease_s=lease_s)
         return (lease if _swap(files, kind, plan_id, lease, seen) else None), None

@@ -89,11 +89,11 @@ class Held:
         living = {name: holder for name, holder in state.holders.items() if not is_over(name, holder, silence)}
         if living and (self._exclusive or any(holder.exclusive for holder in living.values())):
             return False
-        asked = time.monotonic()
+        asked_at = time.monotonic()
         new = LockState(epoch=state.epoch + self._exclusive, holders={**living, self._name: self._mine()})
         if not self._files.swap(self._path, new.to_bytes(), seen):
             return False
-        self._until = asked + LOCK_S
+        self._until = asked_at + LOCK_S
         return True
 
     def _mine(self) -> Holder:
@@ -113,12 +113,12 @@ class Held:
 
     def _renew_until_stopped(self) -> None:
         while not self._stop.wait(LOCK_S / 10):
-            asked = time.monotonic()
+            asked_at = time.monotonic()
             try:
                 if not self._change(self._mine()):
                     self._until = 0.0
                     return
-                self._until = asked + LOCK_S
+                self._until = asked_at + LOCK_S
             except UniaudioError as error:
                 log.warning("lock: %s", error)
 

@@ -93,9 +93,9 @@ class ObjectFiles(Files):
         self.delete_all([path])
 
     def delete_all(self, paths: Iterable[str]) -> None:
-        wanted, locks = list(paths), self._locks()
-        for first in range(0, len(wanted), DELETED_AT_ONCE):
-            some = wanted[first : first + DELETED_AT_ONCE]
+        all_paths, locks = list(paths), self._locks()
+        for first in range(0, len(all_paths), DELETED_AT_ONCE):
+            some = all_paths[first : first + DELETED_AT_ONCE]
             self._delete(some, locks)
             for path in some:
                 # What is forgotten is not to live on here.
@@ -104,8 +104,8 @@ class ObjectFiles(Files):
     def _delete(self, paths: list[str], locks: list[Held]) -> None:
         def check() -> None:
             # A lock that ran out must not delete what others have put since.
-            for held in locks:
-                held.check()
+            for lock in locks:
+                lock.check()
 
         try:
             self.bucket.delete(paths, before=check)
@@ -170,18 +170,22 @@ class ObjectFiles(Files):
         folders: dict[str, list[str]] = {}
         for path in paths:
             folders.setdefault(path.rpartition("/")[0], []).append(path)
-        present: set[str] = set()
+        existing_paths: set[str] = set()
         for folder, inside in folders.items():
             # A listing is one request for 1,000 names, but of all that lies there.
             if len(inside) > 2 * NUM_PARALLEL:
-                present |= {entry.path for entry in self.entries(folder)}
-        asked = [
-            path for path in paths if path not in present and len(folders[path.rpartition("/")[0]]) <= 2 * NUM_PARALLEL
+                existing_paths |= {entry.path for entry in self.entries(folder)}
+        paths_to_ask = [
+            path
+            for path in paths
+            if path not in existing_paths and len(folders[path.rpartition("/")[0]]) <= 2 * NUM_PARALLEL
         ]
-        present |= {
-            path for path, size in zip(asked, self.each(self.num_bytes, asked), strict=True) if size is not None
+        existing_paths |= {
+            path
+            for path, size in zip(paths_to_ask, self.each(self.num_bytes, paths_to_ask), strict=True)
+            if size is not None
         }
-        return [path for path in paths if path not in present]
+        return [path for path in paths if path not in existing_paths]
 
     def unfinished_uploads(self, started_before: float) -> list[str]:
         return s3_uploads.unfinished(self.root, started_before) if self.root.startswith("s3://") else []

@@ -93,14 +93,14 @@ class ShardWriter:
                 statistics={name: float(value) for name, value in sorted((statistics or {}).items())},
                 blobs=sorted(set(blobs)),
             )
-            known = None if is_new else self._kept_hashes.get(shard.sha256)
-            hashes = row_hashes(table, self._schema) if known is None else known
+            kept_hashes = None if is_new else self._kept_hashes.get(shard.sha256)
+            hashes = row_hashes(table, self._schema) if kept_hashes is None else kept_hashes
             record = unit_bytes(Unit(shard=info, hashes=hashes, token=self.token))
             path = layout.unit_path(self.plan, unit)
             with self._fence():
                 self._require([info])
-                if not self._files.swap(path, record, None) and (finished := read_unit(self._files, path)):
-                    return finished.shard
+                if not self._files.swap(path, record, None) and (existing_unit := read_unit(self._files, path)):
+                    return existing_unit.shard
         return info
 
     @cached_property

@@ -152,8 +152,8 @@ class Store:
     ) -> Iterator[pa.Table]:
         """The shards one by one: memory-mapped, at the newest schema version, with their metadata. From an object store the next
         ones are fetched meanwhile."""
-        wanted = [shard for shard in manifest.shards if _is_wanted(shard.unit, filter_unit)]
-        for path in self.files.each(lambda shard: self.shard_path(manifest, shard), wanted):
+        shards = [shard for shard in manifest.shards if _is_wanted(shard.unit, filter_unit)]
+        for path in self.files.each(lambda shard: self.shard_path(manifest, shard), shards):
             table = self._migrated(path, manifest.kind)
             yield table if columns is None else table.select(columns)
 
@@ -184,15 +184,15 @@ class Store:
 
     def dropped(self, manifest: Manifest) -> pa.Table:
         """The rows that were dropped while the version was made, with reasons."""
-        wanted = schema_of(Dropped)
+        schema = schema_of(Dropped)
         # Not `empty_table`, which loads pandas.
-        tables = [pa.Table.from_batches([], schema=wanted.arrow)]
+        tables = [pa.Table.from_batches([], schema=schema.arrow)]
         for shard in manifest.dropped_shards:
             tables.append(
-                self._migrated(self.dropped_path(shard), wanted.kind).replace_schema_metadata(wanted.arrow.metadata)
+                self._migrated(self.dropped_path(shard), schema.kind).replace_schema_metadata(schema.arrow.metadata)
             )
-        joined: pa.Table = pa.concat_tables(tables)
-        return joined
+        all_drops: pa.Table = pa.concat_tables(tables)
+        return all_drops
 
     def shard_path(self, manifest: Manifest, shard: ShardInfo) -> Path:
         """A local file: the shard itself, or its copy in the cache."""

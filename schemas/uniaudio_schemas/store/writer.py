@@ -107,22 +107,22 @@ class Writer(ShardWriter):
         """All that the version names is there. A unit whose shard is gone is unfinished again.
 
         In an object store what was put under this lease is there unless somebody held the store's lock since."""
-        asked = manifest.shards
+        shards = manifest.shards
         if not self._files.fences and epoch == self._epoch:
-            asked = [shard for shard in manifest.shards if shard.unit not in self._mine]
-        paths = {path: shard for shard in asked for path in self._named(shard)}
-        missing = self._files.missing(list(paths))
-        if missing:
-            self._files.delete_all({layout.unit_path(self.plan, paths[path].unit): None for path in missing})
+            shards = [shard for shard in manifest.shards if shard.unit not in self._mine]
+        paths = {path: shard for shard in shards for path in self._named(shard)}
+        missing_paths = self._files.missing(list(paths))
+        if missing_paths:
+            self._files.delete_all({layout.unit_path(self.plan, paths[path].unit): None for path in missing_paths})
             raise StoreError(
-                f"{self._files.root}/{missing[0]}: unit {paths[missing[0]].unit!r} names it, but it is gone, and so are "
-                f"{len(missing) - 1} others. Run again: it makes what is missing."
+                f"{self._files.root}/{missing_paths[0]}: unit {paths[missing_paths[0]].unit!r} names it, but it is gone, and so are "
+                f"{len(missing_paths) - 1} others. Run again: it makes what is missing."
             )
 
     def _published_or_made(self) -> Manifest:
-        found = self.store.version(self.plan.kind, self.plan.plan_id)
-        if found is not None:
-            return found
+        earlier = self.store.version(self.plan.kind, self.plan.plan_id)
+        if earlier is not None:
+            return earlier
         try:
             return self._manifest()
         except UniaudioError:
@@ -132,11 +132,11 @@ class Writer(ShardWriter):
             raise
 
     def _manifest(self) -> Manifest:
-        missing = sorted(set(self.plan.units) - self.done())
-        if missing:
+        missing_units = sorted(set(self.plan.units) - self.done())
+        if missing_units:
             raise StoreError(
-                f"{self.plan.kind} {self.plan.plan_id[:8]} cannot be published: {len(missing)} of {len(self.plan.units)} "
-                f"units are not finished, such as {missing[0]!r}."
+                f"{self.plan.kind} {self.plan.plan_id[:8]} cannot be published: {len(missing_units)} of {len(self.plan.units)} "
+                f"units are not finished, such as {missing_units[0]!r}."
             )
         with self._files.temporary(layout.staging_folder(self.plan)) as temporary:
             new = HashesFile(temporary.file, self._schema)
@@ -157,22 +157,22 @@ class Writer(ShardWriter):
 
     def _made(self, new: HashesFile) -> list[ShardInfo]:
         """Shards of the finished units, and the hashes of their rows into `new`."""
-        self._mine, made = set(), []
+        self._mine, shards = set(), []
         for unit in self._files.each(self._finished, [layout.unit_path(self.plan, unit) for unit in self.plan.units]):
             new.add(unit.shard.sha256, unit.hashes)
-            made.append(unit.shard)
+            shards.append(unit.shard)
             if unit.token == self.token:
                 self._mine.add(unit.shard.unit)
-        return made
+        return shards
 
     def _hashes(self, new: HashesFile) -> Hashes:
         """Hashes of the rows of every shard; those that no earlier version has kept are added to `new`."""
-        known = read_hashes(self._files, self._schema, {shard.sha256 for shard in self.plan.reused})
-        unread = [shard for shard in self.plan.reused if shard.sha256 not in known]
+        known_hashes = read_hashes(self._files, self._schema, {shard.sha256 for shard in self.plan.reused})
+        unread = [shard for shard in self.plan.reused if shard.sha256 not in known_hashes]
         for shard, hashes in zip(unread, self._files.each(self._computed_hashes, unread), strict=True):
             new.add(shard.sha256, hashes)
-        known.take(new.ended())
-        return known
+        known_hashes.take(new.ended())
+        return known_hashes
 
     def _finished(self, path: str) -> Unit:
         unit = read_unit(self._files, path)
