@@ -107,11 +107,11 @@ class _Completion(argparse.Action):
 
 def _parse(parser: argparse.ArgumentParser, arguments: list[str] | None) -> argparse.Namespace:
     """Like `parse_args`, but inputs may also stand behind options. argparse takes only those in front of the first option."""
-    options, rest = parser.parse_known_args(arguments)
-    if rest and ("inputs" not in options or any(given.startswith("-") for given in rest)):
-        parser.error(f"unrecognized arguments: {' '.join(rest)}")
-    if rest:
-        options.inputs += rest
+    options, unparsed = parser.parse_known_args(arguments)
+    if unparsed and ("inputs" not in options or any(given.startswith("-") for given in unparsed)):
+        parser.error(f"unrecognized arguments: {' '.join(unparsed)}")
+    if unparsed:
+        options.inputs += unparsed
     return options
 
 

@@ -98,9 +98,9 @@ def _widened(x: Tensor, weight_OI: Tensor, bias_O: Tensor | None) -> Tensor:
     out_BO = x.new_empty(len(x_BI), len(weight_OI))
     num_outputs = max(1, WIDENED_WEIGHTS // weight_OI.shape[1])
     for first in range(0, len(weight_OI), num_outputs):
-        chosen = slice(first, first + num_outputs)
-        bias = None if bias_O is None else bias_O[chosen].to(torch.float32)
-        out_BO[:, chosen] = F.linear(x_BI, weight_OI[chosen].to(torch.float32), bias)
+        outputs = slice(first, first + num_outputs)
+        bias = None if bias_O is None else bias_O[outputs].to(torch.float32)
+        out_BO[:, outputs] = F.linear(x_BI, weight_OI[outputs].to(torch.float32), bias)
     return out_BO.view(*x.shape[:-1], -1)
 
 

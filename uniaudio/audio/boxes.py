@@ -28,9 +28,9 @@ def check_mp4(file: Any, start: int, stop: int, name: str) -> int:
     num_left = max(size, min(_SAMPLES_PER_BYTE * size, _MAX_SAMPLES))
     for kind, first, last in _boxes(window, start, stop, depth=0):
         if last > stop:
-            missing = last - stop
+            num_missing = last - stop
             raise DataError(
-                f"{name}: is cut short: its box {kind.decode()} ends {missing} bytes behind the end of the file."
+                f"{name}: is cut short: its box {kind.decode()} ends {num_missing} bytes behind the end of the file."
             )
         if kind in (b"stsz", b"trun"):
             # A count of samples of one size each needs no table, so nothing else bounds it.
@@ -69,8 +69,10 @@ def check_matroska(file: Any, start: int, stop: int, name: str) -> None:
         unknown = size == (1 << 7 * size_bytes) - 1
         if number == 0x18538067:
             if not unknown and first + size > stop:
-                missing = first + size - stop
-                raise DataError(f"{name}: is cut short: its segment ends {missing} bytes behind the end of the file.")
+                num_missing = first + size - stop
+                raise DataError(
+                    f"{name}: is cut short: its segment ends {num_missing} bytes behind the end of the file."
+                )
             return
         position = first + size
         if unknown or position >= stop:

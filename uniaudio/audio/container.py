@@ -87,40 +87,40 @@ def lay_out(file: Any, name: str, suffix: str, *, whole: bool) -> tuple[str, Lay
     """
     stop = file.seek(0, 2)
     window, layout = Window(file, stop), Layout()
-    known, start = _recognize(file, window, name, suffix)
-    if suffix in audio_suffixes() and suffix not in FORMATS[known].suffixes.split():
-        layout.note("wrong_suffix", f"{known}, not {suffix}")
+    format_name, start = _recognize(file, window, name, suffix)
+    if suffix in audio_suffixes() and suffix not in FORMATS[format_name].suffixes.split():
+        layout.note("wrong_suffix", f"{format_name}, not {suffix}")
     if start and (junk := window.count_junk(skip_tags(window, 0), start)):
         layout.note("junk_before_audio", f"{junk} bytes")
-    _fill(file, known, start, stop, name, layout, whole=whole)
-    return known, layout
+    _fill(file, format_name, start, stop, name, layout, whole=whole)
+    return format_name, layout
 
 
 def _recognize(file: Any, window: Window, name: str, suffix: str) -> tuple[str, int]:
     """The format, and where it begins."""
     start = skip_tags(window, 0)
-    if container_format := _by_mark(window.at(start, 1 << 10)):
-        return container_format, start
-    for known in _WITHOUT_MARK:
-        if suffix in FORMATS[known].suffixes.split():
-            return known, 0
+    if marked_format := _by_mark(window.at(start, 1 << 10)):
+        return marked_format, start
+    for format_name in _WITHOUT_MARK:
+        if suffix in FORMATS[format_name].suffixes.split():
+            return format_name, 0
     search = min(start + _JUNK_REACH, window.stop)
     candidates = [*_marks_behind_junk(window.at(start, search - start), start)]
-    for known, syntax in (("mpeg", elementary.MPEG), ("adts", elementary.ADTS)):
+    for format_name, syntax in (("mpeg", elementary.MPEG), ("adts", elementary.ADTS)):
         first = elementary.Walker(file, syntax, window.stop).find(start, search)
         if first is not None:
-            candidates.append((first, known))
+            candidates.append((first, format_name))
     if not candidates:
         raise DataError(f"{name}: is not an audio file that can be read: Format not recognised by its contents.")
-    first, known = min(candidates)
-    return known, first
+    first, format_name = min(candidates)
+    return format_name, first
 
 
 def _by_mark(head: bytes) -> str | None:
     """The format that begins with `head`; frames without a mark are looked for elsewhere."""
-    for mark, known in _MARKS.items():
+    for mark, format_name in _MARKS.items():
         if head.startswith(mark):
-            return known
+            return format_name
     if wav.is_wav(head):
         return "wav"
     if head[:4] == b"RIFF" and head[8:12] == b"AVI ":
@@ -151,9 +151,9 @@ def _marks_behind_junk(data: bytes, start: int) -> list[tuple[int, str]]:
     ):
         inside = data.find(mark)
         inside -= 4 * (mark == b"ftyp")
-        known = _by_mark(data[inside : inside + 1_024]) if inside >= 0 else None
-        if known:
-            marks.append((start + inside, known))
+        format_name = _by_mark(data[inside : inside + 1_024]) if inside >= 0 else None
+        if format_name:
+            marks.append((start + inside, format_name))
     return marks
 
 

@@ -138,8 +138,8 @@ class Walker:
 
     def _begins(self, position: int, header: Header, run: Run | None) -> bool:
         """Whether enough frames of one kind follow one another, or as many as there are up to the end or a tag."""
-        needed = _CONFIRMING - (run is not None and header.like(run.header))
-        for _ in range(needed - 1):
+        num_needed = _CONFIRMING - (run is not None and header.like(run.header))
+        for _ in range(num_needed - 1):
             position += header.size
             if position >= self._stop or tag_size(self._window, position):
                 return position <= self._stop

@@ -77,12 +77,12 @@ def likeness(a_SB: np.ndarray, b_SB: np.ndarray, offset_frames: float, speed: fl
     a_SB = a_SB[low_S] * (1 - share_S1) + a_SB[low_S + 1] * share_S1
     floor_a, floor_b = a_SB.max() - _RANGE_DB, b_SB.max() - _RANGE_DB
     is_heard_SB = (a_SB > floor_a) | (b_SB > floor_b)
-    heard = [np.maximum(a_SB, floor_a), np.maximum(b_SB, floor_b)]
+    levels = [np.maximum(a_SB, floor_a), np.maximum(b_SB, floor_b)]
     num_heard_B = np.maximum(is_heard_SB.sum(axis=0), 1)
-    moving = [(one_SB - (one_SB * is_heard_SB).sum(axis=0) / num_heard_B)[is_heard_SB] for one_SB in heard]
+    moving = [(one_SB - (one_SB * is_heard_SB).sum(axis=0) / num_heard_B)[is_heard_SB] for one_SB in levels]
     if min(one.std() for one in moving) < _LEAST_MOVEMENT_DB:
         return 0.0
-    return min(_correlation(*(one_SB[is_heard_SB] for one_SB in heard)), _correlation(*moving))
+    return min(_correlation(*(one_SB[is_heard_SB] for one_SB in levels)), _correlation(*moving))
 
 
 def _correlation(left_N: np.ndarray, right_N: np.ndarray) -> float:

@@ -48,12 +48,12 @@ def running_maximum(values_TX: np.ndarray, before: int, after: int) -> np.ndarra
     padded = np.full((num_rows + max(before, 0) + max(after, 0), values_TX.shape[1]), -np.inf, np.float32)
     padded[max(before, 0) : max(before, 0) + num_rows] = values_TX
     # Maxima of 1, 2, 4, ... rows; two overlapping ones cover any width.
-    covered = 1
-    while covered * 2 <= width:
-        padded = np.maximum(padded[:-covered], padded[covered:])
-        covered *= 2
-    rest = width - covered
-    padded = np.maximum(padded[: len(padded) - rest], padded[rest:])
+    reach = 1
+    while reach * 2 <= width:
+        padded = np.maximum(padded[:-reach], padded[reach:])
+        reach *= 2
+    step = width - reach
+    padded = np.maximum(padded[: len(padded) - step], padded[step:])
     start = max(before, 0) - before
     return padded[start : start + num_rows]
 

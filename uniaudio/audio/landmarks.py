@@ -94,10 +94,10 @@ class Landmarks:
         if frames_P.size and frames_P[-1] >> FRAME_BITS:
             raise UsageError(f"A recording must be shorter than 37 hours, but has {frames_P[-1]} frames of 8 ms.")
         firsts = range(0, int(frames_P[-1]) + 1 if frames_P.size else 0, _DECIDED)
-        kept = [_landmarks_between(frames_P, pitch_P, first, first + _DECIDED) for first in firsts]
+        landmarks = [_landmarks_between(frames_P, pitch_P, first, first + _DECIDED) for first in firsts]
         beginning_TF = np.concatenate(self._beginning)[:LONGEST_FRAMES]
-        tones = tone_codes(beginning_TF, sum(map(len, kept)))
-        return np.unique(np.concatenate([envelope_values(beginning_TF), tones, *kept]))
+        tones = tone_codes(beginning_TF, sum(map(len, landmarks)))
+        return np.unique(np.concatenate([envelope_values(beginning_TF), tones, *landmarks]))
 
     def _hear(self, samples_N: np.ndarray, *, last: bool) -> None:
         """Search frames for peaks, as far as a second is known behind them (to the end where it is the `last`)."""

@@ -41,11 +41,11 @@ def integrated_loudness(samples: np.ndarray, sample_rate: int) -> float | None:
         raise UsageError(f"`samples` must be [C, N] with N > 0, but is {samples_CN.shape}.")
     power_B = _block_power(samples_CN, sample_rate)
     with np.errstate(divide="ignore"):
-        kept = power_B[_to_lufs(power_B) > _ABSOLUTE_GATE]
-        if not kept.size:
+        gated_B = power_B[_to_lufs(power_B) > _ABSOLUTE_GATE]
+        if not gated_B.size:
             return None
-        kept = kept[_to_lufs(kept) > _to_lufs(kept.mean()) + _RELATIVE_GATE]
-    return float(_to_lufs(kept.mean()))
+        gated_B = gated_B[_to_lufs(gated_B) > _to_lufs(gated_B.mean()) + _RELATIVE_GATE]
+    return float(_to_lufs(gated_B.mean()))
 
 
 def is_silent(samples: np.ndarray) -> bool:
@@ -103,7 +103,7 @@ def _k_weighted(samples_CN: np.ndarray, sample_rate: int) -> np.ndarray:
 @lru_cache(maxsize=4)
 def _k_response(sample_rate: int, size: int) -> np.ndarray:
     delay = np.exp(-2j * np.pi * np.arange(size // 2 + 1) / size)
-    response = np.ones_like(delay)
+    response: np.ndarray = np.ones_like(delay)
     for numerator, denominator in (_shelf(sample_rate), _high_pass(sample_rate)):
         response *= np.polyval(numerator[::-1], delay) / np.polyval(denominator[::-1], delay)
     return response

@@ -97,12 +97,12 @@ def _mix(parents: list[np.ndarray], rng: np.random.Generator, *, snr_db: float, 
     result[: parents[0].size] = parents[0]
     for other in parents[1:]:
         if length == "longest" and other.size <= num_samples:
-            placed = np.zeros(num_samples, np.float32)
+            excerpt = np.zeros(num_samples, np.float32)
             first = int(rng.integers(0, num_samples - other.size + 1))
-            placed[first : first + other.size] = other
+            excerpt[first : first + other.size] = other
         else:
-            placed = _excerpt(other, num_samples, rng)
-        result += scale_to_snr(parents[0], placed, snr_db)
+            excerpt = _excerpt(other, num_samples, rng)
+        result += scale_to_snr(parents[0], excerpt, snr_db)
     return result
 
 

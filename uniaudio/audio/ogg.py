@@ -54,8 +54,8 @@ def lay_out_ogg(file: Any, start: int, stop: int, name: str, layout: Layout) -> 
         layout.note("no_end_mark", "the last page is not marked as the last")
     if len(links) > 1:
         layout.note("chained_streams", f"{len(links)} streams, one behind the other")
-    if missing := sum(link.num_missing for link in links):
-        layout.note("missing_pages", f"{missing} pages")
+    if num_missing := sum(link.num_missing for link in links):
+        layout.note("missing_pages", f"{num_missing} pages")
     for link in links:
         simple = len(link.streams) == 1 and link.sounds[0].startswith(_LIBSNDFILE)
         demuxer = None if simple else "ogg"

@@ -51,16 +51,16 @@ def lay_out_aiff(file: Any, start: int, stop: int, name: str, layout: Layout) ->
     present, promised = stop - first - 8, max(0, size - 8)
     if frame_bytes > 0 and frames * frame_bytes > promised and not means_unknown(size):
         promised = frames * frame_bytes
-    held = settle(layout, promised, present, name, unknown=means_unknown(size) or size == 8)
+    num_bytes = settle(layout, promised, present, name, unknown=means_unknown(size) or size == 8)
     if frame_bytes > 0:
-        if held // frame_bytes > frames and promised == held:
-            layout.note("longer_than_header", f"{held // frame_bytes} samples, the header says {frames}")
-        comm = comm[:2] + struct.pack(">I", min(held // frame_bytes, 0xFFFF_FFFF)) + comm[6:]
+        if num_bytes // frame_bytes > frames and promised == num_bytes:
+            layout.note("longer_than_header", f"{num_bytes // frame_bytes} samples, the header says {frames}")
+        comm = comm[:2] + struct.pack(">I", min(num_bytes // frame_bytes, 0xFFFF_FFFF)) + comm[6:]
     body = b"COMM" + struct.pack(">I", len(comm)) + comm + b"\0" * (len(comm) % 2)
-    body += b"SSND" + struct.pack(">II", min(held + 8, 0xFFFF_FFFF), 0) + b"\0" * 4
+    body += b"SSND" + struct.pack(">II", min(num_bytes + 8, 0xFFFF_FFFF), 0) + b"\0" * 4
     form = window.at(start + 8, 4)
-    header = b"FORM" + struct.pack(">I", min(4 + len(body) + held, 0xFFFF_FFFF)) + form + body
-    layout.parts.append(Part(pieces=(header, (first + 8, first + 8 + held))))
+    header = b"FORM" + struct.pack(">I", min(4 + len(body) + num_bytes, 0xFFFF_FFFF)) + form + body
+    layout.parts.append(Part(pieces=(header, (first + 8, first + 8 + num_bytes))))
 
 
 def lay_out_au(file: Any, start: int, stop: int, name: str, layout: Layout) -> None:
@@ -70,9 +70,9 @@ def lay_out_au(file: Any, start: int, stop: int, name: str, layout: Layout) -> N
     if offset < 24 or start + offset > stop:
         raise DataError(f"{name}: is not an audio file that can be read: its AU header ends at byte {offset}.")
     first = start + offset
-    held = settle(layout, size, stop - first, name, unknown=means_unknown(size))
-    header = head[:4] + struct.pack(f"{order}II", 24, min(held, _AU_UNKNOWN)) + head[12:]
-    layout.parts.append(Part(pieces=(header, (first, first + held))))
+    num_bytes = settle(layout, size, stop - first, name, unknown=means_unknown(size))
+    header = head[:4] + struct.pack(f"{order}II", 24, min(num_bytes, _AU_UNKNOWN)) + head[12:]
+    layout.parts.append(Part(pieces=(header, (first, first + num_bytes))))
 
 
 def lay_out_caf(file: Any, start: int, stop: int, name: str, layout: Layout) -> None:
@@ -136,10 +136,10 @@ def lay_out_sphere(file: Any, start: int, stop: int, name: str, layout: Layout) 
         raise DataError(f"{name}: is not an audio file that can be read: a number of its SPHERE header is absurd.")
     first = start + header_bytes
     promised = max(0, count) * channels * sample_bytes
-    held = settle(layout, promised, max(0, stop - first), name, unknown=count <= 0)
+    num_bytes = settle(layout, promised, max(0, stop - first), name, unknown=count <= 0)
     order = ">" if fields.get("sample_byte_format", "01").startswith("1") and sample_bytes > 1 else "<"
-    header = pcm_header(order, _SPHERE_TAGS[coding], channels, sample_rate, sample_bytes, held)
-    layout.parts.append(Part(pieces=(header, (first, first + held))))
-    end = skip_tags(window, first + held)
+    header = pcm_header(order, _SPHERE_TAGS[coding], channels, sample_rate, sample_bytes, num_bytes)
+    layout.parts.append(Part(pieces=(header, (first, first + num_bytes))))
+    end = skip_tags(window, first + num_bytes)
     if junk := window.count_junk(end, stop):
-        layout.note("junk_behind_audio", f"{junk} bytes behind the {held} bytes of samples that the header says")
+        layout.note("junk_behind_audio", f"{junk} bytes behind the {num_bytes} bytes of samples that the header says")

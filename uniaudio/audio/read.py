@@ -163,28 +163,28 @@ def _read_cut(
 
 
 def _cut(blocks: Iterator[np.ndarray], num_samples: int | None) -> Iterator[np.ndarray]:
-    left = num_samples
+    num_left = num_samples
     for block in blocks:
-        yield block if left is None else block[:, :left]
-        left = None if left is None else left - block.shape[1]
-        if left is not None and left <= 0:
+        yield block if num_left is None else block[:, :num_left]
+        num_left = None if num_left is None else num_left - block.shape[1]
+        if num_left is not None and num_left <= 0:
             return
 
 
 def _even(blocks: Iterator[np.ndarray], block_samples: int) -> Iterator[np.ndarray]:
-    held, num_held = list[np.ndarray](), 0
+    held, num_waiting = list[np.ndarray](), 0
     for block in blocks:
         held.append(block)
-        num_held += block.shape[1]
-        if num_held < block_samples:
+        num_waiting += block.shape[1]
+        if num_waiting < block_samples:
             continue
-        joined = np.concatenate(held, axis=1) if len(held) > 1 else block
-        num_even = num_held // block_samples * block_samples
+        waiting = np.concatenate(held, axis=1) if len(held) > 1 else block
+        num_even = num_waiting // block_samples * block_samples
         for first in range(0, num_even, block_samples):
-            yield joined[:, first : first + block_samples]
+            yield waiting[:, first : first + block_samples]
         # A copy: a view would keep the whole of `joined`.
-        held, num_held = [joined[:, num_even:].copy()], num_held - num_even
-    if num_held:
+        held, num_waiting = [waiting[:, num_even:].copy()], num_waiting - num_even
+    if num_waiting:
         yield np.concatenate(held, axis=1)
 
 
@@ -237,12 +237,12 @@ class _Reader:
         promised = self._decoder.info.num_samples
         if promised is None:
             return
-        missing = promised - num_samples
-        allowed = max(self.info.sample_rate, promised * _MAX_MISSING)
-        if missing > (promised * MAX_MISSING_EXACT if part.is_exact else allowed):
+        num_missing = promised - num_samples
+        max_missing = max(self.info.sample_rate, promised * _MAX_MISSING)
+        if num_missing > (promised * MAX_MISSING_EXACT if part.is_exact else max_missing):
             raise DataError(f"{self._name}: is cut short: {num_samples} of {promised} samples.")
-        if abs(missing) > self._decoder.largest_frame * (not part.is_exact):
-            kind = "shorter_than_header" if missing > 0 else "longer_than_header"
+        if abs(num_missing) > self._decoder.largest_frame * (not part.is_exact):
+            kind = "shorter_than_header" if num_missing > 0 else "longer_than_header"
             detail = f"{num_samples} samples, the header says {promised}"
             self.problems.append(Problem(kind=kind, detail=detail))
 

@@ -122,9 +122,9 @@ class RawReader:
         except self._error as error:
             raise DataError(f"{self._raw.path}: is broken after sample {first_sample}: {error}") from error
         if samples.shape[1] < num_samples:
-            missing = num_samples - samples.shape[1]
+            num_missing = num_samples - samples.shape[1]
             raise DataError(
-                f"{self._raw.path}: ends {missing} samples before the end of {first_sample} + {num_samples}."
+                f"{self._raw.path}: ends {num_missing} samples before the end of {first_sample} + {num_samples}."
             )
         return np.ascontiguousarray(samples)
 
@@ -146,8 +146,8 @@ def open_raw(store: BlobSource, raw: RawPlace) -> Iterator[RawReader]:
     with store.open_blob(raw.tar).open("rb") as tar:
         size = tar.seek(0, io.SEEK_END)
         if size < raw.tar_offset + raw.tar_size:
-            missing = raw.tar_offset + raw.tar_size - size
-            raise DataError(f"{raw.path}: its tar {raw.tar} ends {missing} bytes before the clip does.")
+            num_missing = raw.tar_offset + raw.tar_size - size
+            raise DataError(f"{raw.path}: its tar {raw.tar} ends {num_missing} bytes before the clip does.")
         yield RawReader(tar, raw)
 
 

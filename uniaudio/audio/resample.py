@@ -64,11 +64,11 @@ def resample_blocks(blocks: Iterable[np.ndarray], from_rate: int, to_rate: int) 
     for block in blocks:
         waiting, num_in = np.concatenate([waiting, np.asarray(block, np.float32)]), num_in + len(block)
         while len(waiting) >= (2 * context + periods) * rate_in:
-            made = resample(waiting[: (2 * context + periods) * rate_in], from_rate, to_rate)
-            yield made[context * rate_out : (context + periods) * rate_out]
+            output = resample(waiting[: (2 * context + periods) * rate_in], from_rate, to_rate)
+            yield output[context * rate_out : (context + periods) * rate_out]
             waiting, num_out = waiting[periods * rate_in :], num_out + periods * rate_out
-    made = resample(np.pad(waiting, (0, (context + 1) * rate_in)), from_rate, to_rate)[context * rate_out :]
-    yield made[: resampled_length(num_in, from_rate, to_rate) - num_out]
+    output = resample(np.pad(waiting, (0, (context + 1) * rate_in)), from_rate, to_rate)[context * rate_out :]
+    yield output[: resampled_length(num_in, from_rate, to_rate) - num_out]
 
 
 def half_width(rate_in: int, rate_out: int) -> int:

@@ -44,18 +44,18 @@ class Splice(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         """Fills the buffer but at the end: a decoder takes a short answer for the end of the file."""
-        view, filled = memoryview(buffer).cast("B"), 0
-        while filled < len(view) and self._position < self._starts[-1]:
+        view, num_filled = memoryview(buffer).cast("B"), 0
+        while num_filled < len(view) and self._position < self._starts[-1]:
             index = bisect_right(self._starts, self._position) - 1
             inside = self._position - self._starts[index]
-            wanted = min(len(view) - filled, self._starts[index + 1] - self._position)
-            data = self._take(self._pieces[index], inside, wanted)
+            num_wanted = min(len(view) - num_filled, self._starts[index + 1] - self._position)
+            data = self._take(self._pieces[index], inside, num_wanted)
             if not data:
                 break
-            view[filled : filled + len(data)] = data
-            filled += len(data)
+            view[num_filled : num_filled + len(data)] = data
+            num_filled += len(data)
             self._position += len(data)
-        return filled
+        return num_filled
 
     def _take(self, piece: Piece, inside: int, wanted: int) -> bytes:
         if isinstance(piece, bytes):

@@ -54,9 +54,9 @@ def cluster_voices(
     vectors_ND = np.ascontiguousarray(embeddings, np.float32)
     if vectors_ND.ndim != 2:
         raise UsageError(f"`embeddings` must be [N, D], but is {vectors_ND.shape}.")
-    for name, given in (("ids", ids), ("anchors", anchors)):
-        if given is not None and len(given) != len(vectors_ND):
-            raise UsageError(f"`{name}` must be {len(vectors_ND)}, one a row, but are {len(given)}.")
+    for name, values in (("ids", ids), ("anchors", anchors)):
+        if values is not None and len(values) != len(vectors_ND):
+            raise UsageError(f"`{name}` must be {len(vectors_ND)}, one a row, but are {len(values)}.")
     order = np.argsort(np.asarray(ids), kind="stable") if ids is not None else np.arange(len(vectors_ND))
     founds_N = np.ones(len(vectors_ND), bool) if anchors is None else np.asarray(anchors, bool)[order]
     sorted_ND = vectors_ND[order]
@@ -131,10 +131,10 @@ def _join(means_ND: np.ndarray, sizes_N: np.ndarray, min_similarity: float) -> n
         sizes_N[first] = total
         head_N[second] = first
         alive_N[second] = False
-        changed = np.zeros(len(means_ND), bool)
-        changed[first] = changed[second] = True
+        is_changed = np.zeros(len(means_ND), bool)
+        is_changed[first] = is_changed[second] = True
         # A retired row is among no one's candidates either.
-        stale = np.flatnonzero(alive_N & (changed | changed[nearest_N] | ~alive_N[nearest_N]))
+        stale = np.flatnonzero(alive_N & (is_changed | is_changed[nearest_N] | ~alive_N[nearest_N]))
 
 
 def _pairs(rows: np.ndarray, nearest_N: np.ndarray, similarity_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -182,8 +182,8 @@ def follow_voices(embeddings: np.ndarray, step: int, window: int, num_frames: in
     labels_B = cluster_voices(vectors_BD, min_similarity=_WINDOW_SIMILARITY)
     sizes_K = np.bincount(labels_B)
     # A window over a change is like neither voice, and a shout is like no one.
-    kept = np.flatnonzero(sizes_K >= min(_MIN_WINDOWS, sizes_K.max()))
-    directions_KD = cluster_directions(vectors_BD, labels_B)[kept]
+    clusters = np.flatnonzero(sizes_K >= min(_MIN_WINDOWS, sizes_K.max()))
+    directions_KD = cluster_directions(vectors_BD, labels_B)[clusters]
     same_K = cluster_voices(directions_KD, min_similarity=_VOICE_SIMILARITY)
     likeness_BK = vectors_BD @ cluster_directions(directions_KD, same_K).T
     weight_W = np.hanning(window + 2)[1:-1]

@@ -125,8 +125,8 @@ def lay_out_wav(file: Any, start: int, stop: int, name: str, layout: Layout) -> 
         size = settle(layout, wav.promised, stop - wav.first, name, unknown=unknown)
         if wav.tag in _MPEG_TAGS:
             return wav.first, wav.first + size
-        known, pieces = wav.tag in _LIBSNDFILE_TAGS, (wav.header(size), (wav.first, wav.first + size))
-        layout.parts.append(Part(pieces=pieces, demuxer=None if known else "wav", is_exact=known))
+        is_supported, pieces = wav.tag in _LIBSNDFILE_TAGS, (wav.header(size), (wav.first, wav.first + size))
+        layout.parts.append(Part(pieces=pieces, demuxer=None if is_supported else "wav", is_exact=is_supported))
         start = _skip_chunks(window, wav.first + size)
         if not is_wav(window.at(start, 12)):
             break
@@ -161,8 +161,8 @@ def _find(window: Window, start: int, name: str) -> _Wav:
         if form and samples:
             break
     if samples is None or len(form) < 14:
-        missing = "chunk of samples" if samples is None else "chunk that tells their format"
-        raise DataError(f"{name}: is not an audio file that can be read: its WAV header has no {missing}.")
+        chunk_name = "chunk of samples" if samples is None else "chunk that tells their format"
+        raise DataError(f"{name}: is not an audio file that can be read: its WAV header has no {chunk_name}.")
     is_wide = is_wide and samples[1] == 0xFFFF_FFFF and 0 < wide_size < 1 << 62
     promised = wide_size if is_wide else samples[1]
     return _Wav(order=order, format=form, fact=fact, first=samples[0], promised=promised, is_wide=is_wide)

@@ -138,8 +138,8 @@ def _analyse(options: argparse.Namespace) -> int:
         return 0
     for piece in pieces:
         print(f"{piece.first_s:.1f} s")
-        told = {**({} if piece.spelled is None else {"spelled": piece.spelled}), **piece.answers}
-        for question, answer in told.items():
+        answers = {**({} if piece.spelled is None else {"spelled": piece.spelled}), **piece.answers}
+        for question, answer in answers.items():
             print(f"  {question} {answer!r}")
     return 0
 

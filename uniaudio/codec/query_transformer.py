@@ -103,10 +103,10 @@ def rotary_angles(num_positions: int, frequencies: Tensor) -> Tensor:
 def rotate(x_BHSE: Tensor, angles_SR: Tensor) -> Tensor:
     """Turn the first R dimensions of every head by its position's angles, in float32, half against half."""
     rotary_dim = angles_SR.shape[-1]
-    turned, kept = x_BHSE[..., :rotary_dim].float(), x_BHSE[..., rotary_dim:]
+    turned, unturned = x_BHSE[..., :rotary_dim].float(), x_BHSE[..., rotary_dim:]
     first, second = turned.chunk(2, dim=-1)
     turned = turned * angles_SR.cos() + torch.cat([-second, first], dim=-1) * angles_SR.sin()
-    return torch.cat([turned.to(x_BHSE.dtype), kept], dim=-1)
+    return torch.cat([turned.to(x_BHSE.dtype), unturned], dim=-1)
 
 
 def _valid_positions(valid_BT: Tensor, group: int) -> Tensor:

@@ -84,11 +84,11 @@ def resampled(blocks: Iterable[Tensor], sample_rate: int) -> Iterator[Tensor]:
         return
     piece, (margin, margin_24k) = PIECE_S * sample_rate, _margins(sample_rate)
     # Samples before the piece that its filter sees, then the piece, then what follows it.
-    held, num_held, before = list[Tensor](), 0, 0
+    held, num_waiting, before = list[Tensor](), 0, 0
     for block_n in blocks:
         held.append(block_n)
-        num_held += len(block_n)
-        if num_held <= before + piece + margin:
+        num_waiting += len(block_n)
+        if num_waiting <= before + piece + margin:
             continue
         buffered = torch.cat(held)
         while len(buffered) > before + piece + margin:
@@ -96,23 +96,23 @@ def resampled(blocks: Iterable[Tensor], sample_rate: int) -> Iterator[Tensor]:
             first = margin_24k if before else 0
             yield out[first : first + PIECE_S * SAMPLE_RATE]
             buffered, before = buffered[before + piece - margin :], margin
-        held, num_held = [buffered], len(buffered)
+        held, num_waiting = [buffered], len(buffered)
     if held:
         yield resample_tensor(torch.cat(held), sample_rate, SAMPLE_RATE)[margin_24k if before else 0 :]
 
 
 def _windows(blocks: Iterable[Tensor], sample_rate: int, window_samples: int) -> Iterator[Tensor]:
-    held: list[Tensor] = []
-    num_held = 0
+    pieces: list[Tensor] = []
+    num_waiting = 0
     for piece_n in resampled(blocks, sample_rate):
-        held.append(piece_n)
-        num_held += len(piece_n)
-        if num_held >= window_samples:
-            *full, rest = _cut(torch.cat(held), window_samples)
+        pieces.append(piece_n)
+        num_waiting += len(piece_n)
+        if num_waiting >= window_samples:
+            *full, rest = _cut(torch.cat(pieces), window_samples)
             yield from full
-            held, num_held = [rest], len(rest)
-    if num_held:
-        last_n = torch.cat(held)
+            pieces, num_waiting = [rest], len(rest)
+    if num_waiting:
+        last_n = torch.cat(pieces)
         yield pad(last_n, (0, padded_length(len(last_n)) - len(last_n)))
 
 

@@ -34,8 +34,8 @@ _NUMBERS = {torch.float32: (), torch.bfloat16: ("-DBFLOAT16",)}
 def library_for(weight: Tensor) -> ctypes.CDLL:
     """The functions of `compiled.c` for such weights."""
     if weight.device.type != "cpu" or weight.dtype not in _NUMBERS:
-        given = f"{weight.dtype} on {weight.device}"
-        raise UsageError(f"`compile` must be of a model in float32 or bfloat16 on a CPU, but it is in {given}.")
+        placement = f"{weight.dtype} on {weight.device}"
+        raise UsageError(f"`compile` must be of a model in float32 or bfloat16 on a CPU, but it is in {placement}.")
     return _build(weight.dtype)
 
 
@@ -46,22 +46,22 @@ def _build(dtype: torch.dtype) -> ctypes.CDLL:
         raise UsageError("`compile` must find a C compiler, but neither `cc` nor `gcc` is installed.")
     source = Path(__file__).with_suffix(".c")
     with tempfile.TemporaryDirectory() as folder:
-        built = Path(folder) / "compiled.so"
-        command = [compiler, *FLAGS, *_NUMBERS[dtype], str(source), "-o", str(built), "-lm"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            reason = done.stderr.strip().partition("\n")[0]
+        path = Path(folder) / "compiled.so"
+        command = [compiler, *FLAGS, *_NUMBERS[dtype], str(source), "-o", str(path), "-lm"]
+        process = subprocess.run(command, capture_output=True, text=True, check=False)
+        if process.returncode:
+            reason = process.stderr.strip().partition("\n")[0]
             raise UsageError(
                 f"`compile` must find a C compiler that builds {source.name}, but {compiler} says: {reason}"
             )
         try:
-            made = ctypes.CDLL(str(built))
+            library = ctypes.CDLL(str(path))
         except OSError as error:  # such as a folder that is mounted `noexec`
             raise UsageError(
                 f"`compile` must load what it builds, but {error}: let TMPDIR name another folder."
             ) from error
-    made.scratch_size.restype = ctypes.c_int64
-    return made
+    library.scratch_size.restype = ctypes.c_int64
+    return library
 
 
 class CompiledMatrix(Matrix):

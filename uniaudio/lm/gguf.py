@@ -27,10 +27,10 @@ def unpack_gguf(file: str | Path, out: str | Path, *, dtype: str = "float32") ->
     if missing := [name for name in _NEEDED if importlib.util.find_spec(name) is None]:
         raise UsageError(f"reading GGUF needs the packages {', '.join(_NEEDED)}: pip install {' '.join(missing)}.")
     transformers = import_transformers()
-    read = {"pretrained_model_name_or_path": path.parent, "gguf_file": path.name}
+    source = {"pretrained_model_name_or_path": path.parent, "gguf_file": path.name}
     try:
-        packed = transformers.AutoModelForCausalLM.from_pretrained(**read, dtype=torch.float32)
-        tokenizer = transformers.AutoTokenizer.from_pretrained(**read)
+        packed = transformers.AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(**source)
     except (OSError, ValueError, KeyError) as error:
         raise DataError(f"{path}: cannot be read as a GGUF model ({error}).") from error
     if type(packed) is not transformers.LlamaForCausalLM:

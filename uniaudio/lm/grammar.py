@@ -65,10 +65,10 @@ class Grammar:
 
     def plan(self, kinds: Sequence[str]) -> tuple[str, ...]:
         """The segments that are written: no reasoning where the vocabulary has no codes for it."""
-        written = tuple(kind for kind in kinds if kind != REASONING or self.frames[REASONING].num_codes)
-        if not written:
+        segments = tuple(kind for kind in kinds if kind != REASONING or self.frames[REASONING].num_codes)
+        if not segments:
             raise UsageError("`mode` must hold more than reasoning segments: this model has no reasoning tokens.")
-        return written
+        return segments
 
     def text_mask(self, device: torch.device, num_rows: int) -> Tensor:
         """Bool `[num_rows]`: every id of the vocabulary but padding; a model may have more rows than that."""

@@ -60,5 +60,5 @@ def _draw(name: str, parameter: nn.Parameter, num_layers: int, generator: torch.
     std = WEIGHT_STD
     if name.endswith(_RESIDUAL_OUTPUTS):
         std /= math.sqrt(2 * num_layers)
-    drawn = torch.empty(parameter.shape).normal_(0.0, std, generator=generator)
-    parameter.copy_(drawn)
+    values = torch.empty(parameter.shape).normal_(0.0, std, generator=generator)
+    parameter.copy_(values)

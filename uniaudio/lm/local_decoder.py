@@ -35,9 +35,9 @@ class LocalDecoder(nn.Module):
 
     def rotations(self, device: torch.device) -> list[Rotation]:
         """The rotation of each codebook."""
-        whole = self._rotation(torch.arange(self.config.num_codebooks, device=device)[None])
+        all_codebooks = self._rotation(torch.arange(self.config.num_codebooks, device=device)[None])
         return [
-            Rotation(cos=whole.cos[:, :, at : at + 1], sin=whole.sin[:, :, at : at + 1])
+            Rotation(cos=all_codebooks.cos[:, :, at : at + 1], sin=all_codebooks.sin[:, :, at : at + 1])
             for at in range(self.config.num_codebooks)
         ]
 

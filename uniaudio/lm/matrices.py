@@ -128,7 +128,7 @@ def laid_out(owner: nn.Module, part: Hashable, weight_OI: Tensor, layout: type[M
     """The kept copy, made anew where the weight was written to or moved."""
     state = (weight_OI._version, weight_OI.data_ptr(), layout)
     copies = _copies.setdefault(owner, {})
-    kept = copies.get(part)
-    if kept is None or kept[0] != state:
-        kept = copies[part] = (state, layout.lay_out(weight_OI))
-    return kept[1]
+    copy = copies.get(part)
+    if copy is None or copy[0] != state:
+        copy = copies[part] = (state, layout.lay_out(weight_OI))
+    return copy[1]

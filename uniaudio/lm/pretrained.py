@@ -115,10 +115,10 @@ def load_llama(model: UniAudioLM, folder: str | Path) -> None:
     for name, tensor in parts.items():
         tensor.copy_(state[name])
     for target, name in ((model.text_embedding.weight, "text_embedding"), (model.text_head.weight, "text_head")):
-        known = state[f"{name}.weight"]
+        vectors = state[f"{name}.weight"]
         # A new special starts as the average known one: a vector of an untrained length would drown its neighbours.
-        target.copy_(known.float().mean(dim=0).to(target).expand_as(target))
-        target[: len(known)].copy_(known)
+        target.copy_(vectors.float().mean(dim=0).to(target).expand_as(target))
+        target[: len(vectors)].copy_(vectors)
     match_audio_loudness_to_text(model)
 
 
@@ -134,8 +134,10 @@ def num_text_rows(folder: str | Path) -> int:
 def _read_llama(folder: Path) -> dict[str, Tensor]:
     """The folder's tensors by our names, with query, key and value still apart. The head is the embedding where the two are tied."""
     # Old files also hold the frequencies of the rotary embedding, which follow from the config.
-    read = ((name, tensor) for name, tensor in weights.read_tensors(folder) if not name.endswith("rotary_emb.inv_freq"))
-    ours = {_our_name(name): tensor for name, tensor in read}
+    tensors = (
+        (name, tensor) for name, tensor in weights.read_tensors(folder) if not name.endswith("rotary_emb.inv_freq")
+    )
+    ours = {_our_name(name): tensor for name, tensor in tensors}
     if _fields_of(folder).get("tie_word_embeddings") and "text_embedding.weight" in ours:
         embedding = ours["text_embedding.weight"]
         if not torch.equal(ours.setdefault("text_head.weight", embedding), embedding):

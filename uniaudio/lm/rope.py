@@ -28,8 +28,8 @@ def inverse_frequencies(config: RopeConfig, head_size: int, device: torch.device
         return theta
     ratio = config.original_context * theta / (2 * math.pi)
     span = config.high_frequency_factor - config.low_frequency_factor
-    kept = ((ratio - config.low_frequency_factor) / span).clamp(0.0, 1.0)
-    return (1 - kept) * theta / config.factor + kept * theta
+    share = ((ratio - config.low_frequency_factor) / span).clamp(0.0, 1.0)
+    return (1 - share) * theta / config.factor + share * theta
 
 
 def rotation(config: RopeConfig, positions_BS: Tensor, head_size: int) -> Rotation:

@@ -39,23 +39,23 @@ def score(model: UniAudioLM, prompt: GridLike, continuations: Sequence[GridLike]
     """Rates every position of every continuation, each given the prompt and what precedes it; an empty one is certain (0)."""
     if not continuations:
         return []
-    given, device = read_prompt(prompt, model.config), model.device
-    if not len(given):
+    prompt_grid, device = read_prompt(prompt, model.config), model.device
+    if not len(prompt_grid):
         raise UsageError("`prompt` must hold one position or more, but is empty.")
     inputs = batch([read_prompt(continuation, model.config) for continuation in continuations], device)
     num_rows, num_new = inputs.is_text_BS.shape
-    cache = model.allocate_cache(1, len(given) + num_new)
-    first = batch([given], device)
+    cache = model.allocate_cache(1, len(prompt_grid) + num_new)
+    first = batch([prompt_grid], device)
     prompt_1SD = model(first.ids_BS9, first.is_audio_BS, first.is_text_BS, cache=cache)
     before_BSD = prompt_1SD[:, -1:].expand(num_rows, 1, -1)[:, :num_new]
     if num_new > 1:
         cache.select(torch.zeros(num_rows, dtype=torch.int64, device=device))
-        known = slice(0, num_new - 1)
+        prefix = slice(0, num_new - 1)
         hidden_BSD = model(
-            inputs.ids_BS9[:, known],
-            inputs.is_audio_BS[:, known],
-            inputs.is_text_BS[:, known],
-            positions=len(given),
+            inputs.ids_BS9[:, prefix],
+            inputs.is_audio_BS[:, prefix],
+            inputs.is_text_BS[:, prefix],
+            positions=len(prompt_grid),
             cache=cache,
         )
         before_BSD = torch.cat([before_BSD, hidden_BSD], dim=1)

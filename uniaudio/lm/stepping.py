@@ -139,8 +139,8 @@ def _attend(query_BHE: Tensor, seen: "Layer", bias_B1K: Tensor | None) -> Tensor
         keys, values = (x.unflatten(0, (num_rows, num_groups)) for x in (seen.keys_PKE, seen.values_PKE))
         bias = None if bias_B1K is None else bias_B1K[:, None]
         query = query_BHE[:, :, None]
-        mixed = F.scaled_dot_product_attention(query, keys, values, bias, scale=1.0, enable_gqa=True)
-        return mixed.reshape(num_rows, -1)
+        attended = F.scaled_dot_product_attention(query, keys, values, bias, scale=1.0, enable_gqa=True)
+        return attended.reshape(num_rows, -1)
     groups = query_BHE.reshape(len(seen.keys_PKE), -1, query_BHE.shape[-1])
     scores = torch.bmm(groups, seen.keys_PKE.mT)
     if bias_B1K is not None:

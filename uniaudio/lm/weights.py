@@ -43,8 +43,8 @@ def save(
     # readable, what is written over does not.
     for old in (*folder.glob("model*.safetensors"), folder / INDEX_FILE):
         old.unlink(missing_ok=True)
-    written = dtype or next((tensor.dtype for tensor in state.values() if tensor.is_floating_point()), torch.float32)
-    about = {"model_type": MODEL_TYPE, "architectures": ["UniAudioLM"], "dtype": str(written).removeprefix("torch.")}
+    file_dtype = dtype or next((tensor.dtype for tensor in state.values() if tensor.is_floating_point()), torch.float32)
+    about = {"model_type": MODEL_TYPE, "architectures": ["UniAudioLM"], "dtype": str(file_dtype).removeprefix("torch.")}
     fields = json.loads(config.to_json()) | about
     (folder / CONFIG_FILE).write_text(json.dumps(fields, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     groups = _group(state, max_file_bytes)
@@ -143,14 +143,14 @@ def _broken(state: Mapping[str, Tensor]) -> Iterator[tuple[str, str]]:
 
 def _group(state: Mapping[str, Tensor], max_file_bytes: int) -> list[list[str]]:
     groups: list[list[str]] = [[]]
-    used = 0
+    num_bytes = 0
     for name in sorted(state):
         size = state[name].numel() * state[name].element_size()
-        if groups[-1] and used + size > max_file_bytes:
+        if groups[-1] and num_bytes + size > max_file_bytes:
             groups.append([])
-            used = 0
+            num_bytes = 0
         groups[-1].append(name)
-        used += size
+        num_bytes += size
     return groups
 
 

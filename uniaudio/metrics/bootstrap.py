@@ -35,11 +35,11 @@ def bootstrap_interval(
         numerators, denominators = (_sums(part, groups) for part in (numerators, denominators))
     if len(numerators) < 2:
         return None
-    drawn = np.random.default_rng(seed).integers(0, len(numerators), (num_resamples, len(numerators)))
-    totals = denominators[drawn].sum(axis=1)
+    draws = np.random.default_rng(seed).integers(0, len(numerators), (num_resamples, len(numerators)))
+    totals = denominators[draws].sum(axis=1)
     if not (totals > 0).any():
         return None
-    ratios = numerators[drawn].sum(axis=1)[totals > 0] / totals[totals > 0]
+    ratios = numerators[draws].sum(axis=1)[totals > 0] / totals[totals > 0]
     low, high = np.quantile(ratios, ((1 - level) / 2, (1 + level) / 2))
     return float(low), float(high)
 

@@ -52,8 +52,8 @@ def paired_difference(
     if num_recordings < 2:
         return Difference(value=value, low=None, high=None, p_value=None, num_recordings=num_recordings)
     rng = np.random.default_rng(seed)
-    drawn = rng.integers(0, num_recordings, (num_resamples, num_recordings))
-    differences = _differences(np.stack([sides_RS2[rows].sum(axis=0) for rows in drawn]), shape)
+    draws = rng.integers(0, num_recordings, (num_resamples, num_recordings))
+    differences = _differences(np.stack([sides_RS2[rows].sum(axis=0) for rows in draws]), shape)
     low, high = np.quantile(differences[np.isfinite(differences)], (0.025, 0.975))
     return Difference(
         value=value,
@@ -66,11 +66,11 @@ def paired_difference(
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
     """Corrected for their number (Holm 1979), in their order: the chance that any of those below a level is there by chance."""
-    known = sorted((value, place) for place, value in enumerate(p_values) if value is not None)
+    ranked = sorted((value, place) for place, value in enumerate(p_values) if value is not None)
     corrected: list[float | None] = [None] * len(p_values)
     largest = 0.0
-    for rank, (value, place) in enumerate(known):
-        largest = max(largest, min(1.0, (len(known) - rank) * value))
+    for rank, (value, place) in enumerate(ranked):
+        largest = max(largest, min(1.0, (len(ranked) - rank) * value))
         corrected[place] = largest
     return corrected
 

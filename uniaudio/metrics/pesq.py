@@ -23,9 +23,9 @@ def wide_band_pesq(reference: np.ndarray, estimate: np.ndarray, sample_rate: int
     num_samples = min(len(reference), len(estimate))
     if not num_samples:
         return None
-    target, made = (resample(part[:num_samples], sample_rate, _RATE) for part in (reference, estimate))
+    target, output = (resample(part[:num_samples], sample_rate, _RATE) for part in (reference, estimate))
     num_pieces = max(1, -(-len(target) // _PIECE_SAMPLES))
-    pairs = zip(np.array_split(target, num_pieces), np.array_split(made, num_pieces), strict=True)
+    pairs = zip(np.array_split(target, num_pieces), np.array_split(output, num_pieces), strict=True)
     values = [value for pair in pairs if (value := _score(*pair)) is not None]
     return float(np.mean(values)) if values else None
 

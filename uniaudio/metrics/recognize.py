@@ -49,8 +49,8 @@ def load_recognizer(folder: str | Path) -> Callable[[np.ndarray, str], str | Non
         tokens = torch.tensor([prompt])
         cache = None
         for _ in range(_MAX_TOKENS):
-            given = tokens if cache is None else tokens[:, -1:]
-            out = model(encoder_outputs=states, decoder_input_ids=given, past_key_values=cache, use_cache=True)
+            inputs = tokens if cache is None else tokens[:, -1:]
+            out = model(encoder_outputs=states, decoder_input_ids=inputs, past_key_values=cache, use_cache=True)
             cache = out.past_key_values
             chosen = out.logits[:, -1, : end + 1].argmax(dim=-1)  # words or the end, no further control tokens
             if int(chosen) == end:

@@ -11,15 +11,15 @@ _MOST_DB = 100.0
 def si_sdr(reference: np.ndarray, estimate: np.ndarray) -> float | None:
     """SI-SDR (dB) of `[N]` float audio without its mean, between -100 and 100. The longer signal is cut. None where either is silent."""
     num_samples = min(len(reference), len(estimate))
-    target, made = (np.asarray(part[:num_samples], np.float64) for part in (reference, estimate))
+    target, output = (np.asarray(part[:num_samples], np.float64) for part in (reference, estimate))
     if not num_samples:
         return None
-    target, made = target - target.mean(), made - made.mean()
+    target, output = target - target.mean(), output - output.mean()
     power = float(target @ target)
-    if power <= 0 or not np.any(made):
+    if power <= 0 or not np.any(output):
         return None
-    projected = (float(made @ target) / power) * target
-    rest = made - projected
-    signal, noise = float(projected @ projected), float(rest @ rest)
+    projected = (float(output @ target) / power) * target
+    residual = output - projected
+    signal, noise = float(projected @ projected), float(residual @ residual)
     ratio = 10 * np.log10(max(signal, 1e-300) / max(noise, 1e-300))
     return float(np.clip(ratio, -_MOST_DB, _MOST_DB))

@@ -93,6 +93,6 @@ def _windows(mel_TM: Tensor, step_frames: int = _STEP_FRAMES) -> Tensor:
         for start in range(0, max(1, num_frames - _WINDOW_FRAMES + step_frames + 1), step_frames)
         if start == 0 or num_frames - start >= 0.75 * _WINDOW_FRAMES
     ]
-    missing = max(0, starts[-1] + _WINDOW_FRAMES - num_frames)
-    padded_TM = nn.functional.pad(mel_TM, (0, 0, 0, missing))
+    num_missing = max(0, starts[-1] + _WINDOW_FRAMES - num_frames)
+    padded_TM = nn.functional.pad(mel_TM, (0, 0, 0, num_missing))
     return torch.stack([padded_TM[start : start + _WINDOW_FRAMES] for start in starts])

@@ -44,7 +44,7 @@ def _pair(reference: np.ndarray, estimate: np.ndarray, window: int) -> Tensor | 
 
 def _stft_distance(pair_2N: Tensor, n_fft: int) -> float:
     window = torch.hann_window(n_fft)
-    target, made = torch.stft(pair_2N, n_fft, n_fft // 4, window=window, return_complex=True).abs()
-    convergence = torch.linalg.norm(target - made) / torch.linalg.norm(target).clamp(min=_TINY)
-    magnitude = (target.clamp(min=_FLOOR).log() - made.clamp(min=_FLOOR).log()).abs().mean()
+    target, output = torch.stft(pair_2N, n_fft, n_fft // 4, window=window, return_complex=True).abs()
+    convergence = torch.linalg.norm(target - output) / torch.linalg.norm(target).clamp(min=_TINY)
+    magnitude = (target.clamp(min=_FLOOR).log() - output.clamp(min=_FLOOR).log()).abs().mean()
     return float(convergence + magnitude)

@@ -20,13 +20,13 @@ def stoi(reference: np.ndarray, estimate: np.ndarray, sample_rate: int, *, exten
         from pystoi import stoi as package_stoi
 
     num_samples = min(len(reference), len(estimate))
-    target, made = np.asarray(reference[:num_samples], np.float64), np.asarray(estimate[:num_samples], np.float64)
-    if num_samples < sample_rate // 4 or is_silent(target) or not np.any(made):
+    target, output = np.asarray(reference[:num_samples], np.float64), np.asarray(estimate[:num_samples], np.float64)
+    if num_samples < sample_rate // 4 or is_silent(target) or not np.any(output):
         return None
     with warnings.catch_warnings():
         # the package warns and returns 1e-5 where too little speech is left
         warnings.simplefilter("error", RuntimeWarning)
         try:
-            return float(package_stoi(target, made, sample_rate, extended=extended))
+            return float(package_stoi(target, output, sample_rate, extended=extended))
         except RuntimeWarning:
             return None

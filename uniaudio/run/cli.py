@@ -157,8 +157,8 @@ def _stream(model: Any, task: Any, request: Any, answering: Any, out: Path | Non
     """Text to standard output, or audio to `out`, piece by piece."""
     from uniaudio.run.clips import ClipWriter
 
-    given = {name: getattr(request, name) for name in ("audio", "text", "style", "voice", "examples")}
-    pieces = model.stream(task.name, **given, options=answering)
+    inputs = {name: getattr(request, name) for name in ("audio", "text", "style", "voice", "examples")}
+    pieces = model.stream(task.name, **inputs, options=answering)
     if out is None:
         for piece in pieces:
             print(piece, end="", flush=True)
@@ -231,8 +231,8 @@ def _output_paths(options: argparse.Namespace, requests: Sequence[Any], num_clip
     flat = [path for some in paths for path in some]
     if twice := [path for path, count in Counter(flat).items() if count > 1]:
         raise UsageError(f"The inputs must have different names, but two would write {twice[0]}.")
-    given = {Path(clip).resolve() for request in requests for clip in (request.audio, request.voice) if clip}
-    if lost := [path for path in flat if path.resolve() in given]:
+    input_paths = {Path(clip).resolve() for request in requests for clip in (request.audio, request.voice) if clip}
+    if lost := [path for path in flat if path.resolve() in input_paths]:
         raise UsageError(f"`--out` must not lead to an input, but would replace {lost[0]}.")
     for folder in {path.parent for path in flat}:
         folder.mkdir(parents=True, exist_ok=True)

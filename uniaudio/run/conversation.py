@@ -31,8 +31,8 @@ class Conversation:
 
     def __init__(self, model: UniAudio, options: Options | None = None) -> None:
         if CONVERSATION.name not in model.tasks:
-            known = ", ".join(model.tasks) or "nothing that it can run"
-            raise UsageError(f"`model` must be one that was trained on conversations, but was trained on {known}.")
+            tasks = ", ".join(model.tasks) or "nothing that it can run"
+            raise UsageError(f"`model` must be one that was trained on conversations, but was trained on {tasks}.")
         self._model, self._options = model, options or Options()
         self._said: list[Segment] = []
         self.num_turns = 0
@@ -56,10 +56,10 @@ class Conversation:
             raise UsageError("`words` must be spoken, but the turn is answered in text: set `speaks`.")
         name = f"turn {self.num_turns + 1}"
         parts = turn_segments(request.strip(), words.strip(), "" if audio is None else name)
-        asked = lay_out_turn(self._model, parts, {} if audio is None else {name: audio})
+        turn = lay_out_turn(self._model, parts, {} if audio is None else {name: audio})
         plan = MODES["audio" if speaks else "text"]
-        result = self._model.write(lay_out([*self._said, *asked]), plan, options or self._options, name=name)
-        self._said += [*asked, *answered(result.generated, self._model.parts.vocabulary)]
+        result = self._model.write(lay_out([*self._said, *turn]), plan, options or self._options, name=name)
+        self._said += [*turn, *answered(result.generated, self._model.parts.vocabulary)]
         self.num_turns += 1
         return result
 

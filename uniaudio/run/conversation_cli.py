@@ -28,9 +28,9 @@ def add_turn_options(run: argparse.ArgumentParser) -> None:
     group = run.add_argument_group(
         "conversation", "Each may be repeated; what is asked stands before an audio file to be heard."
     )
-    shown: dict[str, Any] = {"dest": "turns", "nargs": "+", "action": _Turn, "metavar": "PART"}
-    group.add_argument("--turn", help="is answered in text", **shown)
-    group.add_argument("--speak", help="is answered in sound; a second text says what is to be spoken", **shown)
+    settings: dict[str, Any] = {"dest": "turns", "nargs": "+", "action": _Turn, "metavar": "PART"}
+    group.add_argument("--turn", help="is answered in text", **settings)
+    group.add_argument("--speak", help="is answered in sound; a second text says what is to be spoken", **settings)
 
 
 def has_turns(options: argparse.Namespace, task: Any) -> bool:

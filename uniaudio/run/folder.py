@@ -111,18 +111,20 @@ def save_parts(parts: Parts, folder: str | Path) -> None:
     if isinstance(parts.tokenizer, HuggingFaceTokenizer):
         copy_tokenizer(parts.tokenizer.folder, path)
     write_about(path, parts.tasks, parts.codec_fingerprint)
-    own = path / TOKENIZER_FOLDER
-    release.write_release(parts, path, tokenizer=own if own.is_dir() else None, text=parts.card(parts))
+    own_tokenizer = path / TOKENIZER_FOLDER
+    release.write_release(
+        parts, path, tokenizer=own_tokenizer if own_tokenizer.is_dir() else None, text=parts.card(parts)
+    )
 
 
 def text_of_folder(folder: Path) -> tuple[TextTokenizer, Vocabulary]:
     """How a model's folder reads text, and its ids; UsageError where it holds no tokenizer."""
-    vocabulary, own = _read_vocabulary(folder / weights.VOCABULARY_FILE), folder / TOKENIZER_FOLDER
-    if not own.is_dir() and vocabulary.tokenizer_fingerprint != ByteTokenizer.fingerprint:
+    vocabulary, own_tokenizer = _read_vocabulary(folder / weights.VOCABULARY_FILE), folder / TOKENIZER_FOLDER
+    if not own_tokenizer.is_dir() and vocabulary.tokenizer_fingerprint != ByteTokenizer.fingerprint:
         raise UsageError(
             f"{folder} must hold the text tokenizer of its vocabulary, but holds none: import it again with `--tokenizer`."
         )
-    return _tokenizer(vocabulary, own if own.is_dir() else None), vocabulary
+    return _tokenizer(vocabulary, own_tokenizer if own_tokenizer.is_dir() else None), vocabulary
 
 
 def _from_folder(folder: Path, codec: str | Path | None, tokenizer: str | Path | None) -> Parts:
@@ -199,16 +201,16 @@ def _from_store(store: Store, manifest: Manifest, codec: str | Path | None, toke
 
 def _trained_groups(store: Store, row: Checkpoint) -> set[str]:
     """Mixture groups that the checkpoint and those it was trained from have drawn examples of."""
-    known = {
-        found.checkpoint_id: found
+    by_id = {
+        other.checkpoint_id: other
         for version in store.versions("checkpoint")
-        for found in store.rows(version, Checkpoint)
+        for other in store.rows(version, Checkpoint)
     }
     groups: set[str] = set()
     current: Checkpoint | None = row
     while current is not None:
         groups |= {entry.mixture for entry in current.ledger if entry.num_examples}
-        current = known.pop(current.parent, None) if current.parent else None
+        current = by_id.pop(current.parent, None) if current.parent else None
     return groups
 
 
@@ -250,18 +252,18 @@ def check_codec(codec: ReasoningCodec, vocabulary: Vocabulary, where: str) -> No
 
 
 def _tokenizer(vocabulary: Vocabulary, folder: str | Path | None) -> TextTokenizer:
-    loaded: TextTokenizer = HuggingFaceTokenizer.from_folder(folder) if folder else ByteTokenizer()
-    if loaded.fingerprint != vocabulary.tokenizer_fingerprint:
+    text_tokenizer: TextTokenizer = HuggingFaceTokenizer.from_folder(folder) if folder else ByteTokenizer()
+    if text_tokenizer.fingerprint != vocabulary.tokenizer_fingerprint:
         raise FingerprintError(
             f"the model's text tokenizer is {vocabulary.tokenizer_fingerprint[:8]}, but "
-            f"{folder or 'the one of bytes'} is {loaded.fingerprint[:8]}; name its folder with `--tokenizer`."
+            f"{folder or 'the one of bytes'} is {text_tokenizer.fingerprint[:8]}; name its folder with `--tokenizer`."
         )
-    if loaded.specials != vocabulary.text_specials:
+    if text_tokenizer.specials != vocabulary.text_specials:
         raise FingerprintError(
-            f"the special ids of the model's vocabulary must be those of its tokenizer ({loaded.specials}), but are "
+            f"the special ids of the model's vocabulary must be those of its tokenizer ({text_tokenizer.specials}), but are "
             f"{vocabulary.text_specials}."
         )
-    return loaded
+    return text_tokenizer
 
 
 def _read_about(path: Path) -> About:

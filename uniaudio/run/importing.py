@@ -34,11 +34,11 @@ def import_release(
 ) -> LMConfig:
     """A released checkpoint; it knows the tasks that the authors' code has, and few-shot ones: it ends with stage 4."""
     text_tokenizer = HuggingFaceTokenizer.from_folder(tokenizer) if tokenizer else None
-    loaded = ReasoningCodec.load(codec) if codec else None
+    loaded_codec = ReasoningCodec.load(codec) if codec else None
 
     def check(vocabulary: Vocabulary) -> None:
-        if loaded is not None:
-            check_codec(loaded, vocabulary, str(codec))
+        if loaded_codec is not None:
+            check_codec(loaded_codec, vocabulary, str(codec))
 
     config = import_released(
         checkpoint,
@@ -49,7 +49,7 @@ def import_release(
         skip_objects=skip_objects,
         check=check,
     )
-    _finish(out, tokenizer, loaded, [*(name for name, task in TASKS.items() if task.authors_name), GROUP])
+    _finish(out, tokenizer, loaded_codec, [*(name for name, task in TASKS.items() if task.authors_name), GROUP])
     return config
 
 
@@ -78,16 +78,16 @@ def import_llama(
     """A text model as the backbone of a fresh model of `size`; it knows text alone until it is trained."""
     if out.resolve() == folder.resolve():
         raise UsageError(f"`--out` must be another folder than the text model's, but is {out}.")
-    loaded = ReasoningCodec.load(codec) if codec else None
-    own = _tokenizer_of(folder, tokenizer)
-    reader: TextTokenizer = HuggingFaceTokenizer.from_folder(own) if own else ByteTokenizer()
-    num_reasoning = loaded.config.reasoning_codebook_size if loaded else REASONING_CODES
-    num_reconstruction = loaded.config.reconstruction_codebook_size if loaded else RECONSTRUCTION_CODES
+    loaded_codec = ReasoningCodec.load(codec) if codec else None
+    tokenizer_folder = _tokenizer_of(folder, tokenizer)
+    reader: TextTokenizer = HuggingFaceTokenizer.from_folder(tokenizer_folder) if tokenizer_folder else ByteTokenizer()
+    num_reasoning = loaded_codec.config.reasoning_codebook_size if loaded_codec else REASONING_CODES
+    num_reconstruction = loaded_codec.config.reconstruction_codebook_size if loaded_codec else RECONSTRUCTION_CODES
     vocabulary = Vocabulary.build(reader, num_reasoning, num_reconstruction)
     model = from_llama(folder, LMConfig.preset(size, vocabulary), seed=seed)
     weights.save(model.state_dict(), model.config, out, dtype=_dtype(dtype))
     (out / weights.VOCABULARY_FILE).write_text(vocabulary.to_json(), encoding="utf-8")
-    _finish(out, own, loaded, ["text_only"])
+    _finish(out, tokenizer_folder, loaded_codec, ["text_only"])
     return model.config
 
 

@@ -37,11 +37,11 @@ def requests_of(options: argparse.Namespace, task: Any) -> list[Any]:
         "examples": tuple(tuple(example) for example in options.example),
     }
     if needs_audio(task):
-        paths = [path for given in options.inputs for path in _files(given)]
+        paths = [path for pattern in options.inputs for path in _files(pattern)]
         if not paths:
             raise UsageError(f"Task {task.name} needs audio: name files, folders or globs as INPUT.")
         return [Request(audio=path, text=options.text, name=str(path), **shared) for path in paths]
-    texts = [line for given in options.inputs for line in _text_lines(Path(given), task.name)]
+    texts = [line for pattern in options.inputs for line in _text_lines(Path(pattern), task.name)]
     if texts and options.text:
         raise UsageError("`--text` must not be given beside a file of texts.")
     if not texts:

@@ -149,11 +149,11 @@ class UniAudio:
         seeds: Sequence[int] | None = None,
     ) -> list[Result]:
         """The answers to `requests`, written in one batch; row i draws from `seeds[i]`, or from the seed plus i."""
-        chosen = options or Options()
+        settings = options or Options()
         definition = self._find(task)
         if not requests:
             return []
-        return self._finish(self._decoding(definition, requests, chosen, seeds), requests, chosen, on_progress)
+        return self._finish(self._decoding(definition, requests, settings, seeds), requests, settings, on_progress)
 
     def write(self, grid: Grid, plan: Sequence[str], options: Options, *, name: str = "") -> Result:
         """What the model writes behind a prompt on the grid: segments of the kinds `plan`."""
@@ -164,15 +164,15 @@ class UniAudio:
     def _finish(
         self, decoding: Decoding, requests: Sequence[Request], options: Options, on_progress: Progress | None = None
     ) -> list[Result]:
-        written = 0
+        num_written = 0
         for _, piece in decoding.run():
-            written += bool(piece.ids)
+            num_written += bool(piece.ids)
             if on_progress is not None:
-                on_progress(sum(answer.is_done for answer in decoding.answers), written)
+                on_progress(sum(answer.is_done for answer in decoding.answers), num_written)
         answers = [answer.result() for answer in decoding.answers]
-        spoken = iter(self._decode([codes for answer in answers for codes in _codes_of(answer)], options))
+        waveforms = iter(self._decode([codes for answer in answers for codes in _codes_of(answer)], options))
         return [
-            self._result(request, answer, tuple(next(spoken) for _ in _codes_of(answer)))
+            self._result(request, answer, tuple(next(waveforms) for _ in _codes_of(answer)))
             for request, answer in zip(requests, answers, strict=True)
         ]
 
@@ -191,18 +191,18 @@ class UniAudio:
         """The answer as it is written: text in pieces of whole characters, or audio in pieces `[n]` float32 at 24 kHz
         (`uniaudio.run.streaming`)."""
         definition = self._find(task)
-        chosen = options_of(definition, options, arguments)
+        settings = options_of(definition, options, arguments)
         check_streams(definition)
         request = Request(audio=audio, text=text, style=style, voice=voice, examples=tuple(examples))
-        decoding = self._decoding(definition, [request], chosen)
+        decoding = self._decoding(definition, [request], settings)
         pieces = (piece for _, piece in decoding.run())
-        return Stream(decoding, self.stream_of(pieces, plan_of_task(definition), chosen))
+        return Stream(decoding, self.stream_of(pieces, plan_of_task(definition), settings))
 
     def query(self, task: str, request: Request, options: Options | None = None) -> Query:
         """The query for a running batch that belongs to one request, with its clips encoded. `result` turns its output into an answer."""
-        definition, chosen = self._find(task), options or Options()
-        [prompt] = self._prompts(definition, [request], chosen)
-        return self.query_of_grid(prompt, plan_of_task(definition), chosen)
+        definition, settings = self._find(task), options or Options()
+        [prompt] = self._prompts(definition, [request], settings)
+        return self.query_of_grid(prompt, plan_of_task(definition), settings)
 
     def query_of_grid(self, grid: Grid, plan: Sequence[str], options: Options) -> Query:
         """The query for a prompt on the grid, behind which segments of the kinds `plan` are written."""
@@ -231,13 +231,13 @@ class UniAudio:
 
     def score(self, task: str, answers: Sequence[str], request: Request, options: Options | None = None) -> list[Score]:
         """The log likelihood of each of `answers` (texts) to a request, its opening tag and its end included."""
-        definition, chosen = self._find(task), options or Options()
+        definition, settings = self._find(task), options or Options()
         slots = [slot for slot in definition.order if slot.loss]
         if len(slots) != 1 or slots[0].kind != TEXT:
             raise UsageError(
                 f"`task` must write one text to score texts, but is {definition.name} ({definition.describe()})."
             )
-        [prompt] = self._prompts(definition, [request], chosen)
+        [prompt] = self._prompts(definition, [request], settings)
         tokenizer, specials = self.parts.tokenizer, self.parts.tokenizer.specials
         wrapper = slots[0].wrapper
         begin = [specials[f"{wrapper}_start"]] if wrapper else []
@@ -263,8 +263,8 @@ class UniAudio:
         task = find_task(name)
         check_runnable(task)
         if not self._knows(task):
-            known = ", ".join(self.tasks) or "none that it can run"
-            raise UsageError(f"`task` must be one that the model was trained on ({known}), but is {task.name}.")
+            names = ", ".join(self.tasks) or "none that it can run"
+            raise UsageError(f"`task` must be one that the model was trained on ({names}), but is {task.name}.")
         return task
 
     def _decoding(
@@ -299,8 +299,8 @@ class UniAudio:
         if not codes:
             return []
         latents = window_latents(options.decode_window_s, self.codec)
-        made = self.codec.decode(codes, steps=options.decode_steps, window_latents=latents)
-        return [limit_peak(np.nan_to_num(samples)) for samples in made]
+        waveforms = self.codec.decode(codes, steps=options.decode_steps, window_latents=latents)
+        return [limit_peak(np.nan_to_num(samples)) for samples in waveforms]
 
     def _result(self, request: Request, answer: Generated, clips: tuple[np.ndarray, ...]) -> Result:
         specials = self.parts.tokenizer.specials.values()

@@ -107,11 +107,11 @@ _OF_OPTIONS = ("max_seconds", "max_text", "decode_steps", "decode_window_s", "la
 
 def options_of(task: Task, options: Options | None, arguments: Arguments) -> Options:
     """`options` with what `arguments` change. UsageError where one is unknown or out of range."""
-    given: dict[str, Any] = dict(arguments)
-    if unknown := sorted(set(given) - set(Arguments.__annotations__)):
-        known = ", ".join(Arguments.__annotations__)
-        raise UsageError(f"The arguments of an answer must be of {known}, but hold `{unknown[0]}`.")
-    chosen = replace(options or Options(), **{name: given.pop(name) for name in _OF_OPTIONS if name in given})
-    if not given:
-        return chosen
-    return replace(chosen, sampling=replace(chosen.sampling or default_sampling(task), **given))
+    values: dict[str, Any] = dict(arguments)
+    if unknown := sorted(set(values) - set(Arguments.__annotations__)):
+        names = ", ".join(Arguments.__annotations__)
+        raise UsageError(f"The arguments of an answer must be of {names}, but hold `{unknown[0]}`.")
+    result = replace(options or Options(), **{name: values.pop(name) for name in _OF_OPTIONS if name in values})
+    if not values:
+        return result
+    return replace(result, sampling=replace(result.sampling or default_sampling(task), **values))

@@ -103,12 +103,12 @@ def condition_of(task: Task, request: Request, *, seed: int, language: str) -> C
     if has_repeats or not request.examples:
         return Condition(segments, clips)
     prompt = segments[:1] if task.has_prompt else []
-    shown: list[InstructionSegment] = []
+    example_segments: list[InstructionSegment] = []
     for number, example in enumerate(request.examples, start=1):
-        parts, named = _example_segments(task, example, number)
-        shown += parts
-        clips |= named
-    return Condition([*prompt, *shown, *segments[len(prompt) :]], clips)
+        parts, example_clips = _example_segments(task, example, number)
+        example_segments += parts
+        clips |= example_clips
+    return Condition([*prompt, *example_segments, *segments[len(prompt) :]], clips)
 
 
 def main_text(task: Task) -> Slot | None:
@@ -196,19 +196,19 @@ def _example_segments(
 
 def _refuse_unused(task: Task, request: Request, texts: Mapping[str, str], clips: Mapping[str, Audio]) -> None:
     """What a task does not use is a mistake of the caller, not something to drop silently."""
-    used = {*texts, *clips}
+    names = {*texts, *clips}
     has_voice = any(slot.kind == "audio_prompt" for slot in task.order)
     main = main_text(task)
-    takes_text = continues_text(task) or (main is not None and main.name in used)
+    takes_text = continues_text(task) or (main is not None and main.name in names)
     unused = [
         name
-        for name, given, wanted in (
+        for name, is_given, is_used in (
             ("audio", request.audio is not None, needs_audio(task)),
             ("text", bool(request.text), takes_text),
-            ("style", bool(request.style), "style" in used),
+            ("style", bool(request.style), "style" in names),
             ("voice", request.voice is not None, has_voice),
         )
-        if given and not wanted
+        if is_given and not is_used
     ]
     if unused:
         raise UsageError(f"Task {task.name} uses no `{unused[0]}` ({task.describe()}).")

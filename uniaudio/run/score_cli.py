@@ -48,7 +48,7 @@ def _score(options: argparse.Namespace) -> int:
     for request in requests:
         record: dict[str, Any] = {"input": request.name, "task": task.name}
         try:
-            read = with_clip_read(request)
+            audio_request = with_clip_read(request)
         except UniaudioError as error:
             if len(requests) == 1:
                 raise
@@ -56,7 +56,7 @@ def _score(options: argparse.Namespace) -> int:
             print(f"uniaudio: {error}", file=sys.stderr)
             lines.write({**record, "error": str(error)})
             continue
-        scores = model.score(task.name, options.choice, read, Options(language=options.language))
+        scores = model.score(task.name, options.choice, audio_request, Options(language=options.language))
         choices = [
             {"text": text, "log_likelihood": round(one.log_likelihood, 6), "tokens": one.num_text}
             for text, one in zip(options.choice, scores, strict=True)

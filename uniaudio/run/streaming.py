@@ -39,16 +39,16 @@ class Stream(Iterator[Any]):
 def text_pieces(pieces: Iterable[Piece], tokenizer: TextTokenizer) -> Iterator[str]:
     """Whole characters of a text as it is written."""
     ids: list[int] = []
-    shown = ""
+    previous = ""
     specials = set(tokenizer.specials.values())
     for piece in pieces:
         ids += [token for token in piece.ids if token not in specials]
         text = tokenizer.decode(ids)
         # The bytes of one character may come in several ids.
-        if text.startswith(shown) and not (text.endswith("\N{REPLACEMENT CHARACTER}") and piece.finished is None):
-            if new := text[len(shown) :]:
+        if text.startswith(previous) and not (text.endswith("\N{REPLACEMENT CHARACTER}") and piece.finished is None):
+            if new := text[len(previous) :]:
                 yield new
-            shown = text
+            previous = text
 
 
 def audio_pieces(

@@ -38,7 +38,7 @@ def task_lines(names: Iterable[str]) -> list[str]:
 
 def task_records(names: Iterable[str]) -> list[dict[str, Any]]:
     """The declarations of these tasks as records for JSON."""
-    known = set(names)
+    wanted_names = set(names)
     return [
         {
             "task": task.name,
@@ -49,27 +49,27 @@ def task_records(names: Iterable[str]) -> list[dict[str, Any]]:
             "needs": [NEEDS[need][0] for need in task.needs],
         }
         for task in TASKS.values()
-        if task.name in known
+        if task.name in wanted_names
     ]
 
 
 def task_forms(names: Iterable[str]) -> list[dict[str, Any]]:
     """What a form for each of these tasks asks: names of its inputs, kinds of what it writes, parts of a solved example.
     A description is what the task is asked in, for people."""
-    known = set(names)
-    return [_form(task) for task in TASKS.values() if task.name in known and is_runnable(task)]
+    wanted_names = set(names)
+    return [_form(task) for task in TASKS.values() if task.name in wanted_names and is_runnable(task)]
 
 
 def _form(task: Task) -> dict[str, Any]:
-    given = task.slots(task.num_repeats[0])[: -len(plan_of_task(task))]
+    slots = task.slots(task.num_repeats[0])[: -len(plan_of_task(task))]
     main = main_text(task)
     inputs = {
         "audio": needs_audio(task),
         "text": continues_text(task) or main is not None,
-        "style": any(slot.name == "style" for slot in given),
-        "voice": any(slot.kind == "audio_prompt" for slot in given),
+        "style": any(slot.name == "style" for slot in slots),
+        "voice": any(slot.kind == "audio_prompt" for slot in slots),
     }
-    written = dict.fromkeys("text" if kind == "text" else "audio" for kind in plan_of_task(task))
+    outputs = dict.fromkeys("text" if kind == "text" else "audio" for kind in plan_of_task(task))
     repeating = [slot for slot in task.order if slot.repeats]
     parts = {
         slot.name.removeprefix("example_"): "text" if slot.is_text else "audio" for slot in repeating or task.order
@@ -80,7 +80,7 @@ def _form(task: Task) -> dict[str, Any]:
         "aliases": _aliases(task.name),
         "description": task.prompts["en"][0] if task.has_prompt else task.describe(),
         "inputs": [name for name, is_given in inputs.items() if is_given],
-        "output": ", ".join(written),
+        "output": ", ".join(outputs),
         "examples": {"parts": list(parts.values()), "names": list(parts), "least": least, "most": most},
     }
 
@@ -139,9 +139,9 @@ def _why_none(task: Task, counts: TaskCounts, met: dict[str, int]) -> str:
     """What no clip has; else what spoke against those that have it."""
     if not met:
         return "not known: the version was written without statistics of tasks"
-    missing = [NEEDS[need][0] for need in task.needs if not met.get(need)]
-    if missing:
-        return f"no clip has {', '.join(missing)}"
+    missing_needs = [NEEDS[need][0] for need in task.needs if not met.get(need)]
+    if missing_needs:
+        return f"no clip has {', '.join(missing_needs)}"
     if counts.not_built:
         return ", ".join(f"{reason} {count}" for reason, count in sorted(counts.not_built.items()))
     return "no clips fit together, or the job builds none"

@@ -142,9 +142,11 @@ class Vocabulary:
         Reconstruction ("semantic") specials are stored there without their offset `audio_reason_card`, the audio
         prompt's with it.
         """
-        missing = [name for name in RELEASED_FIELDS if name not in llm_config]
-        if missing:
-            raise UsageError(f"`llm_config` must hold {', '.join(RELEASED_FIELDS)}, but lacks {', '.join(missing)}.")
+        missing_fields = [name for name in RELEASED_FIELDS if name not in llm_config]
+        if missing_fields:
+            raise UsageError(
+                f"`llm_config` must hold {', '.join(RELEASED_FIELDS)}, but lacks {', '.join(missing_fields)}."
+            )
         offset = llm_config["audio_reason_card"]
         return cls(
             text_size=tokenizer.num_ids,

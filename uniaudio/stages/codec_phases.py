@@ -48,5 +48,5 @@ def codec_phase(name: str, size: str = "debug") -> CodecPhase:
 def codec_phases(names: Sequence[str], size: str = "debug") -> list[CodecPhase]:
     """The phases `names` at `size`, in order. Where `grpo` follows, `reasoning` learns the answers that it starts from."""
     phases = [codec_phase(name, size) for name in names]
-    asked = next((phase.tasks for phase in phases if phase.name == "grpo"), ())
-    return [replace(phase, tasks=phase.tasks or asked) if phase.name == "reasoning" else phase for phase in phases]
+    grpo_tasks = next((phase.tasks for phase in phases if phase.name == "grpo"), ())
+    return [replace(phase, tasks=phase.tasks or grpo_tasks) if phase.name == "reasoning" else phase for phase in phases]

@@ -41,8 +41,8 @@ class MixturePhase:
     the others, but for those of `NAMED_ALONE`."""
 
     def weight_of(self, group: str) -> float:
-        named = dict(self.weights)
-        return named.get(group, 0.0 if group in NAMED_ALONE else named.get(OTHERS, 0.0))
+        weights = dict(self.weights)
+        return weights.get(group, 0.0 if group in NAMED_ALONE else weights.get(OTHERS, 0.0))
 
     def draws_from(self, groups: set[str]) -> bool:
         """Whether it finds an example where only `groups` have any. A group of `NAMED_ALONE` is what the phase is for: without it

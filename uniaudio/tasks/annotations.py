@@ -46,8 +46,8 @@ def fact_of(clip: Annotated, *names: str) -> str | None:
 
 def value_of(facts: Iterable[tuple[str, str]], *names: str) -> str | None:
     """`fact_of` for pairs of name and value."""
-    known = {name.casefold(): value.strip() for name, value in facts}
-    return next((known[name] for name in names if known.get(name)), None)
+    values = {name.casefold(): value.strip() for name, value in facts}
+    return next((values[name] for name in names if values.get(name)), None)
 
 
 def is_true(value: str | None) -> bool:
@@ -82,20 +82,20 @@ def _voice(domain: str, speaker: str | None, cluster: str | None, lyrics: str | 
 
 def kinds_of(clip: Annotated) -> tuple[str, ...]:
     """What kinds of sound it is: the source's class, then its tags."""
-    given = [fact_of(clip, *_CLASSES) or "", *clip.tags]
-    return tuple(dict.fromkeys(kind.strip() for kind in given if kind.strip()))
+    kinds = [fact_of(clip, *_CLASSES) or "", *clip.tags]
+    return tuple(dict.fromkeys(kind.strip() for kind in kinds if kind.strip()))
 
 
 def class_of(clip: Annotated) -> str | None:
     """The first of them, or the title where nothing else says it; in four words at most."""
-    given = next(iter(kinds_of(clip)), None) or (clip.title or "").strip()
-    return given if 0 < len(given.split()) <= 4 else None
+    name = next(iter(kinds_of(clip)), None) or (clip.title or "").strip()
+    return name if 0 < len(name.split()) <= 4 else None
 
 
 def captions_of(clip: Annotated) -> tuple[str, ...]:
     """Everything that is said of a clip, each once."""
-    said = [clip.caption or "", *clip.captions]
-    return tuple(dict.fromkeys(caption.strip() for caption in said if caption.strip()))
+    captions = [clip.caption or "", *clip.captions]
+    return tuple(dict.fromkeys(caption.strip() for caption in captions if caption.strip()))
 
 
 NEEDS: dict[str, tuple[str, Callable[[Annotated], bool]]] = {

@@ -95,36 +95,36 @@ def choose_turns(turns: Sequence[Turn], count: int, seed: int) -> list[Turn]:
     if not in_order:
         return []
     first, *others = in_order
-    told = _TOLD.get(first.kind, ())
-    return [first, *(turn for turn in others if turn.kind not in (*_OPENERS, *told))][:count]
+    revealed_kinds = _TOLD.get(first.kind, ())
+    return [first, *(turn for turn in others if turn.kind not in (*_OPENERS, *revealed_kinds))][:count]
 
 
 def conversation(turns: Sequence[Turn], *, corpus: str, split: str) -> Instruction:
     """The turns as one row of `instructions`; a clip is given where it was not heard yet."""
     texts: dict[str, str] = {}
     clips: dict[str, str] = {}
-    heard: set[str] = set()
+    heard_clips: set[str] = set()
     for number, turn in enumerate(turns, start=1):
         answer = turn.kind if turn.kind in _OWN_SLOTS else "answer"
         filled = {"request": turn.request, "words": turn.words, answer: turn.answer}
-        texts |= {f"{slot}_{number}": said for slot, said in filled.items() if said}
-        if not turn.words and turn.clip_id not in heard:
+        texts |= {f"{slot}_{number}": words for slot, words in filled.items() if words}
+        if not turn.words and turn.clip_id not in heard_clips:
             clips[f"audio_{number}"] = turn.clip_id
         if not turn.answer:
             clips[f"reply_{number}"] = turn.clip_id
-        heard.add(turn.clip_id)
+        heard_clips.add(turn.clip_id)
     return CONVERSATION.instruction(texts=texts, clips=clips, corpus=corpus, split=split)
 
 
 def turn_segments(request: str, words: str, clip_id: str) -> list[InstructionSegment]:
     """What a turn gives before its answer, as `conversation` lays it out; what is empty is left out."""
     filled = {"request": request, "words": words, "audio": clip_id}
-    given = [slot for slot in CONVERSATION.order if not slot.loss and filled[slot.name]]
+    slots = [slot for slot in CONVERSATION.order if not slot.loss and filled[slot.name]]
     return [
         InstructionSegment(kind=slot.kind, loss=False, text=filled[slot.name], wrapper=slot.wrapper)
         if slot.is_text
         else InstructionSegment(kind=slot.kind, loss=False, clip_id=clip_id)
-        for slot in given
+        for slot in slots
     ]
 
 

@@ -25,11 +25,16 @@ _PREFIX = "preferred_"
 
 def pairs_of(task: Task) -> Task:
     """The task of pairs of answers to `task`, whose answer is one text or one clip."""
-    given = (prompt("request"), *(slot for slot in task.order if not slot.loss))
-    chosen = tuple(slot for slot in task.order if slot.loss)
+    prompt_slots = (prompt("request"), *(slot for slot in task.order if not slot.loss))
+    answer_slots = tuple(slot for slot in task.order if slot.loss)
     return Task(
         name=f"{_PREFIX}{task.name}",
-        order=(*given, *chosen, *given, *(replace(slot, name=REJECTED, loss=False) for slot in chosen)),
+        order=(
+            *prompt_slots,
+            *answer_slots,
+            *prompt_slots,
+            *(replace(slot, name=REJECTED, loss=False) for slot in answer_slots),
+        ),
         group=GROUP,
         has_prompt=False,
         metrics=("perplexity",),

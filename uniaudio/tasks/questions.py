@@ -114,16 +114,16 @@ def number_word(count: int, language: str) -> str:
 
 def reasoning_of_choice(clip: Annotated, kind: str, choices: Sequence[str], answer: str, language: str) -> str | None:
     """Why the answer is the answer, from what was measured and said of the clip; None where nothing was."""
-    known = [text.strip() for text in (clip.caption, clip.style) if text and text.strip()]
-    measured = [piece.replace("=", " ").replace("_", " ") for piece in clip.evidence if "=" in piece]
-    if not known and not measured:
+    descriptions = [text.strip() for text in (clip.caption, clip.style) if text and text.strip()]
+    measurements = [piece.replace("=", " ").replace("_", " ") for piece in clip.evidence if "=" in piece]
+    if not descriptions and not measurements:
         return None
     others = [choice for choice in choices if choice != answer]
     if language in CHINESE:
-        said = "".join([*known, *([f"测得：{'，'.join(measured)}。"] if measured else [])])
-        return f"{said}其中与之相符的是{answer}，而不是{_listed(others, language)}。"
-    said = " ".join([*known, *([f"Measured: {', '.join(measured)}."] if measured else [])])
-    return f"{said} Of the choices {answer} fits that, and {_listed(others, language)} does not."
+        reasons = "".join([*descriptions, *([f"测得：{'，'.join(measurements)}。"] if measurements else [])])
+        return f"{reasons}其中与之相符的是{answer}，而不是{_listed(others, language)}。"
+    reasons = " ".join([*descriptions, *([f"Measured: {', '.join(measurements)}."] if measurements else [])])
+    return f"{reasons} Of the choices {answer} fits that, and {_listed(others, language)} does not."
 
 
 def reasoning_of_scene(names: Sequence[str], language: str) -> str:
@@ -155,7 +155,7 @@ def choices_in(question: str) -> tuple[str, ...]:
         for wording in (*wordings["en"], *wordings["zh"]):
             before, marked, after = wording.partition("{choices}")
             if marked and question.startswith(before) and question.endswith(after) and len(question) > len(wording) - 9:
-                listed = question[len(before) : len(question) - len(after)]
-                parts = [part.strip() for part in re.split(r", | or |、|还是", listed)]
+                choices = question[len(before) : len(question) - len(after)]
+                parts = [part.strip() for part in re.split(r", | or |、|还是", choices)]
                 return tuple(part for part in parts if part)
     return ()

@@ -38,7 +38,7 @@ def text_positions(text: str) -> int:
 
 def positions_of(instruction: Instruction, num_samples: Mapping[str, int]) -> int:
     """About the positions that an instruction takes; `num_samples` (24 kHz) knows every clip that is no recipe of it."""
-    made = {recipe.clip_id: recipe.num_samples for recipe in instruction.recipes}
+    num_samples_of_recipe = {recipe.clip_id: recipe.num_samples for recipe in instruction.recipes}
     total = 0
     for segment in instruction.segments:
         if segment.kind in ("prompt", "text"):
@@ -46,7 +46,7 @@ def positions_of(instruction: Instruction, num_samples: Mapping[str, int]) -> in
         else:
             count = num_reasoning_frames if segment.kind == "reasoning" else num_reconstruction_frames
             clip = segment.clip_id
-            total += count(made[clip] if clip in made else num_samples[clip]) + 2
+            total += count(num_samples_of_recipe[clip] if clip in num_samples_of_recipe else num_samples[clip]) + 2
     return total
 
 

@@ -136,17 +136,17 @@ def _runs(
     """Neighbours that fit together, as many as do; runs of fewer than `bounds[0]` clips are left out."""
     least, most = bounds
     run: list[Annotated] = []
-    used = 0
+    num_positions = 0
     for clip in clips:
-        needed = cost(clip)
-        if run and (len(run) == most or used + needed > max_positions):
+        cost_of_clip = cost(clip)
+        if run and (len(run) == most or num_positions + cost_of_clip > max_positions):
             if len(run) >= least:
                 yield run
-            run, used = [], 0
+            run, num_positions = [], 0
         # One that is too long alone also ends the run: its neighbours are not neighbours of each other.
-        if needed <= max_positions:
+        if cost_of_clip <= max_positions:
             run.append(clip)
-            used += needed
+            num_positions += cost_of_clip
     if len(run) >= least:
         yield run
 

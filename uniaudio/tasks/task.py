@@ -111,8 +111,8 @@ class Task:
 
     def describe(self) -> str:
         """One line: what is given, and what is to be written."""
-        given = (["prompt"] if self.has_prompt else []) + _words(slot for slot in self.order if not slot.loss)
-        return f"{', '.join(given) or 'nothing'} -> {', '.join(_words(slot for slot in self.order if slot.loss))}"
+        inputs = (["prompt"] if self.has_prompt else []) + _words(slot for slot in self.order if not slot.loss)
+        return f"{', '.join(inputs) or 'nothing'} -> {', '.join(_words(slot for slot in self.order if slot.loss))}"
 
     def slots(self, num_repeats: int = 1) -> tuple[Slot, ...]:
         """The order with its repeating part written out, names numbered from 1."""
@@ -135,9 +135,9 @@ class Task:
         """One row of `instructions`; equal arguments give equal rows. `sources`: clips it stems from besides `clips`."""
         segments = self._segments(texts or {}, clips or {}, seed, language)
         recipes = {clip.clip_id: clip for clip in (clips or {}).values() if isinstance(clip, Recipe)}
-        used = [segment.clip_id for segment in segments if segment.clip_id]
-        parents = [parent for clip_id in used if clip_id in recipes for parent in recipes[clip_id].parents]
-        clip_ids = list(dict.fromkeys([*used, *parents, *sources]))
+        used_clips = [segment.clip_id for segment in segments if segment.clip_id]
+        parents = [parent for clip_id in used_clips if clip_id in recipes for parent in recipes[clip_id].parents]
+        clip_ids = list(dict.fromkeys([*used_clips, *parents, *sources]))
         content = [self.name, [_plain(segment) for segment in segments], sorted(recipes), clip_ids]
         return Instruction(
             instruction_id=short(hash_json(content)),
@@ -191,13 +191,13 @@ class Task:
     def _check_names(
         self, slots: Sequence[Slot], texts: Mapping[str, str], clips: Mapping[str, Clip], *, allow_more: bool
     ) -> None:
-        for argument, given, is_text in (("texts", texts, True), ("clips", clips, False)):
-            known = {slot.name for slot in slots if slot.is_text == is_text}
-            wanted = known - {slot.name for slot in slots if slot.optional}
-            if wanted - set(given) or (set(given) - known and not allow_more):
+        for argument, values, is_text in (("texts", texts, True), ("clips", clips, False)):
+            names = {slot.name for slot in slots if slot.is_text == is_text}
+            required = names - {slot.name for slot in slots if slot.optional}
+            if required - set(values) or (set(values) - names and not allow_more):
                 raise UsageError(
-                    f"`{argument}` of task {self.name} must hold {', '.join(sorted(wanted)) or 'nothing'}, "
-                    f"but holds {', '.join(sorted(given)) or 'nothing'}."
+                    f"`{argument}` of task {self.name} must hold {', '.join(sorted(required)) or 'nothing'}, "
+                    f"but holds {', '.join(sorted(values)) or 'nothing'}."
                 )
 
 

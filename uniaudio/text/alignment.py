@@ -89,10 +89,10 @@ class TextCut:
 def align_words(text: str, heard: Sequence[Word], num_samples: int) -> Alignment:
     """Align `text` with the words heard in a recording of `num_samples` samples, in the order they are spoken."""
     spans = _spans(text)
-    given = ["".join(spoken_words(text[first:last])) for first, last in spans]
+    text_words = ["".join(spoken_words(text[first:last])) for first, last in spans]
     units = _heard_units(heard, num_samples)
-    pairs = _best_pairs(*([_key(word) for word in side] for side in (given, [unit for unit, _, _ in units])))
-    starts, ends, confidences = _times(given, units, pairs, num_samples)
+    pairs = _best_pairs(*([_key(word) for word in side] for side in (text_words, [unit for unit, _, _ in units])))
+    starts, ends, confidences = _times(text_words, units, pairs, num_samples)
     words = tuple(
         AlignedWord(
             first_character=first,
@@ -103,7 +103,7 @@ def align_words(text: str, heard: Sequence[Word], num_samples: int) -> Alignment
         )
         for (first, last), start, end, confidence in zip(spans, starts, ends, confidences, strict=True)
     )
-    longer = max(len(given), len(units))
+    longer = max(len(text_words), len(units))
     confidence = sum(word.is_matched for word in words) / longer if longer else 0.0
     return Alignment(text=text, words=words, confidence=round(confidence, 4))
 
@@ -247,13 +247,13 @@ def _times(
     """Start, end and confidence of each given word; those without a partner share the time between their neighbours by
     letters."""
     starts, ends, confidences = [0] * len(given), [0] * len(given), [0.0] * len(given)
-    known = [(-1, 0, 0)]
+    anchors = [(-1, 0, 0)]
     for place, other, similarity in pairs:
         _, starts[place], ends[place] = units[other]
         confidences[place] = similarity
-        known.append((place, starts[place], ends[place]))
-    known.append((len(given), num_samples, num_samples))
-    for (before, _, low), (after, high, _) in pairwise(known):
+        anchors.append((place, starts[place], ends[place]))
+    anchors.append((len(given), num_samples, num_samples))
+    for (before, _, low), (after, high, _) in pairwise(anchors):
         low = min(low, high)  # words may overlap
         lengths = np.cumsum([0, *(len(given[place]) for place in range(before + 1, after))])
         for place in range(before + 1, after):

@@ -136,8 +136,8 @@ def _bracketed(words: str, clear_words: str) -> str:
     word = r"[^\W\d][\w'’]*"
 
     def few(names: str) -> str:
-        named = rf"[^\S\n]?(?=[^\W\d])(?=[^\]\)\}}>*]{{0,80}}(?<!\w)(?:{names})(?!\w))"
-        return rf"{named}{word}(?:[ \xa0/-]{word}){{0,4}}[.!?]?[^\S\n]?"
+        word_ahead = rf"[^\S\n]?(?=[^\W\d])(?=[^\]\)\}}>*]{{0,80}}(?<!\w)(?:{names})(?!\w))"
+        return rf"{word_ahead}{word}(?:[ \xa0/-]{word}){{0,4}}[.!?]?[^\S\n]?"
 
     many, clear = few(words), few(clear_words)
     return rf"\[{many}\]|\{{{many}\}}|<{many}>|\({clear}\)|(?<![\w*])\*{clear}\*(?![\w*])"

@@ -47,8 +47,8 @@ def normalize_text(text: str) -> str:
         return _normalize_ascii(text)
     text = unicodedata.normalize("NFKC", text).translate(_APOSTROPHES).casefold()
     inside = {match.start() for match in _INSIDE_WORD.finditer(text)}
-    kept = (letter if place in inside or _is_spoken(letter) else " " for place, letter in enumerate(text))
-    return " ".join("".join(kept).split())
+    letters = (letter if place in inside or _is_spoken(letter) else " " for place, letter in enumerate(text))
+    return " ".join("".join(letters).split())
 
 
 def _normalize_ascii(text: str) -> str:

@@ -61,9 +61,9 @@ def _parts(word: str) -> list[str]:
 def _number(parts: list[str], place: int) -> tuple[list[str], int]:
     """The digits of the number at `place`, and the place behind it; none where there is no number."""
     following = parts[place + 1] if place + 1 < len(parts) else ""
-    if written := _DIGITS.fullmatch(parts[place]):
+    if number := _DIGITS.fullmatch(parts[place]):
         zeros = str(_SCALES[following])[1:] if following in _SCALES else ""
-        return [*written[1], *zeros, *([_ORDINAL] if written[2] else [])], place + 1 + bool(zeros)
+        return [*number[1], *zeros, *([_ORDINAL] if number[2] else [])], place + 1 + bool(zeros)
     has_article = parts[place] == "a" and following in (_HUNDRED, *_SCALES)
     return _said_number(parts, place + has_article)
 
@@ -77,8 +77,8 @@ def _said_number(parts: list[str], first: int) -> tuple[list[str], int]:
     while place < len(parts) and not ending:
         # "and" belongs to a number behind "hundred" and the scales.
         skipped = place > first and parts[place] == "and" and below == 100
-        said = "".join(parts[place + skipped : place + skipped + 1])
-        word = _ORDINALS.get(said, said)
+        word_after = "".join(parts[place + skipped : place + skipped + 1])
+        word = _ORDINALS.get(word_after, word_after)
         value = _CARDINALS.get(word, 100)
         if value < below and (value or place == first):
             group, below = group + value, 10 if value >= 20 else 0
@@ -91,6 +91,6 @@ def _said_number(parts: list[str], first: int) -> tuple[list[str], int]:
             total, group, below = total + max(group, 1) * scale_below, 0, 100
         else:
             break
-        ending = [_ORDINAL] * (said in _ORDINALS)
+        ending = [_ORDINAL] * (word_after in _ORDINALS)
         place += 1 + skipped
     return ([*str(total + group), *ending] if place > first else []), place

@@ -67,9 +67,9 @@ class _Hashes:
     def of(cls, hashes: np.ndarray, numbers: np.ndarray) -> "_Hashes":
         order = np.argsort(hashes, kind="stable")
         size = 1 << max(16, int(16 * len(hashes)).bit_length())
-        seen = np.zeros(min(size, 1 << 28), bool)
-        seen[hashes & np.uint64(len(seen) - 1)] = True
-        return cls(hashes=hashes[order], numbers=numbers[order], seen=seen)
+        filled_slots = np.zeros(min(size, 1 << 28), bool)
+        filled_slots[hashes & np.uint64(len(filled_slots) - 1)] = True
+        return cls(hashes=hashes[order], numbers=numbers[order], seen=filled_slots)
 
     def find(self, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """All matches between `wanted` and the references: places in `wanted`, and numbers of references, both `[matches]`."""
@@ -96,15 +96,15 @@ class TextIndex:
     def build(cls, references: Iterable[tuple[str, str, str | None]]) -> "TextIndex":
         """Build the index of `references`: (name of the set, id of the item, text). Items without a text, or with a stock line, are
         left out."""
-        known: dict[tuple[str, str], str] = {}
+        item_of: dict[tuple[str, str], str] = {}
         for name, item, text in references:
             for one in (text or "").split(REFERENCE_BREAK):
                 if words := _words_of(one):
-                    known.setdefault((name, words), item)
-        texts = [words for _, words in known]
+                    item_of.setdefault((name, words), item)
+        texts = [words for _, words in item_of]
         sizes = np.array([RUN_CHARACTERS if _is_mostly_spaceless(words) else RUN_WORDS for words in texts], np.int64)
         is_whole = np.array([_is_long_enough(words) for words in texts], bool)
-        sets = np.unique(np.array([name for name, _ in known], str), return_inverse=True)[1]
+        sets = np.unique(np.array([name for name, _ in item_of], str), return_inverse=True)[1]
         runs: dict[int, list[tuple[np.ndarray, np.ndarray]]] = {size: [] for size in np.unique(sizes).tolist()}
         wholes = []
         for block in _blocks(texts):
@@ -113,14 +113,14 @@ class TextIndex:
                 hashed_runs.append((hashes[sizes[numbers] == size], numbers[sizes[numbers] == size]))
             hashes, numbers, *_ = block.wholes()
             wholes.append((hashes[is_whole[numbers]], numbers[is_whole[numbers]]))
-        kept = {size: _without_boilerplate(*_joined(hashed_runs), sets) for size, hashed_runs in runs.items()}
+        rare_runs = {size: _without_boilerplate(*_joined(hashed_runs), sets) for size, hashed_runs in runs.items()}
         return cls(
-            names=[name for name, _ in known],
-            items=list(known.values()),
+            names=[name for name, _ in item_of],
+            items=list(item_of.values()),
             num_runs=sum(
-                (np.bincount(one[1], minlength=len(known)) for one in kept.values()), np.zeros(len(known), int)
+                (np.bincount(one[1], minlength=len(item_of)) for one in rare_runs.values()), np.zeros(len(item_of), int)
             ),
-            runs={size: _Hashes.of(*one) for size, one in kept.items()},
+            runs={size: _Hashes.of(*one) for size, one in rare_runs.items()},
             wholes=_Hashes.of(*_joined(wholes)),
         )
 
@@ -130,12 +130,12 @@ def shared_text(index: TextIndex, texts: Iterable[str | None]) -> pa.Table:
     shared: dict[tuple[int, int], set[int]] = {}
     details: dict[tuple[int, int], str] = {}
     for block in _blocks(_words_of(text) for text in texts) if index.items else ():
-        tables = [(block.runs(size), known) for size, known in index.runs.items()]
-        for (hashes, rows, first, last), known in [*tables, (block.wholes(), index.wholes)]:
-            for place, number in zip(*(matches.tolist() for matches in known.find(hashes)), strict=True):
+        tables = [(block.runs(size), references) for size, references in index.runs.items()]
+        for (hashes, rows, first, last), references in [*tables, (block.wholes(), index.wholes)]:
+            for place, number in zip(*(matches.tolist() for matches in references.find(hashes)), strict=True):
                 pair = (int(rows[place]), number)
                 details.setdefault(pair, block.text(first[place], last[place]))
-                run = _WHOLE if known is index.wholes else int(hashes[place])
+                run = _WHOLE if references is index.wholes else int(hashes[place])
                 shared.setdefault(pair, set()).add(run)
     pairs = sorted(details)
     columns = [
@@ -263,8 +263,8 @@ def _without_boilerplate(hashes: np.ndarray, numbers: np.ndarray, set_of: np.nda
     is_new_run = np.append(True, (hashes[1:] != hashes[:-1]) | (sets[1:] != sets[:-1]))[: len(hashes)]
     is_new = is_new_run | np.append(True, numbers[1:] != numbers[:-1])[: len(hashes)]
     run = (np.cumsum(is_new_run) - 1)[is_new]
-    kept = np.bincount(run)[run] <= MAX_TEXTS_OF_A_RUN
-    return hashes[is_new][kept], numbers[is_new][kept]
+    is_rare = np.bincount(run)[run] <= MAX_TEXTS_OF_A_RUN
+    return hashes[is_new][is_rare], numbers[is_new][is_rare]
 
 
 def _powers(num_bytes: int) -> tuple[np.ndarray, np.ndarray]:

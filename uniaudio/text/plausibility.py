@@ -71,13 +71,13 @@ def measure_transcript(
 ) -> TranscriptMeasures:
     """Measure `text`; what a recognizer said of it, or a row holds already, is passed on."""
     words, characters = spoken_words(text), spoken_characters(text)
-    repeated = longest_loop(words)
+    num_repeated = longest_loop(words)
     timed = duration_s is not None and duration_s > 0
     return TranscriptMeasures(
         num_words=len(words),
         is_spaceless=2 * sum(map(is_spaceless, characters)) > len(characters),
-        repetition=repeated / len(words) if words else 0.0,
-        num_repeated_words=repeated,
+        repetition=num_repeated / len(words) if words else 0.0,
+        num_repeated_words=num_repeated,
         characters_per_s=len(characters) / duration_s if timed and duration_s else None,
         words_per_s=len(words) / duration_s if timed and duration_s else None,
         compression_ratio=compression_ratio(text),
@@ -181,14 +181,15 @@ class TranscriptPolicy:
     def _checks(self, measures: TranscriptMeasures) -> dict[str, bool]:
         """Reason -> whether it holds."""
         spaceless = measures.is_spaceless
-        repeated = self.max_repeated_characters if spaceless else self.max_repeated_words
+        most_repeated = self.max_repeated_characters if spaceless else self.max_repeated_words
         fastest = self.max_spaceless_characters_per_s if spaceless else self.max_characters_per_s
         words_per_s = None if spaceless else measures.words_per_s
         empty = None if measures.num_empty_words is None else measures.num_empty_words / max(1, measures.num_words)
         has_few_words = measures.num_words <= _FEW_WORDS
         surest = self.min_confidence_of_few_words if has_few_words else self.min_confidence
         return {
-            "repetition": measures.repetition >= _LEAST_REPETITION and _above(measures.num_repeated_words, repeated),
+            "repetition": measures.repetition >= _LEAST_REPETITION
+            and _above(measures.num_repeated_words, most_repeated),
             "too_fast": _above(measures.characters_per_s, fastest) or _above(words_per_s, self.max_words_per_s),
             "too_slow": _below(measures.words_per_s, self.min_words_per_s),
             "empty_words": _above(empty, self.max_empty_words),

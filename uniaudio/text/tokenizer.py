@@ -109,24 +109,24 @@ class HuggingFaceTokenizer:
         if named.get("bos") == named.get("eos"):
             # One token for both ends (SmolLM2, GPT-2) cannot tell them apart: it stays the end.
             named = {name: spelling for name, spelling in named.items() if name != "bos"}
-        taken = set(named.values())
+        used_texts = set(named.values())
         specials: dict[str, int] = {}
         for name in SPECIALS:
-            if given := [renamed[text] for text in SPELLINGS[name] if text in renamed and name not in named]:
-                specials[name] = given[0]
+            if ids := [renamed[text] for text in SPELLINGS[name] if text in renamed and name not in named]:
+                specials[name] = ids[0]
                 continue
-            spellings = [named[name]] if name in named else [text for text in SPELLINGS[name] if text not in taken]
+            spellings = [named[name]] if name in named else [text for text in SPELLINGS[name] if text not in used_texts]
             if not spellings:
                 raise DataError(
                     f"`bos` and `eos` must be tokens of their own, but one of them is {SPELLINGS[name][0]}."
                 )
-            known = [spelling for spelling in spellings if self._tokenizer.token_to_id(spelling) is not None]
-            chosen = known[0] if known else spellings[0]
-            if not known:
-                self._tokenizer.add_special_tokens([chosen])
-            taken.add(chosen)
-            token = self._tokenizer.token_to_id(chosen)
-            assert token is not None, f"{chosen} was just added"
+            in_vocabulary = [spelling for spelling in spellings if self._tokenizer.token_to_id(spelling) is not None]
+            spelling_used = in_vocabulary[0] if in_vocabulary else spellings[0]
+            if not in_vocabulary:
+                self._tokenizer.add_special_tokens([spelling_used])
+            used_texts.add(spelling_used)
+            token = self._tokenizer.token_to_id(spelling_used)
+            assert token is not None, f"{spelling_used} was just added"
             specials[name] = token
         return specials
 
@@ -162,8 +162,8 @@ def _renamed_tokens(folder: Path) -> dict[str, int]:
     if not config.is_file():
         return {}
     decoder = json.loads(config.read_text(encoding="utf-8")).get("added_tokens_decoder", {})
-    listed = json.loads(tokenizer.read_text(encoding="utf-8")).get("added_tokens", [])
-    texts = {token["id"]: token["content"] for token in listed}
+    entries = json.loads(tokenizer.read_text(encoding="utf-8")).get("added_tokens", [])
+    texts = {token["id"]: token["content"] for token in entries}
     return {
         token["content"]: int(key)
         for key, token in decoder.items()

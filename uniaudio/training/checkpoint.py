@@ -196,9 +196,11 @@ def load_checkpoint(
         metadata = reader.read_metadata().state_dict_metadata
         optimizer.state.clear()
         for name, parameter in parameters.items():
-            kept = {key.rpartition(".")[2]: key for key in metadata if key.rpartition(".")[0] == f"optimizer.{name}"}
-            if kept:
-                optimizer.state[parameter] = {key: _empty_state(key, parameter) for key in kept}
+            state_keys = {
+                key.rpartition(".")[2]: key for key in metadata if key.rpartition(".")[0] == f"optimizer.{name}"
+            }
+            if state_keys:
+                optimizer.state[parameter] = {key: _empty_state(key, parameter) for key in state_keys}
         tensors |= _optimizer_tensors(optimizer, parameters)
         _check_shapes(folder, tensors, metadata)
         dcp.load(tensors, storage_reader=reader, no_dist=Processes.current().world_size == 1)
@@ -239,10 +241,10 @@ def _empty_state(key: str, parameter: nn.Parameter) -> Tensor:
 
 
 def _check_shapes(folder: Path, tensors: Mapping[str, Tensor], found: Mapping[str, Any]) -> None:
-    wanted = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    held = {name: tuple(metadata.size) for name, metadata in found.items()}
-    if wanted != held:
-        differing = sorted(name for name in {*wanted, *held} if wanted.get(name) != held.get(name))
+    expected = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    actual = {name: tuple(metadata.size) for name, metadata in found.items()}
+    if expected != actual:
+        differing = sorted(name for name in {*expected, *actual} if expected.get(name) != actual.get(name))
         raise DataError(f"{folder}: must hold the model's tensors, but differs in {', '.join(differing[:5])}.")
     # What no file holds would be left as it was, and of what two hold either might be taken.
     volumes = {name: sum(chunk.sizes.numel() for chunk in metadata.chunks) for name, metadata in found.items()}

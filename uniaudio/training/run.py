@@ -57,8 +57,8 @@ class Progress:
 
     def line(self) -> str:
         """`stage1 40/120 steps, loss 3.21, …`: for people and for grep."""
-        shown = {**self.values, **{name: value for name, value in self.gauges.items() if name in _SHOWN_GAUGES}}
-        values = ", ".join(f"{name} {value:.4g}" for name, value in shown.items())
+        numbers = {**self.values, **{name: value for name, value in self.gauges.items() if name in _SHOWN_GAUGES}}
+        values = ", ".join(f"{name} {value:.4g}" for name, value in numbers.items())
         return f"{self.part} {self.step}/{self.num_steps} steps, {values}"
 
 

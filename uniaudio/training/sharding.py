@@ -54,7 +54,7 @@ def full_tensors(module: nn.Module, *, keep: bool = True) -> dict[str, Tensor]:
     """Every tensor of `module` by name, whole, on the CPU. All ranks must call it; where not `keep`, nothing is kept."""
     tensors: dict[str, Tensor] = {}
     for name, tensor in module.state_dict().items():
-        whole = tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+        full = tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
         if keep:
-            tensors[name] = whole.detach().cpu().contiguous()
+            tensors[name] = full.detach().cpu().contiguous()
     return tensors

@@ -33,24 +33,24 @@ def check_fields(config: Any) -> None:
 
 
 def _check(hint: Any, value: Any, name: str) -> None:
-    wanted = ""
+    requirement = ""
     if typing.get_origin(hint) is Literal:
-        wanted = "" if value in typing.get_args(hint) else " or ".join(typing.get_args(hint))
+        requirement = "" if value in typing.get_args(hint) else " or ".join(typing.get_args(hint))
     elif typing.get_origin(hint) is tuple:
         if not isinstance(value, tuple) or len(value) > MAX_ITEMS:
-            wanted = f"a list of at most {MAX_ITEMS} numbers"
+            requirement = f"a list of at most {MAX_ITEMS} numbers"
         else:
             for item in value:
                 _check(typing.get_args(hint)[0], item, name)
     elif hint is int:
         least, most = int(name not in MAY_BE_ZERO), MAX_COUNT if name.startswith("num_") else MAX_SIZE
         most = 2**63 - 1 if name == "encoder_seed" else most
-        wanted = "" if type(value) is int and least <= value <= most else f"a whole number from {least} to {most}"
+        requirement = "" if type(value) is int and least <= value <= most else f"a whole number from {least} to {most}"
     elif hint is float:
         number = isinstance(value, int | float) and not isinstance(value, bool)
-        wanted = "" if number and math.isfinite(value) and value >= 0 else "a number of 0 or more"
+        requirement = "" if number and math.isfinite(value) and value >= 0 else "a number of 0 or more"
     elif not isinstance(value, hint):
         kinds = " or ".join(f"a {kind.__name__}" for kind in typing.get_args(hint) or (hint,))
-        wanted = {bool: "true or false", str: "a text"}.get(hint, kinds)
-    if wanted:
-        raise UsageError(f"`{name}` must be {wanted}, but is {value!r:.80}.")
+        requirement = {bool: "true or false", str: "a text"}.get(hint, kinds)
+    if requirement:
+        raise UsageError(f"`{name}` must be {requirement}, but is {value!r:.80}.")

@@ -202,8 +202,8 @@ class _Cursor:
         end = self._position + num_bytes
         if end > len(self._data):
             raise DataError(f"{self._name}: ends at byte {len(self._data)} where {num_bytes} bytes should follow.")
-        taken, self._position = self._data[self._position : end], end
-        return taken
+        data, self._position = self._data[self._position : end], end
+        return data
 
     def number(self, kind: str) -> int:
         return int(struct.unpack("<" + kind, self.take(struct.calcsize("<" + kind)))[0])

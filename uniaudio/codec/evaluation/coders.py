@@ -100,38 +100,38 @@ def ogg_payload_bits(data: bytes) -> int:
 
 def _opus(samples: np.ndarray, bits_per_s: int, programs: Programs) -> Coded:
     with tempfile.TemporaryDirectory() as folder:
-        wav, coded, decoded = (Path(folder) / name for name in ("in.wav", "coded.opus", "out.wav"))
+        wav, coded, out_wav = (Path(folder) / name for name in ("in.wav", "coded.opus", "out.wav"))
         _write_wav(wav, samples, SAMPLE_RATE)
         programs.run(["opusenc", "--quiet", "--bitrate", f"{bits_per_s / 1000:g}", wav, coded])
-        programs.run(["opusdec", "--quiet", "--rate", str(SAMPLE_RATE), coded, decoded])
-        return Coded(_fit(_read_wav(decoded), len(samples)), ogg_payload_bits(coded.read_bytes()))
+        programs.run(["opusdec", "--quiet", "--rate", str(SAMPLE_RATE), coded, out_wav])
+        return Coded(_fit(_read_wav(out_wav), len(samples)), ogg_payload_bits(coded.read_bytes()))
 
 
 def _speex(samples: np.ndarray, quality: int, programs: Programs) -> Coded:
     with tempfile.TemporaryDirectory() as folder:
-        wav, coded, decoded = (Path(folder) / name for name in ("in.wav", "coded.spx", "out.wav"))
+        wav, coded, out_wav = (Path(folder) / name for name in ("in.wav", "coded.spx", "out.wav"))
         _write_wav(wav, resample(samples, SAMPLE_RATE, TELEPHONE_RATE), TELEPHONE_RATE)
         programs.run(["speexenc", "--narrowband", "--quality", str(quality), wav, coded])
-        programs.run(["speexdec", coded, decoded])
-        made = resample(_read_wav(decoded), TELEPHONE_RATE, SAMPLE_RATE)
-        return Coded(_fit(made, len(samples)), ogg_payload_bits(coded.read_bytes()))
+        programs.run(["speexdec", coded, out_wav])
+        output = resample(_read_wav(out_wav), TELEPHONE_RATE, SAMPLE_RATE)
+        return Coded(_fit(output, len(samples)), ogg_payload_bits(coded.read_bytes()))
 
 
 def _codec2(samples: np.ndarray, bits_per_s: int, programs: Programs) -> Coded:
     with tempfile.TemporaryDirectory() as folder:
         mode = CODEC2_MODES[bits_per_s]
         # `.bin` and `.raw` have no header of their own.
-        raw, coded, decoded = (Path(folder) / name for name in ("in.raw", "coded.bin", "out.raw"))
+        raw, coded, out_raw = (Path(folder) / name for name in ("in.raw", "coded.bin", "out.raw"))
         telephone = resample(samples, SAMPLE_RATE, TELEPHONE_RATE)
         # A frame has 20 or 40 ms, and what does not fill one is left out.
         padded = np.pad(telephone, (0, -len(telephone) % 320 + 320))
         (padded.clip(-1, 1) * 32_767).astype("<i2").tofile(raw)
         programs.run(["c2enc", mode, raw, coded])
-        programs.run(["c2dec", mode, coded, decoded])
-        made = np.fromfile(decoded, "<i2").astype(np.float32) / 32_768
+        programs.run(["c2dec", mode, coded, out_raw])
+        output = np.fromfile(out_raw, "<i2").astype(np.float32) / 32_768
         # The rate is constant; the file rounds each frame up to whole bytes.
         num_bits = round(bits_per_s * len(samples) / SAMPLE_RATE)
-        return Coded(_fit(resample(made, TELEPHONE_RATE, SAMPLE_RATE), len(samples)), num_bits)
+        return Coded(_fit(resample(output, TELEPHONE_RATE, SAMPLE_RATE), len(samples)), num_bits)
 
 
 def _write_wav(path: Path, samples: np.ndarray, sample_rate: int) -> None:

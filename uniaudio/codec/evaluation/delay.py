@@ -32,9 +32,9 @@ def find_delay(pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> int:
     """Samples, a multiple of `STEP`; 0 where no clip has an envelope that moves. Clips count by what moves in them."""
     most = MAX_DELAY // STEP
     total_L = np.zeros(2 * most + 1)
-    for reference, made in pairs:
-        if min(len(reference), len(made)) > WINDOW:
-            total_L += _correlations(_envelopes(reference), _envelopes(np.nan_to_num(made)), most)
+    for reference, output in pairs:
+        if min(len(reference), len(output)) > WINDOW:
+            total_L += _correlations(_envelopes(reference), _envelopes(np.nan_to_num(output)), most)
     return STEP * (int(np.argmax(total_L)) - most) if total_L.any() else 0
 
 

@@ -60,15 +60,15 @@ def held_out_clips(store_root: str | Path, num_clips: int) -> list[HeldOutClip]:
 
 def held_out_rows(store: Store, annotated: Manifest) -> list[list[Annotated]]:
     """For each of `DOMAINS`, the clips of the first of `SPLITS` that has any, in id order. Copies of training clips are left out."""
-    trained: set[str | None] = set()
+    training_clusters: set[str | None] = set()
     rows: dict[tuple[str, str], list[Annotated]] = defaultdict(list)
     for table in store.tables(annotated, ["split", "duplicate_cluster"]):
-        trained.update(table.filter(pc.equal(table["split"], "train"))["duplicate_cluster"].to_pylist())
-    trained.discard(None)
+        training_clusters.update(table.filter(pc.equal(table["split"], "train"))["duplicate_cluster"].to_pylist())
+    training_clusters.discard(None)
     for table in store.tables(annotated):
         is_wanted = pc.and_(pc.is_in(table["split"], value_set=pa.array(SPLITS)), pc.greater(table["num_samples"], 0))
         for row in from_table(table.filter(is_wanted), Annotated):
-            if row.duplicate_cluster not in trained:
+            if row.duplicate_cluster not in training_clusters:
                 rows[row.domain, row.split].append(row)
     groups = [next((rows[domain, split] for split in SPLITS if rows[domain, split]), []) for domain in DOMAINS]
     return [sorted(group, key=lambda row: row.clip_id) for group in groups]
@@ -85,14 +85,14 @@ def raw_rows(store: Store, raw: Manifest, clips: Iterable[Annotated]) -> dict[st
 
 def _one_a_recording(store: Store, rows: Iterable[Annotated], raws: dict[str, Raw]) -> Iterator[HeldOutClip]:
     """The first audible clip of each recording, copies being one recording."""
-    heard: set[str] = set()
+    recordings: set[str] = set()
     for row in rows:
         names = {row.raw_clip_id, row.duplicate_cluster or row.clip_id}
-        if names & heard:
+        if names & recordings:
             continue
         clip = held_out_clip(store, row, raws)
         if clip is not None:
-            heard |= names
+            recordings |= names
             yield clip
 
 
@@ -106,5 +106,5 @@ def held_out_clip(
         return None
     # What is spoken in a part of it nobody says.
     script = row.given_text if row.domain == "speech" and is_whole else None
-    told = {"script": script, "language": row.language}
-    return HeldOutClip(clip_id=row.clip_id, domain=row.domain, split=row.split, samples=samples, **told)
+    speech = {"script": script, "language": row.language}
+    return HeldOutClip(clip_id=row.clip_id, domain=row.domain, split=row.split, samples=samples, **speech)

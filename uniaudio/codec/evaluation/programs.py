@@ -34,7 +34,7 @@ class Programs:
         """`DataError` with the program's last line where it fails."""
         program = self.find(str(command[0]))
         try:
-            done = subprocess.run(
+            process = subprocess.run(
                 [program or str(command[0]), *map(str, command[1:])],
                 env=self._environment(),
                 capture_output=True,
@@ -43,9 +43,9 @@ class Programs:
             )
         except subprocess.TimeoutExpired as error:
             raise DataError(f"{command[0]}: no end after {TIMEOUT_S} s") from error
-        if done.returncode:
-            lines = done.stderr.decode(errors="replace").split("\n")
-            raise DataError(f"{command[0]}: exit code {done.returncode}: {' '.join(lines).strip()[-200:]}")
+        if process.returncode:
+            lines = process.stderr.decode(errors="replace").split("\n")
+            raise DataError(f"{command[0]}: exit code {process.returncode}: {' '.join(lines).strip()[-200:]}")
 
     def _environment(self) -> dict[str, str]:
         if self.folder is None:
@@ -57,7 +57,7 @@ class Programs:
 
 def why_missing(name: str, programs: Programs) -> str:
     """Empty where both programs of a coder are there."""
-    package, needed = CODERS[name]
-    if all(programs.find(program) for program in needed):
+    package, names = CODERS[name]
+    if all(programs.find(program) for program in names):
         return ""
-    return f"{' and '.join(needed)} not found: `apt install {package}`"
+    return f"{' and '.join(names)} not found: `apt install {package}`"

@@ -133,8 +133,8 @@ class Understanding(nn.Module):
         """Nats a clip: of CTC a character, of labels a clip."""
         scores, steps_B = self(batch)
         if self.kind == "label":
-            wanted = [self.known.index(clip.answer) for clip in batch]
-            return nn.functional.cross_entropy(scores, torch.tensor(wanted, device=scores.device))
+            labels = [self.known.index(clip.answer) for clip in batch]
+            return nn.functional.cross_entropy(scores, torch.tensor(labels, device=scores.device))
         texts = [[self.known.index(one) + 1 for one in clip.answer] for clip in batch]
         targets = torch.tensor([one for text in texts for one in text], device=scores.device)
         sizes = torch.tensor([len(text) for text in texts], device=scores.device)
@@ -171,11 +171,11 @@ def train_understanding(
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: min((step + 1) / warm, (steps - step) / max(1, steps - warm), 1.0)
         )
-        drawn = np.random.default_rng(seed)
+        generator = np.random.default_rng(seed)
         for _ in range(steps):
-            chosen = drawn.choice(len(clips), size=min(_BATCH, len(clips)), replace=False)
+            places = generator.choice(len(clips), size=min(_BATCH, len(clips)), replace=False)
             optimizer.zero_grad(set_to_none=True)
-            network.loss([clips[place] for place in chosen]).backward()
+            network.loss([clips[place] for place in places]).backward()
             nn.utils.clip_grad_norm_(network.parameters(), _MAX_NORM)
             optimizer.step()
             schedule.step()

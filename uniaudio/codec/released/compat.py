@@ -199,8 +199,8 @@ def crossfade(pieces: list[Tensor], overlap_samples: int) -> Tensor:
     waveform_N = pieces[0].clone()
     rising = torch.linspace(0, 1, overlap_samples, dtype=waveform_N.dtype, device=waveform_N.device)
     for piece in pieces[1:]:
-        mixed = waveform_N[-overlap_samples:] * (1 - rising) + piece[:overlap_samples] * rising
-        waveform_N = torch.cat([waveform_N[:-overlap_samples], mixed, piece[overlap_samples:]])
+        overlap = waveform_N[-overlap_samples:] * (1 - rising) + piece[:overlap_samples] * rising
+        waveform_N = torch.cat([waveform_N[:-overlap_samples], overlap, piece[overlap_samples:]])
     return waveform_N
 
 

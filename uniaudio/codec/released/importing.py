@@ -99,11 +99,11 @@ def _add_music(released: State, music: State | None) -> int | None:
     """Fill in the music encoder; how many of its tensors differ from those that are there."""
     if music is None:
         return None
-    own = {MUSIC + key.removeprefix("model."): tensor for key, tensor in music.items()}
+    state = {MUSIC + key.removeprefix("model."): tensor for key, tensor in music.items()}
     if not any(key.startswith(MUSIC) for key in released):
-        released.update(own)
+        released.update(state)
         return 0
-    return sum(key not in released or not equal(released[key], tensor) for key, tensor in own.items())
+    return sum(key not in released or not equal(released[key], tensor) for key, tensor in state.items())
 
 
 def _state(

@@ -102,9 +102,9 @@ def read_released(path: str | Path) -> State:
 
 def fill_released(codec: ReasoningCodec, released: Mapping[str, Tensor], scalar: Mapping[str, Tensor]) -> None:
     """Load both files into a codec of their sizes; `DataError` lists what is missing, unknown or misshapen."""
-    own = codec.state_dict()
-    state = released_state(own, released, scalar)
-    codec.load_state_dict({**own, **state})
+    fresh = codec.state_dict()
+    state = released_state(fresh, released, scalar)
+    codec.load_state_dict({**fresh, **state})
 
 
 def released_state(own: Mapping[str, Tensor], released: Mapping[str, Tensor], scalar: Mapping[str, Tensor]) -> State:

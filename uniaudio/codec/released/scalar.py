@@ -66,12 +66,12 @@ def scalar_rules(released: Mapping[str, Tensor]) -> list[tuple[str, str]]:
     first = 2 if has_pool else 1
     last_in_encoder = first + num_stages
     last_in_decoder = 1 + num_stages + has_pool
-    rest = r"\.(bias|parametrizations\.weight\.original[01])"
+    suffix = r"\.(bias|parametrizations\.weight\.original[01])"
     rules = [
-        (rf"encoder\.0{rest}", r"encoder.convolution_in.\1"),
-        (rf"encoder\.{last_in_encoder}{rest}", r"encoder.convolution_out.\1"),
-        (rf"decoder\.0{rest}", r"decoder.convolution_in.\1"),
-        (rf"decoder\.{last_in_decoder}{rest}", r"decoder.convolution_out.\1"),
+        (rf"encoder\.0{suffix}", r"encoder.convolution_in.\1"),
+        (rf"encoder\.{last_in_encoder}{suffix}", r"encoder.convolution_out.\1"),
+        (rf"decoder\.0{suffix}", r"decoder.convolution_in.\1"),
+        (rf"decoder\.{last_in_decoder}{suffix}", r"decoder.convolution_out.\1"),
         (rf"encoder\.{first}\.down_conv\.activation\.weight", r"encoder.shared_slope.weight"),
         (rf"encoder\.(?!{first}\.)\d+\.down_conv\.activation\.weight", ""),
     ]
@@ -80,10 +80,10 @@ def scalar_rules(released: Mapping[str, Tensor]) -> list[tuple[str, str]]:
         rules += _pool_rules(f"decoder.{1 + num_stages}", "decoder.unpool")
     for stage in range(num_stages):
         theirs, ours = f"encoder.{first + stage}", f"encoder.stages.{stage}"
-        rules += [(rf"{re.escape(theirs)}\.down_conv\.layer{rest}", rf"{ours}.convolution.\1")]
+        rules += [(rf"{re.escape(theirs)}\.down_conv\.layer{suffix}", rf"{ours}.convolution.\1")]
         rules += _unit_rules(theirs, ours)
         theirs, ours = f"decoder.{1 + stage}", f"decoder.stages.{stage}"
-        rules += [(rf"{re.escape(theirs)}\.up_conv\.layer{rest}", rf"{ours}.transposed.\1")]
+        rules += [(rf"{re.escape(theirs)}\.up_conv\.layer{suffix}", rf"{ours}.transposed.\1")]
         rules += _unit_rules(theirs, ours)
     return rules
 
@@ -98,10 +98,10 @@ def _pool_rules(theirs: str, ours: str) -> list[tuple[str, str]]:
 
 def _unit_rules(theirs: str, ours: str) -> list[tuple[str, str]]:
     unit = re.escape(theirs) + r"\.convs\.(\d+)"
-    rest = r"\.(bias|parametrizations\.weight\.original[01])"
+    suffix = r"\.(bias|parametrizations\.weight\.original[01])"
     return [
-        (rf"{unit}\.conv1{rest}", rf"{ours}.units.\1.wide.\2"),
-        (rf"{unit}\.conv2{rest}", rf"{ours}.units.\1.narrow.\2"),
+        (rf"{unit}\.conv1{suffix}", rf"{ours}.units.\1.wide.\2"),
+        (rf"{unit}\.conv2{suffix}", rf"{ours}.units.\1.narrow.\2"),
         (rf"{unit}\.activation1\.weight", rf"{ours}.units.\1.wide_slope.weight"),
         (rf"{unit}\.activation2\.weight", rf"{ours}.units.\1.narrow_slope.weight"),
     ]

@@ -62,8 +62,8 @@ class CompatDecoder:
         num_rows, self.slot = ids_BS9.shape[0], ids_BS9.shape[1] - 1
         self.cache = self.model.allocate_cache(num_rows, ids_BS9.shape[1] + max_steps)
         if self.slot:
-            known = slice(0, self.slot)
-            self.model(ids_BS9[:, known], is_audio_BS[:, known], is_text_BS[:, known], cache=self.cache)
+            prefix = slice(0, self.slot)
+            self.model(ids_BS9[:, prefix], is_audio_BS[:, prefix], is_text_BS[:, prefix], cache=self.cache)
 
     @torch.no_grad()
     def step(self, ids_B19: Tensor, is_audio_B1: Tensor, *, forbid_below: int = 0) -> CompatFrame:

@@ -83,8 +83,8 @@ def import_released(
     path, fields = Path(checkpoint), read_llm_config(Path(llm_config))
     state = read_checkpoint(path, skip_objects=skip_objects)
     if head_sizes is None:
-        named = (_named_head_size(fields, name, Path(llm_config)) for name in ("llm_name", "local_model"))
-        head_sizes = next(named), next(named)
+        head_size_fields = (_named_head_size(fields, name, Path(llm_config)) for name in ("llm_name", "local_model"))
+        head_sizes = next(head_size_fields), next(head_size_fields)
     config = config_of({name: tuple(t.shape) for name, t in state.items()}, path, *head_sizes)
     vocabulary = released_vocabulary(fields, config, Path(llm_config), tokenizer)
     if check is not None:
@@ -106,12 +106,12 @@ def read_checkpoint(path: Path, *, skip_objects: bool = False) -> dict[str, Tens
     state = content.get("model", content.get("state_dict", content)) if isinstance(content, dict) else None
     if not isinstance(state, dict) or not all(isinstance(n, str) and isinstance(t, Tensor) for n, t in state.items()):
         raise DataError(f"{path}: must be a state dict or hold one under 'model', but does not.")
-    found: dict[str, Tensor] = {}
+    tensors: dict[str, Tensor] = {}
     for name, tensor in state.items():
-        if (plain := _without_prefix(name)) in found:
+        if (plain := _without_prefix(name)) in tensors:
             raise DataError(f"{path}: {plain} is there twice, with and without `module.`.")
-        found[plain] = tensor
-    return found
+        tensors[plain] = tensor
+    return tensors
 
 
 def config_of(shapes: Mapping[str, tuple[int, ...]], source: Path, head_size: int, local_head_size: int) -> LMConfig:

@@ -40,7 +40,7 @@ def read_llm_config(path: Path) -> dict[str, Any]:
     with optional_packages():
         import yaml
 
-    class _PlainLoader(yaml.SafeLoader):
+    class _PlainLoader(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML has no types
         """Maps `!!python/object:argparse.Namespace` and its like to a mapping."""
 
     def as_mapping(loader: Any, _suffix: str, node: Any) -> Any:
@@ -102,14 +102,14 @@ def _audio_ranges(fields: dict[str, Any], audio_size: int, path: Path) -> dict[s
     num_reconstruction = min(RECONSTRUCTION_CODES, *semantic.values())
     ids = {f"reasoning_{name}": token for name, token in reasoning.items()}
     ids |= {f"reconstruction_{name}": token + offset for name, token in semantic.items()}
-    taken = {*range(num_reasoning), *range(offset, offset + num_reconstruction), *ids.values()}
+    used_ids = {*range(num_reasoning), *range(offset, offset + num_reconstruction), *ids.values()}
     return {
         "reasoning_codes": num_reasoning,
         "reconstruction_offset": offset,
         "reconstruction_codes": num_reconstruction,
         "audio_size": audio_size,
         **ids,
-        **_audio_prompt_ids(fields, taken, audio_size, path),
+        **_audio_prompt_ids(fields, used_ids, audio_size, path),
     }
 
 

@@ -68,12 +68,12 @@ class FrozenCache:
         if key in self._kept:
             self._kept.move_to_end(key)
             return self._kept[key]
-        made = compute()
-        self._kept[key] = made
-        self.num_bytes += _num_bytes(made)
+        tensors = compute()
+        self._kept[key] = tensors
+        self.num_bytes += _num_bytes(tensors)
         while self.num_bytes > CACHE_BYTES // int(os.environ.get("LOCAL_WORLD_SIZE", "1")):
             self.num_bytes -= _num_bytes(self._kept.popitem(last=False)[1])
-        return made
+        return tensors
 
     def clear(self) -> None:
         self._kept.clear()
@@ -128,8 +128,10 @@ class ClipSet:
         that nothing is padded."""
         length = min(int(self.num_units[generator.integers(len(self))]), max_units)
         candidates = self._by_length[np.searchsorted(self._sorted_units, length) :]
-        chosen = generator.choice(candidates, size=num_crops, replace=len(candidates) < num_crops)
-        return [Crop(int(clip), int(generator.integers(self.num_units[clip] - length + 1)), length) for clip in chosen]
+        drawn_clips = generator.choice(candidates, size=num_crops, replace=len(candidates) < num_crops)
+        return [
+            Crop(int(clip), int(generator.integers(self.num_units[clip] - length + 1)), length) for clip in drawn_clips
+        ]
 
     def draw_neighbors(self, generator: np.random.Generator, num_clips: int) -> list[int]:
         """Whole clips of about one length."""

@@ -67,10 +67,10 @@ def chat_endpoint(address: str, model: str, max_tokens: int) -> Callable[[str, s
 def _check_address(address: str) -> None:
     try:
         parts = urlsplit(address)
-        whole = bool(parts.hostname) and (parts.port is None or parts.port > 0)
+        is_whole = bool(parts.hostname) and (parts.port is None or parts.port > 0)
     except ValueError:
-        whole = False
-    if not whole or not address.isascii() or not address.isprintable() or " " in address:
+        is_whole = False
+    if not is_whole or not address.isascii() or not address.isprintable() or " " in address:
         raise UsageError(f"`judge` must be an address such as http://127.0.0.1:8000/v1, but is {address!r}.")
     if parts.username is not None or parts.query or parts.fragment:
         raise UsageError(f"`judge` must be an address without user, password or query: a key goes into {KEY_VARIABLE}.")
@@ -121,5 +121,5 @@ def _read(response: Any, deadline: float) -> bytes:
 
 def _asked_wait_s(error: urllib.error.HTTPError) -> float:
     """What `Retry-After` says, where it says seconds."""
-    asked = error.headers.get("Retry-After", "")
-    return float(asked) if asked.isdecimal() and asked.isascii() and len(asked) < 6 else 0.0
+    seconds = error.headers.get("Retry-After", "")
+    return float(seconds) if seconds.isdecimal() and seconds.isascii() and len(seconds) < 6 else 0.0

@@ -38,8 +38,8 @@ class ClipFacts:
     def levels(self) -> dict[str, str]:
         """What an analysis should say, by level; a level of which nothing is known is left out."""
         details = f'"{self.transcript}"' if self.transcript else ", ".join(self.tags)
-        known = dict(zip(LEVELS, (self.domain, details, self.caption), strict=True))
-        return {level: " ".join(text.split()) for level, text in known.items() if text.strip()}
+        texts = dict(zip(LEVELS, (self.domain, details, self.caption), strict=True))
+        return {level: " ".join(text.split()) for level, text in texts.items() if text.strip()}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -101,11 +101,11 @@ class GrpoObjective:
             self._rollout = self._roll_out(first_step, share)
         rollout, num_rollouts = self._rollout, self.settings.num_rollouts
         reasoning_BRD, commitment_Q = self._reasoning(rollout, step)
-        repeated = (
+        rollout_inputs = (
             reasoning_BRD.repeat_interleave(num_rollouts, 0),
             rollout.valid_BR.repeat_interleave(num_rollouts, 0),
         )
-        log_NA, real_NA = self.policy.likelihood(*repeated, [QUESTION] * len(rollout.answers), rollout.answers)
+        log_NA, real_NA = self.policy.likelihood(*rollout_inputs, [QUESTION] * len(rollout.answers), rollout.answers)
         if rollout.old_NA is None:
             rollout.old_NA = log_NA.detach()
         advantage_BG, told_B = advantages(rollout.rewards.total.view(-1, num_rollouts).to(log_NA.device))
@@ -129,9 +129,9 @@ class GrpoObjective:
     def held_out(self, step: int) -> HeldOut:
         """1 less the mean reward of answers to the held-out clips, from the same uniforms each time; the gain is of reward."""
         clips = list(range(min(len(self.held_out_clips), self.phase.num_held_out)))
-        own = self._held_out_reward(clips, clips)
-        gain = own - self._held_out_reward(clips, clips[1:] + clips[:1]) if len(clips) > 1 else None
-        return HeldOut(1.0 - own, gain)
+        own_reward = self._held_out_reward(clips, clips)
+        gain = own_reward - self._held_out_reward(clips, clips[1:] + clips[:1]) if len(clips) > 1 else None
+        return HeldOut(1.0 - own_reward, gain)
 
     @torch.no_grad()
     def _held_out_reward(self, clips: list[int], heard: list[int]) -> float:
@@ -146,9 +146,9 @@ class GrpoObjective:
     def _roll_out(self, step: int, share: Share) -> _Rollout:
         generator = step_generator(self.phase.seed, self.phase.name, step)
         mine = slice(share.rank, None, share.world_size)
-        drawn = self.train.draw_neighbors(generator, self.phase.num_clips)
-        clips, uniforms = drawn[mine], self._uniforms(generator, len(drawn))
-        uniforms = uniforms.view(len(drawn), self.settings.num_rollouts, -1)[mine].flatten(0, 1)
+        all_clips = self.train.draw_neighbors(generator, self.phase.num_clips)
+        clips, uniforms = all_clips[mine], self._uniforms(generator, len(all_clips))
+        uniforms = uniforms.view(len(all_clips), self.settings.num_rollouts, -1)[mine].flatten(0, 1)
         features, valid_BT = padded_features([self.train.features(index) for index in clips])
         valid_BR = valid_BT[:, ::FRAMES_PER_REASONING]
         codes_BRQ = self._codes(features, valid_BT)
@@ -208,8 +208,8 @@ class GrpoObjective:
     def _supervised(self, rollout: _Rollout, reasoning_BRD: Tensor, step: int) -> Tensor:
         """Cross-entropy of what the annotations answer, about the same clips."""
         generator = step_generator(self.phase.seed, "grpo supervised", step)
-        asked = [draw_example(self.train.clips[index], self.phase, generator) for index in rollout.clips]
-        answers, questions = [one.answer for one in asked], [one.question for one in asked]
+        examples = [draw_example(self.train.clips[index], self.phase, generator) for index in rollout.clips]
+        answers, questions = [one.answer for one in examples], [one.question for one in examples]
         loss: Tensor = self.policy(reasoning_BRD, rollout.valid_BR, answers, questions)
         return loss
 

@@ -44,17 +44,17 @@ class PolicyLoss(NamedTuple):
 
 def reward(answers: Sequence[str], facts: Sequence[ClipFacts], judge: Judge) -> Reward:
     """Reward of each answer about its clip. Where a clip has no transcript, the transcript's weight moves to the judge."""
-    judged = torch.tensor(_checked(judge, judge.scores(answers, facts), len(answers)))
+    judge_scores = torch.tensor(_checked(judge, judge.scores(answers, facts), len(answers)))
     pairs = list(zip(answers, facts, strict=True))
     transcript = torch.tensor([_transcript(answer, one) for answer, one in pairs])
     form = torch.tensor([_form(answer, one) for answer, one in pairs])
     silent = transcript.isnan()
     total = torch.where(
         silent,
-        (JUDGE_WEIGHT + TRANSCRIPT_WEIGHT) * judged,
-        JUDGE_WEIGHT * judged + TRANSCRIPT_WEIGHT * transcript.nan_to_num(),
+        (JUDGE_WEIGHT + TRANSCRIPT_WEIGHT) * judge_scores,
+        JUDGE_WEIGHT * judge_scores + TRANSCRIPT_WEIGHT * transcript.nan_to_num(),
     )
-    return Reward(total + FORM_WEIGHT * form, judged, transcript, form)
+    return Reward(total + FORM_WEIGHT * form, judge_scores, transcript, form)
 
 
 def advantages(rewards_BG: Tensor) -> tuple[Tensor, Tensor]:
@@ -103,7 +103,7 @@ def _transcript(answer: str, facts: ClipFacts) -> float:
 
 def _form(answer: str, facts: ClipFacts) -> float:
     """1 where exactly the levels that are known come, once and in order, at a length like theirs."""
-    known = facts.levels()
-    length = sum(len(level) + len(text) + 3 for level, text in known.items())
-    in_form = [level for level, _ in read_levels(answer)] == list(known)
-    return float(bool(known) and in_form and length / MAX_LENGTH_RATIO <= len(answer) <= length * MAX_LENGTH_RATIO)
+    levels = facts.levels()
+    length = sum(len(level) + len(text) + 3 for level, text in levels.items())
+    in_form = [level for level, _ in read_levels(answer)] == list(levels)
+    return float(bool(levels) and in_form and length / MAX_LENGTH_RATIO <= len(answer) <= length * MAX_LENGTH_RATIO)

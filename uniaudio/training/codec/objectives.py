@@ -59,10 +59,10 @@ def check_run(
                 f"`trains` of phase `{phase.name}` must be modules or parameters of the codec, "
                 f"but {', '.join(map(repr, wrong)) or 'nothing'} is none."
             )
-    for name, chosen in (("clips", clips), ("held_out", held_out)):
-        if not chosen:
+    for name, some_clips in (("clips", clips), ("held_out", held_out)):
+        if not some_clips:
             raise DataError(f"codec training: `{name}` must hold at least one clip, but is empty.")
-        for index, clip in enumerate(chosen):
+        for index, clip in enumerate(some_clips):
             _check_clip(clip, f"{index} of `{name}`" + (f" ({clip.clip_id})" if clip.clip_id else ""))
 
 

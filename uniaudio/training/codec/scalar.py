@@ -74,10 +74,10 @@ class ScalarObjective:
     ) -> Losses:
         settings = self.phase.adversarial
         with discriminators.as_judge():
-            judged = discriminators(decoded_BN)
+            scores = discriminators(decoded_BN)
             with torch.no_grad():
                 recorded = discriminators(recorded_BN)
-        adversarial, features = adversarial_loss(judged), feature_loss(recorded, judged)
+        adversarial, features = adversarial_loss(scores), feature_loss(recorded, scores)
         told_apart = discriminator_loss(discriminators(recorded_BN), discriminators(decoded_BN.detach()))
         loss = spectral + settings.weight * adversarial + settings.feature_weight * features + told_apart
         return {

@@ -120,12 +120,12 @@ def _set_up(layer: Any, step_CS: Tensor) -> None:
 
 def _set_latents(model: ScalarAutoencoder, waveform_BN: Tensor, num_latents: int) -> None:
     """Latent k is coefficient k over its deviation; the decoder reads the latents of the frame ahead."""
-    seen: list[Tensor] = []
+    inputs_seen: list[Tensor] = []
     out, inner = model.encoder.convolution_out, model.decoder.convolution_in
-    hook = out.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    hook = out.register_forward_pre_hook(lambda _, inputs: inputs_seen.append(inputs[0]))
     model.encode(waveform_BN)
     hook.remove()
-    deviation_C = seen[0][:, :num_latents].std(dim=(0, 2)).clamp(min=SMALLEST_DEVIATION)
+    deviation_C = inputs_seen[0][:, :num_latents].std(dim=(0, 2)).clamp(min=SMALLEST_DEVIATION)
     for index, deviation in enumerate(deviation_C.tolist()):
         _set_row(out, index, index, model.config.kernel_size - 1)
         _set_row(inner, index, index, model.config.look_ahead_kernel_size // 2 + 1)

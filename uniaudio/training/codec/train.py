@@ -36,7 +36,7 @@ HELD_OUT_GAIN = "held_out_gain"
 def identity_of(phases: Sequence[CodecPhase], clips: Sequence[TrainingClip], held_out: Sequence[TrainingClip]) -> str:
     """Hash of everything that decides the run but the codec it starts from, and but the number of ranks, which moves roundings
     alone: a checkpoint of another run is refused."""
-    sets = [[_clip_hash(clip) for clip in chosen] for chosen in (clips, held_out)]
+    sets = [[_clip_hash(clip) for clip in some_clips] for some_clips in (clips, held_out)]
     return hash_json([[phase.to_dict() for phase in phases], *sets])
 
 
@@ -123,12 +123,12 @@ class PhaseObjective:
         plays = self.phase.adversarial.weight > 0
         groups = []
         for owner, rate in (("codec", self.phase.codec_rate), ("teacher", 1.0)):
-            named = {
+            parameters = {
                 f"{owner}.{name}": one
                 for name, one in self.modules[owner].named_parameters()
                 if one.requires_grad and (owner == "teacher" or id(one) not in self._taught)
             }
-            groups.append(ParameterGroup(parameters=named, rate=rate, bound=owner if plays else ""))
+            groups.append(ParameterGroup(parameters=parameters, rate=rate, bound=owner if plays else ""))
         return groups
 
     def losses(self, step: int) -> Iterator[Tensor]:

@@ -78,8 +78,8 @@ class Batch:
     def _each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
         names = ("ids_BS9", "is_audio_BS", "is_text_BS", "loss_BS", "document_ids_BS")
         groups_BS = None if self.groups_BS is None else change(self.groups_BS)
-        changed = {name: change(getattr(self, name)) for name in names}
-        return Batch(**changed, groups_BS=groups_BS, num_groups=self.num_groups)
+        tensors = {name: change(getattr(self, name)) for name in names}
+        return Batch(**tensors, groups_BS=groups_BS, num_groups=self.num_groups)
 
     def of_groups(self, groups: list[list[int]], num_groups: int) -> "Batch":
         """The batch with the mixture group of each example of each row."""
@@ -177,8 +177,8 @@ class MixtureData:
 
     def too_long(self) -> list[tuple[str, int]]:
         """(sequence id, positions) of the training examples of this stage's mixture that no row can hold."""
-        drawn = [group for group in self.sequences.group_names if self._is_drawn(group)]
-        return self.sequences.too_long(drawn, max_length=self.stage.context)
+        groups = [group for group in self.sequences.group_names if self._is_drawn(group)]
+        return self.sequences.too_long(groups, max_length=self.stage.context)
 
     def _is_drawn(self, group: str) -> bool:
         return any(phase.weight_of(group) > 0 for phase in self.stage.mixture)

@@ -6,10 +6,12 @@ from uniaudio_schemas.errors import UsageError
 
 def freeze_all_but(model: nn.Module, trains: tuple[str, ...]) -> dict[str, nn.Parameter]:
     """Let the modules in `trains` learn and freeze the rest (no gradient, eval mode); returns what learns, by name."""
-    known = {name.split(".")[0] for name, _ in model.named_parameters()} | {name for name, _ in model.named_children()}
-    if missing := sorted(set(trains) - known):
+    modules = {name.split(".")[0] for name, _ in model.named_parameters()} | {
+        name for name, _ in model.named_children()
+    }
+    if unknown := sorted(set(trains) - modules):
         raise UsageError(
-            f"`trains` must name modules of the model ({', '.join(sorted(known))}), but has {', '.join(missing)}."
+            f"`trains` must name modules of the model ({', '.join(sorted(modules))}), but has {', '.join(unknown)}."
         )
     set_train_mode(model, trains)
     for name, parameter in model.named_parameters():

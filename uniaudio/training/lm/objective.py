@@ -100,9 +100,9 @@ class StageObjective:
                 if self.distillation is not None:
                     loss = loss + self.stage.distillation_weight * distance / num_distilled
                 yield loss
-                told = [part.text.detach()[None], distance.detach()[None], part.audio_Q.detach()]
+                parts = [part.text.detach()[None], distance.detach()[None], part.audio_Q.detach()]
                 group_sums_G = self.root.group_sums_G if batch.num_groups else sums[2 + num_streams :] * 0
-                sums += torch.cat([*(one.double() for one in told), group_sums_G.double()])
+                sums += torch.cat([*(one.double() for one in parts), group_sums_G.double()])
         self.processes.sum(sums)
         self._values = self._described_losses(sums[: 2 + num_streams], num_targets, num_distilled)
         group_sums = zip(
@@ -116,15 +116,15 @@ class StageObjective:
     def gauges(self) -> dict[str, float]:
         """Speed and padding of all ranks, as this one's rows show them; loss of each stream and, in nats a token, of each mixture
         group of the step; memory of a card."""
-        told = {
+        values = {
             **self.speed.gauges(self.processes.world_size),
             "waiting_share": self.stream.waiting_share,
             **{f"audio_loss_{stream}": loss for stream, loss in enumerate(self._stream_losses)},
             **{f"{GROUP_LOSS}{name}": loss for name, loss in self._group_losses.items()},
         }
         if self.device.type == "cuda":
-            told["peak_memory_gb"] = torch.cuda.max_memory_allocated(self.device) / 1e9
-        return told
+            values["peak_memory_gb"] = torch.cuda.max_memory_allocated(self.device) / 1e9
+        return values
 
     def finish_step(self) -> None:
         """Nothing but parameters learns."""
@@ -157,15 +157,15 @@ class StageObjective:
     def _counts(self, micro: list[Batch]) -> Tensor:
         """Sums over all ranks: text targets, audio targets, distilled frames, for each pass the number of ranks with audio, and for
         each group the tokens behind its reported loss."""
-        counted = [count_targets(batch, self.stage.normalization) for batch in micro]
+        targets = [count_targets(batch, self.stage.normalization) for batch in micro]
         distilled = 0
         if self.distillation is not None:
             distilled = sum(self.distillation.count(batch.to(self.device)) for batch in micro)
         has_audio = [int(batch.is_audio_BS.any()) for batch in micro]
-        numbers = [sum(text for text, _ in counted), sum(audio for _, audio in counted), distilled, *has_audio]
+        numbers = [sum(text for text, _ in targets), sum(audio for _, audio in targets), distilled, *has_audio]
         some = [group_counts(batch, self._tokens_a_frame()) for batch in micro if batch.num_groups]
-        grouped = sum(some, torch.zeros(len(self.data.group_names), dtype=torch.int64))
-        return self.processes.sum(torch.cat([torch.tensor(numbers), grouped]).to(self.device)).cpu()
+        group_sums = sum(some, torch.zeros(len(self.data.group_names), dtype=torch.int64))
+        return self.processes.sum(torch.cat([torch.tensor(numbers), group_sums]).to(self.device)).cpu()
 
     def _tokens_a_frame(self) -> int:
         return len(self.stage.stream_weights) if self.stage.audio_weight else 0

@@ -20,8 +20,8 @@ def pair_of(segments: list[Segment]) -> tuple[Grid, Grid]:
         raise DataError("a pair must have an answer that carries loss, but has none.")
     first = carries.index(True)
     behind = carries[first:].index(False) + first if False in carries[first:] else len(segments)
-    given, again, rejected = segments[:first], segments[behind : behind + first], segments[behind + first :]
-    if not rejected or any(segment.loss for segment in (*again, *rejected)) or given != again:
+    prompt, prompt_again, rejected = segments[:first], segments[behind : behind + first], segments[behind + first :]
+    if not rejected or any(segment.loss for segment in (*prompt_again, *rejected)) or prompt != prompt_again:
         raise DataError("a pair must repeat its request before an answer without loss, but does not.")
     worse = [replace(segment, loss=True) for segment in rejected]
-    return lay_out(segments[:behind]), lay_out([*again, *worse])
+    return lay_out(segments[:behind]), lay_out([*prompt_again, *worse])

@@ -159,14 +159,14 @@ class PreferenceObjective(StageObjective):
                 yield loss - self.chosen_weight * pairs.likelihood_P.sum() / max(num_targets, 1)
                 sums += _told(pairs, float(loss.detach()))
         self.processes.sum(sums)
-        loss, margin, accuracy, chosen, rejected, likelihood = sums.tolist()
+        loss, margin, accuracy, chosen_ratio, rejected_ratio, likelihood = sums.tolist()
         count = max(num_pairs, 1)
         self._values = {
             "loss": loss - self.chosen_weight * likelihood / max(num_targets, 1),
             "margin": margin / count,
             "accuracy": accuracy / count,
-            "chosen_ratio": chosen / count,
-            "rejected_ratio": rejected / count,
+            "chosen_ratio": chosen_ratio / count,
+            "rejected_ratio": rejected_ratio / count,
             "chosen_loss": -likelihood / max(num_targets, 1),
         }
 

@@ -25,8 +25,8 @@ class Speed:
 
     def count(self, batches: list[Batch]) -> None:
         """Count the passes of a step."""
-        used = [batch.document_ids_BS != PADDING_DOCUMENT for batch in batches]
-        positions = sum(int(used_BS.sum()) for used_BS in used)
+        masks = [batch.document_ids_BS != PADDING_DOCUMENT for batch in batches]
+        positions = sum(int(used_BS.sum()) for used_BS in masks)
         targets = [count_targets(batch, "loss_frames") for batch in batches]
         documents = sum(_num_documents(batch) for batch in batches)
         counts = Counts(
@@ -36,20 +36,20 @@ class Speed:
             document=positions / max(documents, 1),
         )
         self._positions += positions
-        self._computed += sum(used_BS.numel() for used_BS in used)
+        self._computed += sum(used_BS.numel() for used_BS in masks)
         self._flops += sum(flops_of(self._config, self._trains, counts).values())
 
     def gauges(self, world_size: int) -> dict[str, float]:
         """Averages since the first step. `mfu` is given on a card whose peak is known."""
         elapsed = max(time.monotonic() - self._started, 1e-9)
-        told = {
+        values = {
             "tokens_per_second": world_size * self._positions / elapsed,
             "teraflops_per_rank": self._flops / elapsed / 1e12,
             "padding_share": 1 - self._positions / max(self._computed, 1),
         }
         if self._card is not None:
-            told["mfu"] = self._flops / elapsed / self._card.flops(self._precision)
-        return told
+            values["mfu"] = self._flops / elapsed / self._card.flops(self._precision)
+        return values
 
 
 def _num_documents(batch: Batch) -> int:

@@ -35,9 +35,9 @@ class Stream:
         """This rank's rows of the next step; an error of the reading thread is raised here."""
         if self._thread is None:
             self._start()
-        asked = time.monotonic()
+        start = time.monotonic()
         ready = self._ready.get()
-        self._waited_s += time.monotonic() - asked
+        self._waited_s += time.monotonic() - start
         if isinstance(ready, BaseException):
             self._ready.put(ready)  # for whoever asks again: the thread has ended
             raise ready

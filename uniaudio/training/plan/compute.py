@@ -65,9 +65,9 @@ def _of_stack(
     stack = stack_of(config, module)
     again = recomputation == "blocks" and reach.is_reached
     # Recomputation stops where the backward pass has all that it needs: before a block's last product.
-    repeated = again * (block_products(stack) - stack.width * stack.mlp_width)
+    products_again = again * (block_products(stack) - stack.width * stack.mlp_width)
     # A norm that learns stands before every product: whatever learns here, all inputs have gradients.
-    products = 2 * (block_products(stack) * (1 + reach.learns + reach.is_reached) + repeated)
+    products = 2 * (block_products(stack) * (1 + reach.learns + reach.is_reached) + products_again)
     attention = 4 * attention_width(stack) * document * (1 + 2.5 * reach.is_reached + again)
     return positions * stack.num_layers * (products + attention)
 

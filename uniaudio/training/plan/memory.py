@@ -126,11 +126,13 @@ def traffic_of(config: LMConfig, trains: Collection[str], given: Pass, *, has_re
     """Bytes that a rank receives in a step, and as many that it sends, where ranks share the state: weights of the blocks forward
     and backward and of the root forward, in every pass; all weights of a reference forward; float32 gradients of what learns once.
     """
-    counted, others = parameters_of(config), (given.num_ranks - 1) / given.num_ranks
-    blocks = sum(counted[module] for module in SHARDED_STACKS)
-    gathered = given.computed * (2 * blocks + sum(counted.values()) - blocks)
-    gathered += given.computed * sum(counted.values()) * has_reference
-    return int(others * (given.num_passes * gathered + FLOAT32 * sum(counted[module] for module in trains)))
+    num_parameters, share_of_others = parameters_of(config), (given.num_ranks - 1) / given.num_ranks
+    blocks = sum(num_parameters[module] for module in SHARDED_STACKS)
+    gathered = given.computed * (2 * blocks + sum(num_parameters.values()) - blocks)
+    gathered += given.computed * sum(num_parameters.values()) * has_reference
+    return int(
+        share_of_others * (given.num_passes * gathered + FLOAT32 * sum(num_parameters[module] for module in trains))
+    )
 
 
 def _residual(given: Pass) -> int:
@@ -140,15 +142,15 @@ def _residual(given: Pass) -> int:
 
 def memory_of(config: LMConfig, trains: Collection[str], given: Pass, *, has_reference: bool = False) -> Memory:
     """Memory of one rank in a stage that trains `trains`, with or without a frozen reference."""
-    reach, counted = reach_of(trains), parameters_of(config)
-    learned = sum(counted[module] for module in trains)
-    root = [module for module in counted if module not in SHARDED_STACKS]
+    reach, num_parameters = reach_of(trains), parameters_of(config)
+    num_learned = sum(num_parameters[module] for module in trains)
+    root = [module for module in num_parameters if module not in SHARDED_STACKS]
     moments = _moments(config, reach, given, root)
     moment, (gathered, whole, kept, passing) = max(moments.items(), key=lambda item: sum(item[1]))
     return Memory(
-        weights=FLOAT32 * sum(counted.values()) // given.num_ranks,
-        gradients=FLOAT32 * learned // given.num_ranks,
-        optimizer=2 * FLOAT32 * learned // given.num_ranks,
+        weights=FLOAT32 * sum(num_parameters.values()) // given.num_ranks,
+        gradients=FLOAT32 * num_learned // given.num_ranks,
+        optimizer=2 * FLOAT32 * num_learned // given.num_ranks,
         gathered=gathered,
         whole=whole,
         kept=kept,
@@ -162,7 +164,7 @@ def _moments(
     config: LMConfig, reach: dict[str, Reach], given: Pass, root: list[str]
 ) -> dict[str, tuple[int, int, int, int]]:
     """Moment -> bytes gathered, whole, kept and passing."""
-    counted = parameters_of(config)
+    num_parameters = parameters_of(config)
     gathered, whole = _gathered(config, reach, given, root), _whole(config, reach, given, root)
     trunk = sum(_kept_by_stack(config, module, reach, given, given.positions) for module in SHARDED_STACKS)
     text_hidden = given.text_targets * config.width * given.computed
@@ -174,7 +176,7 @@ def _moments(
     heads_kept = trunk + depth + text_hidden + (FLOAT32 * text_logits if text_logits <= MAX_LOGITS else 0)
 
     def of_head(module: str, logits: int) -> int:
-        return _LOGIT * min(logits, MAX_LOGITS) + _fresh(given, reach, module, counted[module])
+        return _LOGIT * min(logits, MAX_LOGITS) + _fresh(given, reach, module, num_parameters[module])
 
     moments = {
         "audio head": (gathered, whole, heads_kept, of_head("audio_head", audio_logits)),
@@ -184,10 +186,15 @@ def _moments(
         if positions and reach[module].is_reached:
             passing = _passing_by_block(config, module, reach[module], given, positions)
             moments[f"a block of {module}"] = (gathered, whole, kept, passing)
-    learned = [module for module in counted if reach[module].learns]
+    learning_modules = [module for module in num_parameters if reach[module].learns]
     if given.is_sharded:
-        moments["sum over ranks"] = (gathered, whole, 0, FLOAT32 * sum(counted[one] for one in learned if one in root))
-    largest = max((_largest_weight(config, module) for module in learned), default=0)
+        moments["sum over ranks"] = (
+            gathered,
+            whole,
+            0,
+            FLOAT32 * sum(num_parameters[one] for one in learning_modules if one in root),
+        )
+    largest = max((_largest_weight(config, module) for module in learning_modules), default=0)
     moments["optimizer"] = (0, 0, 0, 2 * FLOAT32 * largest // given.num_ranks)
     return moments
 
@@ -197,13 +204,13 @@ def _passing_by_block(config: LMConfig, module: str, reach: Reach, given: Pass, 
     residual stream, and the gradient of one weight.
     """
     stack = stack_of(config, module)
-    whole, kept = (
+    without_recomputation, with_recomputation = (
         kept_by_block(stack, given, recomputation=mode, learns=reach.learns)
         for mode in (RECOMPUTATIONS[0], given.recomputation)
     )
     gradients = given.computed * (stack.mlp_width + stack.width)
     weight = given.computed * stack.width * stack.mlp_width * reach.learns
-    return positions * (whole - kept + gradients) + weight
+    return positions * (without_recomputation - with_recomputation + gradients) + weight
 
 
 def _kept_by_stack(config: LMConfig, module: str, reach: dict[str, Reach], given: Pass, positions: int) -> int:
@@ -217,25 +224,25 @@ def _kept_by_stack(config: LMConfig, module: str, reach: dict[str, Reach], given
 
 
 def _gathered(config: LMConfig, reach: dict[str, Reach], given: Pass, root: list[str]) -> int:
-    counted = parameters_of(config)
+    num_parameters = parameters_of(config)
     if given.is_sharded:
-        return given.computed * (sum(counted[module] for module in root) + 2 * block_parameters(config.backbone))
+        return given.computed * (sum(num_parameters[module] for module in root) + 2 * block_parameters(config.backbone))
     if not given.is_autocast:
         return 0
-    copied = [module for module in counted if reach[module].is_reached and not module.endswith("embedding")]
+    copied = [module for module in num_parameters if reach[module].is_reached and not module.endswith("embedding")]
     blocks = 0 if given.recomputation == "none" else block_parameters(config.backbone)
     if given.recomputation != "none":
         copied = [module for module in copied if module in root]
-    return given.computed * (sum(counted[module] for module in copied) + blocks)
+    return given.computed * (sum(num_parameters[module] for module in copied) + blocks)
 
 
 def _whole(config: LMConfig, reach: dict[str, Reach], given: Pass, root: list[str]) -> int:
-    counted = parameters_of(config)
+    num_parameters = parameters_of(config)
     if not given.is_sharded:
         return 0
     if given.num_passes > 1:
-        return FLOAT32 * sum(counted[module] for module in counted if reach[module].learns)
-    return given.computed * sum(counted[module] for module in root if reach[module].learns)
+        return FLOAT32 * sum(num_parameters[module] for module in num_parameters if reach[module].learns)
+    return given.computed * sum(num_parameters[module] for module in root if reach[module].learns)
 
 
 def _fresh(given: Pass, reach: dict[str, Reach], module: str, num_weights: int) -> int:
@@ -244,7 +251,7 @@ def _fresh(given: Pass, reach: dict[str, Reach], module: str, num_weights: int) 
 
 
 def _largest_weight(config: LMConfig, module: str) -> int:
-    counted = parameters_of(config)
+    num_parameters = parameters_of(config)
     if module not in STACKS:
-        return counted[module]
+        return num_parameters[module]
     return stack_of(config, module).width * stack_of(config, module).mlp_width

@@ -85,8 +85,8 @@ class Plan:
         values = asdict(self)
         for stage in values["stages"]:
             for setting in (stage["configured"], *stage["fitting"]):
-                held = setting["memory"]
-                held["peak"] = sum(value for value in held.values() if isinstance(value, int))
+                memory = setting["memory"]
+                memory["peak"] = sum(value for value in memory.values() if isinstance(value, int))
         return values
 
 
@@ -100,7 +100,7 @@ def plan_stages(
     if not 0 < mfu <= 1:
         raise UsageError(f"`mfu` must be more than 0 and at most 1, but is {mfu}.")
     card, model = card_of(gpu), config or config_of(size)
-    planned = [_stage_plan(size, model, stage_config(name, size), card, gpus, mfu) for name in stages or STAGES]
+    plans = [_stage_plan(size, model, stage_config(name, size), card, gpus, mfu) for name in stages or STAGES]
     return Plan(
         size=size,
         gpus=gpus,
@@ -108,7 +108,7 @@ def plan_stages(
         mfu=mfu,
         usable_gib=card.usable / 2**30,
         parameters=parameters_of(model),
-        stages=tuple(planned),
+        stages=tuple(plans),
     )
 
 
@@ -150,10 +150,10 @@ def num_passes(stage: StageConfig, micro_rows: int, gpus: int) -> int:
 def _traffic(config: LMConfig, stage: StageConfig, gpus: int) -> int:
     """Bytes a card and step, as the stage is configured."""
     passes = num_passes(stage, min(stage.micro_rows, _rows_a_rank(stage, gpus)), gpus)
-    given = Pass(
+    settings = Pass(
         positions=0, text_targets=0, audio_targets=0, precision=stage.precision, num_ranks=gpus, num_passes=passes
     )
-    return traffic_of(config, stage.trains, given, has_reference=has_reference(stage))
+    return traffic_of(config, stage.trains, settings, has_reference=has_reference(stage))
 
 
 def _rows_a_rank(stage: StageConfig, gpus: int) -> int:
@@ -185,7 +185,7 @@ def _fitting(config: LMConfig, stage: StageConfig, card: Card, gpus: int) -> tup
 
 
 def _stage_plan(size: str, config: LMConfig, stage: StageConfig, card: Card, gpus: int, mfu: float) -> StagePlan:
-    work, counted = WORK[stage.name], parameters_of(config)
+    work, num_parameters = WORK[stage.name], parameters_of(config)
     positions = stage.num_rows * stage.context
     counts = Counts(
         positions=positions,
@@ -197,12 +197,12 @@ def _stage_plan(size: str, config: LMConfig, stage: StageConfig, card: Card, gpu
     recomputation = stage.recompute
     # The reference's pass goes forward alone: nothing of it learns.
     beside = sum(flops_of(config, (), counts).values()) if has_reference(stage) else 0.0
-    needed = beside + sum(flops_of(config, stage.trains, counts).values())
-    done = beside + sum(flops_of(config, stage.trains, counts, recomputation=recomputation).values())
-    done += chunked_again(config, stage.trains, counts)
-    seconds = stage.num_steps * needed / (gpus * card.flops(stage.precision) * mfu)
-    parameters = sum(counted.values())
-    trained = sum(counted[module] for module in stage.trains)
+    model_flops = beside + sum(flops_of(config, stage.trains, counts).values())
+    executed_flops = beside + sum(flops_of(config, stage.trains, counts, recomputation=recomputation).values())
+    executed_flops += chunked_again(config, stage.trains, counts)
+    seconds = stage.num_steps * model_flops / (gpus * card.flops(stage.precision) * mfu)
+    parameters = sum(num_parameters.values())
+    num_trained = sum(num_parameters[module] for module in stage.trains)
     bytes_a_position = work.audio * FRAME_BYTES + (1 - work.audio) * TEXT_BYTES
     return StagePlan(
         stage=stage.name,
@@ -210,17 +210,17 @@ def _stage_plan(size: str, config: LMConfig, stage: StageConfig, card: Card, gpu
         rows=stage.num_rows,
         context=stage.context,
         parameters=parameters,
-        trained=trained,
+        trained=num_trained,
         modules=stage.trains,
         configured=_setting(config, stage, card, gpus, recomputation, min(stage.micro_rows, _rows_a_rank(stage, gpus))),
         fitting=_fitting(config, stage, card, gpus),
-        flops_a_position=needed / positions,
-        repeated_share=done / needed - 1,
+        flops_a_position=model_flops / positions,
+        repeated_share=executed_flops / model_flops - 1,
         days=seconds / DAY,
         gpu_hours=seconds * gpus / 3600,
         links_gb_a_second=_traffic(config, stage, gpus) * stage.num_steps / seconds / 1e9,
         tokens_gb=stage.num_steps * positions * bytes_a_position / 1e9,
         paper_tokens=PAPER[stage.name].num_tokens if size.startswith("paper") and stage.name in PAPER else 0.0,
-        checkpoint_gb=FLOAT32 * (parameters + 2 * trained) / 1e9,
+        checkpoint_gb=FLOAT32 * (parameters + 2 * num_trained) / 1e9,
         num_checkpoints=-(-stage.num_steps // stage.checkpoint_every),
     )

@@ -58,7 +58,7 @@ def stack_of(config: LMConfig, module: str) -> StackConfig:
 def parameters_of(config: LMConfig) -> dict[str, int]:
     """Module -> parameters, in the order of `ALL_MODULES`. A stack of no layers has none, its norm included."""
     width, depth = config.width, config.local_decoder.width
-    counted = {
+    num_parameters = {
         "text_embedding": config.text_size * width,
         "audio_embedding": config.num_codebooks * config.audio_size * width,
         "projection": width * depth,
@@ -67,8 +67,8 @@ def parameters_of(config: LMConfig) -> dict[str, int]:
     }
     for module in STACKS:
         stack = stack_of(config, module)
-        counted[module] = (stack.num_layers * block_parameters(stack) + stack.width) if stack.num_layers else 0
-    return {module: counted[module] for module in ALL_MODULES}
+        num_parameters[module] = (stack.num_layers * block_parameters(stack) + stack.width) if stack.num_layers else 0
+    return {module: num_parameters[module] for module in ALL_MODULES}
 
 
 @dataclass(frozen=True, slots=True)

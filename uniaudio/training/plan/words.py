@@ -17,11 +17,11 @@ def lines_of(plan: Plan) -> Iterator[str]:
         yield from _of_stage(stage, plan)
     yield ""
     days, hours = (sum(getattr(stage, name) for stage in plan.stages) for name in ("days", "gpu_hours"))
-    kept = max((stage.checkpoint_gb for stage in plan.stages), default=0.0)
+    checkpoint_gb = max((stage.checkpoint_gb for stage in plan.stages), default=0.0)
     disk = sum(stage.tokens_gb for stage in plan.stages)
     yield (
         f"all stages: {days:,.1f} days, {hours:,.0f} GPU-hours at an MFU of {plan.mfu:.0%}; sequences {disk:,.0f} GB, a checkpoint "
-        f"up to {kept:,.1f} GB, the model alone {4 * total / 1e9:,.1f} GB"
+        f"up to {checkpoint_gb:,.1f} GB, the model alone {4 * total / 1e9:,.1f} GB"
     )
 
 

@@ -122,8 +122,11 @@ class SequenceSet:
 
     def recordings(self, rows: Sequence[SequenceRow]) -> list[str]:
         """Recording of the first held-out clip of each row; the row's own id where no recording is known."""
-        known = self._find_recordings({clip_id for row in rows for clip_id in row.clip_ids})
-        return [next((known[clip_id] for clip_id in row.clip_ids if clip_id in known), row.sequence_id) for row in rows]
+        recording_of = self._find_recordings({clip_id for row in rows for clip_id in row.clip_ids})
+        return [
+            next((recording_of[clip_id] for clip_id in row.clip_ids if clip_id in recording_of), row.sequence_id)
+            for row in rows
+        ]
 
     @property
     def group_names(self) -> list[str]:
@@ -163,8 +166,8 @@ class SequenceSet:
 
     def too_long(self, groups: Iterable[str], *, max_length: int) -> list[tuple[str, int]]:
         """(sequence id, positions) of the training examples of `groups` that no row of `max_length` can hold."""
-        wanted = set(groups)
-        strata = [one for one in self.index.of((TRAIN_SPLIT,), has_loss=None) if one.mixture in wanted]
+        names = set(groups)
+        strata = [one for one in self.index.of((TRAIN_SPLIT,), has_loss=None) if one.mixture in names]
         places = [stratum.start + self._too_long(stratum, max_length) for stratum in strata]
         examples = Examples(self.index, self._by_rank(places))
         return [(self.sequence_id(examples, number), examples.lengths[number]) for number in range(len(examples))]
@@ -196,8 +199,8 @@ class SequenceSet:
         return self._by_rank([_chosen(stratum, is_wanted, count) for stratum in with_task])[:count]
 
     def _by_rank(self, places: list[np.ndarray]) -> np.ndarray:
-        joined = np.concatenate([np.zeros(0, np.int64), *places])
-        return joined[np.argsort(self.index.rank[joined])]
+        rows = np.concatenate([np.zeros(0, np.int64), *places])
+        return rows[np.argsort(self.index.rank[rows])]
 
 
 def _chosen(stratum: Stratum, is_wanted: Callable[[slice], np.ndarray], count: int | None = None) -> np.ndarray:

@@ -82,8 +82,8 @@ class Examples:
 
 def _taken(places: Places, numbers: np.ndarray) -> np.ndarray:
     if isinstance(places, np.ndarray):
-        taken: np.ndarray = places[numbers]
-        return taken
+        rows: np.ndarray = places[numbers]
+        return rows
     if isinstance(places, range):
         return places.start + numbers
     return places.run.start + numbers + np.searchsorted(places.kept_before, numbers, side="right")

@@ -87,8 +87,8 @@ class SequenceIndex:
         return len(self.row)
 
     def of(self, splits: Iterable[str], *, has_loss: bool | None = True) -> list[Stratum]:
-        wanted = set(splits)
-        return [one for one in self.strata if one.split in wanted and has_loss in (None, one.has_loss)]
+        names = set(splits)
+        return [one for one in self.strata if one.split in names and has_loss in (None, one.has_loss)]
 
     @classmethod
     def open(cls, path: Path, key: str) -> "SequenceIndex":

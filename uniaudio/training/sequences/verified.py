@@ -35,8 +35,8 @@ class VerifiedShards:
         """Check every file on this machine. `DataError` names the first that is wrong."""
         if self._is_fetched:
             return
-        wanted = {shard.sha256 for shard in self._manifest.shards}
-        self._known = {line for line in self._lines() if line[:64] in wanted}
+        hashes = {shard.sha256 for shard in self._manifest.shards}
+        self._known = {line for line in self._lines() if line[:64] in hashes}
         with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
             for _ in threads.map(self.path, self._manifest.shards):
                 pass
