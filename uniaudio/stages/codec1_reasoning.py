@@ -28,8 +28,8 @@ def reasoning(size: str = "debug") -> CodecPhase:
     return CodecPhase(
         name="reasoning",
         trains=("reasoning",),
-        num_steps=5_000,
-        num_unquantized_steps=1_000,
+        num_steps=4_000,
+        num_unquantized_steps=800,
         num_clips=16,
         crop_samples=720_000,
         learning_rate=1.5e-3,

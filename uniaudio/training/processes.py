@@ -100,9 +100,13 @@ def reproducible(num_threads: int, *, deterministic: bool = True) -> Iterator[No
     torch.set_num_threads(num_threads)
     # As `use_deterministic_algorithms`, which also imports the compiler: seconds in every worker.
     torch.set_deterministic_debug_mode("error" if deterministic else "default")
+    # In that mode torch writes NaN into new memory, in case somebody reads it before writing it: a seventh of a step on a CPU.
+    fills_memory = torch.utils.deterministic.fill_uninitialized_memory
+    torch.utils.deterministic.fill_uninitialized_memory = False
     try:
         with torch.random.fork_rng(devices=[]):
             yield
     finally:
+        torch.utils.deterministic.fill_uninitialized_memory = fills_memory
         torch.set_num_threads(threads)
         torch.set_deterministic_debug_mode(mode)

@@ -118,3 +118,5 @@ def test_gradients_of_one_message_are_of_one_dtype() -> None:
 def test_kernels_are_deterministic_where_that_is_asked_for(deterministic: bool, mode: int) -> None:
     with reproducible(1, deterministic=deterministic):
         assert torch.get_deterministic_debug_mode() == mode
+        assert not torch.utils.deterministic.fill_uninitialized_memory
+    assert torch.utils.deterministic.fill_uninitialized_memory
