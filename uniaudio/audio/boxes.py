@@ -89,7 +89,7 @@ def _vint(window: Window, position: int, *, keep_marker: bool) -> tuple[int, int
 
 
 def check_asf(file: Any, start: int, stop: int, name: str) -> bool:
-    """Whether its header was finished: a broadcast's says neither bytes nor length."""
+    """Whether the file's header was finished. That of a broadcast gives neither bytes nor length."""
     head = Window(file, stop).at(start, 1 << 16)
     offset = head.find(_ASF_FILE_PROPERTIES)
     if offset < 0 or len(head) < offset + 104:
@@ -101,7 +101,7 @@ def check_asf(file: Any, start: int, stop: int, name: str) -> bool:
 
 
 def check_avi(file: Any, start: int, stop: int, name: str) -> bool:
-    """Whether its header was finished."""
+    """Whether the file's header was finished."""
     promised = 8 + int.from_bytes(Window(file, stop).at(start + 4, 4), "little")
     if promised > stop - start and promised < 1 << 31:
         raise DataError(f"{name}: is cut short: {stop - start} of {promised} bytes.")

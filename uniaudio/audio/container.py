@@ -24,9 +24,9 @@ _JUNK_REACH = 1 << 16
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Format:
     suffixes: str
-    """Lower-case, with spaces between them."""
+    """Suffixes in lower case, with spaces between them."""
     demuxer: str | None = None
-    """FFmpeg's; None where libsndfile reads it or the parts differ."""
+    """FFmpeg's demuxer; None where libsndfile reads the format or the parts differ."""
 
 
 FORMATS = {

@@ -91,7 +91,7 @@ class Levels:
 
     @property
     def peaks(self) -> np.ndarray:
-        """`[C]`, the largest absolute value."""
+        """Largest absolute value of each channel, `[C]`."""
         return self._peak_C
 
     @property
@@ -100,13 +100,13 @@ class Levels:
 
     @property
     def mean_squares(self) -> np.ndarray:
-        """`[C]`, without the offset."""
+        """Mean square of each channel without its offset, `[C]`."""
         squares_C: np.ndarray = np.maximum(self._square_C / max(1, self.num_samples) - np.square(self.offsets), 0)
         return squares_C
 
     @property
     def offsets(self) -> np.ndarray:
-        """`[C]`, the mean."""
+        """Mean of each channel, `[C]`."""
         return self._sum_C / max(1, self.num_samples)
 
     @property

@@ -19,7 +19,7 @@ class Part:
     pieces: tuple[Piece, ...]
     """What the decoder of this part sees."""
     demuxer: str | None = None
-    """FFmpeg's, None for libsndfile."""
+    """FFmpeg's demuxer; None for libsndfile."""
     fallback: str | None = None
     """FFmpeg's demuxer, where libsndfile refuses what is sound: it calls an Ogg Opus malformed whose first page of samples is its last."""
     num_samples: int | None = None

@@ -25,7 +25,7 @@ KINDS = {
     "silent_channel": "one channel is silent, another is not",
     "constant_offset": "the mean of a channel is far from zero",
 }
-"""Every kind, and what it means."""
+"""Kind of problem -> its meaning."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,7 +33,7 @@ class Problem:
     kind: str
     """One of `KINDS`."""
     detail: str
-    """Figures, for a person."""
+    """Figures for a person to read."""
 
     def __str__(self) -> str:
         return f"{self.kind}: {self.detail}"

@@ -25,14 +25,14 @@ from uniaudio.audio.splice import Splice
 
 
 class BlobSource(Protocol):
-    """What of a store rendering needs."""
+    """The part of a store that rendering needs."""
 
     def open_blob(self, sha256: str) -> Path:
         """A local file with the blob's bytes."""
 
 
 class CutPlace(Protocol):
-    """What of a row of `annotated` rendering needs."""
+    """The fields of a row of `annotated` that rendering needs."""
 
     @property
     def clip_id(self) -> str: ...
@@ -49,7 +49,7 @@ class CutPlace(Protocol):
 
 
 class RawPlace(Protocol):
-    """What of a row of `raw` rendering needs."""
+    """The fields of a row of `raw` that rendering needs."""
 
     @property
     def clip_id(self) -> str: ...

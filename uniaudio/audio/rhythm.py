@@ -13,7 +13,7 @@ import numpy as np
 from uniaudio_schemas.errors import UsageError
 
 FRAME_RATE = 100
-"""Hz, of the envelope."""
+"""Frames of the envelope a second (Hz)."""
 SLOWEST_BPM, FASTEST_BPM = 40.0, 240.0
 MIN_PERIODICITY = 0.2
 """Least periodicity of a reliable tempo. Below it a tempo is a guess."""

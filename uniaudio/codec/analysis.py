@@ -23,9 +23,9 @@ class Analysis:
     """One piece of a clip."""
 
     first_s: float
-    """Where it begins."""
+    """Start of the piece in seconds."""
     spelled: str | None
-    """What the CTC head spells; None where the codec has none."""
+    """Text that the CTC head spells; None where the codec has no such head."""
     answers: dict[str, str]
     """Question -> the text decoder's answer; empty where the codec keeps none."""
 

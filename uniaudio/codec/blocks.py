@@ -27,7 +27,7 @@ class Block(nn.Module):
 
 
 class Blocks(nn.Sequential):
-    """As many blocks, each of which starts with its share of what all add."""
+    """A sequence of blocks. The residual scale of each starts at 1 / number of blocks."""
 
     def __init__(self, dim: int, num_layers: int, kernel_size: int, ff_multiplier: int) -> None:
         super().__init__(*(Block(dim, kernel_size, ff_multiplier, 1 / num_layers) for _ in range(num_layers)))

@@ -158,7 +158,7 @@ def _decode(options: argparse.Namespace) -> int:
 
 
 def _load_codec(options: argparse.Namespace) -> "ReasoningCodec":
-    """`--model` on `--device`."""
+    """Load the codec `--model` on `--device`."""
     import torch
 
     from uniaudio.codec.codec import ReasoningCodec

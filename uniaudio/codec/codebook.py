@@ -39,7 +39,7 @@ class Codebook(nn.Module):
 
     @property
     def codebook_size(self) -> int:
-        """Entries."""
+        """Number of entries."""
         return self.vectors.shape[0]
 
     def search(self, inputs_ND: Tensor) -> Tensor:

@@ -57,7 +57,8 @@ class TextPolicy(nn.Module):
 
 
 def answer_likelihood(logits_BSV: Tensor, targets_BS: Tensor) -> Likelihood:
-    """From logits and targets where all but answers is `IGNORED`; answers are moved to the start of their rows."""
+    """Likelihood of answers from logits and targets, where all but the answers is `IGNORED`. Answers are moved to the start of
+    their rows."""
     real_BS = targets_BS != IGNORED
     log_BSV = logits_BSV.float().log_softmax(dim=-1)
     log_BS = log_BSV.gather(-1, targets_BS.clamp(min=0)[..., None])[..., 0] * real_BS

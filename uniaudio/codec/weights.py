@@ -46,7 +46,7 @@ def check_fit(
 
 
 def _is_finite(own: Tensor, found: Tensor) -> bool:
-    """Also as what it becomes: a large float64 is no float32."""
+    """Whether all values are finite, also after conversion to the type of `own`: a large float64 is not a finite float32."""
     if own.is_floating_point():
         found = found.to(own.dtype)
     return bool(found.isfinite().all())

@@ -150,7 +150,7 @@ def as_array(values: object, what: str) -> np.ndarray:
 
 
 def _tensor(samples: object, what: str) -> Tensor:
-    """On the CPU, with the samples as they were given: a copy only where torch cannot look at them where they are."""
+    """The given samples as a tensor on the CPU, copied only where torch cannot share their memory."""
     if isinstance(samples, Tensor):
         if samples.dtype not in _FLOATS or samples.layout is not torch.strided or samples.is_meta:
             raise UsageError(f"{what} must be floating point in -1..1, but is {samples.type()}.")

@@ -23,7 +23,7 @@ MIN_BLOCKED = 1 << 19
 
 
 class Matrix:
-    """A weight as it lies."""
+    """A weight in its original layout."""
 
     def __init__(self, weight: Tensor) -> None:
         self.weight = weight

@@ -26,7 +26,7 @@ MAX_COPIED = 1_000_000_000
 
 
 class Turn(NamedTuple):
-    """What one position's queries, keys and values are multiplied with, float32 `[B or 1, H + 2G, E]`.
+    """Factors of one position's queries, keys and values, float32 `[B or 1, H + 2G, E]`.
 
     Queries are scaled too, for the softmax; values stay as they are. The sine carries the sign of `rope.rotate`, as rolling
     a head by half its size swaps its halves.
@@ -54,7 +54,7 @@ def turn_of(rotation: "Rotation", config: "StackConfig") -> Turn:
 
 
 class _BlockSteps:
-    """One block."""
+    """One block of the stack, prepared for steps of one position."""
 
     def __init__(self, block: "Block", num_rows: int, may_copy: bool) -> None:
         attention, mlp = block.attention, block.mlp

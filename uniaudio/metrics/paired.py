@@ -20,7 +20,7 @@ _EXHAUSTIVE = 12
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Difference:
-    """Second minus first."""
+    """Score of the second system minus that of the first."""
 
     value: float
     low: float | None

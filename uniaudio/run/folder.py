@@ -40,7 +40,7 @@ TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class About:
-    """What a model's folder says beside its weights."""
+    """Facts in a model's folder beside its weights."""
 
     tasks: list[str]
     codec_fingerprint: str

@@ -26,7 +26,7 @@ def add_input_options(parser: argparse.ArgumentParser) -> None:
 
 
 def requests_of(options: argparse.Namespace, task: Any) -> list[Any]:
-    """One request an input."""
+    """One request for each input."""
     from uniaudio.run.request import Request, check_examples, check_runnable, needs_audio
 
     check_runnable(task)

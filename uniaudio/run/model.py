@@ -219,7 +219,7 @@ class UniAudio:
     def stream_of(
         self, pieces: Iterable[Piece], plan: Sequence[str], options: Options
     ) -> Iterator[str] | Iterator[np.ndarray]:
-        """What `stream` gives for pieces of an answer that are still being written."""
+        """The output of `stream` for the pieces of an answer while it is written: text, or audio."""
         if tuple(plan) == (TEXT,):
             return text_pieces(pieces, self.parts.tokenizer)
         return audio_pieces(pieces, self.codec, steps=options.decode_steps, window_s=options.decode_window_s)

@@ -36,7 +36,7 @@ class Request:
     examples: tuple[tuple[Audio, ...], ...] = ()
     """Solved examples, shown before the question."""
     name: str = ""
-    """What results and progress call it."""
+    """Name of the request in results and progress."""
 
 
 @dataclass(frozen=True, slots=True)

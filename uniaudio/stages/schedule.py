@@ -37,9 +37,9 @@ class Schedule:
     num_threads: int = 2
     """CPU threads: part of the identity, since sums differ between 1 and 2 threads."""
     checkpoint_every: int = 1000
-    """Steps."""
+    """Steps from one checkpoint to the next."""
     log_every: int = 100
-    """Steps."""
+    """Steps from one line of the log to the next."""
     num_held_out: int = 16
     """Held-out examples behind a held-out loss."""
 

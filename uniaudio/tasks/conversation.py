@@ -45,7 +45,7 @@ CONVERSATION = Task(
 OPEN = ("language", "gender", "accent", "emotion", "age", "voices", "tempo", "key")
 """Attributes that are asked for without choices too, since a clip has one value."""
 ASKED = ("transcript", "caption", "voice", "speak", "repeat", *OPEN)
-"""What the files `prompts/turn_*.txt` ask for."""
+"""Kinds of question, one for each file `prompts/turn_*.txt`."""
 _OPENERS = ("speak", "spoken_question")
 """Turns that nothing about the clip can stand before."""
 _TOLD = {"speak": ("transcript", "repeat")}

@@ -127,7 +127,7 @@ def reasoning_of_choice(clip: Annotated, kind: str, choices: Sequence[str], answ
 
 
 def reasoning_of_scene(names: Sequence[str], language: str) -> str:
-    """What is heard, one after the other."""
+    """A sentence that lists the sounds in the order in which they are heard."""
     if language in CHINESE:
         return f"依次听到：{'、'.join(names)}，一共{number_word(len(names), language)}个。"
     return f"I hear {', then '.join(names)}: that makes {number_word(len(names), language)}."

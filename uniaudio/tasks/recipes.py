@@ -32,12 +32,12 @@ def audio_positions(num_samples: int) -> int:
 
 
 def text_positions(text: str) -> int:
-    """About the positions that a text takes: one a character, more than a real tokenizer needs."""
+    """Approximate positions of a text: one a character, which is more than a real tokenizer needs."""
     return len(text) + TEXT_OVERHEAD
 
 
 def positions_of(instruction: Instruction, num_samples: Mapping[str, int]) -> int:
-    """About the positions that an instruction takes; `num_samples` (24 kHz) knows every clip that is no recipe of it."""
+    """Approximate positions of an instruction. `num_samples` (24 kHz) knows every clip that is not made by one of its recipes."""
     num_samples_of_recipe = {recipe.clip_id: recipe.num_samples for recipe in instruction.recipes}
     total = 0
     for segment in instruction.segments:

@@ -69,7 +69,7 @@ def _number(parts: list[str], place: int) -> tuple[list[str], int]:
 
 
 def _said_number(parts: list[str], first: int) -> tuple[list[str], int]:
-    """The same of a number in words."""
+    """The digits of a number in words that begins at `first`, and the place behind it."""
     total, group = 0, 0
     below, scale_below = 100, 10**12  # what the next cardinal and the next scale must be less than
     place = first

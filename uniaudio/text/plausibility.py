@@ -146,7 +146,7 @@ class TranscriptPolicy:
     max_repeated_words: int | None = 5
     """Above it `repetition`, where a quarter of the text repeats. "I don't know. I don't know." repeats three."""
     max_repeated_characters: int | None = 11
-    """The same for scripts without spaces."""
+    """Above it `repetition`, in scripts without spaces."""
     max_words_per_s: float | None = 7.0
     """Above it `too_fast`; the fastest speakers reach six."""
     max_characters_per_s: float | None = 30.0

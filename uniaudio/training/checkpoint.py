@@ -67,9 +67,9 @@ class TrainingState:
     """Position in the data."""
     points: list[Point] = field(default_factory=list)
     world_size: int = 1
-    """Ranks that wrote it."""
+    """Number of ranks that wrote the checkpoint."""
     steps_by_world_size: dict[str, int] = field(default_factory=dict)
-    """Number of ranks -> steps that so many did, of all parts: `{"4": 1200, "2": 300}` where workers left."""
+    """Number of ranks -> steps done with so many, over all parts: `{"4": 1200, "2": 300}` where workers left."""
 
     @property
     def num_skipped(self) -> int:
@@ -131,8 +131,8 @@ class Checkpoint:
         )
 
     def copied(self) -> "Checkpoint":
-        """The same in memory of its own, which later steps leave alone and another thread may write. The next copy of the run
-        overwrites it: it must be written by then."""
+        """A copy in memory of its own, which later steps do not touch and another thread may write to disk. The next copy of the run
+        overwrites it, so it must be on disk by then."""
         copied = self.stager.stage(dict(self.tensors))
         assert isinstance(copied, dict), "it copies at once"
         return replace(self, tensors=copied)

@@ -17,15 +17,16 @@ class Objective(Protocol):
     """Whether torch itself sums the gradients over ranks, in the backward pass."""
 
     def described(self) -> dict[str, Any]:
-        """JSON-able: what the modules are. A checkpoint of others is refused."""
+        """JSON-able description of the modules. A checkpoint of other modules is refused."""
         ...
 
     def groups(self) -> list[ParameterGroup]:
-        """What learns."""
+        """Parameters that learn."""
         ...
 
     def losses(self, step: int) -> Iterator[Tensor]:
-        """The scalars of step `step` to go back from, each before the next is computed; none where the step has no target."""
+        """The scalar losses of step `step`, one a pass. The backward pass of each runs before the next is computed. None where the step
+        has no target."""
         ...
 
     def values(self) -> dict[str, float]:
@@ -33,7 +34,7 @@ class Objective(Protocol):
         ...
 
     def gauges(self) -> dict[str, float]:
-        """What is told and not kept, since it differs from run to run: speed, waiting."""
+        """Values that are reported and not saved, since they differ from run to run: speed, waiting."""
         ...
 
     def finish_step(self) -> None:
@@ -45,7 +46,7 @@ class Objective(Protocol):
         ...
 
     def position(self) -> dict[str, Any]:
-        """JSON-able: where in its data it is, after the losses taken last."""
+        """JSON-able position in the data after the losses taken last."""
         ...
 
     def restore(self, position: Mapping[str, Any]) -> None: ...

@@ -45,15 +45,15 @@ _SHOWN_GAUGES = ("steps_per_second", "tokens_per_second")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Progress:
-    """Where a part stands."""
+    """Progress of a part of training."""
 
     part: str
     step: int
     num_steps: int
     values: Mapping[str, float]
-    """Functions of data and weights."""
+    """Values that depend on data and weights alone."""
     gauges: Mapping[str, float]
-    """What differs from run to run: speed, waiting, memory."""
+    """Values that differ from run to run: speed, waiting, memory."""
 
     def line(self) -> str:
         """`stage1 40/120 steps, loss 3.21, …`: for people and for grep."""

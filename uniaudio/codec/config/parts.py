@@ -24,22 +24,22 @@ class FlowConfig:
     dim: int
     """Width of the blocks."""
     num_layers: int
-    """Blocks."""
+    """Number of blocks."""
     num_heads: int
     """Attention heads; `dim` must be a multiple."""
     ff_multiplier: int = 4
-    """Width of the feed-forward layer over `dim`."""
+    """Width of the feed-forward layer divided by `dim`."""
     time_dim: int = 512
     """Channels of the sinusoid that encodes the flow time."""
     latent_scale: float = 1.0
-    """Latents times this are about as large as the noise that they start from (Rombach et al. 2022, 4.3.2): smaller ones would
-    come out of it in the last steps alone. The released flow has none."""
+    """Factor that makes latents about as large as the noise that they start from (Rombach et al. 2022, 4.3.2). Smaller latents
+    would emerge only in the last steps. The released flow has none."""
     normalizes_latents: bool = False
-    """Every channel of the latents has mean 0 and deviation 1 for the flow, by statistics that phase `reconstruction` takes
-    of its clips when it starts; instead of `latent_scale`."""
+    """Whether every channel of the latents is brought to mean 0 and deviation 1 for the flow, instead of `latent_scale`. Phase
+    `reconstruction` takes the statistics from its clips when it starts."""
     num_mean_layers: int = 0
-    """Blocks of a network that regresses the mean of the latents from the condition, which leaves the flow what is beside
-    it; 0: the flow finds everything."""
+    """Blocks of a network that predicts the mean of the latents from the condition, so that the flow only models the rest.
+    0: the flow models everything."""
     mean_dim: int = 256
     """Width of those blocks."""
 

@@ -61,11 +61,11 @@ class EncoderFolders:
     """Local folders of pretrained encoders; nothing is ever downloaded."""
 
     whisper: Path
-    """transformers folder with `config.json` and `model.safetensors`."""
+    """Folder of transformers with `config.json` and `model.safetensors`."""
     wavlm: Path | None = None
-    """Likewise; None: random weights, for phase `encoders` to train."""
+    """A folder of the same kind. None: random weights, for phase `encoders` to train."""
     music: Path | None = None
-    """Folder with `model.safetensors` in the names of `MusicEncoder`; None: random weights likewise."""
+    """Folder with `model.safetensors` in the names of `MusicEncoder`. None: random weights, for phase `encoders` to train."""
 
 
 class SemanticEncoder(nn.Module):

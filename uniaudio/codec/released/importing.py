@@ -123,7 +123,7 @@ def _state(
 
 
 def _assumed(config: CodecConfig) -> dict[str, Any]:
-    """What no tensor shows."""
+    """Settings that no tensor shows."""
     assert isinstance(config.scalar, ScalarConfig)  # as all released ones are
     return {
         "scalar.causal": config.scalar.causal,

@@ -55,7 +55,7 @@ PARTS: Sequence[tuple[str, str, Rules]] = (
     *((f"time_film_{theirs}.", f"reconstruction.film.{ours}.", FILM) for theirs, ours in GROUPS.items()),
     *((f"vq_{theirs}.", f"reconstruction.quantizers.{ours}.", RESIDUAL_VQ) for theirs, ours in QUANTIZERS.items()),
 )
-"""Their prefix, ours, and the rules behind it."""
+"""Released prefix, our prefix, and the rules for the names behind them."""
 QUERY = "reasoning.query_transformer.query"
 RULES: Rules = (
     *(rule for theirs, ours, rules in PARTS for rule in with_prefixes(rules, theirs, ours)),

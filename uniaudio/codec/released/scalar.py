@@ -23,7 +23,7 @@ PARTS = (("encoder", "down"), ("decoder", "up"))
 
 
 def scalar_state(released: Mapping[str, Tensor]) -> State:
-    """For `ScalarAutoencoder`; the slope that the released encoder repeats per stage must be one value."""
+    """The state of a `ScalarAutoencoder`. The released encoder repeats a slope per stage, which must be one value."""
     slopes = [value for key, value in released.items() if key.endswith(SHARED_SLOPE)]
     if any(not equal(slope, slopes[0]) for slope in slopes):
         raise DataError(f"scalar autoencoder: `{SHARED_SLOPE}` must be the same in all stages, but differs.")

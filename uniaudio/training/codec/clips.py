@@ -44,7 +44,7 @@ class TrainingClip:
     facts: ClipFacts = ClipFacts()  # noqa: RUF009 - frozen
     """What is known of it: for phases that ask questions."""
     clip_id: str = ""
-    """What errors call it."""
+    """Name of the clip in errors."""
 
 
 class Crop(NamedTuple):

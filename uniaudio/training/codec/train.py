@@ -170,7 +170,7 @@ class PhaseObjective:
         return {HELD_OUT_LOSS: held_out.loss, **gain}
 
     def position(self) -> dict[str, Any]:
-        """The step is all there is."""
+        """Empty: the step alone tells the position."""
         return {}
 
     def restore(self, position: Mapping[str, Any]) -> None: ...

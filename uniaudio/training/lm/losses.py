@@ -33,7 +33,7 @@ class LossSums:
     """Summed negative log likelihood (nats) of a batch and the number of targets behind it."""
 
     text: Tensor
-    """Scalar."""
+    """Sum over text targets, a scalar."""
     num_text: int
     audio_Q: Tensor
     num_audio: int

@@ -18,12 +18,12 @@ class Card:
     float32_tflops: float
 
     def flops(self, precision: Precision) -> float:
-        """A second."""
+        """Peak operations a second in this precision."""
         return 1e12 * (self.bfloat16_tflops if precision == "bfloat16" else self.float32_tflops)
 
     @property
     def usable(self) -> int:
-        """Bytes."""
+        """Bytes that a plan may use."""
         return int(self.memory_gib * 2**30 * (1 - RESERVED))
 
 

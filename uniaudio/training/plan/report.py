@@ -65,7 +65,7 @@ class StagePlan:
     paper_tokens: float
     """0 where the paper has no such stage or size."""
     checkpoint_gb: float
-    """Weights and optimizer."""
+    """Size of one checkpoint: weights and optimizer."""
     num_checkpoints: int
     """Checkpoints that the stage writes, one after the other. How many are kept is the run's policy."""
 

@@ -25,16 +25,16 @@ _BEFORE: dict[str, tuple[str, ...]] = {
     "local_decoder": ("projection",),
     "audio_head": ("local_decoder",),
 }
-"""Module -> those whose output it reads."""
+"""Module -> modules whose output it reads."""
 
 
 def attention_width(stack: StackConfig) -> int:
-    """A."""
+    """Width A of the queries of all heads."""
     return stack.num_heads * stack.head_size
 
 
 def kv_width(stack: StackConfig) -> int:
-    """K."""
+    """Width K of the keys, or of the values, of all heads."""
     return stack.num_kv_heads * stack.head_size
 
 
@@ -45,7 +45,7 @@ def block_products(stack: StackConfig) -> int:
 
 
 def block_parameters(stack: StackConfig) -> int:
-    """The matrices and two norms."""
+    """Parameters of a block: the matrices and two norms."""
     return block_products(stack) + 2 * stack.width
 
 

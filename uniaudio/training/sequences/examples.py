@@ -67,12 +67,12 @@ class Examples:
 
     @property
     def lengths(self) -> Column:
-        """Positions."""
+        """Number of positions of each example."""
         return Column(self.index.num_positions, self.places)
 
     @property
     def num_loss(self) -> Column:
-        """Positions that carry loss."""
+        """Number of positions of each example that carry loss."""
         return Column(self.index.num_loss, self.places)
 
     def places_of(self, numbers: Sequence[int]) -> np.ndarray:

@@ -113,7 +113,7 @@ class SequenceIndex:
 
 
 def write_index(batch: pa.RecordBatch, file: BinaryIO) -> None:
-    """What `SequenceIndex.open` opens."""
+    """Write the index into a file that `SequenceIndex.open` opens."""
     with pa.ipc.new_file(file, batch.schema) as writer:
         writer.write_batch(batch)
 
@@ -210,7 +210,7 @@ def _coded(column: pa.ChunkedArray) -> tuple[np.ndarray, list[str]]:
 def _strata(
     stratum: np.ndarray, columns: dict[str, np.ndarray], splits: list[str], mixtures: list[str], tasks: list[str]
 ) -> list[Stratum]:
-    """`stratum`: of each row, ascending."""
+    """The strata of all rows. `stratum`: number of the stratum of each row, ascending."""
     starts = np.flatnonzero(np.diff(stratum, prepend=stratum[:1] + 1)).tolist()
     strata = []
     for start, stop in pairwise([*starts, len(stratum)]):
