@@ -172,20 +172,20 @@ def _cut(blocks: Iterator[np.ndarray], num_samples: int | None) -> Iterator[np.n
 
 
 def _even(blocks: Iterator[np.ndarray], block_samples: int) -> Iterator[np.ndarray]:
-    held, num_waiting = list[np.ndarray](), 0
+    parts, num_waiting = list[np.ndarray](), 0
     for block in blocks:
-        held.append(block)
+        parts.append(block)
         num_waiting += block.shape[1]
         if num_waiting < block_samples:
             continue
-        waiting = np.concatenate(held, axis=1) if len(held) > 1 else block
+        waiting = np.concatenate(parts, axis=1) if len(parts) > 1 else block
         num_even = num_waiting // block_samples * block_samples
         for first in range(0, num_even, block_samples):
             yield waiting[:, first : first + block_samples]
         # A copy: a view would keep the whole of `joined`.
-        held, num_waiting = [waiting[:, num_even:].copy()], num_waiting - num_even
+        parts, num_waiting = [waiting[:, num_even:].copy()], num_waiting - num_even
     if num_waiting:
-        yield np.concatenate(held, axis=1)
+        yield np.concatenate(parts, axis=1)
 
 
 class _Reader:

@@ -84,21 +84,21 @@ def resampled(blocks: Iterable[Tensor], sample_rate: int) -> Iterator[Tensor]:
         return
     piece, (margin, margin_24k) = PIECE_S * sample_rate, _margins(sample_rate)
     # Samples before the piece that its filter sees, then the piece, then what follows it.
-    held, num_waiting, before = list[Tensor](), 0, 0
+    parts, num_waiting, before = list[Tensor](), 0, 0
     for block_n in blocks:
-        held.append(block_n)
+        parts.append(block_n)
         num_waiting += len(block_n)
         if num_waiting <= before + piece + margin:
             continue
-        buffered = torch.cat(held)
+        buffered = torch.cat(parts)
         while len(buffered) > before + piece + margin:
             out = resample_tensor(buffered[: before + piece + margin], sample_rate, SAMPLE_RATE)
             first = margin_24k if before else 0
             yield out[first : first + PIECE_S * SAMPLE_RATE]
             buffered, before = buffered[before + piece - margin :], margin
-        held, num_waiting = [buffered], len(buffered)
-    if held:
-        yield resample_tensor(torch.cat(held), sample_rate, SAMPLE_RATE)[margin_24k if before else 0 :]
+        parts, num_waiting = [buffered], len(buffered)
+    if parts:
+        yield resample_tensor(torch.cat(parts), sample_rate, SAMPLE_RATE)[margin_24k if before else 0 :]
 
 
 def _windows(blocks: Iterable[Tensor], sample_rate: int, window_samples: int) -> Iterator[Tensor]:

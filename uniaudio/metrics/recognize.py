@@ -52,10 +52,10 @@ def load_recognizer(folder: str | Path) -> Callable[[np.ndarray, str], str | Non
             inputs = tokens if cache is None else tokens[:, -1:]
             out = model(encoder_outputs=states, decoder_input_ids=inputs, past_key_values=cache, use_cache=True)
             cache = out.past_key_values
-            chosen = out.logits[:, -1, : end + 1].argmax(dim=-1)  # words or the end, no further control tokens
-            if int(chosen) == end:
+            next_token = out.logits[:, -1, : end + 1].argmax(dim=-1)  # words or the end, no further control tokens
+            if int(next_token) == end:
                 break
-            tokens = torch.cat([tokens, chosen[:, None]], dim=1)
+            tokens = torch.cat([tokens, next_token[:, None]], dim=1)
         text: str = tokenizer.decode(tokens[0, len(prompt) :].tolist())
         return text.strip()
 

@@ -198,8 +198,8 @@ def _answers(
             if time.monotonic() - last >= _PROGRESS_S:
                 last = time.monotonic()
                 pulsing.beat()
-                done, seconds = f"{first + num_done}/{len(requests)}", f"{last - started:.0f}"
-                log.info("%s inputs, %d tokens and frames, %s s", done, num_written, seconds)
+                count, seconds = f"{first + num_done}/{len(requests)}", f"{last - started:.0f}"
+                log.info("%s inputs, %d tokens and frames, %s s", count, num_written, seconds)
 
         answers: dict[int, Any] = {}
         readable: dict[int, Any] = {}

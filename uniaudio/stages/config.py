@@ -47,8 +47,8 @@ class MixturePhase:
     def draws_from(self, groups: set[str]) -> bool:
         """Whether it finds an example where only `groups` have any. A group of `NAMED_ALONE` is what the phase is for: without it
         the others would be trained on alone."""
-        needed = {group for group in NAMED_ALONE if self.weight_of(group) > 0}
-        return needed <= groups and any(self.weight_of(group) > 0 for group in groups)
+        required_groups = {group for group in NAMED_ALONE if self.weight_of(group) > 0}
+        return required_groups <= groups and any(self.weight_of(group) > 0 for group in groups)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

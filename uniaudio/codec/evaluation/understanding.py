@@ -145,15 +145,15 @@ class Understanding(nn.Module):
     def answers(self, clips: Sequence[Heard]) -> list[str]:
         """For each clip the likeliest label, or the likeliest character at each step without repetitions and blanks."""
         self.eval()
-        said = []
+        texts = []
         for clip in clips:  # one at a time: what a clip is given does not depend on its neighbours
             scores = self([clip])[0][0]
             if self.kind == "label":
-                said.append(self.known[int(scores.argmax())])
+                texts.append(self.known[int(scores.argmax())])
                 continue
             best = torch.unique_consecutive(scores.argmax(dim=-1)).tolist()
-            said.append("".join(self.known[place - 1] for place in best if place != _BLANK))
-        return said
+            texts.append("".join(self.known[place - 1] for place in best if place != _BLANK))
+        return texts
 
 
 def train_understanding(

@@ -188,12 +188,12 @@ class SequenceSet:
         """Places of the first `count` rows, or all, of `strata`."""
 
         def is_wanted(here: slice) -> np.ndarray:
-            wanted = np.ones(here.stop - here.start, bool)
+            fits = np.ones(here.stop - here.start, bool)
             if task is not None:
-                wanted &= self.index.task[here] == self.index.tasks.index(task)
+                fits &= self.index.task[here] == self.index.tasks.index(task)
             if max_length is not None:
-                wanted &= self.index.num_positions[here] <= max_length
-            return wanted
+                fits &= self.index.num_positions[here] <= max_length
+            return fits
 
         with_task = [stratum for stratum in strata if task is None or task in stratum.tasks]
         return self._by_rank([_chosen(stratum, is_wanted, count) for stratum in with_task])[:count]
