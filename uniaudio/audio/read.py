@@ -182,7 +182,7 @@ def _even(blocks: Iterator[np.ndarray], block_samples: int) -> Iterator[np.ndarr
         num_even = num_waiting // block_samples * block_samples
         for first in range(0, num_even, block_samples):
             yield waiting[:, first : first + block_samples]
-        # A copy: a view would keep the whole of `joined`.
+        # A copy: a view would keep the whole of `waiting`.
         parts, num_waiting = [waiting[:, num_even:].copy()], num_waiting - num_even
     if num_waiting:
         yield np.concatenate(parts, axis=1)
