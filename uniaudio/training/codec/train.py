@@ -103,7 +103,9 @@ class PhaseObjective:
         self.codec, self.phase, self._losses = codec, phase, losses
         self.teacher = losses.teacher.train()
         self.processes = Processes.current()
-        self.modules = nn.ModuleDict({"codec": codec, "teacher": self.teacher})
+        # A text decoder that is the codec's own is saved once.
+        owned = {"codec": codec} if self.teacher is codec.text else {"codec": codec, "teacher": self.teacher}
+        self.modules = nn.ModuleDict(owned)
         codec.requires_grad_(False).eval()
         for module in self._trained_modules():
             module.requires_grad_(True).train()
@@ -122,10 +124,14 @@ class PhaseObjective:
         """Codec and teacher learn at rates of their own; where they play against each other, each is bounded alone."""
         plays = self.phase.adversarial.weight > 0
         groups = []
-        for owner, rate in (("codec", self.phase.codec_rate), ("teacher", 1.0)):
+        owners: list[tuple[str, nn.Module, float]] = [
+            ("codec", self.codec, self.phase.codec_rate),
+            ("teacher", self.teacher, 1.0),
+        ]
+        for owner, module, rate in owners:
             parameters = {
                 f"{owner}.{name}": one
-                for name, one in self.modules[owner].named_parameters()
+                for name, one in module.named_parameters()
                 if one.requires_grad and (owner == "teacher" or id(one) not in self._taught)
             }
             groups.append(ParameterGroup(parameters=parameters, rate=rate, bound=owner if plays else ""))

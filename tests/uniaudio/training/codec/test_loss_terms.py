@@ -1,22 +1,26 @@
 """What a phase minimizes is the sum of its terms, each with its weight and a gradient of its own."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from uniaudio.codec.codebook import Codebook
 from uniaudio.codec.codec import ReasoningCodec
 from uniaudio.codec.config.presets import CodecConfig
 from uniaudio.stages.codec_phase import CodecPhase, GrpoSettings
 from uniaudio.stages.codec_phases import codec_phase
+from uniaudio.training.checkpoint import Checkpoint, TrainingState
 from uniaudio.training.codec.clips import ClipSet, FrozenCache, TrainingClip
 from uniaudio.training.codec.examples import ClipFacts
 from uniaudio.training.codec.grpo_reward import policy_loss
 from uniaudio.training.codec.objectives import build_losses
 from uniaudio.training.codec.train import PhaseObjective, train_codec
 from uniaudio.training.processes import Processes
+from uniaudio.training.run import Listeners
 
 WEIGHTS: dict[str, dict[str, float]] = {
     "reconstruction": {"flow": 1.0, "phone": 0.3, "commitment": 0.7},
@@ -127,3 +131,20 @@ def test_transcripts_that_cannot_be_spelled_are_counted(caplog: pytest.LogCaptur
     caplog.clear()
     build_losses(codec, short("reasoning"), ClipSet(codec, told[:2]), ClipSet(codec, told[:1]), None)
     assert "too long" not in caplog.text
+
+
+def test_a_run_whose_text_decoder_is_the_codecs_own_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
+    pytest.importorskip("transformers")
+
+    def keep_the_first(state: TrainingState, checkpoint: Checkpoint) -> None:
+        if state.step == 1:
+            checkpoint(tmp_path)
+
+    phase = replace(short("reasoning"), checkpoint_every=1)
+    unbroken, resumed = (ReasoningCodec.create(CodecConfig.preset("debug")) for _ in range(2))
+    train_codec(unbroken, [phase], clips()[1:], clips()[:1], listeners=Listeners(on_checkpoint=keep_the_first))
+    names = {name for file in tmp_path.glob("*.safetensors") for name in load_file(file)}
+    assert "modules.codec.text.out.weight" in names
+    assert not any(name.startswith("modules.teacher") for name in names)
+    train_codec(resumed, [phase], clips()[1:], clips()[:1], resume_from=tmp_path)
+    assert resumed.fingerprint == unbroken.fingerprint
