@@ -10,6 +10,7 @@ Of codecs the newest version of each: a system a line, a metric and domain a col
 """
 
 from statistics import mean
+from typing import Any
 
 import polars as pl
 from uniaudio_schemas.kinds.codec_scores import CodecScore
@@ -73,7 +74,7 @@ def markdown(found: pl.DataFrame) -> str:
     return "\n".join([*pipe_table(*board(found)), "", note]) + "\n"
 
 
-def _cell(row: dict, *, is_alone: bool) -> str:
+def _cell(row: dict[str, Any], *, is_alone: bool) -> str:
     value = number(row["value"]) + "†" * (row["beside_baseline"] == "worse")
     return f"**{value}**" if row["is_best"] and not is_alone else value
 
@@ -125,7 +126,7 @@ def codec_markdown(found: pl.DataFrame) -> str:
     return "\n".join(lines or ["no codec is scored: `prefect deployment run evaluate-codec/local`"]) + "\n"
 
 
-def _codec_cell(row: dict) -> str:
+def _codec_cell(row: dict[str, Any]) -> str:
     base = row["baseline_value"]
     is_worse = base is not None and (row["value"] < base if row["higher_is_better"] else row["value"] > base)
     return number(row["value"]) + "†" * is_worse

@@ -206,7 +206,7 @@ def _reason(error: Exception) -> str:
 
 def _to_float(frame: Any) -> np.ndarray:
     """`[C, n]` float32 of a frame in any of FFmpeg's formats; integers of b bits are divided by 2^(b-1)."""
-    samples = frame.to_ndarray()
+    samples: np.ndarray = frame.to_ndarray()
     if not frame.format.is_planar:
         samples = samples.reshape(-1, frame.layout.nb_channels).T
     if samples.dtype.kind == "u":

@@ -28,7 +28,7 @@ from uniaudio.codec.config.presets import NUM_CODEBOOKS, CodecConfig
 from uniaudio.codec.encoders.frozen import EncoderFolders, empty_encoders, pretrained_encoders, random_encoders
 from uniaudio.codec.fingerprint import fingerprint
 from uniaudio.codec.flow import FlowTransformer
-from uniaudio.codec.flow_matching import RELEASED_GUIDANCE, FlowMatching
+from uniaudio.codec.flow_matching import LATENTS_PER_FRAME, RELEASED_GUIDANCE, FlowMatching
 from uniaudio.codec.reasoning import ReasoningBranch
 from uniaudio.codec.reconstruction import ReconstructionBranch
 from uniaudio.codec.released.compat import compat_clip, decode_clip
@@ -233,9 +233,9 @@ class ReasoningCodec(nn.Module):
         if settings.steps == 0 and self.flow.mean is None:
             raise UsageError("`steps` must be a whole number, 1 or more, but is 0: this codec regresses no mean.")
         least = 2 * self.config.context_latents
-        if window_latents and (window_latents < least or window_latents % decoding.LATENTS_PER_FRAME):
+        if window_latents and (window_latents < least or window_latents % LATENTS_PER_FRAME):
             raise UsageError(
-                f"`window_latents` must be a multiple of {decoding.LATENTS_PER_FRAME} and {least} or more, "
+                f"`window_latents` must be a multiple of {LATENTS_PER_FRAME} and {least} or more, "
                 f"but is {window_latents}."
             )
         return settings

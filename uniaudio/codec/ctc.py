@@ -47,7 +47,7 @@ class CtcHead(nn.Module):
 
         A text is no longer than its slots, with one more wherever a byte comes twice.
         """
-        log_p_SBV = self(reasoning_BRD, valid_BR).float().log_softmax(dim=-1).transpose(0, 1)
+        log_p_SBV: Tensor = self(reasoning_BRD, valid_BR).float().log_softmax(dim=-1).transpose(0, 1)
         num_slots = (valid_BR.sum(dim=1) * self.num_slots).tolist()
         spelled = [_if_fits(text.encode(), slots) for text, slots in zip(texts, num_slots, strict=True)]
         rows = [row for row, one in enumerate(spelled) if one]

@@ -51,8 +51,8 @@ class DecodeSettings:
     def __post_init__(self) -> None:
         for name, least, most in (("steps", 1, None), ("seed", 0, 2**64 - 1), ("window_latents", 0, None)):
             value = getattr(self, name)
-            whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-            if not whole or value < (0 if name == "steps" else least) or (most is not None and value > most):
+            is_whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+            if not is_whole or value < (0 if name == "steps" else least) or (most is not None and value > most):
                 to = "or more" if most is None else f"to {most}"
                 raise UsageError(f"`{name}` must be a whole number, {least} {to}, but is {value!r}.")
         real = isinstance(self.guidance, numbers.Real) and not isinstance(self.guidance, bool)
@@ -69,11 +69,11 @@ def decode_clips(
 ) -> list[Tensor]:
     """`[T, Q]` int64 each, and perhaps `[R, Q]` each -> `[T * 1920]` float32 each, on the CPU."""
     waveforms: dict[int, Tensor] = {}
-    for chosen in _batches([len(clip_TQ) for clip_TQ in codes]):
-        codes_BTQ = torch.stack([codes[index] for index in chosen])
-        reasoning_BRQ = None if reasoning is None else torch.stack([reasoning[index] for index in chosen])
+    for indices in _batches([len(clip_TQ) for clip_TQ in codes]):
+        codes_BTQ = torch.stack([codes[index] for index in indices])
+        reasoning_BRQ = None if reasoning is None else torch.stack([reasoning[index] for index in indices])
         waveform_BN = torch.cat(list(decode_pieces(codec, [codes_BTQ], settings, reasoning_BRQ)), dim=1)
-        waveforms.update(zip(chosen, waveform_BN, strict=True))
+        waveforms.update(zip(indices, waveform_BN, strict=True))
     return [waveforms[index] for index in range(len(codes))]
 
 
@@ -88,7 +88,7 @@ def decode_pieces(
     `blocks`: the codes `[B, t, Q]` as they come, T frames in all; a window is drawn when the frame behind it is there.
     """
     left, right = codec.scalar.reach
-    done, start = 0, 0  # latents whose audio is out; the first one that is held
+    num_out, start = 0, 0  # latents whose audio is out; the first one that is held
     held_BSL: Tensor | None = None
     for new_BSL, is_last in draw_latents(codec, blocks, settings, reasoning_BRQ):
         held_BSL = new_BSL if held_BSL is None else torch.cat([held_BSL, new_BSL], dim=1)
@@ -96,9 +96,9 @@ def decode_pieces(
         ready = last if is_last else last - right
         with torch.inference_mode(), eval_mode(codec):
             waveform_BN = codec.scalar.decode(held_BSL)
-        yield waveform_BN[:, (done - start) * LATENT_HOP : (ready - start) * LATENT_HOP].cpu()
+        yield waveform_BN[:, (num_out - start) * LATENT_HOP : (ready - start) * LATENT_HOP].cpu()
         dropped = max(0, ready - left - start)
-        held_BSL, done, start = held_BSL[:, dropped:], ready, start + dropped
+        held_BSL, num_out, start = held_BSL[:, dropped:], ready, start + dropped
 
 
 def draw_latents(
@@ -171,7 +171,8 @@ def _reasoning(codec: "ReasoningCodec", reasoning_BRQ: Tensor | None, frames: sl
         return None
     source_T = torch.arange(frames.start, frames.stop) * RECONSTRUCTION_HOP // REASONING_HOP
     vectors_BTD = codec.reasoning.quantizer.decode(reasoning_BRQ[:, source_T].to(codec.device))
-    return codec.reconstruction.reasoning_adaptor(vectors_BTD)
+    adapted_BTD: Tensor = codec.reconstruction.reasoning_adaptor(vectors_BTD)
+    return adapted_BTD
 
 
 def _batches(num_frames: list[int]) -> list[list[int]]:

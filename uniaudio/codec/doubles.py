@@ -49,5 +49,5 @@ class BatchingCodec(nn.Module):
 
 def _codes(waveform_BN: Tensor, hop: int, codebook_size: int) -> Tensor:
     """`[B, N / hop, 8]` int64: eight parts of a frame, each summed up in whole numbers."""
-    parts = waveform_BN.unflatten(1, (-1, NUM_CODEBOOKS, hop // NUM_CODEBOOKS))
+    parts: Tensor = waveform_BN.unflatten(1, (-1, NUM_CODEBOOKS, hop // NUM_CODEBOOKS))
     return (parts * 32_768).long().sum(dim=-1) % codebook_size

@@ -25,7 +25,7 @@ class TimeFiLM(nn.Module):
     def forward(self, features_BTD: Tensor, condition_BTD: Tensor, dropped_B: Tensor | None = None) -> Tensor:
         """`[B, T, D]` -> `[B, T, D]`; an item whose `dropped_B` (bool) is True passes unchanged."""
         delta_BTD, beta_BTD = self.delta_beta(condition_BTD).chunk(2, dim=-1)
-        modulated_BTD = (1 + SCALE_RANGE * torch.tanh(delta_BTD)) * features_BTD + beta_BTD
+        modulated_BTD: Tensor = (1 + SCALE_RANGE * torch.tanh(delta_BTD)) * features_BTD + beta_BTD
         if dropped_B is None:
             return modulated_BTD
         return torch.where(dropped_B[:, None, None], features_BTD, modulated_BTD)

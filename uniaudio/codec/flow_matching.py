@@ -149,9 +149,10 @@ class FlowMatching(nn.Module):
         """Velocity, pushed away from the unconditional one by `guidance`."""
         inputs = torch.cat([x_BTL, context_BTL, condition_BTD], dim=-1)
         if guidance == 1.0:
-            return self.transformer(inputs, time.expand(len(inputs)))
+            alone_BTL: Tensor = self.transformer(inputs, time.expand(len(inputs)))
+            return alone_BTL
         without = torch.cat([x_BTL, context_BTL, torch.zeros_like(condition_BTD)], dim=-1)
-        both = self.transformer(torch.cat([without, inputs]), time.expand(2 * len(inputs)))
+        both: Tensor = self.transformer(torch.cat([without, inputs]), time.expand(2 * len(inputs)))
         free_BTL, conditioned_BTL = both.chunk(2)
         return free_BTL + guidance * (conditioned_BTL - free_BTL)
 
@@ -178,7 +179,7 @@ class LatentScaling(nn.Module):
         return (latents_BTL - self.mean_L) / self.deviation_L if self.by_channel else self.factor * latents_BTL
 
     def undo(self, scaled_BTL: Tensor) -> Tensor:
-        """The inverse."""
+        """The inverse of `forward`."""
         return scaled_BTL * self.deviation_L + self.mean_L if self.by_channel else scaled_BTL / self.factor
 
     @torch.no_grad()

@@ -159,7 +159,8 @@ class MelEncoder(nn.Module):
     def forward(self, mel_BTM: Tensor) -> Tensor:
         """`[B, T, bands * frames]` -> `[B, T, D]`."""
         x_BTD: Tensor = self.norm_out(self.blocks(self.norm_in(self.project_in(mel_BTM))))
-        return self.direct(mel_BTM) + x_BTD
+        direct_BTD: Tensor = self.direct(mel_BTM)
+        return direct_BTD + x_BTD
 
 
 def _down(convolution: nn.Module, x_BTD: Tensor) -> Tensor:

@@ -115,7 +115,8 @@ class SpectralDecoder(nn.Module):
         """`[B, T, L]` -> `[B, T, frames * M]`."""
         x_BTD = self.convolution_in(latents_BTL.transpose(1, 2)).transpose(1, 2)
         patches_BTP: Tensor = self.project_out(self.norm_out(self.blocks(self.norm_in(x_BTD))))
-        return self.direct(latents_BTL) + patches_BTP
+        direct_BTP: Tensor = self.direct(latents_BTL)
+        return direct_BTP + patches_BTP
 
 
 class PhaseSearch(nn.Module):

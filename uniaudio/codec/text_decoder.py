@@ -139,10 +139,10 @@ class TextDecoder(TextPolicy):
         """Inputs and targets `[B, S]` int64: question, begin and answer; nothing to be said of the question."""
         inputs, targets = [], []
         for answer, question in zip(answers, questions, strict=True):
-            asked = [*question.encode(), BEGIN]
-            ids = list(answer)[: self.max_bytes + 2 - len(asked)]
-            inputs.append([*asked, *ids[:-1]])
-            targets.append([*[IGNORED] * (len(asked) - 1), *ids])
+            prompt = [*question.encode(), BEGIN]
+            ids = list(answer)[: self.max_bytes + 2 - len(prompt)]
+            inputs.append([*prompt, *ids[:-1]])
+            targets.append([*[IGNORED] * (len(prompt) - 1), *ids])
         width = max(len(row) for row in inputs)
         inputs_BS = [row + [PAD] * (width - len(row)) for row in inputs]
         targets_BS = [row + [IGNORED] * (width - len(row)) for row in targets]
@@ -196,4 +196,5 @@ class _Cache:
         self._pairs[index] = (key, value)
         mixed_BHPE = scaled_dot_product_attention(query, key, value, attn_mask=seen_BPK[:, None])
         x_BPW = x_BPW + attention.out_proj(mixed_BHPE.transpose(1, 2).flatten(2))  # type: ignore[operator, union-attr]
-        return x_BPW + layer.linear2(relu(layer.linear1(layer.norm2(x_BPW))))  # type: ignore[operator]
+        out_BPW: Tensor = x_BPW + layer.linear2(relu(layer.linear1(layer.norm2(x_BPW))))  # type: ignore[operator]
+        return out_BPW

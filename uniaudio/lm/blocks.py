@@ -15,8 +15,9 @@ from uniaudio.lm.bare import Linear
 from uniaudio.lm.cache import KVCache
 from uniaudio.lm.config import StackConfig
 from uniaudio.lm.packed import attend_in_blocks
-from uniaudio.lm.recomputation import Recomputation, recomputed
+from uniaudio.lm.recomputation import recomputed
 from uniaudio.lm.rope import Rotation, rotate
+from uniaudio.stages.schedule import Recomputation
 
 if TYPE_CHECKING:
     from torch.nn.attention.flex_attention import BlockMask
@@ -73,21 +74,26 @@ class Attention(nn.Module):
             if attend.slots is not None:
                 key, value = keys[:, :, : attend.num_keys], values[:, :, : attend.num_keys]
         if attend.documents is not None:
-            mixed = self._within_documents(query, key, value, attend.documents)
-            return self.out(mixed.transpose(1, 2).flatten(2))
-        grouped = self.num_kv_heads != self.num_heads
+            attended = self._within_documents(query, key, value, attend.documents)
+            return self._joined(attended)
+        is_grouped = self.num_kv_heads != self.num_heads
         if attend.blocks is not None:
-            mixed = attend_in_blocks(query, key, value, attend.blocks, grouped=grouped)
-            return self.out(mixed.transpose(1, 2).flatten(2))
+            attended = attend_in_blocks(query, key, value, attend.blocks, grouped=is_grouped)
+            return self._joined(attended)
         mask = None if attend.mask_BSK is None else attend.mask_BSK[:, None]
         # Fused kernels take grouped heads or a mask, not both; for one query the unfused path is cheaper anyway.
-        if grouped and mask is not None and query.shape[2] > 1:
+        if is_grouped and mask is not None and query.shape[2] > 1:
             repeats = self.num_heads // self.num_kv_heads
             key, value = key.repeat_interleave(repeats, dim=1), value.repeat_interleave(repeats, dim=1)
-            grouped = False
+            is_grouped = False
         is_causal = mask is None and attend.slots is None
-        mixed = F.scaled_dot_product_attention(query, key, value, mask, is_causal=is_causal, enable_gqa=grouped)
-        return self.out(mixed.transpose(1, 2).flatten(2))
+        attended = F.scaled_dot_product_attention(query, key, value, mask, is_causal=is_causal, enable_gqa=is_grouped)
+        return self._joined(attended)
+
+    def _joined(self, attended: Tensor) -> Tensor:
+        """`[B, H, S, E]` of all heads -> `[B, S, D]`."""
+        out_BSD: Tensor = self.out(attended.transpose(1, 2).flatten(2))
+        return out_BSD
 
     def _within_documents(self, query: Tensor, key: Tensor, value: Tensor, documents: list[list[int]]) -> Tensor:
         """Causal attention of each document alone: a mask over whole rows would compute what it hides."""
@@ -113,7 +119,8 @@ class MLP(nn.Module):
         self.down = Linear(config.mlp_width, config.width)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.down(F.silu(self.gate(x)) * self.up(x))
+        out: Tensor = self.down(F.silu(self.gate(x)) * self.up(x))
+        return out
 
 
 class Block(nn.Module):
@@ -142,7 +149,8 @@ class Block(nn.Module):
 
     def _add(self, x_BSD: Tensor, attend: Attend, cache: KVCache | None, layer: int) -> Tensor:
         x_BSD = x_BSD + self.attention(self.attention_norm(x_BSD), attend, cache, layer)
-        return x_BSD + self.mlp(self.mlp_norm(x_BSD))
+        out_BSD: Tensor = x_BSD + self.mlp(self.mlp_norm(x_BSD))
+        return out_BSD
 
 
 class Stack(nn.Module):
@@ -162,7 +170,8 @@ class Stack(nn.Module):
             return steps(x_BSD, attend, cache)
         for layer, block in enumerate(self.layers):
             x_BSD = block(x_BSD, attend, cache, layer)
-        return self.norm(x_BSD)
+        normed_BSD: Tensor = self.norm(x_BSD)
+        return normed_BSD
 
     def blocks(self) -> Iterator[Block]:
         return (cast(Block, block) for block in self.layers)

@@ -31,9 +31,10 @@ from uniaudio.lm.initialize import initialize
 from uniaudio.lm.local_decoder import AudioHead, LocalDecoder
 from uniaudio.lm.masks import document_lengths, packed_mask, packed_positions
 from uniaudio.lm.packed import PackedAttention, block_mask, usual_attention
-from uniaudio.lm.recomputation import RECOMPUTATIONS, Recomputation
+from uniaudio.lm.recomputation import RECOMPUTATIONS
 from uniaudio.lm.rope import Rotation, rotation
 from uniaudio.lm.stepping import Steps
+from uniaudio.stages.schedule import Recomputation
 
 
 class UniAudioLM(nn.Module):
@@ -88,15 +89,18 @@ class UniAudioLM(nn.Module):
         is_text_BS1 = is_text_BS[..., None]
         text_BSD = self.text_embedding(ids_BS9[..., TEXT_COLUMN].where(is_text_BS, 0)) * is_text_BS1
         if not has_audio:
-            return self.backbone(text_BSD, attend, caches.get("backbone"), steps.get("backbone")) * is_text_BS1
+            out_BSD: Tensor = self.backbone(text_BSD, attend, caches.get("backbone"), steps.get("backbone"))
+            return out_BSD * is_text_BS1
         is_audio_BS1 = is_audio_BS[..., None].to(text_BSD.dtype)
         audio_BSD = self.embed_frames(ids_BS9[..., :TEXT_COLUMN].where(is_audio_BS[..., None], 0))
         name = "understanding_expert"
         audio_BSD = self.understanding_expert(audio_BSD, is_audio_BS1, attend, caches.get(name), steps.get(name))
         hidden_BSD = self.backbone(audio_BSD + text_BSD, attend, caches.get("backbone"), steps.get("backbone"))
         name = "generation_expert"
-        audio_BSD = self.generation_expert(hidden_BSD, is_audio_BS1, attend, caches.get(name), steps.get(name))
-        return audio_BSD + hidden_BSD * is_text_BS1
+        generated_BSD: Tensor = self.generation_expert(
+            hidden_BSD, is_audio_BS1, attend, caches.get(name), steps.get(name)
+        )
+        return generated_BSD + hidden_BSD * is_text_BS1
 
     def embed_frames(self, codes_BSQ: Tensor) -> Tensor:
         """`[..., Q]` int64 combined ids -> `[..., D]`, summed over the codebooks."""
@@ -125,7 +129,8 @@ class UniAudioLM(nn.Module):
         previous_NQ = target_codes_NQ[:, :-1] + self._stream_offsets(target_codes_NQ.device)[:-1]
         inputs_NQD = torch.cat([hidden_ND[:, None], self.audio_embedding(previous_NQ)], dim=1)
         states_NQC = self.projection(inputs_NQD)
-        return self.local_decoder(states_NQC) if len(states_NQC) else states_NQC
+        decoded_NQC: Tensor = self.local_decoder(states_NQC) if len(states_NQC) else states_NQC
+        return decoded_NQC
 
     def allocate_cache(self, batch_size: int, num_slots: int, *, with_experts: bool = True) -> ModelCache:
         """An empty cache of `num_slots` positions a row; the experts need none where no audio follows the prompt."""

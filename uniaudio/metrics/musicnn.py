@@ -99,7 +99,7 @@ class MusicTagger(nn.Module):
         (length,) = conv.kernel_size  # type: ignore[misc]
         bands = normed_BTM.transpose(1, 2).reshape(-1, 1, num_frames)
         padded = nn.functional.pad(bands, ((length - 1) // 2, length // 2))
-        activation = norm(torch.relu(conv(padded)))
+        activation: Tensor = norm(torch.relu(conv(padded)))
         return activation.view(num_patches, num_bands, -1, num_frames).amax(dim=1)
 
     @torch.inference_mode()

@@ -8,6 +8,7 @@ from itertools import islice
 
 from uniaudio_schemas.fingerprint import hash_json
 from uniaudio_schemas.kinds.annotated import Annotated, Word
+from uniaudio_schemas.kinds.instructions import Recipe
 
 from uniaudio.audio.frames import SAMPLE_RATE
 from uniaudio.tasks.annotations import TRAIN, letters_of, words_of
@@ -80,7 +81,9 @@ def _edit(clip: Annotated, donors: Sequence[Annotated], times: WordTimes, contex
     return _example(clip, "insert", word.word, before.word, (without, clip.clip_id), context)
 
 
-def _example(clip: Annotated, kind: str, word: str, beside: str, pair: tuple, context: Context) -> Built:
+def _example(
+    clip: Annotated, kind: str, word: str, beside: str, pair: tuple[str | Recipe, str | Recipe], context: Context
+) -> Built:
     key = hash_json([context.job.seed, clip.clip_id, kind])
     asked = request(kind, _plain(word), language_of(clip, context.job), key, beside=_plain(beside))
     return example(_TASK, clip, context.job, texts={"request": asked}, clips={"source": pair[0], "target": pair[1]})

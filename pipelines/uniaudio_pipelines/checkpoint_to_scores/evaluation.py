@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -32,6 +32,8 @@ from uniaudio.text.tokenizer import ByteTokenizer, HuggingFaceTokenizer, TextTok
 from uniaudio.training.lm.weights import CheckpointConfig, config_of, load_model
 from uniaudio.training.sequences.dataset import HELD_OUT_SPLITS, TRAIN_SPLIT, SequenceSet
 from uniaudio_pipelines.checkpoint_to_scores.job import CheckpointToScores
+
+R = TypeVar("R")
 
 _MOST_KNOWN = 4_096
 """Rows of a kind that are kept in memory."""
@@ -275,7 +277,7 @@ class Evaluation:
     def _config(self) -> CheckpointConfig:
         return config_of(self.checkpoint)
 
-    def _only(self, cls: type[Any], kind: str) -> Any:
+    def _only(self, cls: type[R], kind: str) -> R:
         found = list(self.store.rows(self.manifest(kind), cls))
         if len(found) != 1:
             raise DataError(f"A version of {kind} must hold one row, but {self.plan.parents[kind]} holds {len(found)}.")

@@ -95,6 +95,6 @@ def _key(evaluation: Evaluation, wanted: Wanted) -> str:
     return short(hash_json([_FORMAT, given, list(wanted.plan), caps, "greedy", evaluation.plan.numerics]))
 
 
-def _segment(kind: str, ids: list, finished: str) -> GeneratedSegment:
+def _segment(kind: str, ids: list[int] | list[list[int]], finished: str) -> GeneratedSegment:
     dtype, shape = (np.int32, (len(ids),)) if kind == TEXT else (np.int16, (len(ids), 8))
     return GeneratedSegment(kind, np.array(ids, dtype).reshape(shape), finished)  # type: ignore[arg-type]

@@ -146,7 +146,7 @@ def _streams(clips: CodecClips, clip: Encoded, view: str) -> dict[str, Stream]:
     reasoning_rate = SAMPLE_RATE / row.reasoning_hop_samples
     rate = SAMPLE_RATE / row.reconstruction_hop_samples
     sizes = (row.reasoning_codebook_size,) * row.num_codebooks
-    codes = {
+    codes: dict[str, Callable[[], Stream]] = {
         "reasoning": lambda: Stream(_array(encoded.reasoning_codes), reasoning_rate, sizes),
         "reconstruction": lambda: Stream(
             _array(encoded.reconstruction_codes), rate, (row.reconstruction_codebook_size,) * row.num_codebooks

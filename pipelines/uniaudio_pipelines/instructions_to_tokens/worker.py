@@ -5,7 +5,7 @@ waits before the encoder.
 """
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -46,7 +46,7 @@ class TokenWorker:
         self._folder = job.folder(self._store, plan)
         self._clips = Clips(self._store, plan, unit_bits(plan), self._folder)
         self._known = KnownCodes(self._store, self._metadata)
-        self._codec: Any = None
+        self._codec: ReasoningCodec | None = None
 
     def process(self, unit: str) -> ShardResult:
         part = HashRange.of_unit(unit)

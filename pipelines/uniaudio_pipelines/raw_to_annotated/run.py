@@ -6,7 +6,8 @@ from uniaudio_schemas.store.manifest import Manifest
 from uniaudio_pipelines.raw_to_annotated.corpus_worker import CorpusWorker
 from uniaudio_pipelines.raw_to_annotated.cuts_worker import CutsWorker
 from uniaudio_pipelines.raw_to_annotated.job import RawToAnnotated, RawToCuts
-from uniaudio_pipelines.running.edge import MakeWorker, run_edge
+from uniaudio_pipelines.running.bench import MakeWorker
+from uniaudio_pipelines.running.edge import run_edge
 
 
 def run(

@@ -12,7 +12,7 @@ import weakref
 from pathlib import Path
 
 from uniaudio_schemas.fingerprint import hash_bytes
-from uniaudio_schemas.store.lease import process_identity
+from uniaudio_schemas.store.processes import process_identity
 
 _NAME = re.compile(r"uniaudio-[a-z]+-(?P<stamp>[0-9a-f]{4}-(?P<pid>\d+)-[0-9a-f]{8})-\d+")
 _count = itertools.count()

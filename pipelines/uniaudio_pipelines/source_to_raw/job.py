@@ -12,6 +12,7 @@ from uniaudio_schemas.store.manifest import Plan, ShardInfo
 from uniaudio_pipelines.jobs import cache_folder
 from uniaudio_pipelines.source_to_raw import listing
 from uniaudio_pipelines.source_to_raw.cards import CHANNELS
+from uniaudio_pipelines.source_to_raw.entries import Policy
 
 CODE_VERSION = "6"
 """Goes up when the same source would give other rows."""
@@ -44,12 +45,12 @@ class SourceToRaw:
     `right` keep one, `split` makes a clip of each."""
     ref: str = "latest"
 
-    def policy(self) -> listing.Policy:
+    def policy(self) -> Policy:
         if self.max_files_per_shard < 1:
             raise UsageError(f"`max_files_per_shard` must be 1 or more, but is {self.max_files_per_shard}.")
         if self.channels not in CHANNELS:
             raise UsageError(f"`channels` must be {' or '.join(CHANNELS)}, but is {self.channels!r}.")
-        return listing.Policy(
+        return Policy(
             follow_links=self.follow_links,
             channels=self.channels,
             max_files=self.max_files_per_shard,

@@ -25,9 +25,10 @@ from uniaudio.audio.resample import resample
 from uniaudio.codec.autoencoder import LEVELS_PER_UNIT
 from uniaudio.codec.codec import Codes, ReasoningCodec
 from uniaudio.codec.config.presets import LATENT_HOP, NUM_CODEBOOKS, CodecConfig
-from uniaudio.codec.evaluation.coders import Coded, Coder, Programs, coders
+from uniaudio.codec.evaluation.coders import Coded, Coder, coders
 from uniaudio.codec.evaluation.delay import find_delay, undo_delay
 from uniaudio.codec.evaluation.held_out import DOMAINS, HeldOutClip
+from uniaudio.codec.evaluation.programs import Programs
 from uniaudio.metrics.dnsmos import dnsmos
 from uniaudio.metrics.pesq import wide_band_pesq
 from uniaudio.metrics.speaker import VOICE_RATE, VoiceEncoder, cosine_similarity
@@ -117,12 +118,12 @@ def evaluate(
     evaluation.code_use = code_use(codec.config, codes)
     coded = _coded_on_time(others, clips, evaluation.missing)
     for done, (clip, one) in enumerate(zip(clips, codes, strict=True), start=1):
-        made = _decoded(codec, one, steps=steps, guidance=guidance)
-        made["its autoencoder alone"] = autoencoded(codec, clip.samples)
-        made |= coded[done - 1]
+        outputs = _decoded(codec, one, steps=steps, guidance=guidance)
+        outputs["its autoencoder alone"] = autoencoded(codec, clip.samples)
+        outputs |= coded[done - 1]
         # What the metrics say of the clip itself: the bound of what a codec can reach.
-        made["original, 16 bits"] = Coded(clip.samples, 16 * len(clip.samples))
-        evaluation.rows += [measured_row(clip, system, coded, listeners) for system, coded in made.items()]
+        outputs["original, 16 bits"] = Coded(clip.samples, 16 * len(clip.samples))
+        evaluation.rows += [measured_row(clip, system, coded, listeners) for system, coded in outputs.items()]
         report(done, len(clips))
     return evaluation
 
@@ -144,25 +145,25 @@ def stream_bits_per_s(config: CodecConfig) -> dict[str, float]:
 def _decoded(codec: ReasoningCodec, codes: Codes, *, steps: int, guidance: float) -> dict[str, Coded]:
     """Decode the reconstruction codes alone, and again together with the reasoning codes, from the same noise."""
     name, nominal = f"ReasoningCodec {codec.config.size}", bits_per_s(codec.config)
-    made = {}
-    for system, told in ((name, False), (f"{name}+reasoning", True)):
-        (ours,) = codec.decode([codes], steps=steps, guidance=guidance, use_reasoning=told)
-        made[system] = Coded(ours, round(nominal * len(ours) / SAMPLE_RATE))
-    return made
+    outputs = {}
+    for system, use_reasoning in ((name, False), (f"{name}+reasoning", True)):
+        (ours,) = codec.decode([codes], steps=steps, guidance=guidance, use_reasoning=use_reasoning)
+        outputs[system] = Coded(ours, round(nominal * len(ours) / SAMPLE_RATE))
+    return outputs
 
 
 def _coded_on_time(others: Iterable[Coder], clips: Sequence[HeldOutClip], missing: list[str]) -> list[dict[str, Coded]]:
     """Each clip through each coder, whose delay is undone; one that fails is named in `missing`."""
     coded: list[dict[str, Coded]] = [{} for _ in clips]
     for coder in others:
-        made: dict[int, Coded] = {}
+        outputs: dict[int, Coded] = {}
         for index, clip in enumerate(clips):
             try:
-                made[index] = coder.run(clip.samples)
+                outputs[index] = coder.run(clip.samples)
             except DataError as error:
                 missing.append(f"{coder.name} on clip {clip.clip_id} ({error})")
-        delay = find_delay((clips[index].samples, one.samples) for index, one in made.items())
-        for index, one in made.items():
+        delay = find_delay((clips[index].samples, one.samples) for index, one in outputs.items())
+        for index, one in outputs.items():
             on_time = undo_delay(one.samples, delay, len(clips[index].samples))
             coded[index][coder.name] = Coded(on_time, one.num_bits)
     return coded
@@ -173,9 +174,9 @@ def autoencoded(codec: ReasoningCodec, samples: np.ndarray) -> Coded:
     num_latents = -(-len(samples) // LATENT_HOP)
     waveform_BN = torch.from_numpy(np.pad(samples, (0, num_latents * LATENT_HOP - len(samples)))).float()[None]
     with torch.inference_mode():
-        made = codec.scalar(waveform_BN.to(codec.device))[0, : len(samples)].cpu().numpy()
+        output = codec.scalar(waveform_BN.to(codec.device))[0, : len(samples)].cpu().numpy()
     num_bits = num_latents * codec.config.scalar.latent_dim * math.log2(2 * LEVELS_PER_UNIT + 1)
-    return Coded(made, round(num_bits))
+    return Coded(output, round(num_bits))
 
 
 def code_use(config: CodecConfig, codes: Sequence[Codes]) -> dict[str, list[LevelUse]]:
@@ -205,10 +206,10 @@ def write_tables(evaluation: Evaluation, out: str | Path) -> str:
         f"Decoded in {evaluation.steps} steps with guidance {evaluation.guidance:g}."
     )
     for stream, levels in evaluation.code_use.items():
-        used = ", ".join(f"{level.num_used / level.num_entries:.0%} ({level.perplexity:.1f})" for level in levels)
+        shares = ", ".join(f"{level.num_used / level.num_entries:.0%} ({level.perplexity:.1f})" for level in levels)
         lines.append(
             f"\nShare of the {levels[0].num_entries} entries used (perplexity) by {levels[0].num_codes} {stream} codes a "
-            f"level: {used}."
+            f"level: {shares}."
         )
     lines += [f"\nNot measured: {name}." for name in evaluation.missing]
     text = "\n".join(lines) + "\n"
@@ -222,24 +223,24 @@ def _coders(config: CodecConfig, folder: str | Path | None) -> tuple[list[Coder]
 
 def measured_row(clip: HeldOutClip, system: str, coded: Coded, listeners: Listeners) -> dict[str, object]:
     """The metrics of one clip through one system. A value is None where the metric is not defined."""
-    made = np.nan_to_num(coded.samples)
+    output = np.nan_to_num(coded.samples)
     row: dict[str, object] = {
         "domain": clip.domain,
         "system": system,
         "clip": clip.clip_id,
         "num_samples": len(clip.samples),
         "bits_per_s": coded.num_bits * SAMPLE_RATE / len(clip.samples),
-        "log_mel_distance": log_mel_distance(clip.samples, made, SAMPLE_RATE),
-        "stft_distance": multi_resolution_stft_distance(clip.samples, made),
+        "log_mel_distance": log_mel_distance(clip.samples, output, SAMPLE_RATE),
+        "stft_distance": multi_resolution_stft_distance(clip.samples, output),
     }
     if clip.domain == "speech":
-        row |= {name: _measured(measure, clip.samples, made) for name, measure in SPEECH_MEASURES.items()}
+        row |= {name: _measured(measure, clip.samples, output) for name, measure in SPEECH_MEASURES.items()}
         if listeners.voice:
-            row["speaker_similarity"] = _same_voice(listeners.voice, clip.samples, made)
+            row["speaker_similarity"] = _same_voice(listeners.voice, clip.samples, output)
         if listeners.recognize and clip.script and clip.language:
-            heard = listeners.recognize(made, clip.language)
-            if heard is not None:
-                row["heard"], row["word_errors"] = heard, list(word_errors(clip.script, heard))
+            transcript = listeners.recognize(output, clip.language)
+            if transcript is not None:
+                row["heard"], row["word_errors"] = transcript, list(word_errors(clip.script, transcript))
     return row
 
 
@@ -260,8 +261,8 @@ def _same_voice(voice: VoiceEncoder, reference: np.ndarray, made: np.ndarray) ->
 
 
 def _opinion(_: np.ndarray, made: np.ndarray) -> float | None:
-    found = dnsmos(made, SAMPLE_RATE) if find_spec("speechmos") else None
-    return None if found is None else found.overall
+    scores = dnsmos(made, SAMPLE_RATE) if find_spec("speechmos") else None
+    return None if scores is None else scores.overall
 
 
 SPEECH_MEASURES: dict[str, Measure] = {

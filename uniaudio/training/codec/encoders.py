@@ -162,7 +162,7 @@ def _spans(generator: np.random.Generator, num_rows: int, num_frames: int, span:
     """`[B, T]` bool: overlapping spans that hide about `HIDDEN_SHARE` of the frames, at least one span a row."""
     starts = generator.random((num_rows, num_frames)) < -np.log1p(-HIDDEN_SHARE) / span
     starts[np.arange(num_rows), generator.integers(max(1, num_frames - span + 1), size=num_rows)] = True
-    hidden = np.zeros_like(starts)
+    hidden: np.ndarray = np.zeros_like(starts)
     for offset in range(min(span, num_frames)):
         hidden[:, offset:] |= starts[:, : num_frames - offset]
     return hidden

@@ -20,6 +20,7 @@ from torch.func import functional_call
 
 from uniaudio.codec.codec import ReasoningCodec
 from uniaudio.codec.encoders.frozen import Features
+from uniaudio.codec.reasoning import ReasoningBranch
 from uniaudio.codec.text_decoder import QUESTIONS
 from uniaudio.codec.text_policy import Likelihood, TextPolicy
 from uniaudio.stages.codec_phase import CodecPhase
@@ -35,7 +36,7 @@ QUESTION = QUESTIONS["analysis"]
 class GrpoTeacher(nn.Module):
     """The policy that learns, and what the phase started from: the reference policy and branch, never changed."""
 
-    def __init__(self, policy: TextPolicy, branch: nn.Module) -> None:
+    def __init__(self, policy: TextPolicy, branch: ReasoningBranch) -> None:
         super().__init__()
         self.policy = policy
         self.reference_branch = copy.deepcopy(branch).requires_grad_(False)
@@ -202,8 +203,7 @@ class GrpoObjective:
         """Quantized frames `[B, R, D]` of the branch that the phase started from."""
         branch = self.grpo_teacher.reference_branch
         features, valid_BT = padded_features([self.train.features(index) for index in clips])
-        codes_BRQ = branch.quantizer.encode_indices(branch.hidden(features, valid_BT))  # type: ignore[union-attr, operator]
-        return branch.quantizer.decode(codes_BRQ)  # type: ignore[union-attr, operator]
+        return branch.quantizer.decode(branch.quantizer.encode_indices(branch.hidden(features, valid_BT)))
 
     def _supervised(self, rollout: _Rollout, reasoning_BRD: Tensor, step: int) -> Tensor:
         """Cross-entropy of what the annotations answer, about the same clips."""

@@ -65,12 +65,12 @@ class ChatJudge:
             return list(pool.map(lambda pair: self._score(*pair), pairs))
 
     def _score(self, answer: str, facts: ClipFacts) -> float:
-        known = facts.levels()
-        if not known:
+        levels = facts.levels()
+        if not levels:
             return 0.0
-        lines = "\n".join(f"{level}: {text}" for level, text in known.items())
+        lines = "\n".join(f"{level}: {text}" for level, text in levels.items())
         reply = self._ask(INSTRUCTION, f"Known, one line a level:\n{lines}\n\nDescription:\n{answer}")
-        return read_verdict(reply, len(known))
+        return read_verdict(reply, len(levels))
 
 
 def read_verdict(reply: str, num_levels: int) -> float:
@@ -87,7 +87,8 @@ def read_verdict(reply: str, num_levels: int) -> float:
         log.warning("judge: the reply %.80r is no verdict and counts 0", reply)
         return 0.0
     right = sum(score / BEST_SCORE for score in scores) / num_levels
-    return max(right - UNSUPPORTED_COST * unsupported, 0.0)
+    told: float = right - UNSUPPORTED_COST * unsupported
+    return max(told, 0.0)
 
 
 def _is_within(value: Any, most: float) -> bool:
@@ -107,17 +108,17 @@ def build_judge(judge: str, model: str, device: torch.device) -> Judge:
 
 
 def _rule_score(answer: str, facts: ClipFacts) -> float:
-    known = {level: set(normalize_text(text).split()) for level, text in facts.levels().items()}
-    if not known:
+    facts_of = {level: set(normalize_text(text).split()) for level, text in facts.levels().items()}
+    if not facts_of:
         return 0.0
-    supported = set().union(*known.values())
-    said = {level: set(normalize_text(text).split()) for level, text in reversed(read_levels(answer))}
+    supported = set().union(*facts_of.values())
+    claims = {level: set(normalize_text(text).split()) for level, text in reversed(read_levels(answer))}
     total = 0.0
-    for level, words in known.items():
-        claimed = said.get(level, set())
+    for level, words in facts_of.items():
+        claimed = claims.get(level, set())
         if claimed and words:
             total += max(len(claimed & words) / len(words) - len(claimed - supported) / len(claimed), 0.0)
-    return total / len(known)
+    return total / len(facts_of)
 
 
 def _local_chat(folder: str, device: torch.device) -> Callable[[str, str], str]:

@@ -20,8 +20,7 @@ from torch import Tensor, nn
 from uniaudio.audio.frames import UNIT
 from uniaudio.codec.codec import ReasoningCodec
 from uniaudio.codec.config.presets import LATENT_HOP
-from uniaudio.codec.decoding import LATENTS_PER_FRAME
-from uniaudio.codec.flow_matching import CONTEXT, GENERATE, PADDING
+from uniaudio.codec.flow_matching import CONTEXT, GENERATE, LATENTS_PER_FRAME, PADDING
 from uniaudio.codec.reconstruction import GROUPS
 from uniaudio.codec.spectral import SpectralAutoencoder
 from uniaudio.stages.codec_phase import CodecPhase

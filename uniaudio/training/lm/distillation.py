@@ -66,7 +66,8 @@ class CodecTeacher:
                 levels = self._phone.num_levels, self._music.num_levels
                 phone_TQ, music_TQ = codes_TQ[:, : sum(levels)].split(levels, dim=1)
                 vectors_TW = self._phone.decode(phone_TQ) + self._music.decode(music_TQ)
-            return normalize(vectors_TW.float(), dim=-1) * self.width**0.5
+            scaled_TW: Tensor = normalize(vectors_TW.float(), dim=-1) * self.width**0.5
+            return scaled_TW
 
 
 class Distillation:

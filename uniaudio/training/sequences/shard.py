@@ -12,7 +12,7 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -109,8 +109,12 @@ class SequenceShard:
         self.where = where
         bytes_ = np.frombuffer(buffer, np.uint8)
         # The last bytes of the file are its footer, so nothing of a column is cut off.
-        self._int8, whole = bytes_, bytes_[: len(bytes_) // 8 * 8]
-        self._int16, self._int32, self._int64 = whole.view(np.int16), whole.view(np.int32), whole.view(np.int64)
+        self._int8, aligned_bytes = bytes_, bytes_[: len(bytes_) // 8 * 8]
+        self._int16, self._int32, self._int64 = (
+            aligned_bytes.view(np.int16),
+            aligned_bytes.view(np.int32),
+            aligned_bytes.view(np.int64),
+        )
         self._batches: list[_Places] = []
         first_row, address = 0, buffer.address
         for batch in self.batches():
@@ -146,8 +150,8 @@ class SequenceShard:
     @property
     def metadata(self) -> dict[str, str]:
         """What the shard's writer said of it."""
-        found = _opened(self._buffer).schema.metadata or {}
-        return {key.decode(): value.decode() for key, value in found.items()}
+        entries = _opened(self._buffer).schema.metadata or {}
+        return {key.decode(): value.decode() for key, value in entries.items()}
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Its record batches, in order; zero-copy."""
@@ -199,8 +203,8 @@ class SequenceShard:
         """One row with everything that the file says of it, such as clip ids, for lineage and evaluation."""
         number = bisect_right(self._first_rows, row) - 1
         batch = _opened(self._buffer).get_batch(number).slice(row - self._first_rows[number], 1)
-        found: Any = from_table(pa.Table.from_batches([batch]), SequenceRow)[0]
-        return found
+        sequence_row: SequenceRow = from_table(pa.Table.from_batches([batch]), SequenceRow)[0]
+        return sequence_row
 
     def _find(self, row: int) -> tuple[_Places, int]:
         places = self._batches[bisect_right(self._first_rows, row) - 1]
@@ -220,8 +224,8 @@ def _places(batch: pa.RecordBatch, first_row: int, address: int) -> _Places:
 
     def place(column: pa.Array, number: int, width: int) -> int:
         """Place of a buffer of `column` (Arrow's columnar format, "buffer listing for each layout")."""
-        found = column.buffers()[number]
-        return 0 if found is None else (found.address - address) // width
+        buffer = column.buffers()[number]
+        return 0 if buffer is None else (buffer.address - address) // width
 
     ids, audio, text, segments = (batch[name] for name in ("sequence_id", "audio_ids", "text_ids", "segments"))
     kind, start, length, loss = (segments.values.field(name) for name in ("kind", "start", "length", "loss"))

@@ -235,7 +235,7 @@ def _track(cut: dict[str, Any]) -> dict[str, Any]:
     if cut.get("type") != "MixedCut":
         return cut
     tracks = [track for track in cut.get("tracks") or [] if isinstance(track, dict)]
-    sounding = [
+    sounding: list[dict[str, Any]] = [
         track["cut"] for track in tracks if track.get("type") != "PaddingCut" and isinstance(track.get("cut"), dict)
     ]
     if len(sounding) != 1 or cut.get("transforms"):
