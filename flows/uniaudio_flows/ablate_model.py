@@ -26,7 +26,7 @@ from uniaudio_flows.parameters import parameters_of
 from uniaudio_flows.steps import Extra
 
 Change = Callable[[Any], dict[str, Any]]
-SEQUENCES, TRAIN, SCORE = build_sequences.STEP.flow, train_stage.STEP.flow, evaluate_checkpoint.STEP.flow
+SEQUENCES, TRAIN = build_sequences.STEP.flow, train_stage.STEP.flow
 VARIANTS: dict[str, Mapping[str, Change]] = {
     "without_stage4": {TRAIN: lambda job: {"stages": tuple(name for name in job.stages if name != "stage4")}},
     "without_experts": {TRAIN: lambda job: {"experts": False}},
@@ -73,17 +73,17 @@ def _run(**parameters: Any) -> str:
     whole = [*before, plan(ALONE, settings, fields)]
     # All jobs before any work: what is wrong with a variant is said now.
     ablated = {name: variant_of(name, whole) for name in variants}
-    made = make_all("ablate-model", settings, whole)
+    checkpoint = make_all("ablate-model", settings, whole)
     for name, planned in ablated.items():
-        made = make_all(f"ablate-model-{name.replace('_', '-')}", settings, planned)
+        checkpoint = make_all(f"ablate-model-{name.replace('_', '-')}", settings, planned)
         _tell(Store.from_uri(settings.store), whole[-1].job.ref, name)
-    return made
+    return checkpoint
 
 
 def _tell(store: Store, whole: str, name: str) -> None:
-    found = markdown(compare(store, whole, name))
-    get_run_logger().info("%s against the whole model:\n%s", name, found)
-    create_markdown_artifact(found, key=f"ablation-{name.replace('_', '-')}", description=f"{name} against {whole}")
+    report = markdown(compare(store, whole, name))
+    get_run_logger().info("%s against the whole model:\n%s", name, report)
+    create_markdown_artifact(report, key=f"ablation-{name.replace('_', '-')}", description=f"{name} against {whole}")
 
 
 ablate_model = told(

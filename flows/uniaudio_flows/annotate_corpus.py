@@ -20,14 +20,14 @@ LIMITS = ".limits.json"
 
 
 def job(settings: Settings, fields: Fields) -> RawToAnnotated:
-    chosen = dict(fields)
-    if chosen.pop("source_limits", True):
+    job_fields = dict(fields)
+    if job_fields.pop("source_limits", True):
         defaults = build(RawToAnnotated, settings, {})
-        plain = build(RawToAnnotated, settings, chosen)
+        plain = build(RawToAnnotated, settings, job_fields)
         limits = _limits(settings.source)
         same = {name for name in limits if getattr(plain, name, None) == getattr(defaults, name, None)}
-        chosen |= {name: value for name, value in limits.items() if name in same}
-    return build(RawToAnnotated, settings, chosen)
+        job_fields |= {name: value for name, value in limits.items() if name in same}
+    return build(RawToAnnotated, settings, job_fields)
 
 
 def _limits(source: Path) -> dict[str, object]:

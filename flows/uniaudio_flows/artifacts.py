@@ -52,14 +52,14 @@ class Board:
     def show(self, call: Callable[[], Any]) -> Any:
         """What the call gives, None where the server is away."""
         try:
-            shown = call()
+            answer = call()
         except httpx.HTTPError as error:
             if not self._is_away:
                 self.log.warning("the Prefect server does not answer (%s): the job goes on unseen", error)
             self._is_away = True
             return None
         self._is_away = False
-        return shown
+        return answer
 
 
 class Shown:
@@ -116,16 +116,16 @@ class _Bar:
 
 
 def _row(manifest: Manifest) -> dict[str, Any]:
-    dropped = ", ".join(f"{reason}: {count}" for reason, count in sorted(manifest.dropped.items())) or "none"
-    return {"kind": manifest.kind, "rows": manifest.num_rows, "dropped": dropped, "content id": manifest.content_id}
+    drops = ", ".join(f"{reason}: {count}" for reason, count in sorted(manifest.dropped.items())) or "none"
+    return {"kind": manifest.kind, "rows": manifest.num_rows, "dropped": drops, "content id": manifest.content_id}
 
 
 def _measured(summary: dict[str, Any]) -> dict[str, Any]:
     """Columns of a table, of what an edge says in its summary."""
     hours = summary.get("hours")
-    found = {"audio": "" if hours is None else spoken(3600 * hours), "seconds": summary.get("seconds", "")}
+    cells = {"audio": "" if hours is None else spoken(3600 * hours), "seconds": summary.get("seconds", "")}
     if "cpu_seconds" in summary:
-        found["CPU seconds"] = summary["cpu_seconds"]
+        cells["CPU seconds"] = summary["cpu_seconds"]
     if "peak_memory_bytes" in summary:
-        found["peak memory"] = f"{summary['peak_memory_bytes'] / 2**30:.1f} GiB"
-    return found
+        cells["peak memory"] = f"{summary['peak_memory_bytes'] / 2**30:.1f} GiB"
+    return cells

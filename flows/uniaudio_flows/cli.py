@@ -184,8 +184,8 @@ def _show(options: argparse.Namespace) -> int:
     print(f"{'kind':<14}{'ref':<14}{'rows':>8}  {'plan':<10}dropped")
     for kind, heads in refs.items():
         for ref, manifest in sorted(heads.items()):
-            dropped = ", ".join(f"{reason} {count}" for reason, count in sorted(manifest.dropped.items()))
-            print(f"{kind:<14}{ref:<14}{manifest.num_rows:>8}  {manifest.plan_id[:8]:<10}{dropped}")
+            drops = ", ".join(f"{reason} {count}" for reason, count in sorted(manifest.dropped.items()))
+            print(f"{kind:<14}{ref:<14}{manifest.num_rows:>8}  {manifest.plan_id[:8]:<10}{drops}")
     for one in unfinished(store):
         print(f"begun and not ended: forgetting {len(one.raw)} files; `uniaudio forget SOURCE --really` ends it first")
     return 0
@@ -226,11 +226,11 @@ def _lineage(options: argparse.Namespace) -> int:
     from uniaudio_flows import history
 
     store = _store()
-    found = find(store, options.id)
+    named_row = find(store, options.id)
     if options.step is None:
-        answer = way_back(store, found)
+        answer = way_back(store, named_row)
         return _show_answer(answer, history.lineage_lines(answer), as_json=options.json)
-    answer = history.step_answer(store, found.manifest, options.step)
+    answer = history.step_answer(store, named_row.manifest, options.step)
     return _show_answer(answer, history.step_lines(answer), as_json=options.json)
 
 

@@ -35,17 +35,17 @@ def _compare(options: argparse.Namespace) -> int:
     from uniaudio_flows import comparison_forms as forms
     from uniaudio_flows.comparison import compare
 
-    found = compare(_store(), options.first, options.second)
-    print(forms.plain_json(found) if options.json else forms.markdown(found), end="")
+    comparison = compare(_store(), options.first, options.second)
+    print(forms.plain_json(comparison) if options.json else forms.markdown(comparison), end="")
     if options.out:
         folder = Path(options.out)
         folder.mkdir(parents=True, exist_ok=True)
         texts = {
-            "comparison.md": forms.markdown(found),
-            "comparison.tex": forms.latex(found),
-            "comparison.json": forms.plain_json(found),
-            "first.lmms-eval.json": forms.lmms_eval(found.first),
-            "second.lmms-eval.json": forms.lmms_eval(found.second),
+            "comparison.md": forms.markdown(comparison),
+            "comparison.tex": forms.latex(comparison),
+            "comparison.json": forms.plain_json(comparison),
+            "first.lmms-eval.json": forms.lmms_eval(comparison.first),
+            "second.lmms-eval.json": forms.lmms_eval(comparison.second),
         }
         for name, text in texts.items():
             (folder / name).write_text(text)
@@ -56,12 +56,12 @@ def _leaderboard(options: argparse.Namespace) -> int:
     from uniaudio_flows import leaderboard
 
     if options.codecs:
-        found, markdown = leaderboard.codec_frame(_store()), leaderboard.codec_markdown
+        scores, markdown = leaderboard.codec_frame(_store()), leaderboard.codec_markdown
     else:
-        found, markdown = leaderboard.frame(_store()), leaderboard.markdown
-    print(found.write_json() + "\n" if options.json else markdown(found), end="")
+        scores, markdown = leaderboard.frame(_store()), leaderboard.markdown
+    print(scores.write_json() + "\n" if options.json else markdown(scores), end="")
     if options.csv:
-        found.write_csv(options.csv)
+        scores.write_csv(options.csv)
     return 0
 
 

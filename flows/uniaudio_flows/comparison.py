@@ -63,10 +63,15 @@ class Row:
     @property
     def is_better(self) -> bool | None:
         """Whether the second is; None where that is not sure."""
-        found = self.difference
-        if found is None or self.corrected_p_value is None or self.corrected_p_value > LEVEL or not found.value:
+        difference = self.difference
+        if (
+            difference is None
+            or self.corrected_p_value is None
+            or self.corrected_p_value > LEVEL
+            or not difference.value
+        ):
             return None
-        return (found.value > 0) == self.first.higher_is_better
+        return (difference.value > 0) == self.first.higher_is_better
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -115,8 +120,8 @@ def side_of(store: Store, name: str) -> Side:
 def stage_of(store: Store, manifest: Manifest) -> str:
     """Stage of the checkpoint behind a version of scores; empty where the store no longer has the checkpoint."""
     content = manifest.parents.get("checkpoint", "")
-    found = next((one for one in store.versions("checkpoint") if one.content_id == content), None)
-    row = next(iter(store.rows(found, Checkpoint)), None) if found else None
+    version = next((one for one in store.versions("checkpoint") if one.content_id == content), None)
+    row = next(iter(store.rows(version, Checkpoint)), None) if version else None
     return row.stage if row else ""
 
 
@@ -130,13 +135,13 @@ def _scores_named(store: Store, name: str) -> Manifest:
     except UsageError:
         raise unknown from None
     made_at = {run.plan_id: run.started for run in read_runs(store)}
-    found = [one for one in store.versions("scores") if one.parents.get("checkpoint") == checkpoint.content_id]
-    if not found:
+    candidates = [one for one in store.versions("scores") if one.parents.get("checkpoint") == checkpoint.content_id]
+    if not candidates:
         raise UsageError(
             f"`{name}` must be a checkpoint with scores, but has none: "
             f"`prefect deployment run evaluate-checkpoint/local --param checkpoint={name} --param ref={name}`."
         )
-    return max(found, key=lambda one: (made_at.get(one.plan_id, 0.0), one.plan_id))
+    return max(candidates, key=lambda one: (made_at.get(one.plan_id, 0.0), one.plan_id))
 
 
 def shape_of(metric: str) -> Callable[[np.ndarray], np.ndarray]:
@@ -207,12 +212,12 @@ def _examples(
 
 
 def _example(sample: str, gain: float, ours: dict[str, Any], theirs: dict[str, Any], metric: str) -> dict[str, Any]:
-    found: dict[str, Any] = {"sample_id": sample, "gain": gain, "clip_ids": ours.get("clip_ids", [])}
+    example: dict[str, Any] = {"sample_id": sample, "gain": gain, "clip_ids": ours.get("clip_ids", [])}
     if "reference" in ours:
-        found["reference"] = ours["reference"]
+        example["reference"] = ours["reference"]
     for name, side in (("first", ours), ("second", theirs)):
-        found[name] = {"answer": side.get("answer", ""), "value": side["metrics"][metric]}
-    return found
+        example[name] = {"answer": side.get("answer", ""), "value": side["metrics"][metric]}
+    return example
 
 
 def _corrected(row: Row, value: float | None) -> Row:

@@ -30,14 +30,14 @@ def markdown(found: Comparison) -> str:
     lines = [f"# {found.first.name} against {found.second.name}", ""]
     lines += [_about(side, title) for title, side in (("First", found.first), ("Second", found.second))]
     lines += ["", *pipe_table(_HEADER, [_cells(row) for row in found.rows]), "", *_notes(found)]
-    shown = [
+    rows_with_examples = [
         row
         for row in found.rows
         if row.examples and row.first.benchmark == row.key[0] and "reference" in row.examples[0]
     ]
-    if shown:
+    if rows_with_examples:
         lines += ["", "## Examples", ""]
-        lines += [line for row in shown for line in _example_lines(row)]
+        lines += [line for row in rows_with_examples for line in _example_lines(row)]
     return "\n".join(lines) + "\n"
 
 
@@ -136,17 +136,19 @@ def number(value: float | None) -> str:
 
 
 def _cells(row: Row) -> list[str]:
-    found = row.difference
+    difference = row.difference
     values = [number(score.value) + _WORSE * (score.beside_baseline == "worse") for score in (row.first, row.second)]
     if row.is_better is not None:
         place = int(row.is_better)
         values[place] = f"**{values[place]}**"
-    interval = f"{number(found.low)} … {number(found.high)}" if found and found.low is not None else ""
-    p_values = [number(found.p_value if found else None), number(row.corrected_p_value)]
+    interval = (
+        f"{number(difference.low)} … {number(difference.high)}" if difference and difference.low is not None else ""
+    )
+    p_values = [number(difference.p_value if difference else None), number(row.corrected_p_value)]
     return [
         *row.key,
         *values,
-        number(found.value if found else None),
+        number(difference.value if difference else None),
         interval,
         *p_values,
         str(row.wins),

@@ -48,9 +48,9 @@ async def _run(name: str, settings: Settings, log: Callable[[str], None], parame
     async with get_client() as client:
         try:
             deployment = await client.read_deployment_by_name(name)
-            known = deployment.parameter_openapi_schema or {}
-            told = {**told_by(settings, known.get("properties", {})), **parameters}
-            run = await client.create_flow_run_from_deployment(deployment.id, parameters=told)
+            schema = deployment.parameter_openapi_schema or {}
+            run_parameters = {**told_by(settings, schema.get("properties", {})), **parameters}
+            run = await client.create_flow_run_from_deployment(deployment.id, parameters=run_parameters)
         except ObjectNotFound as error:
             raise UsageError(f"the flows are not deployed ({name} is not there): run `uniaudio up`.") from error
         except httpx.HTTPStatusError as error:

@@ -40,22 +40,24 @@ def add(store: Store, name: str, folder: Path, say: Say) -> Manifest:
     job = RawToEvalset(name=check_set_name(name))
     before = store.head("evalset", name)
     _run(store, SourceToRaw(source=str(folder), ref=job.raw_ref), say)
-    made = _run(store, job, say)
-    if before is not None and before.content_id == made.content_id:
-        say(f"{name} is registered already, with the same {made.num_rows} items")
-        return made
-    say(f"{name} is registered: {made.num_rows} items, {spoken(3600 * _hours(made))}, {_with_text(made)} with text")
-    for reason, count in store.version_with("raw", made.parents["raw"]).dropped.items():
+    version = _run(store, job, say)
+    if before is not None and before.content_id == version.content_id:
+        say(f"{name} is registered already, with the same {version.num_rows} items")
+        return version
+    say(
+        f"{name} is registered: {version.num_rows} items, {spoken(3600 * _hours(version))}, {_with_text(version)} with text"
+    )
+    for reason, count in store.version_with("raw", version.parents["raw"]).dropped.items():
         say(f"not in it: {count} files ({reason})")
     say("training refuses to start until `annotate-corpus` and what follows from it have compared the corpus with it")
-    return made
+    return version
 
 
 def remove(store: Store, name: str, say: Say) -> None:
     """Let go of a set: its refs go; its versions go with the next `uniaudio gc --delete`."""
-    if name not in (known := registered(store)):
+    if name not in (sets := registered(store)):
         raise UsageError(
-            f"`name` must be a registered set ({', '.join(sorted(known)) or 'there is none'}), but is {name}."
+            f"`name` must be a registered set ({', '.join(sorted(sets)) or 'there is none'}), but is {name}."
         )
     store.unpoint("evalset", name)
     store.unpoint("raw", RawToEvalset(name=name).raw_ref)
@@ -98,14 +100,14 @@ def compare(store: Store) -> list[dict[str, Any]]:
     raw, annotated = store.head("raw"), store.head("annotated")
     if raw is None or annotated is None or not evalsets:
         return []
-    found = Contamination.find(store, raw, evalsets)
+    contamination = Contamination.find(store, raw, evalsets)
     items = _paths(store, list(evalsets.values()))
     rows = []
     for table in store.tables(annotated):
         about = {row["clip_id"]: row for row in table.select(["clip_id", "path", "split"]).to_pylist()}
         rows += [
             {**leak, **about[leak["clip_id"]], "item_path": items[leak["item"]]}
-            for leak in found.leaks(table).to_pylist()
+            for leak in contamination.leaks(table).to_pylist()
         ]
     return rows
 
@@ -125,8 +127,8 @@ def refusal(store: Store) -> str:
 def _run(store: Store, job: Job, say: Say) -> Manifest:
     """Make the version that `job` plans, in a process of its own: reading audio may load what this layer does not."""
     plan = job.plan(store)
-    found = store.version(plan.kind, plan.plan_id)
-    if found is None:
+    version = store.version(plan.kind, plan.plan_id)
+    if version is None:
         command = [sys.executable, "-m", f"uniaudio_pipelines.{job.EDGE}", "--store", str(store.root)]
         command += ["--job", job_to_json(job), *(["--num-workers", "0"] if len(plan.units) <= _UNITS_ALONE else [])]
         error = ""
@@ -136,11 +138,11 @@ def _run(store: Store, job: Job, say: Say) -> Manifest:
                     error = line.removeprefix("ERROR: ").strip()
                 elif not line.startswith(("PROGRESS ", "SUMMARY ")):
                     say(line.rstrip())
-        found = store.version(plan.kind, plan.plan_id)
-        if process.returncode or found is None:
+        version = store.version(plan.kind, plan.plan_id)
+        if process.returncode or version is None:
             raise UsageError(error or f"{job.EDGE} ended with status {process.returncode}, and nothing is registered.")
-    store.point(plan.kind, job.ref, found)
-    return found
+    store.point(plan.kind, job.ref, version)
+    return version
 
 
 def _leaked(store: Store, annotated: Manifest) -> tuple[dict[str, set[str]], dict[str, set[str]]]:
@@ -161,15 +163,15 @@ def _held_back(store: Store, training: dict[str, set[str]]) -> Counter[str]:
     instructions = store.head("instructions")
     if instructions is None or not training:
         return Counter()
-    dropped = store.dropped(instructions)
-    ids = set(dropped.filter(pc.equal(dropped["reason"], HELD_BACK))["row_id"].to_pylist())
+    drops = store.dropped(instructions)
+    ids = set(drops.filter(pc.equal(drops["reason"], HELD_BACK))["row_id"].to_pylist())
     return Counter({name: len(clips & ids) for name, clips in training.items()})
 
 
 def _paths(store: Store, manifests: list[Manifest]) -> dict[str, str]:
     tables = [store.read(one, ["clip_id", "path"]).replace_schema_metadata(None) for one in manifests]
-    joined = pa.concat_tables(tables)
-    return dict(zip(joined["clip_id"].to_pylist(), joined["path"].to_pylist(), strict=True))
+    table = pa.concat_tables(tables)
+    return dict(zip(table["clip_id"].to_pylist(), table["path"].to_pylist(), strict=True))
 
 
 def _hours(manifest: Manifest) -> float:

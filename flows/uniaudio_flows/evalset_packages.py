@@ -36,20 +36,20 @@ def build(store: Store, name: str, folder: Path, cache: Path, say: Say) -> Manif
 
 def card_named(name: str) -> SetCard:
     """UsageError with the names of all where there is none."""
-    known = cards()
-    if name not in known:
-        raise UsageError(f"`name` must be one of {', '.join(known)}, but is {name}.")
-    return known[name]
+    all_cards = cards()
+    if name not in all_cards:
+        raise UsageError(f"`name` must be one of {', '.join(all_cards)}, but is {name}.")
+    return all_cards[name]
 
 
 def lay_out(card: SetCard, trees: list[Path], folder: Path) -> None:
     """Copy the items that the card's pattern finds; DataError where it finds none."""
-    found = list(_items(card, trees))
-    if not found:
+    items = list(_items(card, trees))
+    if not items:
         raise DataError(f"{card.name}: its packages must hold items, but nothing in them is like {card.pattern}.")
     shutil.rmtree(folder, ignore_errors=True)
     lines = []
-    for path, name, metadata in found:
+    for path, name, metadata in items:
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target)
@@ -101,10 +101,10 @@ def _items(card: SetCard, trees: list[Path]) -> Iterator[tuple[Path, str, dict[s
 
 def _metadata(card: SetCard, groups: dict[str, str | None], answer: str) -> dict[str, str]:
     language = card.languages.get(groups.get("language") or "", card.language)
-    found = {"domain": card.domain, "licence": card.licence, card.answer: answer}
+    metadata = {"domain": card.domain, "licence": card.licence, card.answer: answer}
     if card.domain == "speech":
-        found["language"] = language
+        metadata["language"] = language
     for key, group in (("speaker", "speaker"), ("split_group", "group")):
         if value := groups.get(group):
-            found[key] = value
-    return found
+            metadata[key] = value
+    return metadata

@@ -33,11 +33,11 @@ def export_raw(store: Store, folder: Path, ref: str, say: Callable[[str], None],
         raise UsageError(f"`folder` must be a new or empty folder, but {folder} holds something.")
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as temporary:
-        made = Path(temporary) / "made"
-        made.mkdir()
-        told = FORMS[form](made, store, manifest)
-        made.rename(folder)  # a reader sees all of it or nothing
-    say(f"{told}: {folder}")
+        folder_of_export = Path(temporary) / "made"
+        folder_of_export.mkdir()
+        summary = FORMS[form](folder_of_export, store, manifest)
+        folder_of_export.rename(folder)  # a reader sees all of it or nothing
+    say(f"{summary}: {folder}")
 
 
 def _write_webdataset(folder: Path, store: Store, manifest: Manifest) -> str:

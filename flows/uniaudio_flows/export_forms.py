@@ -57,8 +57,8 @@ def write_lhotse(folder: Path, store: Store, manifest: Manifest) -> str:
         )
         for row, flac in _clips(store, manifest):
             (folder / "audio" / f"{row['clip_id']}.flac").write_bytes(flac)
-            for file, made in ((recordings, _recording(row)), (supervisions, _supervision(row))):
-                file.write(json.dumps(made, ensure_ascii=False) + "\n")
+            for file, line in ((recordings, _recording(row)), (supervisions, _supervision(row))):
+                file.write(json.dumps(line, ensure_ascii=False) + "\n")
             num_clips += 1
     return f"{num_clips} recordings and supervisions of lhotse"
 
@@ -67,7 +67,7 @@ def write_datasets(folder: Path, store: Store, manifest: Manifest) -> str:
     """Returns what was written, in words. A clip that its source puts into no split is in `train`."""
     (folder / "data").mkdir()
     num_clips, licences = 0, set()
-    waiting: dict[str, list[dict[str, Any]]] = {}
+    examples: dict[str, list[dict[str, Any]]] = {}
     with ExitStack() as files:
         writers: dict[str, pq.ParquetWriter] = {}
 
@@ -75,16 +75,16 @@ def write_datasets(folder: Path, store: Store, manifest: Manifest) -> str:
             if split not in writers:
                 path = folder / "data" / f"{split}-00000.parquet"
                 writers[split] = files.enter_context(pq.ParquetWriter(path, _SCHEMA))
-            writers[split].write_table(pa.Table.from_pylist(waiting.pop(split), schema=_SCHEMA))
+            writers[split].write_table(pa.Table.from_pylist(examples.pop(split), schema=_SCHEMA))
 
         for row, flac in _clips(store, manifest):
             split = row["split"] or "train"
-            waiting.setdefault(split, []).append(_example(row, flac))
-            if len(waiting[split]) == _ROW_GROUP_CLIPS:
+            examples.setdefault(split, []).append(_example(row, flac))
+            if len(examples[split]) == _ROW_GROUP_CLIPS:
                 write(split)
             num_clips += 1
             licences.add(row["licence"])
-        for split in list(waiting):
+        for split in list(examples):
             write(split)
         splits = sorted(writers)
     (folder / "README.md").write_text(_card(splits, sorted(licences)), encoding="utf-8")
@@ -95,9 +95,9 @@ def _clips(store: Store, manifest: Manifest) -> Iterator[tuple[dict[str, Any], b
     """Rows of clips of sound, and their FLAC as it is kept."""
     for table in store.tables(manifest, _COLUMNS):
         rows = [row for row in table.to_pylist() if row["medium"] == "audio"]
-        for sha256, kept in groupby(rows, key=itemgetter("tar")):
+        for sha256, rows_of_tar in groupby(rows, key=itemgetter("tar")):
             with Path(store.open_blob(sha256)).open("rb") as tar:
-                for row in kept:
+                for row in rows_of_tar:
                     tar.seek(row["tar_offset"])
                     yield row, tar.read(row["tar_size"])
 
@@ -115,9 +115,9 @@ def _recording(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _supervision(row: dict[str, Any]) -> dict[str, Any]:
-    kept = {name: row[name] for name in SAID if name not in ("language", "speaker") and row[name] is not None}
+    custom = {name: row[name] for name in SAID if name not in ("language", "speaker") and row[name] is not None}
     others = {"title": row["given_title"], "captions": row["given_captions"], "tags": row["given_tags"]}
-    made = {
+    supervision = {
         "id": row["clip_id"],
         "recording_id": row["clip_id"],
         "start": 0.0,
@@ -126,9 +126,9 @@ def _supervision(row: dict[str, Any]) -> dict[str, Any]:
         "text": row["given_text"],
         "language": row["language"],
         "speaker": row["speaker"],
-        "custom": kept | {name: value for name, value in others.items() if value},
+        "custom": custom | {name: value for name, value in others.items() if value},
     }
-    return {name: value for name, value in made.items() if value is not None}
+    return {name: value for name, value in supervision.items() if value is not None}
 
 
 def _example(row: dict[str, Any], flac: bytes) -> dict[str, Any]:

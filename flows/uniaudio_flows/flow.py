@@ -65,9 +65,9 @@ def told(run: Callable[..., Any], name: str, about: str, parameters: dict[str, F
     run.__name__ = run.__qualname__ = name.replace("-", "_")
 
     def run_name() -> str:
-        given = dict(flow_run.parameters)
-        size = load_settings().of_run({"size": given.get("size")}).size if "size" in parameters else ""
-        return " ".join(part for part in (called, size, given.get("ref", "")) if part)
+        values = dict(flow_run.parameters)
+        size = load_settings().of_run({"size": values.get("size")}).size if "size" in parameters else ""
+        return " ".join(part for part in (called, size, values.get("ref", "")) if part)
 
     return prefect.flow(name=name, description=about, flow_run_name=run_name)(run)
 
@@ -116,7 +116,7 @@ def make_all(name: str, settings: Settings, planned: list[Planned[Any]]) -> str:
 def _make(settings: Settings, planned: Planned[Any], board: Board) -> str:
     """Make an edge as a task of the run. FailedRun with the reason where it fails."""
     step, job, num_workers = planned
-    shown = Shown(board, step.kind)
+    progress = Shown(board, step.kind)
 
     @task(
         name=job.EDGE,
@@ -132,16 +132,16 @@ def _make(settings: Settings, planned: Planned[Any], board: Board) -> str:
     def make() -> str:
         try:
             prepared = step.prepare(job, get_run_logger())
-            return bring_up_to_date(settings, prepared, shown, get_run_logger(), num_workers).content_id
+            return bring_up_to_date(settings, prepared, progress, get_run_logger(), num_workers).content_id
         except (LostConnectionError, NoHeadError) as error:
             attempt = task_run.run_count or 1
             was_there = isinstance(error, LostConnectionError) or attempt > 1
             if was_there and attempt <= NUM_RETRIES:
                 raise _TryAgainError(str(error)) from error
-            shown.failed(str(error))
+            progress.failed(str(error))
             raise
         except UniaudioError as error:
-            shown.failed(str(error))
+            progress.failed(str(error))
             raise
 
     # Called plainly, a task that returns a Failed state gives that state and not its error.

@@ -33,7 +33,7 @@ def step_answer(store: Store, checkpoint: Manifest, step: int) -> dict[str, Any]
     sequences = store.version_with("sequences", content)
     stage = StageConfig.from_dict(checkpoint.parameters["stage"])
     ids = sequence_ids_of_step(SequenceSet.open(store, sequences), stage, checkpoint.parameters["seed"], step)
-    found, files = examples(store, sequences, ids)
+    rows, files = examples(store, sequences, ids)
     return {
         "kind": "checkpoint",
         "plan_id": checkpoint.plan_id,
@@ -41,7 +41,7 @@ def step_answer(store: Store, checkpoint: Manifest, step: int) -> dict[str, Any]
         "step": step,
         "sequences": sequences.content_id,
         "sequence_ids": ids,
-        "examples": found,
+        "examples": rows,
         "sources": sources(files),
     }
 
@@ -65,14 +65,14 @@ def lineage_lines(answer: dict[str, Any]) -> list[str]:
 def _version_line(version: dict[str, Any]) -> str:
     refs = f" ({', '.join(version['refs'])})" if version["refs"] else ""
     model = version.get("model", {})
-    said = [f"{name} {model[name]}" for name in ("stage", "size", "step") if model.get(name) is not None]
-    said += [f"id {str(model[name])[:8]}" for name in ("checkpoint_id", "codec_id") if name in model]
-    said += [f"{steps} steps on {ranks} rank(s)" for ranks, steps in version.get("steps_on_ranks", {}).items()]
+    parts = [f"{name} {model[name]}" for name in ("stage", "size", "step") if model.get(name) is not None]
+    parts += [f"id {str(model[name])[:8]}" for name in ("checkpoint_id", "codec_id") if name in model]
+    parts += [f"{steps} steps on {ranks} rank(s)" for ranks, steps in version.get("steps_on_ranks", {}).items()]
     if version.get("forgotten_files"):
-        said.append(f"could draw from {version['forgotten_files']} files that were forgotten since")
+        parts.append(f"could draw from {version['forgotten_files']} files that were forgotten since")
     parents = ", ".join(f"{kind} {content[:8]}" for kind, content in version["parents"].items())
     line = f"{version['kind']} {version['content_id'][:8]}{refs}, plan {version['plan_id'][:8]}: "
-    return line + ", ".join([*said, f"{version['rows']} rows"]) + (f", from {parents}" if parents else "")
+    return line + ", ".join([*parts, f"{version['rows']} rows"]) + (f", from {parents}" if parents else "")
 
 
 def _example_lines(found: list[dict[str, Any]]) -> list[str]:
@@ -158,20 +158,20 @@ def forget_source(store: Store, source: str, say: Callable[[str], None], *, real
         say(f"begun and not ended: {len(one.raw)} files; `--really` ends it")
     answer = {"source": source, "forgotten": really, "files_being_forgotten": [len(one.raw) for one in begun]}
     try:
-        found = survey(store, source)
+        source_survey = survey(store, source)
     except UsageError:
         if ended:
             return {**answer, "files": [], "versions": [], "models": []}
         raise
-    answer |= _survey_answer(found)
-    for line in _survey_lines(found):
+    answer |= _survey_answer(source_survey)
+    for line in _survey_lines(source_survey):
         say(line)
     if not really:
         say("nothing was written; `--really` forgets it")
         return answer
-    forget(store, found, say)
+    forget(store, source_survey, say)
     say(
-        f"forgotten: {len(found.files)} files. Delete them from the source folder yourself, and what was made from them elsewhere: "
+        f"forgotten: {len(source_survey.files)} files. Delete them from the source folder yourself, and what was made from them elsewhere: "
         "the report (`uniaudio report` makes it again), exported models and audio"
     )
     return answer

@@ -43,10 +43,10 @@ def show_survey(path: str, say: Callable[[str], None], *, as_json: bool = False)
     from uniaudio_pipelines.source_to_raw.survey import survey
 
     if as_json:
-        say(json.dumps([asdict(found) for found in survey(path)], ensure_ascii=False, indent=1))
+        say(json.dumps([asdict(corpus) for corpus in survey(path)], ensure_ascii=False, indent=1))
     else:
-        for found in survey(path):
-            _show_corpus(found, say)
+        for corpus in survey(path):
+            _show_corpus(corpus, say)
     return 0
 
 

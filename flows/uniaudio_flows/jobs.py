@@ -35,16 +35,16 @@ class JobFailedError(UniaudioError):
 def published(store: Store, job: Job, log: Log) -> Manifest | None:
     """The version that `job` plans where it is there already: its refs then point to it, and the log says that there is nothing to do."""
     plan = job.plan(store)
-    found = store.version(plan.kind, plan.plan_id)
-    if found is None:
+    version = store.version(plan.kind, plan.plan_id)
+    if version is None:
         return None
-    refs = {**(job.refs(store) if isinstance(job, PointsMore) else {}), job.ref: found}
+    refs = {**(job.refs(store) if isinstance(job, PointsMore) else {}), job.ref: version}
     for ref, manifest in refs.items():
         head = store.head(plan.kind, ref)
         if head is None or head.plan_id != manifest.plan_id:
             store.point(plan.kind, ref, manifest)
-    log.info("%s is up to date: %d rows (%s), nothing to do", plan.kind, found.num_rows, plan.plan_id[:8])
-    return found
+    log.info("%s is up to date: %d rows (%s), nothing to do", plan.kind, version.num_rows, plan.plan_id[:8])
+    return version
 
 
 def check_up_to_date(store: Store, job: Job) -> None:
@@ -58,23 +58,23 @@ def check_up_to_date(store: Store, job: Job) -> None:
 def bring_up_to_date(settings: Settings, job: Job, shown: Shown, log: Log, num_workers: int | None = None) -> Manifest:
     """Make the version that `job` plans, unless it is there. Returns its manifest. `num_workers`: most that share the work."""
     store = Store.from_uri(settings.store)
-    found = published(store, job, log)
-    if found is not None:
-        shown.up_to_date(found)
-        return found
+    version = published(store, job, log)
+    if version is not None:
+        shown.up_to_date(version)
+        return version
     client = job_client(settings)
     running = running_job(client, settings, job)
-    made = None
+    manifest = None
     if running:
         log.info("its Ray job runs already: following %s", running)
         # It may have begun before the parents changed, and then makes another version.
-        made = _made_by(client, running, store, job, shown, log)
-    if made is None:
+        manifest = _made_by(client, running, store, job, shown, log)
+    if manifest is None:
         submission_id = submit(client, settings, job, log, num_workers)
-        made = _made_by(client, submission_id, store, job, shown, log)
-    if made is None:
+        manifest = _made_by(client, submission_id, store, job, shown, log)
+    if manifest is None:
         raise JobFailedError(f"{job.EDGE} ended, but what it should make is not in the store.")
-    return made
+    return manifest
 
 
 def _made_by(
@@ -83,10 +83,10 @@ def _made_by(
     """Follow a Ray job to its end; the version that `job` plans then, if it is there."""
     summary = _follow(client, submission_id, job.EDGE, shown, log)
     # Planned again: an edge of several stages is at its last one now.
-    made = store.version(job.WRITES, job.plan(store).plan_id)
-    if made is not None:
-        shown.made(made, summary, job.EDGE)
-    return made
+    version = store.version(job.WRITES, job.plan(store).plan_id)
+    if version is not None:
+        shown.made(version, summary, job.EDGE)
+    return version
 
 
 def _with_pulse(lines: Iterator[str], edge: str, log: Log) -> Iterator[str]:

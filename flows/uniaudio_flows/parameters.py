@@ -65,17 +65,17 @@ PARENTS = "Bring what it reads up to date first; without, refuse where that is n
 def parameters_of(step: Step[Any], *, own: bool = True) -> dict[str, FieldInfo]:
     """Name -> what the flow of `step` may be told. Not `own`: the step's fields are in one parameter, like those of the steps before it."""
     steps = [*step.ancestors(), step]
-    found = {name: _run_setting(name, steps) for name in run_settings(steps)}
+    parameters = {name: _run_setting(name, steps) for name in run_settings(steps)}
     if own:
-        found |= {name: info for name, info in _fields(step).items() if name not in found}
+        parameters |= {name: info for name, info in _fields(step).items() if name not in parameters}
         if step.after:
-            found["parents"] = _info(bool, True, PARENTS)
+            parameters["parents"] = _info(bool, True, PARENTS)
     for each in steps[:-1] if own else steps:
         # Folders are one for the whole run; a device or a size may differ from step to step.
         fields = {name: info for name, info in _fields(each).items() if name not in ("source", "models")}
         model = create_model(each.name, __config__=ConfigDict(extra="forbid"), **_defined(fields))
-        found[each.name] = _info(model, model(), f"What `{each.flow}` is told.")
-    return found
+        parameters[each.name] = _info(model, model(), f"What `{each.flow}` is told.")
+    return parameters
 
 
 def signature(parameters: dict[str, FieldInfo]) -> inspect.Signature:
@@ -95,10 +95,10 @@ def docstring(about: str, parameters: dict[str, FieldInfo]) -> str:
 
 def run_settings(steps: list[Step[Any]]) -> list[str]:
     """Which of `RUN_SETTINGS` decide something for the jobs of `steps`."""
-    used = {"store", *(name for step in steps for name in step.fields)} - {"start"}
+    setting_names = {"store", *(name for step in steps for name in step.fields)} - {"start"}
     if any(step.kind == "sequences" for step in steps):
-        used.add("start")
-    return [name for name in RUN_SETTINGS if name in used]
+        setting_names.add("start")
+    return [name for name in RUN_SETTINGS if name in setting_names]
 
 
 def _run_setting(name: str, steps: list[Step[Any]]) -> FieldInfo:
@@ -109,22 +109,22 @@ def _run_setting(name: str, steps: list[Step[Any]]) -> FieldInfo:
 
 def _fields(step: Step[Any]) -> dict[str, FieldInfo]:
     """Fields of the step's job, and the step's extra parameters."""
-    found = {}
+    parameters = {}
     for name, info in _fields_of(step.job_class).items():
         if name in step.internal:
             continue
         by = step.optional.get(name) or BY_DEFAULT.get(name)
         if by:
             info = _left_to_settings(info.annotation, f"{info.description} {by}")
-        found[name] = info
-    return found | {name: _info(extra.type, extra.default, extra.help) for name, extra in step.extras.items()}
+        parameters[name] = info
+    return parameters | {name: _info(extra.type, extra.default, extra.help) for name, extra in step.extras.items()}
 
 
 def _fields_of(cls: type[Any]) -> dict[str, FieldInfo]:
     """Fields of a dataclass; a dataclass inside it becomes a model."""
     helps, hints = _docstrings(cls), get_type_hints(cls)  # type: ignore[arg-type]  # a class has a hash
     sizes = SIZES.get(getattr(cls, "WRITES", ""), ())
-    found = {}
+    infos = {}
     for field in dataclasses.fields(cls):
         hint, default = hints[field.name], field.default
         if default is dataclasses.MISSING:
@@ -140,8 +140,8 @@ def _fields_of(cls: type[Any]) -> dict[str, FieldInfo]:
             hint, default = list[_named(get_args(hint)[0], CHOICES.get(field.name, ()))], list(cast(Any, default))  # type: ignore[misc]
         else:
             hint = _named(hint, sizes if field.name == "size" else CHOICES.get(field.name, ()))
-        found[field.name] = _info(hint, default, helps.get(field.name, ""))
-    return found
+        infos[field.name] = _info(hint, default, helps.get(field.name, ""))
+    return infos
 
 
 @cache
@@ -150,14 +150,14 @@ def _docstrings(cls: type[Any]) -> dict[str, str]:
     parses in one thread at a time, and says `AST constructor recursion depth mismatch` where two do."""
     (tree,) = ast.parse(textwrap.dedent(inspect.getsource(cls))).body
     body = cast(ast.ClassDef, tree).body
-    found = dict(HELP)
+    docstrings = dict(HELP)
     for field, after in zip(body, body[1:], strict=False):
         if isinstance(field, ast.AnnAssign) and isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
-            found[cast(ast.Name, field.target).id] = " ".join(str(after.value.value).split())
+            docstrings[cast(ast.Name, field.target).id] = " ".join(str(after.value.value).split())
     for name in (field.name for field in dataclasses.fields(cls)):
         if name.endswith("_ref"):
-            found.setdefault(name, f"Ref of the version of `{name.removesuffix('_ref')}` that is read.")
-    return found
+            docstrings.setdefault(name, f"Ref of the version of `{name.removesuffix('_ref')}` that is read.")
+    return docstrings
 
 
 def _left_to_settings(type_: Any, help_: str) -> FieldInfo:

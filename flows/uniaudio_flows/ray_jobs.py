@@ -47,8 +47,8 @@ def running_job(client: "JobSubmissionClient", settings: Settings, job: Job) -> 
     """The id of an unfinished job that does the same in the same store: a flow that was killed left it."""
     described = _described(settings, job)
     for details in client.list_jobs():
-        said = details.metadata or {}
-        if described.items() <= said.items() and not details.status.is_terminal():
+        metadata = details.metadata or {}
+        if described.items() <= metadata.items() and not details.status.is_terminal():
             return str(details.submission_id)
     return None
 
@@ -88,8 +88,8 @@ def submit(
 def stop(client: "JobSubmissionClient", submission_id: str, log: Log) -> None:
     """Stop the job, unless it belongs to another flow run that goes on."""
     try:
-        said = client.get_job_info(submission_id).metadata or {}
-        if _is_unfinished(said.get(SUBMITTED_BY, "")):
+        metadata = client.get_job_info(submission_id).metadata or {}
+        if _is_unfinished(metadata.get(SUBMITTED_BY, "")):
             log.warning("the Ray job %s goes on for the flow run that submitted it", submission_id)
             return
         client.stop_job(submission_id)

@@ -29,9 +29,9 @@ def _run(**parameters: Any) -> str | None:
     """The content id of the tokens, or None where there is nothing to tokenize yet, and after a dry run."""
     settings = settings_of(ALONE, parameters)
     store = Store.from_uri(settings.store)
-    missing = [kind for kind in ("instructions", "codec") if store.head(kind) is None]
-    if missing:
-        get_run_logger().info("nothing to tokenize: %s has no version yet", " and ".join(missing))
+    missing_kinds = [kind for kind in ("instructions", "codec") if store.head(kind) is None]
+    if missing_kinds:
+        get_run_logger().info("nothing to tokenize: %s has no version yet", " and ".join(missing_kinds))
         return None
     fields = dict(chosen(ALONE, parameters, own=True))
     is_dry = fields.pop("dry_run")

@@ -105,10 +105,10 @@ def other_settings(settings: Settings) -> list[str]:
     lines = []
     for name in OF_A_RUN:
         if (was := before.get(name, "")) != (is_now := now.get(name, "")):
-            told = name.removeprefix("UNIAUDIO_").lower()
+            parameter = name.removeprefix("UNIAUDIO_").lower()
             lines.append(
                 f"the services run with {name}={was or '(none)'}, not {is_now or '(none)'}: `uniaudio down` and `up` change that, and so does "
-                f"`--param {TOLD_AS.get(told, told)}=…` for one run; `uniaudio make` and `uniaudio demo` tell their runs what is set here"
+                f"`--param {TOLD_AS.get(parameter, parameter)}=…` for one run; `uniaudio make` and `uniaudio demo` tell their runs what is set here"
             )
     return lines
 
@@ -207,13 +207,13 @@ def _start(name: str, command: list[str], settings: Settings, environment: dict[
 
 def _token_path(settings: Settings) -> str:
     """UsageError where the head would be open to others without a token."""
-    told = service_environment(settings)
-    if settings.ray_host != LOOPBACK and told["RAY_AUTH_MODE"] != "token":
+    environment = service_environment(settings)
+    if settings.ray_host != LOOPBACK and environment["RAY_AUTH_MODE"] != "token":
         raise UsageError(
             f"`UNIAUDIO_RAY_HOST` opens the Ray head at {settings.ray_host} to others: `RAY_AUTH_MODE` must be token, or not be set, "
-            f"but is {told['RAY_AUTH_MODE']}."
+            f"but is {environment['RAY_AUTH_MODE']}."
         )
-    return told.get("RAY_AUTH_TOKEN_PATH", "RAY_AUTH_TOKEN")
+    return environment.get("RAY_AUTH_TOKEN_PATH", "RAY_AUTH_TOKEN")
 
 
 def _ray_environment(settings: Settings) -> dict[str, str]:
@@ -269,10 +269,10 @@ def _await_ray(settings: Settings) -> None:
             _await("ray", f"{settings.dashboard_url}/api/version", settings)
             return
         except UsageError:
-            said = log.read_bytes()[num_read:]
-            if attempt == RAY_ATTEMPTS or GAVE_UP not in said:
+            output = log.read_bytes()[num_read:]
+            if attempt == RAY_ATTEMPTS or GAVE_UP not in output:
                 raise
-            num_read += len(said)
+            num_read += len(output)
         _start_ray(settings)
 
 

@@ -78,13 +78,13 @@ class Settings:
 
     def of_run(self, told: dict[str, str | None]) -> "Settings":
         """These, with what a run is told (`RUN_SETTINGS` -> value) in their place; "", None and `default` tell nothing."""
-        given: dict[str, Any] = {name: value for name, value in told.items() if value not in (None, "", DEFAULT)}
-        if "store" in given:
-            given["store"] = _absolute(given["store"])
+        values: dict[str, Any] = {name: value for name, value in told.items() if value not in (None, "", DEFAULT)}
+        if "store" in values:
+            values["store"] = _absolute(values["store"])
         for name in ("source", "models"):
-            if name in given:
-                given[name] = Path(given[name]).expanduser().resolve()
-        return replace(self, **given)
+            if name in values:
+                values[name] = Path(values[name]).expanduser().resolve()
+        return replace(self, **values)
 
     @property
     def services(self) -> Path:

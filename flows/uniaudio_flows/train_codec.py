@@ -18,8 +18,8 @@ from uniaudio_flows.steps import Fields, Step, build
 
 def job(settings: Settings, fields: Fields) -> AnnotatedToCodec:
     start = fields.get("start") or settings.codec
-    asked = fields.get("size") or settings.size
-    size = CODEC_SIZES.get(asked, asked)
+    size_name = fields.get("size") or settings.size
+    size = CODEC_SIZES.get(size_name, size_name)
     needs_encoders = not start and CodecConfig.preset(size).encoders == "pretrained"
     decided = {
         "size": size,

@@ -13,8 +13,8 @@ from uniaudio_flows.steps import Fields, Step, build
 
 
 def job(settings: Settings, fields: Fields) -> SequencesToCheckpoint:
-    found = find_start(settings)
-    decided = {"backbone": found.backbone, "model": found.model, "parent": found.parent}
+    start = find_start(settings)
+    decided = {"backbone": start.backbone, "model": start.model, "parent": start.parent}
     return build(SequencesToCheckpoint, settings, {**fields, **decided})
 
 

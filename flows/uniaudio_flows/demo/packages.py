@@ -106,12 +106,12 @@ def _in_place(work: Path, target: Path) -> Path:
 def _apt_download(package: Package, cache: Path, work: Path) -> None:
     _client("apt-get")
     options = _apt_options(cache)
-    wanted = f"{package.name}={package.version}"
-    command = ["apt-get", *options, "download", "-qq", wanted]
+    requirement = f"{package.name}={package.version}"
+    command = ["apt-get", *options, "download", "-qq", requirement]
     if _lists_are_there(cache) and subprocess.run(command, cwd=work, capture_output=True, check=False).returncode == 0:
         return
     _run(["apt-get", *options, "update", "-qq"], what="reading the package lists", way_out=_way_out(package))
-    _run(command, what=f"downloading {wanted}", cwd=work, way_out=_way_out(package))
+    _run(command, what=f"downloading {requirement}", cwd=work, way_out=_way_out(package))
 
 
 def _way_out(package: Package) -> str:
@@ -178,11 +178,11 @@ def _run(command: list[str], *, what: str, cwd: Path | None = None, way_out: str
     done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
     if done.returncode:
         lines = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
-        said = lines[-1].rstrip(".") if lines else f"{command[0]} exited with {done.returncode}"
+        reason = lines[-1].rstrip(".") if lines else f"{command[0]} exited with {done.returncode}"
         if any(mark in line for line in lines for mark in NOT_REACHED):
             client = "apt-get" if command[0] == "apt-get" else "pip"
-            said = f"{client} reaches no server, and the cache has no copy"
-        raise UsageError(f"{what} failed: {said}.{way_out}")
+            reason = f"{client} reaches no server, and the cache has no copy"
+        raise UsageError(f"{what} failed: {reason}.{way_out}")
 
 
 def _sha256(path: Path) -> str:

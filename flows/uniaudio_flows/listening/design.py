@@ -36,8 +36,10 @@ def write_test(
     if kind == AB and len(names) != 2:
         raise UsageError(f"`names` must be two systems for A/B, but are {len(names)}.")
     sides = [side_of(store, name) for name in names]
-    heard = [_heard(store, side, benchmark) for side in sides]
-    shared = sorted(set.intersection(*(set(one) for one in heard)), key=lambda sample: hash_json(["page", sample]))
+    samples_by_side = [_heard(store, side, benchmark) for side in sides]
+    shared = sorted(
+        set.intersection(*(set(one) for one in samples_by_side)), key=lambda sample: hash_json(["page", sample])
+    )
     if not shared:
         raise UsageError(
             f"`benchmark` must be one whose answers are sounds that all of {', '.join(names)} made of the same samples, but "
@@ -46,10 +48,14 @@ def write_test(
     key: dict[str, str] = {}
     pages = []
     for sample in shared[:num_pages]:
-        stimuli = [_sound(store, one[sample]["made_audio"][0], folder) for one in heard]
+        stimuli = [_sound(store, one[sample]["made_audio"][0], folder) for one in samples_by_side]
         key |= dict(zip(stimuli, names, strict=True))
-        page = {"id": sample[:_SHORT], "text": heard[0][sample].get("reference", ""), "stimuli": sorted(stimuli)}
-        recorded = heard[0][sample].get("recorded_audio", [])
+        page = {
+            "id": sample[:_SHORT],
+            "text": samples_by_side[0][sample].get("reference", ""),
+            "stimuli": sorted(stimuli),
+        }
+        recorded = samples_by_side[0][sample].get("recorded_audio", [])
         if recorded:
             page["reference"] = _sound(store, recorded[0], folder)
             key[page["reference"]] = REFERENCE
@@ -86,8 +92,8 @@ def _write(folder: Path, title: str, kind: str, pages: list[dict[str, Any]], key
     test = {"title": title, "kind": kind, "id": test_id, "pages": pages}
     page = files(__package__).joinpath("page.html").read_text(encoding="utf-8")
     # `</` would end the script that holds it.
-    shown = json.dumps(test, ensure_ascii=False, sort_keys=True).replace("</", "<\\/")
-    (folder / "index.html").write_text(page.replace("__TEST__", shown), encoding="utf-8")
+    test_json = json.dumps(test, ensure_ascii=False, sort_keys=True).replace("</", "<\\/")
+    (folder / "index.html").write_text(page.replace("__TEST__", test_json), encoding="utf-8")
     # JSON is YAML.
     (folder / "config.yaml").write_text(
         json.dumps(webmushra(test), ensure_ascii=False, indent=1) + "\n", encoding="utf-8"

@@ -40,41 +40,41 @@ def read_results(folder: Path, paths: Sequence[Path]) -> tuple[list[dict[str, An
     stimuli = {trial["id"]: trial["stimuli"] for trial in config["pages"][0][1:]}
     ratings = [one for path in paths for one in _ratings(path, stimuli, key)]
     left_out = _unreliable(ratings)
-    kept = [one for one in ratings if one.listener not in left_out]
-    if not kept:
+    reliable = [one for one in ratings if one.listener not in left_out]
+    if not reliable:
         raise UsageError(f"`results` must hold a reliable listener, but {', '.join(left_out) or 'nobody'} rated.")
     by_system: dict[str, list[Rating]] = defaultdict(list)
-    for one in kept:
+    for one in reliable:
         by_system[one.system].append(one)
-    rows = [_row(system, found) for system, found in by_system.items()]
+    rows = [_row(system, ratings_of_system) for system, ratings_of_system in by_system.items()]
     return sorted(rows, key=lambda row: (-row["mean"], row["system"])), left_out
 
 
 def _ratings(path: Path, stimuli: dict[str, dict[str, str]], key: dict[str, str]) -> list[Rating]:
     with path.open(newline="", encoding="utf-8-sig") as file:
         lines = list(csv.DictReader(file))
-    found = []
+    ratings = []
     for number, line in enumerate(lines, start=2):
         try:
             listener, page = line["session_uuid"], line["trial_id"]
             names = {name: key[sound] for name, sound in stimuli[page].items()}
             if "rating_stimulus" in line:
                 name = line["rating_stimulus"]
-                found.append(Rating(listener, page, names.get(name, name), float(line["rating_score"])))
+                ratings.append(Rating(listener, page, names.get(name, name), float(line["rating_score"])))
             else:
-                chosen = names[line["choice_answer"]]
-                found += [Rating(listener, page, system, 100.0 * (system == chosen)) for system in names.values()]
+                preferred = names[line["choice_answer"]]
+                ratings += [Rating(listener, page, system, 100.0 * (system == preferred)) for system in names.values()]
         except (KeyError, ValueError, TypeError) as error:
             raise DataError(f"{path}: line {number} must be a result of this test, but is none ({error}).") from error
-    return found
+    return ratings
 
 
 def _unreliable(ratings: Sequence[Rating]) -> list[str]:
-    heard: dict[str, list[bool]] = defaultdict(list)
+    misses: dict[str, list[bool]] = defaultdict(list)
     for one in ratings:
         if one.system == REFERENCE:
-            heard[one.listener].append(one.value < _LEAST_REFERENCE)
-    return sorted(listener for listener, missed in heard.items() if sum(missed) / len(missed) > _MOST_MISSED)
+            misses[one.listener].append(one.value < _LEAST_REFERENCE)
+    return sorted(listener for listener, missed in misses.items() if sum(missed) / len(missed) > _MOST_MISSED)
 
 
 def _row(system: str, ratings: Sequence[Rating]) -> dict[str, Any]:

@@ -54,16 +54,16 @@ def choose(store: Store, annotated: Manifest, raw: Manifest) -> list[Chosen]:
     more = (one for kind, least in _AT_LEAST.items() if kind != "dropped" for one in by_kind[kind][least:])
     ids += [one for one, _ in zip(more, range(NUM_EXAMPLES - len(odd["dropped"]) - len(ids)), strict=False)]
     clips = _rows(store, annotated, Annotated, ids)
-    found = _rows(store, raw, Raw, [*(clip.raw_clip_id for clip in clips.values()), *odd["dropped"]])
+    raws = _rows(store, raw, Raw, [*(clip.raw_clip_id for clip in clips.values()), *odd["dropped"]])
     times = _recordings(frame, {clip.duplicate_cluster for clip in clips.values()})
-    kept = [
+    chosen_clips = [
         Chosen(
-            raw=found[clips[one].raw_clip_id], annotated=clips[one], num_recordings=times[clips[one].duplicate_cluster]
+            raw=raws[clips[one].raw_clip_id], annotated=clips[one], num_recordings=times[clips[one].duplicate_cluster]
         )
         for one in ids
-        if clips[one].raw_clip_id in found
+        if clips[one].raw_clip_id in raws
     ]
-    return kept + [Chosen(raw=found[one.row_id], dropped=one) for one in drops if one.row_id in odd["dropped"]]
+    return chosen_clips + [Chosen(raw=raws[one.row_id], dropped=one) for one in drops if one.row_id in odd["dropped"]]
 
 
 def _candidates(frame: pl.LazyFrame) -> dict[str, dict[tuple[str, str], list[str]]]:
@@ -83,7 +83,7 @@ def _candidates(frame: pl.LazyFrame) -> dict[str, dict[tuple[str, str], list[str
         .then(pl.lit("copy"))
         .otherwise(pl.lit("ordinary"))
     )
-    found = (
+    candidates = (
         frame.filter(pl.col("num_samples") > 0)
         .join(copied, on="duplicate_cluster", how="left")
         .group_by(kind.alias("kind"), "domain", "corpus")
@@ -91,31 +91,31 @@ def _candidates(frame: pl.LazyFrame) -> dict[str, dict[tuple[str, str], list[str
         .collect(engine="streaming")
     )
     groups: dict[str, dict[tuple[str, str], list[str]]] = defaultdict(dict)
-    for name, domain, corpus, ids in found.iter_rows():
+    for name, domain, corpus, ids in candidates.iter_rows():
         groups[name][domain, corpus] = ids
     return groups
 
 
 def _recordings(frame: pl.LazyFrame, clusters: set[str | None]) -> dict[str | None, int]:
     """Cluster -> how many recordings it has; 1 for none."""
-    found = (
+    counts = (
         frame.select("duplicate_cluster", "raw_clip_id")
         .filter(pl.col("duplicate_cluster").is_in(sorted(one for one in clusters if one is not None)))
         .group_by("duplicate_cluster")
         .agg(pl.col("raw_clip_id").n_unique())
         .collect(engine="streaming")
     )
-    return {None: 1, **dict(found.iter_rows())}
+    return {None: 1, **dict(counts.iter_rows())}
 
 
 def _dropped_candidates(store: Store, annotated: Manifest, raw: Manifest) -> list[Dropped]:
     """Whole clips that were dropped on the way to `annotated`, one of each reason, then a second one of each, …"""
     frame = pl.from_arrow(store.dropped(annotated))
     assert isinstance(frame, pl.DataFrame)
-    kept = scan_version(store, annotated).select("raw_clip_id")
-    found = (
+    annotated_ids = scan_version(store, annotated).select("raw_clip_id")
+    drops = (
         frame.lazy()
-        .join(kept, left_on="row_id", right_on="raw_clip_id", how="anti")
+        .join(annotated_ids, left_on="row_id", right_on="raw_clip_id", how="anti")
         .join(
             scan_version(store, raw).filter(pl.col("medium") == "audio").select("clip_id"),
             left_on="row_id", right_on="clip_id", how="semi",
@@ -126,7 +126,7 @@ def _dropped_candidates(store: Store, annotated: Manifest, raw: Manifest) -> lis
         .sort("reason")
         .collect()
     )  # fmt: skip
-    return [Dropped(**one) for one in _in_turn(found["rows"].to_list())]
+    return [Dropped(**one) for one in _in_turn(drops["rows"].to_list())]
 
 
 def _spread(groups: dict[tuple[str, str], list[str]]) -> list[str]:
@@ -139,18 +139,18 @@ def _spread(groups: dict[tuple[str, str], list[str]]) -> list[str]:
 
 def _in_turn(lists: Iterable[list[One]]) -> list[One]:
     """The first of each, then the second of each, …"""
-    missing = object()
-    return [one for turn in zip_longest(*lists, fillvalue=missing) for one in turn if one is not missing]  # type: ignore[misc]
+    no_element = object()
+    return [one for turn in zip_longest(*lists, fillvalue=no_element) for one in turn if one is not no_element]  # type: ignore[misc]
 
 
 def _rows(store: Store, manifest: Manifest, cls: type[Row], ids: list[str]) -> dict[str, Row]:
     """Id -> row; shards are looked through one by one, and only rows that are wanted are made."""
-    wanted = pa.array(sorted(set(ids)), pa.string())
+    id_array = pa.array(sorted(set(ids)), pa.string())
     name: Callable[[Row], str] = lambda row: row.clip_id  # noqa: E731
-    found: dict[str, Row] = {}
+    row_by_name: dict[str, Row] = {}
     for part in store.tables(manifest):
-        if len(found) == len(wanted):
+        if len(row_by_name) == len(id_array):
             break
-        taken = part.filter(pc.is_in(part[schema_of(cls).id_field], value_set=wanted))
-        found |= {name(row): row for row in from_table(taken, cls)}
-    return found
+        matching = part.filter(pc.is_in(part[schema_of(cls).id_field], value_set=id_array))
+        row_by_name |= {name(row): row for row in from_table(matching, cls)}
+    return row_by_name

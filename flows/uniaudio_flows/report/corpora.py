@@ -21,7 +21,7 @@ _MOST_CORPORA = 6
 
 def overview(frame: pl.LazyFrame) -> Table:
     """One row a corpus and domain."""
-    counted = (
+    counts = (
         frame.group_by("corpus", "domain")
         .agg(
             pl.len().alias("clips"),
@@ -38,21 +38,21 @@ def overview(frame: pl.LazyFrame) -> Table:
         .sort("corpus", "domain")
         .collect(engine="streaming")
     )
-    spoken = _languages_of(frame)
+    languages_by_corpus = _languages_of(frame)
     header = (
         "corpus", "domain", "clips", "hours", "train h", "val h", "test h", "languages", "with given text", "with transcript",
         "text rejected", "leaking",
     )  # fmt: skip
     rows = [
-        (*row[:7], ", ".join(spoken[row[0], row[1]]), *row[7:])
-        for row in counted.iter_rows()
+        (*row[:7], ", ".join(languages_by_corpus[row[0], row[1]]), *row[7:])
+        for row in counts.iter_rows()
     ]  # fmt: skip
     return table("Clips by corpus and domain", header, rows)
 
 
 def _languages_of(frame: pl.LazyFrame) -> dict[tuple[str, str], list[str]]:
     """(corpus, domain) -> its languages, the longest first."""
-    found = (
+    counts = (
         frame.filter(pl.col("language").is_not_null())
         .group_by("corpus", "domain", "language")
         .agg(SECONDS.sum().alias("seconds"), pl.len().alias("clips"))
@@ -60,7 +60,7 @@ def _languages_of(frame: pl.LazyFrame) -> dict[tuple[str, str], list[str]]:
         .collect(engine="streaming")
     )
     languages: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for corpus, domain, language, *_ in found.iter_rows():
+    for corpus, domain, language, *_ in counts.iter_rows():
         languages[corpus, domain].append(language)
     return defaultdict(
         list,
@@ -76,19 +76,19 @@ def _languages_of(frame: pl.LazyFrame) -> dict[tuple[str, str], list[str]]:
 
 def languages(frame: pl.LazyFrame) -> Table:
     """Hours of each language; sound and music without one are not counted."""
-    found = (
+    counts = (
         frame.filter(pl.col("language").is_not_null() | pl.col("domain").is_in(["speech", "text"]))
         .group_by(pl.col("language").fill_null("not known"), "domain")
         .agg(pl.len().alias("clips"), HOURS.alias("hours"), pl.col("corpus").n_unique().alias("corpora"))
         .sort("hours", "clips", "language", "domain", descending=[True, True, False, False])
         .collect(engine="streaming")
     )
-    return table("Languages", ("language", "domain", "clips", "hours", "corpora"), found.iter_rows())
+    return table("Languages", ("language", "domain", "clips", "hours", "corpora"), counts.iter_rows())
 
 
 def licences(frame: pl.LazyFrame) -> Table:
     """Clips and hours under each licence, and whose they are."""
-    found = (
+    counts = (
         frame.group_by("licence")
         .agg(pl.len().alias("clips"), HOURS.alias("hours"), pl.col("corpus").unique().sort().alias("corpora"))
         .sort("hours", "clips", "licence", descending=[True, True, False])
@@ -96,7 +96,7 @@ def licences(frame: pl.LazyFrame) -> Table:
     )
     rows = (
         (licence, clips, hours, [*corpora[:_MOST_CORPORA], *(["…"] if corpora[_MOST_CORPORA:] else [])])
-        for licence, clips, hours, corpora in found.iter_rows()
+        for licence, clips, hours, corpora in counts.iter_rows()
     )
     return table("Licences", ("licence", "clips", "hours", "corpora"), rows)
 
@@ -104,7 +104,7 @@ def licences(frame: pl.LazyFrame) -> Table:
 def ranges(frame: pl.LazyFrame) -> Table:
     """The 5th, 50th and 95th percentile of each measure, by corpus and domain."""
     shares = (0.05, 0.5, 0.95)
-    found = (
+    quantiles = (
         frame.filter(pl.col("domain") != "text")
         .group_by("corpus", "domain")
         .agg(
@@ -114,7 +114,7 @@ def ranges(frame: pl.LazyFrame) -> Table:
         .sort("corpus", "domain")
         .collect()
     )
-    rows = ((*row[:2], *(_range(values) for values in row[2:])) for row in found.iter_rows())
+    rows = ((*row[:2], *(_range(values) for values in row[2:])) for row in quantiles.iter_rows())
     header = ("corpus", "domain", *(f"{measure.title} ({measure.unit})" for measure in MEASURES))
     return table("5th, 50th and 95th percentile", header, rows)
 

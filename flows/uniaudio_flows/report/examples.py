@@ -75,7 +75,7 @@ def _example(store: Store, chosen: Chosen) -> Example:
         sound = passage(store, raw, first, length)
     except (DataError, StoreError) as error:
         unplayable = str(error)
-    shown = round(sound.seconds * raw.sample_rate) if sound else 0
+    num_shown = round(sound.seconds * raw.sample_rate) if sound else 0
     return Example(
         clip_id=clip.clip_id if clip else raw.clip_id,
         title=raw.path,
@@ -84,7 +84,7 @@ def _example(store: Store, chosen: Chosen) -> Example:
         seconds=length / max(raw.sample_rate, 1),
         sound=sound,
         unplayable=unplayable,
-        lanes=list(_lanes(clip or raw, shown, raw.sample_rate)) if shown else [],
+        lanes=list(_lanes(clip or raw, num_shown, raw.sample_rate)) if num_shown else [],
         said=[(name, text) for name, text in _texts(clip or raw) if text],
         annotations=_annotations(clip) if clip else table("Annotations", (), ()),
         origin=table("What the source says", ("column", "value"), _values(raw)),

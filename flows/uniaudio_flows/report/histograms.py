@@ -71,26 +71,28 @@ MEASURES = (
 
 def histograms(frame: pl.LazyFrame) -> list[Chart]:
     """One chart a measure, with the corpora as data."""
-    shown = shown_corpora(frame)
-    return [_histogram(measure, list(_bins(frame, measure, shown))) for measure in MEASURES]
+    corpora = shown_corpora(frame)
+    return [_histogram(measure, list(_bins(frame, measure, corpora))) for measure in MEASURES]
 
 
 def shown_corpora(frame: pl.LazyFrame) -> list[str]:
     """The largest corpora by name, which the page can choose among."""
-    found = frame.group_by("corpus").len().sort("len", "corpus", descending=[True, False]).head(_MOST_CORPORA).collect()
-    return sorted(found["corpus"])
+    largest = (
+        frame.group_by("corpus").len().sort("len", "corpus", descending=[True, False]).head(_MOST_CORPORA).collect()
+    )
+    return sorted(largest["corpus"])
 
 
 def choices(frame: pl.LazyFrame) -> list[str]:
     """What the page's choice of a corpus offers."""
-    shown = shown_corpora(frame)
+    corpora = shown_corpora(frame)
     num_corpora = frame.select(pl.col("corpus").n_unique()).collect().item()
-    return shown if num_corpora == len(shown) else [*shown, _OTHERS]
+    return corpora if num_corpora == len(corpora) else [*corpora, _OTHERS]
 
 
 def _bins(frame: pl.LazyFrame, measure: Measure, shown: list[str]) -> Iterator[dict[str, Any]]:
     corpus = pl.when(pl.col("corpus").is_in(shown)).then(pl.col("corpus")).otherwise(pl.lit(_OTHERS)).alias("corpus")
-    counted = (
+    counts = (
         frame.select(corpus, "domain", measure.bin.alias("bin"))
         .drop_nulls("bin")
         .group_by("corpus", "domain", "bin")
@@ -98,7 +100,7 @@ def _bins(frame: pl.LazyFrame, measure: Measure, shown: list[str]) -> Iterator[d
         .sort("corpus", "domain", "bin")
         .collect(engine="streaming")
     )
-    for name, domain, index, clips in counted.iter_rows():
+    for name, domain, index, clips in counts.iter_rows():
         start, stop = round(measure.edge(index), 4), round(measure.edge(index + 1), 4)
         yield {"corpus": name, "domain": domain, "start": start, "stop": stop, "clips": clips}
 

@@ -34,18 +34,18 @@ def dropped_examples(store: Store, kinds: tuple[str, ...], raw: Manifest | None)
         if manifest is None or not manifest.dropped_shards:
             continue
         corpus = _CORPUS if kind in ("raw", "annotated") else pl.lit("")
-        found = (
+        drops = (
             _dropped(store, manifest)
             .group_by(corpus.alias("corpus"), "reason")
             .agg(pl.len().alias("rows"), pl.struct("row_id", "detail").sort().head(_MOST_EXAMPLES).alias("examples"))
             .sort("reason", "corpus")
             .collect()
         )
-        ids = [one["row_id"] for examples in found["examples"] for one in examples]
+        ids = [one["row_id"] for examples in drops["examples"] for one in examples]
         paths = _paths(store, raw, ids) if kind == "annotated" else {}
         rows += [
             (kind, reason, name, count, [_example(one, paths) for one in examples])
-            for name, reason, count, examples in found.iter_rows()
+            for name, reason, count, examples in drops.iter_rows()
         ]
     return table("Dropped, with examples", ("kind", "reason", "corpus", "rows", "such as"), rows)
 
@@ -54,7 +54,7 @@ def rejections(frame: pl.LazyFrame) -> Table:
     """Why text of a recognizer is not trained on, by corpus and domain."""
     judged = frame.filter(pl.col("transcript").is_not_null()).group_by("corpus", "domain").len("judged")
     example = pl.struct("path", "transcript").sort_by("clip_id").head(_MOST_EXAMPLES).alias("examples")
-    found = (
+    counts = (
         frame.select("corpus", "domain", "rejections", "clip_id", "path", pl.col("transcript").str.slice(0, 160))
         .filter(pl.col("rejections").list.len() > 0)
         .explode("rejections")
@@ -73,7 +73,7 @@ def rejections(frame: pl.LazyFrame) -> Table:
             _percent(row["clips"], row["judged"]),
             [f"{one['path']}: {one['transcript'] or 'no transcript'}" for one in row["examples"]],
         )
-        for row in found.to_dicts()
+        for row in counts.to_dicts()
     )
     header = ("reason", "corpus", "domain", "clips", "of transcripts", "such as")
     return table("Rejected transcripts", header, rows)
@@ -81,7 +81,7 @@ def rejections(frame: pl.LazyFrame) -> Table:
 
 def problems(frame: pl.LazyFrame) -> Table:
     """What was noticed while files were read, of `raw`; the clips are kept all the same."""
-    found = (
+    counts = (
         frame.select("corpus", "path", "problems")
         .filter(pl.col("problems").list.len() > 0)
         .explode("problems")
@@ -93,7 +93,7 @@ def problems(frame: pl.LazyFrame) -> Table:
     )
     rows = (
         (problem, corpus, clips, [f"{one['path']}: {one['problems']}" for one in examples])
-        for problem, corpus, clips, examples in found.iter_rows()
+        for problem, corpus, clips, examples in counts.iter_rows()
     )
     return table("Problems of files that were kept", ("problem", "corpus", "clips", "such as"), rows)
 
@@ -108,8 +108,8 @@ def _paths(store: Store, raw: Manifest | None, ids: list[str]) -> dict[str, str]
     """Raw clip id -> path."""
     if raw is None or not ids:
         return {}
-    found = scan_version(store, raw).select("clip_id", "path").filter(pl.col("clip_id").is_in(ids)).collect()
-    return dict(found.iter_rows())
+    paths = scan_version(store, raw).select("clip_id", "path").filter(pl.col("clip_id").is_in(ids)).collect()
+    return dict(paths.iter_rows())
 
 
 def _example(one: dict[str, str], paths: dict[str, str]) -> str:

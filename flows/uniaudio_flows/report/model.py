@@ -79,8 +79,8 @@ def _charts(what: str, metrics: list[Metric]) -> list[Chart]:
             by_phase[metric.phase][metric.name].append(metric)
     charts = []
     for phase, names in by_phase.items():
-        shown = list(names.items())[:_MOST_CURVES]
-        points = [{"name": name, "x": one.step, "y": one.value} for name, found in shown for one in found]
+        curves = list(names.items())[:_MOST_CURVES]
+        points = [{"name": name, "x": one.step, "y": one.value} for name, curve in curves for one in curve]
         charts.append(line_chart(f"{what}, {phase}", points, "step", "loss"))
     return charts
 
@@ -163,8 +163,8 @@ def scores(store: Store) -> Table:
 
 def leaderboard(store: Store) -> Table:
     """All versions side by side; none where there is only one."""
-    found = frame(store)
-    header, rows = board(found) if found["plan_id"].n_unique() > 1 else ([], [])
+    scores_frame = frame(store)
+    header, rows = board(scores_frame) if scores_frame["plan_id"].n_unique() > 1 else ([], [])
     return table(
         "All versions of scores (best between asterisks, worse than the trivial baseline with †)", header, rows
     )

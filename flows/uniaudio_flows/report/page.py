@@ -65,7 +65,7 @@ def _contents(store: Store) -> dict[str, Any]:
 
 def _data(store: Store, annotated: Manifest | None, raw: Manifest | None) -> dict[str, Any]:
     """What the sections on data show; without `annotated` those are empty."""
-    shown: dict[str, Any] = {
+    data: dict[str, Any] = {
         "dropped": losses.dropped_by_reason(store, model.KINDS),
         "dropped_examples": losses.dropped_examples(store, model.KINDS, raw),
         "problems": losses.problems(scan_version(store, raw)) if raw else None,
@@ -73,10 +73,10 @@ def _data(store: Store, annotated: Manifest | None, raw: Manifest | None) -> dic
         "has_annotated": annotated is not None,
     }
     if annotated is None:
-        return {**shown, "examples": []}
+        return {**data, "examples": []}
     frame = scan_version(store, annotated)
     return {
-        **shown,
+        **data,
         "overview": corpora.overview(frame),
         "languages": corpora.languages(frame),
         "licences": corpora.licences(frame),
@@ -113,6 +113,6 @@ def _model(store: Store) -> dict[str, Any]:
 
 def _raw_of(store: Store, annotated: Manifest | None) -> Manifest | None:
     """The version of raw that `annotated` was made from, or the newest where that is gone."""
-    wanted = annotated.parents.get("raw") if annotated else None
-    found = [manifest for manifest in store.versions("raw") if manifest.content_id == wanted]
-    return found[0] if found else store.head("raw")
+    content = annotated.parents.get("raw") if annotated else None
+    candidates = [manifest for manifest in store.versions("raw") if manifest.content_id == content]
+    return candidates[0] if candidates else store.head("raw")

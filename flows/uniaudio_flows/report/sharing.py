@@ -18,7 +18,7 @@ _MOST_EXAMPLES = 3
 
 def speakers(frame: pl.LazyFrame) -> Table:
     """Named speakers and voices found by embedding, by corpus."""
-    found = (
+    counts = (
         frame.filter(pl.col("speaker").is_not_null() | pl.col("speaker_cluster").is_not_null())
         .group_by("corpus")
         .agg(
@@ -32,12 +32,12 @@ def speakers(frame: pl.LazyFrame) -> Table:
         .collect(engine="streaming")
     )
     header = ("corpus", "named speakers", "voices by sound", "clips", "hours", "clips without a name")
-    return table("Speakers by corpus", header, found.iter_rows())
+    return table("Speakers by corpus", header, counts.iter_rows())
 
 
 def largest_speakers(frame: pl.LazyFrame) -> Table:
     """Speakers with most clips, and how many voices their clips have by sound: many are a wrong name or a wrong cluster."""
-    found = (
+    largest = (
         frame.filter(pl.col("speaker").is_not_null())
         .group_by("corpus", "speaker")
         .agg(
@@ -51,12 +51,12 @@ def largest_speakers(frame: pl.LazyFrame) -> Table:
         .collect(engine="streaming")
     )
     header = ("corpus", "speaker", "clips", "hours", "voices by sound", "splits")
-    return table(f"The {_MOST_SHOWN} speakers with most hours", header, found.iter_rows())
+    return table(f"The {_MOST_SHOWN} speakers with most hours", header, largest.iter_rows())
 
 
 def shared_voices(frame: pl.LazyFrame) -> Table:
     """Voices that several named speakers have."""
-    found = (
+    voices = (
         frame.filter(pl.col("speaker_cluster").is_not_null() & pl.col("speaker").is_not_null())
         .group_by("speaker_cluster")
         .agg(
@@ -68,13 +68,13 @@ def shared_voices(frame: pl.LazyFrame) -> Table:
         .head(_MOST_SHOWN)
         .collect(engine="streaming")
     )
-    rows = ((voice[:8], clips, names[:_MOST_SHOWN]) for voice, clips, names in found.iter_rows())
+    rows = ((voice[:8], clips, names[:_MOST_SHOWN]) for voice, clips, names in voices.iter_rows())
     return table("Voices that several named speakers have", ("voice", "clips", "speakers"), rows)
 
 
 def copies(frame: pl.LazyFrame) -> Table:
     """The corpora that hold copies, within themselves and of each other."""
-    found = (
+    counts = (
         _clusters(frame)
         .group_by(pl.col("corpora").list.join(" + ").alias("corpora"))
         .agg(
@@ -91,7 +91,7 @@ def copies(frame: pl.LazyFrame) -> Table:
     header = (
         "corpora", "sounds", "recordings", "beyond the first", "hours beyond the first", "in training and held out",
     )  # fmt: skip
-    return table("Copies of one sound", header, found.iter_rows())
+    return table("Copies of one sound", header, counts.iter_rows())
 
 
 def largest_copies(frame: pl.LazyFrame) -> Table:
@@ -99,14 +99,14 @@ def largest_copies(frame: pl.LazyFrame) -> Table:
     most = (
         _clusters(frame).sort("recordings", "duplicate_cluster", descending=[True, False]).head(_MOST_SHOWN).collect()
     )
-    named = (
+    paths_frame = (
         frame.select("duplicate_cluster", "path")
         .join(most.lazy().select("duplicate_cluster"), on="duplicate_cluster", how="semi")
         .group_by("duplicate_cluster")
         .agg(pl.col("path").unique().sort().head(_MOST_EXAMPLES * 2).alias("paths"))
         .collect()
     )
-    paths = dict(named.iter_rows())
+    paths = dict(paths_frame.iter_rows())
     rows = (
         (one["duplicate_cluster"][:8], one["recordings"], one["splits"], paths[one["duplicate_cluster"]])
         for one in most.to_dicts()
@@ -116,7 +116,7 @@ def largest_copies(frame: pl.LazyFrame) -> Table:
 
 def leaks(store: Store, frame: pl.LazyFrame) -> Table:
     """For each registered evaluation set, the clips that share its sound or its long text, by corpus and split."""
-    found = (
+    leaking = (
         frame.select("corpus", "split", "leaks", "clip_id", "path", SECONDS.alias("seconds"))
         .filter(pl.col("leaks").list.len() > 0)
         .explode("leaks")
@@ -129,8 +129,8 @@ def leaks(store: Store, frame: pl.LazyFrame) -> Table:
         .sort("leaks", "corpus", "split")
         .collect()
     )
-    rows = list(found.iter_rows())
-    clean = sorted(set(store.refs("evalset")) - {"latest"} - set(found["leaks"]))
+    rows = list(leaking.iter_rows())
+    clean = sorted(set(store.refs("evalset")) - {"latest"} - set(leaking["leaks"]))
     rows += [(name, "", "", 0, 0.0, []) for name in clean]
     return table("Leaks of evaluation sets", ("evaluation set", "corpus", "split", "clips", "hours", "such as"), rows)
 
@@ -139,13 +139,13 @@ def evaluation_sets(store: Store) -> Table:
     """What is registered."""
     rows = []
     for name, manifest in sorted(store.refs("evalset").items()):
-        counted = (
+        counts = (
             scan_version(store, manifest)
             .select(pl.len(), HOURS, pl.col("licence").unique().sort().implode())
             .collect(engine="streaming")
             .row(0)
         )
-        rows.append((name, *counted))
+        rows.append((name, *counts))
     return table("Registered evaluation sets", ("evaluation set", "items", "hours", "licences"), rows)
 
 

@@ -44,11 +44,11 @@ def drascula_items(tree: Path) -> Iterator[Item]:
 
 def immich_items(tree: Path) -> Iterator[Item]:
     """Machine-made, which each track says; mood by folder, the rest by the list in the package's licence."""
-    (said,) = tree.glob("*.dist-info/licenses/LICENSE-MUSIC")
-    known = {track["name"]: track for track in _TRACK.finditer(said.read_text(encoding="utf-8"))}
+    (licence_file,) = tree.glob("*.dist-info/licenses/LICENSE-MUSIC")
+    tracks = {track["name"]: track for track in _TRACK.finditer(licence_file.read_text(encoding="utf-8"))}
     for path in sorted((tree / _IMMICH).rglob("*.opus")):
         tags, facts = [path.parent.name], {"synthetic": "yes"}
-        if track := known.get(path.stem):
+        if track := tracks.get(path.stem):
             tags += [track["style"], f"{track['tempo']} bpm", track["key"]]
             facts |= {"tempo_bpm": track["tempo"], "key": track["key"]}
         metadata = {"domain": "music", "given_tags": tags, "facts": facts, "split_group": path.stem}

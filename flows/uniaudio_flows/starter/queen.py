@@ -64,24 +64,29 @@ def read_recordings(path: Path) -> Iterator[Recording]:
     try:
         entries = read_entries(data)
         files = {name: data[one.offset : one.offset + one.size] for name, one in entries.items() if name[-3:] != ".SB"}
-        said = _remarks(files["QUEEN.JAS"], files["QUEEN2.JAS"])
-        said |= _cutscenes(files, _object_names(files["QUEEN.JAS"], files["QUEEN2.JAS"]))
-        said |= _greetings(files)
-        said |= {name: _Said("dialogue", *line) for name, line in read_texts(data, entries).items()}
+        texts = _remarks(files["QUEEN.JAS"], files["QUEEN2.JAS"])
+        texts |= _cutscenes(files, _object_names(files["QUEEN.JAS"], files["QUEEN2.JAS"]))
+        texts |= _greetings(files)
+        texts |= {name: _Said("dialogue", *line) for name, line in read_texts(data, entries).items()}
         invented = tuple(f"{_talk_key(files[name]):02d}" for name in _INVENTED if name in files)
     except (struct.error, UnicodeDecodeError, IndexError, KeyError) as error:
         raise DataError(f"{path}: not a queen.1c container ({error}).") from error
     for name, entry in sorted(entries.items()):
         if name.endswith(".SB"):
             stem = name.removesuffix(".SB")
-            known = said.get(stem)
-            if known and known.kind == "dialogue" and known.speaker != "joe" and stem.startswith(invented):
-                known = replace(known, kind="gibberish")
+            recording_text = texts.get(stem)
+            if (
+                recording_text
+                and recording_text.kind == "dialogue"
+                and recording_text.speaker != "joe"
+                and stem.startswith(invented)
+            ):
+                recording_text = replace(recording_text, kind="gibberish")
             yield Recording(
                 name=stem,
-                speaker=known.speaker if known else None,
-                text=known.text if known else None,
-                kind=known.kind if known else "effect" if stem.endswith("SSS") else "unused",
+                speaker=recording_text.speaker if recording_text else None,
+                text=recording_text.text if recording_text else None,
+                kind=recording_text.kind if recording_text else "effect" if stem.endswith("SSS") else "unused",
                 audio=data[entry.offset : entry.offset + entry.size],
             )
 
@@ -91,7 +96,7 @@ def _talk_key(dialogue: bytes) -> int:
 
 
 def _greetings(files: dict[str, bytes]) -> dict[str, _Said]:
-    said: dict[str, _Said] = {}
+    greetings: dict[str, _Said] = {}
     for file, dialogue in sorted(files.items()):
         if not file.endswith(".DOG"):
             continue
@@ -104,8 +109,8 @@ def _greetings(files: dict[str, bytes]) -> dict[str, _Said]:
             sentence = dialogue[position + 1 : position + 1 + dialogue[position]].decode("cp437")
             speaker = "joe" if ending.endswith("J") else person_of(file)
             for index, text in spoken_pieces(sentence):
-                said.setdefault(f"{_talk_key(dialogue):02d}{ending}{index:X}", _Said("dialogue", speaker, text))
-    return said
+                greetings.setdefault(f"{_talk_key(dialogue):02d}{ending}{index:X}", _Said("dialogue", speaker, text))
+    return greetings
 
 
 def _lines(strings: bytes) -> list[str]:
@@ -142,7 +147,7 @@ def _remarks(objects: bytes, strings: bytes) -> dict[str, _Said]:
 
 
 def _cutscenes(files: dict[str, bytes], names: list[str]) -> dict[str, _Said]:
-    said = {}
+    lines = {}
     for file, scene in files.items():
         if not file.endswith(".CUT"):
             continue
@@ -152,8 +157,8 @@ def _cutscenes(files: dict[str, bytes], names: list[str]) -> dict[str, _Said]:
         for act, sentence in enumerate(_sentences(scene, PADDING + first_sentence, num_acts + 1)):
             for index, text in spoken_pieces(sentence):
                 name = f"{file.removesuffix('.CUT').ljust(5, '_')}{act:02d}{index:X}"
-                said[name] = _Said("cutscene", actors[act] or None, text)
-    return said
+                lines[name] = _Said("cutscene", actors[act] or None, text)
+    return lines
 
 
 def _actor(number: int, names: list[str]) -> str:
@@ -165,7 +170,7 @@ def _acting(scene: bytes, num_acts: int) -> list[int]:
     """The object of each act."""
     num_words = (len(scene) - _FIRST_ACT) // 2
     words = struct.unpack_from(f">{num_words}h", scene, _FIRST_ACT)
-    position, found = 0, []
+    position, objects = 0, []
     for _ in range(num_acts):
         act = words[position : position + _ACT_WORDS]
         position += _ACT_WORDS
@@ -174,8 +179,8 @@ def _acting(scene: bytes, num_acts: int) -> list[int]:
             while words[position] != _NO_MORE_FRAMES:
                 position += _FRAME_WORDS
             position += 1
-        found.append(act[0])
-    return found
+        objects.append(act[0])
+    return objects
 
 
 def _sentences(scene: bytes, position: int, count: int) -> Iterator[str]:

@@ -80,9 +80,9 @@ def in_splits(corpus: str, read: Callable[[Path], Iterator[Item]]) -> Callable[[
     """What `read` yields, by title in one split each."""
 
     def items(tree: Path) -> Iterator[Item]:
-        found = list(read(tree))
-        splits = shares(corpus, [_group(item) for item in found])
-        for item in found:
+        all_items = list(read(tree))
+        splits = shares(corpus, [_group(item) for item in all_items])
+        for item in all_items:
             yield Item(path=item.path, audio=item.audio, metadata={**item.metadata, "split": splits[_group(item)]})
 
     return items

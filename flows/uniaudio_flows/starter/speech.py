@@ -63,20 +63,20 @@ def queen_items(tree: Path) -> Iterator[Item]:
 def _of_recording(recording: Recording) -> dict[str, object]:
     if recording.kind == "effect":
         return {"domain": "sound", "facts": {"kind": "effect"}}
-    said: dict[str, object] = {"domain": "speech"}
+    metadata: dict[str, object] = {"domain": "speech"}
     facts = {"kind": recording.kind}
     if recording.text and recording.kind == "gibberish":
         facts["script"] = recording.text
     elif recording.text:
-        said |= {"given_text": recording.text, "language": "en"}
+        metadata |= {"given_text": recording.text, "language": "en"}
     character = recording.speaker or ""
     if character in _VOICES or character in OTHERS or recording.kind in ("dialogue", "gibberish"):
         voice = _VOICES.get(character)
         facts["character"] = character.lower()
-        said["speaker"] = voice or character.lower()
+        metadata["speaker"] = voice or character.lower()
         if voice:
-            said["split"] = HELD_OUT.get(voice, "train")
-    return {**said, "facts": facts}
+            metadata["split"] = HELD_OUT.get(voice, "train")
+    return {**metadata, "facts": facts}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,15 +89,15 @@ class _Line:
 def fillets_items(voices: Path, scripts: Path) -> Iterator[Item]:
     """The lines that have a script; a level of the game is in one split."""
     sounds = voices / _FILLETS / "sound"
-    found: list[tuple[Path, str, _Line]] = []
+    recordings: list[tuple[Path, str, _Line]] = []
     by_level: dict[str, dict[str, _Line]] = {}
     for path in sorted(sounds.rglob("cs/*.ogg")):
         level = path.relative_to(sounds).parts[0]
         lines = by_level.setdefault(level, _read_lines(scripts / _FILLETS / "script" / level))
         if path.stem in lines:
-            found.append((path, level, lines[path.stem]))
-    splits = shares("fillets", [level for _, level, _ in found])
-    for path, level, line in found:
+            recordings.append((path, level, lines[path.stem]))
+    splits = shares("fillets", [level for _, level, _ in recordings])
+    for path, level, line in recordings:
         metadata = {
             "domain": "speech",
             "language": "cs",
@@ -111,13 +111,13 @@ def fillets_items(voices: Path, scripts: Path) -> Iterator[Item]:
 
 def _read_lines(folder: Path) -> dict[str, _Line]:
     """Name -> what is said, of all Czech dialogues in the folder of a level."""
-    found = {}
+    line_by_name = {}
     for file in sorted(folder.glob("*dialogs_cs.lua")):
         for line in _LINE.finditer(file.read_text(encoding="utf-8")):
-            found[line["name"]] = _Line(
+            line_by_name[line["name"]] = _Line(
                 speaker=line["font"], text=_plain(line["text"]), english=_plain(line["english"])
             )
-    return found
+    return line_by_name
 
 
 def _plain(lua: str) -> str:
@@ -133,8 +133,8 @@ def asterisk_items(tree: Path) -> Iterator[Item]:
         for path in sorted(folder.rglob("*.g722"))
         if path.stem not in _NO_PROMPT and path.parent.name not in _NO_PROMPT
     ]
-    said = {path: words_of_prompt(path.relative_to(folder).with_suffix("").as_posix()) for path in paths}
-    groups = {path: said[path] or path.stem for path in paths}
+    words = {path: words_of_prompt(path.relative_to(folder).with_suffix("").as_posix()) for path in paths}
+    groups = {path: words[path] or path.stem for path in paths}
     splits = shares("asterisk", list(groups.values()))
     for path in paths:
         metadata: dict[str, object] = {
@@ -143,6 +143,6 @@ def asterisk_items(tree: Path) -> Iterator[Item]:
             "speaker": "allison",
             "split": splits[groups[path]],
         }
-        if text := said[path]:
+        if text := words[path]:
             metadata["given_text"] = text
         yield Item(path=path.relative_to(folder).as_posix(), audio=path, metadata=metadata)

@@ -12,5 +12,8 @@ _MIN_GROUPS = 3
 def shares(corpus: str, groups: Iterable[str]) -> dict[str, str]:
     """Group -> `train`, `val` or `test`. By the hashes of the names: the same on every machine, and of no order that a package has."""
     names = sorted(set(groups), key=lambda name: hash_bytes(f"{corpus}/{name}".encode()))
-    held = max(1, round(_SHARE * len(names))) if len(names) >= _MIN_GROUPS else 0
-    return {name: "test" if at < held else "val" if at < 2 * held else "train" for at, name in enumerate(names)}
+    num_held_out = max(1, round(_SHARE * len(names))) if len(names) >= _MIN_GROUPS else 0
+    return {
+        name: "test" if at < num_held_out else "val" if at < 2 * num_held_out else "train"
+        for at, name in enumerate(names)
+    }
