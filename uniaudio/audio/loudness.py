@@ -52,17 +52,6 @@ def is_silent(samples: np.ndarray) -> bool:
     return float(np.mean(np.square(samples, dtype=np.float64))) < SILENCE_MEAN_SQUARE if samples.size else True
 
 
-def normalize_loudness(samples: np.ndarray, sample_rate: int, target_lufs: float = -16.0) -> np.ndarray:
-    """Scale to `target_lufs`, then down to a peak of 0.95 where full scale would be reached. Silent clips come back
-    unchanged.
-    """
-    samples = np.asarray(samples, dtype=np.float32)
-    loudness = None if is_silent(samples) else integrated_loudness(samples, sample_rate)
-    if loudness is None:
-        return samples
-    return limit_peak(samples * np.float32(10 ** ((target_lufs - loudness) / 20)))
-
-
 def limit_peak(samples: np.ndarray) -> np.ndarray:
     """Scaled to a peak of 0.95 where |x| reaches 1, else as it is."""
     peak = float(np.abs(samples).max(initial=0.0))

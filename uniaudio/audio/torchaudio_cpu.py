@@ -36,11 +36,6 @@ def import_torchaudio() -> ModuleType:
             return _import_without_extension()
 
 
-def has_extension() -> bool:
-    """Whether forced alignment and the RNN-T loss are there."""
-    return bool(getattr(sys.modules.get(_EXTENSION), "_IS_TORCHAUDIO_EXT_AVAILABLE", False))
-
-
 def _forget_half_imported() -> None:
     for name in [name for name in sys.modules if name == "torchaudio" or name.startswith("torchaudio.")]:
         del sys.modules[name]

@@ -41,11 +41,6 @@ def word_error_rate(pairs: Iterable[tuple[str, str]]) -> float | None:
     return _rate([word_errors(*pair) for pair in pairs])
 
 
-def character_error_rate(pairs: Iterable[tuple[str, str]]) -> float | None:
-    """The character error rate of `(reference, hypothesis)` pairs; None where no reference holds a character."""
-    return _rate([character_errors(*pair) for pair in pairs])
-
-
 def _rate(counts: list[tuple[int, int]]) -> float | None:
     length = sum(count for _, count in counts)
     return sum(errors for errors, _ in counts) / length if length else None

@@ -168,11 +168,6 @@ class Vocabulary:
         )
 
     @property
-    def stream_size(self) -> int:
-        """Ids of one audio stream (V): the same number as `audio_size`."""
-        return self.audio_size
-
-    @property
     def has_reasoning(self) -> bool:
         return self.reasoning_codes > 0
 

@@ -46,7 +46,6 @@ METRICS = {
     "wer": False,
 }
 """Name -> whether higher is better."""
-SPEECH_ONLY = ("pesq", "stoi", "dnsmos", "speaker_similarity", "wer")
 PACKAGES = {"pesq": "pesq", "stoi": "pystoi", "dnsmos": "speechmos", "wer": "transformers"}
 
 

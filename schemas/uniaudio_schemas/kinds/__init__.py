@@ -1,6 +1,6 @@
 """Registers the row of every kind, at every version; a store imports this, so that it can read all of them."""
 
-from uniaudio_schemas.kinds import earlier
+import uniaudio_schemas.kinds.earlier  # noqa: F401  # registers the rows of released versions that are not the newest
 from uniaudio_schemas.kinds.annotated import Annotated
 from uniaudio_schemas.kinds.checkpoint import Checkpoint
 from uniaudio_schemas.kinds.codec import CodecRow
@@ -18,5 +18,3 @@ ROWS: tuple[type, ...] = (
     Raw, EvalsetItem, Cut, Annotated, Instruction, CodecRow, Tokens, Sequence, Checkpoint, Score, CodecScore, Dropped
 )  # fmt: skip
 """Kinds in the order of the data flow."""
-EARLIER = earlier.ROWS
-"""Rows of released versions that are not the newest."""

@@ -94,8 +94,6 @@ AnnotatedV2: type[Any] = schema("annotated", version=2, id_field="clip_id")(
     _without("AnnotatedV2", Annotated, "unsaid_s")
 )
 
-ROWS: tuple[type, ...] = (RawV1, AnnotatedV1, AnnotatedV2, CutV1)
-
 
 @migration("raw", from_version=1)
 def raw_with_what_the_source_says(table: pa.Table) -> pa.Table:

@@ -9,7 +9,6 @@ from uniaudio.metrics.caption import rouge_l, unigram_f1
 from uniaudio.metrics.normalizers import NORMALIZERS, normalizer_of
 from uniaudio.metrics.text import normalize_text
 from uniaudio.metrics.wer import (
-    character_error_rate,
     character_errors,
     disagreement,
     word_error_rate,
@@ -102,7 +101,6 @@ def test_the_rate_is_of_the_corpus_not_the_mean_of_clips() -> None:
 
 def test_an_empty_answer_scores_exactly_one() -> None:
     assert word_error_rate([("let's go", ""), ("no", "")]) == 1.0
-    assert character_error_rate([("let's go", "")]) == 1.0
 
 
 @pytest.mark.parametrize(

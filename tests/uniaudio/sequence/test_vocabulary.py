@@ -86,7 +86,7 @@ def test_the_released_vocabulary_offsets_the_reconstruction_specials_alone() -> 
     vocabulary = Vocabulary.released(ByteTokenizer(), RELEASED)
     assert (vocabulary.reasoning_bos, vocabulary.reconstruction_bos) == (4096, 8193 + 4100)
     assert (vocabulary.audio_prompt_bos, vocabulary.audio_prompt_eos) == (12296, 12297)
-    assert vocabulary.stream_size == 12300
+    assert vocabulary.audio_size == 12300
 
 
 def test_the_released_default_of_the_audio_prompt_is_refused_because_it_is_a_code() -> None:
