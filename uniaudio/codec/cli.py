@@ -1,6 +1,7 @@
-"""`uniaudio codec`: import released files, encode, decode, analyse, evaluate.
+"""`uniaudio codec`: import released files, export, encode, decode, analyse, evaluate.
 
     uniaudio codec import ReasoningCodec.checkpoint sqcodec.pth --out codec
+    uniaudio codec export --store data/store --out codec --dtype bfloat16
     uniaudio codec encode talk.mp3 --model codec --out talk.codes
     uniaudio codec decode talk.codes --model codec --out talk.flac --steps 10 --guidance 1.5 --seed 0
     uniaudio codec analyse talk.mp3 --model codec
@@ -26,11 +27,12 @@ if TYPE_CHECKING:
     from uniaudio.codec.codec import ReasoningCodec
 
 SUFFIXES = (".flac", ".wav")
+DTYPES = ("float32", "bfloat16", "float16")
 
 
 def add_commands(commands: Any) -> None:
     """Add `codec` and what it can do to the subparsers of `uniaudio`."""
-    actions = commands.add_parser("codec", help="import, run and measure an audio codec").add_subparsers(
+    actions = commands.add_parser("codec", help="import, export, run and measure an audio codec").add_subparsers(
         dest="action", metavar="ACTION", required=True
     )
     importing = actions.add_parser("import", help="released files to one safetensors folder")
@@ -48,6 +50,14 @@ def add_commands(commands: Any) -> None:
         help="what Whisper hears: 30 s, as in the training of these weights, or the real length (faster; most codes change)",
     )
     importing.set_defaults(run=_import)
+    exporting = actions.add_parser("export", help="a codec of a store to a folder of its own")
+    exporting.add_argument("--store", required=True, metavar="DIR", help="the store")
+    exporting.add_argument("--ref", default="latest", help="which version of `codec` (latest)")
+    exporting.add_argument("--out", required=True, metavar="DIR", help="the folder to write")
+    exporting.add_argument(
+        "--dtype", choices=DTYPES, default="float32", help="what its weights are rounded to (float32: not at all)"
+    )
+    exporting.set_defaults(run=_export)
     encoding = actions.add_parser("encode", help="an audio file of any rate and length to codes")
     encoding.add_argument("input", metavar="IN", help="an audio file")
     encoding.set_defaults(run=_encode)
@@ -109,6 +119,24 @@ def _import(options: argparse.Namespace) -> int:
     if report["initialized_here"]:
         print(f"in no file, initialized here: {len(report['initialized_here'])} tensors of the phone decoder")
     print(f"{options.out}: {report['size']}, {report['num_tensors']} tensors, {report['num_parameters']} values")
+    return 0
+
+
+def _export(options: argparse.Namespace) -> int:
+    import torch
+    from uniaudio_schemas.kinds.codec import CodecRow
+    from uniaudio_schemas.store import Store
+
+    from uniaudio.codec.codec import ReasoningCodec
+
+    store = Store.from_uri(options.store)
+    manifest = store.head("codec", options.ref)
+    if manifest is None:
+        raise UsageError(f"`codec` has no version behind `{options.ref}` in {options.store}.")
+    (row,) = store.rows(manifest, CodecRow)
+    codec = ReasoningCodec.load_files(row.config, store.open_blob(row.weights))
+    codec.save(options.out, getattr(torch, options.dtype))
+    print(f"{options.out}: {codec.config.size}, fingerprint {ReasoningCodec.load(options.out).fingerprint}")
     return 0
 
 

@@ -28,6 +28,8 @@ GREEDY = 1e-4
 BEGIN, END, PAD = 256, 257, 258
 NUM_IDS = 259
 NUM_HEADS = 4
+WIDTH_STEP = 16
+"""Texts are padded to multiples of it in training: the first product of a shape costs oneDNN as much as several later ones."""
 QUESTIONS = {
     "asr": "What is said?",
     "caption": "Describe the audio.",
@@ -143,7 +145,8 @@ class TextDecoder(TextPolicy):
             ids = list(answer)[: self.max_bytes + 2 - len(prompt)]
             inputs.append([*prompt, *ids[:-1]])
             targets.append([*[IGNORED] * (len(prompt) - 1), *ids])
-        width = max(len(row) for row in inputs)
+        longest = max(len(row) for row in inputs)
+        width = min(-(-longest // WIDTH_STEP) * WIDTH_STEP, self.max_bytes + 1)
         inputs_BS = [row + [PAD] * (width - len(row)) for row in inputs]
         targets_BS = [row + [IGNORED] * (width - len(row)) for row in targets]
         return torch.tensor(inputs_BS, device=device), torch.tensor(targets_BS, device=device)

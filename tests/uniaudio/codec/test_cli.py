@@ -4,13 +4,19 @@ import json
 import math
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from uniaudio_schemas.errors import DataError, UsageError
+from uniaudio_schemas.kinds.migrations import newest
+from uniaudio_schemas.store import Store
+from uniaudio_schemas.store.manifest import Plan
+from uniaudio_schemas.testing import example_rows
 
 from uniaudio.cli import main
+from uniaudio.codec.codec import ReasoningCodec
 from uniaudio.codec.codes_file import load_codes
 from uniaudio.codec.evaluation import evaluate as evaluation
 from uniaudio.codec.evaluation.coders import (
@@ -99,6 +105,40 @@ def test_codes_of_another_codec_are_not_decoded(model, tmp_path, capsys):
     save_codes(tiny_codec().encode([a_waveform(0.1)])[0], tmp_path / "codes", fingerprint="0" * 32)
     assert codec("decode", tmp_path / "codes", "--model", model, "--out", tmp_path / "x.wav") == 2
     assert f"the codec must be {'0' * 32}" in capsys.readouterr().err
+
+
+def store_of(codec_folder: Path, root: Path) -> str:
+    """A store whose one version of `codec` is the codec in `codec_folder`."""
+    store = Store(root)
+    plan = Plan(
+        kind="codec",
+        schema_version=newest("codec").version,
+        parents={},
+        parameters={},
+        code_version="1",
+        units=["codec"],
+    )
+    with store.writer(plan, owner="test") as writer:
+        weights = writer.put_blob((codec_folder / "codec.safetensors").read_bytes())
+        (row,) = example_rows("codec")
+        row = replace(row, weights=weights, config=(codec_folder / "config.json").read_text())
+        writer.put_shard("codec", [row], blobs=[weights])
+        writer.publish()
+    return str(root)
+
+
+def test_a_codec_of_a_store_is_exported_and_half_as_large_in_bfloat16(model, tmp_path, capsys):
+    store = store_of(Path(model), tmp_path / "store")
+    for dtype in ("float32", "bfloat16"):
+        assert codec("export", "--store", store, "--out", tmp_path / dtype, "--dtype", dtype) == 0
+        exported = ReasoningCodec.load(tmp_path / dtype)
+        assert f"{tmp_path / dtype}: debug, fingerprint {exported.fingerprint}" in capsys.readouterr().out
+        assert all(one.dtype == torch.float32 for one in exported.parameters())
+        assert (exported.fingerprint == tiny_codec().fingerprint) == (dtype == "float32")
+    sizes = [(tmp_path / dtype / "codec.safetensors").stat().st_size for dtype in ("bfloat16", "float32")]
+    assert 0.45 < sizes[0] / sizes[1] < 0.6
+    assert codec("export", "--store", store, "--ref", "other", "--out", tmp_path / "x") == 2
+    assert "`codec` has no version behind `other`" in capsys.readouterr().err
 
 
 def some_clips() -> list[HeldOutClip]:
