@@ -17,12 +17,19 @@ SCRIPTS = {
     "generate.py": ("asr ", "s in spoken.wav"),
 }
 """Script -> what it prints."""
+PAGE = (ROOT / "docs/python.md").read_text(encoding="utf-8")
+"""Its blocks are called `{.python}`: a formatter of Python takes `--8<--` for a comparison."""
 NOTEBOOKS = sorted(EXAMPLES.glob("*.ipynb"))
 
 
 def test_every_example_is_run() -> None:
     assert sorted(path.name for path in EXAMPLES.glob("*.py")) == sorted(SCRIPTS)
     assert len(NOTEBOOKS) == 2
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_the_page_on_python_shows_every_example(name: str) -> None:
+    assert f'```{{.python}}\n--8<-- "examples/{name}"\n```' in PAGE
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
