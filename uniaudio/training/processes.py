@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
@@ -101,12 +102,12 @@ def reproducible(num_threads: int, *, deterministic: bool = True) -> Iterator[No
     # As `use_deterministic_algorithms`, which also imports the compiler: seconds in every worker.
     torch.set_deterministic_debug_mode("error" if deterministic else "default")
     # In that mode torch writes NaN into new memory, in case somebody reads it before writing it: a seventh of a step on a CPU.
-    fills_memory = torch.utils.deterministic.fill_uninitialized_memory
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    memory: Any = torch.utils.deterministic  # its type does not know the property
+    fills_memory, memory.fill_uninitialized_memory = memory.fill_uninitialized_memory, False
     try:
         with torch.random.fork_rng(devices=[]):
             yield
     finally:
-        torch.utils.deterministic.fill_uninitialized_memory = fills_memory
+        memory.fill_uninitialized_memory = fills_memory
         torch.set_num_threads(threads)
         torch.set_deterministic_debug_mode(mode)
