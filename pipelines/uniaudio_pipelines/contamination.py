@@ -91,7 +91,7 @@ class Contamination:
         for leak in _rows(self.raw.filter(pc.is_in(self.raw["clip_id"], pc.unique(table["raw_clip_id"])))):
             of_raw[leak[0]].append(leak)
         chosen = table.filter(pc.is_in(table["raw_clip_id"], pa.array(sorted(of_raw), pa.string())))
-        found = [
+        leaks = [
             (cut["clip_id"], *leak[1:])
             for cut in chosen.select(_CUT_COLUMNS).to_pylist()
             for leak in of_raw[cut["raw_clip_id"]]
@@ -102,7 +102,7 @@ class Contamination:
             rows, texts = _texts(table[name])
             for match in shared_text(self.texts, texts).to_pylist():
                 clip = clips[rows[match["row"]] if rows else match["row"]].as_py()
-                found.append(
+                leaks.append(
                     (
                         clip,
                         match["name"],
@@ -114,13 +114,13 @@ class Contamination:
                         None,
                     )
                 )
-        return leaks_table(found)
+        return leaks_table(leaks)
 
     def column(self, table: pa.Table) -> pa.Array:
         """list<string>: of each row of `table` the names of the sets that it shares something with, sorted."""
         names: dict[str, set[str]] = defaultdict(set)
-        found = self.leaks(table)
-        for clip, name in zip(found["clip_id"].to_pylist(), found["name"].to_pylist(), strict=True):
+        leaks = self.leaks(table)
+        for clip, name in zip(leaks["clip_id"].to_pylist(), leaks["name"].to_pylist(), strict=True):
             names[clip].add(name)
         return pa.array([sorted(names.get(clip, ())) for clip in table["clip_id"].to_pylist()], pa.list_(pa.string()))
 

@@ -130,7 +130,7 @@ def find_copies(
             for part in rows.parts(lambda part: part["hash"], search.memory_bytes):
                 for met in _meetings(part, rank, num_queries, search.window):
                     meetings.write(met, _pair_key(met, known.num_heard))
-        found = [
+        tables = [
             known.copies(
                 _votes(part, min(search.min_votes, search.min_tone_votes, search.min_alike_votes), known.num_heard),
                 search,
@@ -138,7 +138,7 @@ def find_copies(
             )
             for part in meetings.parts(lambda part: _pair_key(part, known.num_heard), search.memory_bytes)
         ]
-    return _each_pair_once(pa.concat_tables([PAIRS.empty_table(), *found]))
+    return _each_pair_once(pa.concat_tables([PAIRS.empty_table(), *tables]))
 
 
 def _each_pair_once(pairs: pa.Table) -> pa.Table:
@@ -238,25 +238,25 @@ class _Clips:
             & (voted["overlap"] >= np.where(is_tone, search.min_tone_overlap, search.min_overlap))
         )
         is_copy |= self._are_alike(voted, ~is_copy & (voted["votes"] >= search.min_alike_votes), search.min_likeness)
-        found = {name: values[is_copy] for name, values in voted.items()}
+        pairs = {name: values[is_copy] for name, values in voted.items()}
         names = self._joined_names()
-        id_a, id_b = names.take(pa.array(found["a"] // 2)), names.take(pa.array(found["b"] // 2))
-        offset_s, speed = found["offset"] * FRAME_S, found["speed"]
+        id_a, id_b = names.take(pa.array(pairs["a"] // 2)), names.take(pa.array(pairs["b"] // 2))
+        offset_s, speed = pairs["offset"] * FRAME_S, pairs["speed"]
         if num_queries is None:  # the smaller id comes first
             swap = pc.greater(id_a, id_b)
             id_a, id_b = pc.if_else(swap, id_b, id_a), pc.if_else(swap, id_a, id_b)
             swapped = swap.to_numpy()
             offset_s, speed = np.where(swapped, -offset_s / speed, offset_s), np.where(swapped, 1 / speed, speed)
-        counted = [found["votes"].astype(np.int32), found["score"].astype(np.float32), offset_s]
-        columns = [id_a, id_b, *counted, speed.astype(np.float32), found["overlap"].astype(np.float32)]
+        statistics = [pairs["votes"].astype(np.int32), pairs["score"].astype(np.float32), offset_s]
+        columns = [id_a, id_b, *statistics, speed.astype(np.float32), pairs["overlap"].astype(np.float32)]
         return pa.table(columns, schema=PAIRS)
 
     def _are_alike(self, voted: "dict[str, np.ndarray]", is_asked: np.ndarray, min_likeness: float) -> np.ndarray:
         """`[pairs]` bool: the pairs with `is_asked` whose envelopes are alike."""
         a, b, offset, speed = (voted[name][is_asked] for name in ("a", "b", "offset", "speed"))
-        found = np.zeros(len(is_asked), bool)
-        found[is_asked] = self._envelopes.likeness(a // 2, b // 2, offset, speed) >= min_likeness
-        return found
+        is_alike = np.zeros(len(is_asked), bool)
+        is_alike[is_asked] = self._envelopes.likeness(a // 2, b // 2, offset, speed) >= min_likeness
+        return is_alike
 
     def _joined_facts(self) -> np.ndarray:
         if len(self._facts) != 1:

@@ -165,8 +165,8 @@ class AnnotatedToCodec:
         """What the given encoders are, wherever they lie; nothing where the size has random ones."""
         if not self.encoders:
             return {}
-        found = encoder_folders(self.encoders)
-        return {"encoders": {name: hash_folder(str(folder), "encoders") for name, folder in found.items()}}
+        folders = encoder_folders(self.encoders)
+        return {"encoders": {name: hash_folder(str(folder), "encoders") for name, folder in folders.items()}}
 
     def _check(self) -> None:
         check_device(self.device, self.num_gpus)
@@ -198,15 +198,17 @@ class AnnotatedToCodec:
                 )
 
     def _check_encoders(self) -> None:
-        found = encoder_folders(self.encoders) if self.encoders else {}
+        folders = encoder_folders(self.encoders) if self.encoders else {}
         # Random ones will do where a phase trains them, or where mel is heard beside the music encoder.
         optional = (
             ENCODERS[1:] if "encoders" in self._phase_names() else ("music",) if self.config().num_mel_bands else ()
         )
-        missing = [name for name in ENCODERS if name in self._heard() - found.keys() and name not in optional]
-        if missing:
+        missing_encoders = [
+            name for name in ENCODERS if name in self._heard() - folders.keys() and name not in optional
+        ]
+        if missing_encoders:
             raise UsageError(
-                f"`encoders` must be a folder with {', '.join(missing)} (transformers' `config.json` and `model.safetensors`) "
+                f"`encoders` must be a folder with {', '.join(missing_encoders)} (transformers' `config.json` and `model.safetensors`) "
                 f"at size {self.size}, but is {self.encoders or 'empty'}. `uniaudio demo` prepares Whisper in its folder of "
                 "models; phase `encoders` trains the others where it comes first."
             )

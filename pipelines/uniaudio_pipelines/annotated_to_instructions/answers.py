@@ -21,8 +21,8 @@ def answers_about(clip: Annotated, file: str) -> list[str]:
     if not file or clip.clip_id != clip.raw_clip_id:
         return []
     parts = PurePosixPath(clip.path).parts
-    found = [text for given, text in _by_name(file).get(parts[-1], ()) if given[-len(parts) :] == parts]
-    return list(dict.fromkeys(found))
+    texts = [text for given, text in _by_name(file).get(parts[-1], ()) if given[-len(parts) :] == parts]
+    return list(dict.fromkeys(texts))
 
 
 @cache
@@ -32,7 +32,7 @@ def _by_name(file: str) -> dict[str, list[tuple[tuple[str, ...], str]]]:
         lines = Path(file).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"`answers` must be a file of JSON lines, but {file} cannot be read ({error}).") from error
-    found: dict[str, list[tuple[tuple[str, ...], str]]] = defaultdict(list)
+    texts_by_name: dict[str, list[tuple[tuple[str, ...], str]]] = defaultdict(list)
     for number, line in enumerate(lines, start=1):
         try:
             record = json.loads(line)
@@ -41,5 +41,5 @@ def _by_name(file: str) -> dict[str, list[tuple[tuple[str, ...], str]]]:
             raise DataError(f"{file}: line {number}: must be a line of `uniaudio run --jsonl` ({error}).") from error
         if task == _TASK and isinstance(text, str) and text.strip():
             parts = PurePosixPath(str(given)).parts
-            found[parts[-1]].append((parts, text.strip()))
-    return found
+            texts_by_name[parts[-1]].append((parts, text.strip()))
+    return texts_by_name

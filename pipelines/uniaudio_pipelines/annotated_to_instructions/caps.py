@@ -28,13 +28,13 @@ def over_cap(
     built: Iterable[Built], key_of: Callable[[Built], Hashable | None], allowed: Callable[[Built], int]
 ) -> set[str]:
     """Ids of the examples beyond what is allowed to those of one task and key; those of the key None are all kept."""
-    found: dict[Hashable, list[Built]] = defaultdict(list)
+    groups: dict[Hashable, list[Built]] = defaultdict(list)
     for one in built:
         if (key := key_of(one)) is not None:
-            found[(one.instruction.task, key)].append(one)
+            groups[(one.instruction.task, key)].append(one)
     return {
         one.instruction.instruction_id
-        for some in found.values()
+        for some in groups.values()
         for one in sorted(some, key=lambda one: hash64(one.instruction.instruction_id))[allowed(some[0]) :]
     }
 

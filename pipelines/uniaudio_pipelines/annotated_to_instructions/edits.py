@@ -67,9 +67,9 @@ def _edit(clip: Annotated, donors: Sequence[Annotated], times: WordTimes, contex
     index = usable[int(len(usable) * share_of("word", seed, clip.clip_id))]
     kind = ("delete", "insert", "replace")[int(3 * share_of("edit kind", seed, clip.clip_id))]
     word, before = places[index], places[index - 1]
-    found = _donor(clip, counts, donors, times, seed) if kind == "replace" else None
-    if kind == "replace" and found is not None:
-        donor, other = found
+    donor_word = _donor(clip, counts, donors, times, seed) if kind == "replace" else None
+    if kind == "replace" and donor_word is not None:
+        donor, other = donor_word
         stretch = {"first_sample": word.first, "num_samples": word.size}
         spliced = make_recipe(
             "splice", [clip, donor], {**stretch, "from_sample": other.first, "from_num_samples": other.size}
@@ -109,13 +109,13 @@ def _donor(
     clip: Annotated, known: Counter[str], donors: Sequence[Annotated], times: WordTimes, seed: int
 ) -> tuple[Annotated, _Place] | None:
     """A word that the clip has not, said by the same voice."""
-    found = [
+    candidates = [
         (donor, place)
         for donor in donors
         for place in _places(donor, times)
         if _can_be_cut(place) and letters_of(place.word) not in known
     ]
-    return found[int(len(found) * share_of("donor", seed, clip.clip_id))] if found else None
+    return candidates[int(len(candidates) * share_of("donor", seed, clip.clip_id))] if candidates else None
 
 
 def _plain(word: str) -> str:

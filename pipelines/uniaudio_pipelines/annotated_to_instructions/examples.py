@@ -103,6 +103,6 @@ def grouped(
     """Clips by key, in the order of the keys; None is in no group."""
     groups: dict[Hashable, list[Annotated]] = defaultdict(list)
     for clip in clips:
-        if (found := key(clip)) is not None:
-            groups[found].append(clip)
+        if (group := key(clip)) is not None:
+            groups[group].append(clip)
     yield from sorted(groups.items(), key=lambda item: repr(item[0]))

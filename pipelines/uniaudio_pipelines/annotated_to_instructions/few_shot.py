@@ -116,8 +116,8 @@ def _recorded(query: Annotated, others: Sequence[Annotated], said: dict[Any, lis
         for speaker, other in alike.items():
             if speaker:
                 spoken_by.setdefault(speaker, []).append((other, clip))
-    found = [pairs for pairs in spoken_by.values() if len(pairs) > 1 and pairs[-1][1] is query]
-    return max(found, key=lambda pairs: (len(pairs), pairs[-1][0].clip_id), default=[])
+    candidates = [pairs for pairs in spoken_by.values() if len(pairs) > 1 and pairs[-1][1] is query]
+    return max(candidates, key=lambda pairs: (len(pairs), pairs[-1][0].clip_id), default=[])
 
 
 def _example(task: str, pairs: Sequence[Pair], question: Pair, job: AnnotatedToInstructions) -> Built | NotBuilt:

@@ -20,8 +20,8 @@ def of_parts(clips: Sequence[Annotated], context: Context) -> Outcomes:
     def place(clip: Annotated) -> Hashable | None:
         return (clip.part_of, clip.first_sample, clip.sample_rate) if clip.part_of and clip.part else None
 
-    for _, found in grouped(clips, place):
-        parts = sorted({clip.part: clip for clip in found}.values(), key=lambda clip: clip.part or "")
+    for _, members in grouped(clips, place):
+        parts = sorted({clip.part: clip for clip in members}.values(), key=lambda clip: clip.part or "")
         if not 2 <= len(parts) <= sentences.MIXTURE.num_repeats[1]:
             continue
         task = "speech_separation" if parts[0].domain == "speech" else "music_separation"

@@ -56,13 +56,13 @@ def packs_of(annotated: Manifest, folder: Path) -> list[Pack]:
     by_source: dict[str, list[ShardInfo]] = {}
     for shard in annotated.shards:
         by_source.setdefault(source_of(shard.unit), []).append(shard)
-    found = []
+    packs = []
     for source, shards in sorted(by_source.items()):
         groups = [group for group in _groups(shards) if any(shard.num_rows for shard in group)]
-        found += [
+        packs += [
             Pack(source, tuple(group), folder / f"{source}-{number:05d}.arrow") for number, group in enumerate(groups)
         ]
-    return found
+    return packs
 
 
 def _groups(shards: list[ShardInfo]) -> Iterator[list[ShardInfo]]:
@@ -126,19 +126,19 @@ def _rows(table: pa.Table, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
 
 def _write_facts(pack: Pack, table: pa.Table, hashes: dict[str, np.ndarray], num_units: int) -> None:
     is_train = np.array(table["split"].to_pylist()) == TRAIN
-    found: dict[str, Any] = {}
+    facts: dict[str, Any] = {}
     for route in ROUTES:
         cells = cells_of(hashes[route][hashes[route] > 0], num_units)
-        found[f"cells_{route}"] = np.bincount(
+        facts[f"cells_{route}"] = np.bincount(
             cells, minlength=cells_of(np.array([2**64 - 1], np.uint64), num_units)[0] + 1
         )
     for name, chosen in (("train", is_train), ("held_out", ~is_train)):
         clusters = np.unique(hashes["cluster"][chosen])
-        found[f"clusters_{name}"] = clusters[clusters > 0]
-    found["num_targets"] = np.array(_num_targets(table))
-    found["backgrounds"] = np.array(json.dumps(_backgrounds(table, hashes["own"])))
+        facts[f"clusters_{name}"] = clusters[clusters > 0]
+    facts["num_targets"] = np.array(_num_targets(table))
+    facts["backgrounds"] = np.array(json.dumps(_backgrounds(table, hashes["own"])))
     temporary = pack.path.with_suffix(f".{os.getpid()}.npz")
-    np.savez(temporary, **found)
+    np.savez(temporary, **facts)
     temporary.replace(pack.facts_path)
 
 

@@ -51,14 +51,14 @@ def preferences(clips: Sequence[Annotated], context: Context) -> Outcomes:
         if share_of("preference", context.job.seed, clip.clip_id) >= context.job.preference_share:
             continue
         others = list(followers(ring, place))
-        found = [
+        outcomes = [
             *_misheard(clip, context),
             *_misjudged(clip, others, context),
             *_miscaptioned(clip, others, context),
             *_misspoken(clip, others, context),
         ]
-        yield from found
-        if not found:
+        yield from outcomes
+        if not outcomes:
             task = _CAPTIONED.get(clip.domain, "preferred_audio_understanding")
             yield NotBuilt(clip.clip_id, task, "no_worse_answer", "nothing is known that would answer worse")
 

@@ -120,8 +120,8 @@ class Annotations:
         chosen = [(pack, *self._chosen(pack, route, number)) for pack in self._packs if pack.source == source]
         if not alone and chosen:
             # One of a key has nobody to go with.
-            found, counts = np.unique(np.concatenate([keys for _, _, keys in chosen]), return_counts=True)
-            shared = found[counts > 1]
+            distinct_keys, counts = np.unique(np.concatenate([keys for _, _, keys in chosen]), return_counts=True)
+            shared = distinct_keys[counts > 1]
             chosen = [(pack, rows[np.isin(keys, shared)], keys) for pack, rows, keys in chosen]
         names = [*columns, "cluster"] if only is None else list(columns)
         tables = [_open(pack).select(names).take(pa.array(rows)) for pack, rows, _ in chosen]
@@ -172,7 +172,7 @@ class Annotations:
 
     @cached_property
     def _backgrounds(self) -> dict[str, list[Background]]:
-        found: dict[str, list[Background]] = {}
+        backgrounds: dict[str, list[Background]] = {}
         for pack in self._packs:
             for row in json.loads(str(self._facts(pack, "backgrounds"))):
                 own = row.pop("own")
@@ -181,16 +181,16 @@ class Annotations:
                 ):
                     continue
                 clip = Annotated(**row, raw_clip_id=row["clip_id"], corpus=pack.source, path="", licence="")
-                found.setdefault(clip.split, []).append(Background(clip, own))
+                backgrounds.setdefault(clip.split, []).append(Background(clip, own))
         return {
             split: sorted(some, key=lambda one: (one.own, one.clip.clip_id))[:NUM_BACKGROUNDS]
-            for split, some in found.items()
+            for split, some in backgrounds.items()
         }
 
     def _facts(self, pack: Pack, name: str) -> np.ndarray:
         with np.load(pack.facts_path) as facts:
-            found: np.ndarray = facts[name]
-            return found
+            array: np.ndarray = facts[name]
+            return array
 
     def _reasons(self, table: pa.Table) -> list[tuple[str, str] | None]:
         is_copied = np.isin(table["cluster"].to_numpy(), self._on_both_sides)

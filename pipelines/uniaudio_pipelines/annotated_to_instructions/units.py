@@ -20,8 +20,8 @@ _HASH_BITS = 32
 
 def source_of(annotated_unit: str) -> str:
     """The source that a shard of `annotated` belongs to."""
-    found = _NUMBERED.fullmatch(annotated_unit)
-    return found.group(1) if found else annotated_unit
+    match = _NUMBERED.fullmatch(annotated_unit)
+    return match.group(1) if match else annotated_unit
 
 
 def num_units_by_source(annotated: Manifest, clips_per_unit: int) -> dict[str, int]:

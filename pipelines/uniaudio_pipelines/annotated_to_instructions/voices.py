@@ -45,15 +45,15 @@ def in_a_shown_voice(clips: Sequence[Annotated], context: Context) -> Outcomes:
 
 def _texts(clip: Annotated) -> dict[str, dict[str, str]]:
     """Task -> its texts."""
-    found: dict[str, dict[str, str]] = {}
+    texts: dict[str, dict[str, str]] = {}
     if words := words_of(clip):
-        found["prompt_tts"] = {"transcript": words}
+        texts["prompt_tts"] = {"transcript": words}
         for style in style_of(clip):
-            found["prompt_instruct_tts"] = {"style": style, "transcript": words}
+            texts["prompt_instruct_tts"] = {"style": style, "transcript": words}
     if clip.domain == "music":
         for lyrics in lyrics_of(clip):
-            found["prompt_lyrics_to_song"] = {"lyrics": lyrics}
-    return found
+            texts["prompt_lyrics_to_song"] = {"lyrics": lyrics}
+    return texts
 
 
 def _sample(clip: Annotated, seed: int) -> str | Recipe:

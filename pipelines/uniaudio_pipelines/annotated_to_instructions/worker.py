@@ -97,16 +97,16 @@ class InstructionWorker:
         self._annotated = Annotations(store, store.version_with("annotated", plan.parents["annotated"]), folder, job)
 
     def process(self, unit: str) -> ShardResult:
-        found = _Found(self._job, unit, self._annotated)
+        collected = _Found(self._job, unit, self._annotated)
         context = self._annotated.context(unit)
         for route in BUILDERS:
             clips, left_out = self._annotated.clips(route, unit, alone=route in _ALONE)
             if route == "home":
-                found.count_needs(clips)
+                collected.count_needs(clips)
                 gone = [NotBuilt(one.clip_id, "", one.reason, one.detail) for one in left_out]
-                found.add(route, gone, clips)
-            found.add(route, self._outcomes(route, clips, context), clips)
-        return found.result()
+                collected.add(route, gone, clips)
+            collected.add(route, self._outcomes(route, clips, context), clips)
+        return collected.result()
 
     def _outcomes(self, route: str, clips: Iterable[Annotated], context: Context) -> Iterator[Outcome]:
         for _, same_split in grouped(clips, lambda clip: (clip.corpus, clip.split)):

@@ -74,8 +74,8 @@ def _fit(features_ND: np.ndarray, labels_N: np.ndarray, num_choices: int) -> np.
         value = -(wanted_NC * logs_NC).sum() + 0.5 * _PENALTY * np.square(weights_DC[:-1]).sum()
         return float(value), slope.ravel()
 
-    found = minimize(loss, np.zeros(shape[0] * shape[1]), jac=True, method="L-BFGS-B", options={"maxiter": 300})
-    return np.asarray(found.x).reshape(shape)
+    solution = minimize(loss, np.zeros(shape[0] * shape[1]), jac=True, method="L-BFGS-B", options={"maxiter": 300})
+    return np.asarray(solution.x).reshape(shape)
 
 
 def pocketsphinx(
@@ -102,8 +102,8 @@ def _heard(decoder: object, samples: np.ndarray) -> str:
     decoder.start_utt()  # type: ignore[attr-defined]
     decoder.process_raw(data, full_utt=True)  # type: ignore[attr-defined]
     decoder.end_utt()  # type: ignore[attr-defined]
-    found = decoder.hyp()  # type: ignore[attr-defined]
-    return found.hypstr if found else ""
+    hypothesis = decoder.hyp()  # type: ignore[attr-defined]
+    return hypothesis.hypstr if hypothesis else ""
 
 
 CLASSICAL: dict[str, Classical] = {"logistic_regression": logistic_regression, "pocketsphinx": pocketsphinx}

@@ -83,15 +83,15 @@ class Evaluation:
     @cached_property
     def tokenizer(self) -> TextTokenizer:
         """Bytes, or what the folder of the job's `tokenizer` holds; it must be the vocabulary's."""
-        found: TextTokenizer = (
+        tokenizer: TextTokenizer = (
             HuggingFaceTokenizer.from_folder(self.job.tokenizer) if self.job.tokenizer else ByteTokenizer()
         )
-        if found.fingerprint != self.vocabulary.tokenizer_fingerprint:
+        if tokenizer.fingerprint != self.vocabulary.tokenizer_fingerprint:
             raise UsageError(
                 f"`tokenizer` must be the folder of text tokenizer {self.vocabulary.tokenizer_fingerprint}, "
-                f"but {self.job.tokenizer or 'the byte tokenizer'} is {found.fingerprint}."
+                f"but {self.job.tokenizer or 'the byte tokenizer'} is {tokenizer.fingerprint}."
             )
-        return found
+        return tokenizer
 
     def code_range(self, kind: str) -> tuple[int, int]:
         """First combined id and number of the codes of `reasoning` or `reconstruction`."""
@@ -158,7 +158,7 @@ class Evaluation:
         first = self.stages[0]
         if first.parent is not None:
             return False
-        found = next(
+        first_version = next(
             (
                 version
                 for version in self.store.versions("checkpoint")
@@ -166,7 +166,7 @@ class Evaluation:
             ),
             None,
         )
-        return found is not None and "model" not in found.parameters
+        return first_version is not None and "model" not in first_version.parameters
 
     def _groups_of_tasks(self, sequences: str) -> dict[str, set[str]] | None:
         """Task -> mixture groups of its training examples, of a version of sequences; None where the store has it no more."""
@@ -205,9 +205,9 @@ class Evaluation:
         return self._by_id(Instruction, "instructions", ids)
 
     def annotated(self, ids: Iterable[str]) -> dict[str, Annotated]:
-        found = self._by_id(Annotated, "annotated", ids)
-        self._by_id(Raw, "raw", (clip.raw_clip_id for clip in found.values()))  # one pass for all their audio
-        return found
+        clips = self._by_id(Annotated, "annotated", ids)
+        self._by_id(Raw, "raw", (clip.raw_clip_id for clip in clips.values()))  # one pass for all their audio
+        return clips
 
     def training_instructions(self, task: str) -> list[Instruction]:
         table = self.store.read(self.manifest("instructions"))
@@ -278,10 +278,12 @@ class Evaluation:
         return config_of(self.checkpoint)
 
     def _only(self, cls: type[R], kind: str) -> R:
-        found = list(self.store.rows(self.manifest(kind), cls))
-        if len(found) != 1:
-            raise DataError(f"A version of {kind} must hold one row, but {self.plan.parents[kind]} holds {len(found)}.")
-        return found[0]
+        all_rows = list(self.store.rows(self.manifest(kind), cls))
+        if len(all_rows) != 1:
+            raise DataError(
+                f"A version of {kind} must hold one row, but {self.plan.parents[kind]} holds {len(all_rows)}."
+            )
+        return all_rows[0]
 
     def _by_id(self, cls: type[Any], kind: str, ids: Iterable[str]) -> dict[str, Any]:
         """Rows that were read once are kept, while there are not too many of them."""

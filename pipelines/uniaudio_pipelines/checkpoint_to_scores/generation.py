@@ -53,17 +53,17 @@ def answers(evaluation: Evaluation, wanted: Sequence[Wanted]) -> list[Generated]
     job = evaluation.job
     kept = Kept(cache_folder(evaluation.store) / "answers" / evaluation.checkpoint.checkpoint_id)
     keys = [_key(evaluation, one) for one in wanted]
-    found = {key: segments for key in dict.fromkeys(keys) if (segments := _read(kept, key)) is not None}
-    missing = {key: one for key, one in zip(keys, wanted, strict=True) if key not in found}
+    segments_by_key = {key: segments for key in dict.fromkeys(keys) if (segments := _read(kept, key)) is not None}
+    unanswered = {key: one for key, one in zip(keys, wanted, strict=True) if key not in segments_by_key}
     groups: dict[tuple[Any, ...], list[str]] = {}
     # Prompts of about one length stand together: the shorter ones of a batch are filled up.
-    for key, one in sorted(missing.items(), key=lambda pair: (len(pair[1].prompt), pair[0])):
+    for key, one in sorted(unanswered.items(), key=lambda pair: (len(pair[1].prompt), pair[0])):
         groups.setdefault((one.plan, _max_text(evaluation, one)), []).append(key)
     for (plan, max_text), todo in groups.items():
         for batch in batches(todo, job.batch_size):
             made = generate(
                 evaluation.model,
-                [missing[key].prompt for key in batch],
+                [unanswered[key].prompt for key in batch],
                 vocabulary=evaluation.vocabulary,
                 mode=plan,
                 max_frames=job.max_frames,
@@ -71,9 +71,9 @@ def answers(evaluation: Evaluation, wanted: Sequence[Wanted]) -> list[Generated]
             )
             for key, answer in zip(batch, made, strict=True):
                 _write(kept, key, answer)
-                found[key] = list(answer.segments)
+                segments_by_key[key] = list(answer.segments)
     specials = grammar_of(evaluation.vocabulary).text_specials
-    return [Generated(tuple(found[key]), specials) for key in keys]
+    return [Generated(tuple(segments_by_key[key]), specials) for key in keys]
 
 
 def batches(keys: Sequence[str], size: int) -> Iterator[Sequence[str]]:

@@ -139,11 +139,11 @@ class CheckpointToScores:
     def versions(self, store: Store) -> dict[str, Manifest]:
         """Kind -> the version behind the checkpoint: its own ancestors, whatever `latest` has become since."""
         checkpoint = parent(store, "checkpoint", _FLOWS["checkpoint"], self.checkpoint)
-        found = {"checkpoint": checkpoint}
+        versions = {"checkpoint": checkpoint}
         for kind, flow in _FLOWS.items():
-            if kind not in found:
-                found[kind] = _ancestor(store, checkpoint, kind) or parent(store, kind, flow)
-        return found
+            if kind not in versions:
+                versions[kind] = _ancestor(store, checkpoint, kind) or parent(store, kind, flow)
+        return versions
 
     def num_samples(self, task: str) -> int:
         """Most examples of a task that the model answers."""

@@ -83,14 +83,14 @@ class Judging:
 
     def _measure(self, samples: Sequence[Sample], name: str) -> Measured:
         measure = MEASURES[name]
-        found: Measured = []
+        measured: Measured = []
         for sample in samples:
             if name in self._missing:
-                found.append((None, None))
+                measured.append((None, None))
                 continue
             try:
                 value = measure.of(sample, self._tools)
-                found.append((value, None if value is None else measure.of_baseline(sample, self._tools)))
+                measured.append((value, None if value is None else measure.of_baseline(sample, self._tools)))
             except _MISSING as error:
                 self._outcome.drop(name, "not_installed", str(error))
                 self._missing.add(name)
@@ -99,7 +99,7 @@ class Judging:
                 return [(None, None)] * len(samples)
             if value is None:
                 self._outcome.drop(f"{sample.sample_id}/{name}", *_why_not(sample, name))
-        return found
+        return measured
 
     def _embed(self, samples: Sequence[Sample]) -> None:
         for sample in samples:

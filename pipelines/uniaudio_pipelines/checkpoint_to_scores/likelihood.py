@@ -97,8 +97,8 @@ class Unigram:
         text_N = -np.log(self._text_V[targets.text_N] / self._text_V.sum())
         streams = np.arange(TEXT_COLUMN)
         codes = {
-            kind: -np.log(self._codes[kind][streams, found] / self._codes[kind].sum(axis=1))
-            for kind, found in targets.codes.items()
+            kind: -np.log(self._codes[kind][streams, codes_NQ] / self._codes[kind].sum(axis=1))
+            for kind, codes_NQ in targets.codes.items()
         }
         return _by_group(text_N, codes)
 
@@ -130,8 +130,8 @@ def rate(evaluation: Evaluation, sequence: Sequence, model: UniAudioLM | None = 
 
 def _losses(logits_NV: torch.Tensor, targets_N: torch.Tensor) -> np.ndarray:
     targets_N = targets_N.to(logits_NV.device)
-    found = torch.nn.functional.cross_entropy(logits_NV.double(), targets_N, reduction="none")
-    return np.asarray(found.cpu())
+    losses_N = torch.nn.functional.cross_entropy(logits_NV.double(), targets_N, reduction="none")
+    return np.asarray(losses_N.cpu())
 
 
 def perplexities(evaluation: Evaluation, outcome: Outcome, tasks: SequenceOf[str] | None = None) -> None:
@@ -162,8 +162,8 @@ def perplexities(evaluation: Evaluation, outcome: Outcome, tasks: SequenceOf[str
         for name, pair in losses.items():
             collected[name].append((*pair, recording, by_chance[name][0]))
     predictions = outcome.put_lines(lines)
-    for name, found in sorted(collected.items()):
-        losses_N, counts_N, recordings, chance_N = zip(*found, strict=True)
+    for name, losses_of_group in sorted(collected.items()):
+        losses_N, counts_N, recordings, chance_N = zip(*losses_of_group, strict=True)
         estimate = Estimate.of(losses_N, counts_N, recordings=recordings, shape=_perplexity)
         uniform = float(num_possible(evaluation, name))
         chance, baseline = better_of_chance(_perplexity(sum(chance_N) / sum(counts_N)), uniform)

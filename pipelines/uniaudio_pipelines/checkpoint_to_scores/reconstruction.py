@@ -86,8 +86,12 @@ def reconstruction(evaluation: Evaluation, outcome: Outcome) -> None:
 
 
 def _estimate(pairs: list[_Pair], values: list[float | None]) -> Estimate | None:
-    found = [(value, pair.recording) for value, pair in zip(values, pairs, strict=True) if value is not None]
-    return Estimate.of([value for value, _ in found], recordings=[recording for _, recording in found])
+    values_and_recordings = [
+        (value, pair.recording) for value, pair in zip(values, pairs, strict=True) if value is not None
+    ]
+    return Estimate.of(
+        [value for value, _ in values_and_recordings], recordings=[recording for _, recording in values_and_recordings]
+    )
 
 
 def _once(media: list[Medium]) -> list[Medium]:

@@ -71,9 +71,9 @@ def sample_blocks(evaluation: Evaluation, outcome: Outcome, task: Task, count: i
     looked_at = evaluation.example_blocks(task.name, min(max(count, _LEAST_BLOCK), _MOST_BLOCK))
     num_blocks = ASKED * -(-count // _MOST_BLOCK)
     for block in islice(looked_at, num_blocks):
-        found = _judged(evaluation, outcome, block, labels, count - num_found)
-        num_found += len(found)
-        yield from (found[first : first + ANSWERED_TOGETHER] for first in range(0, len(found), ANSWERED_TOGETHER))
+        judged = _judged(evaluation, outcome, block, labels, count - num_found)
+        num_found += len(judged)
+        yield from (judged[first : first + ANSWERED_TOGETHER] for first in range(0, len(judged), ANSWERED_TOGETHER))
         if num_found == count:
             return
 
@@ -92,10 +92,10 @@ def _judged(
     instructions = evaluation.instructions(example.sequence.sequence_id for example in block)
     clips = evaluation.annotated(clip for row in instructions.values() for clip in row.clip_ids)
     copies = evaluation.copies_of_training(clips.values())
-    found: list[Sample] = []
+    samples: list[Sample] = []
     for example in block:
         row = instructions.get(example.sequence.sequence_id)
-        if row is None or len(found) == count:
+        if row is None or len(samples) == count:
             continue
         if copied := sorted(copies.intersection(row.clip_ids)):
             outcome.drop(row.instruction_id, "copy", f"clip {copied[0]} is a copy of one that is trained on")
@@ -104,8 +104,8 @@ def _judged(
         if not sample.reference.strip() and _needs_words(TASKS[row.task]):
             outcome.drop(row.instruction_id, "no_given_text", "the source does not say what is spoken")
             continue
-        found.append(sample)
-    return found
+        samples.append(sample)
+    return samples
 
 
 def _sample(

@@ -79,8 +79,8 @@ class OpenSet:
     def items(self) -> list[Item]:
         """Items that have an answer, by id; DataError where they are not those of the card."""
         raw = self.evaluation.store.version_with("raw", self.manifest.parents["raw"])
-        found = [_item(row, self.card) for row in self.evaluation.store.rows(raw, Raw)]
-        items = sorted((item for item in found if item is not None), key=lambda item: item.item_id)
+        all_items = [_item(row, self.card) for row in self.evaluation.store.rows(raw, Raw)]
+        items = sorted((item for item in all_items if item is not None), key=lambda item: item.item_id)
         seen = set_fingerprint((item.sha256, item.answer) for item in items)
         expected = (self.card.items or len(items), self.card.fingerprint or seen)
         if (len(items), seen) != expected:
@@ -128,11 +128,11 @@ class OpenSet:
         """Items that share sound or text with a training clip."""
         store = self.evaluation.store
         raw = self.evaluation.manifest("raw")
-        found = Contamination.find(store, raw, {self.card.name: self.manifest})
+        contamination = Contamination.find(store, raw, {self.card.name: self.manifest})
         leaked: set[str] = set()
         for table in store.tables(self.evaluation.manifest("annotated")):
             trained = table.filter(pc.equal(table["split"], TRAIN_SPLIT))
-            leaked |= set(found.leaks(trained)["item"].to_pylist())
+            leaked |= set(contamination.leaks(trained)["item"].to_pylist())
         return leaked
 
     def shots(self, query: Item, count: int) -> list[Item]:
@@ -220,23 +220,23 @@ def _opened(evaluation: Evaluation, name: str) -> OpenSet:
 
 
 def _with_shots(opened: OpenSet, outcome: Outcome, tools: SetTools, count: int) -> None:
-    card, found = opened.card, outcome.part(f"{opened.card.name}/{count}-shot")
+    card, part = opened.card, outcome.part(f"{opened.card.name}/{count}-shot")
     about = {"shots": count, **lineage_of(opened.evaluation, card.task)}
-    judging = Judging(found, card.metrics, tools, title=card.name, about=about)
+    judging = Judging(part, card.metrics, tools, title=card.name, about=about)
     num_judged = 0
     for first in range(0, len(opened.asked), ANSWERED_TOGETHER):
         items = opened.asked[first : first + ANSWERED_TOGETHER]
         shown = [(item, _shown(opened, item, count)) for item in items]
         for item in [item for item, sample in shown if sample is None]:
-            found.drop(f"{item.item_id}/{count}-shot", "no_pool", "too few items of another speaker and recording")
+            part.drop(f"{item.item_id}/{count}-shot", "no_pool", "too few items of another speaker and recording")
         block = [sample for _, sample in shown if sample is not None]
         if block:
-            answer_all(opened.evaluation, found, block, TASKS[card.task], with_likelihoods=card.has_choices)
+            answer_all(opened.evaluation, part, block, TASKS[card.task], with_likelihoods=card.has_choices)
             judging.add(block)
             num_judged += len(block)
     if num_judged:
         judging.finish()
-    outcome.take(found)
+    outcome.take(part)
 
 
 def _shown(opened: OpenSet, item: Item, count: int) -> Sample | None:
@@ -248,7 +248,7 @@ def _shown(opened: OpenSet, item: Item, count: int) -> Sample | None:
 
 
 def _classical(opened: OpenSet, outcome: Outcome, tools: SetTools, system: str) -> None:
-    found, items = outcome.part(f"{opened.card.name}/{system}"), opened.asked
+    part, items = outcome.part(f"{opened.card.name}/{system}"), opened.asked
     try:
         said = CLASSICAL[system](
             # One after the other: a system keeps what it makes of each, not its sound.
@@ -258,13 +258,13 @@ def _classical(opened: OpenSet, outcome: Outcome, tools: SetTools, system: str) 
             opened.choices,
         )
     except NotInstalledError as error:
-        outcome.drop(found.benchmark, "not_installed", str(error))
+        outcome.drop(part.benchmark, "not_installed", str(error))
         return
     samples = [_sample(opened, item, None, []) for item in items]
     for sample, answer in zip(samples, said, strict=True):
         sample.answer = answer
-    judge(found, samples, [name for name in opened.card.metrics if name in _PREDICTED], tools, title=system)
-    outcome.take(found)
+    judge(part, samples, [name for name in opened.card.metrics if name in _PREDICTED], tools, title=system)
+    outcome.take(part)
 
 
 def _sample(opened: OpenSet, item: Item, prompt: Grid | None, shots: list[str]) -> Sample:

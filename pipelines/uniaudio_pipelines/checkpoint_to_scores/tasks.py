@@ -112,13 +112,13 @@ def _longest_answer(evaluation: Evaluation, sample: Sample) -> int | None:
 
 def _codes_of(answer: Generated) -> list[Codes]:
     """The clips of an answer: each reconstruction segment, with the reasoning segment before it."""
-    found, reasoning = [], np.zeros((0, 8), np.int16)
+    clips, reasoning = [], np.zeros((0, 8), np.int16)
     for segment in answer.segments:
         if segment.kind == RECONSTRUCTION:
-            found.append(Codes(reasoning, segment.ids, len(segment.ids) * RECONSTRUCTION_HOP))
+            clips.append(Codes(reasoning, segment.ids, len(segment.ids) * RECONSTRUCTION_HOP))
         elif segment.kind != TEXT:
             reasoning = segment.ids
-    return found
+    return clips
 
 
 def _log_likelihoods(evaluation: Evaluation, sample: Sample, task: Task) -> list[float]:

@@ -61,8 +61,8 @@ class Tools:
         """What was recorded for the next sample of another recording; None where there is none."""
         here, count = self._places[id(sample)], len(self._samples)
         others = (self._samples[(here + step) % count] for step in range(1, count))
-        found = next((one for one in others if one.recording != sample.recording), None)
-        return None if found is None else found.audio(found.recorded[0])
+        other = next((one for one in others if one.recording != sample.recording), None)
+        return None if other is None else other.audio(other.recorded[0])
 
     @property
     def noise_dnsmos(self) -> float | None:
@@ -73,7 +73,7 @@ class Tools:
         """The most frequent answer of the task's training examples; of several the first by its letters."""
         rows = self._evaluation.training_instructions(self._task.name)
         texts = [[one.text for one in row.segments if one.kind == "text" and one.loss] for row in rows]
-        counted = Counter(sorted(found[-1] for found in texts if found))
+        counted = Counter(sorted(answer_texts[-1] for answer_texts in texts if answer_texts))
         return counted.most_common(1)[0][0] if counted else ""
 
     @cached_property

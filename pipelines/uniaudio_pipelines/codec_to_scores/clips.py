@@ -70,10 +70,10 @@ class CodecClips:
         self.store, self.job, self.plan = Store(store_root), job, plan
 
     def manifest(self, kind: str) -> Manifest:
-        found = version_with(self.store, kind, self.plan.parents[kind])
-        if found is None:
+        manifest = version_with(self.store, kind, self.plan.parents[kind])
+        if manifest is None:
             raise DataError(f"the store must hold {kind} {self.plan.parents[kind][:8]}, but does not.")
-        return found
+        return manifest
 
     @cached_property
     def row(self) -> CodecRow:
@@ -86,8 +86,8 @@ class CodecClips:
 
     @cached_property
     def codec(self) -> ReasoningCodec:
-        found = ReasoningCodec.load_files(self.row.config, self.store.open_blob(self.row.weights))
-        return found.to(self.job.device).eval()
+        codec = ReasoningCodec.load_files(self.row.config, self.store.open_blob(self.row.weights))
+        return codec.to(self.job.device).eval()
 
     @property
     def longest(self) -> int:
@@ -97,10 +97,10 @@ class CodecClips:
     @cached_property
     def held_out(self) -> dict[str, list[Clip]]:
         """Domain -> its first clips, one a recording, copies being one recording."""
-        found: dict[str, list[Clip]] = {}
+        clips_by_domain: dict[str, list[Clip]] = {}
         for domain, rows in zip(DOMAINS, held_out_rows(self.store, self.manifest("annotated")), strict=True):
-            found[domain] = list(islice(_one_a_recording(rows), self.job.num_clips))
-        return found
+            clips_by_domain[domain] = list(islice(_one_a_recording(rows), self.job.num_clips))
+        return clips_by_domain
 
     @cached_property
     def _raws(self) -> dict[str, Raw]:

@@ -147,9 +147,9 @@ class CodecToScores:
 def _behind(store: Store, codec: Manifest, kind: str) -> Manifest:
     """What the codec was trained on, or what is left of it: its splits say which clips it has not heard."""
     content = codec.parents.get(kind, "")
-    found = version_with(store, kind, content)
-    if found is None:
+    manifest = version_with(store, kind, content)
+    if manifest is None:
         raise UsageError(
             f"`codec` must be one whose {kind} the store still has, but {content[:8] or 'it'} is not there."
         )
-    return found
+    return manifest

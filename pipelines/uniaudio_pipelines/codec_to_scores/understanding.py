@@ -100,7 +100,9 @@ def _add(
     )
     wanted = [heard.answer for heard, _ in tested]
     recordings = [recording_of(one.row) for _, one in tested]
-    found = {name: [of(*pair) for pair in zip(wanted, said, strict=True)] for name, (_, _, _, of) in measures.items()}
+    values_by_metric = {
+        name: [of(*pair) for pair in zip(wanted, said, strict=True)] for name, (_, _, _, of) in measures.items()
+    }
     predictions = outcome.put_lines(
         [
             {
@@ -109,13 +111,13 @@ def _add(
                 "recording": recording,
                 "reference": heard.answer,
                 "answer": answer,
-                "metrics": {name: list(values[place]) for name, values in found.items()},
+                "metrics": {name: list(values[place]) for name, values in values_by_metric.items()},
             }
             for place, ((heard, one), recording, answer) in enumerate(zip(tested, recordings, said, strict=True))
         ]
     )
     for name, (higher_is_better, baseline, trivial, of) in measures.items():
-        values, weights = zip(*found[name], strict=True)
+        values, weights = zip(*values_by_metric[name], strict=True)
         by_chance = [of(one, trivial) for one in wanted]
         weight = sum(pair[1] for pair in by_chance)
         outcome.add(
@@ -129,7 +131,7 @@ def _add(
 
 def _heard(clips: CodecClips, encoded: Sequence[Encoded], asked: Question, view: str) -> list[tuple[Heard, Encoded]]:
     """Clips that have an answer; of texts those that CTC can write at 50 steps a second, and whose audio is whole."""
-    found = []
+    pairs = []
     for one in encoded:
         answer = asked.answer(one.row) if one.row.domain in asked.domains else ""
         num_steps = len(one.samples) * STEPS_A_SECOND / SAMPLE_RATE
@@ -137,8 +139,8 @@ def _heard(clips: CodecClips, encoded: Sequence[Encoded], asked: Question, view:
         if asked.kind == "text" and not (is_whole and len(answer) < _MOST_CHARACTERS_A_STEP * num_steps):
             continue
         if answer:
-            found.append((Heard(_streams(clips, one, view), answer), one))
-    return found
+            pairs.append((Heard(_streams(clips, one, view), answer), one))
+    return pairs
 
 
 def _streams(clips: CodecClips, clip: Encoded, view: str) -> dict[str, Stream]:

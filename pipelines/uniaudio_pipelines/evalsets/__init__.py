@@ -97,12 +97,12 @@ class SetCard:
 @cache
 def cards() -> dict[str, SetCard]:
     """Name -> card, by name. UsageError that names the file where one is wrong."""
-    found = {}
+    cards_by_name = {}
     for file in files(__package__).iterdir():
         name, _, suffix = file.name.rpartition(".")
         if suffix == "toml":
-            found[name] = read_card(name, file.read_text(encoding="utf-8"))
-    return dict(sorted(found.items()))
+            cards_by_name[name] = read_card(name, file.read_text(encoding="utf-8"))
+    return dict(sorted(cards_by_name.items()))
 
 
 def read_card(name: str, text: str) -> SetCard:

@@ -48,13 +48,13 @@ class UnitAudio:
 
     def groups(self) -> list[list[str]]:
         """Clips of one raw file together, files in the order in which they lie in their tars."""
-        found: dict[tuple[str, int], list[tuple[int, str]]] = {}
+        clips_by_place: dict[tuple[str, int], list[tuple[int, str]]] = {}
         for clip in self._clips:
             cut = self._sources.cuts.get(self._parts(clip)[0])
             raw = None if cut is None else self._sources.raws.get(cut.raw_clip_id)
             place = ("", 0) if raw is None else (raw.tar, raw.tar_offset)
-            found.setdefault(place, []).append((0 if cut is None else cut.first_sample, clip))
-        return [[clip for _, clip in sorted(members)] for _, members in sorted(found.items())]
+            clips_by_place.setdefault(place, []).append((0 if cut is None else cut.first_sample, clip))
+        return [[clip for _, clip in sorted(members)] for _, members in sorted(clips_by_place.items())]
 
     def render(self, group: list[str]) -> Iterator[Rendered]:
         """The clips of a group, whose raw file is opened once."""

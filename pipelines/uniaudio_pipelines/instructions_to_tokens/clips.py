@@ -230,8 +230,8 @@ class _Needs:
         if len(self._pairs) > 1:
             self._pairs = [_distinct(*map(np.concatenate, zip(*self._pairs, strict=True)))]
         needed, parts = self._pairs[0]
-        rows, found = positions_of(needed, hashes)
-        return rows, parts[found]
+        rows, positions = positions_of(needed, hashes)
+        return rows, parts[positions]
 
 
 def _distinct(hashes: np.ndarray, parts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -53,14 +53,14 @@ def estimate(store: Store, job: InstructionsToTokens) -> Estimate:
 
 
 def _seconds(sources: Sources, clips: list[str]) -> float:
-    found = 0.0
+    seconds = 0.0
     for clip in clips:
         if clip in sources.recipes:
-            found += sources.recipes[clip].num_samples / SAMPLE_RATE
+            seconds += sources.recipes[clip].num_samples / SAMPLE_RATE
         elif clip in sources.cuts:
             cut = sources.cuts[clip]
-            found += cut.num_samples / cut.sample_rate if cut.sample_rate else 0.0
-    return found
+            seconds += cut.num_samples / cut.sample_rate if cut.sample_rate else 0.0
+    return seconds
 
 
 def _with_cost(

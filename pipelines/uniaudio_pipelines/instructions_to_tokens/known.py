@@ -28,15 +28,15 @@ class KnownCodes:
     def of(self, unit: HashRange, clips: pa.Array) -> pa.Table:
         """Rows of the clips of a unit that have codes. Reads the shards whose range overlaps the unit's, and no more of
         them once every clip is found."""
-        found: list[pa.Table] = [TOKENS.empty_table()]
+        tables: list[pa.Table] = [TOKENS.empty_table()]
         for table in self._tables(unit):
             if not len(clips):
                 break
             chosen = table.filter(pc.is_in(table["clip_id"], value_set=clips))
             if len(chosen):
-                found.append(chosen)
+                tables.append(chosen)
                 clips = without(clips, chosen)
-        return pa.concat_tables(found)
+        return pa.concat_tables(tables)
 
     def _tables(self, unit: HashRange) -> Iterator[pa.Table]:
         for part, manifest, shard in self._shards.values():

@@ -114,8 +114,10 @@ def _pair_keys(pairs: Iterable[pa.Table], ids: np.ndarray) -> list[np.ndarray]:
     edges = [table.select(["id_a", "id_b"]) for table in pairs if len(table)]
     if not edges:
         return []
-    found = clusters(pa.concat_tables(edges))
-    clip, first = (np.searchsorted(ids, np.array(found[name].to_pylist(), "S32")) for name in ("clip_id", "cluster_id"))
+    assignments = clusters(pa.concat_tables(edges))
+    clip, first = (
+        np.searchsorted(ids, np.array(assignments[name].to_pylist(), "S32")) for name in ("clip_id", "cluster_id")
+    )
     labels = np.arange(len(ids))
     labels[clip] = first
     return [labels]

@@ -49,15 +49,15 @@ class CorpusWorker:
     def process(self, unit: str) -> ShardResult:
         shard = self._shards[unit]
         table = self._store.table_of_shard(self._cuts, shard)
-        found = self._annotated(table)
+        annotated = self._annotated(table)
         dropped = rows(self._store.dropped(replace(self._cuts, shards=[shard])), Dropped) if shard.dropped else ()
         return ShardResult(
-            rows=found,
+            rows=annotated,
             dropped=[Dropped(row_id=one.row_id, reason=one.reason, detail=one.detail) for one in dropped],
             statistics={
                 **shard.statistics,
                 **{
-                    name: _num_filled(found[column])
+                    name: _num_filled(annotated[column])
                     for name, column in (("rejected", "rejections"), ("leaking", "leaks"))
                 },
             },
@@ -88,12 +88,12 @@ class CorpusWorker:
         return [(copy or clip) if text is None else _name_of_words(text) for clip, text, copy in facts]
 
     def _rejections(self, table: pa.Table) -> list[list[str]]:
-        found: list[list[str]] = [[] for _ in range(len(table))]
+        reasons: list[list[str]] = [[] for _ in range(len(table))]
         judged = pc.fill_null(pc.not_equal(table["transcript"], ""), False)
         places = np.flatnonzero(judged.to_numpy(zero_copy_only=False))
         for place, row in zip(places, rows(table.filter(judged).combine_chunks(), Cut), strict=True):
-            found[place] = rejections(row, self._job.text_policy)
-        return found
+            reasons[place] = rejections(row, self._job.text_policy)
+        return reasons
 
     def _copies(self, raw: Manifest) -> Iterator[pa.Table]:
         """Pairs of raw clips that hold the same sound."""

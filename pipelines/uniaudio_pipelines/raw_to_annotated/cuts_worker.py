@@ -264,9 +264,9 @@ def _check_versions(plan: Plan, annotators: list[Annotator], models: Path) -> No
     """A machine with other models than the one that planned would answer in the name of theirs."""
     planned = plan.parameters["annotators"]
     for one in annotators:
-        if (found := version_of(one)) != planned[one.name]:
+        if (version := version_of(one)) != planned[one.name]:
             raise DataError(
-                f"{models}: `{one.name}` must be {planned[one.name]}, as planned, but is {found} on this machine."
+                f"{models}: `{one.name}` must be {planned[one.name]}, as planned, but is {version} on this machine."
             )
 
 

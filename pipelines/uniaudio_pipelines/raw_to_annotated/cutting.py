@@ -85,8 +85,10 @@ def cut_text(text: str, max_characters: int) -> list[tuple[int, str]]:
 
 
 def _paragraphs(text: str) -> list[tuple[int, str]]:
-    found = [(match.start(), match.group().strip()) for match in re.finditer(r"(?:(?!\n[ \t]*\n).)+", text, re.DOTALL)]
-    return [(first, paragraph) for first, paragraph in found if paragraph]
+    paragraphs = [
+        (match.start(), match.group().strip()) for match in re.finditer(r"(?:(?!\n[ \t]*\n).)+", text, re.DOTALL)
+    ]
+    return [(first, paragraph) for first, paragraph in paragraphs if paragraph]
 
 
 def _split(paragraph: str, max_characters: int) -> list[tuple[int, str]]:

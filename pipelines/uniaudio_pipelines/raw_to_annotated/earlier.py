@@ -51,33 +51,35 @@ class EarlierCuts:
     ) -> set[str]:
         table = self._store.table_of_shard(version, shard)
         chosen = table.filter(pc.is_in(table["raw_clip_id"], value_set=pa.array(sorted(wanted), pa.string())))
-        found: set[str] = set()
+        raw_ids: set[str] = set()
         for row in rows(chosen.combine_chunks(), Cut):
             cuts.setdefault(row.raw_clip_id, []).append(row)
-            found.add(row.raw_clip_id)
-        for clip_id in found:
+            raw_ids.add(row.raw_clip_id)
+        for clip_id in raw_ids:
             cuts[clip_id].sort(key=lambda row: row.first_sample)
-        if shard.dropped_sha256 and found:
+        if shard.dropped_sha256 and raw_ids:
             for report in rows(self._store.dropped(replace(version, shards=[shard])), Dropped):
-                if report.row_id in found:
+                if report.row_id in raw_ids:
                     dropped.setdefault(report.row_id, []).append(report)
-        return found
+        return raw_ids
 
     def _shards_with(self, raw_ids: set[str]) -> set[int]:
         """Numbers of the newest version's shards that hold one of the clips."""
         ids, shards = self._index
-        asked = np.array(sorted(raw_ids), dtype="S32")
-        places = np.minimum(np.searchsorted(ids, asked), max(0, len(ids) - 1))
-        return {int(shards[place]) for place, one in zip(places, asked, strict=True) if len(ids) and ids[place] == one}
+        wanted_ids = np.array(sorted(raw_ids), dtype="S32")
+        places = np.minimum(np.searchsorted(ids, wanted_ids), max(0, len(ids) - 1))
+        return {
+            int(shards[place]) for place, one in zip(places, wanted_ids, strict=True) if len(ids) and ids[place] == one
+        }
 
     @cached_property
     def _index(self) -> tuple[np.ndarray, np.ndarray]:
         """Sorted raw clip ids, and the shard of each: 36 bytes a clip."""
         ids, shards = [np.zeros(0, "S32")], [np.zeros(0, np.int32)]
         for number, table in enumerate(self._store.tables(self._versions[0], ["raw_clip_id"])):
-            found = np.array(pc.unique(table["raw_clip_id"]).to_pylist(), dtype="S32")
-            ids.append(found)
-            shards.append(np.full(len(found), number, np.int32))
+            ids_of_shard = np.array(pc.unique(table["raw_clip_id"]).to_pylist(), dtype="S32")
+            ids.append(ids_of_shard)
+            shards.append(np.full(len(ids_of_shard), number, np.int32))
         joined, numbers = np.concatenate(ids), np.concatenate(shards)
         order = np.argsort(joined, kind="stable")
         return joined[order], numbers[order]

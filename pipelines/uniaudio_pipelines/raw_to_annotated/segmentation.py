@@ -168,7 +168,7 @@ def _of_talk(raw: Raw, hearing: Hearing, job: RawToAnnotated, decision: Annotati
     regions = list(_regions(hearing, job.max_pause_s))
     voice = decision or _domain(raw, hearing)[1]
     longest = int(job.max_speech_clip_s * raw.sample_rate)
-    found = [
+    stretches = [
         Stretch(domain=SPEECH, cut=cut, decision=voice)
         for region in regions
         for cut in _speech_cuts(hearing, _as_cut(region, hearing), longest)
@@ -179,11 +179,11 @@ def _of_talk(raw: Raw, hearing: Hearing, job: RawToAnnotated, decision: Annotati
         if seconds >= _MIN_SOUND_S and level > _speech_db(hearing) - _PAUSE_DB:
             domain, guess = _by_length(seconds)
             piece = int(job.max_sound_clip_s * raw.sample_rate)
-            found += [
+            stretches += [
                 Stretch(domain=domain, cut=_moved(part, cut.first_sample), decision=guess)
                 for part in cut_evenly(cut.num_samples, piece, job.max_pieces_per_clip, cut.num_samples)
             ]
-    return sorted(found, key=lambda stretch: stretch.cut.first_sample)
+    return sorted(stretches, key=lambda stretch: stretch.cut.first_sample)
 
 
 def _regions(hearing: Hearing, max_pause_s: float) -> Iterator[_Region]:
@@ -238,10 +238,10 @@ def _left_out(
 ) -> list[LeftOut]:
     """What of the recording is in no cut: pauses of speech, rests and unused pieces of sound and music, cuts that are too short."""
     short = [stretch for stretch in made if stretch not in kept]
-    found = []
+    rests = []
     if short:
         samples = sum(stretch.cut.num_samples for stretch in short)
-        found.append(LeftOut(reason="too_short", num_samples=samples, num_stretches=len(short)))
+        rests.append(LeftOut(reason="too_short", num_samples=samples, num_stretches=len(short)))
     borders, end = [], 0
     for stretch in made:
         if stretch.cut.first_sample > end:
@@ -251,5 +251,5 @@ def _left_out(
     if borders:
         of_speech = domain in (SPEECH, None)
         reason = "pause" if of_speech else "over_limit" if job.max_pieces_per_clip else "rest"
-        found.append(LeftOut(reason=reason, num_samples=sum(borders), num_stretches=len(borders)))
-    return found
+        rests.append(LeftOut(reason=reason, num_samples=sum(borders), num_stretches=len(borders)))
+    return rests

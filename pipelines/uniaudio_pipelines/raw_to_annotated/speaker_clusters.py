@@ -58,7 +58,7 @@ class Voices:
         """Cluster of each cut; None for a cut that is not embedded."""
         if not len(self.ids):
             return [None] * len(clip_ids)
-        wanted = np.array(clip_ids, dtype="S32")
-        places = np.minimum(np.searchsorted(self.ids, wanted), len(self.ids) - 1)
-        found = zip(self.ids[self.first[places]], self.ids[places] == wanted, strict=True)
-        return [name.decode() if is_there else None for name, is_there in found]
+        wanted_ids = np.array(clip_ids, dtype="S32")
+        places = np.minimum(np.searchsorted(self.ids, wanted_ids), len(self.ids) - 1)
+        clusters = zip(self.ids[self.first[places]], self.ids[places] == wanted_ids, strict=True)
+        return [name.decode() if is_there else None for name, is_there in clusters]

@@ -55,8 +55,8 @@ def assign_splits(
     splits = np.where(positions < _VAL_FROM, TRAIN, np.where(positions < _TEST_FROM, VAL, TEST)).astype(np.int8)
     is_fixed = np.zeros(len(names), bool)
     for split in (TRAIN, VAL, TEST):  # the most held out of them counts
-        found = group[given == split]
-        splits[found], is_fixed[found] = split, True
+        groups = group[given == split]
+        splits[groups], is_fixed[groups] = split, True
     by_corpus = _members(corpus, group, positions, names)
     is_large = np.zeros(len(names), bool)
     for members in by_corpus:
@@ -75,12 +75,12 @@ def assign_splits(
 def _members(key: np.ndarray, group: np.ndarray, positions: np.ndarray, names: Sequence[str]) -> list[np.ndarray]:
     """For each value of `key`, in order, its groups by position."""
     pairs = np.unique(np.stack([key, group], axis=1), axis=0) if len(key) else np.zeros((0, 2), np.int64)
-    found = []
+    members = []
     for value in range(int(key.max(initial=-1)) + 1):
         first, last = np.searchsorted(pairs[:, 0], [value, value + 1])
         groups = pairs[first:last, 1]
-        found.append(groups[np.argsort(positions[groups], kind="stable")])
-    return found
+        members.append(groups[np.argsort(positions[groups], kind="stable")])
+    return members
 
 
 def _ensure(split: int, members: np.ndarray, splits: np.ndarray, is_fixed: np.ndarray) -> None:

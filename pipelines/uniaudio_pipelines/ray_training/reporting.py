@@ -152,8 +152,8 @@ class Reporter:
 
 def _held_out_losses(state: TrainingState) -> dict[int, float]:
     """Step of this part -> mean held-out loss, of all tasks."""
-    found: dict[int, list[float]] = {}
+    losses_by_step: dict[int, list[float]] = {}
     for point in state.points:
         if point.part == state.part and point.name.startswith(HELD_OUT_LOSS):
-            found.setdefault(point.step, []).append(point.value)
-    return {step: fmean(values) for step, values in found.items()}
+            losses_by_step.setdefault(point.step, []).append(point.value)
+    return {step: fmean(values) for step, values in losses_by_step.items()}

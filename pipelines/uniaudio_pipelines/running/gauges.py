@@ -55,12 +55,12 @@ def shares(work: Mapping[str, float]) -> dict[str, float]:
 
     {"encoded_samples": 105, "given_samples": 100, "encode_seconds": 9, "wall_seconds": 10} -> {"padding_share": 0.048, "busy_share": 0.9}
     """
-    found = {}
+    share_by_name = {}
     if work.get("encoded_samples") and "given_samples" in work:
-        found["padding_share"] = 1.0 - work["given_samples"] / work["encoded_samples"]
+        share_by_name["padding_share"] = 1.0 - work["given_samples"] / work["encoded_samples"]
     if work.get("wall_seconds") and "encode_seconds" in work:
-        found["busy_share"] = work["encode_seconds"] / work["wall_seconds"]
-    return found
+        share_by_name["busy_share"] = work["encode_seconds"] / work["wall_seconds"]
+    return share_by_name
 
 
 def _has_ray() -> bool:

@@ -55,10 +55,10 @@ class HashRange:
     @classmethod
     def of_unit(cls, unit: str) -> "HashRange | None":
         """The inverse of `unit`; None where the name says no range."""
-        found = _UNIT.fullmatch(unit)
-        if found is None:
+        match = _UNIT.fullmatch(unit)
+        if match is None:
             return None
-        number, count = int(found[1]), int(found[2])
+        number, count = int(match[1]), int(match[2])
         is_range = number < count and count & (count - 1) == 0
         return cls(number=number, bits=count.bit_length() - 1) if is_range else None
 

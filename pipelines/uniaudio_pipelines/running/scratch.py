@@ -45,11 +45,11 @@ def sweep(place: Path) -> None:
     """Remove the folders of this user's processes that are gone."""
     own = _stamp(os.getpid())
     for entry in os.scandir(place):
-        found = _NAME.fullmatch(entry.name)
-        if found is None or entry.is_symlink() or entry.stat(follow_symlinks=False).st_uid != os.getuid():
+        match = _NAME.fullmatch(entry.name)
+        if match is None or entry.is_symlink() or entry.stat(follow_symlinks=False).st_uid != os.getuid():
             continue
-        is_of_this_machine = found["stamp"][:4] == own[:4]
-        if is_of_this_machine and found["stamp"] != _stamp(int(found["pid"])):
+        is_of_this_machine = match["stamp"][:4] == own[:4]
+        if is_of_this_machine and match["stamp"] != _stamp(int(match["pid"])):
             shutil.rmtree(entry.path, ignore_errors=True)
 
 

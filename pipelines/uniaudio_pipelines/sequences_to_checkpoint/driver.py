@@ -70,9 +70,9 @@ def run_stages(store: Store, job: SequencesToCheckpoint, *, owner: str) -> Manif
         run.num_steps_done = sum(earlier.stage.num_steps for earlier in published)
         manifest = store.version(job.WRITES, due.plan.plan_id) or _train_and_publish(store, run, due)
         for earlier in published:
-            found = store.version(job.WRITES, earlier.plan.plan_id)
-            if found is not None:
-                store.point(job.WRITES, job.stage_ref(earlier.stage.name), found)
+            version = store.version(job.WRITES, earlier.plan.plan_id)
+            if version is not None:
+                store.point(job.WRITES, job.stage_ref(earlier.stage.name), version)
         store.point(job.WRITES, job.stage_ref(due.stage.name), manifest)
         if due.stage.name == stages[-1]:
             break

@@ -36,13 +36,13 @@ def check_leaks(store: Store, sequences: Manifest, start: Manifest | None, allow
         return
     _check(store, [sequences], "`sequences`", guarded)
     for content_id in sorted(_learned_from(store, start) - {sequences.content_id}):
-        found = _with_contents(store, "sequences", {content_id})
-        if not found:
+        versions = _with_contents(store, "sequences", {content_id})
+        if not versions:
             raise UsageError(
                 f"`parent` must have learned nothing of {', '.join(guarded)}, but the sequences {content_id[:8]} that it was "
                 f"trained on are not in the store any more: name the sets in `allow_leaks`, or start anew."
             )
-        _check(store, found, f"`parent`, trained on sequences {content_id[:8]},", guarded)
+        _check(store, versions, f"`parent`, trained on sequences {content_id[:8]},", guarded)
 
 
 def compared_with(store: Store, annotated: Manifest) -> set[tuple[str, str]]:
@@ -106,12 +106,12 @@ def _compared(store: Store, sequences: list[Manifest], guarded: dict[str, str]) 
     instructions = _with_contents(store, "instructions", {one.parents.get("instructions", "") for one in sequences})
     annotated = _with_contents(store, "annotated", {one.parents.get("annotated", "") for one in instructions})
     newest = store.head("annotated")
-    found: dict[str, Manifest] = {}
+    evalsets: dict[str, Manifest] = {}
     for manifest in sorted(annotated, key=lambda one: newest is None or one.plan_id != newest.plan_id):
         said = compared_with(store, manifest)
         for name in (name for name, content_id in guarded.items() if (name, content_id) in said):
-            found.setdefault(name, manifest)
-    return found
+            evalsets.setdefault(name, manifest)
+    return evalsets
 
 
 def _with_contents(store: Store, kind: str, content_ids: set[str]) -> list[Manifest]:

@@ -311,9 +311,9 @@ def _check_tokenizer(backbone: str, sequences: Manifest) -> None:
 
 
 def _check_size(start: Manifest | None, size: str) -> None:
-    found = size if start is None else start.parameters.get("size", size)
-    if found != size:
-        raise UsageError(f"`size` must be {found}, that of the checkpoint to start from, but is {size}.")
+    size_of_start = size if start is None else start.parameters.get("size", size)
+    if size_of_start != size:
+        raise UsageError(f"`size` must be {size_of_start}, that of the checkpoint to start from, but is {size}.")
 
 
 def _plain(value: object) -> object:

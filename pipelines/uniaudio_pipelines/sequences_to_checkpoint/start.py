@@ -51,8 +51,10 @@ def only_row(store: Store, manifest: Manifest) -> Checkpoint:
 
 def check_start(store: Store, job: SequencesToCheckpoint, due: DueStage) -> None:
     """Check the start before workers are started: an error in one of them is tried again and hard to read."""
-    if due.parent is not None and (found := only_row(store, due.parent).size) != job.size:
-        raise UsageError(f"`size` must be {found}, as that of the checkpoint it starts from, but is {job.size}.")
+    if due.parent is not None and (size_of_parent := only_row(store, due.parent).size) != job.size:
+        raise UsageError(
+            f"`size` must be {size_of_parent}, as that of the checkpoint it starts from, but is {job.size}."
+        )
     if due.backbone:
         from uniaudio.lm.config import LMConfig
         from uniaudio.lm.pretrained import llama_config, num_text_rows
@@ -71,16 +73,16 @@ def _check_model(folder: Path, store: Store, manifest: Manifest) -> None:
 
     # All shards say the same, which whoever opens them checks; to open them takes as long as their bytes are many.
     said = store.shard_metadata(manifest, manifest.shards[0])
-    for name, found in (
+    for name, fingerprint in (
         ("vocabulary_fingerprint", read_config(folder).vocabulary_fingerprint),
         ("codec_fingerprint", codec_fingerprint_of(folder)),
     ):
         if name not in said:
             raise DataError(f"sequences {manifest.plan_id[:8]}: no shard has `{name}` in its schema metadata.")
         wanted = said[name]
-        if found and found != wanted:
+        if fingerprint and fingerprint != wanted:
             raise FingerprintError(
-                f"`model` must have the {name} of the sequences ({wanted[:12]}), but {folder} has {found[:12]}: "
+                f"`model` must have the {name} of the sequences ({wanted[:12]}), but {folder} has {fingerprint[:12]}: "
                 f"build the sequences with its vocabulary (`tokenizer` {folder}) and the tokens with its codec first."
             )
 
@@ -111,10 +113,10 @@ def start_of(store: Store, config: dict[str, Any], stage: StageConfig) -> Start:
 
 
 def _version(store: Store, kind: str, plan_id: str) -> Manifest:
-    found = store.version(kind, plan_id)
-    if found is None:
+    version = store.version(kind, plan_id)
+    if version is None:
         raise StoreError(f"{kind} {plan_id} is not in the store any more.")
-    return found
+    return version
 
 
 def _model_of(store: Store, row: Checkpoint) -> "UniAudioLM":

@@ -139,19 +139,19 @@ def _demand(shown: str, key: str, value: Any, fits: Callable[[Any], bool], wante
 
 def read_cards(source: Path) -> dict[str, Card]:
     """Corpus -> its card, of all cards of a source; `""`: the source is one corpus, and this is its card."""
-    found: dict[str, Card] = {}
+    cards: dict[str, Card] = {}
     for path in sorted(source.glob(f"{CARDS_FOLDER}/*.toml")):
         if path.is_file() and not path.name.startswith("."):
-            found[path.stem] = read_card(path, f"{CARDS_FOLDER}/{path.name}")
+            cards[path.stem] = read_card(path, f"{CARDS_FOLDER}/{path.name}")
     for path in sorted((*source.glob(CARD_NAME), *source.glob(f"*/{CARD_NAME}"))):
         corpus = "" if path.parent == source else path.parent.name
         if path.is_file() and not corpus.startswith("."):
-            if corpus in found:
+            if corpus in cards:
                 raise UsageError(
                     f"{corpus}/{CARD_NAME}: a corpus must have one card, but {CARDS_FOLDER}/{corpus}.toml is there too."
                 )
-            found[corpus] = read_card(path, path.relative_to(source).as_posix())
-    return found
+            cards[corpus] = read_card(path, path.relative_to(source).as_posix())
+    return cards
 
 
 def is_card(path: str) -> bool:

@@ -103,14 +103,14 @@ def wanted(same: Sequence[Copy], sample_rate: int, channels: int, duration_s: fl
         # A recording that is cut is not a clip itself; beside its stretches a copy that nothing is said of adds nothing.
         if not has_stretches and (whole or not is_cut):
             by_place.setdefault((0, None, None), []).append([*whole, dict(copy.says)])
-    found = []
+    clips = []
     for (first_sample, end_sample, channel), of_copies in by_place.items():
         merged, problems = _merge_copies(of_copies)
         clip = Wanted(
             first_sample=first_sample, end_sample=end_sample, channel=channel, said=merged, problems=tuple(problems)
         )
-        found += _by_channel(clip, same[0].says.get("channels", "mean"), channels)
-    return sorted(found, key=lambda clip: (clip.first_sample, clip.end_sample or 1 << 62, clip.channel or 0))
+        clips += _by_channel(clip, same[0].says.get("channels", "mean"), channels)
+    return sorted(clips, key=lambda clip: (clip.first_sample, clip.end_sample or 1 << 62, clip.channel or 0))
 
 
 def _places(

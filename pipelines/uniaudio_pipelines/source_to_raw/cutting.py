@@ -217,8 +217,8 @@ class _Run:
         from uniaudio.audio.levels import mono_channel
 
         channel = mono_channel(self._levels) if made.channels > 1 else None
-        found = landmarks_of(Slice(self._pool, made.offset, made.num_bytes), made.sample_rate, channel)
-        return replace(made, mono_channel=channel, landmarks=found)
+        landmarks = landmarks_of(Slice(self._pool, made.offset, made.num_bytes), made.sample_rate, channel)
+        return replace(made, mono_channel=channel, landmarks=landmarks)
 
     def _problems(self) -> tuple[str, ...]:
         from uniaudio.audio.levels import level_problems

@@ -170,8 +170,8 @@ def _hashed(root: Path, known: Any, cache: Path) -> Any:
 
     todo = known.filter((pl.col("problem") == "") & (pl.col("container") == ""))
     hashed, problems = hash_files(root, todo.select(FILES.names).to_arrow().cast(FILES), cache)
-    found: Any = pl.from_arrow(hashed)
-    known = known.join(found.select("path", made="sha256"), on="path", how="left")
+    hashes: Any = pl.from_arrow(hashed)
+    known = known.join(hashes.select("path", made="sha256"), on="path", how="left")
     why = pl.DataFrame(sorted(problems.items()), schema={"path": pl.String, "why": pl.String}, orient="row")
     known = known.join(why, on="path", how="left")
     return known.with_columns(

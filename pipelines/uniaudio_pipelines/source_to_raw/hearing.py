@@ -52,16 +52,16 @@ def landmarks_of(flac: IO[bytes] | io.RawIOBase, sample_rate: int, channel: int 
     from uniaudio.audio.landmarks import LANDMARK_RATE, Landmarks
     from uniaudio.audio.resample import resample_blocks
 
-    found = Landmarks()
+    landmarks = Landmarks()
     num_threads = torch.get_num_threads()
     # The last bits of sums may depend on the number of threads, and a landmark on those.
     torch.set_num_threads(1)
     try:
         for block_N in resample_blocks(_mono(flac, sample_rate, channel), sample_rate, LANDMARK_RATE):
-            found.add(block_N)
+            landmarks.add(block_N)
     finally:
         torch.set_num_threads(num_threads)
-    return found.finish()
+    return landmarks.finish()
 
 
 def _mono(flac: IO[bytes] | io.RawIOBase, sample_rate: int, channel: int | None) -> Iterator[np.ndarray]:

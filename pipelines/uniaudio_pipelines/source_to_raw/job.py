@@ -60,22 +60,22 @@ class SourceToRaw:
     def plan(self, store: Store) -> Plan:
         from uniaudio.audio.read import audio_suffixes
 
-        found = listing.list_source(self.source, cache_folder(store), audio_suffixes(), self.policy())
-        if not found.has_usable():
+        source_listing = listing.list_source(self.source, cache_folder(store), audio_suffixes(), self.policy())
+        if not source_listing.has_usable():
             raise UsageError(f"`source` must hold audio or text files, but {self.source} has none that can be used.")
-        listing.share(found, store)
+        listing.share(source_listing, store)
         parameters = {name: value for name, value in asdict(self).items() if name not in _IN_THE_LISTING}
-        forgotten, units_of_them = self.forgotten(store, found)
+        forgotten, units_of_them = self.forgotten(store, source_listing)
         if forgotten:
             parameters[PARAMETER] = digest(forgotten)
         plan = Plan(
             kind=self.WRITES,
             schema_version=_SCHEMA_VERSION,
             parents={},
-            parameters={**parameters, "listing": found.name},
+            parameters={**parameters, "listing": source_listing.name},
             code_version=f"{self.EDGE}-{CODE_VERSION}",
         )
-        units = found.units()
+        units = source_listing.units()
         made = _made_before(store, plan, set(units) - units_of_them)
         return replace(
             plan,
@@ -98,7 +98,7 @@ class SourceToRaw:
 
 def _made_before(store: Store, plan: Plan, units: set[str]) -> dict[str, ShardInfo]:
     """Unit -> its shard in an older version that differs in nothing but its listing: a unit's name says what it holds."""
-    found: dict[str, ShardInfo] = {}
+    shards: dict[str, ShardInfo] = {}
     for version in store.versions(plan.kind):
         if version.plan_id == plan.plan_id:
             return {}
@@ -108,5 +108,5 @@ def _made_before(store: Store, plan: Plan, units: set[str]) -> dict[str, ShardIn
         )
         same = (version.schema_version, version.code_version) == (plan.schema_version, plan.code_version)
         if same and mine == its:
-            found |= {shard.unit: shard for shard in version.shards if shard.unit in units}
-    return found
+            shards |= {shard.unit: shard for shard in version.shards if shard.unit in units}
+    return shards

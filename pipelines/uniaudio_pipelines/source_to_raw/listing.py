@@ -64,15 +64,15 @@ class Listing:
 
     def holding(self, starts: frozenset[str]) -> tuple[frozenset[str], frozenset[str]]:
         """Which of these 16-digit starts of hashes belong to files of the source, and the units of those files."""
-        found: set[str] = set()
+        starts_held: set[str] = set()
         of_units: set[str] = set()
         for index in range(len(self)) if starts else ():
             batch = self._file.get_batch(index)
             hits = starts & set(pc.utf8_slice_codeunits(batch["sha256"], 0, 16).to_pylist())
             if hits:
-                found |= hits
+                starts_held |= hits
                 of_units.add(self.unit_at(index))
-        return frozenset(found), frozenset(of_units)
+        return frozenset(starts_held), frozenset(of_units)
 
 
 def check_source(source: str) -> Path:
@@ -163,7 +163,7 @@ def load_listing(
     shared = _path_in(store, name)
     if shared and store.files.num_bytes(shared) is not None:
         return Listing(store.files.local_path(shared), name)
-    found = list_source(source, cache, audio_suffixes, policy)
-    if found.name != name:
+    listing = list_source(source, cache, audio_suffixes, policy)
+    if listing.name != name:
         raise DataError(f"{source}: changed while it was read; run the job again.")
-    return found
+    return listing

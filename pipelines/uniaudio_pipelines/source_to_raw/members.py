@@ -34,14 +34,14 @@ def members_of(root: Path, files: pa.Table, corpora: list[Corpus], cache: Path) 
         why = problems.get(path, "")
         if sha256:
             try:
-                found: Any = pl.from_arrow(hash_members(root / path, sha256, CONTAINERS[formats[path]], cache))
+                table: Any = pl.from_arrow(hash_members(root / path, sha256, CONTAINERS[formats[path]], cache))
             except BROKEN as error:
                 why = " ".join(str(error).replace(f"{root}{os.sep}", "").split())[:500]
             else:
                 inside = {"container": path, "format": formats[path], "problem": "", "detail": ""}
-                found = found.with_columns(path=pl.lit(f"{path}/") + pl.col("member"))
+                table = table.with_columns(path=pl.lit(f"{path}/") + pl.col("member"))
                 made.append(
-                    found.with_columns(pl.lit(value).alias(name) for name, value in inside.items()).select(_NAMES)
+                    table.with_columns(pl.lit(value).alias(name) for name, value in inside.items()).select(_NAMES)
                 )
         if why:
             row = {"path": path, "problem": "unreadable", "detail": why}

@@ -71,11 +71,11 @@ def recognize(root: Path, paths: Sequence[str], cards: dict[str, Card]) -> list[
     whole = _whole_source(root, paths, cards)
     if whole is not None:
         return [whole]
-    found = []
+    corpora = []
     for name, prefix, below in _corpora(paths):
         folder = Folder(root / prefix, below, cards.get(name), root)
-        found.append(_corpus(name, prefix, folder))
-    return found
+        corpora.append(_corpus(name, prefix, folder))
+    return corpora
 
 
 def _corpora(paths: Sequence[str]) -> Iterator[tuple[str, str, list[str]]]:
@@ -101,19 +101,19 @@ def _whole_source(root: Path, paths: Sequence[str], cards: dict[str, Card]) -> C
     is_spoken = bool(speakers_of(folder))
     if card is None and not is_split and not is_spoken and all("/" in path for path in paths):
         return None
-    found = _corpus("", "", folder)
+    corpus = _corpus("", "", folder)
     at_top = [
         claim.format
-        for claim in found.claims
+        for claim in corpus.claims
         if claim.format not in LOOSE_FORMATS and any("/" not in one for one in claim.label_files)
     ]
     if card is None and not is_split and not is_spoken and not at_top:
         return None
     by_format = next(
-        (name for name in (*at_top, *(claim.format for claim in found.claims)) if name not in UNNAMED), None
+        (name for name in (*at_top, *(claim.format for claim in corpus.claims)) if name not in UNNAMED), None
     )
     name = (card.name if card else None) or by_format or LOOSE_CORPUS
-    return replace(found, name=name, is_whole=True)
+    return replace(corpus, name=name, is_whole=True)
 
 
 def _corpus(name: str, prefix: str, folder: Folder) -> Corpus:

@@ -87,7 +87,7 @@ def _of_corpus(root: Path, corpus: Corpus | None, name: str, entries: Any) -> Co
         num_with_text=int(clips["text"].sum()),
         num_with_speaker=int(clips["speaker"].sum()),
         splits=dict(sorted(Counter(clips["split"].drop_nulls().to_list()).items())),
-        problems={reason: (len(found), tuple(found[:_NUM_EXAMPLES])) for reason, found in sorted(problems.items())},
+        problems={reason: (len(paths), tuple(paths[:_NUM_EXAMPLES])) for reason, paths in sorted(problems.items())},
         card=_card(corpus),
     )
 
@@ -181,7 +181,9 @@ def _card(corpus: Corpus | None) -> str:
         for column, field_name in _columns(claim):
             named.setdefault(field_name, []).append(column)
     # A card names one column a field; captions in five columns are found by their names.
-    columns = {field_name: found[0] for field_name, found in named.items() if len(found) == 1}
+    columns = {
+        field_name: columns_of_field[0] for field_name, columns_of_field in named.items() if len(columns_of_field) == 1
+    }
     if columns:
         lines += ["[columns]", *(f"{field_name} = {_quoted(column)}" for field_name, column in columns.items())]
     return "\n".join(lines)

@@ -65,16 +65,16 @@ def _sums(values: np.ndarray) -> np.ndarray:
 
 def _cut(hashes: np.ndarray, sums: np.ndarray, limits: np.ndarray, first: int, last: int) -> list[tuple[int, int]]:
     """Ranges that fit the limits, or hold one file."""
-    found, todo = [], [(first, last)]
+    ranges, todo = [], [(first, last)]
     while todo:
         start, end = todo.pop()
         if end - start <= 1 or (sums[:, end] - sums[:, start] <= limits).all():
-            found.append((start, end))
+            ranges.append((start, end))
         else:
             # The first file of a list begins a unit in any case.
             middle = start + 1 + int(np.argmin(hashes[start + 1 : end]))
             todo += [(middle, end), (start, middle)]
-    return found
+    return ranges
 
 
 def _named(entries: Any) -> Any:

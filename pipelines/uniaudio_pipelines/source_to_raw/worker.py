@@ -197,11 +197,11 @@ class _Same:
 
 def _byte_equal(rows: list[dict[str, Any]]) -> Iterator[_Same]:
     """Byte-equal files together, by hash, as their clips will be ordered."""
-    found: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    rows_by_hash: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for row in rows:
         if not row["problem"]:
-            found.setdefault((row["sha256"], row["medium"]), []).append(row)
-    for (sha256, medium), same in sorted(found.items()):
+            rows_by_hash.setdefault((row["sha256"], row["medium"]), []).append(row)
+    for (sha256, medium), same in sorted(rows_by_hash.items()):
         yield _Same(sha256=sha256, medium=medium, copies=copies(same))
 
 

@@ -38,13 +38,13 @@ class CodesOfClips:
     def of(self, clips: Iterable[str]) -> dict[str, Tokens]:
         """Rows of the clips that have codes; arrays are views of the shards."""
         names = list(clips)
-        found: dict[str, Tokens] = {}
+        tokens_by_clip: dict[str, Tokens] = {}
         wanted, positions = positions_of(self._hashes, hashes_of(names))
         for name_index, position in zip(wanted.tolist(), positions.tolist(), strict=True):
             tokens = self._row(int(self._shards[position]), int(self._rows[position]))
             if tokens.clip_id == names[name_index]:
-                found[tokens.clip_id] = tokens
-        return found
+                tokens_by_clip[tokens.clip_id] = tokens
+        return tokens_by_clip
 
     def _row(self, shard: int, row: int) -> Tokens:
         batches = self._batches.get(shard)
@@ -59,22 +59,22 @@ class CodesOfClips:
 
     def _make(self, folder: Path) -> None:
         hashes, shards, rows = [np.zeros(0, np.uint64)], [np.zeros(0, np.uint32)], [np.zeros(0, np.uint32)]
-        found: set[str] = set()
+        all_numerics: set[str] = set()
         for number, shard in enumerate(self._tokens.shards):
             table = self._store.table_of_shard(self._tokens, shard)
-            found.add(self._checked_numerics(table, number))
+            all_numerics.add(self._checked_numerics(table, number))
             hashes.append(hashes_of(table["clip_id"].to_pylist()))
             shards.append(np.full(len(table), number, np.uint32))
             rows.append(np.arange(len(table), dtype=np.uint32))
-        if len(found) > 1:
+        if len(all_numerics) > 1:
             raise FingerprintError(
-                f"The shards of tokens must share one numerics, but have {', '.join(sorted(found))}."
+                f"The shards of tokens must share one numerics, but have {', '.join(sorted(all_numerics))}."
             )
         joined = [np.concatenate(parts) for parts in (hashes, shards, rows)]
         order = np.argsort(joined[0], kind="stable")
         for name, values in zip(_COLUMNS, joined, strict=True):
             np.save(folder / f"{name}.npy", values[order])
-        (folder / "numerics.txt").write_text("".join(found))
+        (folder / "numerics.txt").write_text("".join(all_numerics))
 
     def _checked_numerics(self, table: pa.Table, number: int) -> str:
         metadata = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}

@@ -32,9 +32,9 @@ def _text_ids(job: TokensToSequences, codec: CodecRow) -> tuple[TextTokenizer, V
         from uniaudio.run.folder import text_of_folder
 
         reader, vocabulary = text_of_folder(Path(tokenizer))
-        if (found := (vocabulary.reasoning_codes, vocabulary.reconstruction_codes)) != sizes:
+        if (sizes_of_model := (vocabulary.reasoning_codes, vocabulary.reconstruction_codes)) != sizes:
             raise FingerprintError(
-                f"the vocabulary of the model in {tokenizer} has {found[0]} reasoning and {found[1]} reconstruction codes, "
+                f"the vocabulary of the model in {tokenizer} has {sizes_of_model[0]} reasoning and {sizes_of_model[1]} reconstruction codes, "
                 f"but the codec of the tokens has {sizes[0]} and {sizes[1]}: it was not trained with this codec."
             )
         return reader, vocabulary

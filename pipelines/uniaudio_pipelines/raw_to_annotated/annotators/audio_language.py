@@ -51,12 +51,12 @@ class AudioLanguage:
     def annotate_batch(self, clips: Sequence[Clip]) -> list[list[Value]]:
         asked = [clip for clip in clips if self._is_asked(clip)]
         size = 1 if self._device == "cpu" else self.batch_size
-        found: dict[int, list[Value]] = {}
+        values_by_clip: dict[int, list[Value]] = {}
         for first in range(0, len(asked), size):
             group = asked[first : first + size]
             for clip, likely in zip(group, self._likely(group, size), strict=False):
-                found[id(clip)] = _values(likely)
-        return [found.get(id(clip), []) for clip in clips]
+                values_by_clip[id(clip)] = _values(likely)
+        return [values_by_clip.get(id(clip), []) for clip in clips]
 
     def _is_asked(self, clip: Clip) -> bool:
         sure = clip.known.get("language_probability")

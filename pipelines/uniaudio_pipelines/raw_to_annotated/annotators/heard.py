@@ -79,8 +79,8 @@ def hear(known: Mapping[str, Any], facts: Sequence[Fact], duration_s: float) -> 
         "level": ("level_dbfs", _LEVEL_DBFS, False),
     }
     for name, (column, limits, says_medium) in bands.items():
-        found = _band(known.get(column), limits)
-        said[name] = found if says_medium or found != MEDIUM else None
+        band = _band(known.get(column), limits)
+        said[name] = band if says_medium or band != MEDIUM else None
         if said[name]:
             evidence.append(f"{column}={known[column]}")
     for name, (word, columns) in {"pauses": _pauses(known, duration_s), "sound": _sound(known)}.items():

@@ -36,6 +36,6 @@ class Language:
         if sum(letter.isalpha() for letter in text) < _MIN_LETTERS:
             return []
         # fastText ends a document at a line break.
-        found = self._detect(" ".join(text.split()), model="lite")
-        best = found[0] if isinstance(found, list) else found
+        detections = self._detect(" ".join(text.split()), model="lite")
+        best = detections[0] if isinstance(detections, list) else detections
         return [Value(column="language", value=str(best["lang"]), confidence=round(float(best["score"]), 4))]

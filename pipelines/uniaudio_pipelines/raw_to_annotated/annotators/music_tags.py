@@ -77,14 +77,14 @@ class MusicTags:
         """Name -> probability, the most probable first."""
         from uniaudio.metrics.musicnn import LABELS
 
-        found: dict[str, float] = {}
+        probabilities: dict[str, float] = {}
         for label, probability in zip(LABELS, self._tagger.tag(samples).tolist(), strict=True):
             name = _ONE_NAME.get(label, label)
-            found[name] = max(found.get(name, 0.0), probability)
+            probabilities[name] = max(probabilities.get(name, 0.0), probability)
         return {
-            name: found[name]
-            for name in sorted(found, key=lambda name: (-found[name], name))
-            if found[name] >= _MIN_PROBABILITY
+            name: probabilities[name]
+            for name in sorted(probabilities, key=lambda name: (-probabilities[name], name))
+            if probabilities[name] >= _MIN_PROBABILITY
         }
 
 

@@ -48,12 +48,12 @@ class OnnxModel:
             (output, *_) = self._session.run(None, {self._session.get_inputs()[0].name: values.astype(np.float32)})
         except Exception as error:  # such as a shape that the model does not take
             raise DataError(f"{self._where}: does not take {list(values.shape)}: {error}") from error
-        found: Any = np.asarray(output)
-        if found.ndim != len(shape) or any(
-            want not in (None, have) for want, have in zip(shape, found.shape, strict=True)
+        array: Any = np.asarray(output)
+        if array.ndim != len(shape) or any(
+            want not in (None, have) for want, have in zip(shape, array.shape, strict=True)
         ):
-            raise DataError(f"{self._where}: must give {list(shape)}, but gives {list(found.shape)}.")
-        return np.asarray(found, np.float32)
+            raise DataError(f"{self._where}: must give {list(shape)}, but gives {list(array.shape)}.")
+        return np.asarray(array, np.float32)
 
 
 class EcapaSpeaker(OnnxModel):

@@ -9,8 +9,8 @@ from uniaudio_schemas.errors import UsageError
 
 def package_file(package: str, file: str, annotator: str) -> Path:
     """A data file inside an installed package."""
-    found = util.find_spec(package)
-    path = Path(found.origin).parent / file if found and found.origin else None
+    spec = util.find_spec(package)
+    path = Path(spec.origin).parent / file if spec and spec.origin else None
     if path is None or not path.is_file():
         raise UsageError(
             f"Annotator `{annotator}` needs the package {package} with {file}: install `uniaudio[annotate]`, "

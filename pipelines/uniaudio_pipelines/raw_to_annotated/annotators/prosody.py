@@ -60,7 +60,7 @@ class Prosody:
         nuclei = _activity_frames(syllable_nuclei(clip.analysis, ANALYSIS_RATE, pitch), len(speech_V))
         spoken_s = pauses.spoken_frames * FRAME / ANALYSIS_RATE
         sure = round(min(1.0, spoken_s / _SURE_AFTER_S), 3)
-        found = [
+        values = [
             Value(column="pause_fraction", value=round(pauses.fraction, 4)),
             Value(column="num_pauses", value=pauses.num_pauses),
             *_levels(clip, speech_V),
@@ -68,8 +68,8 @@ class Prosody:
         ]
         num_syllables = int(speech_V[nuclei].sum())
         if num_syllables:
-            found.append(Value(column="syllables_per_s", value=round(num_syllables / spoken_s, 2), confidence=sure))
-        return found
+            values.append(Value(column="syllables_per_s", value=round(num_syllables / spoken_s, 2), confidence=sure))
+        return values
 
 
 def _speech(clip: Clip) -> np.ndarray:
@@ -108,9 +108,9 @@ def _pitch(hertz_T: np.ndarray, periodicity_T: np.ndarray) -> list[Value]:
     if voiced.sum() < _MIN_VOICED_FRAMES:
         return []
     confidence = round(float(periodicity_T[voiced].mean()), 3)
-    found = [Value(column="pitch_hz", value=round(float(np.median(hertz_T[voiced])), 1), confidence=confidence)]
+    values = [Value(column="pitch_hz", value=round(float(np.median(hertz_T[voiced])), 1), confidence=confidence)]
     if voiced.sum() >= _MIN_RANGE_FRAMES:
         low, high = np.percentile(hertz_T[voiced], (_LOW, _HIGH))
         semitones = round(float(12 * np.log2(high / low)), 2)
-        found.append(Value(column="pitch_range_semitones", value=semitones, confidence=confidence))
-    return found
+        values.append(Value(column="pitch_range_semitones", value=semitones, confidence=confidence))
+    return values

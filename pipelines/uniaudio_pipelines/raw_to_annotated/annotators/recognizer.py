@@ -218,13 +218,13 @@ def _short_window(num_frames: int) -> int:
 
 
 def _weights(models: Path, folder: str) -> Path:
-    found = sorted((Path(models) / folder).glob("*.pt"))
-    if len(found) > 1 and not (Path(models) / folder / model_files.WHISPER_FILE).is_file():
+    weight_files = sorted((Path(models) / folder).glob("*.pt"))
+    if len(weight_files) > 1 and not (Path(models) / folder / model_files.WHISPER_FILE).is_file():
         raise UsageError(
-            f"{Path(models) / folder} must hold one .pt, but holds {', '.join(path.name for path in found)}."
+            f"{Path(models) / folder} must hold one .pt, but holds {', '.join(path.name for path in weight_files)}."
         )
-    if len(found) == 1:
-        return found[0]
+    if len(weight_files) == 1:
+        return weight_files[0]
     return model_files.require_model(models, folder, model_files.WHISPER_FILE)
 
 

@@ -204,8 +204,8 @@ def _tags(clip: Clip, likely: dict[str, float], min_probability: float, prefix: 
     there = list(clip.known.get("tags") or given_tags(clip))
     told = {tag.lower() for tag in there}
     order = sorted(likely, key=lambda label: (-likely[label], label))
-    found = [label for label in order if likely[label] >= min_probability]
-    new = [f"{prefix}{label}" for label in found if f"{prefix}{label}".lower() not in told]
+    labels = [label for label in order if likely[label] >= min_probability]
+    new = [f"{prefix}{label}" for label in labels if f"{prefix}{label}".lower() not in told]
     if not new:
         return []
-    return [Value(column="tags", value=[*there, *new], confidence=round(min(likely[label] for label in found), 4))]
+    return [Value(column="tags", value=[*there, *new], confidence=round(min(likely[label] for label in labels), 4))]

@@ -63,8 +63,8 @@ class VoiceStream:
         """The next samples, mono at 16 kHz -> the probabilities that are known now."""
         self._waiting = np.concatenate([self._waiting, np.asarray(analysis_N, np.float32)])
         calls = len(self._waiting) // (FRAME * _FRAMES_A_CALL)
-        found = [self._call(_FRAMES_A_CALL) for _ in range(calls)]
-        return np.concatenate([np.zeros(0, np.float32), *found])
+        blocks = [self._call(_FRAMES_A_CALL) for _ in range(calls)]
+        return np.concatenate([np.zeros(0, np.float32), *blocks])
 
     def finish(self) -> np.ndarray:
         """The probabilities of what is left; the last frame is filled up with silence."""

@@ -48,14 +48,14 @@ def _remembered(key: tuple[str, int, int]) -> str | None:
 
 
 def _hashed(key: tuple[str, int, int]) -> str:
-    found = hash_file(key[0])
+    sha256 = hash_file(key[0])
     # Without a folder of its own on this machine it is hashed each time.
     with suppress(OSError, StoreError):
         record = _record(key[0])
         unfinished = record.with_name(f".{record.name}-{os.getpid()}")
-        unfinished.write_text(json.dumps({"size": key[1], "mtime_ns": key[2], "sha256": found}))
+        unfinished.write_text(json.dumps({"size": key[1], "mtime_ns": key[2], "sha256": sha256}))
         unfinished.replace(record)
-    return found
+    return sha256
 
 
 def _record(path: str) -> Path:

@@ -72,13 +72,13 @@ def holds_audio(file: Path) -> bool:
 def index(file: Path, size: int, mtime_ns: int) -> tuple[dict[str, Entry], str]:
     """Key -> entry, the first of each, and what is wrong with the rest. Size and time are arguments so that an archive that has changed is
     read again."""
-    found: dict[str, Entry] = {}
+    entry_by_key: dict[str, Entry] = {}
     try:
         for entry in entries(file):
-            found.setdefault(entry.key, entry)
+            entry_by_key.setdefault(entry.key, entry)
     except (DataError, OSError) as error:
-        return found, str(error)
-    return found, ""
+        return entry_by_key, str(error)
+    return entry_by_key, ""
 
 
 def index_of(file: Path) -> tuple[dict[str, Entry], str]:

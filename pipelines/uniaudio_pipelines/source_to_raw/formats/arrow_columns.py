@@ -70,18 +70,18 @@ class Layout:
     def looked_at(self, folder: Folder, path: str, table: ArrowTable, names: AudioNames) -> "Layout":
         """The layout with the column of paths, whose values are files that are there. Texts are documents only where no audio is, which
         they could be transcripts of."""
-        found = self
+        layout = self
         if not self.audio:
             column = _path_column(folder, path, table, self.labels, names)
-            found = replace(self, path=column, text="" if column or not names.is_empty else self.text)
+            layout = replace(self, path=column, text="" if column or not names.is_empty else self.text)
         what = (
-            f"audio in {', '.join(found.audio)}"
-            if found.audio
-            else f"paths in {found.path}"
-            if found.path
-            else f"documents in {found.text}"
+            f"audio in {', '.join(layout.audio)}"
+            if layout.audio
+            else f"paths in {layout.path}"
+            if layout.path
+            else f"documents in {layout.text}"
         )
-        return replace(found, summary=what)
+        return replace(layout, summary=what)
 
 
 def layout_of(schema: pa.Schema) -> Layout:

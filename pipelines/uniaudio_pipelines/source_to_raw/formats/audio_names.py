@@ -48,13 +48,13 @@ class AudioNames:
     @cached_property
     def _by_name(self) -> dict[str, str | None]:
         """Name -> path; None where several files have the name."""
-        found: dict[str, str | None] = {}
+        path_by_name: dict[str, str | None] = {}
         for path in self._folder.paths:
             if is_audio(path):
                 name = composed(path.rpartition("/")[2])
                 for key in {name, stem_of(name)}:
-                    found[key] = None if key in found else path
-        return found
+                    path_by_name[key] = None if key in path_by_name else path
+        return path_by_name
 
     @property
     def is_empty(self) -> bool:

@@ -71,27 +71,29 @@ def plain(name: str) -> str:
 
 def meanings(columns: list[str], folder: Folder, path_column: str) -> dict[str, str]:
     """Column -> our field. A field that several columns could mean is that of the one that comes first among its names."""
-    found = {column: field for field, column in folder.card.columns.items() if column in columns}
-    found[path_column] = "path"
+    field_by_column = {column: field for field, column in folder.card.columns.items() if column in columns}
+    field_by_column[path_column] = "path"
     by_name: dict[str, list[str]] = {}
     # `what.text` of an object inside is a text where no column of its own is called so.
     named = [(column, column) for column in columns] + [(one, one.rpartition(".")[2]) for one in columns if "." in one]
     for column, name in named:
         by_name.setdefault(re.sub(r"\d+$", "", plain(name)) or plain(name), []).append(column)
     for field, names in _NAMES.items():
-        if field in found.values() or (plain(path_column) in _CUT_ALREADY and field.startswith(("start", "end"))):
+        if field in field_by_column.values() or (
+            plain(path_column) in _CUT_ALREADY and field.startswith(("start", "end"))
+        ):
             continue
         for name in names:
-            free = [column for column in by_name.get(name, ()) if column not in found]
+            free = [column for column in by_name.get(name, ()) if column not in field_by_column]
             if free:
                 # `caption_1` to `caption_5` are five; of `text` and `text2` the first is the text.
                 for column in free if field in ("given_captions", "given_tags") else free[:1]:
-                    found[column] = field
+                    field_by_column[column] = field
                 break
     if any(plain(column) == "onset" for column in columns):
         # Event annotations call the end so; NeMo's manifests call the beginning so.
-        found |= {column: "end_s" for column in columns if plain(column) == "offset"}
-    return found
+        field_by_column |= {column: "end_s" for column in columns if plain(column) == "offset"}
+    return field_by_column
 
 
 def label(

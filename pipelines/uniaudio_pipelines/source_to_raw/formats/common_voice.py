@@ -36,19 +36,19 @@ class CommonVoice:
     name: ClassVar[str] = "common_voice"
 
     def claim(self, folder: Folder) -> Claim | None:
-        found, beside = [], []
+        tables, beside = [], []
         for path in folder.paths:
             stem = posixpath.basename(path).removesuffix(".tsv")
             if path.endswith(".tsv") and stem in (*_SPLITS, *_OTHERS) and self._is_one(folder, path):
-                found.append(path)
+                tables.append(path)
             elif path.endswith((".tsv", ".txt")) and posixpath.splitext(stem)[0] in _BESIDE:
                 beside.append(path)
-        if not found:
+        if not tables:
             return None
-        folders = {posixpath.dirname(path) for path in found}
+        folders = {posixpath.dirname(path) for path in tables}
         # Splits first: what they say of a clip is what is believed.
         order = (*_SPLITS, *_OTHERS)
-        files = sorted(found, key=lambda path: (posixpath.dirname(path), order.index(posixpath.basename(path)[:-4])))
+        files = sorted(tables, key=lambda path: (posixpath.dirname(path), order.index(posixpath.basename(path)[:-4])))
         beside = [path for path in beside if posixpath.dirname(path) in folders]
         summary = f"Common Voice: {', '.join(files[:6])}{', …' if len(files) > 6 else ''}"
         return Claim(format=self.name, label_files=(*files, *beside), summary=summary, details={"files": files})

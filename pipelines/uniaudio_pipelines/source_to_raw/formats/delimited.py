@@ -113,6 +113,6 @@ def sniff(folder: Folder, path: str, num_rows: int = 50) -> str | None:
         width, agreeing = counts.most_common(1)[0]
         if width > 1 and agreeing >= 0.8 * counts.total():
             # Text holds commas, but rarely equally many a row.
-            found = (agreeing / counts.total(), width, delimiter)
-            best = found if best is None or found[:2] > best[:2] else best
+            candidate = (agreeing / counts.total(), width, delimiter)
+            best = candidate if best is None or candidate[:2] > best[:2] else best
     return best[2] if best else None

@@ -31,13 +31,13 @@ class JsonLinesDocuments:
     def claim(self, folder: Folder) -> Claim | None:
         if any(is_audio(path) for path in folder.paths):
             return None
-        found = [
+        documents = [
             path for path in folder.paths if suffix_of(path) in (".jsonl", ".ndjson") and self._is_one(folder, path)
         ]
-        if not found:
+        if not documents:
             return None
-        summary = f"documents in JSON lines: {', '.join(found[:3])}{', …' if len(found) > 3 else ''}"
-        return Claim(format=self.name, label_files=(), containers=tuple(found), summary=summary)
+        summary = f"documents in JSON lines: {', '.join(documents[:3])}{', …' if len(documents) > 3 else ''}"
+        return Claim(format=self.name, label_files=(), containers=tuple(documents), summary=summary)
 
     def _is_one(self, folder: Folder, path: str) -> bool:
         """Most of its first lines."""

@@ -146,8 +146,8 @@ class Folder:
         """The file that `name` in the label file `file` means: beside that file, or below the folder; written on Windows, too."""
         for written in dict.fromkeys((name, name.replace("\\", "/"))):
             for path in dict.fromkeys((self.below(file, written), self.below("", written))):
-                if found := self.find(path):
-                    return found
+                if located := self.find(path):
+                    return located
         return None
 
     def _below_root(self, path: PurePosixPath) -> str:

@@ -82,10 +82,10 @@ class HuggingFace:
             status, row = file.stat(), int(number)
         except (OSError, ValueError) as error:
             raise DataError(f"{file}/{member}: cannot be read: {error}.") from error
-        found = _cursor(file, status.st_size, status.st_mtime_ns, column).value(row)
-        if found is None:
+        value = _cursor(file, status.st_size, status.st_mtime_ns, column).value(row)
+        if value is None:
             raise DataError(f"{file}/{member}: there is nothing in this row.")
-        return _bytes(f"{file}/{member}", found)
+        return _bytes(f"{file}/{member}", value)
 
     def walk(self, file: Path) -> Iterator[tuple[str, bytes]]:
         table = open_table(file)
@@ -129,10 +129,10 @@ def _cursor(file: Path, size: int, mtime_ns: int, column: str) -> _Cursor:
     """Size and time are arguments so that a file that has changed is opened again. `column`: empty for the first that holds audio."""
     table = open_table(file)
     contents = layout_of(table.schema).contents
-    found = [one for one in contents if one.removesuffix(".bytes") == column] if column else contents[:1]
-    if not found:
+    columns = [one for one in contents if one.removesuffix(".bytes") == column] if column else contents[:1]
+    if not columns:
         raise DataError(f"{file}: holds neither audio nor text{f' in a column {column}' if column else ''}.")
-    return _Cursor(table, found[0])
+    return _Cursor(table, columns[0])
 
 
 def _first_layout(folder: Folder, paths: list[str], names: AudioNames) -> Layout | None:

@@ -48,12 +48,12 @@ class Kaldi:
 
     def claim(self, folder: Folder) -> Claim | None:
         listed = [posixpath.split(path) for path in folder.paths]
-        found = [parent for parent, name in listed if name == _RECORDINGS and self._is_one(folder, parent)]
-        if not found:
+        parents = [parent for parent, name in listed if name == _RECORDINGS and self._is_one(folder, parent)]
+        if not parents:
             return None
-        among = set(found)
+        among = set(parents)
         files = tuple(posixpath.join(*one) for one in listed if one[0] in among and one[1] in _FILES)
-        read = [parent for parent in found if not _COPIES.search(parent)]
+        read = [parent for parent in parents if not _COPIES.search(parent)]
         num_cut = sum(posixpath.join(parent, "segments") in folder for parent in read)
         audio = _archives(folder)
         shown = ", ".join(parent or "." for parent in read[:5]) + (", …" if len(read) > 5 else "")
@@ -69,11 +69,11 @@ class Kaldi:
         return archives.read_entry(file, member)
 
     def walk(self, file: Path) -> Iterator[tuple[str, bytes]]:
-        found, wrong = archives.index_of(file)
-        if wrong and not found:
+        entries, wrong = archives.index_of(file)
+        if wrong and not entries:
             raise DataError(wrong)
         with file.open("rb") as opened:
-            for key, entry in found.items():
+            for key, entry in entries.items():
                 opened.seek(entry.start)
                 yield key, opened.read(entry.size)
 
@@ -188,8 +188,8 @@ class _DataFolder:
                 yield number, recording, _Audio(path="", problem=self._bad(_RECORDINGS, number, shown, "pipe_refused"))
             elif place := archives.place_of(said):
                 yield number, recording, self._in_archive(number, recording, *place)
-            elif found := self._places.find(said) if said else None:
-                yield number, recording, _Audio(path=found)
+            elif path := self._places.find(said) if said else None:
+                yield number, recording, _Audio(path=path)
             else:
                 detail = f"recording {recording} must be a file of the corpus, but {said[:200] or 'nothing'} is none"
                 yield number, recording, _Audio(path="", problem=self._bad(_RECORDINGS, number, detail, "missing"))
@@ -200,8 +200,8 @@ class _DataFolder:
             detail = f"recording {recording} must be in an archive of the corpus, but {name[:200]} is none"
             return _Audio(path="", problem=self._bad(_RECORDINGS, number, detail, "missing"))
         if archive not in self._keys:
-            found, wrong = archives.index_of(self._folder.absolute(archive))
-            self._keys[archive] = {entry.offset: key for key, entry in found.items()}, wrong
+            entries, wrong = archives.index_of(self._folder.absolute(archive))
+            self._keys[archive] = {entry.offset: key for key, entry in entries.items()}, wrong
         keys, wrong = self._keys[archive]
         if (key := keys.get(offset)) is None:
             detail = f"recording {recording} must begin at byte {offset} of {name[:200]}, where no sound does"

@@ -45,8 +45,8 @@ def is_shar(folder: Folder, path: str) -> bool:
 
 def _cuts_of(folder: Folder, path: str) -> str | None:
     parent, name = posixpath.split(path)
-    found = _SHAR.fullmatch(name)
-    names = [posixpath.join(parent, f"cuts.{found['shard']}{suffix}") for suffix in _SUFFIXES] if found else []
+    match = _SHAR.fullmatch(name)
+    names = [posixpath.join(parent, f"cuts.{match['shard']}{suffix}") for suffix in _SUFFIXES] if match else []
     return next((name for name in names if name in folder), None)
 
 
@@ -73,7 +73,7 @@ class Lhotse:
         audio = tuple(path for path in shar if holds_audio[_field(path)])
         manifests = [path for kind in _KINDS for path in files[kind]]
         others = [path for path in shar if not holds_audio[_field(path)]]
-        counts = [f"{len(found)} {kind}" for kind, found in files.items() if found]
+        counts = [f"{len(files_of_kind)} {kind}" for kind, files_of_kind in files.items() if files_of_kind]
         summary = f"lhotse: files of {', '.join(counts)}" + (f", {len(audio)} Shar tars of audio" if audio else "")
         names = tuple(sorted((*manifests, *others)))
         return Claim(format=self.name, label_files=names, containers=audio, summary=summary, details=files)
@@ -121,13 +121,13 @@ def _rest(path: str, kind: str) -> str:
 
 
 def _field(path: str) -> str:
-    found = _SHAR.fullmatch(posixpath.basename(path))
-    return found["field"] if found else ""
+    match = _SHAR.fullmatch(posixpath.basename(path))
+    return match["field"] if match else ""
 
 
 def _holds_audio(file: Path) -> bool:
     first = itertools.islice(tars.members(file), 4)
-    return any(isinstance(found, tars.Member) and is_audio(found.name) for found in first)
+    return any(isinstance(member, tars.Member) and is_audio(member.name) for member in first)
 
 
 def _objects(folder: Folder, path: str) -> Iterator[tuple[str, dict[str, Any]] | Problem]:
@@ -191,11 +191,11 @@ def _of_cuts(folder: Folder, path: str, containers: list[str]) -> Iterator[Label
     members: dict[str, dict[str, str]] = {}
     for tar in containers:
         members[tar] = {}
-        for found in tars.members(folder.absolute(tar)):
-            if isinstance(found, tars.Flaw):
-                yield Problem(path=tar, reason=found.reason, detail=found.detail)
-            elif is_audio(found.name):
-                members[tar][found.name.rpartition(".")[0]] = found.name
+        for member in tars.members(folder.absolute(tar)):
+            if isinstance(member, tars.Flaw):
+                yield Problem(path=tar, reason=member.reason, detail=member.detail)
+            elif is_audio(member.name):
+                members[tar][member.name.rpartition(".")[0]] = member.name
     places, split = Places(folder, path), split_of(folder, path)
     for row in _objects(folder, path):
         if isinstance(row, Problem):

@@ -30,17 +30,17 @@ class LibriSpeech:
     name: ClassVar[str] = "librispeech"
 
     def claim(self, folder: Folder) -> Claim | None:
-        found = [path for path in folder.paths if _TRANSCRIPT.search(path)]
-        if not found:
+        transcripts = [path for path in folder.paths if _TRANSCRIPT.search(path)]
+        if not transcripts:
             return None
         about = [path for path in folder.paths if _ABOUT.search(path)]
         speakers = [path for path in about if posixpath.basename(path).upper() == "SPEAKERS.TXT"]
-        summary = f"LibriSpeech: {len(found)} chapters of *.trans.txt" + (", SPEAKERS.TXT" if speakers else "")
+        summary = f"LibriSpeech: {len(transcripts)} chapters of *.trans.txt" + (", SPEAKERS.TXT" if speakers else "")
         return Claim(
             format=self.name,
-            label_files=(*found, *about),
+            label_files=(*transcripts, *about),
             summary=summary,
-            details={"files": found, "speakers": speakers},
+            details={"files": transcripts, "speakers": speakers},
         )
 
     def labels(self, folder: Folder, claim: Claim) -> Iterator[Label | Problem]:

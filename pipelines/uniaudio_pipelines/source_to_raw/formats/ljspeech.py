@@ -35,15 +35,15 @@ class LJSpeech:
         if not candidates:
             return None
         names = audio_names(folder)
-        found = [path for path in candidates if self._is_one(folder, path, names)]
-        if not found:
+        tables = [path for path in candidates if self._is_one(folder, path, names)]
+        if not tables:
             return None
         about = [path for path in folder.paths if _ABOUT.search(path) and not is_audio(path)]
         return Claim(
             format=self.name,
-            label_files=(*found, *about),
-            summary=f"LJSpeech: {', '.join(found[:3])}, texts in the last column",
-            details={"files": found},
+            label_files=(*tables, *about),
+            summary=f"LJSpeech: {', '.join(tables[:3])}, texts in the last column",
+            details={"files": tables},
         )
 
     def _is_one(self, folder: Folder, file: str, names: AudioNames) -> bool:

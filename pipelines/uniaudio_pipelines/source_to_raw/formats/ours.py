@@ -34,10 +34,12 @@ class Ours:
     name: ClassVar[str] = "metadata"
 
     def claim(self, folder: Folder) -> Claim | None:
-        found = [path for path in folder.paths if path.rpartition("/")[2] == NAME and self._is_ours(folder, path)]
-        if not found:
+        label_files = [path for path in folder.paths if path.rpartition("/")[2] == NAME and self._is_ours(folder, path)]
+        if not label_files:
             return None
-        return Claim(format=self.name, label_files=tuple(found), summary=f"our labels: {', '.join(found[:3])}")
+        return Claim(
+            format=self.name, label_files=tuple(label_files), summary=f"our labels: {', '.join(label_files[:3])}"
+        )
 
     def _is_ours(self, folder: Folder, path: str) -> bool:
         """A file whose lines say nothing at all is ours, and broken."""

@@ -28,8 +28,8 @@ class Places:
         above it, as toolkits write the folder that they ran in; also where the corpus has been moved as a whole since."""
         folder = self._file
         while folder:
-            if found := self._folder.locate(folder, name):
-                return found
+            if located := self._folder.locate(folder, name):
+                return located
             folder = posixpath.dirname(folder)
         return self._moved(PurePosixPath(posixpath.normpath(name)))
 
@@ -43,9 +43,9 @@ class Places:
             # A name alone is no evidence; a folder and a name are, or the corpus folder's own name.
             if len(rest.parts) == 1 and beginning.name != self._folder.root.name:
                 continue
-            if ".." not in beginning.parts and (found := self._folder.find(rest.as_posix())):
+            if ".." not in beginning.parts and (located := self._folder.find(rest.as_posix())):
                 self._moved_from = beginning.as_posix()
-                return found
+                return located
         return None
 
 

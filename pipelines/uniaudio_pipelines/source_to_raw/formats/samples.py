@@ -56,18 +56,18 @@ class Samples:
             if len(self._known) >= _MAX_KINDS:
                 self._known.clear()
             self._known[kind] = self._columns(*kind)
-        found = self._known[kind]
+        layout = self._known[kind]
         words = _words(row)
-        values = {name: row[name] for name in found.used if not (name in _WORDS and isinstance(row[name], list))}
-        meant = {name: value for name, value in values.items() if name in found.meaning}
-        meaning = found.meaning
+        values = {name: row[name] for name in layout.used if not (name in _WORDS and isinstance(row[name], list))}
+        meant = {name: value for name, value in values.items() if name in layout.meaning}
+        meaning = layout.meaning
         # A transcript is one; of captions there are many.
         many = [name for name, value in meant.items() if isinstance(value, list) and meaning[name] == "given_text"]
         if many:
             meaning = {**meaning, **dict.fromkeys(many, "given_captions")}
         label = columns.label(path, meant, meaning, self._folder, known.get("said_by", ""), known.get("split"))
         facts = [fact for name, value in values.items() if name not in meaning for fact in facts_of(name, value)]
-        if utterance := said(row[found.utterance]) if found.utterance else None:
+        if utterance := said(row[layout.utterance]) if layout.utterance else None:
             known["utterance"] = utterance
         more = {name: value for name, value in known.items() if not getattr(label, name)}
         return replace(label, **{**more, "facts": (*label.facts, *facts), "given_words": words})

@@ -80,7 +80,7 @@ class Sidecars:
         names = audio_names(folder)
         if names.is_empty:
             return None
-        found: list[tuple[str, str, str]] = []
+        sidecars: list[tuple[str, str, str]] = []
         for file in folder.paths:
             end = next((end for end in _READERS if file.lower().endswith(end)), None)
             if end is None or is_audio(file):
@@ -89,13 +89,16 @@ class Sidecars:
             stem = name[: -len(end)]
             path = (names.beside(parent, stem) or names.find(stem)) if stem else None
             if path or end in _OF_RECORDINGS:
-                found.append((file, end, path or ""))
-        if not found:
+                sidecars.append((file, end, path or ""))
+        if not sidecars:
             return None
-        counts = Counter(end for _, end, _ in found)
+        counts = Counter(end for _, end, _ in sidecars)
         summary = "beside the sounds: " + ", ".join(f"{count} *{end}" for end, count in sorted(counts.items()))
         return Claim(
-            format=self.name, label_files=tuple(file for file, _, _ in found), summary=summary, details={"files": found}
+            format=self.name,
+            label_files=tuple(file for file, _, _ in sidecars),
+            summary=summary,
+            details={"files": sidecars},
         )
 
     def labels(self, folder: Folder, claim: Claim) -> Iterator[Label | Problem]:

@@ -17,13 +17,13 @@ _VOICE = re.compile(r"<v(?:\.\w+)*\s+([^>]+)>")
 
 
 def subtitles(one: Beside) -> Iterator[Label | Problem]:
-    found = 0
+    num_cues = 0
     for block in re.split(r"\n[ \t]*\n", one.text):
         lines = block.split("\n")
         at = next((index for index, line in enumerate(lines) if _TIMES.match(line)), None)
         if at is None:
             continue
-        found += 1
+        num_cues += 1
         match = _TIMES.match(lines[at])
         start_s, end_s = (clock(time) for time in match.groups()) if match else (None, None)
         text = " ".join(" ".join(lines[at + 1 :]).split())
@@ -42,5 +42,5 @@ def subtitles(one: Beside) -> Iterator[Label | Problem]:
                 domain="speech",
                 said_by=one.file,
             )
-    if not found:
+    if not num_cues:
         yield Problem(path=one.file, reason="no_labels", detail="must hold cues with times, but has none")

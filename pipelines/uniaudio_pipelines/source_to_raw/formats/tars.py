@@ -68,11 +68,11 @@ def members(file: Path, max_data: Callable[[str], int] = lambda name: 0) -> Iter
                     yield Flaw(reason="broken_tar", detail=f"after {number} members: a header points backwards")
                     return
                 end, number = tar.offset, number + 1
-                if isinstance(found := _regular(info, seen), Member):
-                    seen.add(found.name)
-                    found = _whole(stream, found, max_data(found.name))
-                if found is not None:
-                    yield found
+                if isinstance(member := _regular(info, seen), Member):
+                    seen.add(member.name)
+                    member = _whole(stream, member, max_data(member.name))
+                if member is not None:
+                    yield member
             if _holds_more(stream):
                 yield Flaw(reason="broken_tar", detail=f"after {number} members: what follows is no member")
     except (_CutShortError, EOFError) as error:
@@ -102,9 +102,9 @@ def read_member(file: Path, name: str, max_bytes: int = MAX_AUDIO) -> bytes:
 
 def audio_of(file: Path) -> Iterator[tuple[str, bytes]]:
     """`(name, bytes)` of each audio file of a tar that is whole and not larger than audio may be, in their order."""
-    for found in members(file, lambda name: MAX_AUDIO if is_audio(name) else 0):
-        if isinstance(found, Member) and found.data:
-            yield found.name, found.data
+    for member in members(file, lambda name: MAX_AUDIO if is_audio(name) else 0):
+        if isinstance(member, Member) and member.data:
+            yield member.name, member.data
 
 
 class _CutShortError(Exception):
@@ -121,7 +121,7 @@ class _Opened:
 @functools.lru_cache(maxsize=4)
 def _opened(file: Path, size: int, mtime_ns: int) -> _Opened:
     """Size and time are arguments so that a file that has changed is indexed again."""
-    places = {found.name: (found.offset, found.size) for found in members(file) if isinstance(found, Member)}
+    places = {member.name: (member.offset, member.size) for member in members(file) if isinstance(member, Member)}
     return _Opened(stream=_open(file), places=places)
 
 

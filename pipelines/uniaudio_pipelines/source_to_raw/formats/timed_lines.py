@@ -22,9 +22,9 @@ def timed_lines(one: Beside) -> Iterator[Label | Problem] | None:
     """Labels of lines with times. None where not every line has them: then it is a text that somebody wrote."""
     lines = [line for line in one.text.split("\n") if line.strip() and not _FREQUENCIES.fullmatch(line)]
     for form in (_AUDACITY, _WHISPER):
-        found = [form.fullmatch(line.strip(" ")) for line in lines]
-        if lines and all(found):
-            return _labels(one, [match.groups() for match in found if match])
+        matches = [form.fullmatch(line.strip(" ")) for line in lines]
+        if lines and all(matches):
+            return _labels(one, [match.groups() for match in matches if match])
     return None
 
 

@@ -46,11 +46,11 @@ class WebDatasetTars:
         for path in folder.paths:
             if path.lower().endswith(_SUFFIXES) and not is_shar(folder, path):
                 kinds.setdefault(re.sub(r"\d+", "#", path), []).append(path)
-        found = sorted(path for paths in kinds.values() if self._holds_audio(folder, paths) for path in paths)
-        if not found:
+        tar_paths = sorted(path for paths in kinds.values() if self._holds_audio(folder, paths) for path in paths)
+        if not tar_paths:
             return None
-        summary = f"WebDataset: {len(found)} tars ({found[0]}{', …' if len(found) > 1 else ''})"
-        return Claim(format=self.name, label_files=(), containers=tuple(found), summary=summary)
+        summary = f"WebDataset: {len(tar_paths)} tars ({tar_paths[0]}{', …' if len(tar_paths) > 1 else ''})"
+        return Claim(format=self.name, label_files=(), containers=tuple(tar_paths), summary=summary)
 
     def labels(self, folder: Folder, claim: Claim) -> Iterator[Label | Problem]:
         samples = Samples(folder)
@@ -67,10 +67,10 @@ class WebDatasetTars:
         """Whether the first of the tars that is one holds audio; where none is one, they are claimed too: their labels say what is wrong."""
         for path in paths[:3]:
             is_tar = False
-            for found in itertools.islice(tars.members(folder.absolute(path)), _NUM_LOOKED_AT):
-                if isinstance(found, tars.Member):
+            for member in itertools.islice(tars.members(folder.absolute(path)), _NUM_LOOKED_AT):
+                if isinstance(member, tars.Member):
                     is_tar = True
-                    if is_audio(found.name):
+                    if is_audio(member.name):
                         return True
             if is_tar:
                 return False
@@ -88,12 +88,12 @@ def _of_tar(folder: Folder, path: str, samples: Samples) -> Iterator[Label | Pro
 
     def files() -> Iterator[dict[str, Any]]:
         nonlocal num_held
-        for found in tars.members(folder.absolute(path), max_data):
-            if isinstance(found, tars.Flaw):
-                problems.append(Problem(path=path, reason=found.reason, detail=found.detail))
+        for member in tars.members(folder.absolute(path), max_data):
+            if isinstance(member, tars.Flaw):
+                problems.append(Problem(path=path, reason=member.reason, detail=member.detail))
             else:
-                num_held += len(found.data or b"")
-                yield {"fname": found.name, "data": found, "__url__": path}
+                num_held += len(member.data or b"")
+                yield {"fname": member.name, "data": member, "__url__": path}
 
     def unusable(error: Exception) -> bool:
         problems.append(Problem(path=path, reason="duplicate_name", detail=str(error.args[0])[:200]))
@@ -146,11 +146,11 @@ def _values(path: str, said: dict[str, tars.Member]) -> tuple[dict[str, Any], li
     problems = []
     for kind, member in said.items():
         try:
-            found = _value(kind, member)
+            new_values = _value(kind, member)
         except DataError as error:
             problems.append(Problem(path=f"{path}/{member.name}", reason="bad_label", detail=str(error)))
         else:
-            values.update(found)
+            values.update(new_values)
     return values, problems
 
 
