@@ -22,7 +22,9 @@ from uniaudio.audio.resample import resample
 
 _RATE = 16_000
 _WINDOW_S = 9.01  # the networks' only length
-_WINDOW_SAMPLES = 144_160
+WINDOW_SAMPLES = 144_160
+NETWORK = "dnsmos_models/sig_bak_ovr.onnx"
+"""In the package: signal, background and overall of a window."""
 # The published maps from the network's raw output to opinion scores, highest power first.
 _SIGNAL = (-0.08397278, 1.22083953, 0.0052439)
 _BACKGROUND = (-0.13166888, 1.60915514, -0.39604546)
@@ -49,12 +51,12 @@ def dnsmos(samples: np.ndarray, sample_rate: int) -> Dnsmos | None:
     speech = np.clip(resample(samples, sample_rate, _RATE), -1.0, 1.0)
     # As the networks' authors do, so that numbers compare with theirs: short clips are doubled until they fill a window,
     # and the number of windows follows from the whole seconds.
-    while len(speech) < _WINDOW_SAMPLES:
+    while len(speech) < WINDOW_SAMPLES:
         speech = np.concatenate([speech, speech])
     num_windows = int(len(speech) // _RATE - _WINDOW_S) + 1
-    starts = range(0, min(num_windows * _RATE, len(speech) - _WINDOW_SAMPLES + 1), _RATE)
+    starts = range(0, min(num_windows * _RATE, len(speech) - WINDOW_SAMPLES + 1), _RATE)
     signal, background, overall, p808 = np.mean(
-        [_score(speech[first : first + _WINDOW_SAMPLES]) for first in starts], axis=0
+        [_score(speech[first : first + WINDOW_SAMPLES]) for first in starts], axis=0
     )
     return Dnsmos(overall=float(overall), signal=float(signal), background=float(background), p808=float(p808))
 
@@ -62,11 +64,16 @@ def dnsmos(samples: np.ndarray, sample_rate: int) -> Dnsmos | None:
 def _score(window: np.ndarray) -> tuple[float, float, float, float]:
     main, listener = _sessions()
     raw = main.run(None, {"input_1": window[None].astype(np.float32)})[0][0]
-    signal, background, overall = (
-        np.polyval(curve, value) for curve, value in zip((_SIGNAL, _BACKGROUND, _OVERALL), raw, strict=True)
+    signal, background = (
+        np.polyval(curve, value) for curve, value in zip((_SIGNAL, _BACKGROUND), raw[:2], strict=True)
     )
     p808 = listener.run(None, {"input_1": _log_mel(window[:-160])[None]})[0][0][0]
-    return float(signal), float(background), float(overall), float(p808)
+    return float(signal), float(background), overall_opinion(raw), float(p808)
+
+
+def overall_opinion(raw: np.ndarray) -> float:
+    """On the scale of opinions, of what `NETWORK` gives for one window."""
+    return float(np.polyval(_OVERALL, raw[2]))
 
 
 def _log_mel(window: np.ndarray) -> np.ndarray:
@@ -89,8 +96,8 @@ def _sessions() -> tuple[Any, Any]:
     spec = find_spec("speechmos")  # located, not imported: importing it needs librosa
     if spec is None or not spec.submodule_search_locations:
         raise UsageError("speechmos must be installed for DNSMOS: `pip install 'uniaudio[annotate]'`.")
-    folder = Path(spec.submodule_search_locations[0]) / "dnsmos_models"
+    folder = Path(spec.submodule_search_locations[0])
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    files = (folder / "sig_bak_ovr.onnx", folder / "model_v8.onnx")
+    files = (folder / NETWORK, folder / "dnsmos_models/model_v8.onnx")
     return tuple(onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"]) for file in files)

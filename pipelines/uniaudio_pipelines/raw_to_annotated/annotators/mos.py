@@ -8,11 +8,8 @@ import numpy as np
 from uniaudio_pipelines.raw_to_annotated.annotators import packages
 from uniaudio_pipelines.raw_to_annotated.annotators.annotator import ANALYSIS_RATE, SPEECH, Clip, Value
 
-_WINDOW = 144_160
-"""Samples the network takes: 9.01 s at 16 kHz."""
-_TO_SCALE = (-0.06766283, 1.11546468, 0.04602535)
-"""Polynomial from the network's third output to the scale of opinions, as published with DNSMOS."""
 _MAX_HOPS = 7
+"""Windows that are heard of a long clip: a corpus asks for less than a test does (`uniaudio.metrics.dnsmos`, which hears all)."""
 
 
 class MeanOpinionScore:
@@ -23,9 +20,12 @@ class MeanOpinionScore:
 
     def __init__(self, models: Path, device: str) -> None:
         del models  # its network is in a package
-        path = packages.package_file("speechmos", "dnsmos_models/sig_bak_ovr.onnx", self.name)
+        from uniaudio.metrics import dnsmos
+
+        path = packages.package_file("speechmos", dnsmos.NETWORK, self.name)
         packages.require_package("onnxruntime", self.name)
         self._session: Any = packages.onnx_session(path)
+        self._window, self._opinion = dnsmos.WINDOW_SAMPLES, dnsmos.overall_opinion
 
     @classmethod
     def version(cls) -> str:
@@ -36,10 +36,10 @@ class MeanOpinionScore:
         if not len(samples):
             return []
         # A short clip is repeated until it fills the window, as in the published script.
-        samples = np.tile(samples, -(-_WINDOW // len(samples)))[: max(_WINDOW, len(samples))]
-        starts = range(0, len(samples) - _WINDOW + 1, ANALYSIS_RATE)[:_MAX_HOPS]
+        samples = np.tile(samples, -(-self._window // len(samples)))[: max(self._window, len(samples))]
+        starts = range(0, len(samples) - self._window + 1, ANALYSIS_RATE)[:_MAX_HOPS]
         scores = []
         for start in starts:
-            raw = self._session.run(None, {"input_1": samples[None, start : start + _WINDOW]})[0][0][2]
-            scores.append(float(np.polyval(_TO_SCALE, raw)))
+            raw = self._session.run(None, {"input_1": samples[None, start : start + self._window]})[0][0]
+            scores.append(self._opinion(raw))
         return [Value(column="mos", value=round(float(np.mean(scores)), 3))]
