@@ -48,9 +48,9 @@ def frame(store: Store) -> pl.DataFrame:
             name = f"{stage} {score.checkpoint_id[:8]}".strip()
             plan = manifest.plan_id
             rows.append(shared | {"checkpoint": name, "plan_id": plan, "cpu_seconds": costs.get(plan)})
-    found = pl.DataFrame(rows, schema=_SCHEMA)
+    scores = pl.DataFrame(rows, schema=_SCHEMA)
     best = pl.when(pl.col("higher_is_better")).then(pl.col("value").max()).otherwise(pl.col("value").min()).over(_KEY)
-    return found.with_columns((pl.col("value") == best).alias("is_best")).sort([*_KEY, "checkpoint", "plan_id"])
+    return scores.with_columns((pl.col("value") == best).alias("is_best")).sort([*_KEY, "checkpoint", "plan_id"])
 
 
 def board(found: pl.DataFrame) -> tuple[list[str], list[list[str]]]:
@@ -102,12 +102,12 @@ def codec_frame(store: Store) -> pl.DataFrame:
         rows = list(store.rows(manifest, CodecScore))
         if rows:
             newest[rows[0].codec_id] = rows
-    found = [
+    score_rows = [
         {name: getattr(row, name) for name in _CODEC_SCHEMA if name != "codec"} | {"codec": row.codec_id[:8]}
         for rows in newest.values()
         for row in rows
     ]
-    return pl.DataFrame(found, schema=_CODEC_SCHEMA).sort(["benchmark", "codec", "system", "domain", "metric"])
+    return pl.DataFrame(score_rows, schema=_CODEC_SCHEMA).sort(["benchmark", "codec", "system", "domain", "metric"])
 
 
 def codec_markdown(found: pl.DataFrame) -> str:

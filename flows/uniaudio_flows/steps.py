@@ -92,7 +92,7 @@ def build(job_class: type[J], settings: Settings, chosen: Fields) -> J:
     """The job: the `chosen` fields, and of the settings what it has a field for and they leave out. UsageError where one does not fit."""
     names = {each.name for each in fields(job_class)}
     of_settings = {name: value for name, value in settings.of_jobs().items() if name in names}
-    given = {name: value for name, value in chosen.items() if value is not None}
-    if "num_gpus" in names and given.get("device", of_settings["device"]) != settings.device:
-        of_settings["num_gpus"] = float(given["device"] != "cpu")
-    return job_from_json(job_class, canonical_json({**of_settings, **given}))
+    own_fields = {name: value for name, value in chosen.items() if value is not None}
+    if "num_gpus" in names and own_fields.get("device", of_settings["device"]) != settings.device:
+        of_settings["num_gpus"] = float(own_fields["device"] != "cpu")
+    return job_from_json(job_class, canonical_json({**of_settings, **own_fields}))

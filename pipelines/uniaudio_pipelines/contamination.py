@@ -90,10 +90,10 @@ class Contamination:
         of_raw: dict[str, list[Leak]] = defaultdict(list)
         for leak in _rows(self.raw.filter(pc.is_in(self.raw["clip_id"], pc.unique(table["raw_clip_id"])))):
             of_raw[leak[0]].append(leak)
-        chosen = table.filter(pc.is_in(table["raw_clip_id"], pa.array(sorted(of_raw), pa.string())))
+        suspects = table.filter(pc.is_in(table["raw_clip_id"], pa.array(sorted(of_raw), pa.string())))
         leaks = [
             (cut["clip_id"], *leak[1:])
-            for cut in chosen.select(_CUT_COLUMNS).to_pylist()
+            for cut in suspects.select(_CUT_COLUMNS).to_pylist()
             for leak in of_raw[cut["raw_clip_id"]]
             if _is_in(cut, *leak[-2:])
         ]
@@ -179,19 +179,23 @@ def _overlaps(row: dict[str, Any], item: dict[str, Any]) -> bool:
 
 def _same_sound(store: Store, raw: Manifest, items: pa.Table) -> Iterator[Leak]:
     columns = ["clip_id", "landmarks", "num_samples", "sample_rate"]
-    heard = _with_landmarks(items)
+    items_with_landmarks = _with_landmarks(items)
     names: dict[str, list[str]] = defaultdict(list)
-    for item, name in zip(heard["clip_id"].to_pylist(), heard["name"].to_pylist(), strict=True):
+    for item, name in zip(
+        items_with_landmarks["clip_id"].to_pylist(), items_with_landmarks["name"].to_pylist(), strict=True
+    ):
         names[item].append(name)
     if not names:
         return
     # One file may be an item of several sets.
-    firsts = pc.index_in(pa.array(list(names), pa.string()), heard["clip_id"].combine_chunks())
-    heard = heard.take(firsts)
-    durations = dict(zip(names, heard["duration_s"].to_pylist(), strict=True))
+    firsts = pc.index_in(pa.array(list(names), pa.string()), items_with_landmarks["clip_id"].combine_chunks())
+    items_with_landmarks = items_with_landmarks.take(firsts)
+    durations = dict(zip(names, items_with_landmarks["duration_s"].to_pylist(), strict=True))
     folder = cache_folder(store)
     folder.mkdir(parents=True, exist_ok=True)
-    pairs = find_copies([heard], (_with_landmarks(table) for table in store.tables(raw, columns)), folder=folder)
+    pairs = find_copies(
+        [items_with_landmarks], (_with_landmarks(table) for table in store.tables(raw, columns)), folder=folder
+    )
     for pair in pairs.to_pylist():
         item, clip = pair["id_a"], pair["id_b"]
         # In the clip's own time: where the item begins, and where it ends.

@@ -132,7 +132,7 @@ def tokens(store: Store) -> tuple[str, Table]:
 def scores(store: Store) -> Table:
     """A trivial baseline beside each score."""
     manifest = store.head("scores")
-    found = list(store.rows(manifest, Score)) if manifest else []
+    score_rows = list(store.rows(manifest, Score)) if manifest else []
     rows = [
         (
             score.benchmark,
@@ -145,7 +145,7 @@ def scores(store: Store) -> Table:
             "higher" if score.higher_is_better else "lower",
             score.beside_baseline,
         )
-        for score in sorted(found, key=lambda row: (row.benchmark, row.domain, row.metric))
+        for score in sorted(score_rows, key=lambda row: (row.benchmark, row.domain, row.metric))
     ]
     header = (
         "benchmark",

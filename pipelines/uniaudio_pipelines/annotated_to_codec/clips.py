@@ -37,12 +37,12 @@ def load_training_audio(
 ) -> TrainingAudio:
     """Clips of the splits `train` and `val`; never of `test`, and none that a registered evaluation set shares."""
     audio, room = TrainingAudio(), max_hours * 3600 * SAMPLE_RATE
-    chosen = [row for row in store.rows(annotated, Annotated) if row.num_samples > 0 and row.split != "test"]
-    audio.dropped += [(row.clip_id, "leak", f"shared with {', '.join(row.leaks)}") for row in chosen if row.leaks]
-    chosen = [row for row in chosen if not row.leaks]
-    needed = {row.raw_clip_id for row in chosen}
+    candidates = [row for row in store.rows(annotated, Annotated) if row.num_samples > 0 and row.split != "test"]
+    audio.dropped += [(row.clip_id, "leak", f"shared with {', '.join(row.leaks)}") for row in candidates if row.leaks]
+    candidates = [row for row in candidates if not row.leaks]
+    needed = {row.raw_clip_id for row in candidates}
     raw_rows = {row.clip_id: row for row in store.rows(raw, Raw) if row.clip_id in needed}
-    for row, held_out in _without_copies(_split(chosen), audio):
+    for row, held_out in _without_copies(_split(candidates), audio):
         if room <= 0:
             break
         clip = _load(store, row, raw_rows.get(row.raw_clip_id), int(max_clip_s * SAMPLE_RATE), audio)
@@ -51,22 +51,22 @@ def load_training_audio(
         room -= len(clip.samples)
         (audio.held_out if held_out else audio.train).append(clip)
     if not audio.train or not audio.held_out:
-        raise DataError(f"annotated: {len(chosen)} clips of audio are too few to train a codec and hold some out.")
+        raise DataError(f"annotated: {len(candidates)} clips of audio are too few to train a codec and hold some out.")
     return audio
 
 
 def text_of(row: Annotated) -> str:
     """What the reasoning branch has to say of a clip: the reference where there is one, never a transcript that was rejected."""
-    heard = None if row.rejections else row.transcript
-    return next((text for text in (row.given_text, heard, row.lyrics, row.caption) if text), "")
+    transcript = None if row.rejections else row.transcript
+    return next((text for text in (row.given_text, transcript, row.lyrics, row.caption) if text), "")
 
 
 def facts_of(row: Annotated) -> ClipFacts:
     """What phases that ask questions may ask; given words before recognized ones, never a transcript that was rejected."""
-    heard = None if row.rejections else row.transcript
+    transcript = None if row.rejections else row.transcript
     return ClipFacts(
         domain=row.domain,
-        transcript=row.given_text or heard or row.lyrics or "",
+        transcript=row.given_text or transcript or row.lyrics or "",
         language=row.language or "",
         caption=row.caption or "",
         tags=tuple(row.tags or row.instruments),

@@ -36,10 +36,10 @@ def _by_name(file: str) -> dict[str, list[tuple[tuple[str, ...], str]]]:
     for number, line in enumerate(lines, start=1):
         try:
             record = json.loads(line)
-            given, task, text = record["input"], record["task"], record.get("text", "")
+            path, task, text = record["input"], record["task"], record.get("text", "")
         except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
             raise DataError(f"{file}: line {number}: must be a line of `uniaudio run --jsonl` ({error}).") from error
         if task == _TASK and isinstance(text, str) and text.strip():
-            parts = PurePosixPath(str(given)).parts
+            parts = PurePosixPath(str(path)).parts
             texts_by_name[parts[-1]].append((parts, text.strip()))
     return texts_by_name

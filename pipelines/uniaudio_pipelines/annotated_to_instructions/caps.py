@@ -43,17 +43,17 @@ def beyond_caps(
     built: Mapping[str, Sequence[Built]], unit: str, annotated: Annotations, job: AnnotatedToInstructions
 ) -> set[str]:
     """Ids of the examples of a unit, by route, that are over a cap of the job."""
-    gone: set[str] = set()
+    ids: set[str] = set()
     if cap := job.max_examples_per_corpus:
         before, after, total = annotated.clips_before(unit)
         of_unit = after * cap // total - before * cap // total
-        gone = over_cap(chain(*built.values()), lambda one: one.instruction.corpus, lambda one: of_unit)
+        ids = over_cap(chain(*built.values()), lambda one: one.instruction.corpus, lambda one: of_unit)
     if cap := job.max_examples_per_speaker:
         # Of a voice's examples those at home lie in few units, others anywhere: each kind has its half where a task has both.
         for is_home in (True, False):
             some = [one for route, those in built.items() if (route == "home") == is_home for one in those]
-            gone |= over_cap(some, lambda one: voice_of(one.anchor), _allowed_to_voice(cap, is_home, unit, annotated))
-    return gone
+            ids |= over_cap(some, lambda one: voice_of(one.anchor), _allowed_to_voice(cap, is_home, unit, annotated))
+    return ids
 
 
 def _allowed_to_voice(cap: int, is_home: bool, unit: str, annotated: Annotations) -> Callable[[Built], int]:

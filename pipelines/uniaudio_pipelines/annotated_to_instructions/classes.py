@@ -36,20 +36,20 @@ def _classified(
         if share_of(task, job.seed, query.clip_id) >= job.class_share:
             continue
         label = labels[query.clip_id]
-        shown: dict[str | None, Annotated] = {}
+        clip_by_label: dict[str | None, Annotated] = {}
         for other in followers(ring, place):
             if other.raw_clip_id != query.raw_clip_id:
-                shown.setdefault(labels[other.clip_id], other)
-        if label not in shown:
+                clip_by_label.setdefault(labels[other.clip_id], other)
+        if label not in clip_by_label:
             yield NotBuilt(
                 query.clip_id, task, "no_partner", f"{task}: no other clip of {label!r} nearby in {query.split}"
             )
             continue
-        wanted = least + int((most - least + 1) * share_of("shots", job.seed, task, query.clip_id))
-        others = [clip for name, clip in shown.items() if name != label]
-        for count in range(min(wanted, len(others) + 1), 0, -1):
-            built = _example(task, [shown[label], *others[: count - 1]], query, labels, context)
-            used = {clip.clip_id: samples_of(clip) for clip in [shown[label], *others, query]}
+        num_shots = least + int((most - least + 1) * share_of("shots", job.seed, task, query.clip_id))
+        others = [clip for name, clip in clip_by_label.items() if name != label]
+        for count in range(min(num_shots, len(others) + 1), 0, -1):
+            built = _example(task, [clip_by_label[label], *others[: count - 1]], query, labels, context)
+            used = {clip.clip_id: samples_of(clip) for clip in [clip_by_label[label], *others, query]}
             if positions_of(built.instruction, used) <= job.max_sentence_positions:
                 break
         yield built

@@ -40,9 +40,9 @@ def conversations(clips: Sequence[Annotated], context: Context) -> Outcomes:
 def _first_that_fits(talk: "_Talk", clip: Annotated, place: int, max_positions: int) -> Instruction | None:
     """The longest that does, else the shortest: it is too long. None where there are too few turns."""
     row = None
-    for turns, heard in talk.about(clip, place):
+    for turns, talk_clips in talk.about(clip, place):
         row = conversation(turns, corpus=clip.corpus, split=clip.split)
-        if positions_of(row, {one.clip_id: samples_of(one) for one in heard}) <= max_positions:
+        if positions_of(row, {one.clip_id: samples_of(one) for one in talk_clips}) <= max_positions:
             return row
     return row
 
@@ -59,17 +59,17 @@ class _Talk:
     def about(self, clip: Annotated, place: int) -> Iterator[tuple[list[Turn], list[Annotated]]]:
         """Turns and the clips that they are about: with a second clip where one is chosen, without, and without spoken answers."""
         least, most = NUM_TURNS
-        wanted = least + int((most - least + 1) * share_of("turns", self._seed, clip.clip_id))
+        num_turns = least + int((most - least + 1) * share_of("turns", self._seed, clip.clip_id))
         own = self._turns(clip, place)
         if (other := self._other(clip, place)) is not None:
             step, second = other
-            num_first = 1 + int((wanted - 1) * share_of("first", self._seed, clip.clip_id))
+            num_first = 1 + int((num_turns - 1) * share_of("first", self._seed, clip.clip_id))
             turns = choose_turns(own, num_first, self._seed)
-            more = choose_turns(self._turns(second, step), wanted - num_first, self._seed)
+            more = choose_turns(self._turns(second, step), num_turns - num_first, self._seed)
             if turns and more:
                 yield [*turns, *more], [clip, second]
         for usable in (own, [turn for turn in own if turn.answer]):
-            turns = choose_turns(usable, wanted, self._seed)
+            turns = choose_turns(usable, num_turns, self._seed)
             if len(turns) >= least:
                 yield turns, [clip]
 
@@ -78,8 +78,8 @@ class _Talk:
         if share_of("other clip", self._seed, clip.clip_id) >= _OTHER_CLIP_SHARE:
             return None
         others = (other for other in followers(self.ring, place) if other.raw_clip_id != clip.raw_clip_id)
-        found = next(others, None)
-        return None if found is None else (self._places[found.clip_id], found)
+        candidate = next(others, None)
+        return None if candidate is None else (self._places[candidate.clip_id], candidate)
 
     def _turns(self, clip: Annotated, place: int) -> list[Turn]:
         values = self._values[clip.clip_id]

@@ -47,8 +47,8 @@ def edited(clips: Sequence[Annotated], context: Context) -> Outcomes:
     ring = in_ring(clip for clip in clips if words_of(clip) and context.refusal(clip) is None)
     chosen = [place for place, clip in enumerate(ring) if share_of("edit", job.seed, clip.clip_id) < job.edit_share]
     donors = {place: list(islice(followers(ring, place), _NUM_DONORS)) for place in chosen}
-    wanted = {ring[place].clip_id for place in chosen} | {one.clip_id for some in donors.values() for one in some}
-    times = context.words(wanted) if wanted else {}
+    clip_ids = {ring[place].clip_id for place in chosen} | {one.clip_id for some in donors.values() for one in some}
+    times = context.words(clip_ids) if clip_ids else {}
     for place in chosen:
         yield _edit(ring[place], donors[place], times, context)
 
@@ -85,16 +85,20 @@ def _example(
     clip: Annotated, kind: str, word: str, beside: str, pair: tuple[str | Recipe, str | Recipe], context: Context
 ) -> Built:
     key = hash_json([context.job.seed, clip.clip_id, kind])
-    asked = request(kind, _plain(word), language_of(clip, context.job), key, beside=_plain(beside))
-    return example(_TASK, clip, context.job, texts={"request": asked}, clips={"source": pair[0], "target": pair[1]})
+    request_text = request(kind, _plain(word), language_of(clip, context.job), key, beside=_plain(beside))
+    return example(
+        _TASK, clip, context.job, texts={"request": request_text}, clips={"source": pair[0], "target": pair[1]}
+    )
 
 
 def _places(clip: Annotated, times: WordTimes) -> Iterator[_Place]:
     """Words with their times, of the text that may be trained on."""
-    heard, given = times.get(clip.clip_id, ([], []))
-    accepted: list[Word] = heard if clip.split == TRAIN and not clip.rejections and not clip.given_text else []
+    transcribed_words, source_words = times.get(clip.clip_id, ([], []))
+    accepted: list[Word] = (
+        transcribed_words if clip.split == TRAIN and not clip.rejections and not clip.given_text else []
+    )
     size = samples_of(clip)
-    for one in given or accepted:
+    for one in source_words or accepted:
         first = one.first_sample * SAMPLE_RATE // clip.sample_rate
         end = min(size, (one.first_sample + one.num_samples) * SAMPLE_RATE // clip.sample_rate)
         if letters_of(one.word):

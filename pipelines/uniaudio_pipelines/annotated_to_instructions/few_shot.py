@@ -68,8 +68,10 @@ def made_conversions(clips: Sequence[Annotated], context: Context) -> Outcomes:
         ratio = low + (high - low) * share_of("ratio", job.seed, query.clip_id)
         if share_of("down", job.seed, query.clip_id) < 0.5:
             ratio = 1 / ratio
-        shown = [*followers(ring, place), query]
-        pairs: list[Pair] = [(make_recipe("shift_voice", [clip], {"ratio": round(ratio, 2)}), clip) for clip in shown]
+        voice_clips = [*followers(ring, place), query]
+        pairs: list[Pair] = [
+            (make_recipe("shift_voice", [clip], {"ratio": round(ratio, 2)}), clip) for clip in voice_clips
+        ]
         yield _example(_CONVERSION, pairs[:-1], pairs[-1], job)
 
 
@@ -127,10 +129,12 @@ def _example(task: str, pairs: Sequence[Pair], question: Pair, job: AnnotatedToI
         where = f"of {query.speaker or query.speaker_cluster} " if task == _CONVERSION else ""
         return NotBuilt(query.clip_id, task, "no_partner", f"{task}: no other clip {where}in {query.split}")
     least, most = TASKS[task].num_repeats
-    wanted = least + int((most - least + 1) * share_of("shots", job.seed, task, query.clip_id))
-    chosen = [*pairs[:wanted], question]
-    num_samples = {clip.clip_id: samples_of(clip) for pair in chosen for clip in pair if isinstance(clip, Annotated)}
-    for count in range(min(wanted, len(pairs)), 0, -1):
+    num_shots = least + int((most - least + 1) * share_of("shots", job.seed, task, query.clip_id))
+    example_pairs = [*pairs[:num_shots], question]
+    num_samples = {
+        clip.clip_id: samples_of(clip) for pair in example_pairs for clip in pair if isinstance(clip, Annotated)
+    }
+    for count in range(min(num_shots, len(pairs)), 0, -1):
         built = example(task, query, job, clips=_filled(pairs[:count], question))
         if positions_of(built.instruction, num_samples) <= job.max_sentence_positions:
             break
@@ -139,10 +143,10 @@ def _example(task: str, pairs: Sequence[Pair], question: Pair, job: AnnotatedToI
 
 def _filled(pairs: Sequence[Pair], question: Pair) -> dict[str, str | Recipe]:
     """Slot -> clip."""
-    shown = {
+    slots = {
         f"example_{part}_{number}": clip
         for number, pair in enumerate(pairs, start=1)
         for part, clip in zip(("source", "target"), pair, strict=True)
     }
-    filled = {**shown, "source": question[0], "target": question[1]}
+    filled = {**slots, "source": question[0], "target": question[1]}
     return {name: clip if isinstance(clip, Recipe) else clip.clip_id for name, clip in filled.items()}

@@ -119,9 +119,9 @@ def _table_of(store: Store, annotated: Manifest, pack: Pack) -> pa.Table:
 
 def _rows(table: pa.Table, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
     """Rows as dictionaries, of which a few are there at a time: those of a whole pack are larger than the pack."""
-    chosen = table.select(columns)
+    columns_table = table.select(columns)
     for first in range(0, table.num_rows, _ROWS_TOGETHER):
-        yield from chosen.slice(first, _ROWS_TOGETHER).to_pylist()
+        yield from columns_table.slice(first, _ROWS_TOGETHER).to_pylist()
 
 
 def _write_facts(pack: Pack, table: pa.Table, hashes: dict[str, np.ndarray], num_units: int) -> None:
@@ -132,8 +132,8 @@ def _write_facts(pack: Pack, table: pa.Table, hashes: dict[str, np.ndarray], num
         facts[f"cells_{route}"] = np.bincount(
             cells, minlength=cells_of(np.array([2**64 - 1], np.uint64), num_units)[0] + 1
         )
-    for name, chosen in (("train", is_train), ("held_out", ~is_train)):
-        clusters = np.unique(hashes["cluster"][chosen])
+    for name, mask in (("train", is_train), ("held_out", ~is_train)):
+        clusters = np.unique(hashes["cluster"][mask])
         facts[f"clusters_{name}"] = clusters[clusters > 0]
     facts["num_targets"] = np.array(_num_targets(table))
     facts["backgrounds"] = np.array(json.dumps(_backgrounds(table, hashes["own"])))
@@ -165,13 +165,13 @@ def _backgrounds(table: pa.Table, own: np.ndarray) -> list[dict[str, Any]]:
         "leaks",
         "duplicate_cluster",
     ]
-    kept: dict[str, list[dict[str, Any]]] = {}
+    rows_by_split: dict[str, list[dict[str, Any]]] = {}
     order = np.argsort(own, kind="stable")
     sounds = table.select(names).take(pa.array(order))
     for index, row in zip(order, _rows(sounds, names), strict=True):
         long_enough = row["num_samples"] >= _MIN_BACKGROUND_S * row["sample_rate"] > 0
         is_quiet = row["domain"] == "sound" and (row["speech_fraction"] or 0.0) <= _MAX_SPEECH
-        of_split = kept.setdefault(row["split"], [])
+        of_split = rows_by_split.setdefault(row["split"], [])
         if long_enough and is_quiet and not row["leaks"] and len(of_split) < NUM_BACKGROUNDS:
             of_split.append({**row, "own": int(own[index])})
-    return [row for rows_of_split in kept.values() for row in rows_of_split]
+    return [row for rows_of_split in rows_by_split.values() for row in rows_of_split]

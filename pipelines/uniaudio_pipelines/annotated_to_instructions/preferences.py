@@ -126,8 +126,8 @@ def _worse_speech(clip: Annotated, others: Sequence[Annotated], context: Context
         return other.clip_id
     if 1 / 3 <= way < 2 / 3:
         least, most = KEPT
-        kept = max(1, int(samples_of(clip) * (least + (most - least) * degree)))
-        return make_recipe("crop", [clip], {"first_sample": 0, "num_samples": kept})
+        num_samples = max(1, int(samples_of(clip) * (least + (most - least) * degree)))
+        return make_recipe("crop", [clip], {"first_sample": 0, "num_samples": num_samples})
     color = "white" if share_of("worse color", seed, own) < 0.5 else "pink"
     return make_recipe("add_noise", [clip], {"snr_db": round(MAX_SNR_DB * degree, 1), "color": color}, seed=seed)
 

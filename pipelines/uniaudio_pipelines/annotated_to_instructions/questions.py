@@ -82,14 +82,14 @@ def about_scenes(clips: Sequence[Annotated], context: Context) -> Outcomes:
     for place, clip in enumerate(ring):
         if share_of("scene", job.seed, clip.clip_id) >= job.scene_share:
             continue
-        wanted = least + int((most - least + 1) * share_of("sounds", job.seed, clip.clip_id))
+        num_sounds = least + int((most - least + 1) * share_of("sounds", job.seed, clip.clip_id))
         scene = {names[clip.clip_id]: clip}
         room = _MAX_SCENE_SAMPLES - samples_of(clip)
         for other in followers(ring, place):
             needed = samples_of(other) + _GAP_SAMPLES
             name = names[other.clip_id]
             is_new = not any(could_be_both(name, known) for known in scene)
-            if len(scene) < wanted and is_new and needed <= room:
+            if len(scene) < num_sounds and is_new and needed <= room:
                 scene[name] = other
                 room -= needed
         if len(scene) < least:

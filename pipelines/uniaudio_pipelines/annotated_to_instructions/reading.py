@@ -66,13 +66,13 @@ class Annotations:
         is_kept = np.array([not reason for reason in reasons], bool)
         names = table["clip_id"].to_pylist()
         left_out = [LeftOut(name, *reason) for name, reason in zip(names, reasons, strict=True) if reason]
-        kept = table.select(CLIP_COLUMNS).filter(pa.array(is_kept)).sort_by("clip_id")
-        return [_clip(row) for row in kept.to_pylist()], left_out
+        kept_rows = table.select(CLIP_COLUMNS).filter(pa.array(is_kept)).sort_by("clip_id")
+        return [_clip(row) for row in kept_rows.to_pylist()], left_out
 
     def words(self, unit: str, clip_ids: Iterable[str]) -> WordTimes:
         """Clip id -> words of the transcript and of the given text, with their times; of clips that are at home in the unit."""
-        wanted = pa.array(sorted(clip_ids), pa.string())
-        table = self._table("home", unit, alone=True, columns=("clip_id", *WORD_COLUMNS), only=wanted)
+        ids = pa.array(sorted(clip_ids), pa.string())
+        table = self._table("home", unit, alone=True, columns=("clip_id", *WORD_COLUMNS), only=ids)
         return {
             row["clip_id"]: ([Word(**word) for word in row["words"]], [Word(**word) for word in row["given_words"]])
             for row in table.to_pylist()

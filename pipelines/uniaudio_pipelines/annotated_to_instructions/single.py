@@ -80,6 +80,6 @@ def _pieces(clip: Annotated, job: AnnotatedToInstructions) -> Outcomes:
     if is_whole and share_of("pieces", job.seed, clip.clip_id) < job.piece_share:
         least, most = _NUM_PIECES
         num_pieces = least + int((most - least + 1) * share_of("count", job.seed, clip.clip_id))
-        made = sentences.consecutive_pieces(clip, num_pieces, job.max_sentence_positions)
-        if made is not None:
-            yield Built(clip, made)
+        instruction = sentences.consecutive_pieces(clip, num_pieces, job.max_sentence_positions)
+        if instruction is not None:
+            yield Built(clip, instruction)

@@ -33,13 +33,13 @@ def in_a_shown_voice(clips: Sequence[Annotated], context: Context) -> Outcomes:
         texts = _texts(clip)
         if not texts or context.refusal(clip) or share_of("voice", job.seed, clip.clip_id) >= job.voice_share:
             continue
-        shown = next(followers(ring, place), None)
-        if shown is None:
+        voice_clip = next(followers(ring, place), None)
+        if voice_clip is None:
             task = min(texts)
             yield NotBuilt(clip.clip_id, task, "no_voice_sample", f"no other clip of the voice in {clip.split}")
             continue
         for task, filled in texts.items():
-            clips_used = {"voice": _sample(shown, job.seed), "audio": clip.clip_id}
+            clips_used = {"voice": _sample(voice_clip, job.seed), "audio": clip.clip_id}
             yield example(task, clip, job, texts=filled, clips=clips_used)
 
 
@@ -72,14 +72,14 @@ def over_sounds(clips: Sequence[Annotated], context: Context) -> Outcomes:
         words = words_of(clip)
         if not words or context.refusal(clip):
             continue
-        heard = (clip.caption or "").strip()
+        caption = (clip.caption or "").strip()
         behind = (
             background_of(clip, context)
             if share_of("background", job.seed, clip.clip_id) < job.background_share
             else None
         )
-        if heard:
-            texts = {"transcript": _with_sound(words, heard)}
+        if caption:
+            texts = {"transcript": _with_sound(words, caption)}
             yield example("speech_sound_generation", clip, job, texts=texts, clips={"audio": clip.clip_id})
         elif behind is not None:
             said = behind.clip.caption or class_of(behind.clip) or ""
@@ -95,8 +95,8 @@ def denoised(clips: Sequence[Annotated], context: Context) -> Outcomes:
         if context.refusal(clip) or share_of("denoise", job.seed, clip.clip_id) >= job.denoise_share:
             continue
         behind = background_of(clip, context) if share_of("real", job.seed, clip.clip_id) < 0.5 else None
-        made = make_recipe("add_noise", [clip], noise_of(job.seed, clip.clip_id), seed=job.seed)
-        noisy = _over(clip, behind, context) if behind else made
+        noisy_recipe = make_recipe("add_noise", [clip], noise_of(job.seed, clip.clip_id), seed=job.seed)
+        noisy = _over(clip, behind, context) if behind else noisy_recipe
         yield example("speech_denoise", clip, job, clips={"source": noisy, "target": clip.clip_id})
 
 
@@ -105,8 +105,8 @@ def background_of(clip: Annotated, context: Context) -> Background | None:
     known = context.backgrounds(clip.split)
     if not known:
         return None
-    wanted = int(2**64 * share_of("behind", context.job.seed, clip.clip_id))
-    return known[bisect(known, wanted, key=lambda one: one.own) % len(known)]
+    position = int(2**64 * share_of("behind", context.job.seed, clip.clip_id))
+    return known[bisect(known, position, key=lambda one: one.own) % len(known)]
 
 
 def _over(clip: Annotated, behind: Background, context: Context) -> Recipe:

@@ -53,8 +53,8 @@ def each_alone(clips: Sequence[Annotated], context: Context) -> Outcomes:
 
 def by_voice(clips: Sequence[Annotated], context: Context) -> Outcomes:
     """What clips of one voice give together; a clip of an unknown voice is alone."""
-    heard = [clip for clip in clips if has_audio(clip)]
-    for _, voice in grouped(heard, lambda clip: voice_of(clip) or ("clip", clip.clip_id)):
+    clips_with_audio = [clip for clip in clips if has_audio(clip)]
+    for _, voice in grouped(clips_with_audio, lambda clip: voice_of(clip) or ("clip", clip.clip_id)):
         spoken = [clip for clip in voice if clip.domain == "speech"]
         if voice_of(voice[0]) is not None:
             yield from groups.transcribed(spoken, context)
@@ -103,8 +103,8 @@ class InstructionWorker:
             clips, left_out = self._annotated.clips(route, unit, alone=route in _ALONE)
             if route == "home":
                 collected.count_needs(clips)
-                gone = [NotBuilt(one.clip_id, "", one.reason, one.detail) for one in left_out]
-                collected.add(route, gone, clips)
+                not_built = [NotBuilt(one.clip_id, "", one.reason, one.detail) for one in left_out]
+                collected.add(route, not_built, clips)
             collected.add(route, self._outcomes(route, clips, context), clips)
         return collected.result()
 
@@ -141,19 +141,19 @@ class _Found:
                 built.append(outcome)
 
     def result(self) -> ShardResult:
-        gone = beyond_caps(self._built, self._unit, self._annotated, self._job)
-        kept: list[Instruction] = []
+        ids_beyond_caps = beyond_caps(self._built, self._unit, self._annotated, self._job)
+        instructions: list[Instruction] = []
         for one in chain(*self._built.values()):
             row = one.instruction
-            if row.instruction_id in gone:
+            if row.instruction_id in ids_beyond_caps:
                 self._drop(NotBuilt(one.anchor.clip_id, row.task, "over_cap", f"{row.task}: enough without it"))
             else:
-                kept.append(row)
-        heard = {segment.clip_id for row in kept for segment in row.segments if segment.clip_id}
+                instructions.append(row)
+        heard = {segment.clip_id for row in instructions for segment in row.segments if segment.clip_id}
         statistics = {name: float(count) for name, count in sorted(self._counts.items())}
-        statistics |= example_statistics(self._examples[row.instruction_id] for row in kept)
+        statistics |= example_statistics(self._examples[row.instruction_id] for row in instructions)
         statistics["audio_s"] = sum(self._samples[clip] for clip in heard) / SAMPLE_RATE
-        return ShardResult(rows=table_of(kept), dropped=list(self._dropped.values()), statistics=statistics)
+        return ShardResult(rows=table_of(instructions), dropped=list(self._dropped.values()), statistics=statistics)
 
     def _drop(self, outcome: NotBuilt) -> None:
         """One row for a clip and a reason, however many tasks it holds for; each task counts its own."""
@@ -171,9 +171,9 @@ class _Found:
             detail = f"{row.task}: about {needed} positions, at most {limit}"
             self._drop(NotBuilt(outcome.anchor.clip_id, row.task, "too_long", detail))
             return False
-        made = {recipe.clip_id: recipe.num_samples for recipe in row.recipes}
+        recipe_lengths = {recipe.clip_id: recipe.num_samples for recipe in row.recipes}
         used = {segment.clip_id for segment in row.segments if segment.clip_id}
-        samples = {clip: made.get(clip) or num_samples[clip] for clip in used}
+        samples = {clip: recipe_lengths.get(clip) or num_samples[clip] for clip in used}
         self._samples |= samples
         seconds = sum(samples.values()) / SAMPLE_RATE
         counted = Example(task=row.task, split=row.split, corpus=row.corpus, seconds=seconds, positions=needed)

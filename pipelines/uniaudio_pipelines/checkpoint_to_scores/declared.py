@@ -18,14 +18,14 @@ def inputs_of(task: Task) -> frozenset[str]:
     is_answer = (task.has_prompt or not task.order[0].loss) and not any(slot.repeats for slot in answered)
     if not is_answer:
         return frozenset({"tokens"})
-    given = [slot for slot in task.order if not slot.loss]
+    prompt_slots = [slot for slot in task.order if not slot.loss]
     if answered[-1].is_text:
         is_spoken = answered[-1].wrapper in SPOKEN_WRAPPERS
-        has_choices = any(slot.name in ("question", "example_label") for slot in given)
+        has_choices = any(slot.name in ("question", "example_label") for slot in prompt_slots)
         return frozenset({"tokens", "text"} | _where("words", is_spoken) | _where("choices", has_choices))
     # What is repaired says what its recording says; elsewhere the words are in the prompt.
-    has_words = any(slot.wrapper in SPOKEN_WRAPPERS for slot in given) or answered[-1].name == "target"
-    has_voice = any(slot.kind == "audio_prompt" or slot.name == "example_target" for slot in given)
+    has_words = any(slot.wrapper in SPOKEN_WRAPPERS for slot in prompt_slots) or answered[-1].name == "target"
+    has_voice = any(slot.kind == "audio_prompt" or slot.name == "example_target" for slot in prompt_slots)
     inputs = {"tokens", "made", "clips", "sets", "lengths"}
     return frozenset(inputs | _where("words", has_words) | _where("voice", has_voice))
 

@@ -182,8 +182,8 @@ class Evaluation:
         return self._groups[sequences]
 
     def _first(self, splits: tuple[str, ...], task: str, count: int | None = None) -> Iterator[Sequence]:
-        chosen = self.sequences.first(splits, task, count)
-        return (self.sequences.row(chosen, number) for number in range(len(chosen)))
+        sequence_places = self.sequences.first(splits, task, count)
+        return (self.sequences.row(sequence_places, number) for number in range(len(sequence_places)))
 
     @property
     def held_out_tasks(self) -> list[str]:
@@ -194,8 +194,8 @@ class Evaluation:
         """Held-out sequences of `task` from number `first` on, in id order, each cut before its first loss, `size` at a time; those that are
         all answer are left out.
         """
-        chosen = self.sequences.first(HELD_OUT_SPLITS, task, None)
-        rows = (self.sequences.row(chosen, number) for number in range(first, len(chosen)))
+        sequence_places = self.sequences.first(HELD_OUT_SPLITS, task, None)
+        rows = (self.sequences.row(sequence_places, number) for number in range(first, len(sequence_places)))
         while block := list(islice(rows, size)):
             recordings = self.sequences.recordings(block)
             cut = [(row, _prompt_of(row), recording) for row, recording in zip(block, recordings, strict=True)]
@@ -211,8 +211,8 @@ class Evaluation:
 
     def training_instructions(self, task: str) -> list[Instruction]:
         table = self.store.read(self.manifest("instructions"))
-        chosen = table.filter(pc.and_(pc.equal(table["task"], task), pc.equal(table["split"], "train")))
-        return list(rows(chosen, Instruction))
+        training_rows = table.filter(pc.and_(pc.equal(table["task"], task), pc.equal(table["split"], "train")))
+        return list(rows(training_rows, Instruction))
 
     def task_instructions(self, task: str) -> list[Instruction]:
         """Instructions of the task, of all splits."""
@@ -241,10 +241,10 @@ class Evaluation:
         table = self.store.read(self.manifest("annotated"))
         is_copy = pc.is_in(table["duplicate_cluster"], value_set=self._trained_clusters)
         is_held_out = pc.and_not(pc.is_in(table["split"], value_set=pa.array(HELD_OUT_SPLITS)), is_copy)
-        chosen = table.filter(
+        held_out_rows = table.filter(
             pc.and_(pc.and_(pc.equal(table["domain"], domain), is_held_out), pc.greater(table["num_samples"], 0))
         )
-        return list(rows(chosen.sort_by("clip_id").slice(0, count), Annotated))
+        return list(rows(held_out_rows.sort_by("clip_id").slice(0, count), Annotated))
 
     def audio(self, clip: Annotated) -> np.ndarray:
         """`[N]` float32 at 24 kHz."""
@@ -259,12 +259,12 @@ class Evaluation:
     def clip_audio(self, clip_id: str, row: Instruction) -> np.ndarray:
         """`[N]` float32 at 24 kHz of a clip of an example, or of one of its recipes."""
         recipe = next((recipe for recipe in row.recipes if recipe.clip_id == clip_id), None)
-        wanted = [clip_id] if recipe is None else recipe.parents
-        clips = self.annotated(wanted)
-        if missing := [one for one in wanted if one not in clips]:
+        parent_ids = [clip_id] if recipe is None else recipe.parents
+        clips = self.annotated(parent_ids)
+        if missing := [one for one in parent_ids if one not in clips]:
             raise DataError(f"Example {row.instruction_id} is of clip {missing[0]}, which is not annotated.")
-        heard = [self.audio(clips[one]) for one in wanted]
-        return heard[0] if recipe is None else render_recipe(recipe, heard)
+        parent_audio = [self.audio(clips[one]) for one in parent_ids]
+        return parent_audio[0] if recipe is None else render_recipe(recipe, parent_audio)
 
     def recorded_frames(self, sequence: Sequence) -> int:
         """Reconstruction frames that carry loss."""
@@ -288,15 +288,17 @@ class Evaluation:
     def _by_id(self, cls: type[Any], kind: str, ids: Iterable[str]) -> dict[str, Any]:
         """Rows that were read once are kept, while there are not too many of them."""
         known = self._known.setdefault(kind, {})
-        wanted = set(ids)
+        wanted_ids = set(ids)
         if len(known) > _MOST_KNOWN:
             known.clear()
-        if missing := sorted(wanted - set(known)):
+        if missing := sorted(wanted_ids - set(known)):
             field = cls.SCHEMA.id_field
-            chosen = pa.array(missing, type=pa.string())
+            missing_ids = pa.array(missing, type=pa.string())
             for table in self.store.tables(self.manifest(kind)):
-                known |= {getattr(row, field): row for row in rows(table.filter(pc.is_in(table[field], chosen)), cls)}
-        return {one: known[one] for one in wanted if one in known}
+                known |= {
+                    getattr(row, field): row for row in rows(table.filter(pc.is_in(table[field], missing_ids)), cls)
+                }
+        return {one: known[one] for one in wanted_ids if one in known}
 
 
 def _prompt_of(sequence: Sequence) -> Grid | None:

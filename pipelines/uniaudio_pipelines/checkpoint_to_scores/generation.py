@@ -51,9 +51,9 @@ class Wanted:
 def answers(evaluation: Evaluation, wanted: Sequence[Wanted]) -> list[Generated]:
     """The likeliest token at each step, in the order of `wanted`. Of whatever task, those of one plan and length are written together."""
     job = evaluation.job
-    kept = Kept(cache_folder(evaluation.store) / "answers" / evaluation.checkpoint.checkpoint_id)
+    cache = Kept(cache_folder(evaluation.store) / "answers" / evaluation.checkpoint.checkpoint_id)
     keys = [_key(evaluation, one) for one in wanted]
-    segments_by_key = {key: segments for key in dict.fromkeys(keys) if (segments := _read(kept, key)) is not None}
+    segments_by_key = {key: segments for key in dict.fromkeys(keys) if (segments := _read(cache, key)) is not None}
     unanswered = {key: one for key, one in zip(keys, wanted, strict=True) if key not in segments_by_key}
     groups: dict[tuple[Any, ...], list[str]] = {}
     # Prompts of about one length stand together: the shorter ones of a batch are filled up.
@@ -61,7 +61,7 @@ def answers(evaluation: Evaluation, wanted: Sequence[Wanted]) -> list[Generated]
         groups.setdefault((one.plan, _max_text(evaluation, one)), []).append(key)
     for (plan, max_text), todo in groups.items():
         for batch in batches(todo, job.batch_size):
-            made = generate(
+            batch_answers = generate(
                 evaluation.model,
                 [unanswered[key].prompt for key in batch],
                 vocabulary=evaluation.vocabulary,
@@ -69,8 +69,8 @@ def answers(evaluation: Evaluation, wanted: Sequence[Wanted]) -> list[Generated]
                 max_frames=job.max_frames,
                 max_text=max_text,
             )
-            for key, answer in zip(batch, made, strict=True):
-                _write(kept, key, answer)
+            for key, answer in zip(batch, batch_answers, strict=True):
+                _write(cache, key, answer)
                 segments_by_key[key] = list(answer.segments)
     specials = grammar_of(evaluation.vocabulary).text_specials
     return [Generated(tuple(segments_by_key[key]), specials) for key in keys]

@@ -75,11 +75,11 @@ class Judging:
         num_before = len(self._outcome.scores)
         for name in self._metrics:
             # With the first row that there is.
-            shown = self._media if len(self._outcome.scores) == num_before else []
+            media = self._media if len(self._outcome.scores) == num_before else []
             if METRICS[name].needs == _SETS:
-                self._add_sets(name, predictions, shown)
+                self._add_sets(name, predictions, media)
             else:
-                self._add(name, predictions, shown)
+                self._add(name, predictions, media)
 
     def _measure(self, samples: Sequence[Sample], name: str) -> Measured:
         measure = MEASURES[name]
@@ -103,9 +103,13 @@ class Judging:
 
     def _embed(self, samples: Sequence[Sample]) -> None:
         for sample in samples:
-            made = sample.made[0]
-            heard = {"recorded": sample.audio(sample.recorded[0]), "made": made, "noise": self._tools.noise(len(made))}
-            for name, clip in heard.items():
+            answer_audio = sample.made[0]
+            clips = {
+                "recorded": sample.audio(sample.recorded[0]),
+                "made": answer_audio,
+                "noise": self._tools.noise(len(answer_audio)),
+            }
+            for name, clip in clips.items():
                 self._embedded[name].append(embed(clip))
 
     def _add(self, name: str, predictions: str, media: list[Medium]) -> None:

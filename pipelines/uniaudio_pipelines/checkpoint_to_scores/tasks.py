@@ -58,12 +58,12 @@ def lineage_of(evaluation: Evaluation, task: str) -> dict[str, Any]:
 
 def write_answers(evaluation: Evaluation, outcome: Outcome, pieces: Iterable[Piece]) -> None:
     """Keep the answers to pieces of tasks, all tasks in one batch after the other; what is dropped, the units that score the tasks say."""
-    wanted = []
+    requests = []
     for piece in pieces:
         task = TASKS[piece.task]
         samples = piece_of(evaluation, outcome, task, piece.first, piece.last, labels_of(evaluation, task))
-        wanted += wanted_of(evaluation, samples, task)
-    answers(evaluation, wanted)
+        requests += wanted_of(evaluation, samples, task)
+    answers(evaluation, requests)
     outcome.dropped.clear()
 
 

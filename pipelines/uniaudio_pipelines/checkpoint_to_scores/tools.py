@@ -73,8 +73,8 @@ class Tools:
         """The most frequent answer of the task's training examples; of several the first by its letters."""
         rows = self._evaluation.training_instructions(self._task.name)
         texts = [[one.text for one in row.segments if one.kind == "text" and one.loss] for row in rows]
-        counted = Counter(sorted(answer_texts[-1] for answer_texts in texts if answer_texts))
-        return counted.most_common(1)[0][0] if counted else ""
+        counts = Counter(sorted(answer_texts[-1] for answer_texts in texts if answer_texts))
+        return counts.most_common(1)[0][0] if counts else ""
 
     @cached_property
     def usual_frames(self) -> float:

@@ -135,11 +135,11 @@ class CodecClips:
 
     def _encode(self, rows: Sequence[Annotated]) -> Iterator[Encoded]:
         for row in rows:
-            heard = held_out_clip(self.store, row, self._raws, self.longest)
-            if heard is not None:
-                samples_1N = torch.from_numpy(heard.samples)[None]
+            clip_audio = held_out_clip(self.store, row, self._raws, self.longest)
+            if clip_audio is not None:
+                samples_1N = torch.from_numpy(clip_audio.samples)[None]
                 (encoded,) = encoding.encode_clips(self.codec, [samples_1N], sample_rate=SAMPLE_RATE, keep_hidden=True)
-                yield Encoded(row, heard.samples, encoded, self._whisper(heard.samples))
+                yield Encoded(row, clip_audio.samples, encoded, self._whisper(clip_audio.samples))
 
     @torch.inference_mode()
     def _whisper(self, samples: np.ndarray) -> np.ndarray:
@@ -152,9 +152,9 @@ class CodecClips:
 
 
 def _one_a_recording(rows: Sequence[Annotated]) -> Iterator[Clip]:
-    heard: set[str] = set()
+    recording_names: set[str] = set()
     for row in rows:
         names = {row.raw_clip_id, row.duplicate_cluster or row.clip_id}
-        if not names & heard:
-            heard |= names
+        if not names & recording_names:
+            recording_names |= names
             yield Clip(row)

@@ -124,8 +124,8 @@ class CodecToScores:
     def _programs(self) -> dict[str, str]:
         """Hash of each coder's program that is there, over its bytes."""
         programs = Programs(self.programs or None)
-        wanted = [program for name in self.coders for program in CODERS[name][1]]
-        return {program: hash_file(Path(path)) for program in wanted if (path := programs.find(program))}
+        program_names = [program for name in self.coders for program in CODERS[name][1]]
+        return {program: hash_file(Path(path)) for program in program_names if (path := programs.find(program))}
 
     def _check(self) -> None:
         known = {"parts": PARTS, "coders": tuple(CODERS), "questions": QUESTIONS, "views": VIEWS}

@@ -91,8 +91,8 @@ def train_lm(
     )
     drawn = np.random.default_rng(seed)
     for _ in range(steps):
-        chosen = drawn.choice(len(grids), size=min(_BATCH, len(grids)), replace=False)
-        rows = [[grids[place]] for place in chosen]
+        places = drawn.choice(len(grids), size=min(_BATCH, len(grids)), replace=False)
+        rows = [[grids[place]] for place in places]
         batch = collate(rows, max(len(row[0]) for row in rows)).to(device)
         optimizer.zero_grad(set_to_none=True)
         code_losses(model, batch, rated).mean().backward()

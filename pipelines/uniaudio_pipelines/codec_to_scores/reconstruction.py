@@ -91,8 +91,8 @@ class Reconstructions:
         if not self._is_missing(system):
             first = shard * self.job.shard_size
             for domain in DOMAINS:
-                chosen = self.clips.held_out[domain][first : first + self.job.shard_size]
-                for measured in self._measured(outcome, system, chosen):
+                shard_clips = self.clips.held_out[domain][first : first + self.job.shard_size]
+                for measured in self._measured(outcome, system, shard_clips):
                     outcome.audio_s += measured.kept["num_samples"] / SAMPLE_RATE
         outcome.dropped.clear()
 
@@ -173,19 +173,19 @@ class Reconstructions:
         """Values of each clip that can be heard; silence, and clips that a program fails on, are dropped."""
         for clip in clips:
             key = self._key(system, clip)
-            kept = self._kept.read(key)
-            if kept is None:
-                heard = self.clips.hear(clip)
-                if heard is None:
+            values = self._kept.read(key)
+            if values is None:
+                clip_audio = self.clips.hear(clip)
+                if clip_audio is None:
                     outcome.drop(clip.clip_id, "silent", "no sample of it reaches 60 dB below full scale")
                     continue
                 try:
-                    kept = self._measure(system, heard)
+                    values = self._measure(system, clip_audio)
                 except DataError as error:
                     outcome.drop(f"{clip.clip_id}/{system}", "no_score", str(error))
                     continue
-                self._kept.write(key, kept)
-            yield _Measured(clip, kept)
+                self._kept.write(key, values)
+            yield _Measured(clip, values)
 
     def _key(self, system: str, clip: Clip) -> str:
         plan = self.clips.plan.parameters
@@ -203,8 +203,8 @@ class Reconstructions:
         }
         if "word_errors" in row:
             values["wer"] = row["word_errors"]
-        kept = {"bits_per_s": row["bits_per_s"], "values": values, "num_samples": len(heard.samples)}
-        return kept | ({"heard": row["heard"]} if "heard" in row else {})
+        measures = {"bits_per_s": row["bits_per_s"], "values": values, "num_samples": len(heard.samples)}
+        return measures | ({"heard": row["heard"]} if "heard" in row else {})
 
     def _coded(self, system: str, samples: np.ndarray) -> Coded:
         codec = self.clips.codec
@@ -220,17 +220,20 @@ class Reconstructions:
             coder, delay = self._coder(system)
             coded = coder.run(samples)
             return Coded(undo_delay(coded.samples, delay, len(samples)), coded.num_bits)
-        told = system == "ours_reasoning"
-        (made,) = codec.decode(
-            codec.encode([samples]), steps=self.job.decode_steps, guidance=self.job.guidance, use_reasoning=told
+        use_reasoning = system == "ours_reasoning"
+        (decoded,) = codec.decode(
+            codec.encode([samples]),
+            steps=self.job.decode_steps,
+            guidance=self.job.guidance,
+            use_reasoning=use_reasoning,
         )
-        return Coded(made, round(bits_per_s(codec.config) * len(samples) / SAMPLE_RATE))
+        return Coded(decoded, round(bits_per_s(codec.config) * len(samples) / SAMPLE_RATE))
 
     def _coder(self, system: str) -> tuple[Coder, int]:
         """A coder and its one delay, found on the first clips of each domain: the same whatever shard is measured."""
         if system not in self._coders:
             coder = coder_named(system, bits_per_s(self.clips.codec.config), self._programs)
             first = [clip for clips in self.clips.held_out.values() for clip in islice(clips, _NUM_DELAY_CLIPS)]
-            heard = [one.samples for clip in first if (one := self.clips.hear(clip)) is not None]
-            self._coders[system] = coder, find_delay((samples, coder.run(samples).samples) for samples in heard)
+            all_samples = [one.samples for clip in first if (one := self.clips.hear(clip)) is not None]
+            self._coders[system] = coder, find_delay((samples, coder.run(samples).samples) for samples in all_samples)
         return self._coders[system]

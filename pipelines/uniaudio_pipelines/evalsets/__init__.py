@@ -90,8 +90,8 @@ class SetCard:
     @property
     def metrics(self) -> tuple[str, ...]:
         """The task's; of questions with choices only what asks for the choice."""
-        wanted = ("accuracy", "unparsed", "choice_accuracy") if self.has_choices else TASKS[self.task].metrics
-        return tuple(name for name in wanted if METRICS[name].needs in ("choices", "words", "text"))
+        names = ("accuracy", "unparsed", "choice_accuracy") if self.has_choices else TASKS[self.task].metrics
+        return tuple(name for name in names if METRICS[name].needs in ("choices", "words", "text"))
 
 
 @cache

@@ -130,8 +130,8 @@ class Clips:
             for batch in table.to_batches():
                 named = pc.unique(batch["segments"].flatten().field("clip_id"))
                 clips.add(pa.table([named.filter(pc.not_equal(named, ""))], schema=CLIPS))
-                made = batch["recipes"].flatten()
-                recipes.add(pa.table(made.flatten(), schema=RECIPES))
+                recipe_structs = batch["recipes"].flatten()
+                recipes.add(pa.table(recipe_structs.flatten(), schema=RECIPES))
         for part in range(1 << self._part_bits):
             for spool in (clips, recipes):
                 write_table(hashed(spool.read(part), "clip_id"), folder / f"{part:02d}-{spool.name}.arrow")
@@ -148,9 +148,9 @@ class Clips:
             self._add_needs(needs, part)
         for table in _in_large_tables(self._store.tables(annotated, CUTS.names), CUTS):
             rows, parts = needs.of(hashes_of(table["clip_id"].to_pylist()))
-            chosen = table.take(pa.array(rows))
-            cuts.add(chosen, parts)
-            raw_needs.add(hashes_of(chosen["raw_clip_id"].to_pylist()), parts)
+            cut_rows = table.take(pa.array(rows))
+            cuts.add(cut_rows, parts)
+            raw_needs.add(hashes_of(cut_rows["raw_clip_id"].to_pylist()), parts)
         for table in _in_large_tables(self._store.tables(raw, RAWS.names), RAWS):
             rows, parts = raw_needs.of(hashes_of(table["clip_id"].to_pylist()))
             raws.add(table.take(pa.array(rows)), parts)

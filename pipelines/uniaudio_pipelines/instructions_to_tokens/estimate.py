@@ -35,10 +35,10 @@ class Estimate:
 def estimate(store: Store, job: InstructionsToTokens) -> Estimate:
     """Reads the ids of clips and of codes, and where clips without codes lie; encodes nothing."""
     plan = job.plan(store)
-    made = store.version(plan.kind, plan.plan_id)
-    if made is not None:
+    version = store.version(plan.kind, plan.plan_id)
+    if version is not None:
         # What it has no codes of, it has dropped.
-        return _with_cost(store, job, num_clips=made.num_rows, num_missing=0, seconds=0.0)
+        return _with_cost(store, job, num_clips=version.num_rows, num_missing=0, seconds=0.0)
     codec = next(store.rows(store.version_with("codec", plan.parents["codec"]), CodecRow))
     known = KnownCodes(store, job.metadata(plan, codec.codec_id))
     clips = Clips(store, plan, unit_bits(plan), job.folder(store, plan))

@@ -40,11 +40,11 @@ class FinishedCodes:
             except (pa.ArrowInvalid, OSError):  # the machine went down while it was written
                 path.unlink(missing_ok=True)
                 continue
-            chosen = table.filter(pc.is_in(table["clip_id"], value_set=clips))
-            clips = without(clips, chosen)
-            tables.append(chosen)
-        joined: pa.Table = pa.concat_tables(tables)
-        return joined
+            new_rows = table.filter(pc.is_in(table["clip_id"], value_set=clips))
+            clips = without(clips, new_rows)
+            tables.append(new_rows)
+        all_rows: pa.Table = pa.concat_tables(tables)
+        return all_rows
 
     def add(self, row: Tokens) -> None:
         self._rows.append(row)

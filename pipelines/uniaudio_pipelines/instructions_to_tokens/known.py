@@ -32,10 +32,10 @@ class KnownCodes:
         for table in self._tables(unit):
             if not len(clips):
                 break
-            chosen = table.filter(pc.is_in(table["clip_id"], value_set=clips))
-            if len(chosen):
-                tables.append(chosen)
-                clips = without(clips, chosen)
+            new_rows = table.filter(pc.is_in(table["clip_id"], value_set=clips))
+            if len(new_rows):
+                tables.append(new_rows)
+                clips = without(clips, new_rows)
         return pa.concat_tables(tables)
 
     def _tables(self, unit: HashRange) -> Iterator[pa.Table]:

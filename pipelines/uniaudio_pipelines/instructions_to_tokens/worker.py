@@ -55,9 +55,9 @@ class TokenWorker:
         known = self._known.of(part, clips)
         missing = without(clips, known)
         finished = FinishedCodes(self._folder / "finished" / unit)
-        kept = finished.read(missing)
-        table, dropped = self._long_enough(pa.concat_tables([known, kept]))
-        stream = self._encoded(part, without(missing, kept), finished)
+        finished_rows = finished.read(missing)
+        table, dropped = self._long_enough(pa.concat_tables([known, finished_rows]))
+        stream = self._encoded(part, without(missing, finished_rows), finished)
         if stream is not None:
             table = pa.concat_tables([table, to_table(stream.made, Tokens).replace_schema_metadata(None)])
             dropped += stream.dropped
@@ -74,7 +74,7 @@ class TokenWorker:
             scratch=finished.folder,
             work={
                 "taken_over_clips": len(known),
-                "continued_clips": len(kept),
+                "continued_clips": len(finished_rows),
                 **({} if stream is None else stream.work),
             },
         )

@@ -61,17 +61,17 @@ def view(store: Store, raw: Manifest, pairs: Iterable[pa.Table], left_out: froze
     together = connect(len(ids), [*keys, copies])
     roots, group = np.unique(together, return_inverse=True)
     names = _names(table["name"], group, len(roots))
-    corpus, domain, given = _codes(table["corpus"]), _codes(table["domain"]), _given(table["split"])
+    corpus, domain, given_split = _codes(table["corpus"]), _codes(table["domain"]), _given(table["split"])
     splits = np.zeros(len(ids), np.int8)
     counts = ~np.isin(ids, np.array(sorted(left_out), dtype="S32")) if left_out else np.ones(len(ids), bool)
-    kept, kept_group = np.unique(group[counts], return_inverse=True)
+    kept_groups, kept_group = np.unique(group[counts], return_inverse=True)
     splits[counts] = assign_splits(
-        [names[place] for place in kept], kept_group, corpus[counts], domain[counts], given[counts]
+        [names[place] for place in kept_groups], kept_group, corpus[counts], domain[counts], given_split[counts]
     )
     return CorpusView(
         ids=ids,
         splits=splits,
-        is_given=given != NOT_GIVEN,
+        is_given=given_split != NOT_GIVEN,
         clusters=copies,
         has_copies=np.bincount(copies, minlength=len(ids))[copies] > 1,
     )
@@ -93,10 +93,10 @@ def _facts(table: pa.Table) -> pa.Table:
     plain = pc.binary_join_element_wise(corpus, table["speaker"], "/")
     whole = pc.binary_join_element_wise(corpus, pc.coalesce(table["part_of"], table["recording"]), "/")
     name = pc.coalesce(table["split_group"], plain, whole, table["clip_id"])
-    kept = table.select(["clip_id", "corpus", "domain", "split", "split_group", "audio_sha256"])
+    facts = table.select(["clip_id", "corpus", "domain", "split", "split_group", "audio_sha256"])
     for column, values in (("voice", voice), ("recording_key", recording), ("part_key", part), ("name", name)):
-        kept = kept.append_column(column, values)
-    return kept
+        facts = facts.append_column(column, values)
+    return facts
 
 
 def _codes(column: pa.ChunkedArray) -> np.ndarray:

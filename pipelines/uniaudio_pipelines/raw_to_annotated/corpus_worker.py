@@ -100,8 +100,8 @@ class CorpusWorker:
         folder = cache_folder(self._store)
         folder.mkdir(parents=True, exist_ok=True)
         columns = ["clip_id", "num_samples", "sample_rate", "landmarks"]
-        heard = (_with_durations(table) for table in self._store.tables(raw, columns))
-        yield find_copies(heard, folder=folder, search=self._job.copies)
+        tables = (_with_durations(table) for table in self._store.tables(raw, columns))
+        yield find_copies(tables, folder=folder, search=self._job.copies)
 
     def _left_out(self) -> frozenset[str]:
         """Raw clips of which nothing is used: none of them takes a held-out place from another."""
@@ -140,9 +140,12 @@ def _name_of_words(text: str) -> str:
 
 
 def _with_durations(table: pa.Table) -> pa.Table:
-    heard = table.filter(pc.greater(pc.list_value_length(table["landmarks"]), 0))
-    seconds = pc.divide(pc.cast(heard["num_samples"], pa.float64()), pc.cast(heard["sample_rate"], pa.float64()))
-    return heard.select(["clip_id", "landmarks"]).append_column("duration_s", seconds)
+    rows_with_landmarks = table.filter(pc.greater(pc.list_value_length(table["landmarks"]), 0))
+    seconds = pc.divide(
+        pc.cast(rows_with_landmarks["num_samples"], pa.float64()),
+        pc.cast(rows_with_landmarks["sample_rate"], pa.float64()),
+    )
+    return rows_with_landmarks.select(["clip_id", "landmarks"]).append_column("duration_s", seconds)
 
 
 def rejections(row: Cut, policy: TranscriptPolicy) -> list[str]:

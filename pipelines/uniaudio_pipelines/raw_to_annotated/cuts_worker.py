@@ -214,22 +214,22 @@ class CutsWorker:
 
     def _count(self, draft: Draft) -> None:
         concerned = [one for one in self._annotators if draft.domain in one.domains]
-        asked = sum(draft.needs(one) for one in concerned)
-        self._work["computed"] += asked
-        self._work["reused"] += len(concerned) - asked
+        num_asked = sum(draft.needs(one) for one in concerned)
+        self._work["computed"] += num_asked
+        self._work["reused"] += len(concerned) - num_asked
 
     def _ask(self, waiting: Sequence[tuple[_Recording, Draft]]) -> None:
         with ExitStack() as files:
             clips = [self._clip(recording, draft, files) for recording, draft in waiting]
         for annotator in self._annotators:
-            chosen = [place for place, (_, draft) in enumerate(waiting) if draft.needs(annotator)]
-            for place in chosen:
+            places = [place for place, (_, draft) in enumerate(waiting) if draft.needs(annotator)]
+            for place in places:
                 clips[place].known = self._known_to(annotator, waiting[place][1])
             started = time.process_time()
-            answers = ask(annotator, [clips[place] for place in chosen])
-            if chosen:
+            answers = ask(annotator, [clips[place] for place in places])
+            if places:
                 self._work[f"{annotator.name}_cpu_s"] += time.process_time() - started
-            for place, values in zip(chosen, answers, strict=True):
+            for place, values in zip(places, answers, strict=True):
                 waiting[place][1].fill(annotator, values)
 
     def _known_to(self, annotator: Annotator, draft: Draft) -> dict[str, Any]:

@@ -104,8 +104,10 @@ def draft_again(raw: Raw, row: Cut, annotators: Sequence[Annotator]) -> Draft:
     """A cut of an older version: what those said who would be asked today, and what the source says now."""
     columns = {name: getattr(row, name) for name in ("clip_id", "domain", "first_sample", "num_samples", "given_text")}
     columns |= {name: value for name, value in _of_source(raw).items() if name not in columns}
-    kept = {f"{one.name} {version_of(one)}" for one in annotators}
-    draft = Draft(columns=columns, notes=[], asked={said_by(raw)} | {one for one in row.asked if one in kept})
+    current_versions = {f"{one.name} {version_of(one)}" for one in annotators}
+    draft = Draft(
+        columns=columns, notes=[], asked={said_by(raw)} | {one for one in row.asked if one in current_versions}
+    )
     for note in row.annotations:
         if note.value in _BY_RULES or f"{note.annotator} {note.version}" in draft.asked:
             draft.columns[note.value] = getattr(row, note.value)
@@ -116,8 +118,8 @@ def draft_again(raw: Raw, row: Cut, annotators: Sequence[Annotator]) -> Draft:
 
 def said_by(raw: Raw) -> str:
     """Stands in `asked` for what the source says: when that changes, all are asked again."""
-    given = {name: getattr(raw, name) for name in _GIVEN}
-    return f"{SOURCE} {short(hash_json(_plain(given)))[:12]}"
+    source_values = {name: getattr(raw, name) for name in _GIVEN}
+    return f"{SOURCE} {short(hash_json(_plain(source_values)))[:12]}"
 
 
 def _plain(value: Any) -> Any:

@@ -50,9 +50,9 @@ class EarlierCuts:
         dropped: dict[str, list[Dropped]],
     ) -> set[str]:
         table = self._store.table_of_shard(version, shard)
-        chosen = table.filter(pc.is_in(table["raw_clip_id"], value_set=pa.array(sorted(wanted), pa.string())))
+        matching_rows = table.filter(pc.is_in(table["raw_clip_id"], value_set=pa.array(sorted(wanted), pa.string())))
         raw_ids: set[str] = set()
-        for row in rows(chosen.combine_chunks(), Cut):
+        for row in rows(matching_rows.combine_chunks(), Cut):
             cuts.setdefault(row.raw_clip_id, []).append(row)
             raw_ids.add(row.raw_clip_id)
         for clip_id in raw_ids:
@@ -80,9 +80,9 @@ class EarlierCuts:
             ids_of_shard = np.array(pc.unique(table["raw_clip_id"]).to_pylist(), dtype="S32")
             ids.append(ids_of_shard)
             shards.append(np.full(len(ids_of_shard), number, np.int32))
-        joined, numbers = np.concatenate(ids), np.concatenate(shards)
-        order = np.argsort(joined, kind="stable")
-        return joined[order], numbers[order]
+        all_ids, numbers = np.concatenate(ids), np.concatenate(shards)
+        order = np.argsort(all_ids, kind="stable")
+        return all_ids[order], numbers[order]
 
 
 def same_cutting(version: Manifest, plan: Plan) -> bool:

@@ -69,10 +69,12 @@ class Limits:
 
 def _candidates(table: pa.Table, limited: tuple[str, ...], job: RawToAnnotated) -> Iterator[Candidate]:
     """The clips of the limited domains, and parts; without their texts, of which only the length is wanted."""
-    wanted = pc.or_(pc.is_in(table["domain"], value_set=pa.array(limited, pa.string())), pc.is_valid(table["part_of"]))
-    chosen = table.filter(wanted)
-    lengths = pc.fill_null(pc.utf8_length(chosen["text"]), 0)
-    for row in chosen.drop_columns(["text"]).append_column("num_characters", lengths).to_pylist():
+    is_limited = pc.or_(
+        pc.is_in(table["domain"], value_set=pa.array(limited, pa.string())), pc.is_valid(table["part_of"])
+    )
+    limited_rows = table.filter(is_limited)
+    lengths = pc.fill_null(pc.utf8_length(limited_rows["text"]), 0)
+    for row in limited_rows.drop_columns(["text"]).append_column("num_characters", lengths).to_pylist():
         yield _candidate(row, job)
 
 
@@ -98,12 +100,12 @@ def _candidate(row: dict[str, Any], job: RawToAnnotated) -> Candidate:
 def choose(clips: list[Candidate], limits_s: dict[str, float]) -> set[str]:
     """Clip ids within `limits_s` (domain -> seconds, 0 for no limit): the next clip is one of the corpus that has
     least so far."""
-    chosen: set[str] = set()
+    clip_ids: set[str] = set()
     for domain in sorted({clip.domain for clip in clips}):
         limit = limits_s.get(domain, 0.0)
         members = [clip for clip in clips if clip.domain == domain]
-        chosen |= {clip.clip_id for clip in members} if not limit else _fill(members, limit)
-    return chosen
+        clip_ids |= {clip.clip_id for clip in members} if not limit else _fill(members, limit)
+    return clip_ids
 
 
 def _fill(clips: list[Candidate], limit_s: float) -> set[str]:
@@ -116,15 +118,15 @@ def _fill(clips: list[Candidate], limit_s: float) -> set[str]:
     ):
         waiting.setdefault(corpus, []).append(parts)
     taken_s = dict.fromkeys(waiting, 0.0)
-    chosen: set[str] = set()
+    clip_ids: set[str] = set()
     while waiting and sum(taken_s.values()) < limit_s:
         corpus = min(waiting, key=lambda name: (taken_s[name], name))
         parts = waiting[corpus].pop()
         seconds = sum(part.used_s for part in parts)
         # A long recording that would pass the limit by far is left for shorter ones.
-        if sum(taken_s.values()) + seconds <= limit_s * 1.1 or not chosen:
+        if sum(taken_s.values()) + seconds <= limit_s * 1.1 or not clip_ids:
             taken_s[corpus] += seconds
-            chosen |= {part.clip_id for part in parts}
+            clip_ids |= {part.clip_id for part in parts}
         if not waiting[corpus]:
             del waiting[corpus]
-    return chosen
+    return clip_ids

@@ -66,13 +66,13 @@ def prepare_models(packages: str | Path, models: str | Path, only: tuple[str, ..
     }
     if unknown := sorted(set(only) - set(makers)):
         raise UsageError(f"`only` must name models of {', '.join(makers)}, but has {', '.join(unknown)}.")
-    made = []
+    targets = []
     for name in only:
         target = Path(models) / name
         if not _is_complete(target):
             _make(target, lambda folder, name=name: makers[name](Path(packages), folder))  # type: ignore[misc]
-            made.append(target)
-    return made
+            targets.append(target)
+    return targets
 
 
 def require_model(models: str | Path, folder: str, file: str) -> Path:
@@ -179,11 +179,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--only", nargs="+", default=DEFAULT_MODELS, help=f"of {', '.join(_INSTALL)}")
     options = parser.parse_args(arguments)
     try:
-        made = prepare_models(options.packages, options.models, tuple(options.only))
+        paths = prepare_models(options.packages, options.models, tuple(options.only))
     except (UsageError, DataError) as error:
         sys.stderr.write(f"ERROR: {error}\n")
         return 2
-    sys.stdout.write("".join(f"prepared {path}\n" for path in made) or "the models are there\n")
+    sys.stdout.write("".join(f"prepared {path}\n" for path in paths) or "the models are there\n")
     return 0
 
 

@@ -113,8 +113,8 @@ def segment(
     else:
         stretches = _evenly(raw, domain, decision, job, shortest_part_s)
     shortest = job.min_clip_s * raw.sample_rate
-    kept = [stretch for stretch in stretches if stretch.cut.num_samples >= shortest]
-    return kept, _left_out(raw, domain, kept, stretches, job)
+    long_stretches = [stretch for stretch in stretches if stretch.cut.num_samples >= shortest]
+    return long_stretches, _left_out(raw, domain, long_stretches, stretches, job)
 
 
 def whole(raw: Raw, hearing: Hearing) -> Stretch:
@@ -125,18 +125,18 @@ def whole(raw: Raw, hearing: Hearing) -> Stretch:
 
 def _domain(raw: Raw, hearing: Hearing) -> tuple[str | None, Annotation]:
     """Domain of the whole recording; None where speech and something else take turns."""
-    asked = len(hearing.speech) > 0
-    fraction = float(hearing.is_speech.mean()) if asked else 0.0
+    has_speech_frames = len(hearing.speech) > 0
+    fraction = float(hearing.is_speech.mean()) if has_speech_frames else 0.0
     voice = Annotation(
         value="domain", annotator=VoiceActivity.name, version=VoiceActivity.version(), confidence=fraction
     )
     if raw.domain != "unknown":
-        if raw.domain == SPEECH and asked and fraction < _NO_SPEECH_BELOW:
+        if raw.domain == SPEECH and has_speech_frames and fraction < _NO_SPEECH_BELOW:
             raise NothingHeardError("no_speech", f"speech in {fraction:.1%} of it")
         return raw.domain, Annotation(value="domain", annotator="source", version="metadata", confidence=1.0)
     if fraction >= _SPEECH_FROM:
         return SPEECH, voice
-    if asked and _is_talk(hearing):
+    if has_speech_frames and _is_talk(hearing):
         return None, voice
     return _by_length(raw.num_samples / raw.sample_rate)
 

@@ -35,14 +35,16 @@ class Voices:
         width = 0
         with tempfile.TemporaryFile() as file:
             for table in store.tables(cuts, ["clip_id", "speaker_embedding", "num_samples", "sample_rate"]):
-                heard = table.filter(pc.greater(pc.list_value_length(table["speaker_embedding"]), 0)).combine_chunks()
-                if not len(heard):
+                rows_with_voice = table.filter(
+                    pc.greater(pc.list_value_length(table["speaker_embedding"]), 0)
+                ).combine_chunks()
+                if not len(rows_with_voice):
                     continue
-                values = heard["speaker_embedding"].combine_chunks().flatten().to_numpy()
-                width = len(values) // len(heard)
+                values = rows_with_voice["speaker_embedding"].combine_chunks().flatten().to_numpy()
+                width = len(values) // len(rows_with_voice)
                 file.write(values.astype(np.float16).tobytes())
-                ids.append(np.array(heard["clip_id"].to_pylist(), dtype="S32"))
-                seconds.append(heard["num_samples"].to_numpy() / heard["sample_rate"].to_numpy())
+                ids.append(np.array(rows_with_voice["clip_id"].to_pylist(), dtype="S32"))
+                seconds.append(rows_with_voice["num_samples"].to_numpy() / rows_with_voice["sample_rate"].to_numpy())
             joined = np.concatenate(ids)
             if not len(joined):
                 return cls(ids=joined, first=np.zeros(0, np.int64))

@@ -35,9 +35,9 @@ def connect(num_clips: int, keys: Sequence[np.ndarray]) -> np.ndarray:
                 continue
             least = np.full(int(key.max()) + 1, num_clips)
             np.minimum.at(least, key, labels[places])
-            joined = labels.copy()
-            joined[places] = least[key]
-            labels = np.minimum(labels, joined)
+            new_labels = labels.copy()
+            new_labels[places] = least[key]
+            labels = np.minimum(labels, new_labels)
         labels = labels[labels]
         if np.array_equal(labels, before):
             return labels

@@ -19,14 +19,14 @@ class EvalsetWorker:
 
     def process(self, unit: str) -> ShardResult:
         table = self._store.read(self._raw, filter_unit=unit)
-        wanted = schema_of(EvalsetItem).arrow
-        made = {"name": pa.repeat(pa.scalar(self._name), len(table)), "text": _references(table)}
-        columns = [made[name] if name in made else table[name] for name in wanted.names]
+        schema = schema_of(EvalsetItem).arrow
+        new_columns = {"name": pa.repeat(pa.scalar(self._name), len(table)), "text": _references(table)}
+        columns = [new_columns[name] if name in new_columns else table[name] for name in schema.names]
         audio = table.filter(pc.equal(table["medium"], "audio")).select(["num_samples", "sample_rate"])
         seconds = pc.sum(pc.divide(pc.cast(audio["num_samples"], pa.float64()), audio["sample_rate"])).as_py()
-        with_text = len(table) - made["text"].null_count
+        with_text = len(table) - new_columns["text"].null_count
         return ShardResult(
-            rows=pa.table(columns, schema=wanted),
+            rows=pa.table(columns, schema=schema),
             statistics={"audio_s": seconds or 0.0, "num_with_text": float(with_text)},
         )
 

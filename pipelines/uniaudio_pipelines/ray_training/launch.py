@@ -122,8 +122,8 @@ def _in_one_line(error: Exception, place: str) -> UniaudioError:
     causes = [cause for _, cause in sorted(getattr(error, "worker_failures", {}).items())]
     causes = causes or [getattr(error, "controller_failure", error)]
     for cause in causes:
-        told = cause if isinstance(cause, UniaudioError) else disk_error(cause, place)
-        if told is not None:
-            return told
+        translated = cause if isinstance(cause, UniaudioError) else disk_error(cause, place)
+        if translated is not None:
+            return translated
     lines = str(causes[0]).strip().splitlines() or [""]
     return StoreError(f"{place}: training ended by {type(causes[0]).__name__}: {lines[0]}")

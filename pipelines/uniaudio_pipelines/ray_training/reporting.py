@@ -96,11 +96,11 @@ class Reporter:
             self._written.set()
 
     def _keep(self, name: str, part: str, step: int, losses: dict[int, float]) -> None:
-        kept = self._run.kept(part)
-        wanted = self._keeping.beside({*kept, step}, losses, self._parts[part].checkpoint_every)
-        if step in wanted:
+        kept_steps = self._run.kept(part)
+        wanted_steps = self._keeping.beside({*kept_steps, step}, losses, self._parts[part].checkpoint_every)
+        if step in wanted_steps:
             self._run.keep(name, part, step)
-        for other in sorted(kept - wanted):
+        for other in sorted(kept_steps - wanted_steps):
             self._run.let_go(part, other)
 
     @contextmanager

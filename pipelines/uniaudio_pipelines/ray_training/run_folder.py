@@ -202,9 +202,9 @@ class RunFolder:
             with contextlib.suppress(OSError):  # it holds copies
                 self._local.rmdir()
             return
-        kept = f"{self._path}/{_KEPT}/"
+        prefix = f"{self._path}/{_KEPT}/"
         paths = [entry.path for entry in self._files.entries(self._path)]
-        self._files.delete_all([path for path in paths if not path.startswith(kept)])
+        self._files.delete_all([path for path in paths if not path.startswith(prefix)])
 
 
 def steps_on_ranks(result: dict[str, Any]) -> dict[str, float]:

@@ -210,8 +210,8 @@ def edge_main(
     )
     is_shared = "num_workers" not in job_class.__dataclass_fields__
     if is_shared:
-        told = "processes that share the work at most; 0: this one alone, without Ray"
-        parser.add_argument("--num-workers", type=int, default=num_workers, help=told)
+        help_text = "processes that share the work at most; 0: this one alone, without Ray"
+        parser.add_argument("--num-workers", type=int, default=num_workers, help=help_text)
     options = parser.parse_args(arguments)
     shared = {"num_workers": options.num_workers} if is_shared else {}
     try:

@@ -225,13 +225,13 @@ def words_within(
     clip: Wanted, words: Sequence[GivenTime], sample_rate: int, num_samples: int
 ) -> list[tuple[str, int, int]]:
     """Words of the clip with first sample and samples from the clip's start; those outside of it are left out."""
-    found = []
+    timed_words = []
     for word in words:
         first = max(0, round(word.start_s * sample_rate) - clip.first_sample)
         end = min(num_samples, round((word.start_s + word.duration_s) * sample_rate) - clip.first_sample)
         if first < num_samples and end > 0 and first <= end:
-            found.append((word.word, first, end - first))
-    return found
+            timed_words.append((word.word, first, end - first))
+    return timed_words
 
 
 def said_of_all(same: Sequence[Copy]) -> tuple[dict[str, Any], list[str]]:

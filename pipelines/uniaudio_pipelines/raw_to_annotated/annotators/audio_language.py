@@ -49,11 +49,11 @@ class AudioLanguage:
         return self.annotate_batch([clip])[0]
 
     def annotate_batch(self, clips: Sequence[Clip]) -> list[list[Value]]:
-        asked = [clip for clip in clips if self._is_asked(clip)]
+        clips_to_ask = [clip for clip in clips if self._is_asked(clip)]
         size = 1 if self._device == "cpu" else self.batch_size
         values_by_clip: dict[int, list[Value]] = {}
-        for first in range(0, len(asked), size):
-            group = asked[first : first + size]
+        for first in range(0, len(clips_to_ask), size):
+            group = clips_to_ask[first : first + size]
             for clip, likely in zip(group, self._likely(group, size), strict=False):
                 values_by_clip[id(clip)] = _values(likely)
         return [values_by_clip.get(id(clip), []) for clip in clips]
@@ -72,8 +72,8 @@ class AudioLanguage:
 
         samples_BN = torch.zeros(size, _MOST_S * ANALYSIS_RATE)
         for row, clip in enumerate(clips):
-            kept = clip.analysis[: samples_BN.shape[1]]
-            samples_BN[row, : len(kept)] = torch.from_numpy(np.ascontiguousarray(kept, np.float32))
+            samples_N = clip.analysis[: samples_BN.shape[1]]
+            samples_BN[row, : len(samples_N)] = torch.from_numpy(np.ascontiguousarray(samples_N, np.float32))
         mel_BMT = self._whisper.log_mel_spectrogram(samples_BN, self._model.dims.n_mels).to(self._device)
         mel_BMT = mel_BMT[:, :, : 2 * self._model.dims.n_audio_ctx].to(self._model.decoder.token_embedding.weight.dtype)
         with torch.inference_mode():

@@ -92,17 +92,17 @@ def _of_music(clip: Clip) -> _Facts:
     known = clip.known
     instruments = list(known.get("instruments") or [])
     tags = [tag for tag in known.get("tags") or [] if tag not in instruments]
-    given = given_tags(clip)
+    source_tags = given_tags(clip)
     # Given tags come first, and are told whole.
-    tags = tags[: max(_MAX_TAGS, len([tag for tag in tags if tag in given]))]
+    tags = tags[: max(_MAX_TAGS, len([tag for tag in tags if tag in source_tags]))]
     tempo, key, title, part = known.get("tempo_bpm"), known.get("key") or "", given_title(clip), clip.raw.part or ""
-    if not (instruments or key or tempo is not None or any(tag not in given for tag in tags)):
+    if not (instruments or key or tempo is not None or any(tag not in source_tags for tag in tags)):
         return _Facts()
     said = [("given_title", title), ("part", part), ("tempo_bpm", tempo), ("key", key)]
     evidence = [
         *(f"{column}={value}" for column, value in said if value not in ("", None)),
         *(f"instruments={name}" for name in instruments),
-        *(f"{'given_tags' if tag in given else 'tags'}={tag}" for tag in tags),
+        *(f"{'given_tags' if tag in source_tags else 'tags'}={tag}" for tag in tags),
     ]
     return _Facts(
         title=title, part=part, tags=tags, instruments=instruments, key=key, tempo_bpm=tempo, evidence=evidence
@@ -111,8 +111,8 @@ def _of_music(clip: Clip) -> _Facts:
 
 def _of_sound(clip: Clip) -> _Facts:
     """Nothing where nobody says what it is: that it is short and loud is no caption."""
-    title, given = given_title(clip), given_tags(clip)
-    tags = [tag for tag in clip.known.get("tags") or given if tag.lower() not in title.lower()][:_MAX_TAGS]
+    title, source_tags = given_title(clip), given_tags(clip)
+    tags = [tag for tag in clip.known.get("tags") or source_tags if tag.lower() not in title.lower()][:_MAX_TAGS]
     if not (title or tags):
         return _Facts()
     duration_s, lufs = clip.num_samples / clip.sample_rate, clip.known.get("loudness_lufs")
@@ -121,7 +121,7 @@ def _of_sound(clip: Clip) -> _Facts:
     level = "" if lufs is None else "quiet" if lufs < _QUIET_LUFS else "loud" if lufs > _LOUD_LUFS else ""
     evidence = [
         *([f"given_title={title}"] if title else []),
-        *(f"{'given_tags' if tag in given else 'tags'}={tag}" for tag in tags),
+        *(f"{'given_tags' if tag in source_tags else 'tags'}={tag}" for tag in tags),
         *([f"num_samples={clip.num_samples}", f"sample_rate={clip.sample_rate}"] if length else []),
         *([f"loudness_lufs={lufs}"] if level else []),
     ]
@@ -184,8 +184,8 @@ def _key_zh(key: str) -> str:
 def _sound(facts: _Facts, key: str, chinese: bool) -> str:
     what = ", ".join(part for part in (facts.title, ", ".join(facts.tags)) if part)
     if chinese:
-        told = "".join(_HOW_ZH[word] for word in _how(facts))
-        return f"一段{told}声音：{what}。"
+        adjectives = "".join(_HOW_ZH[word] for word in _how(facts))
+        return f"一段{adjectives}声音：{what}。"
     noun = pick(("sound", "sound effect", "recording of a sound"), key, "noun")
     how = ", ".join(_how(facts))
     return f"A {how} {noun}: {what}." if how else f"A {noun}: {what}."

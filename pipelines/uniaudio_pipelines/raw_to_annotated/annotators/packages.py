@@ -40,7 +40,7 @@ def onnx_session(path: Path, device: str = "cpu") -> "object":
 
     options = onnxruntime.SessionOptions()
     options.inter_op_num_threads = options.intra_op_num_threads = 1
-    wanted = ["CUDAExecutionProvider"] if device == "cuda" else []
+    preferred_providers = ["CUDAExecutionProvider"] if device == "cuda" else []
     there = set(onnxruntime.get_available_providers())
-    providers = [name for name in [*wanted, "CPUExecutionProvider"] if name in there]
+    providers = [name for name in [*preferred_providers, "CPUExecutionProvider"] if name in there]
     return onnxruntime.InferenceSession(str(path), options, providers=providers)

@@ -36,9 +36,9 @@ class SecondTranscript:
         language = self._recognizer.language_code(clip.known.get("language"))
         if not first or language is None:
             return []
-        heard = self._recognizer.recognize(clip.analysis, clip.sample_rate, language)
-        differing = disagreement(first, heard.text)
-        values = [Value(column="second_transcript", value=heard.text, confidence=heard.confidence)]
+        recognition = self._recognizer.recognize(clip.analysis, clip.sample_rate, language)
+        differing = disagreement(first, recognition.text)
+        values = [Value(column="second_transcript", value=recognition.text, confidence=recognition.confidence)]
         if differing is not None:
             values.append(Value(column="second_wer", value=round(differing, 4)))
         return values

@@ -34,10 +34,10 @@ class Style:
         return "templates-1"
 
     def annotate(self, clip: Clip) -> list[Value]:
-        heard = hear(clip.known, clip.raw.facts, clip.num_samples / clip.sample_rate)
+        words = hear(clip.known, clip.raw.facts, clip.num_samples / clip.sample_rate)
         # Who speaks is not how it sounds.
-        if heard.pitch is None and heard.rate is None and heard.emotion is None:
+        if words.pitch is None and words.rate is None and words.emotion is None:
             return []
         language = clip.known.get("language") or clip.raw.language
-        sentence = style_sentence(heard, f"{clip.raw.clip_id}:{clip.first_sample}", language)
-        return [Value(column="style", value=sentence), Value(column="evidence", value=heard.evidence)]
+        sentence = style_sentence(words, f"{clip.raw.clip_id}:{clip.first_sample}", language)
+        return [Value(column="style", value=sentence), Value(column="evidence", value=words.evidence)]

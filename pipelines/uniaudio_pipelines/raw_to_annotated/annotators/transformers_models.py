@@ -202,10 +202,10 @@ MODELS = (WavLMSpeaker, AudioSetTags, Emotion, ZeroShotTagger, Captioner)
 def _tags(clip: Clip, likely: dict[str, float], min_probability: float, prefix: str) -> list[Value]:
     """The probable labels, the most probable first, after the tags that are there."""
     there = list(clip.known.get("tags") or given_tags(clip))
-    told = {tag.lower() for tag in there}
+    lower_tags = {tag.lower() for tag in there}
     order = sorted(likely, key=lambda label: (-likely[label], label))
     labels = [label for label in order if likely[label] >= min_probability]
-    new = [f"{prefix}{label}" for label in labels if f"{prefix}{label}".lower() not in told]
+    new = [f"{prefix}{label}" for label in labels if f"{prefix}{label}".lower() not in lower_tags]
     if not new:
         return []
     return [Value(column="tags", value=[*there, *new], confidence=round(min(likely[label] for label in labels), 4))]

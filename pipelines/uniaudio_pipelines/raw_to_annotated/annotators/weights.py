@@ -41,9 +41,9 @@ def file_sha256(path: Path) -> str:
 
 def _remembered(key: tuple[str, int, int]) -> str | None:
     with suppress(OSError, ValueError, KeyError, TypeError, StoreError):
-        kept = json.loads(_record(key[0]).read_text())
-        if kept["size"] == key[1] and kept["mtime_ns"] == key[2]:
-            return str(kept["sha256"])
+        record = json.loads(_record(key[0]).read_text())
+        if record["size"] == key[1] and record["mtime_ns"] == key[2]:
+            return str(record["sha256"])
     return None
 
 

@@ -66,9 +66,9 @@ class AudioNames:
 
     def beside(self, folder: str, stem: str) -> str | None:
         """The audio file called `stem` in `folder`."""
-        found = self.find(stem)
-        if found and found.rpartition("/")[0] == folder:
-            return found
+        sound_path = self.find(stem)
+        if sound_path and sound_path.rpartition("/")[0] == folder:
+            return sound_path
         for suffix in sorted(_suffixes()):
             if path := self._folder.find(f"{folder}/{stem}{suffix}" if folder else f"{stem}{suffix}"):
                 return path

@@ -34,9 +34,9 @@ class Finder:
     def find(self, name: str) -> str | None:
         if len(name) > 4096 or "\n" in name:
             return None
-        found = self._places.find(name)
-        if found is not None:
-            return found if is_audio(found) or not suffix_of(found) else None
+        sound_path = self._places.find(name)
+        if sound_path is not None:
+            return sound_path if is_audio(sound_path) or not suffix_of(sound_path) else None
         if name.startswith("/") or ".." in name.split("/"):
             return None
         # `part1/a` without its suffix, or a name alone.
