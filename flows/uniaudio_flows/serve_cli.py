@@ -41,7 +41,7 @@ def serve(options: argparse.Namespace) -> int:
     from uniaudio_pipelines.checkpoint_to_service.settings import service_of
 
     plain = json.dumps(settings_of(options))
-    service_of(plain.encode()).read_key()
+    service_of(plain.encode()).check_files()
     os.execv(sys.executable, [sys.executable, "-m", MODULE, "--service", plain])
 
 
@@ -49,17 +49,21 @@ def settings_of(options: argparse.Namespace) -> dict[str, Any]:
     """The fields of `Service` that were named; the rest are its defaults."""
     plain: dict[str, Any] = {"model": str(options.model or setting("UNIAUDIO_MODEL") or load_settings().store)}
     plain["device"] = load_settings().device
-    named = {"host": options.host, "port": options.port}
-    named["key_file"] = options.key_file and str(Path(options.key_file).resolve())
-    plain |= {name: value for name, value in named.items() if value is not None}
-    for given in options.set:
-        name, is_given, value = given.partition("=")
+    named_options = {"host": options.host, "port": options.port}
+    named_options["key_file"] = options.key_file and str(Path(options.key_file).resolve())
+    plain |= {name: value for name, value in named_options.items() if value is not None}
+    for assignment in options.set:
+        name, is_given, value = assignment.partition("=")
         if not is_given:
-            raise UsageError(f"`--set` must be NAME=VALUE, but is {given!r}.")
+            raise UsageError(f"`--set` must be NAME=VALUE, but is {assignment!r}.")
         *parents, last = name.split(".")
-        fields = plain
+        fields: Any = plain
         for parent in parents:
             fields = fields.setdefault(parent, {})
+            if not isinstance(fields, dict):
+                raise UsageError(
+                    f"`--set` must name a field of `Service` or of its `Limits`, but `{name}` is no field."
+                )
         fields[last] = _value(value)
     return plain
 

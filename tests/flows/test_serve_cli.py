@@ -14,18 +14,18 @@ from uniaudio import cli
 @pytest.fixture
 def started(monkeypatch: pytest.MonkeyPatch) -> list[Service]:
     """The services that would have been started."""
-    found: list[Service] = []
+    services: list[Service] = []
 
     def execv(program: str, command: list[str]) -> Any:
         assert (program, command[1:4]) == (
             sys.executable,
             ["-m", "uniaudio_pipelines.checkpoint_to_service", "--service"],
         )
-        found.append(service_of(command[4].encode()))
+        services.append(service_of(command[4].encode()))
         raise KeyboardInterrupt
 
     monkeypatch.setattr("os.execv", execv)
-    return found
+    return services
 
 
 def test_options_and_settings_become_a_service(started: list[Service], tmp_path: Path) -> None:
@@ -57,6 +57,10 @@ def test_options_and_settings_become_a_service(started: list[Service], tmp_path:
         (["--set", "colour=red"], "colour"),
         (["--set", "limits.waiting=0"], "`waiting` must be above 0"),
         (["--set", "num_rows"], "must be NAME=VALUE"),
+        (["--set", "model.x=1"], "`model.x` is no field"),
+        (["--set", "limits=1", "--set", "limits.waiting=2"], "`limits.waiting` is no field"),
+        (["--set", "reload_s=-1"], "`reload_s` must be 0 or more"),
+        (["--set", "voices=nowhere"], "`voices` must be a folder"),
         (["--port", "70000"], "`port` must lie in 0 … 65535"),
     ],
 )
@@ -72,3 +76,12 @@ def test_wrong_settings_are_named(
 def test_loopback_wants_no_key(started: list[Service], host: str) -> None:
     assert cli.main(["serve", "models/mine", "--host", host]) == 130
     assert started[0].read_key() == ""
+
+
+def test_a_key_that_is_no_text_is_named(
+    started: list[Service], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "key").write_bytes(b"\xff\xfe\x00")
+    assert cli.main(["serve", "models/mine", "--key-file", str(tmp_path / "key")]) == 2
+    assert "must be a text in UTF-8" in capsys.readouterr().err
+    assert not started

@@ -1,5 +1,7 @@
 """What Ray says of a worker, in this project's terms; and what workers of other nodes are told of a run."""
 
+import stat
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -124,3 +126,13 @@ def test_a_worker_reserves_what_one_node_has(
     nodes = [{"Alive": True, "Resources": {"CPU": float(cpus)} if cpus else {}} for cpus in of_nodes]
     monkeypatch.setattr(ray, "nodes", lambda: [dead, *nodes])
     assert cluster.most_cpus(num_workers=num_workers) == most
+
+
+def test_the_folder_of_a_private_cluster_is_for_its_user_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    monkeypatch.setattr(cluster, "_folder", None)
+    # As Ray does with the folders that it is given.
+    monkeypatch.setattr(ray, "init", lambda **options: Path(options["_temp_dir"]).chmod(0o777))
+    cluster._start_private(1)
+    [folder] = tmp_path.iterdir()
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700

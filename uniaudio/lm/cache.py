@@ -71,8 +71,9 @@ class KVCache:
         return part
 
     def move(self, source: int, target: int, num_used: int) -> None:
-        """Puts the first `num_used` slots of row `source` into row `target`."""
+        """Puts the first `num_used` slots of row `source` into row `target`, which holds nothing else then."""
         self.both[:, :, target, :, :num_used] = self.both[:, :, source, :, :num_used]
+        self.both[:, :, target, :, num_used:] = 0
 
     def put(
         self, layer: int, key_BGSE: Tensor, value_BGSE: Tensor, slots: Tensor | int | None
@@ -127,13 +128,20 @@ class ModelCache:
     def resize(self, num_rows: int, num_slots: int = 0) -> None:
         """Use `num_rows` rows from here on, with at least `num_slots` slots. A size that grows is doubled, so that answers that join
         one after the other do not copy the others each time."""
-        if num_rows > self.num_rows_kept:
-            self.num_rows_kept = max(num_rows, 2 * self.num_rows_kept)
-        if num_slots > self.num_slots:
-            self.num_slots = max(num_slots, 2 * self.num_slots)
+        num_rows_kept, slots = self.num_rows_kept, self.num_slots
+        if num_rows > num_rows_kept:
+            num_rows_kept = max(num_rows, 2 * num_rows_kept)
+        if num_slots > slots:
+            slots = max(num_slots, 2 * slots)
         for stack in self.stacks.values():
-            stack.resize(num_rows, self.num_rows_kept, self.num_slots)
-        self.num_rows = num_rows
+            stack.resize(num_rows, num_rows_kept, slots)
+        # Afterwards: where a stack finds no room, the rows before are taken back without asking for it again.
+        self.num_rows, self.num_rows_kept, self.num_slots = num_rows, num_rows_kept, slots
+
+    def clear(self, first: int) -> None:
+        """Empties the rows in use from `first` on. What is masked counts zero times, and zero times what is no number is no number."""
+        for stack in self.stacks.values():
+            stack.both[:, :, first:] = 0
 
     def part(self, first: int, num_rows: int) -> "ModelCache":
         """Some rows, in the same memory, as a cache in which nothing lies yet."""

@@ -20,7 +20,7 @@ from uniaudio.lm.stepping import MAX_COPIED, StackSteps, Steps
 
 
 class DecodingEngine:
-    """The weights of `model` as decoding about `num_rows` rows reads them."""
+    """Lays out the weights of `model` for decoding about `num_rows` rows at once."""
 
     def __init__(self, model: UniAudioLM, num_rows: int) -> None:
         self._model, self._num_rows = model, num_rows
@@ -34,13 +34,13 @@ class DecodingEngine:
         return StackSteps(stack, self._num_rows, may_copy=may_copy)
 
     def matrix(self, owner: nn.Module, weight_OI: Tensor, *, may_copy: bool, part: Hashable = None) -> Matrix:
-        """`weight_OI`, `part` of what `owner` holds, as it is multiplied with."""
+        """`weight_OI` as decoding multiplies with it; `part` tells apart several that `owner` holds."""
         if self._model.compiles:
             return CompiledMatrix(owner, weight_OI, part)
         return matrix(owner, weight_OI, self._num_rows, may_copy=may_copy, part=part)
 
     def trunk(self, names: Iterable[str]) -> dict[str, Steps]:
-        """How single positions go through stacks of the trunk, by name; an expert without layers has none."""
+        """Steps through the trunk's stacks, by name; an expert without layers has none."""
         experts = {name: getattr(self._model, name).stack for name in ("understanding_expert", "generation_expert")}
         stacks = {"backbone": self._model.backbone} | experts
         return {name: self.steps(stacks[name], may_copy=self.may_copy) for name in names if stacks[name] is not None}

@@ -42,7 +42,7 @@ GREEDY = Sampling()
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Query:
-    """What is asked: a prompt, what is to be written behind it, and how."""
+    """A prompt, what is to be written behind it, and how."""
 
     prompt: GridLike
     plan: tuple[str, ...]
@@ -64,9 +64,9 @@ class Row:
         self.uniforms = Uniforms(query.seed)
         self.writes_audio = answer.plan != (TEXT,) * len(answer.plan)
         self.prompt: Prompt | None = prompt
-        """Until it was read."""
+        """The prompt until it has been read, then None."""
         self.num_positions = 0
-        """Positions that were fed."""
+        """Positions that the model has seen."""
 
 
 @dataclass(slots=True)
@@ -78,7 +78,7 @@ class _Lane:
 
 
 class RunningBatch:
-    """Answers that are being written, for about `num_rows` rows at once: for so many its weights are laid out."""
+    """Answers that are being written. Weights are laid out for about `num_rows` rows at once."""
 
     def __init__(self, model: UniAudioLM, vocabulary: "Vocabulary", *, num_rows: int = 1) -> None:
         check_vocabulary(model.config, vocabulary)
@@ -127,9 +127,9 @@ class RunningBatch:
             self._feed()
         lanes, given = self._read(rows)
         first, device = len(self._lanes), self.model.device
-        self._reserve(lanes, given)
         inputs = batch(given, device)
         try:
+            self._reserve(lanes, given)
             with EveryLinear():
                 hidden_BSD = self.model(
                     inputs.ids_BS9, inputs.is_audio_BS, inputs.is_text_BS, cache=self.cache.part(first, len(lanes))
@@ -141,12 +141,13 @@ class RunningBatch:
                     f"The model must give numbers, but overflows in {hidden_BD.dtype}: load it in another type."
                 )
         except BaseException:
-            self.cache.resize(first)
+            self._keep(first)
             raise
         self._hidden_ED = torch.cat([self._hidden_ED.to(hidden_BD), hidden_BD])
         self._lanes += lanes
         for lane, length in zip(lanes, inputs.lengths, strict=True):
             lane.row.num_positions, lane.row.prompt = length, None
+            lane.row.answer.queue.clear()
 
     @torch.no_grad()
     def step(self) -> list[tuple[Row, Piece]]:
@@ -169,8 +170,13 @@ class RunningBatch:
             self._hidden_ED[hole] = self._hidden_ED[mover]
         del self._lanes[len(kept) :]
         self._hidden_ED = self._hidden_ED[: len(kept)]
-        self.cache.resize(len(kept))
-        if not kept:
+        self._keep(len(kept))
+
+    def _keep(self, num_rows: int) -> None:
+        """The first `num_rows` rows of the cache stay in use; without any it holds nothing."""
+        if num_rows:
+            self.cache.resize(num_rows)
+        else:
             self.cache, self._is_behind = self._nothing(), False
 
     def _nothing(self) -> ModelCache:
@@ -189,8 +195,6 @@ class RunningBatch:
                 lanes.append(_Lane(row, is_twin))
         if not all(len(prompt) for prompt in given):
             raise UsageError("A prompt for text must hold one position or more, but is empty.")
-        for row in rows:
-            row.answer.queue.clear()
         return lanes, given
 
     def _reserve(self, lanes: Sequence[_Lane], given: Sequence[Prompt]) -> None:
@@ -200,6 +204,7 @@ class RunningBatch:
         if self._lanes:
             self.cache.resize(len(self._lanes) + len(lanes), num_slots)
             self.model.extend_cache(self.cache, with_experts=with_experts)
+            self.cache.clear(len(self._lanes))
         else:
             self.cache = self.model.allocate_cache(len(lanes), num_slots, with_experts=with_experts)
         self._steps |= self._engine.trunk(self.cache.stacks.keys() - self._steps.keys())
@@ -241,7 +246,7 @@ class RunningBatch:
         return pieces
 
     def _hidden_of(self, rows: Sequence[Row]) -> Tensor:
-        """`[M, D]`: of `rows`, then of the twins of those with guidance."""
+        """Hidden states `[M, D]`: those of `rows`, then those of the twins of rows with guidance."""
         at = {(id(lane.row), lane.is_twin): index for index, lane in enumerate(self._lanes)}
         chosen = [at[id(row), False] for row in rows]
         chosen += [at[id(row), True] for row in rows if row.sampling.is_guided]

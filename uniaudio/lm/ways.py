@@ -43,7 +43,7 @@ class Ways:
         )
 
     def with_twins(self, x_N: Tensor) -> Tensor:
-        """`[N, ...]` -> `[M, ...]`: twins have what their rows have."""
+        """`[N, ...]` -> `[M, ...]`: each twin gets what its row has."""
         if self.all_guided:
             return torch.cat([x_N, x_N])
         return torch.cat([x_N, x_N[self.guided_T]]) if len(self.guided_T) else x_N
@@ -63,7 +63,7 @@ class Ways:
         return penalize(logits_NV, recent_NV, self._penalty_N1.to(logits_NV.dtype))
 
     def choose(self, choose: Callable[..., Tensor], *given_N: Tensor) -> Tensor:
-        """One id a row, `[N]`: what `choose` makes of a way and of what is `given_N` for the rows that have it."""
+        """One id a row, `[N]`. `choose` is called once a way, with the rows of each of `given_N` that are drawn that way."""
         if len(self._groups) == 1:
             return choose(self._groups[0][0], *given_N)
         ids_N = torch.empty(len(given_N[0]), dtype=torch.int64, device=self._device)

@@ -21,7 +21,7 @@ class Turn:
     """One message of a conversation."""
 
     role: str
-    """`user`, `assistant` or `system`; the last asks for the same as a user."""
+    """`user` or `assistant`."""
     text: str = ""
     audio: Upload | None = None
 
@@ -43,7 +43,7 @@ class Asked:
     examples: tuple[tuple[Upload | str, ...], ...] = ()
     turns: tuple[Turn, ...] = ()
     words: str = ""
-    """Of a conversation: to be spoken."""
+    """What a conversation's next turn shall say aloud."""
     speaks: bool = False
     """Whether a conversation's turn is answered in sound."""
     temperature: float | None = None
@@ -55,7 +55,7 @@ class Asked:
     max_seconds: float | None = None
     max_text: int | None = None
     language: str = "en"
-    """Of the task's prompt."""
+    """The language of the task's prompt."""
     wording: int = 0
 
 

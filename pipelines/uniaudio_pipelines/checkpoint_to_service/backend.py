@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Iterator
-from contextlib import aclosing, contextmanager, nullcontext
+from contextlib import aclosing, contextmanager
 from typing import Any
 
 from ray.exceptions import RayActorError
@@ -18,7 +18,7 @@ from uniaudio_pipelines.checkpoint_to_service.settings import Service
 log = logging.getLogger(__name__)
 _LOST = (RayActorError, ReplicaUnavailableError)
 TRIES = 4
-"""Of a request whose replica is lost; its answer depends on its seed alone, so that another replica gives the same."""
+"""How often a request is tried whose replica is lost; its answer depends on its seed alone, so that another replica gives the same."""
 _PAUSE_S = 0.5
 _STATUS = {"TooLargeError": 413, "UnknownModelError": 404}
 
@@ -28,12 +28,10 @@ class Backend:
 
     def __init__(self, handle: DeploymentHandle, service: Service) -> None:
         self._handle, self._limits = handle, service.limits
-        self._num_rows = service.num_replicas * service.num_rows
-        self._num_asked = 0
 
     async def call(self, method: str, *arguments: Any) -> Any:
         """What a method of `Replica` returns; a `RefusalError` where it cannot."""
-        with self._counted() if method == "ask" else nullcontext(), self._sentences():
+        with self._sentences():
             async with asyncio.timeout(self._limits.request_s):
                 return await self._call(method, *arguments)
 
@@ -50,12 +48,6 @@ class Backend:
 
     async def stream(self, asked: Asked) -> AsyncGenerator[Any, None]:
         """What `Replica.stream` yields. A lost replica is replaced where nothing was yielded yet."""
-        with self._counted():
-            async with aclosing(self._stream(asked)) as parts:
-                async for part in parts:
-                    yield part
-
-    async def _stream(self, asked: Asked) -> AsyncGenerator[Any, None]:
         clock = asyncio.get_running_loop().time
         until = clock() + self._limits.request_s
         for tries_left in reversed(range(TRIES)):
@@ -79,17 +71,6 @@ class Backend:
                 raise
 
     @contextmanager
-    def _counted(self) -> Iterator[None]:
-        """One of the requests for an answer, of which not too many may wait."""
-        if self._num_asked >= self._num_rows + self._limits.waiting:
-            raise RefusalError(429, f"{self._limits.waiting} requests are waiting already.")
-        self._num_asked += 1
-        try:
-            yield
-        finally:
-            self._num_asked -= 1
-
-    @contextmanager
     def _sentences(self) -> Iterator[None]:
         """What Ray Serve and the model refuse, as answers."""
         try:
@@ -109,7 +90,7 @@ def refusal_of(error: UniaudioError) -> RefusalError:
 
 
 async def first_of(parts: AsyncGenerator[Any, None]) -> AsyncGenerator[Any, None]:
-    """The same parts, of which the first is there already: what fails before it fails before an answer has begun."""
+    """Waits for the first of `parts` and gives all of them: what fails before it fails before an answer has begun."""
     first = await anext(parts)
 
     async def again() -> AsyncGenerator[Any, None]:

@@ -11,7 +11,6 @@ import asyncio
 import logging
 import queue
 import threading
-import time
 from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import suppress
@@ -22,7 +21,6 @@ from uniaudio.lm.running_batch import Query, Row, RunningBatch
 from uniaudio.sequence.vocabulary import Vocabulary
 
 log = logging.getLogger(__name__)
-_LOOK_S = 0.1
 
 
 class Ticket:
@@ -65,6 +63,7 @@ class Engine:
 
     async def write(self, query: Query) -> AsyncGenerator[tuple[Piece, Row], None]:
         """The pieces of an answer. UsageError where the query is wrong, DataError where the model overflows."""
+        self.check()
         ticket = Ticket(self._batch.open(query))
         self._events.put(("join", ticket))
         try:
@@ -84,12 +83,6 @@ class Engine:
         """Ends the thread; answers that are not done fail."""
         self._events.put(("close", None))
         self._thread.join()
-
-    def close_when_idle(self) -> None:
-        """Waits for the answers at hand, then ends."""
-        while self._written or self._waiting or self._events.qsize():
-            time.sleep(_LOOK_S)
-        self.close()
 
     def check(self) -> None:
         """RuntimeError where the thread has ended."""
@@ -116,6 +109,9 @@ class Engine:
                     ticket.tell(error)
                 self._written.clear()
                 self._batch = self._new_batch()
+        while self._events.qsize():
+            _, late = self._events.get()
+            self._waiting += [late] if late else []
         for ticket in (*self._written.values(), *self._waiting):
             ticket.tell(RuntimeError("The model was taken out of service."))
 

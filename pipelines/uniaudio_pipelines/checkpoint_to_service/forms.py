@@ -44,7 +44,7 @@ class TaskForm(BaseModel):
     wording: int = 0
 
     async def asked(self, task: str) -> Asked:
-        """The same for a replica, its files read."""
+        """The request for a replica, its files read."""
         shown = [await upload_of(file) for file in self.example_audio]
         files = {"audio", "voice", "example_audio", "examples"}
         return Asked(
@@ -84,7 +84,7 @@ def _examples(data: str, shown: list[Upload]) -> tuple[tuple[Upload | str, ...],
         return ()
     try:
         return tuple(tuple(_part(part, shown) for part in example) for example in json.loads(data))
-    except (ValueError, TypeError, KeyError, IndexError) as error:
+    except (ValueError, TypeError, KeyError, IndexError, RecursionError) as error:
         raise RefusalError(
             400,
             '`examples` must be JSON [[part, …], …], where a part is {"text": "…"} or {"file": n} for the n-th file of '
@@ -98,4 +98,7 @@ def _part(part: dict[str, Any], shown: list[Upload]) -> Upload | str:
         if not isinstance(number, int) or number < 0:
             raise ValueError(number)
         return shown[number]
-    return str(part["text"])
+    if not isinstance(part["text"], str):
+        raise TypeError(part["text"])
+    text: str = part["text"]
+    return text

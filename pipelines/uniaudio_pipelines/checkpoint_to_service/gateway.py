@@ -64,10 +64,10 @@ def app_before(backend: Backend, service: Service) -> FastAPI:
 
     @app.get("/v1/models/{model}")
     async def model(model: str) -> dict[str, Any]:
-        found = _model_of(await backend.call("info"))
-        if found["id"] != model:
-            raise RefusalError(404, f"`model` must be {found['id']}, but is {model!r}.")
-        return found
+        served = _model_of(await backend.call("info"))
+        if served["id"] != model:
+            raise RefusalError(404, f"`model` must be {served['id']}, but is {model!r}.")
+        return served
 
     @app.get("/v1/tasks")
     async def tasks() -> dict[str, Any]:
@@ -76,7 +76,8 @@ def app_before(backend: Backend, service: Service) -> FastAPI:
     for module in (forms, openai_audio, openai_chat):
         app.include_router(module.router)
     app.mount("/", StaticFiles(directory=PAGE, html=True, check_dir=False))
-    app.add_middleware(Guard, key=service.read_key(), upload_bytes=service.limits.upload_bytes)
+    num_rows = service.num_replicas * service.num_rows
+    app.add_middleware(Guard, key=service.read_key(), limits=service.limits, num_rows=num_rows)
     return app
 
 

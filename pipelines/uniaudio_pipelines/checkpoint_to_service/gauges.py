@@ -18,7 +18,7 @@ BOUNDS_S = [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250]
 
 
 class Gauges:
-    """Those of one replica."""
+    """The metrics of one replica."""
 
     def __init__(self) -> None:
         prefix = "uniaudio_service_"

@@ -1,14 +1,19 @@
-"""What stands before every route: the key, the size of what is sent, and headers for the page."""
+"""What stands before every route: the key, the number of requests, the size and time of what is sent, and headers for the page."""
 
+import asyncio
 import hmac
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+from fastapi.responses import JSONResponse
+
 from uniaudio_pipelines.checkpoint_to_service.errors import RefusalError, refused
+from uniaudio_pipelines.checkpoint_to_service.settings import Limits
 
 Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
 
 LOCKED_PATHS = "/v1/"
 """What lies below wants the key; health and the page do not."""
@@ -24,41 +29,73 @@ HEADERS = {
 
 
 class Guard:
-    """ASGI middleware. `upload_bytes`: of a body, counted while it arrives, whatever its header says."""
+    """ASGI middleware. A request has its place from its headers to the end of its answer, so that only so many bodies are held at once;
+    bytes are counted while they arrive, whatever the header says."""
 
-    def __init__(self, app: Any, *, key: str, upload_bytes: int) -> None:
-        self._app, self._key, self._upload_bytes = app, key.encode(), upload_bytes
+    def __init__(self, app: Any, *, key: str, limits: Limits, num_rows: int) -> None:
+        """`num_rows`: answers that all replicas write at once."""
+        self._app, self._key, self._limits = app, key.encode(), limits
+        self._most_asked, self._num_asked = num_rows + limits.waiting, 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        headers = dict(scope["headers"])
-        if self._key and scope["path"].startswith(LOCKED_PATHS) and not self._has_key(headers):
-            await refused(401, "The key of this service is missing or wrong.")(scope, receive, send)
-            return
-        too_large = f"A request must hold {self._upload_bytes} bytes at most, but holds more."
-        length = headers.get(b"content-length", b"0")
-        if not length.isdigit() or int(length) > self._upload_bytes:
-            await refused(413, too_large)(scope, receive, send)
-            return
-        num_bytes = 0
 
-        async def counted() -> MutableMapping[str, Any]:
-            nonlocal num_bytes
-            message = await receive()
-            num_bytes += len(message.get("body", b""))
-            if num_bytes > self._upload_bytes:
-                raise RefusalError(413, too_large)
-            return message
-
-        async def headed(message: MutableMapping[str, Any]) -> None:
+        async def headed(message: Message) -> None:
             if message["type"] == "http.response.start":
                 own = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
                 message["headers"] = [*message.get("headers", []), *own]
             await send(message)
 
-        await self._app(scope, counted, headed)
+        if (refusal := self._refusal(scope)) is not None:
+            await refusal(scope, receive, headed)
+            return
+        asks = scope["method"] == "POST"
+        self._num_asked += asks
+        try:
+            await self._app(scope, self._counted(receive), headed)
+        finally:
+            self._num_asked -= asks
+
+    def _refusal(self, scope: Scope) -> JSONResponse | None:
+        """The answer to a request whose headers are enough to refuse it."""
+        headers = dict(scope["headers"])
+        if self._key and scope["path"].startswith(LOCKED_PATHS) and not self._has_key(headers):
+            return refused(401, "The key of this service is missing or wrong.")
+        length = headers.get(b"content-length", b"0")
+        if not length.isdigit() or int(length) > self._limits.upload_bytes:
+            return refused(413, self._too_large)
+        if scope["method"] == "POST" and self._num_asked >= self._most_asked:
+            return refused(429, f"{self._limits.waiting} requests are waiting already.")
+        return None
+
+    def _counted(self, receive: Receive) -> Receive:
+        """`receive` that holds the limits of a body."""
+        num_bytes, is_whole = 0, False
+        until = asyncio.get_running_loop().time() + self._limits.request_s
+
+        async def counted() -> Message:
+            nonlocal num_bytes, is_whole
+            try:
+                # Behind the body there is only the news that the client went away, which may come late.
+                async with asyncio.timeout_at(None if is_whole else until):
+                    message = await receive()
+            except TimeoutError as error:
+                raise RefusalError(
+                    408, f"A request must arrive within {self._limits.request_s:g} seconds, but did not."
+                ) from error
+            num_bytes += len(message.get("body", b""))
+            is_whole = not message.get("more_body", False)
+            if num_bytes > self._limits.upload_bytes:
+                raise RefusalError(413, self._too_large)
+            return message
+
+        return counted
+
+    @property
+    def _too_large(self) -> str:
+        return f"A request must hold {self._limits.upload_bytes} bytes at most, but holds more."
 
     def _has_key(self, headers: dict[bytes, bytes]) -> bool:
         scheme, _, given = headers.get(b"authorization", b"").partition(b" ")

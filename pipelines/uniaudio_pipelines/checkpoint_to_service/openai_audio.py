@@ -4,6 +4,7 @@ Transcriptions are the task `asr`; `response_format` is json, text or verbose_js
 another one, `instruct_tts` where `instructions` say how to speak; wav and pcm are sent while they are written.
 """
 
+import asyncio
 import base64
 import json
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -115,7 +116,7 @@ async def speak(request: Request, body: SpeechRequest) -> Response:
         return StreamingResponse(_speech(parts, form), media_type=TYPES[form])
     reply: Reply = await backend.call("ask", asked)
     assert reply.samples is not None, "a task that speaks writes a clip"
-    return Response(encode(reply.samples, form), media_type=TYPES[form])
+    return Response(await asyncio.to_thread(encode, reply.samples, form), media_type=TYPES[form])
 
 
 async def _speech(parts: AsyncGenerator[Any, None], form: str) -> AsyncIterator[bytes]:

@@ -7,15 +7,15 @@ With `"modalities": ["text", "audio"]` and `"audio": {"format": "wav"}` a turn i
 what the sound says. A sound of an earlier answer is given again by its text.
 """
 
+import asyncio
 import base64
-import binascii
 import json
 import time
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
@@ -30,6 +30,7 @@ from uniaudio_pipelines.checkpoint_to_service.sound_formats import encode, pcm
 
 router = APIRouter()
 MOST_TURNS = 64
+MOST_PARTS = 64
 
 
 class InputAudio(BaseModel):
@@ -47,18 +48,25 @@ class Part(BaseModel):
     input_audio: InputAudio | None = None
 
 
+class Spoken(BaseModel):
+    """A sound of an earlier answer, of which only the words are given again."""
+
+    transcript: str = ""
+
+
 class Message(BaseModel):
     """One message."""
 
     role: Literal["system", "developer", "user", "assistant"]
-    content: str | list[Part] | None = None
-    audio: dict[str, Any] | None = None
+    content: str | Annotated[list[Part], Field(max_length=MOST_PARTS)] | None = None
+    audio: Spoken | None = None
 
     def turn(self) -> Turn:
         """`RefusalError` where it holds nothing, or a sound that is none."""
         parts = [Part(type="text", text=self.content)] if isinstance(self.content, str) else self.content or []
         sounds = [part.input_audio for part in parts if part.input_audio is not None]
-        text = "\n".join(part.text for part in parts if part.text) or str((self.audio or {}).get("transcript", ""))
+        said = self.audio.transcript if self.audio else ""
+        text = "\n".join(part.text for part in parts if part.text) or said
         if len(sounds) > 1 or (sounds and self.role == "assistant"):
             raise RefusalError(400, "A message of a user must hold one sound at most, and one of an assistant none.")
         if not text and not sounds:
@@ -125,7 +133,8 @@ async def complete(request: Request, body: ChatRequest) -> Response:
             raise RefusalError(503, "The model answered nothing that could be spoken: try another `seed`.")
         spoken: Reply = await backend.call("ask", replace(asked, speaks=True, words=reply.text, max_text=None))
         num_written, finished = num_written + spoken.num_written, spoken.finished
-        message |= {"content": None, "audio": _sound(spoken, reply.text, body.audio or AudioOut())}
+        sound = await asyncio.to_thread(_sound, spoken, reply.text, body.audio or AudioOut())
+        message |= {"content": None, "audio": sound}
     answer = {
         "id": f"chatcmpl-{uuid.uuid4().hex}",
         "object": "chat.completion",
@@ -172,5 +181,5 @@ def _sound(reply: Reply, transcript: str, out: AudioOut) -> dict[str, Any]:
 def _upload(sound: InputAudio) -> Upload:
     try:
         return Upload(base64.b64decode(sound.data, validate=True), f"input_audio.{sound.format}")
-    except binascii.Error as error:
+    except ValueError as error:
         raise RefusalError(400, "`input_audio.data` must be base64, but is not.") from error

@@ -10,7 +10,7 @@ import numpy as np
 from uniaudio_schemas.errors import UsageError
 from uniaudio_schemas.kinds.instructions import InstructionSegment
 
-from uniaudio.audio.frames import SAMPLE_RATE
+from uniaudio.audio.frames import SAMPLE_RATE, UNIT
 from uniaudio.lm.grammar import MODES
 from uniaudio.lm.running_batch import Query
 from uniaudio.run.clips import read_clip
@@ -18,6 +18,7 @@ from uniaudio.run.conversation import lay_out_turn
 from uniaudio.run.model import UniAudio
 from uniaudio.run.options import Options, default_sampling, sampling_of
 from uniaudio.run.request import Audio, Request
+from uniaudio.run.task_table import task_forms
 from uniaudio.sequence.layout import Segment, lay_out
 from uniaudio.tasks import find_task
 from uniaudio.tasks.conversation import CONVERSATION, turn_segments
@@ -29,8 +30,8 @@ MOST_DRAWN_SEED = 1 << 31
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Read:
-    """A request that can be answered."""
+class CheckedRequest:
+    """A request within the limits, its uploads read."""
 
     request: Request
     options: Options
@@ -38,9 +39,12 @@ class Read:
     input_s: float
 
 
-def read_asked(asked: Asked, limits: Limits, voices: Mapping[str, Path]) -> Read:
-    """Uploads read, options checked. UsageError or `TooLargeError` where something is wrong with them."""
+def read_asked(asked: Asked, limits: Limits, voices: Mapping[str, Path]) -> CheckedRequest:
+    """Checks what can be checked without the uploads, then reads them. UsageError or `TooLargeError` where something is wrong."""
     _check_text(asked, limits)
+    _check_examples(asked)
+    seed = secrets.randbelow(MOST_DRAWN_SEED) if asked.seed is None else asked.seed
+    options = _options(asked, limits, seed)
     clips = _Clips(limits.input_s)
     voice: Audio | None = clips.read(asked.voice)
     if asked.voice_name:
@@ -56,20 +60,19 @@ def read_asked(asked: Asked, limits: Limits, voices: Mapping[str, Path]) -> Read
         examples=examples,
         name=asked.task,
     )
-    seed = secrets.randbelow(MOST_DRAWN_SEED) if asked.seed is None else asked.seed
-    return Read(request=request, options=_options(asked, limits, seed), seed=seed, input_s=clips.used_s)
+    return CheckedRequest(request=request, options=options, seed=seed, input_s=clips.used_s)
 
 
-def query_of(model: UniAudio, asked: Asked, read: Read, limits: Limits) -> tuple[Query, float]:
+def query_of(model: UniAudio, asked: Asked, checked: CheckedRequest, limits: Limits) -> tuple[Query, float]:
     """The query, its clips encoded, and the seconds of audio that it was given."""
     if not asked.turns:
-        return model.query(asked.task, read.request, read.options), read.input_s
+        return model.query(asked.task, checked.request, checked.options), checked.input_s
     if CONVERSATION.name not in model.tasks:
         raise UsageError("This model was not trained on conversations: ask for one of its tasks at `/v1/tasks`.")
     clips = _Clips(limits.input_s)
     segments = [segment for turn in asked.turns for segment in _turn(model, turn, asked, clips)]
     plan = MODES["audio" if asked.speaks else "text"]
-    return model.query_of_grid(lay_out(segments), plan, read.options), clips.used_s
+    return model.query_of_grid(lay_out(segments), plan, checked.options), clips.used_s
 
 
 def _turn(model: UniAudio, turn: Turn, asked: Asked, clips: "_Clips") -> Iterator[Segment]:
@@ -116,6 +119,25 @@ def _check_text(asked: Asked, limits: Limits) -> None:
         raise UsageError(
             f"The texts of a request must hold {limits.prompt_text} characters at most, but hold {length}."
         )
+    try:
+        "".join(texts).encode()
+    except UnicodeEncodeError as error:
+        raise UsageError("The texts of a request must be whole characters, but hold half of one.") from error
+
+
+def _check_examples(asked: Asked) -> None:
+    """UsageError where an example has a text in the place of a clip, which `Request` would take for a file here, or the other way round."""
+    if not asked.examples:
+        return
+    name = find_task(asked.task).name
+    [kinds] = [form["examples"]["parts"] for form in task_forms([name])] or [[]]
+    for example in asked.examples:
+        for number, (part, kind) in enumerate(zip(example, kinds, strict=False), start=1):
+            if isinstance(part, str) != (kind == "text"):
+                given = "a text" if isinstance(part, str) else "a file"
+                raise UsageError(
+                    f"An example of task {name} must hold {', '.join(kinds)}, but its part {number} is {given}."
+                )
 
 
 def _voice(name: str, voices: Mapping[str, Path]) -> Audio:
@@ -126,10 +148,10 @@ def _voice(name: str, voices: Mapping[str, Path]) -> Audio:
 
 
 class _Clips:
-    """Reads the clips of a request, which together may last `most_s` seconds."""
+    """Reads the clips of a request, which together may last `most_s` seconds; `used_s` is how long those that were read last."""
 
     def __init__(self, most_s: float) -> None:
-        self._most_s, self.used_s = most_s, 0.0
+        self._most_s, self.used_s, self._encoded_s = most_s, 0.0, 0.0
 
     def read(self, upload: Upload | None) -> np.ndarray | None:
         return None if upload is None else self.of(upload)
@@ -137,8 +159,11 @@ class _Clips:
     def of(self, upload: Upload) -> np.ndarray:
         samples = read_upload(upload.data, upload.name, most_s=self._most_s)
         self.used_s += len(samples) / SAMPLE_RATE
-        if self.used_s > self._most_s:
+        # Encoding pads a clip, so that one of a single sample costs as much.
+        self._encoded_s += max(len(samples), UNIT) / SAMPLE_RATE
+        if self._encoded_s > self._most_s:
             raise TooLargeError(
-                f"The clips of a request must last {self._most_s:g} seconds at most together, but last longer."
+                f"The clips of a request must last {self._most_s:g} seconds at most together, each counted as "
+                f"{UNIT / SAMPLE_RATE:g} or more, but last longer."
             )
         return samples

@@ -12,9 +12,10 @@ import logging
 import os
 import queue
 import threading
+import time
 from collections.abc import AsyncGenerator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import aclosing
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,7 +24,7 @@ import numpy as np
 
 from uniaudio.audio.frames import REASONING_HOP, RECONSTRUCTION_HOP, SAMPLE_RATE
 from uniaudio.audio.read import audio_suffixes
-from uniaudio.lm.answer import Piece
+from uniaudio.lm.answer import Answer, Piece
 from uniaudio.lm.running_batch import Query
 from uniaudio.run.folder import version_of
 from uniaudio.run.model import Result, UniAudio
@@ -32,29 +33,32 @@ from uniaudio.tasks import ALIASES, TASKS
 from uniaudio_pipelines.checkpoint_to_service.asked import Asked, Reply, UnknownModelError
 from uniaudio_pipelines.checkpoint_to_service.engine import Engine
 from uniaudio_pipelines.checkpoint_to_service.gauges import Gauges
-from uniaudio_pipelines.checkpoint_to_service.query import Read, query_of, read_asked
+from uniaudio_pipelines.checkpoint_to_service.query import CheckedRequest, query_of, read_asked
 from uniaudio_pipelines.checkpoint_to_service.settings import Service
 from uniaudio_pipelines.checkpoint_to_service.sound_formats import pcm
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+_LOOK_S = 0.1
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
+@dataclass(slots=True)
+class ServedModel:
     """A model in service."""
 
     model: UniAudio
     engine: Engine
     version: str
+    num_requests: int = 0
+    """Requests that it still has to answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Work:
     """A request on its way."""
 
-    now: Loaded
-    read: Read
+    now: ServedModel
+    checked: CheckedRequest
     query: Query
     input_s: float
     label: str
@@ -67,7 +71,7 @@ class Replica:
         self._service, self._gauges = service, Gauges()
         self._codec_thread = ThreadPoolExecutor(1, "codec")
         self._stream_threads = ThreadPoolExecutor(service.num_rows, "stream")
-        self._problem, self._closes = "", threading.Event()
+        self._problem, self._closes, self._swapping = "", threading.Event(), threading.Lock()
         self._loaded = self._load()
         if service.reload_s:
             threading.Thread(target=self._watch, name="reload", daemon=True).start()
@@ -101,26 +105,25 @@ class Replica:
 
     async def ask(self, asked: Asked) -> Reply:
         """A whole answer."""
-        with self._gauges.request(_label(asked)):
-            work = await self._begin(asked)
-            answer = await work.now.engine.answer(work.query)
-            result = await self._with_codec(lambda: work.now.model.result(work.read.request, answer, work.read.options))
+        with self._gauges.request(_label(asked)), self._in_use() as now:
+            work = await self._begin(asked, now)
+            answer = await now.engine.answer(work.query)
+            checked = work.checked
+            result = await self._with_codec(lambda: now.model.result(checked.request, answer, checked.options))
             return self._reply(work, result, result.clips[0] if result.clips else None)
 
     async def stream(self, asked: Asked) -> AsyncGenerator[str | bytes | Reply, None]:
         """An answer of one text or one clip as it is written: whole characters, or 16 bits at 24 kHz; then the reply without samples."""
-        with self._gauges.request(_label(asked)):
-            work = await self._begin(asked)
-            model, options = work.now.model, work.read.options
-            ended = []
+        with self._gauges.request(_label(asked)), self._in_use() as now:
+            work = await self._begin(asked, now)
+            model, options = now.model, work.checked.options
+            answers: list[Answer] = []
 
             async def pieces() -> AsyncGenerator[Piece, None]:
-                rows = []
-                async with aclosing(work.now.engine.write(work.query)) as written:
+                async with aclosing(now.engine.write(work.query)) as written:
                     async for piece, row in written:
-                        rows.append(row)
+                        answers[:] = [row.answer]
                         yield piece
-                ended.append(rows[-1].answer.result())
 
             def parts(given: Iterator[Piece]) -> Iterator[str | np.ndarray]:
                 return model.stream_of(given, work.query.plan, options)
@@ -128,7 +131,7 @@ class Replica:
             async with aclosing(_through_thread(pieces(), parts, self._stream_threads)) as made:
                 async for part in made:
                     yield part if isinstance(part, str) else pcm(part)
-            result = model.result(work.read.request, ended[0], options, with_clips=False)
+            result = model.result(work.checked.request, answers[0].result(), options, with_clips=False)
             yield self._reply(work, result, None)
 
     async def check_health(self) -> None:
@@ -142,15 +145,26 @@ class Replica:
         self._closes.set()
         self._loaded.engine.close()
 
-    async def _begin(self, asked: Asked) -> _Work:
-        now = self._loaded
+    @contextmanager
+    def _in_use(self) -> Iterator[ServedModel]:
+        """The model that is served now, which is kept until the request within has ended."""
+        with self._swapping:
+            now = self._loaded
+            now.num_requests += 1
+        try:
+            yield now
+        finally:
+            with self._swapping:
+                now.num_requests -= 1
+
+    async def _begin(self, asked: Asked, now: ServedModel) -> _Work:
         if asked.model and asked.model != self.name:
             raise UnknownModelError(f"`model` must be {self.name}, but is {asked.model!r}.")
         limits = self._service.limits
 
-        def read() -> tuple[Read, Query, float]:
-            found = read_asked(asked, limits, self._voices())
-            return found, *query_of(now.model, asked, found, limits)
+        def read() -> tuple[CheckedRequest, Query, float]:
+            checked = read_asked(asked, limits, self._voices())
+            return checked, *query_of(now.model, asked, checked, limits)
 
         return _Work(now, *await self._with_codec(read), _label(asked))
 
@@ -167,7 +181,7 @@ class Replica:
             reasoning=answer.reasoning_codes.tolist(),
             reconstruction=answer.reconstruction_codes.tolist(),
             finished=result.finished,
-            seed=work.read.seed,
+            seed=work.checked.seed,
             model=self.name,
             num_given=len(work.query.prompt.ids),
             num_written=sum(len(segment.ids) for segment in answer.segments),
@@ -180,36 +194,47 @@ class Replica:
         files = sorted(Path(self._service.voices).iterdir())
         return {file.stem: file for file in files if file.suffix.lower() in audio_suffixes()}
 
-    def _load(self) -> Loaded:
+    def _load(self) -> ServedModel:
         version = version_of(self._service.model)
         model = UniAudio.from_pretrained(
             self._service.model, device=self._service.device, compile=self._service.compiles
         )
         _ = model.codec
         engine = Engine(model.parts.model, model.parts.vocabulary, num_rows=self._service.num_rows)
-        return Loaded(model, engine, version)
+        return ServedModel(model, engine, version)
 
     def _watch(self) -> None:
         """Takes up another model that lies at the same place; a broken one is named and the old one stays."""
-        tried = found = self._loaded.version
+        tried = version = self._loaded.version
         while not self._closes.wait(self._service.reload_s):
             try:
-                found = version_of(self._service.model)
-                if found == tried:
+                version = version_of(self._service.model)
+                if version == self._loaded.version:
+                    tried, self._problem = version, ""
+                if version == tried:
                     continue
-                old, self._loaded = self._loaded, self._load()
+                loaded = self._load()
             except Exception as error:  # noqa: BLE001
                 # Whatever is wrong with a folder that is being written: it has changed again when it is whole.
-                tried, self._problem = found, f"The model that lies there now cannot be read: {error}"
+                tried, self._problem = version, f"The model that lies there now cannot be read: {error}"
                 log.warning("%s", self._problem)
                 continue
-            tried, self._problem = self._loaded.version, ""
+            with self._swapping:
+                old, self._loaded = self._loaded, loaded
+            tried, self._problem = loaded.version, ""
             log.info("serving %s of %s", tried, self._service.model)
-            threading.Thread(target=old.engine.close_when_idle, daemon=True).start()
+            threading.Thread(target=_retire, args=(old,), daemon=True).start()
+
+
+def _retire(old: ServedModel) -> None:
+    """Ends a model that was replaced when it has answered all its requests."""
+    while old.num_requests:
+        time.sleep(_LOOK_S)
+    old.engine.close()
 
 
 def _label(asked: Asked) -> str:
-    """Of a request's metrics: tasks that there are, however many others are asked for."""
+    """The label of a request's metrics: a task that there is, however many others are asked for."""
     name = ALIASES.get(asked.task, asked.task)
     return name if name in TASKS else "unknown"
 

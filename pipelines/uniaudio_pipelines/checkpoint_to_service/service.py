@@ -6,9 +6,13 @@
 On a cluster (`RAY_ADDRESS`) replicas are spread over its nodes; otherwise a Ray of its own starts and ends with it.
 """
 
+import re
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
+
+from uniaudio_schemas.errors import UsageError
 
 from uniaudio_pipelines.checkpoint_to_service.settings import APPLICATION, GATEWAY, MODEL, Service
 from uniaudio_pipelines.running.cluster import connect, disconnect
@@ -41,6 +45,7 @@ def application(service: Service) -> Any:
         name=GATEWAY,
         max_ongoing_requests=MOST_ONGOING,
         health_check_period_s=_HEALTH_S,
+        graceful_shutdown_timeout_s=service.limits.request_s,
         ray_actor_options={"num_cpus": 0},
     )(serve.ingress(build)())
     return gateway.bind(model.bind(service))
@@ -48,21 +53,48 @@ def application(service: Service) -> Any:
 
 @contextmanager
 def serving(service: Service) -> Iterator[str]:
-    """The address of a service that runs until the block ends."""
-    service.read_key()
+    """The address of a service that runs until the block ends. UsageError where it cannot be started."""
+    service.check_files()
     connect()
     try:
         from ray import serve
 
-        serve.start(http_options={"host": service.host, "port": service.port, "request_timeout_s": None})
-        serve.run(application(service), name=APPLICATION, route_prefix="/")
+        with _in_one_sentence(service):
+            serve.start(http_options={"host": service.host, "port": service.port, "request_timeout_s": None})
         try:
-            yield f"http://{service.host}:{service.port}/"
+            with _in_one_sentence(service):
+                serve.run(application(service), name=APPLICATION, route_prefix="/")
+            host = f"[{service.host}]" if ":" in service.host else service.host
+            yield f"http://{host}:{service.port}/"
         finally:
-            # Not `shutdown`: a cluster may serve others. Answers that are being written are ended first.
-            serve.delete(APPLICATION)
+            _delete(service.limits.request_s)
     finally:
         disconnect()
+
+
+def _delete(most_s: float) -> None:
+    """Takes the application out of service; answers that are being written are ended first. Not `shutdown`: a cluster may serve others."""
+    from ray import serve
+
+    until = time.monotonic() + most_s
+    while time.monotonic() < until:
+        # Ray Serve waits a minute, whatever the replicas were promised.
+        with suppress(TimeoutError):
+            return serve.delete(APPLICATION)
+
+
+@contextmanager
+def _in_one_sentence(service: Service) -> Iterator[None]:
+    """What Ray Serve tells of a start that failed, as a UsageError."""
+    from ray.exceptions import RayError
+
+    try:
+        yield
+    except (RuntimeError, RayError) as error:
+        # Ray tells the whole trace of a replica; the exception is its last line.
+        reason = str(error).strip().splitlines()[-1]
+        reason = re.sub(r"^[\w.]+(Error|Exception): ", "", reason)
+        raise UsageError(f"{service.model} cannot be put into service: {reason}") from error
 
 
 def metrics_addresses() -> list[str]:

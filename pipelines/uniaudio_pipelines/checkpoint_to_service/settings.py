@@ -18,9 +18,9 @@ class Limits:
     """What is refused with one sentence instead of being tried."""
 
     upload_bytes: int = 25_000_000
-    """Of the body of a request; more is 413. OpenAI's own limit."""
+    """The most that the body of a request may hold; more is 413. OpenAI's own limit."""
     input_s: float = 120.0
-    """Seconds of audio given, all clips of a request together; more is 413."""
+    """Seconds of audio given, all clips of a request together, each counted as 0.4 or more; more is 413."""
     answer_s: float = 60.0
     """Most seconds of audio that a request may ask for; more is 400."""
     answer_text: int = 2048
@@ -28,9 +28,9 @@ class Limits:
     prompt_text: int = 8192
     """Characters of all texts of a request; more is 400."""
     waiting: int = 32
-    """Requests that may wait behind those that have a row; one more is 429."""
+    """Requests that may wait behind those that have a row, what they send included; one more is 429."""
     request_s: float = 300.0
-    """Seconds until an answer that is not done is given up with 503."""
+    """Seconds until a request that has not arrived is given up with 408, and an answer that is not done with 503."""
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
@@ -72,11 +72,19 @@ class Service:
                 "`num_replicas` must be 1 or more and `num_rows` 2 or more, but they are "
                 f"{self.num_replicas} and {self.num_rows}."
             )
+        if not self.reload_s >= 0:
+            raise UsageError(f"`reload_s` must be 0 or more, but is {self.reload_s}.")
         if not self.key_file and not is_loopback(self.host):
             raise UsageError(f"`host` {self.host} can be reached by others: `key_file` must name a file with a key.")
 
     def to_plain(self) -> dict[str, Any]:
         return asdict(self)
+
+    def check_files(self) -> None:
+        """UsageError where the key or the folder of voices is not there."""
+        self.read_key()
+        if self.voices and not Path(self.voices).is_dir():
+            raise UsageError(f"`voices` must be a folder, but {self.voices} is none.")
 
     def read_key(self) -> str:
         """The key that requests must bear; empty where none is asked for. UsageError where its file holds none."""
@@ -86,6 +94,8 @@ class Service:
             key = Path(self.key_file).read_text(encoding="utf-8").strip()
         except OSError as error:
             raise UsageError(f"`key_file` {self.key_file} cannot be read ({error.strerror}).") from error
+        except UnicodeDecodeError as error:
+            raise UsageError(f"`key_file` {self.key_file} must be a text in UTF-8, but is not.") from error
         if not key:
             raise UsageError(f"`key_file` {self.key_file} must hold a key, but is empty.")
         return key

@@ -31,7 +31,7 @@ def pcm(samples: np.ndarray) -> bytes:
 
 
 def wav_header(num_bytes: int = _UNKNOWN) -> bytes:
-    """Of 16 bits mono at 24 kHz; without a length for a stream."""
+    """The header of 16 bits mono at 24 kHz; without a length for a stream."""
     whole = _UNKNOWN if num_bytes == _UNKNOWN else 36 + num_bytes
     header = struct.pack(
         "<4sI4s4sIHHIIHH", b"RIFF", whole, b"WAVE", b"fmt ", 16, 1, 1, SAMPLE_RATE, 2 * SAMPLE_RATE, 2, 16

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from uniaudio_schemas.errors import StoreError
@@ -92,6 +93,8 @@ def _start_private(num_cpus: int) -> None:
                 logging_level=logging.ERROR,
                 log_to_driver=True,
             )
+            # Ray opens its folder, with logs, sockets and what it spills, to everybody.
+            Path(_folder.name).chmod(0o700)
             return
         except Exception as error:
             disconnect()

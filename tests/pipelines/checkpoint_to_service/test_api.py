@@ -108,9 +108,9 @@ def test_openai_transcribes_and_streams_what_it_transcribes(service: Service, re
                 model="tiny", file=("clip.wav", clip), response_format="text"
             )
             events = await client.audio.transcriptions.create(model="tiny", file=("clip.wav", clip), stream=True)
-            found = [event async for event in events]
+            told = [event async for event in events]
             assert made.text and text.strip() == made.text
-            assert "".join(event.delta for event in found[:-1]).strip() == found[-1].text == made.text
+            assert "".join(event.delta for event in told[:-1]).strip() == told[-1].text == made.text
             with pytest.raises(openai.NotFoundError, match="`model` must be tiny, but is 'whisper-1'"):
                 await client.audio.transcriptions.create(model="whisper-1", file=("clip.wav", clip))
             with pytest.raises(openai.BadRequestError, match=r"clip\.wav"):
@@ -219,8 +219,8 @@ def test_answers_asked_at_once_are_those_asked_alone(service: Service, replica: 
 def test_what_is_wrong_is_refused_with_a_sentence(
     service: Service, replica: Replica, task: str, form: dict[str, Any], status: int, sentence: str
 ) -> None:
-    found, told = ask(service, replica, task, **form)
-    assert found == status, told
+    answered, told = ask(service, replica, task, **form)
+    assert answered == status, told
     assert sentence in told["error"]["message"] and "Traceback" not in told["error"]["message"]
 
 

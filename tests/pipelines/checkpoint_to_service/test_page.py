@@ -46,8 +46,8 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def double() -> Iterator[Double]:
-    with served() as found:
-        yield found
+    with served() as double:
+        yield double
 
 
 @pytest.fixture(scope="module")
@@ -59,9 +59,9 @@ def browser(clip: Path) -> Iterator[Any]:
         "--use-fake-device-for-media-stream",
     ]
     with playwright.sync_playwright() as driver:
-        found = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", *heard])
-        yield found
-        found.close()
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", *heard])
+        yield browser
+        browser.close()
 
 
 @pytest.fixture
@@ -306,6 +306,6 @@ def test_everybody_can_read_it(opened: Any, double: Double, clip: Path, width: i
     page.click("#send")
     for number in (1, 2):
         page.wait_for_selector(f"#answer-list article:nth-child({number}) .actions")
-    found = axe.run(page).response["violations"]
-    assert [(one["id"], [node["target"] for node in one["nodes"]]) for one in found] == []
+    violations = axe.run(page).response["violations"]
+    assert [(one["id"], [node["target"] for node in one["nodes"]]) for one in violations] == []
     assert page.evaluate("document.documentElement.scrollWidth") == width

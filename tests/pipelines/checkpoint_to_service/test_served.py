@@ -32,10 +32,10 @@ def server(folder: Path) -> Iterator[Server]:
 
 def until(condition: Callable[[], Any], seconds: float = 120) -> Any:
     end = time.monotonic() + seconds
-    while not (found := condition()):
+    while not (value := condition()):
         assert time.monotonic() < end, "did not come about"
         time.sleep(0.2)
-    return found
+    return value
 
 
 async def ask(client: httpx.AsyncClient, seed: int, seconds: float = 0.8) -> httpx.Response:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from uniaudio_schemas.errors import DataError, UsageError
 
 from uniaudio.lm.answer import Generated
+from uniaudio.lm.cache import KVCache
 from uniaudio.lm.config import LMConfig
 from uniaudio.lm.grammar import plan_of
 from uniaudio.lm.model import UniAudioLM
@@ -150,3 +151,61 @@ def test_a_prompt_that_cannot_be_read_leaves_the_others_as_they_are(
         batch.join([batch.open(queries[1])])
     finish(batch)
     assert ids_of(row.answer.result()) == alone[3]
+    assert batch.cache.num_bytes == 0
+
+
+def test_a_prompt_that_cannot_be_read_holds_nothing(
+    model: UniAudioLM, queries: list[Query], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forward(*_: object, **__: object) -> torch.Tensor:
+        raise MemoryError
+
+    batch = RunningBatch(model, VOCABULARY)
+    with monkeypatch.context() as patch, pytest.raises(MemoryError):
+        patch.setattr(UniAudioLM, "forward", forward)
+        batch.join([batch.open(queries[1])])
+    assert batch.cache.num_bytes == 0
+
+
+def test_a_prompt_that_finds_no_room_leaves_the_others_as_they_are(
+    model: UniAudioLM, queries: list[Query], alone: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = RunningBatch(model, VOCABULARY)
+    row, late = batch.open(queries[1]), batch.open(queries[5])
+    batch.join([row])
+    batch.step()
+    resize, stacks = KVCache.resize, []
+
+    def resize_one_stack(cache: KVCache, num_rows: int, *sizes: int) -> None:
+        if num_rows > 1 and stacks:
+            raise MemoryError
+        stacks.append(cache)
+        resize(cache, num_rows, *sizes)
+
+    with monkeypatch.context() as patch, pytest.raises(MemoryError):
+        patch.setattr(KVCache, "resize", resize_one_stack)
+        batch.join([late])
+    batch.step()
+    batch.join([late])
+    finish(batch)
+    assert [ids_of(one.answer.result()) for one in (row, late)] == [alone[1], alone[5]]
+
+
+def test_numbers_that_are_none_in_one_row_reach_no_other(
+    model: UniAudioLM, queries: list[Query], alone: list[object]
+) -> None:
+    batch = RunningBatch(model, VOCABULARY)
+    broken, long, short = (batch.open(queries[number]) for number in (6, 3, 0))
+    for row in (broken, long, short):
+        batch.join([row])
+    [cache] = batch.cache.stacks.values()
+    cache.both[:, :, 0] = torch.nan
+    batch.leave(broken)
+    batch.step()
+    # As a prompt leaves it with which the model overflows.
+    cache._buffer[:, :, 2] = torch.nan
+    late = batch.open(queries[6])
+    batch.join([late])
+    finish(batch)
+    answers = [ids_of(row.answer.result()) for row in (long, short, late)]
+    assert answers == [alone[3], alone[0], alone[6]]

@@ -123,12 +123,18 @@ async function send() {
   const task = at("task").value, drawn = drawSeed();
   const asked = Object.entries(settings).filter(([, one]) => one.element.isConnected)
     .map(([name, one]) => [name, { seed: drawn, ...one.values }]);
-  history.replaceState(null, "", toFragment(await stateOf(Object.fromEntries(asked))));
+  const stop = busy(); // before anything is waited for, so that two clicks are one request
+  try {
+    history.replaceState(null, "", toFragment(await stateOf(Object.fromEntries(asked))));
+  } catch (error) { // a file that was changed or removed since it was chosen
+    stop();
+    at("state").textContent = "Not answered.";
+    return tell(at("problem"), `A sound cannot be read any more: choose it again (${error.message}).`);
+  }
   const columns = asked.map(([name]) => answerColumn(name, `${asked.length > 1 ? `${name} · ` : ""}${task.replaceAll("_", " ")}`));
   at("answer-list").querySelectorAll("sound-picture").forEach((picture) => picture.clear());
   at("answer-list").replaceChildren(...columns);
   at("nothing").hidden = true;
-  const stop = busy();
   const done = await Promise.all(asked.map(([, values], number) => answer(task, values, columns[number])));
   stop();
   const told = done.every(Boolean) ? "Answered." : done.some(Boolean) ? "One of two was answered." : "Not answered.";

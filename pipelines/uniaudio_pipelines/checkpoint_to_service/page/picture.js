@@ -26,7 +26,9 @@ export class SoundPicture extends HTMLElement {
       for (const other of document.querySelectorAll("audio")) if (other !== this.player) other.pause();
     });
     this.append(this.player);
+    const { player } = this;
     const sound = await decode(blob, rate);
+    if (!player.isConnected) return null; // another sound was chosen meanwhile
     if (!sound) {
       this.append(make("p", { className: "soft" }, "This browser cannot draw this format; the sound is sent as it is."));
       return null;

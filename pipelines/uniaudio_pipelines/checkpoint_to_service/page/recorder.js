@@ -20,8 +20,13 @@ export async function startRecording(onLevel) {
   const context = new AudioContext();
   const blocks = [];
   let length = 0;
-  await context.audioWorklet.addModule(new URL("recorder-worklet.js", import.meta.url));
-  await context.resume();
+  try {
+    await context.audioWorklet.addModule(new URL("recorder-worklet.js", import.meta.url));
+    await context.resume();
+  } catch (error) {
+    stream.getTracks().forEach((track) => track.stop());
+    throw new Error(`The recording could not be started (${error.message}).`);
+  }
   const node = new AudioWorkletNode(context, "recorder", { numberOfOutputs: 0 });
   node.port.onmessage = ({ data }) => {
     blocks.push(data);

@@ -50,7 +50,17 @@ export class SoundInput extends HTMLElement {
       recordings += 1;
       return this.take(new File([encodeWav(sound)], `recording-${recordings}.wav`, { type: "audio/wav" }));
     }
+    if (this.isStarting) return; // a second recording could not be stopped
     tell(this.problem, "");
+    this.isStarting = true;
+    try {
+      await this.begin();
+    } finally {
+      this.isStarting = false;
+    }
+  }
+
+  async begin() {
     if (!canRecord()) return tell(this.problem, "A browser records only on this machine (localhost) or behind https. Choose a file instead.");
     try {
       this.stop = await startRecording((level, length) => {
@@ -60,9 +70,16 @@ export class SoundInput extends HTMLElement {
     } catch (error) {
       return tell(this.problem, error.message);
     }
+    if (!this.isConnected) return this.disconnectedCallback();
     this.recordButton.textContent = "Stop";
     this.classList.add("recording");
     this.meter.hidden = false;
+  }
+
+  /** Removed while it records, with its example: the microphone is let go. */
+  disconnectedCallback() {
+    void this.stop?.();
+    this.stop = null;
   }
 
   /** The file is sent byte by byte as it is; what is drawn is what the model hears of it, mono at its rate. */
