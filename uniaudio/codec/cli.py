@@ -78,12 +78,14 @@ def add_commands(commands: Any) -> None:
 
 
 def _add_flow(parser: Any) -> None:
-    parser.add_argument("--steps", type=int, default=10, help="Euler steps of the flow (10)")
+    parser.add_argument("--steps", type=int, help="Euler steps of the flow (the codec's own)")
     parser.add_argument("--guidance", type=float, default=1.5, help="1.0 is half the cost (1.5)")
 
 
 def _add_model(parser: Any) -> None:
-    parser.add_argument("--model", required=True, metavar="DIR", help="a codec's folder")
+    parser.add_argument(
+        "--model", default="", metavar="DIR", help="a codec's folder (the starter codec that comes with the project)"
+    )
     parser.add_argument(
         "--device",
         choices=("cpu", "cuda"),
@@ -190,10 +192,14 @@ def _load_codec(options: argparse.Namespace) -> "ReasoningCodec":
     import torch
 
     from uniaudio.codec.codec import ReasoningCodec
+    from uniaudio.shipped import shipped_codec
 
     if options.device == "cuda" and not torch.cuda.is_available():
         raise UsageError("`--device` must be one that torch finds here, but is cuda.")
-    return ReasoningCodec.load(options.model).to(options.device)
+    folder = options.model or shipped_codec()
+    if not folder:
+        raise UsageError("`--model` must be the folder of a codec, since this installation comes without weights.")
+    return ReasoningCodec.load(folder).to(options.device)
 
 
 def _write(pieces: "Iterator[np.ndarray]", path: Path) -> int:
@@ -210,6 +216,8 @@ def _write(pieces: "Iterator[np.ndarray]", path: Path) -> int:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
+    from uniaudio_schemas.store import Store
+
     from uniaudio.codec.evaluation.evaluate import Listeners, evaluate, write_tables
     from uniaudio.codec.evaluation.held_out import held_out_clips
 
@@ -218,7 +226,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     if Path(options.out).is_file():
         raise UsageError(f"`--out` must be a folder, but {options.out} is a file.")
     codec = _load_codec(options)
-    clips = held_out_clips(options.store, options.clips)
+    clips = held_out_clips(Store.from_uri(options.store), options.clips)
     listeners = Listeners.load(options.recognizer, options.speaker)
     flow = {"steps": options.steps, "guidance": options.guidance}
     evaluation = evaluate(codec, clips, coders=options.coders, listeners=listeners, report=_report_clips, **flow)

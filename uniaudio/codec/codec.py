@@ -157,7 +157,7 @@ class ReasoningCodec(nn.Module):
         self,
         codes: Sequence[Codes],
         *,
-        steps: int = 10,
+        steps: int | None = None,
         guidance: float = RELEASED_GUIDANCE,
         seed: int = 0,
         window_latents: int = 0,
@@ -166,8 +166,8 @@ class ReasoningCodec(nn.Module):
     ) -> list[np.ndarray]:
         """Audio `[num_samples]` float32 at 24 kHz of each clip.
 
-        A clip's noise depends on `seed` alone, not on its neighbors. `steps` 0 gives the mean of what the codes allow, where
-        the codec regresses it. `use_reasoning` tells the flow the reasoning codes
+        A clip's noise depends on `seed` alone, not on its neighbors. `steps` of the flow are the codec's own unless
+        given; 0 gives the mean of what the codes allow, where the codec regresses it. `use_reasoning` tells the flow the reasoning codes
         too; a codec that was not trained with them (the released one) is better without. `window_latents` (25 Hz) is
         drawn at once; 0: the codec's own. `compat` decodes in the released windows: every clip gets `T * 1920` samples,
         whatever its `num_samples`.
@@ -191,7 +191,7 @@ class ReasoningCodec(nn.Module):
         self,
         clip: Codes,
         *,
-        steps: int = 10,
+        steps: int | None = None,
         guidance: float = RELEASED_GUIDANCE,
         seed: int = 0,
         use_reasoning: bool = False,
@@ -207,7 +207,7 @@ class ReasoningCodec(nn.Module):
         self,
         blocks: Iterable[np.ndarray],
         *,
-        steps: int = 10,
+        steps: int | None = None,
         guidance: float = RELEASED_GUIDANCE,
         seed: int = 0,
         window_latents: int = 0,
@@ -227,8 +227,9 @@ class ReasoningCodec(nn.Module):
         return _to_int64(codes_tQ)[None]
 
     def _decode_settings(
-        self, steps: int, guidance: float, seed: int, window_latents: int = 0
+        self, steps: int | None, guidance: float, seed: int, window_latents: int = 0
     ) -> decoding.DecodeSettings:
+        steps = self.config.decode_steps if steps is None else steps
         settings = decoding.DecodeSettings(steps=steps, guidance=guidance, seed=seed, window_latents=window_latents)
         if settings.steps == 0 and self.flow.mean is None:
             raise UsageError("`steps` must be a whole number, 1 or more, but is 0: this codec regresses no mean.")

@@ -35,8 +35,8 @@ class Options:
     """Longest audio segment."""
     max_text: int = 256
     """Most text ids of a segment."""
-    decode_steps: int = 10
-    """Steps of the codec's flow."""
+    decode_steps: int | None = None
+    """Steps of the codec's flow; None: the codec's own."""
     decode_window_s: float = 0.0
     """Audio that the codec decodes at once; 0: its own windows (20 s), and its shortest (3.2 s) where audio is streamed."""
     language: str = "en"
@@ -94,7 +94,7 @@ class Arguments(TypedDict, total=False):
     """Longest audio segment."""
     max_text: int
     """Most text ids of a segment."""
-    decode_steps: int
+    decode_steps: int | None
     """Steps of the codec's flow: fewer are faster and rougher."""
     decode_window_s: float
     """Seconds of audio that the codec decodes at once."""

@@ -52,7 +52,7 @@ def text_pieces(pieces: Iterable[Piece], tokenizer: TextTokenizer) -> Iterator[s
 
 
 def audio_pieces(
-    pieces: Iterable[Piece], codec: ReasoningCodec, *, steps: int, window_s: float
+    pieces: Iterable[Piece], codec: ReasoningCodec, *, steps: int | None, window_s: float
 ) -> Iterator[np.ndarray]:
     """`[n]` float32 at 24 kHz; `window_s` 0: the codec's shortest windows."""
     latents = window_latents(window_s, codec) or 2 * codec.config.context_latents

@@ -86,8 +86,8 @@ class CheckpointToScores:
     """Longest answer in text tokens."""
     max_frames: int = 50
     """Longest spoken answer in reconstruction frames: 4 s."""
-    decode_steps: int = 10
-    """Solver steps of the codec's decoder."""
+    decode_steps: int | None = None
+    """Solver steps of the codec's decoder; empty: the codec's own."""
     tokenizer: str = ""
     """Folder with a `tokenizer.json`; empty for the debug size, which reads bytes."""
     device: str = "cpu"
@@ -205,10 +205,11 @@ class CheckpointToScores:
             "max_clip_samples",
             "max_text",
             "max_frames",
-            "decode_steps",
         ):
             if getattr(self, name) < 1:
                 raise UsageError(f"`{name}` must be 1 or more, but is {getattr(self, name)}.")
+        if self.decode_steps is not None and self.decode_steps < 0:
+            raise UsageError(f"`decode_steps` must be 0 or more, but is {self.decode_steps}.")
         check_device(self.device, self.num_gpus)
 
 

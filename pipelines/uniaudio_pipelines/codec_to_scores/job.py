@@ -61,8 +61,8 @@ class CodecToScores:
     """The start of longer clips is heard."""
     shard_size: int = 64
     """Clips of a system that are a unit of their own where there are more: for several workers, and to go on behind them."""
-    decode_steps: int = 10
-    """Solver steps of the codec's decoder."""
+    decode_steps: int | None = None
+    """Solver steps of the codec's decoder; empty: the codec's own."""
     guidance: float = 1.5
     """Guidance of the codec's decoder."""
     lm_size: str = "debug"
@@ -136,9 +136,11 @@ class CodecToScores:
             raise UsageError(f"`parts` must be some of {', '.join(PARTS)}, but is empty.")
         if self.lm_size not in PRESETS:
             raise UsageError(f"`lm_size` must be one of {', '.join(PRESETS)}, but is {self.lm_size!r}.")
-        for name in ("num_clips", "num_train_clips", "shard_size", "decode_steps", "lm_steps", "understanding_steps"):
+        for name in ("num_clips", "num_train_clips", "shard_size", "lm_steps", "understanding_steps"):
             if getattr(self, name) < 1:
                 raise UsageError(f"`{name}` must be 1 or more, but is {getattr(self, name)}.")
+        if self.decode_steps is not None and self.decode_steps < 0:
+            raise UsageError(f"`decode_steps` must be 0 or more, but is {self.decode_steps}.")
         if not 0.1 <= self.max_clip_s <= 30:
             raise UsageError(f"`max_clip_s` must lie between 0.1 and 30, but is {self.max_clip_s:g}.")
         check_device(self.device, self.num_gpus)

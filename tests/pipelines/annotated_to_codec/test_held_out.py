@@ -80,7 +80,7 @@ def test_evaluation_hears_no_clip_that_was_trained_on_under_another_name(twice: 
     tested = {row.clip_id for row in annotated if row.split == "test"}
     copies = {row.clip_id for row in annotated if row.split == "test" and row.duplicate_cluster in trained}
     assert copies and copies < tested, "this corpus shows nothing"
-    assert {clip.clip_id for clip in held_out_clips(twice.root, 100)} == tested - copies
+    assert {clip.clip_id for clip in held_out_clips(twice, 100)} == tested - copies
 
 
 def test_evaluation_hears_one_audible_clip_of_each_recording(tmp_path) -> None:
@@ -98,7 +98,7 @@ def test_evaluation_hears_one_audible_clip_of_each_recording(tmp_path) -> None:
     job = RawToAnnotated(annotators=("source_caption",), max_sound_clip_s=2)
     run(store, job, num_workers=0)
     recordings = {row.clip_id: row.raw_clip_id for row in rows(store) if row.split == "test"}
-    heard = held_out_clips(store.root, 100)
+    heard = held_out_clips(store, 100)
     assert len(set(recordings.values())) < len(recordings), "this corpus shows nothing"
     assert sorted(recordings[clip.clip_id] for clip in heard) == sorted(set(recordings.values()))
     assert all(np.abs(clip.samples).max() > 1e-3 for clip in heard)

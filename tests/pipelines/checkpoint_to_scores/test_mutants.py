@@ -90,8 +90,8 @@ MUTANTS = {
     ),
     "a likely guess for an answer that is none of the choices": Mutant(
         module=f"{METRICS}.accuracy",
-        line="return found.pop() if len(found) == 1 else None",
-        mutated="return found.pop() if len(found) == 1 else choices[0]",
+        line="return matches.pop() if len(matches) == 1 else None",
+        mutated="return matches.pop() if len(matches) == 1 else choices[0]",
         test=test_text_metrics.test_an_answer_that_is_no_choice_is_unparsed_and_never_guessed,
         names=("is_right", "is_unparsed"),
     ),
@@ -104,7 +104,7 @@ MUTANTS = {
     ),
     "a ratio that a gain changes": Mutant(
         module=f"{METRICS}.si_sdr",
-        line="projected = (float(made @ target) / power) * target",
+        line="projected = (float(output @ target) / power) * target",
         mutated="projected = target",
         test=test_references.test_si_sdr_is_what_least_squares_leave,
         names=("si_sdr",),

@@ -12,7 +12,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 REPOSITORY = Path(__file__).parents[3]
-FLOAT_TOLERANCE = 1e-5
+# Processors round otherwise: up to 5.4e-5 on a Xeon with AMX, 1e-6 on an EPYC.
+FLOAT_TOLERANCE = 1e-4
 # Codes are compared only where the two nearest code vectors differ by more than float noise.
 SMALLEST_MARGIN = 1e-4
 # The sizes of the golden model that no tensor shows.

@@ -96,6 +96,20 @@ def test_no_step_is_for_codecs_with_a_mean() -> None:
         ReasoningCodec.create(debug).decode([codes], steps=0)
 
 
+def test_a_codec_takes_the_steps_of_its_config_where_the_caller_names_none() -> None:
+    debug = CodecConfig.preset("debug")
+    assert "decode_steps" not in debug.to_dict() and debug.decode_steps == 10
+    with_mean = replace(debug, flow=replace(debug.flow, num_mean_layers=1, mean_dim=8, normalizes_latents=True))
+    for num_steps in (0, 2):
+        config = replace(with_mean, decode_steps=num_steps)
+        assert CodecConfig.from_json(config.to_json()) == config
+        codec = ReasoningCodec.create(config)
+        (codes,) = codec.encode([a_waveform(0.2)])
+        (decoded,) = codec.decode([codes])
+        assert np.array_equal(decoded, codec.decode([codes], steps=num_steps)[0])
+        assert not np.array_equal(decoded, codec.decode([codes], steps=num_steps + 1)[0])
+
+
 def test_the_loss_is_0_where_the_mean_is_right_and_the_flow_takes_the_noise_away() -> None:
     flow, mask = new_flow(), torch.full((2, 10), GENERATE)
     latents, noise, condition = torch.randn(2, 10, 4), torch.randn(2, 10, 4), torch.randn(2, 10, 6)

@@ -13,8 +13,8 @@ CASE = "model_train"
 UNCONDITIONED = 0.1
 PHONE_WEIGHT, COMMITMENT_WEIGHT = 0.1, 0.5
 NOISE = 1e-8
-# Level 8 averages what seven subtractions left of a transformer's output: measured 1.1e-5 of its largest value.
-BUFFER_TOLERANCE = 2e-5
+# Level 8 averages what seven subtractions left of a transformer's output: measured 1.1e-5 to 2.1e-5 of its largest value.
+BUFFER_TOLERANCE = 1e-4
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from uniaudio_schemas.errors import UsageError
 # Beyond any codec that can be built: what is larger is a damaged file.
 MAX_SIZE, MAX_COUNT, MAX_ITEMS = 1 << 24, 1024, 16
 MAY_BE_ZERO = (
+    "decode_steps",
     "encoder_seed",
     "layers",
     "num_ctc_slots",

@@ -1,7 +1,8 @@
 """Sizes of the whole codec, as presets. Imports no torch, so that a flow can plan with it.
 
 `CodecConfig.preset("debug")` runs in seconds on a CPU with random, frozen encoders; `released` and `released_1024` have
-the authors' shapes. The architecture is the same in all.
+the authors' shapes. `starter` has another autoencoder, of mel spectrograms, and regresses the mean of its flow; else the
+architecture is the same in all.
 """
 
 import json
@@ -19,6 +20,7 @@ LATENT_HOP = 960
 """Samples a scalar latent (25 Hz): half a reconstruction frame."""
 NUM_CODEBOOKS = 8
 RELEASED_DECAY = 0.9
+RELEASED_DECODE_STEPS = 10
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -119,6 +121,8 @@ class CodecConfig:
     """Feed Whisper 30 s whatever the clip's length: imported weights, trained behind that padding, expect it."""
     encode_window_samples: int = 720_000
     """Longer clips are encoded in windows of this many samples (30 s, the released window)."""
+    decode_steps: int = RELEASED_DECODE_STEPS
+    """Euler steps of the flow where the caller names none; 0: the mean alone."""
     decode_window_latents: int = 500
     """Longer clips are decoded in windows of this many latents (20 s): no more than the flow saw in training, whose errors
     double behind it."""
@@ -210,6 +214,8 @@ class CodecConfig:
                 del values[name]["decay"]
             if not values[name]["normalizes"]:
                 del values[name]["normalizes"]
+        if values["decode_steps"] == RELEASED_DECODE_STEPS:
+            del values["decode_steps"]
         for name in (
             "has_direct_queries",
             "num_mel_bands",
@@ -304,6 +310,7 @@ def starter() -> CodecConfig:
         num_mel_bands=100,
         num_ctc_slots=8,
         num_text_layers=2,
+        decode_steps=0,
         decode_window_latents=120,
     )
 

@@ -100,7 +100,7 @@ def evaluate(
     *,
     coders: str | Path | None = None,
     listeners: Listeners | None = None,
-    steps: int = 10,
+    steps: int | None = None,
     guidance: float = 1.5,
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> Evaluation:
@@ -112,6 +112,7 @@ def evaluate(
     listeners = listeners or Listeners()
     others, missing = _coders(codec.config, coders)
     splits = {clip.domain: clip.split for clip in clips}
+    steps = codec.config.decode_steps if steps is None else steps
     evaluation = Evaluation(size=codec.config.size, steps=steps, guidance=guidance, splits=splits, missing=missing)
     evaluation.stream_bits_per_s = stream_bits_per_s(codec.config)
     codes = codec.encode([clip.samples for clip in clips])

@@ -10,7 +10,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -47,12 +46,11 @@ class HeldOutClip:
     """Language of the transcript, where the source names it: "en"."""
 
 
-def held_out_clips(store_root: str | Path, num_clips: int) -> list[HeldOutClip]:
+def held_out_clips(store: Store, num_clips: int) -> list[HeldOutClip]:
     """At most `num_clips` of each domain, first in id order (ids are hashes, so it is a fair draw)."""
-    store = Store(store_root)
     annotated, raw = store.head("annotated"), store.head("raw")
     if annotated is None or raw is None:
-        raise UsageError(f"`store` must hold `annotated` and `raw`, but {store_root} does not.")
+        raise UsageError(f"`store` must hold `annotated` and `raw`, but {store.root} does not.")
     candidates = held_out_rows(store, annotated)
     raws = raw_rows(store, raw, (row for group in candidates for row in group))
     return [clip for group in candidates for clip in islice(_one_a_recording(store, group, raws), num_clips)]
