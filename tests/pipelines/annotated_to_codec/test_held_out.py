@@ -83,6 +83,7 @@ def test_evaluation_hears_no_clip_that_was_trained_on_under_another_name(twice: 
     assert {clip.clip_id for clip in held_out_clips(twice, 100)} == tested - copies
 
 
+@pytest.mark.slow
 def test_evaluation_hears_one_audible_clip_of_each_recording(tmp_path) -> None:
     corpus = tmp_path / "source" / "sounds"
     corpus.mkdir(parents=True)

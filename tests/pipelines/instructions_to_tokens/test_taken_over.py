@@ -84,6 +84,7 @@ def test_a_shard_of_another_range_is_not_read(made: tuple[Path, Manifest], tmp_p
     assert 0 < work["taken_over_clips"] < 12
 
 
+@pytest.mark.slow
 def test_units_of_another_size_take_over_what_they_share(tmp_path: Path) -> None:
     store = a_corpus(tmp_path, [RATE // 2] * 30)
     first, _ = tokenize(store, JOB, BatchingCodec())

@@ -295,6 +295,7 @@ def test_an_added_annotator_is_the_only_one_that_is_asked(
     assert all(row.caption == f"after {RATE} 16000" for row in after)
 
 
+@pytest.mark.slow
 def test_a_new_version_of_an_annotator_also_renews_those_that_read_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], reusing: None
 ) -> None:
@@ -306,6 +307,7 @@ def test_a_new_version_of_an_annotator_also_renews_those_that_read_it(
     assert all(row.asked[:2] == ["counter 8", "later 7"] for row in rows)
 
 
+@pytest.mark.slow
 def test_what_is_taken_over_is_what_would_be_made(tmp_path: Path) -> None:
     clips = {f"a/{n}.wav": (1.0 + n / 10, {"domain": "speech"}) for n in range(4)}
     store = source(tmp_path / "grown", clips)

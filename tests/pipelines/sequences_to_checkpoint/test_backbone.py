@@ -113,6 +113,7 @@ def test_two_stages_start_from_a_text_model_and_leave_its_text_alone(
     assert store.version("checkpoint", job.plan(store).plan_id) == store.head("checkpoint")
 
 
+@pytest.mark.slow
 def test_the_codec_of_the_sequences_teaches_where_the_job_distils(
     llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

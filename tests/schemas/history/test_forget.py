@@ -204,6 +204,7 @@ def kill_at_every(stride: int, folder: Path) -> int:
         step += stride
 
 
+@pytest.mark.slow
 def test_a_kill_at_every_sixtieth_change_of_the_disk_loses_nothing_and_leaves_nothing(memory_folder: Path) -> None:
     assert kill_at_every(60, memory_folder) > 4
 

@@ -35,6 +35,7 @@ def clips() -> list[TrainingClip]:
     ]
 
 
+@pytest.mark.slow
 def test_what_a_codec_learned_to_say_is_kept_with_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     soundfile = pytest.importorskip("soundfile")
     codec = new_codec(num_ctc_slots=4)

@@ -183,6 +183,7 @@ def test_evaluation_measures_every_system_and_names_what_is_missing(tmp_path, mo
     assert "entries used (perplexity) by 15 reasoning codes a level: " in table
 
 
+@pytest.mark.slow
 def test_a_clip_is_recognized_in_its_language_and_not_measured_in_an_unknown_one(monkeypatch):
     monkeypatch.setattr(evaluation, "_coders", lambda config, folder: ([], []))
     words = {"cs": "co si", "en": "so see"}
@@ -265,6 +266,7 @@ def test_the_nearest_bitrates_are_chosen():
     assert SPEEX_QUALITIES[nearest(SPEEX_QUALITIES, 4_900)] == 1
 
 
+@pytest.mark.slow
 def test_a_coder_that_hangs_or_fails_costs_its_own_cells_alone(tmp_path, monkeypatch):
     program = tmp_path / "usr" / "bin" / "opusenc"
     program.parent.mkdir(parents=True)

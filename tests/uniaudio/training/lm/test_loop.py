@@ -214,6 +214,7 @@ def test_a_spike_of_the_loss_is_skipped(sequences: SequenceSet, stage: StageConf
     assert result.state.skipped == [SKIP_WINDOW, SKIP_WINDOW + 1]
 
 
+@pytest.mark.slow
 def test_bfloat16_learns_as_float32_does(sequences: SequenceSet, long_stage: StageConfig) -> None:
     full, _ = train(sequences, long_stage)
     half, weights = train(sequences, replace(long_stage, precision="bfloat16"))
