@@ -17,8 +17,7 @@ from uniaudio_schemas.query import scan_version
 from uniaudio_schemas.store import Store
 from uniaudio_schemas.store.manifest import Manifest
 
-from uniaudio.shipped import shipped_codec
-from uniaudio_flows.report import corpora, examples, histograms, losses, model, sharing, shipped
+from uniaudio_flows.report import corpora, examples, histograms, losses, model, sharing
 from uniaudio_flows.report.charts import VENDOR
 from uniaudio_flows.report.table import cell, is_number
 
@@ -104,7 +103,6 @@ def _model(store: Store) -> dict[str, Any]:
         "curves": model.curves(store),
         "held_out": model.held_out(store),
         "figures": model.listening(store),
-        "shipped_figures": shipped.listening(store, shipped_codec()),
         "tokens_note": note,
         "codebooks": codebooks,
         "scores": model.scores(store),

@@ -1,5 +1,5 @@
 """Benchmark of the codec alone: held-out clips, encoded and decoded, against the clips themselves; beside white noise
-of the same level.
+of the same level. Where the project comes with a trained codec, one clip of each domain is shown through that one too.
 """
 
 from collections.abc import Callable
@@ -10,9 +10,11 @@ from uniaudio_schemas.kinds.scores import Medium
 
 from uniaudio.audio.frames import SAMPLE_RATE, UNIT
 from uniaudio.audio.loudness import limit_peak
+from uniaudio.codec.codec import ReasoningCodec
 from uniaudio.metrics.pesq import wide_band_pesq
 from uniaudio.metrics.spectral import log_mel_distance, multi_resolution_stft_distance
 from uniaudio.metrics.stoi import stoi
+from uniaudio.shipped import shipped_codec
 from uniaudio.training.sequences.recordings import recording_of
 from uniaudio_pipelines.checkpoint_to_scores.evaluation import Evaluation
 from uniaudio_pipelines.checkpoint_to_scores.outcome import Estimate, Metric, Outcome
@@ -48,6 +50,7 @@ class _Pair:
 
 def reconstruction(evaluation: Evaluation, outcome: Outcome) -> None:
     """PESQ and STOI of speech, spectral distances of every domain."""
+    shipped = _shipped_beside(evaluation.codec)
     for domain in DOMAINS:
         pairs = _reconstruct(evaluation, domain)
         if not pairs:
@@ -76,6 +79,9 @@ def reconstruction(evaluation: Evaluation, outcome: Outcome) -> None:
             *outcome.media_of(f"{domain}: original", pairs[0].original),
             *outcome.media_of(f"{domain}: reconstruction", pairs[0].made),
         ]
+        if shipped is not None:
+            (decoded,) = shipped.decode(shipped.encode([pairs[0].original]))
+            media += outcome.media_of(f"{domain}: reconstruction by the starter codec", limit_peak(decoded))
         for name, (higher_is_better, _) in measures.items():
             ours, noise = (_estimate(pairs, values) for values in measured[name])
             metric = Metric(name=name, higher_is_better=higher_is_better, baseline=_BASELINE)
@@ -83,6 +89,13 @@ def reconstruction(evaluation: Evaluation, outcome: Outcome) -> None:
             outcome.add(
                 metric, domain, ours, baseline_value=baseline_value, predictions=predictions, media=_once(media)
             )
+
+
+def _shipped_beside(codec: ReasoningCodec) -> ReasoningCodec | None:
+    """The trained codec that comes with the project, unless there is none or it is the one that is scored."""
+    folder = shipped_codec()
+    shipped = None if folder is None else ReasoningCodec.load(folder)
+    return None if shipped is None or shipped.fingerprint == codec.fingerprint else shipped
 
 
 def _estimate(pairs: list[_Pair], values: list[float | None]) -> Estimate | None:

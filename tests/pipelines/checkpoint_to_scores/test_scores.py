@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from uniaudio_pipelines.checkpoint_to_scores import reconstruction
 from uniaudio_pipelines.checkpoint_to_scores.declared import TASK_BENCHMARKS, inputs_of
 from uniaudio_pipelines.checkpoint_to_scores.evaluation import Evaluation
 from uniaudio_pipelines.checkpoint_to_scores.job import BENCHMARKS, CheckpointToScores
@@ -32,11 +33,13 @@ from uniaudio_schemas.kinds.scores import Score
 from uniaudio_schemas.store import Store
 
 from tests.pipelines.checkpoint_to_scores.conftest import CLIPS, HEARD
+from uniaudio.codec.codec import ReasoningCodec
+from uniaudio.codec.config.presets import CodecConfig
 from uniaudio.lm.answer import Generated, GeneratedSegment
 from uniaudio.lm.generate import generate
 from uniaudio.metrics.table import METRICS, check_metrics
 from uniaudio.tasks import TASKS
-from uniaudio.testing import a_waveform
+from uniaudio.testing import a_waveform, tiny_codec
 
 pytest.importorskip("soundfile")
 pytest.importorskip("transformers")
@@ -230,9 +233,10 @@ def test_what_nothing_is_held_out_for_is_dropped_by_name(built: Any) -> None:
     assert reasons(result) == {("music_caption", "no_samples")}
 
 
-def test_the_codec_is_scored_in_each_domain_and_shown(built: Any) -> None:
+def test_the_codec_is_scored_in_each_domain_and_shown(built: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("pesq")
     pytest.importorskip("pystoi")
+    monkeypatch.setattr(reconstruction, "shipped_codec", lambda: None)
     result = score(built, "codec")
     rows = by_name(result)
     assert {("log_mel_distance", "speech"), ("log_mel_distance", "sound")} <= set(rows)
@@ -241,6 +245,23 @@ def test_the_codec_is_scored_in_each_domain_and_shown(built: Any) -> None:
     assert [medium.mime for medium in media] == ["image/png", "audio/flac"] * 4
     assert blob_of(result, media[0].blob).startswith(b"\x89PNG")
     assert blob_of(result, media[1].blob).startswith(b"fLaC")
+
+
+@pytest.mark.parametrize("is_another", [True, False])
+def test_a_clip_is_shown_through_the_codec_that_comes_with_the_project(
+    is_another: bool, built: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    another = ReasoningCodec.create(CodecConfig.preset("debug"), seed=1)
+    (another if is_another else tiny_codec()).save(tmp_path)
+    monkeypatch.setattr(reconstruction, "shipped_codec", lambda: tmp_path)
+    titles = [medium.title for row in score(built, "codec").rows for medium in row.media]
+    shown = [title for title in titles if "starter codec" in title]
+    assert shown == [
+        f"{domain}: reconstruction by the starter codec"
+        for domain in ("speech", "sound")
+        if is_another
+        for _ in range(2)
+    ]
 
 
 def test_an_untrained_model_is_about_as_unsure_as_the_uniform_one(built: Any) -> None:
