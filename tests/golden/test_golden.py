@@ -7,10 +7,11 @@ from torch import Tensor
 
 from tests.golden.tensors import FOLDER, codec, of_codec, of_lm
 
-TOLERANCES = {"gradient_norm": 1e-4, "hidden": 1e-4, "logits": 1e-4, "loss": 1e-4, "latents": 1e-4, "audio": 1e-2}
+TOLERANCES = {"gradient_norm": 1e-4, "hidden": 2e-3, "logits": 1e-4, "loss": 1e-4, "latents": 1e-4, "audio": 1e-2}
 """Error over value (both as norms), by a part of the name; in audio one latent may be rounded the other way. Integers are equal.
 
-Processors round otherwise: what differs by 1e-6 on the EPYC that wrote the file differs by 4e-5 on a Xeon with AMX."""
+Processors round otherwise: what differs by 1e-6 on the EPYC that wrote the file differs by 4e-5 on a Xeon with AMX,
+and by 4e-4 behind a log-mel spectrogram, whose quiet bands are the rounding errors of loud ones."""
 
 
 def check(found: dict[str, Tensor], name: str) -> None:

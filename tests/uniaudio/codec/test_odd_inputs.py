@@ -139,7 +139,7 @@ def test_codec_codes_of_any_integer_type_and_layout_sound_alike(codes: Codes) ->
         ({"steps": 0}, "`steps` must be a whole number, 1 or more, but is 0"),
         ({"steps": 2.5}, "`steps` must be a whole number, 1 or more, but is 2.5"),
         ({"steps": True}, "`steps` must be"),
-        ({"steps": None}, "`steps` must be"),
+        ({"steps": "10"}, "`steps` must be"),
         ({"seed": -1}, "`seed` must be a whole number, 0 to 18446744073709551615, but is -1"),
         ({"seed": 2**64}, "`seed` must be"),
         ({"seed": 1.5}, "`seed` must be"),

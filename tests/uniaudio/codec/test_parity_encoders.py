@@ -10,13 +10,17 @@ from uniaudio.audio.resample import resample_tensor
 MUSIC_MEAN, MUSIC_STD = 6.768444971712967, 18.417922652295623
 
 
+# The logarithm of a quiet band is that of a rounding error of its loud neighbors, and processors round otherwise: 3e-4 on a Xeon.
+MEL_TOLERANCE = 1e-3
+
+
 def test_codec_front_ends_equal_the_released_ones(golden):
     io = golden.tensors("model_encode", "film_on")
     speech = resample_tensor(io["wav24k"][:, 0], 24_000, 16_000)
     golden.assert_close(speech, io["wav16k"][:, 0])
-    golden.assert_close(whisper_log_mel(speech), io["whisper_mel"])
+    golden.assert_close(whisper_log_mel(speech), io["whisper_mel"], MEL_TOLERANCE)
     decibels = music_log_mel(io["wav24k"][:, 0]) * MUSIC_STD + MUSIC_MEAN
-    golden.assert_close(decibels, io["music_mel_db"][..., : decibels.shape[-1]])
+    golden.assert_close(decibels, io["music_mel_db"][..., : decibels.shape[-1]], MEL_TOLERANCE)
 
 
 @pytest.mark.parametrize("case", ["film_on", "film_dropped"])
