@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-from uniaudio_flows.report.sound import picture, ticks
+from uniaudio_flows.report.sound import picture, spectrogram_db, ticks
 
 from uniaudio.audio.frames import SAMPLE_RATE
 from uniaudio.audio.read import read_audio
@@ -67,7 +67,7 @@ def _panel(column: int, row: int, title: str, audio: np.ndarray) -> str:
     """A spectrogram with seconds below and kHz beside it."""
     x, y = LEFT + column * (LEFT + WIDTH), TOP + row * ROW
     seconds = len(audio) / SAMPLE_RATE
-    image = f'<image x="{x}" y="{y}" width="{WIDTH}" height="{HEIGHT}" preserveAspectRatio="none" href="{picture(audio, SAMPLE_RATE)}"/>'
+    image = f'<image x="{x}" y="{y}" width="{WIDTH}" height="{HEIGHT}" preserveAspectRatio="none" href="{picture(spectrogram_db(audio, SAMPLE_RATE))}"/>'
     title_text = f'<text x="{x}" y="{y - 8}" font-weight="bold">{escape(title)}</text>'
     below = "".join(
         f'<text x="{x + WIDTH * tick.percent / 100:.0f}" y="{y + HEIGHT + 15}" text-anchor="middle">{tick.label}{" s" if tick.percent == 0 else ""}</text>'

@@ -6,9 +6,9 @@ python -m tests.snapshots.helps       writes tests/snapshots/help.txt anew: do s
 import argparse
 import os
 import textwrap
-from collections.abc import Iterator
 from pathlib import Path
 
+from docs.hooks import parsers
 from uniaudio.cli import make_parser
 
 FILE = Path(__file__).with_name("help.txt")
@@ -21,20 +21,12 @@ def helps() -> str:
     before = os.environ.get("COLUMNS")
     os.environ["COLUMNS"] = str(COLUMNS)
     try:
-        return "\n".join(f"{RULE}\n{one.prog} --help\n{RULE}\n{_help(one)}" for one in _with_nested(make_parser()))
+        return "\n".join(f"{RULE}\n{one.prog} --help\n{RULE}\n{_help(one)}" for one in parsers(make_parser()))
     finally:
         if before is None:
             del os.environ["COLUMNS"]
         else:
             os.environ["COLUMNS"] = before
-
-
-def _with_nested(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
-    yield parser
-    for action in parser._actions:
-        if isinstance(action, argparse._SubParsersAction):
-            for child in dict.fromkeys(action.choices.values()):
-                yield from _with_nested(child)
 
 
 class _Invocations(argparse.HelpFormatter):

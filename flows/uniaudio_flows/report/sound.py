@@ -67,9 +67,9 @@ def passage(store: Store, raw: Raw, first_sample: int, num_samples: int) -> Soun
     peak = float(np.abs(samples).max())
     return Sound(
         seconds=seconds,
-        source=data_uri(mime, data),
+        source=_data_uri(mime, data),
         codec="FLAC" if mime == "audio/flac" else "Vorbis",
-        picture=data_uri("image/png", png(_shades(levels_db, high_db))),
+        picture=picture(levels_db),
         low_db=round(high_db - _RANGE_DB),
         high_db=round(high_db),
         peak=peak,
@@ -166,11 +166,10 @@ def _shades(levels_db: np.ndarray, high_db: float) -> np.ndarray:
     return (share[::-1] * (_SHADES - 1)).round().astype(np.uint8)
 
 
-def picture(samples: np.ndarray, sample_rate: int) -> str:
-    """Data URI of the spectrogram of `[N]` float32, 80 dB from its loudest point down."""
-    levels_db = spectrogram_db(samples, sample_rate)
-    return data_uri("image/png", png(_shades(levels_db, float(levels_db.max()))))
+def picture(levels_db: np.ndarray) -> str:
+    """Data URI of what `spectrogram_db` gives, 80 dB from its loudest point down."""
+    return _data_uri("image/png", png(_shades(levels_db, float(levels_db.max()))))
 
 
-def data_uri(mime: str, data: bytes) -> str:
+def _data_uri(mime: str, data: bytes) -> str:
     return f"data:{mime};base64,{base64.b64encode(data).decode()}"
