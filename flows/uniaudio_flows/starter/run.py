@@ -3,27 +3,24 @@ was cut off: packages are in the cache, corpora complete or laid out again, shar
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
+from uniaudio.shipped import shipped_codec
 from uniaudio_flows.demo.packages import cache_folder
 from uniaudio_flows.demo.run import only_one
 from uniaudio_flows.deployments import run_deployment
 from uniaudio_flows.services import start_services, stop_services
 from uniaudio_flows.settings import Settings
 from uniaudio_flows.starter.layout import lay_out_starter
+from uniaudio_flows.starter.recipe import parameters
 
 Say = Callable[[str], None]
 
 SIZE = "starter"
-ANNOTATORS = (
-    "voice_activity", "loudness", "signal_to_noise", "language", "speaker_embedding", "prosody", "source_caption", "music_structure", "style",
-    "caption_by_measures",
-)  # fmt: skip
-"""What a codec and a language model learn from. No recognizer: it would hear seven hours of speech, of which 95 % have a script."""
 
 
-def run_starter(settings: Settings, say: Say, *, source_only: bool, stop: bool) -> int:
-    """Returns the exit code: 0, or 1 where the flow did not complete."""
+def run_starter(settings: Settings, say: Say, *, source_only: bool, trains_codec: bool, stop: bool) -> int:
+    """`trains_codec`: whether a codec is trained though one comes with the project. Returns the exit code: 0, or 1 where the flow did
+    not complete."""
     settings = of_starter(settings)
     settings.data.mkdir(parents=True, exist_ok=True)
     with only_one(settings.data / "starter.lock", "uniaudio starter"):
@@ -33,9 +30,11 @@ def run_starter(settings: Settings, say: Say, *, source_only: bool, stop: bool) 
         say(f"source: {settings.source}")
         if source_only:
             return 0
+        codec = settings.codec or ("" if trains_codec else str(shipped_codec() or ""))
+        say(f"codec: {codec or 'one is trained'}")
         start_services(settings, say)
         try:
-            completed = run_deployment("everything/local", settings, say, parameters())
+            completed = run_deployment("everything/local", settings, say, parameters(codec))
         except KeyboardInterrupt:
             if not stop:
                 say("the run goes on in the background: `uniaudio starter` follows it, `uniaudio down` stops it")
@@ -49,8 +48,3 @@ def run_starter(settings: Settings, say: Say, *, source_only: bool, stop: bool) 
 def of_starter(settings: Settings) -> Settings:
     """These, with a source of its own below the data folder: the demo's corpora have the same names and hold less."""
     return replace(settings, source=settings.data / "starter-source", size=SIZE)
-
-
-def parameters() -> dict[str, Any]:
-    """What the flow is told besides settings."""
-    return {"annotate_corpus": {"annotators": list(ANNOTATORS)}}

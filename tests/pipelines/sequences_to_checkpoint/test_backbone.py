@@ -23,7 +23,7 @@ from uniaudio_schemas.store import Store
 from tests.pipelines.tokens_to_sequences.test_tokens_to_sequences import a_store
 from tests.uniaudio.lm.smollm2 import smollm2_folder
 from uniaudio.audio.torchaudio_cpu import import_torchaudio
-from uniaudio.lm.config import PRESETS
+from uniaudio.lm.config import PRESETS, RopeConfig, StackConfig
 from uniaudio.lm.model import UniAudioLM
 from uniaudio.run.folder import load_parts
 from uniaudio.training.lm.train import train_stage
@@ -183,10 +183,8 @@ def test_smollm2_is_the_start_of_stage_one(tmp_path: Path, monkeypatch: pytest.M
     job = SequencesToCheckpoint(stages=("text_warmup", "stage1"), backbone=str(folder), num_steps=1)
     assert list(run(store, job, monkeypatch)) == ["stage1"]
     parts = load_parts(store.root, tokenizer=folder)
-    assert (parts.model.config.backbone, parts.model.config.rope) == (
-        PRESETS["starter"]["backbone"],
-        PRESETS["starter"]["rope"],
-    )
+    shape = StackConfig(num_layers=30, width=576, num_heads=9, num_kv_heads=3, head_size=64, mlp_width=1536)
+    assert (parts.model.config.backbone, parts.model.config.rope) == (shape, RopeConfig(base=100_000.0))
     ids = torch.tensor([parts.tokenizer.encode("The capital of France is Paris, and the capital of Germany is")])
     ours, theirs = text_logits(parts.model, ids), their_logits(folder, ids)
     torch.testing.assert_close(ours[..., : theirs.shape[-1]], theirs, atol=1e-4, rtol=0)

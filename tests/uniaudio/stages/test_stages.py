@@ -131,11 +131,12 @@ def test_unknown_names_are_refused(call) -> None:
         call()
 
 
-def test_a_pretrained_backbone_learns_at_the_authors_rate_and_debug_stages_all_alike() -> None:
+def test_a_pretrained_backbone_learns_at_the_authors_rate_and_the_stages_of_small_sizes_all_alike() -> None:
     """At three times that rate SmolLM2 loses its text (`tests/bench/test_lm_text_kept.py`)."""
-    for size in ("starter", "paper_1b", "paper_3b"):
+    for size in ("paper_1b", "paper_3b"):
         assert stage3_pretraining(size).learning_rate == 2e-4
         assert stage4_sentences(size).learning_rate == 5e-5
+    assert {stage_config(name, "starter").learning_rate for name in STAGES} == {1e-3, 1e-3 / 4}
     assert {stage_config(name, "debug").learning_rate for name in STAGES} == {2e-3, 2e-3 / 4}
 
 

@@ -45,11 +45,11 @@ class Ids:
     fingerprint: str = ""
 
 
-# LLaMA-3.2's 128,256 ids and 4,100 + 8,200 of audio (lm.md 1.2); SmolLM2's 49,152 beside the same codec.
+# LLaMA-3.2's 128,256 ids and 4,100 + 8,200 of audio (lm.md 1.2).
 _RELEASED = Ids(text_size=128_256, audio_size=12_300)
 IDS: dict[str, Ids] = {
     "debug": Ids(text_size=ByteTokenizer.num_ids, audio_size=204),
-    "starter": Ids(text_size=49_152, audio_size=12_300),
+    "starter": Ids(text_size=ByteTokenizer.num_ids, audio_size=2_060),
     "paper_1b": _RELEASED,
     "paper_3b": _RELEASED,
 }
