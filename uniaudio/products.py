@@ -39,7 +39,7 @@ def linear(x: Tensor, weight_OI: Tensor, bias_O: Tensor | None = None) -> Tensor
     if not is_for_onednn(weight_OI, x.numel() // weight_OI.shape[1]) or x.dtype != torch.float32:
         return F.linear(x, weight_OI, bias_O)
     if torch.is_grad_enabled() and (x.requires_grad or weight_OI.requires_grad):
-        product: Tensor = _Linear.apply(x, weight_OI)
+        product: Tensor = _Linear.apply(x, weight_OI)  # type: ignore[no-untyped-call]
         return product if bias_O is None else product + bias_O
     return onednn(x, weight_OI, bias_O)
 

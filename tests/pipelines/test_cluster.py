@@ -10,7 +10,6 @@ from uniaudio_pipelines.running.pool import WorkerLostError
 from uniaudio_schemas.errors import StoreError, UsageError
 
 ray = pytest.importorskip("ray")
-ACTOR = "0" * 32
 
 
 def raising(error: BaseException) -> Any:

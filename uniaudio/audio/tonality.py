@@ -15,7 +15,6 @@ _A4_HZ = 440.0
 _MIN_S = 3.0
 _FLOOR = 1e-3
 """Peaks 60 dB below the loudest of the clip are noise."""
-_TUNING_STEPS = 100
 _FRAMES_A_BLOCK = 200
 _MAJOR_NAMES = ("C", "Db", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
 _MINOR_NAMES = ("C", "C#", "D", "Eb", "E", "F", "F#", "G", "G#", "A", "Bb", "B")

@@ -271,6 +271,11 @@ class ReasoningCodec(nn.Module):
         save_file(tensors, folder / WEIGHTS_FILE)
         (folder / CONFIG_FILE).write_text(self.config.to_json())
 
+    def is_exact_in(self, dtype: torch.dtype) -> bool:
+        """Whether `save` in `dtype` rounds none of its numbers, as those of a codec that was saved so before."""
+        numbers = (tensor for tensor in self.state_dict().values() if tensor.is_floating_point())
+        return all(torch.equal(tensor.to(dtype).to(tensor.dtype), tensor) for tensor in numbers)
+
     @classmethod
     def load(cls, folder: str | Path) -> "ReasoningCodec":
         """The codec that `save` wrote, or the one inside a model's folder; a missing, unknown or misshapen tensor is a `DataError`."""

@@ -95,7 +95,7 @@ class UniAudioLM(nn.Module):
         audio_BSD = self.embed_frames(ids_BS9[..., :TEXT_COLUMN].where(is_audio_BS[..., None], 0))
         name = "understanding_expert"
         audio_BSD = self.understanding_expert(audio_BSD, is_audio_BS1, attend, caches.get(name), steps.get(name))
-        hidden_BSD = self.backbone(audio_BSD + text_BSD, attend, caches.get("backbone"), steps.get("backbone"))
+        hidden_BSD: Tensor = self.backbone(audio_BSD + text_BSD, attend, caches.get("backbone"), steps.get("backbone"))
         name = "generation_expert"
         generated_BSD: Tensor = self.generation_expert(
             hidden_BSD, is_audio_BS1, attend, caches.get(name), steps.get(name)
@@ -173,9 +173,9 @@ class UniAudioLM(nn.Module):
         prefixes = tuple(names)
         return sum(p.numel() for name, p in self.named_parameters() if name.startswith(prefixes))
 
-    def save(self, folder: str | Path) -> None:
-        """Writes `config.json` and the weights as safetensors."""
-        weights.save(self.state_dict(), self.config, Path(folder))
+    def save(self, folder: str | Path, dtype: torch.dtype | None = None) -> None:
+        """Writes `config.json` and the weights as safetensors, in `dtype` or their own."""
+        weights.save(self.state_dict(), self.config, Path(folder), dtype=dtype)
 
     @classmethod
     def load(

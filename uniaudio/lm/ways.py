@@ -52,7 +52,7 @@ class Ways:
         """`[M, V]` -> `[N, V]`: rows with guidance are moved away from the answer to the blanked prompt."""
         if not len(self.guided_T):
             return logits_MV
-        given_NV, blank_TV = logits_MV.split([len(self.samplings), len(self.guided_T)])
+        given_NV, blank_TV = torch.split(logits_MV, [len(self.samplings), len(self.guided_T)])
         scale_T1 = self._scale_T1.to(logits_MV.dtype)
         if self.all_guided:
             return blank_TV + (given_NV - blank_TV) * scale_T1

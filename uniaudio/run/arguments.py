@@ -10,11 +10,14 @@ from typing import Any
 from uniaudio_schemas.errors import UsageError
 from uniaudio_schemas.settings_file import setting
 
+from uniaudio.shipped import shipped_model
+
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("model")
     group.add_argument(
-        "--model", help="folder of a model, or store with a checkpoint (default $UNIAUDIO_MODEL, else the store)"
+        "--model",
+        help="folder of a model, or store with a checkpoint (default $UNIAUDIO_MODEL, else the store, else the model that comes with the project)",
     )
     group.add_argument("--codec", help="folder of the codec, if not the model's own")
     group.add_argument("--tokenizer", help="folder of the text tokenizer, if not the model's own")
@@ -50,8 +53,13 @@ def add_sampling_options(parser: argparse.ArgumentParser) -> None:
 
 
 def model_path(options: argparse.Namespace) -> str | Path:
-    """What `--model` or a setting names, which may be of a hub; else the store, which is here or nowhere."""
-    return options.model or setting("UNIAUDIO_MODEL") or Path(store_path())
+    """What `--model` or a setting names, which may be of a hub; else the store, which is here or nowhere; where it is nowhere and no
+    setting names one, the model that comes with the project."""
+    if named := options.model or setting("UNIAUDIO_MODEL"):
+        return named
+    store = Path(store_path())
+    is_named = bool(setting("UNIAUDIO_STORE") or setting("UNIAUDIO_DATA"))
+    return store if is_named or store.exists() else shipped_model() or store
 
 
 def store_path() -> str:

@@ -101,13 +101,15 @@ def copy_tokenizer(source: Path, folder: Path) -> None:
             shutil.copyfile(source / name, target)
 
 
-def save_parts(parts: Parts, folder: str | Path) -> None:
-    """Writes a folder that stands alone."""
+def save_parts(parts: Parts, folder: str | Path, dtype: torch.dtype | None = None) -> None:
+    """Writes a folder that stands alone. `dtype`: of the weights there, None keeps theirs; a codec whose numbers it would round stays as
+    it is, for another codec has other codes."""
     path = Path(folder)
-    parts.model.save(path)
+    parts.model.save(path, dtype)
     (path / weights.VOCABULARY_FILE).write_text(parts.vocabulary.to_json(), encoding="utf-8")
     if parts.codec_fingerprint:
-        parts.load_codec().save(path / CODEC_FOLDER)
+        codec = parts.load_codec()
+        codec.save(path / CODEC_FOLDER, dtype if dtype and codec.is_exact_in(dtype) else torch.float32)
     if isinstance(parts.tokenizer, HuggingFaceTokenizer):
         copy_tokenizer(parts.tokenizer.folder, path)
     write_about(path, parts.tasks, parts.codec_fingerprint)

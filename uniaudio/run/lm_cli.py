@@ -45,6 +45,7 @@ def add_commands(commands: Any) -> None:
     export.add_argument("source", type=Path, metavar="STORE")
     export.add_argument("--out", type=Path, required=True, help="folder to write")
     export.add_argument("--tokenizer", type=Path, help="folder of its text tokenizer, where that is not of bytes")
+    export.add_argument("--dtype", choices=_DTYPES, help="of the weights written (default: as they are)")
 
 
 def _import(options: argparse.Namespace) -> int:
@@ -96,12 +97,14 @@ def _unpack(options: argparse.Namespace) -> int:
 
 def _export(options: argparse.Namespace) -> int:
     with working(f"reading the model of {options.source}"):
-        from uniaudio.run.model import UniAudio  # here: to load torch takes seconds
+        import torch  # here: it takes seconds
+
+        from uniaudio.run.model import UniAudio
 
         model = UniAudio.from_pretrained(options.source, tokenizer=options.tokenizer)
     replaced = Path(options.out).exists()
     with working(f"writing {options.out}"):
-        model.save(options.out)
+        model.save(options.out, getattr(torch, options.dtype) if options.dtype else None)
     tasks = ", ".join(sorted(model.parts.tasks))
     print(f"{options.out}: {'replaced, ' if replaced else ''}trained on {tasks}")
     return 0

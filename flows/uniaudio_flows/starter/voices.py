@@ -24,7 +24,7 @@ HELD_OUT = {
     **dict.fromkeys(("af_sky", "am_liam"), "val"),
 }
 """Voices; all others are trained on."""
-NUM_PHRASES = {"train": 136, "val": 20, "test": 40}
+NUM_PHRASES = {"train": 100, "val": 20, "test": 40}
 """Phrases a voice, by its split: 50 minutes of speech in all."""
 RATE = 24_000
 _ENGLISH = ("af", "am", "bf", "bm")

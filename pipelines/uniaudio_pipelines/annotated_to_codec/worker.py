@@ -29,7 +29,7 @@ class CodecWorker:
         self._store, self._job, self._plan = Store(store_root), job, plan
 
     def process(self, unit: str) -> ShardResult:
-        self._run = run = RunFolder(self._store, self._plan.plan_id)
+        run = RunFolder(self._store, self._plan.plan_id)
         if self._job.training_phases():
             cluster.connect()
             with run.followed(self._show):

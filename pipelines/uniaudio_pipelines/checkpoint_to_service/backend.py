@@ -26,7 +26,7 @@ _STATUS = {"TooLargeError": 413, "UnknownModelError": 404}
 class Backend:
     """The replicas behind one handle."""
 
-    def __init__(self, handle: DeploymentHandle, service: Service) -> None:
+    def __init__(self, handle: DeploymentHandle[Any], service: Service) -> None:
         self._handle, self._limits = handle, service.limits
 
     async def call(self, method: str, *arguments: Any) -> Any:

@@ -80,7 +80,8 @@ def _delete(most_s: float) -> None:
     while time.monotonic() < until:
         # Ray Serve waits a minute, whatever the replicas were promised.
         with suppress(TimeoutError):
-            return serve.delete(APPLICATION)
+            serve.delete(APPLICATION)
+            return
 
 
 @contextmanager

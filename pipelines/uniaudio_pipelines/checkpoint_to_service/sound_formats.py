@@ -27,7 +27,8 @@ _UNKNOWN = 0xFFFFFFFF
 
 def pcm(samples: np.ndarray) -> bytes:
     """16 bits, little-endian."""
-    return np.rint(np.clip(samples, -1, 1) * _FULL_SCALE).astype("<i2").tobytes()
+    scaled: np.ndarray = np.rint(np.clip(samples, -1, 1) * _FULL_SCALE)
+    return scaled.astype("<i2").tobytes()
 
 
 def wav_header(num_bytes: int = _UNKNOWN) -> bytes:

@@ -174,7 +174,7 @@ class _Spool:
     """Tables cut into parts, each part appended to a file of its own."""
 
     def __init__(self, folder: Path, name: str, schema: pa.Schema, bits: int) -> None:
-        self.name, self._schema, self._bits = name, schema, bits
+        self.name, self._bits = name, bits
         self._paths = [folder / f"{name}-{part:02d}.spool" for part in range(1 << bits)]
         self._writers = [pa.ipc.new_stream(str(path), schema) for path in self._paths]
         self._waiting: list[tuple[pa.Table, np.ndarray | None]] = []

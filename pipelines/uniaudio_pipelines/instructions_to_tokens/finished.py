@@ -29,7 +29,6 @@ class FinishedCodes:
         folder.mkdir(parents=True, exist_ok=True)
         self._rows: list[Tokens] = []
         self._kept_at = time.monotonic()
-        self._number = 0
 
     def read(self, clips: pa.Array) -> pa.Table:
         """What an earlier try has left of these clips, each once."""

@@ -25,7 +25,7 @@ def arrow_filesystem(uri: str) -> tuple[FileSystem, str]:
     return PyFileSystem(_Handler(FsspecStore(scheme, **options(uri)))), path
 
 
-class _Handler(FSSpecHandler):  # pyarrow has no types
+class _Handler(FSSpecHandler):  # type: ignore[misc]  # pyarrow has no types
     def open_output_stream(self, path: str, metadata: Any) -> PythonFile:
         return PythonFile(_Bytes(self.fs.open(path, mode="wb"), lambda: int(self.fs.info(path)["size"])), mode="w")
 

@@ -10,6 +10,7 @@ import pytest
 
 from uniaudio.cli import main
 from uniaudio.lm.compiled import _build
+from uniaudio.run import arguments
 from uniaudio.run.clips import ClipWriter
 from uniaudio.tasks import TASKS
 
@@ -191,6 +192,29 @@ def test_a_mistake_ends_in_one_line_that_names_it_and_exit_code_2(
     [line] = capsys.readouterr().err.splitlines()
     assert line.startswith("uniaudio: ")
     assert message in line
+
+
+def test_the_model_of_the_project_answers_where_no_store_is_and_none_is_named(
+    model_folder: Path,
+    clip_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("UNIAUDIO_MODEL", "UNIAUDIO_STORE", "UNIAUDIO_DATA"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(arguments, "shipped_model", lambda: model_folder)
+    assert run("asr", clip_folder / "0.wav") == 0
+    answer = capsys.readouterr().out
+    assert run("asr", clip_folder / "0.wav", "--model", model_folder) == 0
+    assert capsys.readouterr().out == answer
+    (tmp_path / "data" / "store").mkdir(parents=True)
+    assert run("asr", clip_folder / "0.wav") == 2
+    assert "data/store" in capsys.readouterr().err
+    monkeypatch.setattr(arguments, "shipped_model", lambda: None)
+    (tmp_path / "data" / "store").rmdir()
+    assert run("asr", clip_folder / "0.wav") == 2
 
 
 def test_a_missing_model_is_named_with_what_to_do(

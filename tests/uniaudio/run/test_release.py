@@ -2,13 +2,16 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from uniaudio_schemas.errors import UsageError
 from uniaudio_schemas.kinds.scores import Score
 
+from uniaudio.codec.codec import ReasoningCodec
 from uniaudio.lm.sampling import Sampling
 from uniaudio.run import release
 from uniaudio.run.folder import Parts, load_parts, save_parts
@@ -51,6 +54,26 @@ def test_the_card_tells_data_licences_and_scores(parts: Parts) -> None:
     assert "up to stage3" in text and "- `asr`: prompt, audio -> transcript" in text
     card = pytest.importorskip("huggingface_hub").ModelCard(text)
     assert card.data.license_name == "of the data: CC0-1.0" and card.data.library_name == "uniaudio"
+
+
+def test_a_folder_in_sixteen_bits_is_half_as_large_and_its_codec_is_rounded_only_where_that_changes_nothing(
+    model_folder: Path, tmp_path: Path
+) -> None:
+    parts = load_parts(model_folder)
+    save_parts(parts, tmp_path / "first", torch.bfloat16)
+    first = load_parts(tmp_path / "first")
+    weights = [(folder / "model.safetensors").stat().st_size for folder in (tmp_path / "first", model_folder)]
+    assert weights[0] < 0.6 * weights[1]
+    assert not parts.load_codec().is_exact_in(torch.bfloat16)
+    assert first.load_codec().fingerprint == parts.codec_fingerprint
+    # A codec that was rounded before, as one that comes with the project.
+    parts.load_codec().save(tmp_path / "rounded", torch.bfloat16)
+    rounded = ReasoningCodec.load(tmp_path / "rounded")
+    of_rounded = replace(parts, codec_fingerprint=rounded.fingerprint, load_codec=lambda: rounded)
+    save_parts(of_rounded, tmp_path / "second", torch.bfloat16)
+    files = [folder / "codec" / "codec.safetensors" for folder in (tmp_path / "second", tmp_path / "first")]
+    assert files[0].stat().st_size < 0.6 * files[1].stat().st_size
+    assert load_parts(tmp_path / "second").load_codec().fingerprint == rounded.fingerprint
 
 
 def test_a_folder_that_is_saved_again_keeps_its_card_and_its_weights(model_folder: Path, tmp_path: Path) -> None:

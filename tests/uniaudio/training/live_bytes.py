@@ -21,10 +21,6 @@ class LiveBytes(TorchDispatchMode):
         for tensor in held:
             self._add(tensor)
 
-    def restart(self) -> None:
-        """Forget the peak so far."""
-        self.peak = self.now
-
     def _add(self, tensor: Tensor) -> None:
         storage = tensor.untyped_storage()
         key = storage._cdata

@@ -40,7 +40,7 @@ def read_llm_config(path: Path) -> dict[str, Any]:
     with optional_packages():
         import yaml
 
-    class _PlainLoader(yaml.SafeLoader):  # PyYAML has no types
+    class _PlainLoader(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML has no types
         """Maps `!!python/object:argparse.Namespace` and its like to a mapping."""
 
     def as_mapping(loader: Any, _suffix: str, node: Any) -> Any:

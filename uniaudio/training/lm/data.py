@@ -123,7 +123,6 @@ class MixtureData:
         self.groups: Mapping[str, Examples]
         self.groups, self.order = stage_order(sequences, stage, seed)
         self.group_names = sorted(self.groups)
-        self._key = self.order.key
 
     def next_step(self) -> StepPlan:
         return self.order.next_step()
