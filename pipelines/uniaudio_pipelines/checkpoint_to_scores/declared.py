@@ -41,4 +41,4 @@ TASK_BENCHMARKS = tuple(TASKS)
 """One unit each, named like the task."""
 ANSWERED = tuple(task.name for task in TASKS.values() if set(task.metrics) != {"perplexity"})
 """Tasks whose answers are judged, not only their tokens."""
-BENCHMARKS = (*TASK_BENCHMARKS, "codec", "perplexity", "held_out_loss", "beside_chance")
+BENCHMARKS = (*TASK_BENCHMARKS, "codec", "perplexity", "held_out_loss", "beside_chance", "starter")

@@ -12,6 +12,7 @@ from uniaudio_pipelines.checkpoint_to_scores.likelihood import held_out_losses, 
 from uniaudio_pipelines.checkpoint_to_scores.outcome import Outcome
 from uniaudio_pipelines.checkpoint_to_scores.reconstruction import reconstruction
 from uniaudio_pipelines.checkpoint_to_scores.sets import set_scores, write_set_answers
+from uniaudio_pipelines.checkpoint_to_scores.starter import starter_scores
 from uniaudio_pipelines.checkpoint_to_scores.tasks import task_scores, write_answers
 from uniaudio_pipelines.checkpoint_to_scores.tools import Models
 from uniaudio_pipelines.running.edge import ShardResult
@@ -44,6 +45,8 @@ class ScoreWorker:
             set_scores(self.evaluation, outcome, self._models, unit.removeprefix(SET_PREFIX))
         elif unit in TASK_BENCHMARKS:
             task_scores(self.evaluation, outcome, self._models)
+        elif unit == "starter":
+            starter_scores(self.evaluation, outcome, self._models)
         else:
             OF_NO_TASK[unit](self.evaluation, outcome)
         return ShardResult(
