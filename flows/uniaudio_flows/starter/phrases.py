@@ -8,6 +8,8 @@ A closed vocabulary of some eighty words, so that a model of a few million weigh
 import itertools
 import random
 
+from uniaudio_schemas.errors import UsageError
+
 _DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 _DEVICES = ("light", "fan", "heater", "radio", "television", "lamp")
 _ROOMS = ("kitchen", "bedroom", "bathroom", "garage", "living room")
@@ -20,28 +22,39 @@ _FIXED = (
 )  # fmt: skip
 
 
-def commands() -> list[str]:
-    """Every command, in a fixed order."""
-    switched = [
+_FIXED_COMMANDS = (
+    *_FIXED,
+    *(f"{verb} the {thing}" for verb, thing in itertools.product(("open", "close"), _THINGS)),
+    *(f"set a timer for {number} seconds" for number in _MANY),
+)
+_COMMANDS = (
+    *_FIXED_COMMANDS,
+    *(
         f"turn {state} the {device}{place}"
         for state, device, place in itertools.product(
             ("on", "off"), _DEVICES, ("", *(f" in the {room}" for room in _ROOMS))
         )
-    ]
-    moved = [f"{verb} the {thing}" for verb, thing in itertools.product(("open", "close"), _THINGS)]
-    timed = [f"set a timer for {number} seconds" for number in _MANY]
-    return [*_FIXED, *moved, *timed, *switched]
+    ),
+)
 
 
 def phrases_of(voice: str, num_phrases: int) -> list[str]:
-    """The first `num_phrases` phrases of a voice: numbers and commands by turns, drawn anew for each voice; the same on every machine."""
-    draw = random.Random(f"phrases of {voice}")
-    fixed, switched = commands()[: -len(_DEVICES) * 2 * (len(_ROOMS) + 1)], commands()
-    phrases = []
+    """The first `num_phrases` phrases of a voice, no two alike: numbers and commands by turns, drawn anew for each voice; the same on every
+    machine. UsageError where there are fewer commands than half as many."""
+    if num_phrases > 2 * len(_COMMANDS):
+        raise UsageError(f"`num_phrases` must be at most {2 * len(_COMMANDS)}, but is {num_phrases}.")
+    draw, redraw = random.Random(f"phrases of {voice}"), random.Random(f"more phrases of {voice}")
+    phrases: dict[str, None] = {}
     for at in range(num_phrases):
-        if at % 2:
-            # A fixed command as often as one out of the many that are switched.
-            phrases.append(draw.choice(fixed if at % 4 == 1 else switched))
-        else:
-            phrases.append(" ".join(draw.choices(_DIGITS, k=draw.randint(1, 4))))
-    return phrases
+        phrase = _drawn(draw, at)
+        while phrase in phrases:  # a voice says the same phrase in the same way: a second time teaches nothing
+            phrase = _drawn(redraw, at | 2)
+        phrases[phrase] = None
+    return list(phrases)
+
+
+def _drawn(draw: random.Random, at: int) -> str:
+    """A number where `at` is even; else by turns a fixed command, of which there are few, and any command."""
+    if at % 2 == 0:
+        return " ".join(draw.choices(_DIGITS, k=draw.randint(1, 4)))
+    return draw.choice(_FIXED_COMMANDS if at % 4 == 1 else _COMMANDS)

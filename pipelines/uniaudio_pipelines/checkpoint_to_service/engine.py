@@ -5,6 +5,9 @@
 
 Requests wait in order of arrival until the batch has rows for them. Between two steps one prompt is read at most, so that answers
 that are being written wait for one prompt and not for all.
+
+What is wrong with one answer ends that one. Where a step fails as a whole, its answers are written again from their beginning, each alone:
+the one that fails then was at fault, and the others are what they would have been.
 """
 
 import asyncio
@@ -12,10 +15,12 @@ import logging
 import queue
 import threading
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import suppress
 
-from uniaudio.lm.answer import Generated, Piece
+from uniaudio_schemas.errors import UniaudioError
+
+from uniaudio.lm.answer import Answer, Generated, Piece
 from uniaudio.lm.model import UniAudioLM
 from uniaudio.lm.running_batch import Query, Row, RunningBatch
 from uniaudio.sequence.vocabulary import Vocabulary
@@ -23,14 +28,57 @@ from uniaudio.sequence.vocabulary import Vocabulary
 log = logging.getLogger(__name__)
 
 
+class FallibleAnswer(Answer):
+    """An answer that ends where what was sampled for it is wrong, so that its neighbours go on."""
+
+    failure: UniaudioError | None = None
+
+    @property
+    def is_done(self) -> bool:
+        return self.failure is not None or super().is_done
+
+    def accept(self, sampled: Sequence[int]) -> list[Piece]:
+        """None of the pieces where they are wrong; `failure` says why."""
+        try:
+            return super().accept(sampled)
+        except UniaudioError as error:
+            self.failure = error
+            return []
+
+
+class ServedBatch(RunningBatch):
+    """A running batch of such answers."""
+
+    def open(self, query: Query) -> Row:
+        row = super().open(query)
+        plan, caps = row.answer.plan, {"max_frames": query.max_frames, "max_text": query.max_text}
+        row.answer = FallibleAnswer(self.grammar, plan, **caps)
+        return row
+
+
 class Ticket:
     """A request's place: what its coroutine is told."""
 
-    def __init__(self, row: Row) -> None:
-        self.row = row
+    def __init__(self, query: Query, row: Row) -> None:
+        self.query, self.row = query, row
         self.num_rows = 2 if row.sampling.is_guided else 1
+        self.is_alone = False
+        """Whether it must not share the batch, because a step failed that it was part of."""
+        self._num_told = self._num_again = 0
         self._loop = asyncio.get_running_loop()
         self.told: asyncio.Queue[Piece | Exception | None] = asyncio.Queue()
+
+    def write(self, piece: Piece) -> None:
+        """The next piece of the answer; what was told before it had to begin again is not told twice."""
+        if self._num_again:
+            self._num_again -= 1
+            return
+        self._num_told += 1
+        self.tell(piece)
+
+    def begin_again(self, batch: RunningBatch) -> None:
+        """A new row, which depends on the query alone."""
+        self.row, self.is_alone, self._num_again = batch.open(self.query), True, self._num_told
 
     def tell(self, piece: Piece | Exception | None) -> None:
         """A piece, or an error or None at the end; from any thread."""
@@ -64,7 +112,7 @@ class Engine:
     async def write(self, query: Query) -> AsyncGenerator[tuple[Piece, Row], None]:
         """The pieces of an answer. UsageError where the query is wrong, DataError where the model overflows."""
         self.check()
-        ticket = Ticket(self._batch.open(query))
+        ticket = Ticket(query, self._batch.open(query))
         self._events.put(("join", ticket))
         try:
             while (piece := await ticket.told.get()) is not None:
@@ -89,31 +137,44 @@ class Engine:
         if not self._thread.is_alive():
             raise RuntimeError("The thread that decodes has ended.")
 
-    def _new_batch(self) -> RunningBatch:
-        return RunningBatch(self._model, self._vocabulary, num_rows=self._num_rows)
+    def _new_batch(self) -> ServedBatch:
+        return ServedBatch(self._model, self._vocabulary, num_rows=self._num_rows)
 
     def _run(self) -> None:
         while self._take_events():
             try:
                 self._admit()
                 pieces = self._batch.step() if self._batch.rows else []
-                for row, piece in pieces:
-                    self._written[id(row)].tell(piece)
-                # The last id of an answer and its end are two pieces of one step.
-                for row in {id(row): row for row, _ in pieces if row.answer.is_done}.values():
-                    self._written.pop(id(row)).tell(None)
             except Exception as error:
-                # Whatever it is, the answers at hand are lost and the next ones are not.
-                log.exception("a step of decoding failed; %d answers are lost", len(self._written))
-                for ticket in self._written.values():
-                    ticket.tell(error)
-                self._written.clear()
-                self._batch = self._new_batch()
+                log.exception("a step of decoding failed; %d answers begin again", len(self._written))
+                self._begin_again(error)
+            else:
+                self._hand_out(pieces)
         while self._events.qsize():
             _, late = self._events.get()
             self._waiting += [late] if late else []
         for ticket in (*self._written.values(), *self._waiting):
             ticket.tell(RuntimeError("The model was taken out of service."))
+
+    def _hand_out(self, pieces: Sequence[tuple[Row, Piece]]) -> None:
+        for row, piece in pieces:
+            self._written[id(row)].write(piece)
+        for ticket in [ticket for ticket in self._written.values() if ticket.row.answer.is_done]:
+            del self._written[id(ticket.row)]
+            answer = ticket.row.answer
+            ticket.tell(answer.failure if isinstance(answer, FallibleAnswer) else None)
+
+    def _begin_again(self, error: Exception) -> None:
+        """After a step that failed, whatever it is: an answer that was alone has failed, those that were together are tried alone."""
+        tickets = list(self._written.values())
+        self._written.clear()
+        self._batch = self._new_batch()
+        if len(tickets) == 1:
+            tickets[0].tell(error)
+            return
+        for ticket in reversed(tickets):
+            ticket.begin_again(self._batch)
+            self._waiting.appendleft(ticket)
 
     def _take_events(self) -> bool:
         """Who came and who left; waits where nothing else is to be done. False where the engine is closed."""
@@ -131,13 +192,20 @@ class Engine:
 
     def _admit(self) -> None:
         """Lets the first in the queue join where there is room."""
-        used = sum(ticket.num_rows for ticket in self._written.values())
-        if not self._waiting or (self._written and used + self._waiting[0].num_rows > self._num_rows):
+        if not self._waiting:
+            return
+        first, written = self._waiting[0], self._written.values()
+        is_full = sum(ticket.num_rows for ticket in written) + first.num_rows > self._num_rows
+        if written and (is_full or first.is_alone or any(ticket.is_alone for ticket in written)):
             return
         ticket = self._waiting.popleft()
         try:
             self._batch.join([ticket.row])
-        except Exception as error:  # noqa: BLE001
+        except UniaudioError as error:
             ticket.tell(error)
-            return
-        self._written[id(ticket.row)] = ticket
+        except Exception:
+            # Who joins feeds the others first, so that it may be their failure.
+            self._written[id(ticket.row)] = ticket
+            raise
+        else:
+            self._written[id(ticket.row)] = ticket

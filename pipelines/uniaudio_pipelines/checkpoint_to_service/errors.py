@@ -10,7 +10,7 @@ RETRY_S = 2
 """When what may go well later is tried again."""
 MOST_SHOWN = 1_000
 """Characters of a sentence, which may repeat what was sent."""
-_KINDS = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error"}
+_KINDS = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
 
 
 class RefusalError(HTTPException):
@@ -24,6 +24,8 @@ def refused(status: int, sentence: str) -> JSONResponse:
     """The answer; what may go well later says when to try again."""
     if len(sentence) > MOST_SHOWN:
         sentence = sentence[:MOST_SHOWN] + " …"
+    # Half a character, which JSON can hold, cannot be sent back.
+    sentence = sentence.encode(errors="backslashreplace").decode()
     kind = _KINDS.get(status, "invalid_request_error" if status < 500 else "server_error")
     error: dict[str, Any] = {"message": sentence, "type": kind, "param": None, "code": None}
     headers = {"Retry-After": str(RETRY_S)} if status in (429, 503) else {}

@@ -23,6 +23,7 @@ from uniaudio_pipelines.checkpoint_to_service import forms, openai_audio, openai
 from uniaudio_pipelines.checkpoint_to_service.backend import Backend
 from uniaudio_pipelines.checkpoint_to_service.errors import RefusalError, refused, sentence_of
 from uniaudio_pipelines.checkpoint_to_service.guard import Guard
+from uniaudio_pipelines.checkpoint_to_service.hosts import Hosts
 from uniaudio_pipelines.checkpoint_to_service.settings import APPLICATION, MODEL, Service
 
 PAGE = Path(__file__).parent / "page"
@@ -77,7 +78,7 @@ def app_before(backend: Backend, service: Service) -> FastAPI:
         app.include_router(module.router)
     app.mount("/", StaticFiles(directory=PAGE, html=True, check_dir=False))
     num_rows = service.num_replicas * service.num_rows
-    app.add_middleware(Guard, key=service.read_key(), limits=service.limits, num_rows=num_rows)
+    app.add_middleware(Guard, key=service.read_key(), limits=service.limits, num_rows=num_rows, hosts=Hosts(service))
     return app
 
 

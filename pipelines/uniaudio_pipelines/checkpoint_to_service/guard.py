@@ -1,4 +1,6 @@
-"""What stands before every route: the key, the number of requests, the size and time of what is sent, and headers for the page."""
+"""What stands before every route: the name that is asked for, the key, the number of requests, the size and time of what is sent, and headers
+for the page.
+"""
 
 import asyncio
 import hmac
@@ -7,7 +9,9 @@ from typing import Any
 
 from fastapi.responses import JSONResponse
 
+from uniaudio_pipelines.checkpoint_to_service.bodies import Allowance
 from uniaudio_pipelines.checkpoint_to_service.errors import RefusalError, refused
+from uniaudio_pipelines.checkpoint_to_service.hosts import Hosts
 from uniaudio_pipelines.checkpoint_to_service.settings import Limits
 
 Scope = MutableMapping[str, Any]
@@ -17,6 +21,7 @@ Send = Callable[[Message], Awaitable[None]]
 
 LOCKED_PATHS = "/v1/"
 """What lies below wants the key; health and the page do not."""
+_MOST_DIGITS = 20
 HEADERS = {
     "content-security-policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; media-src blob:; "
@@ -32,9 +37,9 @@ class Guard:
     """ASGI middleware. A request has its place from its headers to the end of its answer, so that only so many bodies are held at once;
     bytes are counted while they arrive, whatever the header says."""
 
-    def __init__(self, app: Any, *, key: str, limits: Limits, num_rows: int) -> None:
+    def __init__(self, app: Any, *, key: str, limits: Limits, num_rows: int, hosts: Hosts) -> None:
         """`num_rows`: answers that all replicas write at once."""
-        self._app, self._key, self._limits = app, key.encode(), limits
+        self._app, self._key, self._limits, self._hosts = app, key.encode(), limits, hosts
         self._most_asked, self._num_asked = num_rows + limits.waiting, 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -48,35 +53,43 @@ class Guard:
                 message["headers"] = [*message.get("headers", []), *own]
             await send(message)
 
-        if (refusal := self._refusal(scope)) is not None:
+        headers = dict(scope["headers"])
+        allowance = Allowance(scope, headers, self._limits)
+        if (refusal := self._refusal(scope, headers, allowance)) is not None:
             await refusal(scope, receive, headed)
             return
         asks = scope["method"] == "POST"
         self._num_asked += asks
         try:
-            await self._app(scope, self._counted(receive), headed)
+            await self._app(scope, self._counted(receive, allowance), headed)
         finally:
             self._num_asked -= asks
 
-    def _refusal(self, scope: Scope) -> JSONResponse | None:
+    def _refusal(self, scope: Scope, headers: dict[bytes, bytes], allowance: Allowance) -> JSONResponse | None:
         """The answer to a request whose headers are enough to refuse it."""
-        headers = dict(scope["headers"])
+        hosts = [value for name, value in scope["headers"] if name == b"host"]
+        if (wrong := self._hosts.refusal(hosts)) is not None:
+            return refused(*wrong)
+        asks = scope["method"] == "POST"
+        if asks and headers.get(b"sec-fetch-site") == b"cross-site":
+            return refused(403, "A page of another site must not ask this service.")
         if self._key and scope["path"].startswith(LOCKED_PATHS) and not self._has_key(headers):
             return refused(401, "The key of this service is missing or wrong.")
         length = headers.get(b"content-length", b"0")
-        if not length.isdigit() or int(length) > self._limits.upload_bytes:
-            return refused(413, self._too_large)
-        if scope["method"] == "POST" and self._num_asked >= self._most_asked:
+        # Python reads no number of thousands of digits.
+        if not length.isdigit() or len(length) > _MOST_DIGITS or int(length) > allowance.num_bytes:
+            return refused(413, allowance.too_large)
+        if asks and self._num_asked >= self._most_asked:
             return refused(429, f"{self._limits.waiting} requests are waiting already.")
         return None
 
-    def _counted(self, receive: Receive) -> Receive:
+    def _counted(self, receive: Receive, allowance: Allowance) -> Receive:
         """`receive` that holds the limits of a body."""
-        num_bytes, is_whole = 0, False
+        count, is_whole = allowance.counter(), False
         until = asyncio.get_running_loop().time() + self._limits.request_s
 
         async def counted() -> Message:
-            nonlocal num_bytes, is_whole
+            nonlocal is_whole
             try:
                 # Behind the body there is only the news that the client went away, which may come late.
                 async with asyncio.timeout_at(None if is_whole else until):
@@ -85,17 +98,11 @@ class Guard:
                 raise RefusalError(
                     408, f"A request must arrive within {self._limits.request_s:g} seconds, but did not."
                 ) from error
-            num_bytes += len(message.get("body", b""))
             is_whole = not message.get("more_body", False)
-            if num_bytes > self._limits.upload_bytes:
-                raise RefusalError(413, self._too_large)
+            count(message.get("body", b""))
             return message
 
         return counted
-
-    @property
-    def _too_large(self) -> str:
-        return f"A request must hold {self._limits.upload_bytes} bytes at most, but holds more."
 
     def _has_key(self, headers: dict[bytes, bytes]) -> bool:
         scheme, _, given = headers.get(b"authorization", b"").partition(b" ")

@@ -89,7 +89,7 @@ class ChatRequest(BaseModel):
 
     model: str
     messages: list[Message] = Field(min_length=1, max_length=MOST_TURNS)
-    modalities: list[Literal["text", "audio"]] = ["text"]
+    modalities: list[Literal["text", "audio"]] = Field(default=["text"], max_length=MOST_PARTS)
     audio: AudioOut | None = None
     temperature: float | None = None
     top_p: float | None = None

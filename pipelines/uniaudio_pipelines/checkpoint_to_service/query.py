@@ -1,5 +1,6 @@
 """What was asked, as the model reads it: uploads become samples, limits are held, the prompt is laid out."""
 
+import logging
 import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -7,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from uniaudio_schemas.errors import UsageError
+from uniaudio_schemas.errors import UniaudioError, UsageError
 from uniaudio_schemas.kinds.instructions import InstructionSegment
 
 from uniaudio.audio.frames import SAMPLE_RATE, UNIT
@@ -24,8 +25,9 @@ from uniaudio.tasks import find_task
 from uniaudio.tasks.conversation import CONVERSATION, turn_segments
 from uniaudio_pipelines.checkpoint_to_service.asked import Asked, TooLargeError, Turn, Upload
 from uniaudio_pipelines.checkpoint_to_service.settings import Limits
-from uniaudio_pipelines.checkpoint_to_service.uploads import read_upload
+from uniaudio_pipelines.checkpoint_to_service.uploads import DecodingTime, read_upload
 
+log = logging.getLogger(__name__)
 MOST_DRAWN_SEED = 1 << 31
 
 
@@ -144,7 +146,14 @@ def _voice(name: str, voices: Mapping[str, Path]) -> Audio:
     if name not in voices:
         known = ", ".join(["default", *sorted(voices)])
         raise UsageError(f"`voice` must be one of {known}, but is {name!r}.")
-    return read_clip(voices[name])
+    try:
+        return read_clip(voices[name])
+    except UniaudioError as error:
+        # The sentence would name the file, which is not the client's.
+        log.warning("the voice %s cannot be read: %s", name, error)
+        raise UsageError(
+            f"`voice` must be one that can be read, but {name!r} is not: the service's log says why."
+        ) from error
 
 
 class _Clips:
@@ -152,12 +161,18 @@ class _Clips:
 
     def __init__(self, most_s: float) -> None:
         self._most_s, self.used_s, self._encoded_s = most_s, 0.0, 0.0
+        self._time = DecodingTime.of(most_s)
+        self._read: dict[int, np.ndarray] = {}
 
     def read(self, upload: Upload | None) -> np.ndarray | None:
         return None if upload is None else self.of(upload)
 
     def of(self, upload: Upload) -> np.ndarray:
-        samples = read_upload(upload.data, upload.name, most_s=self._most_s)
+        # A file that is named often is decoded once; the request keeps it, so that its id is its own.
+        samples = self._read.get(id(upload))
+        if samples is None:
+            samples = read_upload(upload.data, upload.name, most_s=self._most_s, time=self._time)
+            self._read[id(upload)] = samples
         self.used_s += len(samples) / SAMPLE_RATE
         # Encoding pads a clip, so that one of a single sample costs as much.
         self._encoded_s += max(len(samples), UNIT) / SAMPLE_RATE

@@ -216,8 +216,9 @@ class Replica:
                 loaded = self._load()
             except Exception as error:  # noqa: BLE001
                 # Whatever is wrong with a folder that is being written: it has changed again when it is whole.
-                tried, self._problem = version, f"The model that lies there now cannot be read: {error}"
-                log.warning("%s", self._problem)
+                # Whoever asks for the health is told no path; who reads the log is.
+                tried, self._problem = version, _problem_of(error, self.name)
+                log.warning("%s cannot be read: %s", self._service.model, error)
                 continue
             with self._swapping:
                 old, self._loaded = self._loaded, loaded
@@ -231,6 +232,10 @@ def _retire(old: ServedModel) -> None:
     while old.num_requests:
         time.sleep(_LOOK_S)
     old.engine.close()
+
+
+def _problem_of(error: Exception, name: str) -> str:
+    return f"The model that lies at {name} now cannot be read ({type(error).__name__}); the service's log says why."
 
 
 def _label(asked: Asked) -> str:

@@ -49,6 +49,8 @@ class Service:
     port: int = 8000
     key_file: str = ""
     """A file with the key that requests must bear; empty asks for none. Never the key itself: settings show in Ray's dashboard."""
+    hosts: str = ""
+    """Other names by which the service is asked, with commas between, such as that of a proxy before it; `*` stands for any."""
     device: str = "cpu"
     """Where replicas compute: `cpu`, or `cuda` with one GPU each."""
     num_replicas: int = 1

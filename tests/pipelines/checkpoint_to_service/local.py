@@ -13,7 +13,7 @@ from uniaudio_pipelines.checkpoint_to_service.replica import Replica
 from uniaudio_pipelines.checkpoint_to_service.settings import Service
 from uniaudio_schemas.errors import UniaudioError
 
-URL = "http://service"
+URL = "http://localhost"
 
 
 class LocalBackend:

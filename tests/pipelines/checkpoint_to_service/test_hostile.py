@@ -73,8 +73,8 @@ def test_examples_that_are_none_are_refused(service: Service, replica: Replica, 
     ("body", "sentence"),
     [
         (b"{", "must be JSON"),
-        (b"[" * 100_000, ""),
-        (json.dumps({**SPEECH, "voice": "x" * 100_000}).encode(), "`voice` must be one of"),
+        (b"[" * 10_000, ""),
+        (json.dumps({**SPEECH, "voice": "x" * 50_000}).encode(), "`voice` must be one of"),
     ],
     ids=["cut", "deep", "long name"],
 )

@@ -63,5 +63,7 @@ def test_a_problem_is_over_when_the_model_that_is_served_lies_there_again(servic
     config, kept = Path(service.model) / "config.json", Path(service.model) / "config.json.kept"
     config.rename(kept)
     until(lambda: replica._problem)
+    told = asyncio.run(replica.info())["reload_problem"]
+    assert "cannot be read" in told and str(Path(service.model).parent) not in told
     kept.rename(config)
     until(lambda: not replica._problem)
