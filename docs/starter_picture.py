@@ -1,9 +1,12 @@
-"""Makes `docs/starter.svg` and `docs/sounds/`: three clips that the shipped codec never heard, as recorded and as it gives them back.
+"""Makes `docs/starter.svg` and `docs/sounds/`: three clips that the shipped codec never heard, as recorded and as it gives them back. Makes
+`docs/starter_model.svg` too: what the shipped model heard in three clips, and how it said three phrases.
 
 python -m docs.starter_picture SPEECH SOUND MUSIC [--recognizer WHISPER]
+python -m docs.starter_picture SPEECH SPEECH SOUND --phrases "seven two" "good night" "open the door" --recognizer WHISPER
 """
 
 import argparse
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
@@ -15,7 +18,8 @@ from uniaudio.audio.frames import SAMPLE_RATE
 from uniaudio.audio.read import read_audio
 from uniaudio.audio.render import to_mono_24k
 from uniaudio.codec.codec import ReasoningCodec
-from uniaudio.shipped import shipped_codec
+from uniaudio.run.model import UniAudio
+from uniaudio.shipped import shipped_codec, shipped_model
 
 FOLDER = Path(__file__).parent
 MAX_S, START_S = 4.0, 20.0
@@ -27,24 +31,56 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("files", nargs=3)
     parser.add_argument("--recognizer", default="")
+    parser.add_argument("--phrases", nargs=3, default=())
     options = parser.parse_args()
+    (FOLDER / "sounds").mkdir(exist_ok=True)
+    clips = [_start(to_mono_24k(read_audio(Path(file)))) for file in options.files]
+    if options.phrases:
+        _draw(_heard_and_said(clips, options.phrases, options.recognizer), "starter_model.svg")
+    else:
+        _draw(_decoded(clips, options.recognizer), "starter.svg")
+
+
+def _decoded(clips: Sequence[np.ndarray], recognizer: str) -> list[str]:
     folder = shipped_codec()
     assert folder is not None, "models/starter has no codec"
     codec = ReasoningCodec.load(folder)
-    (FOLDER / "sounds").mkdir(exist_ok=True)
-    parts = []
-    for row, (kind, file) in enumerate(zip(("speech", "sound", "music"), options.files, strict=True)):
-        samples = _start(to_mono_24k(read_audio(Path(file))))
+    panels = []
+    for row, (kind, samples) in enumerate(zip(("speech", "sound", "music"), clips, strict=True)):
         (decoded,) = codec.decode(codec.encode([samples]))
         for column, (name, audio) in enumerate(((kind, samples), (f"{kind}-decoded", decoded))):
-            soundfile.write(FOLDER / "sounds" / f"{name}.flac", audio.clip(-1, 1), SAMPLE_RATE, subtype="PCM_16")
-            words = _heard(options.recognizer, audio) if kind == "speech" else ""
-            parts.append(_panel(column, row, f"{kind}, {COLUMNS[column]}{words}", audio))
+            _write(name, audio)
+            words = f", heard by Whisper as {_heard(recognizer, audio)}" if kind == "speech" and recognizer else ""
+            panels.append(_panel(column, row, f"{kind}, {COLUMNS[column]}{words}", audio))
+    return panels
+
+
+def _heard_and_said(clips: Sequence[np.ndarray], phrases: Sequence[str], recognizer: str) -> list[str]:
+    folder = shipped_model()
+    assert folder is not None, "models/starter has no model"
+    model = UniAudio.from_pretrained(folder)
+    panels = []
+    for row, (samples, phrase) in enumerate(zip(clips, phrases, strict=True)):
+        task = "asr" if row < 2 else "audio_caption"
+        _write(f"heard-{row + 1}", samples)
+        panels.append(_panel(0, row, f"{task}: “{model.run(task, samples).text}”", samples))
+        spoken = model.run("tts", text=phrase, seed=row, max_seconds=MAX_S).audio
+        _write(f"said-{row + 1}", spoken)
+        words = f", heard by Whisper as {_heard(recognizer, spoken)}" if recognizer else ""
+        panels.append(_panel(1, row, f"tts: “{phrase}”{words}", spoken))
+    return panels
+
+
+def _write(name: str, audio: np.ndarray) -> None:
+    soundfile.write(FOLDER / "sounds" / f"{name}.flac", audio.clip(-1, 1), SAMPLE_RATE, subtype="PCM_16")
+
+
+def _draw(panels: Sequence[str], name: str) -> None:
     size = f'width="{2 * (LEFT + WIDTH) + 20}" height="{3 * ROW}"'
     style = 'font-family="sans-serif" font-size="13" fill="#222"'
     ground = '<rect width="100%" height="100%" fill="#fff"/>'
-    svg = f'<svg xmlns="http://www.w3.org/2000/svg" {size} {style}>{ground}{"".join(parts)}</svg>\n'
-    (FOLDER / "starter.svg").write_text(svg)
+    svg = f'<svg xmlns="http://www.w3.org/2000/svg" {size} {style}>{ground}{"".join(panels)}</svg>\n'
+    (FOLDER / name).write_text(svg)
 
 
 def _start(samples: np.ndarray) -> np.ndarray:
@@ -54,13 +90,11 @@ def _start(samples: np.ndarray) -> np.ndarray:
 
 
 def _heard(recognizer: str, audio: np.ndarray) -> str:
-    if not recognizer:
-        return ""
     from uniaudio.codec.evaluation.evaluate import Listeners
 
     recognize = Listeners.load(recognizer, None).recognize
     assert recognize is not None
-    return f", heard by Whisper as “{(recognize(audio, 'en') or '').strip()}”"
+    return f"“{(recognize(audio, 'en') or '').strip()}”"
 
 
 def _panel(column: int, row: int, title: str, audio: np.ndarray) -> str:

@@ -245,8 +245,12 @@ def test_a_corpus_that_is_complete_is_left_alone_and_all_have_cards(
     monkeypatch.setattr(layout, "fetch", lambda package, cache: tmp_path / "package.deb")
     monkeypatch.setattr(layout, "unpack_deb", lambda file, cache: tmp_path)
     said: list[str] = []
+    leftover = tmp_path / "source" / "bells" / "old" / "b.wav"
+    leftover.parent.mkdir(parents=True)
+    leftover.write_bytes(bell())
     layout.lay_out_starter(tmp_path / "source", tmp_path / "cache", said.append)
     layout.lay_out_starter(tmp_path / "source", tmp_path / "cache", said.append)
+    assert not leftover.exists()
     assert len(said) == 1 and said[0].startswith("bells: 1 files from openttd-opensfx")
     (row,) = (tmp_path / "source/bells/metadata.jsonl").read_text().splitlines()
     assert json.loads(row) == {"path": "a.wav", "given_title": "a bell"}

@@ -26,17 +26,24 @@ class Item:
 
 
 def write_corpus(folder: Path, items: Iterable[Item]) -> int:
-    """Write the files and, last of all, their metadata: its presence says that the folder is complete. Returns the number of files."""
+    """Write the files and, last of all, their metadata: its presence says that the folder is complete. Returns the number of files.
+
+    Files that no item names are left from a layout that was cut off, perhaps of another version: they go.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     lines = []
+    leftovers = {path for path in folder.rglob("*") if path.is_file()}
     for item in items:
         target = folder / item.path
+        leftovers.discard(target)
         target.parent.mkdir(parents=True, exist_ok=True)
         if isinstance(item.audio, bytes):
             target.write_bytes(item.audio)
         else:
             shutil.copyfile(item.audio, target)
         lines.append(json.dumps({"path": item.path, **item.metadata}, sort_keys=True, ensure_ascii=False))
+    for path in leftovers:
+        path.unlink()
     unfinished = folder / f"{METADATA}.part"
     unfinished.write_text("\n".join(lines) + "\n", encoding="utf-8")
     unfinished.replace(folder / METADATA)

@@ -19,10 +19,12 @@ INSTRUCTIONS = {
     "few_shot_share": 0.01,
     "codes_share": 0.02,
     "preference_share": 0.02,
+    "max_examples_per_corpus": 2_400,
 }
-"""Shares of clips in what a model of this size does not learn anyway; mixtures and noisy copies would have to be encoded as well."""
+"""Shares of clips in what a model of this size does not learn anyway; mixtures and noisy copies would have to be encoded as well. A corpus
+gives each task as many examples as the voices do, so that a game of six thousand lines does not drown them."""
 _UNDERSTANDING = {"asr": 4.0, "audio_caption": 2.0, "music_caption": 1.0, "audio_understanding": 1.0}
-_GENERATION = {"tts": 4.0, "text_to_sound": 1.0}
+_GENERATION = {"tts": 4.0, "prompt_tts": 1.0, "text_to_sound": 1.0}
 MIXTURES = {
     "stage1": _UNDERSTANDING,
     "stage2": _GENERATION,

@@ -13,7 +13,7 @@ from uniaudio_schemas.store.manifest import Plan
 from uniaudio_pipelines.annotated_to_instructions.units import units_of
 from uniaudio_pipelines.jobs import parent
 
-CODE_VERSION = "5"
+CODE_VERSION = "6"
 """Goes up when the same annotations would give other rows."""
 POLICIES = {"leaks": ("drop", "keep"), "copies": ("drop_held_out", "drop_training")}
 

@@ -14,7 +14,7 @@ from uniaudio_schemas.store.manifest import Manifest
 
 CELLS_PER_UNIT = 16
 """A source's hashes are counted in so many cells for each of its units."""
-_NUMBERED = re.compile(r"(.*)-\d+")
+_NUMBERED = re.compile(r"(.*)-(?:\d+|[0-9a-f]{16})")
 _HASH_BITS = 32
 
 
