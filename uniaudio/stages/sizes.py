@@ -95,16 +95,16 @@ LENGTHS: dict[Size, Lengths] = {
         log_every=10,
         num_held_out=4,
     ),
-    # Two hours on two CPU cores, of which stage 3 takes three quarters (LOG.md, the starter's language model).
+    # An hour on two CPU cores, of which stage 3 takes three quarters (LOG.md, the starter's language model).
     "starter": Lengths(
         num_steps={
-            "text_warmup": 150,
-            "stage1": 300,
-            "stage2": 300,
-            "stage3": 3_000,
-            "stage4": 300,
-            "stage5": 300,
-            "stage6": 60,
+            "text_warmup": 100,
+            "stage1": 200,
+            "stage2": 200,
+            "stage3": 1_500,
+            "stage4": 60,
+            "stage5": 60,
+            "stage6": 20,
         },
         context=1024,
         num_rows={"text_warmup": 4, "stage1": 4, "stage2": 4, "stage3": 4, "stage4": 2, "stage5": 2, "stage6": 2},

@@ -32,6 +32,8 @@ MIXTURES = {
     "stage4": {**_UNDERSTANDING, **_GENERATION, "auditory_sentences": 1.0, "text_only": 0.5, "*": 0.2},
 }
 """Shares of the tokens of a stage, each times the square root of what its group has: to hear and to say words comes first."""
+WORKERS = {"num_workers": 2, "min_workers": 1, "shard_over": 1, "num_threads": 1}
+"""Two copies of one thread each: 0.60 steps a second of stage 3 where one of two threads has 0.50 (LOG.md)."""
 
 
 def parameters(codec: str) -> dict[str, Any]:
@@ -40,5 +42,5 @@ def parameters(codec: str) -> dict[str, Any]:
         "annotate_corpus": {"annotators": list(ANNOTATORS)},
         **({"train_codec": {"start": codec}} if codec else {}),
         "build_multitask_data": INSTRUCTIONS,
-        "train_stage": {"mixtures": MIXTURES},
+        "train_stage": {"mixtures": MIXTURES, **WORKERS},
     }

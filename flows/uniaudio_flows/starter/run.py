@@ -42,6 +42,11 @@ def run_starter(settings: Settings, say: Say, *, source_only: bool, trains_codec
         finally:
             if stop:
                 stop_services(settings, say)
+    if completed:
+        say(
+            f"try it: `uniaudio run asr CLIP.wav --model {settings.store}`; `uniaudio lm export {settings.store} --out FOLDER --dtype bfloat16` "
+            "makes a folder of it that needs no store"
+        )
     return 0 if completed else 1
 
 

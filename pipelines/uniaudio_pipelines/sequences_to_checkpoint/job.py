@@ -96,6 +96,8 @@ class SequencesToCheckpoint:
     """Rows in one pass on one worker, which is what memory grows with; 0 keeps the preset's."""
     context: int = 0
     """Positions a row; 0 keeps each stage's."""
+    num_threads: int = 0
+    """CPU threads of a worker; 0 keeps the preset's. On a CPU two workers of one thread each are faster than one of two."""
     checkpoint_every: int = 0
     """Steps between two training checkpoints; 0 keeps the preset's."""
     keep_last: int = 2
@@ -193,6 +195,7 @@ class SequencesToCheckpoint:
             "num_rows": self.num_rows,
             "micro_rows": self.micro_rows,
             "context": self.context,
+            "num_threads": self.num_threads,
             "checkpoint_every": self.checkpoint_every,
             "recompute": self.recompute,
             "compile_blocks": self.compile_blocks,
