@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.docs.pages import ROOT
+from uniaudio.run.model import UniAudio
+from uniaudio.shipped import shipped_codec
 
 EXAMPLES = ROOT / "examples"
 SCRIPTS = {
@@ -41,6 +43,19 @@ def test_a_script_does_what_it_says(
     runpy.run_path(str(EXAMPLES / name), run_name="__main__")
     printed = capsys.readouterr().out
     assert [words for words in SCRIPTS[name] if words not in printed] == []
+
+
+def test_a_model_is_trained_on_the_voices_and_read_beside_the_codec_of_their_codes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "trained"
+    given = ["train_tiny.py", "--sequences", str(EXAMPLES / "voices.arrow"), "--steps", "1", "--out", str(out)]
+    monkeypatch.setattr(sys, "argv", given)
+    runpy.run_path(str(EXAMPLES / given[0]), run_name="__main__")
+    assert "weights in" in capsys.readouterr().out
+    model = UniAudio.from_pretrained(out, codec=shipped_codec())
+    assert model.tasks == ["asr", "tts"]
+    assert model.codec.fingerprint == model.parts.codec_fingerprint
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
