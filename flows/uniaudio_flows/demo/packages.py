@@ -14,7 +14,7 @@ import sys
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,37 +75,42 @@ def fetch(package: Package, cache: Path) -> Path:
 
 def unpack_deb(deb: Path, cache: Path) -> Path:
     """The unpacked tree of a Debian package (only unpacked: none of its scripts is run)."""
-    target = cache / "unpacked" / deb.parent.name
-    if target.is_dir():
-        return target
-    _client("dpkg-deb")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(dir=target.parent))
-    _run(["dpkg-deb", "--extract", str(deb), str(work)], what=f"unpacking {deb.name}")
-    return _in_place(work, target)
+
+    def extract(work: Path) -> None:
+        _client("dpkg-deb")
+        _run(["dpkg-deb", "--extract", str(deb), str(work)], what=f"unpacking {deb.name}")
+
+    return _unpacked(deb, cache, extract)
 
 
 def unpack_wheel(wheel: Path, cache: Path) -> Path:
     """The unpacked tree of a wheel."""
-    target = cache / "unpacked" / wheel.parent.name
-    if target.is_dir():
-        return target
-    target.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(dir=target.parent))
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(work)
-    return _in_place(work, target)
+
+    def extract(work: Path) -> None:
+        with zipfile.ZipFile(wheel) as archive:
+            archive.extractall(work)
+
+    return _unpacked(wheel, cache, extract)
 
 
 def unpack_tarball(tarball: Path, cache: Path) -> Path:
     """The unpacked tree of a package of npm, which lies in its folder `package`."""
-    target = cache / "unpacked" / tarball.parent.name
+
+    def extract(work: Path) -> None:
+        with tarfile.open(tarball) as archive:
+            archive.extractall(work, filter="data")
+
+    return _unpacked(tarball, cache, extract)
+
+
+def _unpacked(file: Path, cache: Path, extract: Callable[[Path], None]) -> Path:
+    """The tree that `extract` writes, whole or not there."""
+    target = cache / "unpacked" / file.parent.name
     if target.is_dir():
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(dir=target.parent))
-    with tarfile.open(tarball) as archive:
-        archive.extractall(work, filter="data")
+    extract(work)
     return _in_place(work, target)
 
 

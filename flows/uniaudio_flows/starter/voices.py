@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 from uniaudio_schemas.errors import DataError
+from uniaudio_schemas.extras import optional_packages
 
 from uniaudio_flows.demo.layout import Item
 from uniaudio_flows.starter.phrases import phrases_of
@@ -71,7 +72,8 @@ class Synthesizer:
     """Kokoro-82M on onnxruntime, one thread."""
 
     def __init__(self, network: Path, parts: list[Path], dictionary: Path, voices: Path) -> None:
-        import onnxruntime
+        with optional_packages():
+            import onnxruntime
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1

@@ -1,7 +1,7 @@
 """Benchmark `starter`: what the model that comes with the project answers to held-out examples, beside the checkpoint's own answers to the same.
 
-A few seconds of training give a model that says nothing; this one shows what the same road gives after two hours. Its rows are of the benchmarks
-`starter_asr`, `starter_tts` and `starter_audio_caption`, with the metrics that the tasks declare.
+A few seconds of training give a model that says nothing; a model that comes with the project was trained for longer on the same road. Its rows are
+of the benchmarks `starter_asr`, `starter_tts` and `starter_audio_caption`, with the metrics that the tasks declare. Dropped where none comes with it.
 """
 
 from collections.abc import Sequence
@@ -45,9 +45,8 @@ def starter_scores(evaluation: Evaluation, outcome: Outcome, models: Models) -> 
             part.drop(name, "no_samples", f"no held-out example of {name} that can be judged")
         else:
             _answer(starter, samples, task, options)
-            metrics = [
-                metric for metric in task.metrics if metric != "length_error"
-            ]  # of other frames than the sample's
+            # Its answer has frames of another codec than the sample's.
+            metrics = [metric for metric in task.metrics if metric != "length_error"]
             judge(part, samples, metrics, Tools(evaluation, models, task), title=f"{name} by the starter model")
         outcome.take(part)
 
