@@ -303,7 +303,7 @@ def test_what_a_voice_has_said_is_not_said_again_and_a_voice_is_in_one_split(tmp
         said.append((phrase, voice))
         if len(said) == 50:
             raise KeyboardInterrupt
-        return np.concatenate([np.zeros(24_000), np.ones(2_400) * 0.5, np.zeros(24_000)]).astype(np.float32)
+        return np.concatenate([np.zeros(24_000), np.linspace(0.5, 1.25, 2_400), np.zeros(24_000)]).astype(np.float32)
 
     def items() -> list[Item]:
         return list(voices.voice_items(tmp_path, tmp_path, tmp_path, package, synthesize=lambda *_: speak))
@@ -320,4 +320,6 @@ def test_what_a_voice_has_said_is_not_said_again_and_a_voice_is_in_one_split(tmp
     assert found[-1].metadata["given_text"] == phrases.phrases_of("bm_fable", 40)[-1]
     with wave.open(str(found[0].audio), "rb") as file:
         assert (file.getframerate(), file.getnframes()) == (24_000, 2_400 + 2 * 2_400)  # a tenth of a second around it
+        samples = np.frombuffer(file.readframes(7_200), "<i2")
+    assert samples.max() == 32_767 and np.count_nonzero(samples == 32_767) == 1, "nothing is cut off at full scale"
     assert not list(tmp_path.rglob("*.part"))

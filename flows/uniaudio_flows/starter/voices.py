@@ -113,7 +113,7 @@ def _dictionary(tree: Path, accent: str) -> dict[str, str | dict[str, str]]:
 
 
 def _write(file: Path, samples: np.ndarray) -> None:
-    """16 bits, without the silence around the phrase; a file that is there is whole."""
+    """16 bits, without the silence around the phrase, and quieter where it would be cut off at full scale; a file that is there is whole."""
     loud = np.flatnonzero(np.abs(samples) > _QUIET)
     if loud.size:
         samples = samples[max(0, loud[0] - _PAUSE) : loud[-1] + 1 + _PAUSE]
@@ -123,5 +123,6 @@ def _write(file: Path, samples: np.ndarray) -> None:
         out.setnchannels(1)
         out.setsampwidth(2)
         out.setframerate(RATE)
-        out.writeframes((samples.clip(-1, 1) * 32767).astype("<i2").tobytes())
+        peak = max(1.0, float(np.abs(samples).max(initial=0.0)))
+        out.writeframes((samples / peak * 32767).astype("<i2").tobytes())
     unfinished.replace(file)
