@@ -73,6 +73,11 @@ class ResidualVQ(nn.Module):
             codes.append(codes_BT)
         return self.project_out(quantized_BTC), torch.stack(codes, dim=-1), torch.stack(losses)
 
+    @property
+    def is_placed(self) -> bool:
+        """Whether all codes have been placed by k-means, or came with weights."""
+        return all(bool(codebook.initialized) for codebook in self._levels)
+
     def code_space(self, x_BTD: Tensor) -> Tensor:
         """`[B, T, D]` -> `[B, T, C]`, what the levels add up to."""
         x_BTC: Tensor = self.project_in(x_BTD)

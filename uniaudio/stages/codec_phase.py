@@ -67,7 +67,7 @@ class CodecPhase(Schedule):
     codec_rate: float = 1.0
     """Learning rate of the codec's own parts over `learning_rate`, which is the text decoder's."""
     num_unquantized_steps: int = 0
-    """Steps before the codebooks of `trains` are switched on; in `scalar`, before latents are rounded: with more than 0 the
+    """Steps before the codebooks of `trains` are switched on, where they have no codes yet; in `scalar`, before latents are rounded: with more than 0 the
     autoencoder also starts as a cosine transform (`uniaudio.training.codec.scalar_start`)."""
     phone_weight: float = 0.1
     """Weight of the phone loss (released trainer)."""

@@ -19,10 +19,12 @@ INSTRUCTIONS = {
     "few_shot_share": 0.01,
     "codes_share": 0.02,
     "preference_share": 0.02,
-    "max_examples_per_corpus": 2_400,
+    "max_examples_per_speaker": 100,
+    "max_synthetic_share": 1.0,
 }
-"""Shares of clips in what a model of this size does not learn anyway; mixtures and noisy copies would have to be encoded as well. A corpus
-gives each task as many examples as the voices do, so that a game of six thousand lines does not drown them."""
+"""Shares of clips in what a model of this size does not learn anyway; mixtures and noisy copies would have to be encoded as well. Eighteen
+actors of a game say six thousand lines of it: a voice gives each task as many examples as one of the synthesized does, lest they drown
+them. All of these may be learned to be spoken like: there is no other speech of a closed vocabulary."""
 _UNDERSTANDING = {"asr": 4.0, "audio_caption": 2.0, "music_caption": 1.0, "audio_understanding": 1.0}
 _GENERATION = {"tts": 4.0, "prompt_tts": 1.0, "text_to_sound": 1.0}
 MIXTURES = {

@@ -16,7 +16,7 @@ from uniaudio.stages.codec_phases import DEFAULT_PHASES, codec_phases
 from uniaudio_pipelines.jobs import check_device, check_group, hash_folder, parent
 from uniaudio_pipelines.ray_training.keeping import Keeping, check_wandb
 
-CODE_VERSION = "8"
+CODE_VERSION = "9"
 """Goes up when the same clips would train to other weights."""
 UNIT = "codec"
 LEAST_CLIP_S = 8.0
@@ -44,6 +44,8 @@ class AnnotatedToCodec:
     all encoders are given, and none after `start`."""
     num_steps: dict[str, int] = field(default_factory=dict)
     """Optimizer steps of a phase, such as `{"scalar": 2000}`; phases that are not named keep the preset's."""
+    learning_rate: dict[str, float] = field(default_factory=dict)
+    """Highest learning rate of a phase, such as `{"reasoning": 5e-4}`; phases that are not named keep the preset's."""
     seed: int = 0
     max_clip_s: float = 0.0
     """The start of longer clips is used; 0 is the longest crop of the phases, and at least 8 s."""
@@ -131,9 +133,13 @@ class AnnotatedToCodec:
             )
             for phase in codec_phases(self._phase_names(), self.size)
         ]
-        if unknown := sorted(set(self.num_steps) - {phase.name for phase in phases}):
-            names = ", ".join(phase.name for phase in phases)
-            raise UsageError(f"`num_steps` must name phases of this run ({names}), but names {', '.join(unknown)}.")
+        for field_name in ("num_steps", "learning_rate"):
+            if unknown := sorted(set(getattr(self, field_name)) - {phase.name for phase in phases}):
+                names = ", ".join(phase.name for phase in phases)
+                raise UsageError(
+                    f"`{field_name}` must name phases of this run ({names}), but names {', '.join(unknown)}."
+                )
+        phases = [replace(one, learning_rate=self.learning_rate.get(one.name, one.learning_rate)) for one in phases]
         return [
             _shortened(phase, self.num_steps[phase.name]) if phase.name in self.num_steps else phase for phase in phases
         ]
@@ -179,6 +185,9 @@ class AnnotatedToCodec:
         for name, num_steps in self.num_steps.items():
             if not isinstance(num_steps, int) or num_steps < 1:
                 raise UsageError(f"`num_steps` of phase {name} must be a whole number from 1, but is {num_steps}.")
+        for name, rate in self.learning_rate.items():
+            if not 0 < rate < 1:
+                raise UsageError(f"`learning_rate` of phase {name} must lie between 0 and 1, but is {rate}.")
         self._check_workers()
         self.keeping().check()
         check_wandb(self.wandb_project)

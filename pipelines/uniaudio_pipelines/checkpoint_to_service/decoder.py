@@ -5,16 +5,18 @@ Writes   to standard output a line of JSON and `[C, N]` float32:
          {"rate": 48000, "channels": 1, "num_samples": 96000, "mono_channel": null, "cpu_s": 0.004}
          or {"error": "TooLargeError", "sentence": "…", "cpu_s": 0.01}
 
-The system ends the process where a file takes more than `cpu_s` seconds of a processor.
+The system ends the process where a file takes more than `cpu_s` seconds of a processor, and gives it no more than `MOST_BYTES` of memory
+beside what it began with.
 """
 
 import io
 import json
 import os
+import resource
 import signal
 import sys
 import time
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -28,6 +30,9 @@ from uniaudio_pipelines.checkpoint_to_service.asked import TooLargeError
 
 MOST_VALUES_A_SECOND = 2 * 192_000
 """Samples of all channels: stereo at 192 kHz, or 16 channels at 24 kHz."""
+
+MOST_BYTES = 1 << 30
+"""Memory of one decoder beside what its libraries take: two minutes of the most samples are 176 MiB, once in blocks and once together."""
 
 _OGG_BEGIN = b"OggS\0\2"
 """Where a stream of Ogg begins."""
@@ -87,6 +92,7 @@ def main() -> int:
     given, told = sys.stdin.buffer, os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     # A library that prints says so to the log and not in between.
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    _bound_memory(MOST_BYTES)
     while line := given.readline():
         asked = json.loads(line)
         data, began_s = given.read(asked["num_bytes"]), time.process_time()
@@ -96,12 +102,26 @@ def main() -> int:
             samples_CN, about = decode(data, asked["name"], most_s=asked["most_s"])
         except UniaudioError as error:
             about = {"error": type(error).__name__, "sentence": str(error)}
+        except MemoryError:
+            sentence = f"{PurePath(asked['name']).name} takes more than {MOST_BYTES >> 20} MiB of memory to decode."
+            about = {"error": TooLargeError.__name__, "sentence": sentence}
         signal.setitimer(signal.ITIMER_PROF, 0)
         about["cpu_s"] = time.process_time() - began_s
         told.write(json.dumps(about).encode() + b"\n")
         told.write(np.ascontiguousarray(samples_CN).data)
         told.flush()
     return 0
+
+
+def _bound_memory(num_bytes: int) -> None:
+    """Of the writable memory that is this process's own (`RLIMIT_DATA`), `num_bytes` beside what it holds. Systems that do not tell what it
+    holds are left alone."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[5])
+    except OSError:
+        return
+    most = pages * resource.getpagesize() + num_bytes
+    resource.setrlimit(resource.RLIMIT_DATA, (most, most))
 
 
 if __name__ == "__main__":

@@ -59,6 +59,20 @@ def test_steps_of_a_phase_that_does_not_run_are_refused(encoders: Path) -> None:
     assert AnnotatedToCodec(size="starter", encoders=str(encoders), num_steps={"decoder": 7}).training_phases()
 
 
+def test_a_phase_learns_at_the_rate_that_it_is_given_and_at_no_other() -> None:
+    _, reasoning, reconstruction = AnnotatedToCodec(learning_rate={"reasoning": 3e-4}).training_phases()
+    assert reasoning.learning_rate == 3e-4 and reconstruction == codec_phase("reconstruction")
+    with pytest.raises(
+        UsageError, match=r"`learning_rate` must name phases of this run \(scalar, .*\), but names grpo"
+    ):
+        AnnotatedToCodec(learning_rate={"grpo": 3e-4}).training_phases()
+
+
+def test_a_rate_that_is_none_is_refused(annotated_store: Store) -> None:
+    with pytest.raises(UsageError, match="`learning_rate` of phase scalar must lie between 0 and 1, but is 3"):
+        AnnotatedToCodec(learning_rate={"scalar": 3.0}).plan(annotated_store)
+
+
 def test_starter_needs_whisper_alone(encoders: Path) -> None:
     phases = AnnotatedToCodec(size="starter", encoders=str(encoders)).training_phases()
     assert [phase.name for phase in phases] == ["scalar", "reasoning", "reconstruction", "decoder"]

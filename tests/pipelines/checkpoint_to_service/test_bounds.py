@@ -2,6 +2,8 @@
 
 import io
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -120,3 +122,21 @@ def test_a_voice_that_cannot_be_read_is_told_without_its_path(tmp_path: Path) ->
     with pytest.raises(UsageError, match="'eve' is not") as refused:
         query.read_asked(asked, Limits(), {"eve": tmp_path / "eve.wav"})
     assert str(tmp_path) not in str(refused.value)
+
+
+def test_a_file_that_takes_more_memory_than_a_decoder_has_is_told_so_and_the_next_one_is_read() -> None:
+    long, short = io.BytesIO(), wav(a_waveform(0.8))
+    soundfile.write(long, np.zeros((48_000 * 100, 2)), 48_000, format="WAV")
+    asked = b"".join(
+        json.dumps({"name": name, "most_s": 120.0, "cpu_s": 30.0, "num_bytes": len(data)}).encode() + b"\n" + data
+        for name, data in (("long.wav", long.getvalue()), ("short.wav", short))
+    )
+    # The file itself is held too, and numbers of four bytes twice.
+    bounded = (
+        "from uniaudio_pipelines.checkpoint_to_service import decoder; decoder.MOST_BYTES = 1 << 26; decoder.main()"
+    )
+    answers = subprocess.run([sys.executable, "-c", bounded], input=asked, capture_output=True, check=True).stdout
+    first, _, rest = answers.partition(b"\n")
+    assert json.loads(first)["error"] == "TooLargeError"
+    assert "long.wav takes more than 64 MiB of memory to decode" in json.loads(first)["sentence"]
+    assert json.loads(rest.partition(b"\n")[0])["num_samples"] == 24_000 * 0.8

@@ -34,6 +34,8 @@ class ReasoningObjective:
     def __init__(self, codec: ReasoningCodec, phase: CodecPhase, train: ClipSet, held_out: ClipSet) -> None:
         self.codec, self.phase = codec, phase
         self.train, self.held_out_clips = with_text(phase, train, "clips"), with_text(phase, held_out, "held_out")
+        # A codec that has codes already goes on with them.
+        self._num_unquantized = 0 if codec.reasoning.quantizer.is_placed else phase.num_unquantized_steps
         self.policy = build_policy(codec, phase)
         self.teacher: nn.Module = self.policy
         if codec.reasoning.ctc is not None:
@@ -74,7 +76,7 @@ class ReasoningObjective:
         questions, answers = [one.question for one in asked], [one.answer for one in asked]
         valid_BR = valid_BT[:, ::FRAMES_PER_REASONING]
         losses: Losses = {}
-        if step < self.phase.num_unquantized_steps:
+        if step < self._num_unquantized:
             reasoning_BRD = self.codec.reasoning.unquantized(features, valid_BT)
         else:
             reasoned = self.codec.reasoning(features, valid_BT)

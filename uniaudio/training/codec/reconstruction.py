@@ -56,7 +56,10 @@ class ReconstructionObjective:
         self._trains_flow = any(name == "flow" or name.startswith("flow.transformer") for name in phase.trains)
         # Not that of the features: what the branches made goes with the phase.
         self._frozen = FrozenCache()
-        if phase.name == "reconstruction" and codec.config.flow.normalizes_latents:
+        # A codec that has codes already goes on with them, and with the statistics of its latents.
+        is_new = not all(quantizer.is_placed for quantizer in codec.reconstruction.quantizers.values())  # type: ignore[union-attr]
+        self._num_unquantized = phase.num_unquantized_steps if is_new else 0
+        if is_new and phase.name == "reconstruction" and codec.config.flow.normalizes_latents:
             # A checkpoint to go on from brings its own statistics, which take the place of these.
             fit_scaling(codec, train)
 
@@ -115,7 +118,7 @@ class ReconstructionObjective:
         valid_BT = batch.mask_BS[:, ::LATENTS_PER_FRAME] != PADDING
         branch = self.codec.reconstruction
         commitment = torch.zeros((), device=self.codec.device)
-        if step < self.phase.num_unquantized_steps:
+        if step < self._num_unquantized:
             phone_BTD, condition_BTD = branch.unquantized(features, batch.reasoning_BRD, batch.draws.film)
         else:
             result = branch(features, batch.reasoning_BRD, valid_BT, batch.draws.film)

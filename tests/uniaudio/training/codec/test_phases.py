@@ -12,14 +12,17 @@ import torch
 from uniaudio_schemas.errors import UsageError
 from uniaudio_schemas.kinds.codec import Metric
 
+from uniaudio.codec.codebook import Codebook
 from uniaudio.codec.codec import ReasoningCodec
 from uniaudio.codec.decoding import LATENTS_PER_FRAME
 from uniaudio.codec.released.compat import compat_condition
 from uniaudio.stages.codec_phase import AdversarialSettings, CodecPhase, GrpoSettings
 from uniaudio.stages.codec_phases import PHASES, codec_phase, codec_phases
 from uniaudio.training.checkpoint import TrainingState
-from uniaudio.training.codec.clips import TrainingClip
+from uniaudio.training.codec.clips import ClipSet, FrozenCache, TrainingClip
+from uniaudio.training.codec.objectives import build_losses
 from uniaudio.training.codec.train import train_codec
+from uniaudio.training.processes import Processes
 from uniaudio.training.run import Listeners
 
 NewCodec = Callable[[], ReasoningCodec]
@@ -172,3 +175,22 @@ def test_what_told_crops_are_conditioned_on_is_what_the_released_decoder_adds(ne
     released = compat_condition(codec, codes, reasoning)[:, ::LATENTS_PER_FRAME]
     assert torch.allclose(branch.condition(codes, told), released, atol=1e-6)
     assert not torch.allclose(branch.condition(codes, told), branch.condition(codes), atol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["reasoning", "reconstruction"])
+def test_codes_that_are_there_are_used_from_the_first_step(
+    name: str, new_codec: NewCodec, short: Short, train_clips: list[TrainingClip]
+) -> None:
+    phase = short(codec_phase(name), 3, num_unquantized_steps=2)
+
+    def first_losses(codec: ReasoningCodec) -> set[str]:
+        clips = ClipSet(codec, train_clips, FrozenCache())
+        losses = build_losses(codec, phase, clips, clips, None).losses(0, Processes.current())
+        return {losses_name for losses_name, loss in losses.items() if losses_name != "commitment" or loss > 0}
+
+    fresh = new_codec()
+    assert "commitment" not in first_losses(fresh)
+    for codebook in fresh.modules():
+        if isinstance(codebook, Codebook):
+            codebook.initialized.fill_(True)
+    assert "commitment" in first_losses(fresh)
