@@ -97,8 +97,9 @@ def _hash_unchanged(path: Path, size: int, changed_ns: int) -> str:
 
 
 def parent(store: Store, kind: str, flow: str, ref: str = "latest") -> Manifest:
-    """The version of `kind` behind `ref`; when there is none, a `UsageError` that says which flow makes it."""
-    manifest = store.head(kind, ref)
+    """The version of `kind` behind `ref`, or the one whose plan id that is; where there is none, a `UsageError` that says which flow makes
+    it."""
+    manifest = store.head(kind, ref) or store.version(kind, ref)
     if manifest is None:
         raise UsageError(
             f"`{kind}` has no version behind `{ref}` yet: run `prefect deployment run {flow}/local` first."

@@ -57,7 +57,7 @@ class ReconstructionObjective:
         # Not that of the features: what the branches made goes with the phase.
         self._frozen = FrozenCache()
         # A codec that has codes already goes on with them, and with the statistics of its latents.
-        is_new = not all(quantizer.is_placed for quantizer in codec.reconstruction.quantizers.values())  # type: ignore[union-attr]
+        is_new = not all(quantizer.is_placed for quantizer in codec.reconstruction.quantizers.values())
         self._num_unquantized = phase.num_unquantized_steps if is_new else 0
         if is_new and phase.name == "reconstruction" and codec.config.flow.normalizes_latents:
             # A checkpoint to go on from brings its own statistics, which take the place of these.
