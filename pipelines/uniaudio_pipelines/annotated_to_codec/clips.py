@@ -4,6 +4,7 @@ Row in   {"clip_id": "5f1c…", "split": "train", "transcript": "let's go", …}
 Row out  TrainingClip(samples=[69105] float32 at 24 kHz, text="let's go")
 """
 
+import heapq
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -20,6 +21,8 @@ from uniaudio.training.codec.clips import TrainingClip
 from uniaudio.training.codec.examples import ClipFacts
 
 SILENT_BELOW = 1e-4
+SPARE_SHARE = 0.25
+"""Clips beyond what is asked for, as a share of it, for those that turn out to be silent, unreadable or copies."""
 HELD_OUT_SHARE = 8
 """One of so many clips of the training split is held out where no clip is in the validation split."""
 
@@ -35,17 +38,16 @@ class TrainingAudio:
 def load_training_audio(
     store: Store, annotated: Manifest, raw: Manifest, *, max_clip_s: float, max_hours: float
 ) -> TrainingAudio:
-    """Clips of the splits `train` and `val`; never of `test`, and none that a registered evaluation set shares."""
-    audio, room = TrainingAudio(), max_hours * 3600 * SAMPLE_RATE
-    candidates = [row for row in store.rows(annotated, Annotated) if row.num_samples > 0 and row.split != "test"]
-    audio.dropped += [(row.clip_id, "leak", f"shared with {', '.join(row.leaks)}") for row in candidates if row.leaks]
-    candidates = [row for row in candidates if not row.leaks]
-    needed = {row.raw_clip_id for row in candidates}
+    """Clips of the splits `train` and `val`; never of `test`, and none that a registered evaluation set shares. What is held of a corpus
+    grows with `max_hours`, not with the corpus."""
+    audio, room, max_samples = TrainingAudio(), max_hours * 3600 * SAMPLE_RATE, int(max_clip_s * SAMPLE_RATE)
+    candidates = _candidates(store, annotated, audio, room * (1 + SPARE_SHARE), max_samples)
+    needed = {row.raw_clip_id for row, _ in candidates}
     raw_rows = {row.clip_id: row for row in store.rows(raw, Raw) if row.clip_id in needed}
-    for row, held_out in _without_copies(_split(candidates), audio):
+    for row, held_out in candidates:
         if room <= 0:
             break
-        clip = _load(store, row, raw_rows.get(row.raw_clip_id), int(max_clip_s * SAMPLE_RATE), audio)
+        clip = _load(store, row, raw_rows.get(row.raw_clip_id), max_samples, audio)
         if clip is None:
             continue
         room -= len(clip.samples)
@@ -73,21 +75,45 @@ def facts_of(row: Annotated) -> ClipFacts:
     )
 
 
-def _split(chosen: list[Annotated]) -> list[tuple[Annotated, bool]]:
-    """Clips in the order of their ids' hash, and whether each is held out."""
-    validated = any(row.split == "val" for row in chosen)
-    in_order = sorted(chosen, key=lambda row: hash_bytes(row.clip_id.encode()))
-    return [
-        (row, row.split == "val" if validated else index % HELD_OUT_SHARE == 0) for index, row in enumerate(in_order)
-    ]
-
-
-def _without_copies(clips: list[tuple[Annotated, bool]], audio: TrainingAudio) -> list[tuple[Annotated, bool]]:
-    """A held-out clip that is trained on under another name tells nothing: it is dropped."""
-    trained = {row.duplicate_cluster for row, held_out in clips if not held_out} - {None}
-    copies = {row.clip_id for row, held_out in clips if held_out and row.duplicate_cluster in trained}
+def _candidates(
+    store: Store, annotated: Manifest, audio: TrainingAudio, room: float, max_samples: int
+) -> list[tuple[Annotated, bool]]:
+    """The clips whose ids have the least hashes, in that order, as many as fill `room` samples, and whether each is held out. A held-out
+    clip that is trained on under another name tells nothing: it is dropped."""
+    kept: list[tuple[int, Annotated]] = []
+    num_samples, validated = 0, False
+    trained: set[str | None] = set()
+    for row in store.rows(annotated, Annotated):
+        if row.num_samples <= 0 or row.split == "test":
+            continue
+        if row.leaks:
+            audio.dropped.append((row.clip_id, "leak", f"shared with {', '.join(row.leaks)}"))
+            continue
+        validated |= row.split == "val"
+        if row.split == "train":
+            trained.add(row.duplicate_cluster)
+        # The greatest hash is on top.
+        heapq.heappush(kept, (-int(hash_bytes(row.clip_id.encode()), 16), row))
+        num_samples += _heard(row, max_samples)
+        while num_samples - _heard(kept[0][1], max_samples) >= room:
+            num_samples -= _heard(heapq.heappop(kept)[1], max_samples)
+    clips = [row for _, row in sorted(kept, key=lambda one: -one[0])]
+    held_out = [row.split == "val" if validated else at % HELD_OUT_SHARE == 0 for at, row in enumerate(clips)]
+    if not validated:
+        trained = {row.duplicate_cluster for row, is_held_out in zip(clips, held_out, strict=True) if not is_held_out}
+    trained.discard(None)
+    copies = {
+        row.clip_id
+        for row, is_held_out in zip(clips, held_out, strict=True)
+        if is_held_out and row.duplicate_cluster in trained
+    }
     audio.dropped += [(clip_id, "copy", "held out, but trained on too") for clip_id in sorted(copies)]
-    return [(row, held_out) for row, held_out in clips if row.clip_id not in copies]
+    return [one for one in zip(clips, held_out, strict=True) if one[0].clip_id not in copies]
+
+
+def _heard(row: Annotated, max_samples: int) -> int:
+    """Samples at 24 kHz."""
+    return min(max_samples, row.num_samples * SAMPLE_RATE // row.sample_rate)
 
 
 def _load(store: Store, row: Annotated, raw: Raw | None, max_samples: int, audio: TrainingAudio) -> TrainingClip | None:

@@ -74,6 +74,25 @@ def test_training_holds_out_no_clip_that_it_trains_on_under_another_name(twice: 
     assert len(audio.train) == sum(row.split == "train" for row in clips.values())
 
 
+def test_a_limit_keeps_the_same_first_clips_however_many_there_are(twice: Store) -> None:
+    annotated, raw = twice.head("annotated"), twice.head("raw")
+    assert annotated is not None and raw is not None
+    plan = Plan(
+        kind="annotated", schema_version=3, parents=annotated.parents, parameters={"splits": 1}, code_version="t", units=["all"]
+    )  # fmt: skip
+    with twice.writer(plan, owner="test", ref="split") as writer:
+        splits = ("train", "val")
+        halves = [replace(row, split=splits[at % 2], duplicate_cluster=None) for at, row in enumerate(rows(twice))]
+        writer.put_shard("all", halves)
+        manifest = writer.publish()
+    whole = load_training_audio(twice, manifest, raw, max_clip_s=2.0, max_hours=1.0)
+    some = load_training_audio(twice, manifest, raw, max_clip_s=2.0, max_hours=60 / 3600)
+    assert 60 <= sum(len(clip.samples) for clip in [*some.train, *some.held_out]) / 24_000 < 62
+    for chosen, all_of_them in ((some.train, whole.train), (some.held_out, whole.held_out)):
+        assert 10 < len(chosen) < len(all_of_them)
+        assert [clip.clip_id for clip in chosen] == [clip.clip_id for clip in all_of_them[: len(chosen)]]
+
+
 def test_evaluation_hears_no_clip_that_was_trained_on_under_another_name(twice: Store) -> None:
     annotated = rows(twice)
     trained = {row.duplicate_cluster for row in annotated if row.split == "train"}
