@@ -7,6 +7,7 @@ Reads    `<source>/corpora/<corpus>.toml`, or `<source>/<corpus>/corpus.toml`; `
     cleaning = "standard"
     channels = "split"
     speakers = "folders"
+    folders = "given_tags"
     [columns]
     given_text = "normalized_transcript"
     [splits]
@@ -27,6 +28,7 @@ DOMAINS = ("speech", "sound", "music", "text", "unknown")
 CLEANING = ("none", "standard")
 CHANNELS = ("mean", "left", "right", "split")
 SPEAKERS = ("folders", "none")
+FOLDERS = ("given_tags", "given_text", "given_title")
 COLUMNS = (
     "path", "start_s", "start_ms", "end_s", "end_ms", "duration_s", "duration_ms", "channel", "utterance", "recording", "domain",
     "licence", "speaker", "given_text", "given_title", "given_captions", "given_tags", "language", "split", "split_group", "part_of",
@@ -62,6 +64,9 @@ class Card:
     speakers: str | None = None
     """`folders`: who speaks is the folder that a clip lies in, the outermost that is no split; `none`: no folder says so; None: folders do
     where all their names are those of speakers."""
+    folders: str | None = None
+    """What the name of the folder that a clip lies in is: `given_tags` where folders are classes (`genres/blues/0001.wav`), `given_text`
+    where they are what is said (Speech Commands), `given_title`; None: nothing."""
     documents: bool = False
     """Whether text files beside audio are documents."""
     follow_links: bool | None = None
@@ -93,6 +98,7 @@ def _check(shown: str, key: str, value: Any) -> None:
         "cleaning": CLEANING,
         "channels": CHANNELS,
         "speakers": SPEAKERS,
+        "folders": FOLDERS,
     }
     if key in allowed and value not in allowed[key]:
         raise UsageError(f"{shown}: `{key}` must be {' or '.join(allowed[key])}, but is {value!r}.")

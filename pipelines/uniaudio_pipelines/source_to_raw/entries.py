@@ -7,6 +7,7 @@ Row out  {"corpus": "queen", "path": "queen/DALT0001.mp3", "sha256": "5f1c…", 
 
 import json
 import posixpath
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import pyarrow as pa
 
 from uniaudio_pipelines.source_to_raw.cards import Card, is_card
 from uniaudio_pipelines.source_to_raw.formats.format import Folder, composed
+from uniaudio_pipelines.source_to_raw.formats.places import split_of
 from uniaudio_pipelines.source_to_raw.hashes import hash_files
 from uniaudio_pipelines.source_to_raw.labels import all_labels
 from uniaudio_pipelines.source_to_raw.members import members_named, members_of
@@ -203,8 +205,18 @@ def _corpus_says(known: Any, corpora: list[Corpus], policy: Policy) -> Any:
         for folder in below:
             split = {"split": splits[folder]} if folder in splits else {}
             speaker = {"speaker": speakers[folder]} if folder in speakers else {}
-            rows.append((name, folder, json.dumps({**said, **split, **speaker}, sort_keys=True, ensure_ascii=False)))
+            values = {**said, **split, **speaker, **_said_by_name(folder, card)}
+            rows.append((name, folder, json.dumps(values, sort_keys=True, ensure_ascii=False)))
     return pl.DataFrame(rows, schema=dict.fromkeys(("corpus", "folder", "corpus_says"), pl.String), orient="row")
+
+
+def _said_by_name(folder: str, card: Card) -> dict[str, Any]:
+    """What the card takes the name of the folder of a clip for; nothing of one whose name begins with `_`, as background noise has it."""
+    name = folder.rpartition("/")[2]
+    if card.folders is None or not name or name.startswith("_"):
+        return {}
+    words = " ".join(re.split(r"[\s_]+", name))
+    return {card.folders: [words] if card.folders == "given_tags" else words}
 
 
 def _splits_of_folders(folder: Folder, below: list[str]) -> dict[str, str]:
@@ -216,7 +228,7 @@ def _splits_of_folders(folder: Folder, below: list[str]) -> dict[str, str]:
     said: dict[str, str] = {}
     for one in all_folders:
         parent, _, name = one.rpartition("/")
-        if split := folder.split(name):
+        if split := split_of(folder, name):
             said[one] = split
             beside.setdefault(parent, set()).add(split)
     by_card = folder.card.splits or {}

@@ -13,15 +13,22 @@ from collections.abc import Iterable
 
 from uniaudio_pipelines.source_to_raw.formats.audio_names import is_audio
 from uniaudio_pipelines.source_to_raw.formats.format import Folder
+from uniaudio_pipelines.source_to_raw.formats.places import split_of
 
 _KEEPS_AUDIO = re.compile(
     r"(wavs?|audios?|clips?|flac|mp3|data|speech|sounds?|recordings|speakers|wav\d+.*|16k|\d+k(hz)?)", re.IGNORECASE
 )
-_SAYS_SO = re.compile(r"(spk|spkr|speaker|talker|reader|voice)[-_ ]?(\d\w*|[a-z])|id\d{4,}", re.IGNORECASE)
+_SAYS_SO = re.compile(
+    r"(spk|spkr|speaker|talker|reader|voice|actor|actress)[-_ ]?(\d\w*|[a-z])|id\d{4,}", re.IGNORECASE
+)
 """Names of speakers and of nothing else, which `voice_packs` is not; VoxCeleb's begin with `id`."""
 _CODE = re.compile(r"([A-Za-z]{0,3})[-_]?\d{1,6}")
 """`p225`, `F01`, `84`: speakers where the names of the clips repeat them."""
 _SEXES = frozenset({"F", "M"})
+_SURE_LENGTH = 5
+"""Characters of a code that is no accident where it stands inside the names of clips: `S0002` of `BAC009S0002W0122`."""
+_TIMIT = re.compile(r"(?:.*/)?dr\d/([fm][a-z]{3}\d)", re.IGNORECASE)
+"""Dialect region, and the speaker's sex, initials and number."""
 
 
 def speakers_of(folder: Folder) -> dict[str, str]:
@@ -29,7 +36,11 @@ def speakers_of(folder: Folder) -> dict[str, str]:
     if folder.card.speakers == "none":
         return {}
     audio = [path for path in folder.paths if is_audio(path)]
-    named = {parent: _speaker(folder, parent) for parent in {posixpath.dirname(path) for path in audio}}
+    parents = {posixpath.dirname(path) for path in audio}
+    of_timit = {parent: match[1] for parent in parents if (match := _TIMIT.fullmatch(parent))}
+    if of_timit and len(of_timit) == len(parents):
+        return of_timit
+    named = {parent: _speaker(folder, parent) for parent in parents}
     if folder.card.speakers != "folders" and not _all_say_so(named, audio):
         return {}
     return {parent: speaker for parent, speaker in named.items() if speaker}
@@ -38,7 +49,7 @@ def speakers_of(folder: Folder) -> dict[str, str]:
 def _speaker(folder: Folder, parent: str) -> str:
     """Empty where no folder is left."""
     for part in parent.split("/"):
-        if part and not folder.split(part) and not _KEEPS_AUDIO.fullmatch(part):
+        if part and not split_of(folder, part) and not _KEEPS_AUDIO.fullmatch(part):
             return part
     return ""
 
@@ -59,6 +70,9 @@ def _all_say_so(named: dict[str, str], audio: Iterable[str]) -> bool:
 
 
 def _repeats(path: str, speaker: str) -> bool:
-    """Whether the name of a clip begins with its speaker's, and does not go on in it."""
+    """Whether the name of a clip begins with its speaker's, and does not go on in it; a long one may stand inside."""
     name = posixpath.basename(path)
-    return name.startswith(speaker) and not name[len(speaker) : len(speaker) + 1].isalnum()
+    if len(speaker) < _SURE_LENGTH:
+        return name.startswith(speaker) and not name[len(speaker) : len(speaker) + 1].isalnum()
+    before, inside, behind = name.partition(speaker)
+    return bool(inside) and not before[-1:].isalpha() and not behind[:1].isdecimal()

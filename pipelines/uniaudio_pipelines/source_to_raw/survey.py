@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from uniaudio_pipelines.source_to_raw.entries import Policy, entries_of
+from uniaudio_pipelines.source_to_raw.formats.audio_names import is_audio
 from uniaudio_pipelines.source_to_raw.formats.format import Claim
 from uniaudio_pipelines.source_to_raw.formats.table import BROKEN, CONTAINERS
 from uniaudio_pipelines.source_to_raw.listing import look
@@ -96,7 +97,17 @@ def _found(corpus: Corpus) -> tuple[str, ...]:
     speakers = sorted(set(corpus.speakers.values()))
     shown = ", ".join(speakers[:5]) + (", …" if len(speakers) > 5 else "")
     by_folder = (f"folders of {len(speakers)} speakers ({shown})",) if speakers else ()
-    return (*(claim.summary or claim.format for claim in corpus.claims), *by_folder)
+    classes = () if corpus.claims or speakers or corpus.card.folders else _classes(corpus)
+    return (*(claim.summary or claim.format for claim in corpus.claims), *by_folder, *classes)
+
+
+def _classes(corpus: Corpus) -> tuple[str, ...]:
+    """That folders may say what is in them, where nothing else does."""
+    names = sorted({parts[-2] for path in corpus.folder.paths if is_audio(path) and len(parts := path.split("/")) > 1})
+    if len(names) < 2:
+        return ()
+    shown = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
+    return (f"no labels, but {len(names)} folders ({shown}): `folders` of the corpus card says what their names are",)
 
 
 def _clips(audio: Any) -> Any:
@@ -111,7 +122,7 @@ def _clips(audio: Any) -> Any:
         start_s=said("start_s", pl.Float64).fill_null(0.0),
         end_s=said("end_s", pl.Float64),
         channel=said("channel"),
-        text=said("given_text").is_not_null(),
+        text=said("given_text").is_not_null() | pl.col("corpus_says").str.json_path_match("$.given_text").is_not_null(),
         speaker=said("speaker").is_not_null() | pl.col("corpus_says").str.json_path_match("$.speaker").is_not_null(),
         split=pl.when(ignores)
         .then(None)

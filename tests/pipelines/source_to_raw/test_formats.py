@@ -341,7 +341,7 @@ def test_lists_that_begin_with_names_are_transcripts_or_splits(source: Any) -> N
     made = source.ingest()
     assert {row.path: (row.given_text, row.split) for row in made.rows} == {
         "cn/wav/S1/BAC1.wav": ("而 对 楼市", None), "cn/wav/S1/BAC2.wav": ("成交 抑制", None),
-        "words/yes/1.wav": (None, "val"), "words/no/2.wav": (None, "test"), "words/no/3.wav": (None, None),
+        "words/yes/1.wav": (None, "val"), "words/no/2.wav": (None, "test"), "words/no/3.wav": (None, "train"),
         "bells/bell.wav": (None, None), "bells/gong.wav": (None, None),
     }  # fmt: skip
     assert made.reasons() == {"bells/ABOUT.txt": "beside_audio", "bells/notes.txt": "beside_audio"}

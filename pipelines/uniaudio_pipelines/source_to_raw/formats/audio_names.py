@@ -1,5 +1,6 @@
 """Find the audio that a label means by its name alone: `LJ001-0001` is `wavs/LJ001-0001.wav`, where no other file is called so."""
 
+import posixpath
 from functools import cached_property
 
 from uniaudio_pipelines.source_to_raw.formats.format import Folder, composed
@@ -32,6 +33,8 @@ def _suffixes() -> frozenset[str]:
 
 
 _known: frozenset[str] = frozenset()
+_MOST_SIBLINGS = 20
+"""Folders side by side that may be `wav` and `txt`; more of them are speakers or days."""
 
 
 def audio_names(folder: Folder) -> "AudioNames":
@@ -65,11 +68,39 @@ class AudioNames:
         return self._by_name.get(composed(name.rpartition("/")[2]))
 
     def beside(self, folder: str, stem: str) -> str | None:
-        """The audio file called `stem` in `folder`."""
-        sound_path = self.find(stem)
-        if sound_path and sound_path.rpartition("/")[0] == folder:
-            return sound_path
-        for suffix in sorted(_suffixes()):
-            if path := self._folder.find(f"{folder}/{stem}{suffix}" if folder else f"{stem}{suffix}"):
-                return path
-        return None
+        """The audio file called `stem` in `folder`; the first by its suffix where there are several."""
+        return self._by_place.get(composed(posixpath.join(folder, stem)))
+
+    def mirrored(self, folder: str, stem: str) -> str | None:
+        """The one audio file that lies where `folder/stem` would, but for the name of one folder: `wav/anna/001.wav` of `txt/anna/001`."""
+        parts = folder.split("/") if folder else []
+        paths = set()
+        for at, part in enumerate(parts):
+            above = "/".join(parts[:at])
+            siblings = self._folders_by_parent.get(above, ())
+            if len(siblings) <= _MOST_SIBLINGS:
+                places = (posixpath.join(above, one, *parts[at + 1 :], stem) for one in siblings if one != part)
+                paths |= {path for place in places if (path := self._by_place.get(composed(place)))}
+        return paths.pop() if len(paths) == 1 else None
+
+    @cached_property
+    def _by_place(self) -> dict[str, str]:
+        """Path without its suffix -> path."""
+        path_by_place: dict[str, str] = {}
+        for path in self._folder.paths:
+            if is_audio(path):
+                place = composed(posixpath.join(posixpath.dirname(path), stem_of(path)))
+                known = path_by_place.get(place)
+                if known is None or suffix_of(path) < suffix_of(known):
+                    path_by_place[place] = path
+        return path_by_place
+
+    @cached_property
+    def _folders_by_parent(self) -> dict[str, set[str]]:
+        """Folder -> names of the folders in it that hold audio."""
+        names: dict[str, set[str]] = {}
+        for folder in {posixpath.dirname(path) for path in self._by_place.values()}:
+            while folder:
+                folder, _, name = folder.rpartition("/")
+                names.setdefault(folder, set()).add(name)
+        return names

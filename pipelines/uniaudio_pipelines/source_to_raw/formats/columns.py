@@ -20,7 +20,7 @@ from uniaudio_pipelines.source_to_raw.formats.lines import finite
 PATHS = (
     "audiofilepath", "audiofilename", "audiofile", "audiopath", "audio", "filename", "filepath", "file", "path", "wavpath", "wavfile",
     "wavfilename", "wav", "wavs", "clip", "clippath", "audioid", "soundfile", "sound", "recordingpath", "audiourl", "fname", "key", "id",
-    "uttid", "utteranceid", "ytid", "youtubeid", "trackid", "uid", "segmentid",
+    "uttid", "utteranceid", "ytid", "youtubeid", "audiocapid", "trackid", "uid", "segmentid",
 )  # fmt: skip
 """What a column that names audio files is called; that it does is seen by its values."""
 SURE_PATHS = frozenset(PATHS[: PATHS.index("file")])
@@ -29,7 +29,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "given_text": (
         "giventext", "text", "sentence", "transcript", "transcription", "normalizedtext", "normalizedtranscript",
         "normalizedtranscription", "normalizedsentence", "rawtranscription", "rawtext", "spokentext", "utterance", "words", "txt",
-        "script", "orthographic", "orthography", "transcripttext", "translatedtext", "lyrics",
+        "script", "orthographic", "orthography", "transcripttext", "translatedtext", "lyrics", "texttn",
     ),
     "given_title": ("giventitle", "title", "songtitle", "tracktitle", "trackname", "songname"),
     "given_captions": ("givencaptions", "caption", "captions", "description", "audiocaption", "textcaption"),
@@ -57,8 +57,10 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "duration_s": ("durations", "duration", "dur", "durationsec", "durationseconds"),
     "duration_ms": ("durationms",),
 }  # fmt: skip
-_CUT_ALREADY = ("slicefilename", "ytid", "youtubeid")
+_CUT_ALREADY = ("slicefilename", "ytid", "youtubeid", "audiocapid")
 """Columns of files that were cut from what the times beside them are of: UrbanSound8K, AudioSet, AudioCaps."""
+_NOBODY = frozenset({"n/a", "na", "<na>", "nan", "none", "null", "unknown", "unk", "<unk>", "-", "?"})
+"""What tables write where they do not know who speaks: no speaker, whose clips would be one person's."""
 _TIMES = ("start_s", "start_ms", "end_s", "end_ms", "duration_s", "duration_ms", "channel")
 _MAX_FACT = 10_000
 _LIST = re.compile(r"[,;|]")
@@ -67,6 +69,11 @@ _LIST = re.compile(r"[,;|]")
 def plain(name: str) -> str:
     """A column's name without case and marks: `Audio_FilePath` and `audio file path` are one."""
     return re.sub(r"[\W_]+", "", name.lower())
+
+
+def is_named(name: str, field: str) -> bool:
+    """Whether makers of corpora call our `field` so."""
+    return plain(name) in _NAMES[field]
 
 
 def meanings(columns: list[str], folder: Folder, path_column: str) -> dict[str, str]:
@@ -110,7 +117,7 @@ def label(
             captions += as_list(value, splits=False)
         elif field == "given_tags":
             tags += as_list(value, splits=True)
-        elif field is None or (field == "domain" and text_of(value).lower() not in DOMAINS):
+        elif field is None or _is_none_of_ours(field, text_of(value).strip().lower()):
             facts.append(Fact(name=column, value=text_of(value)[:_MAX_FACT]))
         elif field != "path":
             values[field] = value
@@ -129,6 +136,10 @@ def label(
         path=path, start_s=start_s, end_s=end_s, channel=channel, split=said_split, said_by=said_by, facts=tuple(facts),
         given_captions=tuple(dict.fromkeys(captions)), given_tags=tuple(dict.fromkeys(tags)), **texts,
     )  # fmt: skip
+
+
+def _is_none_of_ours(field: str, value: str) -> bool:
+    return (field == "domain" and value not in DOMAINS) or (field == "speaker" and value in _NOBODY)
 
 
 def _times(values: dict[str, Any]) -> tuple[float, float | None, int | None]:

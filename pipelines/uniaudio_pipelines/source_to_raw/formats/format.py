@@ -6,6 +6,7 @@ LibriSpeech().labels(folder, claim)        ->  Label(path="dev-clean/8000/1200/8
 """
 
 import posixpath
+import re
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +23,8 @@ SPLITS: dict[str, str] = {
     "test": "test", "testing": "test", "tt": "test", "eval": "test", "evaluation": "test",
 }  # fmt: skip
 """What sources call their splits."""
+_DEVELOPMENT = "development"
+_SPLIT_WORDS = re.compile(r"evaluation|training|train")
 
 
 def composed(name: str) -> str:
@@ -109,6 +112,7 @@ class Folder:
         self.root, self.paths, self.card = root, paths, card or Card()
         self.source = source or root
         self._known: frozenset[str] | None = None
+        self._is_developed: bool | None = None
         self._composed: dict[str, str] | None = None
         self._derived: dict[Callable[[Folder], Any], Any] = {}
 
@@ -163,7 +167,16 @@ class Folder:
         if self.card.splits is not None and (not self.card.splits or word in self.card.splits):
             said = self.card.splits.get(word, "ignore")
             return None if said == "ignore" else said
-        return SPLITS.get(word.lower())
+        split = SPLITS.get(word.lower())
+        return "train" if split == "val" and word.lower() == _DEVELOPMENT and self._develops else split
+
+    @property
+    def _develops(self) -> bool:
+        """Whether the corpus has a development set and one for evaluation, and none for training: Clotho and DCASE train on the former."""
+        if self._is_developed is None:
+            words = {word for path in self.paths for word in _SPLIT_WORDS.findall(path.lower())}
+            self._is_developed = "evaluation" in words and not words & {"train", "training"}
+        return self._is_developed
 
     def open(self, path: str) -> IO[bytes]:
         return (self.root / path).open("rb")

@@ -17,11 +17,18 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, ClassVar
 
-from uniaudio_pipelines.source_to_raw.formats.audio_names import AudioNames, audio_names, stem_of, suffix_of
+from uniaudio_pipelines.source_to_raw.formats.audio_names import (
+    AudioNames,
+    audio_names,
+    is_audio,
+    stem_of,
+    suffix_of,
+)
 from uniaudio_pipelines.source_to_raw.formats.columns import label, meanings, text_of
 from uniaudio_pipelines.source_to_raw.formats.delimited import BLANK, COLON, DELIMITERS, rows, sniff
 from uniaudio_pipelines.source_to_raw.formats.format import Claim, Folder, Label, Problem
 from uniaudio_pipelines.source_to_raw.formats.lines import first_line, read_lines, read_objects
+from uniaudio_pipelines.source_to_raw.formats.nested import stretches
 from uniaudio_pipelines.source_to_raw.formats.places import split_of
 from uniaudio_pipelines.source_to_raw.formats.which_columns import (
     SAMPLE,
@@ -85,6 +92,7 @@ class Manifests:
     def labels(self, folder: Folder, claim: Claim) -> Iterator[Label | Problem]:
         yield from claim.details["unread"]
         names = audio_names(folder)
+        yield from _trained_on(folder, claim.details["manifests"], names)
         for table in claim.details["manifests"]:
             finder, split = Finder(folder, table.file, names), split_of(folder, table.file)
             meaning = dict(table.meaning)
@@ -103,6 +111,23 @@ class Manifests:
                     yield label(finder.find(name) or finder.guess(name), values, meaning, folder, said_by, split)
                 except ValueError as error:
                     yield Problem(path=table.file, reason="bad_line", detail=f"line {number}: {error}")
+
+
+def _trained_on(folder: Folder, tables: list[_Manifest], names: AudioNames) -> Iterator[Label]:
+    """The files that no list names, where there are lists of validation and of test and of nothing else: Speech Commands."""
+    splits = {split_of(folder, table.file) for table in tables}
+    if "train" in splits or None in splits or not splits or any(len(table.meaning) > 1 for table in tables):
+        return
+    listed = set()
+    for table in tables:
+        finder = Finder(folder, table.file, names)
+        for row in _rows(folder, table):
+            if not isinstance(row, Problem):
+                listed.add(finder.find(text_of(row[1].get(table.path_column) or "").strip()))
+    lists = " and ".join(posixpath.basename(table.file) for table in tables)
+    for path in folder.paths:
+        if is_audio(path) and path not in listed:
+            yield Label(path=path, split="train", said_by=f"not in {lists}")
 
 
 def _candidates(folder: Folder, names: AudioNames) -> Iterator[str]:
@@ -127,7 +152,9 @@ def _look(folder: Folder, file: str, names: AudioNames) -> _Manifest | None:
     elif suffix == ".json":
         table = _Manifest(file=file, kind="lines" if _has_object_lines(folder, file) else "json")
     else:
-        delimiter = "\t" if suffix == ".tsv" else sniff(folder, file)
+        # VoxPopuli calls lists with bars `.tsv`.
+        has_tabs = suffix == ".tsv" and "\t" in first_line(folder, file)
+        delimiter = "\t" if has_tabs else sniff(folder, file)
         if delimiter is None and suffix in _DELIMITED:
             # Where texts hold the delimiter, the first row has the fewest fields.
             delimiter = next((one for one in DELIMITERS if one in first_line(folder, file)), None)
@@ -188,7 +215,10 @@ def _understand(folder: Folder, table: _Manifest, names: AudioNames) -> _Manifes
 def _rows(folder: Folder, table: _Manifest) -> Iterator[Row | Problem]:
     if table.kind == "lines":
         for row in read_objects(folder, table.file):
-            yield row if isinstance(row, Problem) else (row[0], _flat(row[1]))
+            if isinstance(row, Problem):
+                yield row
+            else:
+                yield from ((row[0], _flat(one)) for one in stretches(row[1]))
     elif table.kind == "json":
         yield from _json_rows(folder, table.file)
     else:
@@ -249,7 +279,7 @@ def _json_rows(folder: Folder, file: str) -> Iterator[Row | Problem]:
         return
     for number, one in enumerate(value, 1):
         if isinstance(one, dict):
-            yield number, _flat(one)
+            yield from ((number, _flat(row)) for row in stretches(one))
         else:
             yield Problem(
                 path=file, reason="bad_line", detail=f"item {number}: must be an object, but is {str(one)[:60]}"

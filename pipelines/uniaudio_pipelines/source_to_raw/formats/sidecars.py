@@ -1,6 +1,6 @@
 """Files beside a sound that are called like it: transcripts, subtitles, alignments.
 
-Reads    talk.wav beside talk.txt, .lab, .json, .srt, .vtt, .TextGrid, .ctm, .stm, .wrd (or in another folder: wav/talk.wav, txt/talk.txt);
+Reads    talk.wav beside talk.txt, .lab, .json, .srt, .vtt, .lrc, .TextGrid, .ctm, .stm, .wrd (or in another folder: wav/talk.wav, txt/talk.txt);
          a text is words, or lines with times
 Row out  Label(path="talk.wav", given_text="Good evening.")
          Label(path="talk.wav", start_s=1.2, end_s=3.4, given_text="Good evening.")     of a subtitle
@@ -19,7 +19,8 @@ from uniaudio_pipelines.source_to_raw.formats.beside import Beside, Read
 from uniaudio_pipelines.source_to_raw.formats.columns import label, meanings
 from uniaudio_pipelines.source_to_raw.formats.format import Claim, Folder, Label, Problem
 from uniaudio_pipelines.source_to_raw.formats.lines import json_object
-from uniaudio_pipelines.source_to_raw.formats.subtitles import subtitles
+from uniaudio_pipelines.source_to_raw.formats.nested import stretches
+from uniaudio_pipelines.source_to_raw.formats.subtitles import lyrics, subtitles
 from uniaudio_pipelines.source_to_raw.formats.textgrid import textgrid
 from uniaudio_pipelines.source_to_raw.formats.timed_lines import timed_lines
 from uniaudio_pipelines.source_to_raw.formats.whole_texts import read_text
@@ -54,15 +55,20 @@ def _json(one: Beside) -> Iterator[Label | Problem]:
     if values is None:
         yield Problem(path=one.file, reason="not_json", detail="must be one JSON object")
         return
+    rows = [values]
+    if "given_text" not in meanings(list(values), one.folder, "").values():
+        # What Whisper writes has the text of the whole as well.
+        rows = list(stretches(values))
     try:
-        yield label(one.path, values, meanings(list(values), one.folder, ""), one.folder, one.file, None)
+        for row in rows:
+            yield label(one.path, row, meanings(list(row), one.folder, ""), one.folder, one.file, None)
     except ValueError as error:
         yield Problem(path=one.file, reason="bad_metadata", detail=str(error))
 
 
 _READERS: dict[str, Read] = {
     ".normalized.txt": _text, ".original.txt": _written, ".txt": _text, ".transcript": _text, ".text": _text, ".lab": lab, ".json": _json,
-    ".srt": subtitles, ".vtt": subtitles, ".textgrid": textgrid, ".ctm": recordings, ".stm": recordings, ".wrd": samples, ".phn": samples,
+    ".srt": subtitles, ".vtt": subtitles, ".lrc": lyrics, ".textgrid": textgrid, ".ctm": recordings, ".stm": recordings, ".wrd": samples, ".phn": samples,
 }  # fmt: skip
 """Reader by the end of the file name; longer ends come first."""
 _FEWEST_SAMPLES = 1_000
@@ -87,7 +93,7 @@ class Sidecars:
                 continue
             parent, name = posixpath.split(file)
             stem = name[: -len(end)]
-            path = (names.beside(parent, stem) or names.find(stem)) if stem else None
+            path = names.beside(parent, stem) or names.find(stem) or names.mirrored(parent, stem) if stem else None
             if path or end in _OF_RECORDINGS:
                 sidecars.append((file, end, path or ""))
         if not sidecars:

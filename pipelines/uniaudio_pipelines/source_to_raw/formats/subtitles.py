@@ -1,4 +1,4 @@
-"""Subtitles: SubRip (.srt) and WebVTT (.vtt). Each cue is a stretch of the sound.
+"""Subtitles: SubRip (.srt) and WebVTT (.vtt); and lyrics with times (.lrc). Each cue is a stretch of the sound.
 
 Reads    00:00:01,200 --> 00:00:03,400
          <v Ann>Good evening.
@@ -14,6 +14,28 @@ from uniaudio_pipelines.source_to_raw.formats.format import Label, Problem
 
 _TIMES = re.compile(r"^\s*([\d:.,]+)\s*-->\s*([\d:.,]+)")
 _VOICE = re.compile(r"<v(?:\.\w+)*\s+([^>]+)>")
+
+
+_LYRIC = re.compile(r"((?:\[\d+:\d+(?:[.:]\d+)?\])+)(.*)")
+_LYRIC_TIME = re.compile(r"\[([^\]]*)\]")
+_WORD_TIME = re.compile(r"<\d+:\d+(?:[.:]\d+)?>")
+
+
+def lyrics(one: Beside) -> Iterator[Label | Problem]:
+    """A line lasts until the next one begins; a line of several times is sung as often."""
+    lines: list[tuple[float, str]] = []
+    for line in one.text.split("\n"):
+        if match := _LYRIC.match(line.strip()):
+            starts = [clock(time.replace(".", ",")) for time in _LYRIC_TIME.findall(match[1])]
+            lines += [(start_s, _WORD_TIME.sub("", match[2])) for start_s in starts if start_s is not None]
+    lines.sort()
+    if not lines:
+        yield Problem(path=one.file, reason="no_labels", detail="must hold lines with times, but has none")
+    ends: list[float | None] = [start_s for start_s, _ in lines[1:]]
+    for (start_s, text), end_s in zip(lines, [*ends, None], strict=True):
+        if text.strip() and (end_s is None or end_s > start_s):
+            said = " ".join(text.split())
+            yield Label(path=one.path, start_s=start_s, end_s=end_s, given_text=said, said_by=one.file)
 
 
 def subtitles(one: Beside) -> Iterator[Label | Problem]:

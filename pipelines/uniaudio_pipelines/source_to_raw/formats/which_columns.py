@@ -21,6 +21,8 @@ _LETTERS_APART = 1.8
 """Least letters of a word, on average; phones and letters one by one have fewer."""
 _WITHOUT_BLANKS = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]")
 """Letters of Thai, Lao, Burmese, Khmer, Japanese and Chinese, which put no blank between words."""
+_OF_YOUTUBE = "Y"
+"""What tools put in front of names of videos, lest they begin with a dash: AudioCaps, AudioSet."""
 Rows = list[dict[str, Any]]
 
 
@@ -40,7 +42,7 @@ class Finder:
         if name.startswith("/") or ".." in name.split("/"):
             return None
         # `part1/a` without its suffix, or a name alone.
-        path = self._names.find(name)
+        path = self._names.find(name) or self._names.find(f"{_OF_YOUTUBE}{name}")
         folder = posixpath.dirname(name)
         return path if path and (not folder or posixpath.dirname(path).endswith(folder)) else None
 

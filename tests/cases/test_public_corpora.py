@@ -1,0 +1,152 @@
+"""Public corpora as they are downloaded: each said something that was lost."""
+
+import json
+from collections import Counter
+from typing import Any
+
+from uniaudio_pipelines.source_to_raw.survey import survey
+
+
+def test_timit_has_the_same_names_in_many_folders(source: Any) -> None:
+    for folder, text in (("TRAIN/DR1/FCJF0", "She had your suit."), ("TEST/DR2/MABC0", "He had his hat.")):
+        source.wav(f"timit/{folder}/SA1.WAV")
+        source.text(f"timit/{folder}/SA1.TXT", f"0 4000 {text}")
+        source.text(f"timit/{folder}/SA1.WRD", "0 2000 had", "2000 4000 it")
+    made = source.ingest()
+    assert made.dropped == []
+    assert {(row.given_text, row.speaker, row.split, len(row.given_words)) for row in made.rows} == {
+        ("She had your suit.", "FCJF0", "train", 2),
+        ("He had his hat.", "MABC0", "test", 2),
+    }
+
+
+def test_texts_lie_in_a_tree_like_that_of_the_sounds(source: Any) -> None:
+    for speaker in ("anna", "bert"):
+        for number in ("001", "002"):
+            source.wav(f"c/part1/wav/{speaker}/{number}.wav")
+            source.text(f"c/part1/txt/{speaker}/{number}.txt", f"{speaker} says {number}")
+    # Which of two sounds this one is about nobody can tell.
+    source.wav("c/part1/flac/bert/002.wav")
+    made = source.ingest()
+    texts = {row.path.removeprefix("c/part1/"): row.given_text for row in made.rows}
+    assert texts["wav/anna/001.wav"] == "anna says 001" and texts["wav/anna/002.wav"] == "anna says 002"
+    assert texts["wav/bert/001.wav"] == "bert says 001" and texts["wav/bert/002.wav"] is None
+    assert made.reasons() == {"c/part1/txt/bert/002.txt": "beside_audio"}
+
+
+def test_gigaspeech_says_what_is_said_in_segments_of_a_recording(source: Any) -> None:
+    source.wav("giga/audio/POD1.wav", seconds=10.0)
+    source.wav("giga/audio/POD2.wav", seconds=2.0)
+    segments = [
+        {
+            "sid": "POD1_1",
+            "speaker": "N/A",
+            "begin_time": 0.5,
+            "end_time": 4.0,
+            "text_tn": "THEY'RE LEAVING <COMMA> NOW",
+        },
+        {"sid": "POD1_2", "speaker": "N/A", "begin_time": 5.0, "end_time": 9.0, "text_tn": "YES <PERIOD>"},
+    ]
+    recordings = [
+        {"path": "audio/POD1.wav", "title": "a talk", "duration": 10.0, "text": "all of it", "segments": segments},
+        {"path": "audio/POD2.wav", "title": "no talk", "duration": 2.0, "segments": []},
+    ]
+    source.text("giga/GigaSpeech.json", json.dumps({"language": "EN", "audios": recordings}))
+    made = source.ingest()
+    first, second, whole = made.rows
+    assert [(row.first_sample, row.num_samples) for row in (first, second)] == [(4_000, 28_000), (40_000, 32_000)]
+    assert (first.original_text, second.original_text) == ("THEY'RE LEAVING <COMMA> NOW", "YES <PERIOD>")
+    assert first.speaker is None, "nobody is called N/A"
+    assert (whole.path, whole.given_title) == ("giga/audio/POD2.wav", "no talk")
+
+
+def test_lines_of_json_and_json_beside_a_sound_have_segments_too(source: Any) -> None:
+    said = [{"start": 0.5, "end": 1.5, "text": "one"}, {"start": 2.0, "end": 3.0, "text": "two"}]
+    source.wav("lines/a.wav", "beside/b.wav", "whole/c.wav", seconds=4.0)
+    source.text("lines/all.jsonl", json.dumps({"audio": "a.wav", "utterances": said}))
+    source.text("beside/b.json", json.dumps({"language": "en", "segments": said}))
+    source.text("whole/c.json", json.dumps({"text": "one two", "segments": said}))
+    made = source.ingest()
+    assert [(row.path, row.first_sample, row.given_text) for row in made.rows] == [
+        ("beside/b.wav", 4_000, "one"),
+        ("beside/b.wav", 16_000, "two"),
+        ("lines/a.wav", 4_000, "one"),
+        ("lines/a.wav", 16_000, "two"),
+        ("whole/c.wav", 0, "one two"),
+    ]
+
+
+def test_voxpopuli_calls_a_list_with_bars_tsv(source: Any) -> None:
+    source.wav("vox/en/2009/2009-en_0.wav")
+    source.text(
+        "vox/en/asr_train.tsv",
+        "id|raw_text|normalized_text|speaker_id|split|gender",
+        "2009-en_0|Mr President.|mr president|m1|train|male",
+    )
+    row = source.ingest().row
+    assert (row.given_text, row.speaker, row.split) == ("mr president", "m1", "train")
+    assert ("raw_text", "Mr President.") in {(fact.name, fact.value) for fact in row.facts}
+
+
+def test_clotho_trains_on_development_and_audiocaps_names_videos(source: Any) -> None:
+    source.wav("clotho/development/a b.wav", "clotho/evaluation/rain.wav", "caps/train/Y-12ab.wav", "other/x.wav")
+    columns = "file_name," + ",".join(f"caption_{number}" for number in range(1, 6))
+    source.text("clotho/clotho_captions_development.csv", columns, "a b.wav,A dog,A dog barks,Barks,Dogs,Woof")
+    source.text("clotho/clotho_captions_evaluation.csv", columns, "rain.wav,Rain,It rains,Drops,Water,Wet")
+    source.text("caps/train.csv", "audiocap_id,youtube_id,start_time,caption", "1,-12ab,30,A man speaks")
+    source.text("other/development.csv", "path,text", "x.wav,this one is not trained on")
+    rows = {row.path: row for row in source.ingest().rows}
+    assert {path: row.split for path, row in rows.items()} == {
+        "clotho/development/a b.wav": "train", "clotho/evaluation/rain.wav": "test", "caps/train/Y-12ab.wav": "train",
+        "other/x.wav": "val",
+    }  # fmt: skip
+    assert len(rows["clotho/evaluation/rain.wav"].given_captions) == 5
+    assert rows["caps/train/Y-12ab.wav"].given_captions == ["A man speaks"]
+
+
+def test_speech_commands_says_words_by_folders_and_trains_on_what_no_list_names(source: Any) -> None:
+    source.wav(*(f"c/{word}/{who}_nohash_0.wav" for word in ("yes", "wow_ok") for who in ("0a", "0b")))
+    source.wav("c/_background_noise_/white.wav")
+    source.text("c/validation_list.txt", "yes/0b_nohash_0.wav")
+    source.text("c/testing_list.txt", "wow_ok/0b_nohash_0.wav")
+    source.text("corpora/c.toml", 'folders = "given_text"')
+    rows = {row.path.removeprefix("c/"): (row.given_text, row.split) for row in source.ingest().rows}
+    assert rows == {
+        "yes/0a_nohash_0.wav": ("yes", "train"), "yes/0b_nohash_0.wav": ("yes", "val"), "wow_ok/0a_nohash_0.wav": ("wow ok", "train"),
+        "wow_ok/0b_nohash_0.wav": ("wow ok", "test"), "_background_noise_/white.wav": (None, "train"),
+    }  # fmt: skip
+
+
+def test_folders_of_classes_are_asked_about_and_are_tags_where_the_card_says_so(source: Any) -> None:
+    source.wav(*(f"gtzan/genres/{genre}/{genre}.0.wav" for genre in ("blues", "hip_hop")))
+    (found,) = survey(str(source.root))
+    assert found.formats == (
+        "no labels, but 2 folders (blues, hip_hop): `folders` of the corpus card says what their names are",
+    )
+    source.text("corpora/gtzan.toml", 'folders = "given_tags"')
+    assert sorted(row.given_tags for row in source.ingest().rows) == [["blues"], ["hip hop"]]
+
+
+def test_names_of_speakers_stand_inside_names_of_clips(source: Any) -> None:
+    source.wav("aishell/wav/train/S0002/BAC009S0002W0122.wav", "aishell/wav/dev/S0724/BAC009S0724W0121.wav")
+    source.wav("ravdess/Actor_01/03-01.wav", "ravdess/Actor_02/03-02.wav")
+    source.wav("tts/train-clean-100/103/1241/103_1_0.wav", "tts/dev-clean/84/121/84_1_0.wav")
+    source.wav("none/S0002/S00021.wav", "none/S0003/S00031.wav")
+    rows = source.ingest().rows
+    assert Counter((row.corpus, row.speaker, row.split) for row in rows) == Counter([
+        ("aishell", "S0002", "train"), ("aishell", "S0724", "val"), ("ravdess", "Actor_01", None), ("ravdess", "Actor_02", None),
+        ("tts", "103", "train"), ("tts", "84", "val"), ("none", None, None), ("none", None, None),
+    ])  # fmt: skip
+
+
+def test_lyrics_have_times(source: Any) -> None:
+    source.wav("songs/one.wav", seconds=10.0)
+    source.text(
+        "songs/one.lrc", "[ti:One]", "[00:01.00]First <00:01.50>line", "[00:04.50][00:08.00]Refrain", "[00:07.00]"
+    )
+    rows = source.ingest().rows
+    assert [(row.first_sample, row.num_samples, row.given_text) for row in rows] == [
+        (8_000, 28_000, "First line"),
+        (36_000, 20_000, "Refrain"),
+        (64_000, 16_000, "Refrain"),
+    ]
