@@ -25,13 +25,12 @@ def test_texts_lie_in_a_tree_like_that_of_the_sounds(source: Any) -> None:
         for number in ("001", "002"):
             source.wav(f"c/part1/wav/{speaker}/{number}.wav")
             source.text(f"c/part1/txt/{speaker}/{number}.txt", f"{speaker} says {number}")
-    # Which of two sounds this one is about nobody can tell.
-    source.wav("c/part1/flac/bert/002.wav")
+    # Another microphone heard the same words.
+    source.wav("c/part1/array/bert/002.wav")
     made = source.ingest()
     texts = {row.path.removeprefix("c/part1/"): row.given_text for row in made.rows}
     assert texts["wav/anna/001.wav"] == "anna says 001" and texts["wav/anna/002.wav"] == "anna says 002"
-    assert texts["wav/bert/001.wav"] == "bert says 001" and texts["wav/bert/002.wav"] is None
-    assert made.reasons() == {"c/part1/txt/bert/002.txt": "beside_audio"}
+    assert texts["wav/bert/002.wav"] == texts["array/bert/002.wav"] == "bert says 002" and made.dropped == []
 
 
 def test_gigaspeech_says_what_is_said_in_segments_of_a_recording(source: Any) -> None:
@@ -150,3 +149,82 @@ def test_lyrics_have_times(source: Any) -> None:
         (36_000, 20_000, "Refrain"),
         (64_000, 16_000, "Refrain"),
     ]
+
+
+def test_a_translation_is_not_what_is_said_nor_is_a_title(source: Any) -> None:
+    source.wav("kss/1/1_0000.wav", "kss/1/1_0001.wav", "maestro/2004/M1.wav", "notes/n.wav")
+    source.text(
+        "kss/transcript.txt",
+        "1/1_0000.wav|그는 괜찮은 척하려고 애쓰는 것 같았다.|3.5|He seemed to be pretending to be okay.",
+        "1/1_0001.wav|그녀의 사랑을 얻기 위해 애썼지만 헛수고였다.|3.7|I tried to win her love, but in vain.",
+    )
+    columns = "canonical_composer,canonical_title,split,audio_filename"
+    source.text("maestro/maestro.csv", columns, "Alban Berg,Sonata for Piano Op. 1,train,2004/M1.wav")
+    # Many more words than stand in the column before them are the text.
+    source.text("notes/list.txt", "n.wav|by Ann|this is a sentence of some more words")
+    rows = {row.path: row for row in source.ingest().rows}
+    assert rows["kss/1/1_0000.wav"].given_text == "그는 괜찮은 척하려고 애쓰는 것 같았다."
+    assert (rows["maestro/2004/M1.wav"].given_text, rows["maestro/2004/M1.wav"].given_title) == (
+        None, "Sonata for Piano Op. 1",
+    )  # fmt: skip
+    assert rows["notes/n.wav"].given_text == "this is a sentence of some more words"
+
+
+def test_times_of_a_dialogue_are_no_words(source: Any) -> None:
+    source.wav(*(f"iemocap/Session1/sentences/wav/Ses01F_impro01/Ses01F_impro01_{one}.wav" for one in ("F000", "M001")))
+    source.text(
+        "iemocap/Session1/dialog/transcriptions/Ses01F_impro01.txt",
+        "Ses01F_impro01_F000 [006.2901-008.2357]: Excuse me.",
+        "Ses01F_impro01_M001 [010.0000-012.5000]: Yeah, what?",
+    )
+    assert {row.given_text for row in source.ingest().rows} == {"Excuse me.", "Yeah, what?"}
+
+
+def test_prompts_of_festvox_are_of_the_voice_beside_them(source: Any) -> None:
+    for voice in ("slt", "bdl"):
+        source.wav(f"cmu/cmu_us_{voice}_arctic/wav/arctic_a0001.wav")
+        source.text(
+            f"cmu/cmu_us_{voice}_arctic/etc/txt.done.data", f'( arctic_a0001 "Author, says \\"{voice}\\"." )', "oops"
+        )
+    made = source.ingest()
+    assert {(row.path.split("_")[2], row.given_text) for row in made.rows} == {
+        ("slt", 'Author, says "slt".'),
+        ("bdl", 'Author, says "bdl".'),
+    }
+    assert set(made.reasons().values()) == {"bad_line"}
+
+
+def test_words_of_thchs_are_the_first_line_and_tags_of_jamendo_are_columns(source: Any) -> None:
+    source.wav("thchs/data/A11_0.wav", "jamendo/48/948.wav")
+    source.text("thchs/data/A11_0.wav.trn", "绿 是 阳春 烟景", "lv4 shi4 yang2", "l v4 sh ix4")
+    source.text("jamendo/tags.tsv", "TRACK_ID\tPATH\tTAGS", "track_1\t48/948.wav\tgenre---rock\tmood---happy")
+    jamendo, thchs = source.ingest().rows
+    assert (thchs.given_text, jamendo.given_tags) == ("绿 是 阳春 烟景", ["genre---rock", "mood---happy"])
+
+
+def test_stems_of_a_song_are_its_parts(source: Any) -> None:
+    source.wav(*(f"musdb/train/A - B/{one}.wav" for one in ("mixture", "vocals", "drums", "bass", "other")))
+    source.wav("kit/drums.wav", "kit/bass.wav", "kit/cowbell.wav")
+    rows = source.ingest().rows
+    assert Counter((row.part_of, row.part) for row in rows if row.corpus == "musdb") == Counter(
+        ("train/A - B", part) for part in (None, "vocals", "drums", "bass", "other")
+    )
+    assert {row.part_of for row in rows if row.corpus == "kit"} == {None}
+
+
+def test_subtitles_of_a_download_have_a_language_and_two_of_them_are_asked_about(source: Any) -> None:
+    for name in ("one/Talk [a1].wav", "two/Talk [b2].wav"):
+        source.wav(name, seconds=4.0)
+    cues = ("WEBVTT", "", "00:00:01.000 --> 00:00:03.000", "hello<00:00:02.000><c> there</c>")
+    source.text("one/Talk [a1].en-US.vtt", *cues)
+    source.text("one/Talk [a1].info.json", json.dumps({"title": "Talk", "tags": ["speech"], "description": "buy this"}))
+    source.text("two/Talk [b2].en.vtt", *cues)
+    source.text("two/Talk [b2].de.vtt", *cues[:3], "hallo da")
+    made = source.ingest()
+    one, two = made.rows
+    assert (one.given_text, one.language, one.given_title, one.given_tags) == ("hello there", "en", "Talk", ["speech"])
+    assert not one.given_captions and two.given_text is None
+    assert made.reasons() == {f"two/Talk [b2].{language}.vtt": "other_language" for language in ("de", "en")}
+    source.text("corpora/two.toml", 'language = "de"')
+    made = source.ingest()
+    assert made.rows[-1].given_text == "hallo da"

@@ -71,8 +71,9 @@ class AudioNames:
         """The audio file called `stem` in `folder`; the first by its suffix where there are several."""
         return self._by_place.get(composed(posixpath.join(folder, stem)))
 
-    def mirrored(self, folder: str, stem: str) -> str | None:
-        """The one audio file that lies where `folder/stem` would, but for the name of one folder: `wav/anna/001.wav` of `txt/anna/001`."""
+    def mirrored(self, folder: str, stem: str) -> tuple[str, ...]:
+        """The audio files that lie where `folder/stem` would, but for the name of one folder: `wav/anna/001.wav` of `txt/anna/001`, and
+        `array/anna/001.wav`, where two microphones heard it."""
         parts = folder.split("/") if folder else []
         paths = set()
         for at, part in enumerate(parts):
@@ -81,7 +82,7 @@ class AudioNames:
             if len(siblings) <= _MOST_SIBLINGS:
                 places = (posixpath.join(above, one, *parts[at + 1 :], stem) for one in siblings if one != part)
                 paths |= {path for place in places if (path := self._by_place.get(composed(place)))}
-        return paths.pop() if len(paths) == 1 else None
+        return tuple(sorted(paths))
 
     @cached_property
     def _by_place(self) -> dict[str, str]:

@@ -31,7 +31,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
         "normalizedtranscription", "normalizedsentence", "rawtranscription", "rawtext", "spokentext", "utterance", "words", "txt",
         "script", "orthographic", "orthography", "transcripttext", "translatedtext", "lyrics", "texttn",
     ),
-    "given_title": ("giventitle", "title", "songtitle", "tracktitle", "trackname", "songname"),
+    "given_title": ("giventitle", "title", "songtitle", "tracktitle", "trackname", "songname", "canonicaltitle"),
     "given_captions": ("givencaptions", "caption", "captions", "description", "audiocaption", "textcaption"),
     "given_tags": (
         "giventags", "tags", "tag", "keywords", "label", "labels", "category", "categories", "class", "classname", "genre", "genres",

@@ -12,6 +12,7 @@ audio files is the one whose values are files that are there; the text is known 
 
 import json
 import posixpath
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -24,7 +25,7 @@ from uniaudio_pipelines.source_to_raw.formats.audio_names import (
     stem_of,
     suffix_of,
 )
-from uniaudio_pipelines.source_to_raw.formats.columns import label, meanings, text_of
+from uniaudio_pipelines.source_to_raw.formats.columns import is_named, label, meanings, text_of
 from uniaudio_pipelines.source_to_raw.formats.delimited import BLANK, COLON, DELIMITERS, rows, sniff
 from uniaudio_pipelines.source_to_raw.formats.format import Claim, Folder, Label, Problem
 from uniaudio_pipelines.source_to_raw.formats.lines import first_line, read_lines, read_objects
@@ -49,6 +50,8 @@ _MAX_JSON = 256 << 20
 """Bytes of one JSON value, which is read as a whole."""
 _KEY = "key"
 """Column of the names in a JSON object of objects."""
+_TIMES_IN_FRONT = re.compile(r"\[\d+\.\d+\s*-\s*\d+\.\d+\]:?\s*")
+"""What IEMOCAP writes between the name of an utterance and its words: where it stood in the dialogue that it was cut from."""
 Row = tuple[int, dict[str, Any]]
 
 
@@ -96,11 +99,14 @@ class Manifests:
         for table in claim.details["manifests"]:
             finder, split = Finder(folder, table.file, names), split_of(folder, table.file)
             meaning = dict(table.meaning)
+            text = next((column for column, field in meaning.items() if field == "given_text"), "")
             for row in _rows(folder, table):
                 if isinstance(row, Problem):
                     yield row
                     continue
                 number, values = row
+                if table.kind == BLANK and _TIMES_IN_FRONT.match(said := text_of(values.get(text) or "")):
+                    values = {**values, text: _TIMES_IN_FRONT.sub("", said)}
                 said_by = table.file
                 name = text_of(values.get(table.path_column) or "").strip()
                 if not name:
@@ -233,16 +239,21 @@ def _rows(folder: Folder, table: _Manifest) -> Iterator[Row | Problem]:
                     name if columns.index(name) == index else f"{name}_{index + 1}"
                     for index, name in enumerate(columns)
                 ]
-            elif len(line[1]) > len(columns) and (
-                table.kind == "\t" or dict(table.meaning).get(columns[-1], "given_text") != "given_text"
-            ):
+            elif len(line[1]) > len(columns) and not _may_go_on(table, columns[-1]):
                 detail = f"line {line[0]}: must have {len(columns)} fields, but has {len(line[1])}"
                 yield Problem(path=table.file, reason="bad_line", detail=detail)
             else:
-                # A text that stands last may hold delimiters that nobody quoted.
-                last = len(columns) - 1
-                fields = [*line[1][:last], table.kind.join(line[1][last:])] if len(line[1]) > last else line[1]
+                # A text that stands last may hold delimiters that nobody quoted, and tags may be a column each.
+                last, between = len(columns) - 1, "," if table.kind == "\t" else table.kind
+                fields = [*line[1][:last], between.join(line[1][last:])] if len(line[1]) > last else line[1]
                 yield line[0], dict(zip(columns, fields, strict=False))
+
+
+def _may_go_on(table: _Manifest, last: str) -> bool:
+    """Whether the last column may have more fields than one."""
+    if table.kind == "\t":
+        return is_named(last, "given_tags")
+    return dict(table.meaning).get(last, "given_text") == "given_text"
 
 
 def _flat(values: dict[str, Any]) -> dict[str, Any]:

@@ -7,16 +7,18 @@ Row out  Label(path="talk.wav", given_text="Good evening.")
 """
 
 import posixpath
+import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import ClassVar
 
 from uniaudio_schemas.kinds.raw import Fact
 
 from uniaudio_pipelines.source_to_raw.formats.alignments import lab, recordings, samples
-from uniaudio_pipelines.source_to_raw.formats.audio_names import audio_names, is_audio
+from uniaudio_pipelines.source_to_raw.formats.audio_names import audio_names, is_audio, stem_of
 from uniaudio_pipelines.source_to_raw.formats.beside import Beside, Read
-from uniaudio_pipelines.source_to_raw.formats.columns import label, meanings
+from uniaudio_pipelines.source_to_raw.formats.columns import as_list, label, language_code, meanings, text_of
 from uniaudio_pipelines.source_to_raw.formats.format import Claim, Folder, Label, Problem
 from uniaudio_pipelines.source_to_raw.formats.lines import json_object
 from uniaudio_pipelines.source_to_raw.formats.nested import stretches
@@ -50,6 +52,32 @@ def _written(one: Beside) -> Iterator[Label | Problem]:
         )
 
 
+def _first_line(one: Beside) -> Iterator[Label | Problem]:
+    """THCHS-30's words; its other lines spell them."""
+    text = " ".join(one.text.partition("\n")[0].split())
+    if text.endswith(".trn"):
+        yield Problem(path=one.file, reason="beside_audio", detail=f"stands for {text[:80]}")
+    else:
+        yield Label(path=one.path, given_text=text or None, domain="speech", said_by=one.file)
+
+
+def _download(one: Beside) -> Iterator[Label | Problem]:
+    """What yt-dlp writes of a download; its description advertises more often than it describes."""
+    values = json_object(one.text)
+    if values is None:
+        yield Problem(path=one.file, reason="not_json", detail="must be one JSON object")
+        return
+    facts = tuple(
+        Fact(name=name, value=text_of(value)) for name in ("uploader", "webpage_url", "upload_date") if (value := values.get(name))
+    )  # fmt: skip
+    title, language, tags = (values.get(name) for name in ("title", "language", "tags"))
+    yield Label(
+        path=one.path, given_title=title if isinstance(title, str) else None, facts=facts, said_by=one.file,
+        language=language_code(language) if isinstance(language, str) else None, licence=text_of(values.get("license") or "") or None,
+        given_tags=tuple(as_list(tags, splits=True)) if isinstance(tags, list) and tags else (),
+    )  # fmt: skip
+
+
 def _json(one: Beside) -> Iterator[Label | Problem]:
     values = json_object(one.text)
     if values is None:
@@ -67,10 +95,14 @@ def _json(one: Beside) -> Iterator[Label | Problem]:
 
 
 _READERS: dict[str, Read] = {
+    ".info.json": _download, ".trn": _first_line,
     ".normalized.txt": _text, ".original.txt": _written, ".txt": _text, ".transcript": _text, ".text": _text, ".lab": lab, ".json": _json,
     ".srt": subtitles, ".vtt": subtitles, ".lrc": lyrics, ".textgrid": textgrid, ".ctm": recordings, ".stm": recordings, ".wrd": samples, ".phn": samples,
 }  # fmt: skip
 """Reader by the end of the file name; longer ends come first."""
+_SUBTITLES = (".srt", ".vtt")
+_LANGUAGE = re.compile(r"(.+)\.([A-Za-z]{2,3}(?:-[A-Za-z0-9]{2,8})*)")
+"""Name of a sound, and a language."""
 _FEWEST_SAMPLES = 1_000
 """Fewest samples of a sentence; a text may begin with `0 10`."""
 _OF_RECORDINGS = (".ctm", ".stm")
@@ -93,25 +125,46 @@ class Sidecars:
                 continue
             parent, name = posixpath.split(file)
             stem = name[: -len(end)]
-            path = names.beside(parent, stem) or names.find(stem) or names.mirrored(parent, stem) if stem else None
-            if path or end in _OF_RECORDINGS:
-                sidecars.append((file, end, path or ""))
+            path = names.beside(parent, stem) or names.find(stem) if stem else None
+            paths = (path,) if path else names.mirrored(parent, stem) if stem else ()
+            if not paths and end in _SUBTITLES and (said := _LANGUAGE.fullmatch(stem)):
+                path = names.beside(parent, said[1])
+                paths = (path,) if path else ()
+            sidecars += [(file, end, path) for path in paths or ([""] if end in _OF_RECORDINGS else [])]
         if not sidecars:
             return None
-        counts = Counter(end for _, end, _ in sidecars)
+        counts = Counter(end for _, end in {(file, end) for file, end, _ in sidecars})
         summary = "beside the sounds: " + ", ".join(f"{count} *{end}" for end, count in sorted(counts.items()))
         return Claim(
             format=self.name,
-            label_files=tuple(file for file, _, _ in sidecars),
+            label_files=tuple(dict.fromkeys(file for file, _, _ in sidecars)),
             summary=summary,
             details={"files": sidecars},
         )
 
     def labels(self, folder: Folder, claim: Claim) -> Iterator[Label | Problem]:
         names = audio_names(folder)
+        spoken = _languages(claim.details["files"])
         for file, end, path in claim.details["files"]:
+            languages = spoken.get(path, {}) if end in _SUBTITLES else {}
+            if len(languages) > 1 and languages.get(file) != folder.card.language:
+                said = ", ".join(sorted(set(languages.values())))
+                detail = f"{path} has subtitles in {said}: `language` of the corpus card says which it speaks"
+                yield Problem(path=file, reason="other_language", detail=detail)
+                continue
             text = read_text(folder, file)
             if isinstance(text, Problem):
                 yield text
                 continue
-            yield from _READERS[end](Beside(folder=folder, names=names, path=path, file=file, text=text))
+            for one in _READERS[end](Beside(folder=folder, names=names, path=path, file=file, text=text)):
+                yield replace(one, language=languages[file]) if isinstance(one, Label) and file in languages else one
+
+
+def _languages(sidecars: Sequence[tuple[str, str, str]]) -> dict[str, dict[str, str]]:
+    """Sound -> file of subtitles -> its language, where the file's name says it: `talk.en.vtt`, as downloads are called."""
+    languages: dict[str, dict[str, str]] = {}
+    for file, end, path in sidecars:
+        said = _LANGUAGE.fullmatch(posixpath.basename(file)[: -len(end)]) if end in _SUBTITLES else None
+        if said and stem_of(path) == said[1]:
+            languages.setdefault(path, {})[file] = language_code(said[2])
+    return languages

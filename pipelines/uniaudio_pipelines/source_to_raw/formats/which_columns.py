@@ -17,6 +17,10 @@ SAMPLE = 200
 """Rows that are looked at."""
 _MIN_FOUND = 0.3
 """Least share of a column's values that are files. Where the column's name says what it is, one is enough: a corpus is often downloaded in parts."""
+_MANY_MORE = 1.5
+"""Times as many words as in the column before it, from which on a column is the text."""
+_SAYS_OTHERWISE = re.compile("title|name|artist|composer|album|author|genre|categor|licen|url|source|comment|translat")
+"""What a column of sentences is called where nobody speaks them."""
 _LETTERS_APART = 1.8
 """Least letters of a word, on average; phones and letters one by one have fewer."""
 _WITHOUT_BLANKS = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]")
@@ -72,9 +76,11 @@ def path_column(finder: Finder, sample: Rows, columns: list[str], *, has_names: 
 def text_column(sample: Rows, columns: list[str], meaning: dict[str, str]) -> str | None:
     """The column that holds sentences: words, and hardly ever the same ones; spelled out letter by letter only where no other is."""
     best: tuple[bool, float, str] | None = None
+    has_names = not all(column.startswith("column_") for column in columns)
     for column in columns:
         values = [value for row in sample if isinstance(value := row.get(column), str) and value.strip()]
-        if column in meaning or len(values) < max(1, len(sample) // 2):
+        is_named = has_names and _SAYS_OTHERWISE.search(plain(column))
+        if column in meaning or is_named or len(values) < max(1, len(sample) // 2):
             continue
         if sum(any(one.isalpha() for one in value) for value in values) < 0.9 * len(values):
             continue
@@ -84,9 +90,14 @@ def text_column(sample: Rows, columns: list[str], meaning: dict[str, str]) -> st
             _WITHOUT_BLANKS.search(value) for value in values
         )
         share_unique = len(set(values)) / len(values)
-        if num_words >= 2 and share_unique > 0.5 and (best is None or (is_written, num_words) > best[:2]):
+        if num_words >= 2 and share_unique > 0.5 and (best is None or _is_better(is_written, num_words, best)):
             best = (is_written, num_words, column)
     return best[2] if best else None
+
+
+def _is_better(is_written: bool, num_words: float, best: tuple[bool, float, str]) -> bool:
+    """Of two columns of sentences the first is what is said, and the second its translation; one of many more words is no sentence's."""
+    return (is_written, num_words) > (best[0], best[1] * (_MANY_MORE if best[0] == is_written else 1.0))
 
 
 def speaker_column(sample: Rows, columns: list[str], meaning: dict[str, str]) -> str | None:
