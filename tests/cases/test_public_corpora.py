@@ -228,3 +228,28 @@ def test_subtitles_of_a_download_have_a_language_and_two_of_them_are_asked_about
     source.text("corpora/two.toml", 'language = "de"')
     made = source.ingest()
     assert made.rows[-1].given_text == "hallo da"
+
+
+def test_a_converted_corpus_has_the_labels_of_its_old_names(source: Any) -> None:
+    source.wav("cv/en/clips/common_voice_en_1.wav", "table/wavs/a.wav", "table/wavs/b.wav", "table/old/b.flac")
+    columns = "client_id\tpath\tsentence\tlocale"
+    source.text("cv/en/train.tsv", columns, "abc\tcommon_voice_en_1.mp3\tHello.\ten")
+    source.text("table/covost.en_de.train.tsv", "path\tsentence", "wavs/a.mp3\tgood morning", "wavs/b.mp3\tgood night")
+    made = source.ingest()
+    assert {row.path: (row.given_text, row.split) for row in made.rows} == {
+        "cv/en/clips/common_voice_en_1.wav": ("Hello.", "train"), "table/wavs/a.wav": ("good morning", "train"),
+        "table/wavs/b.wav": (None, None), "table/old/b.flac": (None, None),
+    }  # fmt: skip
+    assert made.reasons() == {"table/wavs/b.mp3": "missing"}, "which of two it is nobody can tell"
+
+
+def test_spelling_between_characters_and_names_behind_words_are_no_words(source: Any) -> None:
+    source.wav("aishell3/train/wav/SSB0005/SSB00050001.wav", "nist/x.wav", "dict/a.wav")
+    source.text("aishell3/train/content.txt", "SSB00050001.wav\t广 guang3 州 zhou1 女 nv3")
+    source.text("nist/x.trn", "hello world (x-001)")
+    source.text("dict/labels.json", json.dumps({"a.wav": "plain text here"}))
+    assert sorted(row.given_text or "" for row in source.ingest().rows) == [
+        "hello world",
+        "plain text here",
+        "广 州 女",
+    ]

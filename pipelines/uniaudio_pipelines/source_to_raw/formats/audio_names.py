@@ -64,8 +64,11 @@ class AudioNames:
         return not self._by_name
 
     def find(self, name: str) -> str | None:
-        """The one file of this name, or of this name and a suffix."""
-        return self._by_name.get(composed(name.rpartition("/")[2]))
+        """The one file of this name, of this name and a suffix, or of this name with another suffix, as converted corpora have it."""
+        name = composed(name.rpartition("/")[2])
+        if name in self._by_name or not is_audio(name):
+            return self._by_name.get(name)
+        return self._by_name.get(stem_of(name))
 
     def beside(self, folder: str, stem: str) -> str | None:
         """The audio file called `stem` in `folder`; the first by its suffix where there are several."""

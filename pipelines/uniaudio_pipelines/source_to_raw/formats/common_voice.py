@@ -15,7 +15,7 @@ from typing import ClassVar
 
 from uniaudio_schemas.kinds.raw import Fact
 
-from uniaudio_pipelines.source_to_raw.formats.audio_names import is_audio
+from uniaudio_pipelines.source_to_raw.formats.audio_names import audio_names, is_audio, stem_of
 from uniaudio_pipelines.source_to_raw.formats.columns import language_code
 from uniaudio_pipelines.source_to_raw.formats.delimited import rows
 from uniaudio_pipelines.source_to_raw.formats.format import Claim, Folder, Label, Problem
@@ -82,8 +82,12 @@ def _label(folder: Folder, file: str, values: dict[str, str]) -> Label:
         facts.append(Fact(name="rejected_sentence", value=sentence))
         sentence = None
     locale = values.get("locale")
+    path = folder.below(file, f"clips/{name}")
+    if folder.find(path) is None:
+        # Converted from MP3.
+        path = audio_names(folder).beside(posixpath.dirname(path), stem_of(name)) or path
     return Label(
-        path=folder.below(file, f"clips/{name}"), speaker=values["client_id"] or None, given_text=sentence, domain="speech",
+        path=path, speaker=values["client_id"] or None, given_text=sentence, domain="speech",
         language=language_code(locale) if locale else None, split=folder.split(stem) if stem in _SPLITS else None, facts=tuple(facts),
         said_by=posixpath.basename(file),
     )  # fmt: skip

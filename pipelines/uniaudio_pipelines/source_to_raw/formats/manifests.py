@@ -52,6 +52,8 @@ _KEY = "key"
 """Column of the names in a JSON object of objects."""
 _TIMES_IN_FRONT = re.compile(r"\[\d+\.\d+\s*-\s*\d+\.\d+\]:?\s*")
 """What IEMOCAP writes between the name of an utterance and its words: where it stood in the dialogue that it was cut from."""
+_PINYIN = re.compile(r"[a-z]+[1-6]")
+"""What AISHELL-3 writes behind each character."""
 Row = tuple[int, dict[str, Any]]
 
 
@@ -105,8 +107,8 @@ class Manifests:
                     yield row
                     continue
                 number, values = row
-                if table.kind == BLANK and _TIMES_IN_FRONT.match(said := text_of(values.get(text) or "")):
-                    values = {**values, text: _TIMES_IN_FRONT.sub("", said)}
+                if table.columns and text in values:
+                    values = {**values, text: _without_marks(text_of(values[text]))}
                 said_by = table.file
                 name = text_of(values.get(table.path_column) or "").strip()
                 if not name:
@@ -249,6 +251,15 @@ def _rows(folder: Folder, table: _Manifest) -> Iterator[Row | Problem]:
                 yield line[0], dict(zip(columns, fields, strict=False))
 
 
+def _without_marks(text: str) -> str:
+    """The words of a line, without what some corpora write in between."""
+    text = _TIMES_IN_FRONT.sub("", text, count=1) if text.startswith("[") else text
+    words = text.split()
+    spelled = [bool(_PINYIN.fullmatch(word)) for word in words]
+    is_spelled = len(words) > 1 and not spelled[0] and spelled[1::2] and all(spelled[1::2]) and not any(spelled[::2])
+    return " ".join(words[::2]) if is_spelled and not words[0].isascii() else text
+
+
 def _may_go_on(table: _Manifest, last: str) -> bool:
     """Whether the last column may have more fields than one."""
     if table.kind == "\t":
@@ -284,6 +295,8 @@ def _json_rows(folder: Folder, file: str) -> Iterator[Row | Problem]:
         value = max(lists, key=len)
     if isinstance(value, dict):
         inner = [{_KEY: key, **one} for key, one in value.items() if isinstance(one, dict)]
+        if not inner and value and all(is_audio(key) and isinstance(one, str) for key, one in value.items()):
+            inner = [{_KEY: key, "text": one} for key, one in value.items()]
         # A manifest of one line is an object of plain values.
         value = inner or [value]
     if not isinstance(value, list):

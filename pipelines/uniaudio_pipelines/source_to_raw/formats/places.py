@@ -52,10 +52,13 @@ class Places:
 def split_of(folder: Folder, path: str) -> str | None:
     """The split that the name of a file, or of the nearest folder above it, says: `train`, `val`, `test` or None."""
     for part in reversed(PurePosixPath(path).parts):
-        # `librispeech_recordings_dev-clean.jsonl.gz` says it in the middle, `train.tar.gz` before its suffixes.
-        stem = part.split(".")[0]
+        # `librispeech_recordings_dev-clean.jsonl.gz` says it in the middle, `train.tar.gz` before its suffixes, `covost.en_de.train.tsv`
+        # between its dots.
+        stem, *rest = part.split(".")
         if split := folder.split(stem) or folder.split(part):
             return split
+        if len(between := {folder.split(one) for one in rest if one.lower() not in _SHORT} - {None}) == 1:
+            return between.pop()
         said = {folder.split(word) for word in _WORDS.findall(stem) if word.lower() not in _SHORT} - {None}
         if len(said) == 1:
             return said.pop()

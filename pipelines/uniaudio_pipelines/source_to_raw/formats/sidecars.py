@@ -53,8 +53,8 @@ def _written(one: Beside) -> Iterator[Label | Problem]:
 
 
 def _first_line(one: Beside) -> Iterator[Label | Problem]:
-    """THCHS-30's words; its other lines spell them."""
-    text = " ".join(one.text.partition("\n")[0].split())
+    """THCHS-30's words, whose other lines spell them; or NIST's, behind which stands a name in brackets."""
+    text = _UTTERANCE.sub("", " ".join(one.text.partition("\n")[0].split()))
     if text.endswith(".trn"):
         yield Problem(path=one.file, reason="beside_audio", detail=f"stands for {text[:80]}")
     else:
@@ -101,6 +101,7 @@ _READERS: dict[str, Read] = {
 }  # fmt: skip
 """Reader by the end of the file name; longer ends come first."""
 _SUBTITLES = (".srt", ".vtt")
+_UTTERANCE = re.compile(r"\s*\([\w.-]*[\d_-][\w.-]*\)$")
 _LANGUAGE = re.compile(r"(.+)\.([A-Za-z]{2,3}(?:-[A-Za-z0-9]{2,8})*)")
 """Name of a sound, and a language."""
 _FEWEST_SAMPLES = 1_000
