@@ -9,10 +9,13 @@ from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
 from uniaudio_schemas.errors import UsageError
 from uniaudio_schemas.fingerprint import hash_bytes, hash_file, hash_json
+from uniaudio_schemas.names import is_hash
 from uniaudio_schemas.plain import from_json
 from uniaudio_schemas.store import Store, layout
 from uniaudio_schemas.store.cache import private_folder, user_cache
 from uniaudio_schemas.store.manifest import Manifest, Plan
+
+_PLAN_ID_LENGTH = 32
 
 
 class Job(Protocol):
@@ -99,7 +102,7 @@ def _hash_unchanged(path: Path, size: int, changed_ns: int) -> str:
 def parent(store: Store, kind: str, flow: str, ref: str = "latest") -> Manifest:
     """The version of `kind` behind `ref`, or the one whose plan id that is; where there is none, a `UsageError` that says which flow makes
     it."""
-    manifest = store.head(kind, ref) or store.version(kind, ref)
+    manifest = store.head(kind, ref) or (store.version(kind, ref) if is_hash(ref, _PLAN_ID_LENGTH) else None)
     if manifest is None:
         raise UsageError(
             f"`{kind}` has no version behind `{ref}` yet: run `prefect deployment run {flow}/local` first."

@@ -31,7 +31,11 @@ def check_name(name: str, what: str) -> str:
     return name
 
 
+def is_hash(value: str, length: int) -> bool:
+    return len(value) == length and bool(_HEX.fullmatch(value))
+
+
 def check_hash(value: str, length: int, what: str) -> str:
-    if len(value) != length or not _HEX.fullmatch(value):
+    if not is_hash(value, length):
         raise UsageError(f"`{what}` must be {length} lower-case hex digits, but is {value!r}.")
     return value
