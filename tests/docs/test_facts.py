@@ -15,7 +15,7 @@ from uniaudio.lm.config import PRESETS
 from uniaudio.stages.codec_phases import PHASES
 from uniaudio.stages.table import ALL_STAGES
 
-NUMBERS = {"five": 5, "twelve": 12, "thirteen": 13}
+NUMBERS = {"five": 5, "twelve": 12, "thirteen": 13, "fourteen": 14}
 
 
 def read(name: str) -> str:
@@ -68,6 +68,7 @@ def test_the_page_on_serving_lists_the_limits_with_their_defaults() -> None:
     limits = Limits()
     said = (
         f"{limits.upload_bytes // 1_000_000} MB a request",
+        f"{limits.held_bytes // 1_000_000} MB in all requests being answered",
         f"{limits.input_s:.0f} s of audio given",
         f"{limits.answer_s:.0f} s of audio asked for",
         f"{limits.answer_text:,} text ids, {limits.prompt_text:,} characters",

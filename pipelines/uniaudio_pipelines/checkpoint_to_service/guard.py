@@ -5,6 +5,7 @@ for the page.
 import asyncio
 import hmac
 from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
 from typing import Any
 
 from fastapi.responses import JSONResponse
@@ -33,6 +34,13 @@ HEADERS = {
 }
 
 
+@dataclass(slots=True)
+class _Body:
+    """What has arrived of one request."""
+
+    num_bytes: int = 0
+
+
 class Guard:
     """ASGI middleware. A request has its place from its headers to the end of its answer, so that only so many bodies are held at once;
     bytes are counted while they arrive, whatever the header says."""
@@ -41,6 +49,7 @@ class Guard:
         """`num_rows`: answers that all replicas write at once."""
         self._app, self._key, self._limits, self._hosts = app, key.encode(), limits, hosts
         self._most_asked, self._num_asked = num_rows + limits.waiting, 0
+        self._held_bytes = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -60,10 +69,12 @@ class Guard:
             return
         asks = scope["method"] == "POST"
         self._num_asked += asks
+        body = _Body()
         try:
-            await self._app(scope, self._counted(receive, allowance), headed)
+            await self._app(scope, self._counted(receive, allowance, body), headed)
         finally:
             self._num_asked -= asks
+            self._held_bytes -= body.num_bytes
 
     def _refusal(self, scope: Scope, headers: dict[bytes, bytes], allowance: Allowance) -> JSONResponse | None:
         """The answer to a request whose headers are enough to refuse it."""
@@ -83,8 +94,8 @@ class Guard:
             return refused(429, f"{self._limits.waiting} requests are waiting already.")
         return None
 
-    def _counted(self, receive: Receive, allowance: Allowance) -> Receive:
-        """`receive` that holds the limits of a body."""
+    def _counted(self, receive: Receive, allowance: Allowance, body: "_Body") -> Receive:
+        """`receive` that holds the limits of a body, and those of all bodies together."""
         count, is_whole = allowance.counter(), False
         until = asyncio.get_running_loop().time() + self._limits.request_s
 
@@ -99,7 +110,14 @@ class Guard:
                     408, f"A request must arrive within {self._limits.request_s:g} seconds, but did not."
                 ) from error
             is_whole = not message.get("more_body", False)
-            count(message.get("body", b""))
+            part = message.get("body", b"")
+            count(part)
+            body.num_bytes += len(part)
+            self._held_bytes += len(part)
+            if self._held_bytes > self._limits.held_bytes:
+                raise RefusalError(
+                    429, f"The requests being answered hold more than {self._limits.held_bytes} bytes; ask again later."
+                )
             return message
 
         return counted

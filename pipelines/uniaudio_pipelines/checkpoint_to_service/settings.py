@@ -19,6 +19,8 @@ class Limits:
 
     upload_bytes: int = 25_000_000
     """The most that the body of a request may hold; more is 413. OpenAI's own limit."""
+    held_bytes: int = 200_000_000
+    """The most that the bodies of all requests that are being answered may hold together; more is 429."""
     input_s: float = 120.0
     """Seconds of audio given, all clips of a request together, each counted as 0.4 or more; more is 413."""
     answer_s: float = 60.0
@@ -36,6 +38,10 @@ class Limits:
         for name, value in asdict(self).items():
             if value <= 0:
                 raise UsageError(f"`{name}` must be above 0, but is {value}.")
+        if self.held_bytes < self.upload_bytes:
+            raise UsageError(
+                f"`held_bytes` must be `upload_bytes` ({self.upload_bytes}) or more, but is {self.held_bytes}."
+            )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

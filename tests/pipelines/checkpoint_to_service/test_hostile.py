@@ -162,6 +162,34 @@ def test_one_request_too_many_is_refused_before_its_body_is_read() -> None:
     asyncio.run(run())
 
 
+def test_bodies_of_many_requests_are_bounded_together() -> None:
+    service = Service(model="tiny", num_rows=2)
+    sent = json.dumps(SPEECH).encode()
+    limits = replace(service.limits, upload_bytes=len(sent) + 1, held_bytes=2 * len(sent) + 10)
+    service = replace(service, limits=limits)
+
+    async def run() -> None:
+        backend = Holding()
+        async with client_before(backend, service) as client:
+
+            def ask() -> Any:
+                return client.post("/v1/audio/speech", content=sent, headers={"Content-Type": "application/json"})
+
+            asking = [asyncio.create_task(ask()) for _ in range(2)]
+            while not all(task.done() for task in asking):
+                refused = await asyncio.wait_for(ask(), PATIENCE_S)
+                if refused.status_code == 429:
+                    break
+                await asyncio.sleep(0.01)
+            assert "hold more than" in told(refused, 429)
+            backend.flows.set()
+            assert [one.status_code for one in await asyncio.gather(*asking)] == [503] * 2
+            # What the first ones held is free again.
+            assert (await ask()).status_code == 503
+
+    asyncio.run(run())
+
+
 def test_a_body_that_does_not_arrive_in_time_is_given_up() -> None:
     service = Service(model="tiny")
     service = replace(service, limits=replace(service.limits, request_s=0.2))
