@@ -253,3 +253,20 @@ def test_spelling_between_characters_and_names_behind_words_are_no_words(source:
         "plain text here",
         "广 州 女",
     ]
+
+
+def test_who_speaks_when_is_a_clip_each_where_nobody_tells_the_words(source: Any) -> None:
+    source.wav("ami/m1.wav", "told/m2.wav", seconds=8.0)
+    turn = "SPEAKER {} 1 {} {} <NA> <NA> {} <NA> <NA>"
+    source.text(
+        "ami/all.rttm", turn.format("m1", 0.5, 3, "ann"), turn.format("m1", 4, 3.5, "bob"), turn.format("m9", 0, 1, "x")
+    )
+    source.text("told/m2.rttm", turn.format("m2", 0.5, 3, "ann"))
+    source.text("told/m2.txt", "all that is said")
+    made = source.ingest()
+    assert [(row.path, row.first_sample, row.num_samples, row.speaker, row.given_text) for row in made.rows] == [
+        ("ami/m1.wav", 4_000, 24_000, "ann", None),
+        ("ami/m1.wav", 32_000, 28_000, "bob", None),
+        ("told/m2.wav", 0, 64_000, None, "all that is said"),
+    ]
+    assert made.reasons() == {"ami/all.rttm": "unknown_recording", "told/m2.rttm": "other_labels"}

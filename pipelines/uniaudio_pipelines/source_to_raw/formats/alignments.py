@@ -1,7 +1,8 @@
-"""Times of words in plain text: HTK and MFA labels (.lab), NIST's .ctm and .stm, TIMIT's .wrd and .phn.
+"""Times of words in plain text: HTK and MFA labels (.lab), NIST's .ctm and .stm, TIMIT's .wrd and .phn; and of speakers: NIST's .rttm.
 
 Reads    rec1 1 11.34 0.2 YES          a .ctm: recording, channel, start, duration, word
          rec1 A ann 1.2 3.4 GOOD DAY   a .stm: recording, channel, speaker, start, end, words
+         SPEAKER rec1 1 1.2 2.2 <NA> <NA> ann <NA> <NA>   an .rttm: recording, channel, start, duration, speaker
 Row out  Label(path="rec1.wav", given_text="YES", given_words=(GivenTime(word="YES", start_s=11.34, duration_s=0.2),))
 """
 
@@ -102,6 +103,27 @@ def recordings(one: Beside) -> Iterator[Label | Problem]:
         # One channel alone is how these files say that channels play no part.
         several = len(channels.get(recording, ())) > 1
         yield from read(one, path, list(group), several)
+
+
+def turns(one: Beside) -> Iterator[Label | Problem]:
+    """Who speaks when."""
+    for line in one.text.split("\n"):
+        fields = line.split()
+        if not fields or fields[0] != "SPEAKER":
+            continue
+        start_s, duration_s = (finite(field) for field in fields[3:5]) if len(fields) >= 8 else (None, None)
+        path = one.names.find(fields[1]) or one.path if len(fields) >= 8 else ""
+        if start_s is None or duration_s is None or start_s < 0 or duration_s <= 0:
+            detail = f"must be a recording, channel, start, duration and speaker, but is {line.strip()[:80]}"
+            yield Problem(path=one.file, reason="bad_line", detail=detail)
+        elif not path:
+            detail = f"recording {fields[1][:80]} must be called like one audio file of the corpus, but is not"
+            yield Problem(path=one.file, reason="unknown_recording", detail=detail)
+        else:
+            yield Label(
+                path=path, start_s=start_s, end_s=start_s + duration_s, speaker=fields[7], recording=fields[1], domain="speech",
+                said_by=one.file,
+            )  # fmt: skip
 
 
 def _channel(said: str, several: bool) -> int | None:

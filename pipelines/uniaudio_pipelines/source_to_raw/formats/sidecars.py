@@ -1,6 +1,6 @@
 """Files beside a sound that are called like it: transcripts, subtitles, alignments.
 
-Reads    talk.wav beside talk.txt, .lab, .json, .srt, .vtt, .lrc, .TextGrid, .ctm, .stm, .wrd (or in another folder: wav/talk.wav, txt/talk.txt);
+Reads    talk.wav beside talk.txt, .lab, .json, .srt, .vtt, .lrc, .TextGrid, .ctm, .stm, .rttm, .wrd (or in another folder: wav/talk.wav, txt/talk.txt);
          a text is words, or lines with times
 Row out  Label(path="talk.wav", given_text="Good evening.")
          Label(path="talk.wav", start_s=1.2, end_s=3.4, given_text="Good evening.")     of a subtitle
@@ -15,7 +15,7 @@ from typing import ClassVar
 
 from uniaudio_schemas.kinds.raw import Fact
 
-from uniaudio_pipelines.source_to_raw.formats.alignments import lab, recordings, samples
+from uniaudio_pipelines.source_to_raw.formats.alignments import lab, recordings, samples, turns
 from uniaudio_pipelines.source_to_raw.formats.audio_names import audio_names, is_audio, stem_of
 from uniaudio_pipelines.source_to_raw.formats.beside import Beside, Read
 from uniaudio_pipelines.source_to_raw.formats.columns import as_list, label, language_code, meanings, text_of
@@ -97,16 +97,18 @@ def _json(one: Beside) -> Iterator[Label | Problem]:
 _READERS: dict[str, Read] = {
     ".info.json": _download, ".trn": _first_line,
     ".normalized.txt": _text, ".original.txt": _written, ".txt": _text, ".transcript": _text, ".text": _text, ".lab": lab, ".json": _json,
-    ".srt": subtitles, ".vtt": subtitles, ".lrc": lyrics, ".textgrid": textgrid, ".ctm": recordings, ".stm": recordings, ".wrd": samples, ".phn": samples,
+    ".srt": subtitles, ".vtt": subtitles, ".lrc": lyrics, ".textgrid": textgrid, ".ctm": recordings, ".stm": recordings, ".rttm": turns,
+    ".wrd": samples, ".phn": samples,
 }  # fmt: skip
 """Reader by the end of the file name; longer ends come first."""
+_TURNS = ".rttm"
 _SUBTITLES = (".srt", ".vtt")
 _UTTERANCE = re.compile(r"\s*\([\w.-]*[\d_-][\w.-]*\)$")
 _LANGUAGE = re.compile(r"(.+)\.([A-Za-z]{2,3}(?:-[A-Za-z0-9]{2,8})*)")
 """Name of a sound, and a language."""
 _FEWEST_SAMPLES = 1_000
 """Fewest samples of a sentence; a text may begin with `0 10`."""
-_OF_RECORDINGS = (".ctm", ".stm")
+_OF_RECORDINGS = (".ctm", ".stm", ".rttm")
 """Ends of files that name recordings in their lines, and may speak of several."""
 
 
@@ -146,12 +148,17 @@ class Sidecars:
     def labels(self, folder: Folder, claim: Claim) -> Iterator[Label | Problem]:
         names = audio_names(folder)
         spoken = _languages(claim.details["files"])
+        told = {path for _, end, path in claim.details["files"] if path and end != _TURNS}
         for file, end, path in claim.details["files"]:
             languages = spoken.get(path, {}) if end in _SUBTITLES else {}
             if len(languages) > 1 and languages.get(file) != folder.card.language:
                 said = ", ".join(sorted(set(languages.values())))
                 detail = f"{path} has subtitles in {said}: `language` of the corpus card says which it speaks"
                 yield Problem(path=file, reason="other_language", detail=detail)
+                continue
+            if end == _TURNS and (path in told or (not path and told)):
+                # Its turns would cut a recording whose words others tell.
+                yield Problem(path=file, reason="other_labels", detail="says who speaks when, beside labels with words")
                 continue
             text = read_text(folder, file)
             if isinstance(text, Problem):
