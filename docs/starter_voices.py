@@ -1,6 +1,6 @@
 """Makes `examples/voices.arrow` out of a store: sequences in which the voices of the starter's corpus are transcribed or speak.
 
-python examples/voices.py data/store examples/voices.arrow
+python -m docs.starter_voices data/store examples/voices.arrow
 
 All held-out sequences of `asr` and `tts`, and as many of training as make 4,800 in all, first in the order of their ids, which are hashes.
 """
