@@ -2,7 +2,7 @@
 
 python -m docs.starter_voices data/store examples/voices.arrow
 
-All held-out sequences of `asr` and `tts`, and as many of training as make 4,800 in all, first in the order of their ids, which are hashes.
+All sequences of `asr` and `tts`, in the order of their ids.
 """
 
 import argparse
@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from uniaudio_schemas.store import Store
 
-CORPUS, TASKS, NUM_ROWS = "kokoro", ("asr", "tts"), 4_800
+CORPUS, TASKS = "kokoro", ("asr", "tts")
 
 
 def voices(store: Store) -> pa.Table:
@@ -22,10 +22,7 @@ def voices(store: Store) -> pa.Table:
     is_wanted = (pc.field("corpus") == CORPUS) & pc.field("task").isin(TASKS)
     chosen = [table.filter(is_wanted) for table in store.tables(manifest)]
     metadata = store.read(manifest, ["sequence_id"]).schema.metadata
-    rows = pa.concat_tables(table.replace_schema_metadata(metadata) for table in chosen).sort_by("sequence_id")
-    is_trained = pc.equal(rows["split"], "train")
-    held_out, trained = rows.filter(pc.invert(is_trained)), rows.filter(is_trained)
-    return pa.concat_tables([held_out, trained.slice(0, max(0, NUM_ROWS - len(held_out)))]).sort_by("sequence_id")
+    return pa.concat_tables(table.replace_schema_metadata(metadata) for table in chosen).sort_by("sequence_id")
 
 
 def main() -> None:
@@ -37,7 +34,6 @@ def main() -> None:
     compressed = pa.ipc.IpcWriteOptions(compression="zstd")
     with pa.OSFile(options.out, "wb") as sink, pa.ipc.new_file(sink, table.schema, options=compressed) as file:
         file.write_table(table)
-    print(f"{len(table)} sequences in {options.out}")
 
 
 if __name__ == "__main__":

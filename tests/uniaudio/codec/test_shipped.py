@@ -37,7 +37,7 @@ def test_a_sentence_is_understood_behind_it(codec: ReasoningCodec) -> None:
     (codes,) = codec.encode([samples])
     (decoded,) = codec.decode([codes])
     score = stoi(samples, decoded, SAMPLE_RATE)
-    assert score is not None and score > 0.75
+    assert score is not None and score > 0.7
     swapped = replace(codes, reconstruction=codes.reconstruction[::-1].copy())
     other = stoi(samples, codec.decode([swapped])[0], SAMPLE_RATE)
     assert other is not None and other < 0.4
