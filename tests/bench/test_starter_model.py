@@ -36,7 +36,7 @@ from uniaudio.run.clips import read_clip
 from uniaudio.run.model import Options, Request, UniAudio
 from uniaudio.shipped import shipped_model
 
-pytestmark = pytest.mark.bench
+pytestmark = [pytest.mark.bench, pytest.mark.timeout(3600)]
 DATA = Path(os.environ.get("UNIAUDIO_DATA", "data"))
 MODELS = Path(os.environ.get("UNIAUDIO_MODELS", DATA / "models"))
 MODEL = os.environ.get("UNIAUDIO_MODEL") or shipped_model()
