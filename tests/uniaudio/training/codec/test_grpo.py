@@ -140,7 +140,9 @@ def test_grpo_starts_at_the_reference_and_trains_the_text_decoder_alone_at_first
     assert {"reward", "judge", "form", "reward_std", "length", "code_perplexity_0", "code_perplexity_7"} <= {
         name for name, _ in curve
     }
-    moved = [{name for name in states[1] if not torch.equal(states[i][name], states[i + 1][name])} for i in (1, 2)]
+    # The text decoder is kept with the codec.
+    of_codec = [name for name in states[1] if not name.startswith("text.")]
+    moved = [{name for name in of_codec if not torch.equal(states[i][name], states[i + 1][name])} for i in (1, 2)]
     assert moved[0] == set(), "the codec learned in a step that is the decoder's alone"
     assert moved[1] and not any("codebooks" in name for name in moved[1])
     assert {name.split(".")[0] for name in moved[1]} == {"reasoning"}
