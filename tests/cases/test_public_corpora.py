@@ -218,13 +218,17 @@ def test_subtitles_of_a_download_have_a_language_and_two_of_them_are_asked_about
     cues = ("WEBVTT", "", "00:00:01.000 --> 00:00:03.000", "hello<00:00:02.000><c> there</c>")
     source.text("one/Talk [a1].en-US.vtt", *cues)
     source.text("one/Talk [a1].info.json", json.dumps({"title": "Talk", "tags": ["speech"], "description": "buy this"}))
+    source.text("one/Talk [a1].cut.vtt", *cues[:3], "no language is called so")
     source.text("two/Talk [b2].en.vtt", *cues)
     source.text("two/Talk [b2].de.vtt", *cues[:3], "hallo da")
     made = source.ingest()
     one, two = made.rows
     assert (one.given_text, one.language, one.given_title, one.given_tags) == ("hello there", "en", "Talk", ["speech"])
     assert not one.given_captions and two.given_text is None
-    assert made.reasons() == {f"two/Talk [b2].{language}.vtt": "other_language" for language in ("de", "en")}
+    assert made.reasons() == {
+        "one/Talk [a1].cut.vtt": "unsupported",
+        **{f"two/Talk [b2].{language}.vtt": "other_language" for language in ("de", "en")},
+    }
     source.text("corpora/two.toml", 'language = "de"')
     made = source.ingest()
     assert made.rows[-1].given_text == "hallo da"

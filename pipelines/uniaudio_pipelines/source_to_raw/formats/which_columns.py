@@ -96,7 +96,8 @@ def text_column(sample: Rows, columns: list[str], meaning: dict[str, str]) -> st
 
 
 def _is_better(is_written: bool, num_words: float, best: tuple[bool, float, str]) -> bool:
-    """Of two columns of sentences the first is what is said, and the second its translation; one of many more words is no sentence's."""
+    """Whether a later column is the text rather than the one before it, whose translation it may be: it has many more words, or is written
+    where the other one is spelled."""
     return (is_written, num_words) > (best[0], best[1] * (_MANY_MORE if best[0] == is_written else 1.0))
 
 
