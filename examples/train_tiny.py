@@ -2,21 +2,17 @@
 
 python examples/train_tiny.py                               made sequences, which a model of 100,000 parameters learns in seconds
 python examples/train_tiny.py --store data/store            those of a store, at size debug
-python examples/train_tiny.py --sequences examples/voices.arrow --size starter --steps 2000 --out trained
-                                                            real ones: 28 voices of Kokoro-82M (Apache-2.0) say numbers and commands
 python examples/train_tiny.py --steps 200 --out trained     longer, and the weights kept
 torchrun --nproc-per-node 2 examples/train_tiny.py          two ranks share the rows of each step; the losses are the same
+
+`examples/train_starter.py` trains one that hears and speaks.
 """
 
 import argparse
-import json
 import os
 from dataclasses import replace
-from pathlib import Path
 
-import pyarrow.ipc
 from torch import distributed
-from uniaudio_schemas.fingerprint import hash_file
 from uniaudio_schemas.kinds.record import to_table
 from uniaudio_schemas.kinds.sequences import Sequence
 from uniaudio_schemas.store import Store
@@ -31,54 +27,39 @@ from uniaudio.training.lm.train import train_stage
 from uniaudio.training.sequences.dataset import SequenceSet
 
 
-def open_sequences(store: str | None, file: str | None, size: str) -> tuple[SequenceSet, Vocabulary, UniAudioLM]:
+def open_sequences(store: str | None) -> tuple[SequenceSet, Vocabulary, UniAudioLM]:
     """The sequences, their ids, and a freshly drawn model of the right sizes."""
-    if store is None and file is None:
+    if store is None:
         table = to_table(tiny_sequences(num_train=12), Sequence)
         return SequenceSet.of([table], "made"), Vocabulary(), tiny_lm()
-    if file is not None:
-        sequences = SequenceSet.of([pyarrow.ipc.open_file(file).read_all()], hash_file(Path(file)))
-    else:
-        opened = Store(str(store))
-        manifest = opened.head("sequences")
-        if manifest is None:
-            raise SystemExit(f"{store} holds no sequences yet: `uniaudio make sequences` makes them")
-        sequences = SequenceSet.open(opened, manifest)
+    opened = Store(store)
+    manifest = opened.head("sequences")
+    if manifest is None:
+        raise SystemExit(f"{store} holds no sequences yet: `uniaudio make sequences` makes them")
+    sequences = SequenceSet.open(opened, manifest)
     vocabulary = Vocabulary.from_json(sequences.required_metadata("vocabulary"))
-    return sequences, vocabulary, UniAudioLM(LMConfig.preset(size, vocabulary))
-
-
-def save(model: UniAudioLM, sequences: SequenceSet, vocabulary: Vocabulary, folder: str) -> None:
-    """A folder that `uniaudio run --model FOLDER --codec models/starter/codec` takes, where the sequences are of that codec."""
-    model.save(folder)
-    (Path(folder) / "vocabulary.json").write_text(vocabulary.to_json(), encoding="utf-8")
-    about = {
-        "tasks": sorted(sequences.groups(max_length=1 << 20)),
-        "codec_fingerprint": sequences.metadata.get("codec_fingerprint", ""),
-    }
-    (Path(folder) / "uniaudio.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
-    print(f"weights in {folder}")
+    return sequences, vocabulary, UniAudioLM(LMConfig.preset("debug", vocabulary))
 
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Train a small language model on sequences.")
     parser.add_argument("--store", help="a store that holds sequences")
-    parser.add_argument("--sequences", help="an Arrow file of sequences")
-    parser.add_argument(
-        "--size", default="debug", help="of the model and the stage, where sequences are given (default debug)"
-    )
     parser.add_argument("--steps", type=int, default=30, help="optimizer steps")
     parser.add_argument("--out", help="folder for the trained weights")
     options = parser.parse_args(arguments)
 
     if "WORLD_SIZE" in os.environ:  # torchrun started this process as one of several
         distributed.init_process_group("gloo")
-    sequences, vocabulary, model = open_sequences(options.store, options.sequences, options.size)
-    is_made = options.store is None and options.sequences is None
+    sequences, vocabulary, model = open_sequences(options.store)
     # A stage is a frozen dataclass: what it trains, on which mixture, how long. Any field may be replaced.
-    stage = replace(stage_config("stage3", options.size), num_steps=options.steps, num_threads=1, micro_rows=1)
-    if options.size == "debug":
-        stage = replace(stage, context=96 if is_made else 768, num_rows=2)
+    stage = replace(
+        stage_config("stage3"),
+        num_steps=options.steps,
+        context=96 if options.store is None else 768,
+        num_rows=2,
+        micro_rows=1,
+        num_threads=1,
+    )
     # Each rank has a copy of this small model; without `shard_over` weights, gradients and optimizer are shared out.
     result = train_stage(model, stage, MixtureData(sequences, vocabulary, stage, seed=0), shard_over=1)
     if distributed.is_initialized() and distributed.get_rank():
@@ -88,7 +69,8 @@ def main(arguments: list[str] | None = None) -> None:
     for task, loss in sorted(result.held_out.items()):
         print(f"{task:<24}{loss.before:>8.3f}{loss.after:>8.3f}")
     if options.out:
-        save(model, sequences, vocabulary, options.out)
+        model.save(options.out)
+        print(f"weights in {options.out}")
 
 
 if __name__ == "__main__":

@@ -64,7 +64,7 @@ class ResidualVQ(nn.Module):
         quantized_BTC = torch.zeros_like(residual_BTC)
         codes: list[Tensor] = []
         losses: list[Tensor] = []
-        for codebook in self._levels:
+        for codebook in self.levels:
             code_vectors_BTC, codes_BT = self._quantize_level(codebook, residual_BTC, valid_BT)
             losses.append(self.commitment * _mean_square(code_vectors_BTC, residual_BTC, valid_BT))
             level_BTC = rotate_to(residual_BTC, code_vectors_BTC) if residual_BTC.requires_grad else code_vectors_BTC
@@ -74,9 +74,14 @@ class ResidualVQ(nn.Module):
         return self.project_out(quantized_BTC), torch.stack(codes, dim=-1), torch.stack(losses)
 
     @property
+    def levels(self) -> list[Codebook]:
+        """The codebooks in the order in which they quantize."""
+        return cast(list[Codebook], list(self.codebooks))
+
+    @property
     def is_placed(self) -> bool:
         """Whether all codes have been placed by k-means, or came with weights."""
-        return all(bool(codebook.initialized) for codebook in self._levels)
+        return all(bool(codebook.initialized) for codebook in self.levels)
 
     def code_space(self, x_BTD: Tensor) -> Tensor:
         """`[B, T, D]` -> `[B, T, C]`, what the levels add up to."""
@@ -88,7 +93,7 @@ class ResidualVQ(nn.Module):
         with torch.no_grad():
             residual_BTC = self.code_space(x_BTD)
             codes: list[Tensor] = []
-            for codebook in self._levels:
+            for codebook in self.levels:
                 codes_BT = codebook.search(residual_BTC.flatten(0, 1)).view(residual_BTC.shape[:2])
                 residual_BTC = residual_BTC - codebook.lookup(codes_BT)
                 codes.append(codes_BT)
@@ -101,7 +106,7 @@ class ResidualVQ(nn.Module):
         residual_BTC = self.code_space(x_BTD)
         quantized_BTC = torch.zeros_like(residual_BTC)
         losses: list[Tensor] = []
-        for level, codebook in enumerate(self._levels):
+        for level, codebook in enumerate(self.levels):
             code_vectors_BTC = codebook.lookup(codes_BTQ[..., level])
             losses.append(self.commitment * _mean_square(code_vectors_BTC, residual_BTC, valid_BT))
             quantized_BTC = quantized_BTC + rotate_to(residual_BTC, code_vectors_BTC)
@@ -110,23 +115,19 @@ class ResidualVQ(nn.Module):
 
     def decode(self, codes_BTQ: Tensor) -> Tensor:
         """`[B, T, Q]` int64 -> `[B, T, D]`, the features the codes stand for."""
-        vectors = [codebook.lookup(codes_BTQ[..., level]) for level, codebook in enumerate(self._levels)]
+        vectors = [codebook.lookup(codes_BTQ[..., level]) for level, codebook in enumerate(self.levels)]
         features_BTD: Tensor = self.project_out(torch.stack(vectors).sum(dim=0))
         return features_BTD
 
     def freeze_codebooks(self) -> None:
         """Stop the moving averages for good, also in `train()`; the projections still learn."""
-        for codebook in self._levels:
+        for codebook in self.levels:
             codebook.frozen = True
 
     def freeze(self) -> None:
         """Stop everything: no gradient, no buffer change, also in `train()`."""
         self.freeze_codebooks()
         self.requires_grad_(False)
-
-    @property
-    def _levels(self) -> list[Codebook]:
-        return cast(list[Codebook], list(self.codebooks))
 
     def _quantize_level(
         self, codebook: Codebook, residual_BTC: Tensor, valid_BT: Tensor | None

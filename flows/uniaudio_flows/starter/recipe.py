@@ -44,5 +44,5 @@ def parameters(codec: str) -> dict[str, Any]:
         "annotate_corpus": {"annotators": list(ANNOTATORS)},
         **({"train_codec": {"start": codec}} if codec else {}),
         "build_multitask_data": INSTRUCTIONS,
-        "train_stage": {"mixtures": MIXTURES, **WORKERS},
+        "train_stage": {"mixtures": MIXTURES, "code_vectors": True, **WORKERS},
     }

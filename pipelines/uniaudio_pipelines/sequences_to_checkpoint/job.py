@@ -67,6 +67,9 @@ class SequencesToCheckpoint:
     experts: bool = True
     """False leaves both experts out of the freshly drawn model (the paper's ablation): audio goes straight into the
     backbone and out of it."""
+    code_vectors: bool = False
+    """Whether the audio ids of a freshly drawn model start as projections of the codec's code vectors instead of at random: more is
+    learned from little audio. The paper does not say how its ids start."""
     distillation_weight: float | None = None
     """Weight of the semantic distillation loss of `stage1`; 0 leaves it out, None keeps the preset's."""
     num_workers: int = 1
@@ -240,6 +243,10 @@ class SequencesToCheckpoint:
             if model:
                 raise UsageError("`experts` must be true where a `model` is named: its shapes are its own.")
             parameters["experts"] = False
+        if start is None and self.code_vectors:
+            if model:
+                raise UsageError("`code_vectors` must be false where a `model` is named: it has learned its ids.")
+            parameters["code_vectors"] = True
         if backbone:
             _check_tokenizer(backbone, sequences)
             parameters["backbone"] = hash_folder(backbone, "backbone")

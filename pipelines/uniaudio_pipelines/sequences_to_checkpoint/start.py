@@ -1,6 +1,7 @@
 """What a stage starts from: a model with its first weights, the stage's data, and the teacher where it distils.
 
-Reads    sequences; the parent's weights, or the folder of a text or a whole model; the codec where the stage distils
+Reads    sequences; the parent's weights, or the folder of a text or a whole model; the codec where the stage distils or its
+         code vectors are what the audio ids start as
 """
 
 import json
@@ -89,11 +90,15 @@ def _check_model(folder: Path, store: Store, manifest: Manifest) -> None:
 
 def start_of(store: Store, config: dict[str, Any], stage: StageConfig) -> Start:
     """`config`: the plain values that `worker_config` gives a worker."""
+    from uniaudio.run.folder import codec_of_store
     from uniaudio.sequence.vocabulary import Vocabulary
+    from uniaudio.training.lm.code_vectors import start_from_code_vectors
     from uniaudio.training.lm.data import MixtureData
+    from uniaudio.training.lm.distillation import CodecTeacher
     from uniaudio.training.sequences.dataset import SequenceSet
 
     sequences = SequenceSet.open(store, _version(store, "sequences", config["sequences_plan_id"]))
+    codec_fingerprint = sequences.required_metadata("codec_fingerprint")
     vocabulary = Vocabulary.from_json(sequences.required_metadata("vocabulary"))
     parent = None
     if config["parent_plan_id"]:
@@ -102,10 +107,13 @@ def start_of(store: Store, config: dict[str, Any], stage: StageConfig) -> Start:
         model = _model_of(store, parent)
     else:
         model = _first_model(config, vocabulary)
+        if config["code_vectors"]:
+            codec = codec_of_store(store, codec_fingerprint)
+            start_from_code_vectors(model, vocabulary, codec, seed=config["seed"])
     return Start(
         model=model,
         data=MixtureData(sequences, vocabulary, stage, config["seed"]),
-        teacher=_teacher(store, sequences.required_metadata("codec_fingerprint"), vocabulary)
+        teacher=CodecTeacher(codec_of_store(store, codec_fingerprint), vocabulary)
         if stage.distillation_weight
         else None,
         parent=parent,
@@ -144,10 +152,3 @@ def _first_model(config: dict[str, Any], vocabulary: "Vocabulary") -> "UniAudioL
     return (
         from_llama(Path(config["backbone"]), preset, seed=seed) if config["backbone"] else UniAudioLM(preset, seed=seed)
     )
-
-
-def _teacher(store: Store, codec_fingerprint: str, vocabulary: "Vocabulary") -> "CodecTeacher":
-    from uniaudio.run.folder import codec_of_store
-    from uniaudio.training.lm.distillation import CodecTeacher
-
-    return CodecTeacher(codec_of_store(store, codec_fingerprint), vocabulary)

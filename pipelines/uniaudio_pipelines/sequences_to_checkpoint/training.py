@@ -49,6 +49,7 @@ def worker_config(store: Store, job: SequencesToCheckpoint, due: DueStage) -> di
         "stage": asdict(due.stage),
         "size": job.size,
         "experts": job.experts,
+        "code_vectors": job.code_vectors,
         "seed": job.seed,
         "device": job.device,
         "shard_over": job.shard_over,

@@ -16,9 +16,12 @@ from uniaudio_schemas.store import Store
 
 from tests.pipelines.sequences_to_checkpoint.test_backbone import run
 from tests.pipelines.tokens_to_sequences.test_tokens_to_sequences import CODEC, METADATA, a_store, tokens_of, write
+from uniaudio.codec.codec import ReasoningCodec
+from uniaudio.lm.model import UniAudioLM
 from uniaudio.run.folder import load_parts
 from uniaudio.run.model import Options, UniAudio
 from uniaudio.sequence.layout import grid_of
+from uniaudio.sequence.vocabulary import Vocabulary
 from uniaudio.stages.config import StageConfig
 from uniaudio.tasks import TASKS
 from uniaudio.testing import tiny_codec
@@ -104,3 +107,31 @@ def test_a_model_without_experts_is_another_plan_and_has_none(
     assert not any("expert" in name for name in load_parts(store.root).model.state_dict() if "layers" in name)
     with pytest.raises(UsageError, match="`experts` must be true where a `model` is named"):
         replace(ablated, model=str(store.root)).plan(store)
+
+
+def test_audio_ids_start_from_the_code_vectors_of_the_store_s_codec_where_the_job_says_so(
+    store: Store, short_stages: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_edge(store, TokensToSequences(), SequenceWorker, num_workers=0, owner="test")
+    job = replace(JOB, code_vectors=True)
+    assert job.plan(store).plan_id != JOB.plan(store).plan_id
+    assert "code_vectors" not in JOB.plan(store).parameters
+    asked: list[object] = []
+
+    def codec_of_store(_: Store, fingerprint: str) -> ReasoningCodec:
+        asked.append(fingerprint)
+        return tiny_codec()
+
+    def start(model: UniAudioLM, vocabulary: Vocabulary, codec: ReasoningCodec, *, seed: int) -> None:
+        asked.append(codec)
+
+    monkeypatch.setattr("uniaudio.run.folder.codec_of_store", codec_of_store)
+    monkeypatch.setattr("uniaudio.training.lm.code_vectors.start_from_code_vectors", start)
+    run(store, JOB, monkeypatch)
+    assert asked == []
+    run(store, job, monkeypatch)
+    assert asked == [CODEC.codec_id, tiny_codec()]
+    after = replace(job, stages=("stage4",), parent="stage3")
+    assert "code_vectors" not in after.plan(store).parameters, "a checkpoint has learned its ids"
+    with pytest.raises(UsageError, match="`code_vectors` must be false where a `model` is named"):
+        replace(job, model=str(store.root)).plan(store)
