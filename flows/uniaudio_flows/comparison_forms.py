@@ -1,6 +1,7 @@
 """A comparison, and one version of scores, in the forms that papers and other tools take: Markdown, LaTeX, JSON, and the JSON of lmms-eval."""
 
 import json
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -115,13 +116,19 @@ def lmms_eval(side: Side) -> str:
         "results": results,
         "configs": {name: {"task": name, "metric_list": [{"metric": one} for one in higher[name]]} for name in results},
         "versions": dict.fromkeys(results, side.manifest.code_version),
-        "n-shot": dict.fromkeys(results, 0),
+        "n-shot": {name: _num_shots(name) for name in results},
         "higher_is_better": higher,
         "n-samples": counts,
         "config": {"model": "uniaudio", "model_args": f"checkpoint={side.checkpoint_id}"},
         "model_name": side.stage,
     }
     return json.dumps(whole, ensure_ascii=False, indent=1, sort_keys=True) + "\n"
+
+
+def _num_shots(benchmark: str) -> int:
+    """Solved examples before each question: 4 of `digits/4-shot`, 0 of a benchmark that does not say."""
+    match = re.fullmatch(r".+/(\d+)-shot", benchmark)
+    return int(match[1]) if match else 0
 
 
 def pipe_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

@@ -146,6 +146,19 @@ def test_lmms_evals_form_names_the_metric_and_its_error(store: Store) -> None:
     assert whole["higher_is_better"]["asr"] == {"wer": False}
 
 
+def test_lmms_evals_form_says_how_many_examples_stood_before_a_question(store: Store) -> None:
+    side = compare(store, "before", "after").second
+    (score,) = side.scores.values()
+    names = ("asr", "digits/0-shot", "digits/4-shot", "digits/pocketsphinx")
+    several = replace(side, scores={(name, "speech", "wer"): replace(score, benchmark=name) for name in names})
+    assert json.loads(forms.lmms_eval(several))["n-shot"] == {
+        "asr": 0,
+        "digits/0-shot": 0,
+        "digits/4-shot": 4,
+        "digits/pocketsphinx": 0,
+    }
+
+
 def test_the_leaderboard_has_all_versions_and_marks_the_best(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
     found = leaderboard.frame(store)
     assert found.filter("is_best")["checkpoint"].to_list() == ["after00"]
