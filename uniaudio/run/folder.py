@@ -180,8 +180,7 @@ def _find_version(path: Path) -> tuple[Store, Manifest]:
 def _from_store(store: Store, manifest: Manifest, codec: str | Path | None, tokenizer: str | Path | None) -> Parts:
     row = next(iter(store.rows(manifest, Checkpoint)))
     config = config_of(row)
-    vocabulary, model = config.vocabulary, UniAudioLM(config.model)
-    load_model(store.open_blob(row.weights), model)
+    vocabulary, model = config.vocabulary, load_model(store.open_blob(row.weights), config.model)
 
     def load_codec() -> ReasoningCodec:
         if codec is not None:

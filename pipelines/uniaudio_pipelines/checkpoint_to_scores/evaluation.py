@@ -27,6 +27,7 @@ from uniaudio.audio.render import render_clip, render_recipe
 from uniaudio.codec.codec import ReasoningCodec
 from uniaudio.lm.model import UniAudioLM
 from uniaudio.sequence.layout import Grid, grid_of
+from uniaudio.sequence.segments import code_range
 from uniaudio.sequence.vocabulary import Vocabulary
 from uniaudio.text.tokenizer import ByteTokenizer, HuggingFaceTokenizer, TextTokenizer
 from uniaudio.training.lm.weights import CheckpointConfig, config_of, load_model
@@ -93,21 +94,13 @@ class Evaluation:
             )
         return tokenizer
 
-    def code_range(self, kind: str) -> tuple[int, int]:
-        """First combined id and number of the codes of `reasoning` or `reconstruction`."""
-        vocabulary = self.vocabulary
-        if kind == "reasoning":
-            return 0, vocabulary.reasoning_codes
-        return vocabulary.reconstruction_offset, vocabulary.reconstruction_codes
-
     @cached_property
     def model(self) -> UniAudioLM:
         return self.load(self.checkpoint)
 
     def load(self, row: Checkpoint) -> UniAudioLM:
         """The model of a stage; DataError or StoreError where its weights are not there or are none."""
-        model = UniAudioLM(config_of(row).model)
-        load_model(self.store.open_blob(row.weights), model)
+        model = load_model(self.store.open_blob(row.weights), config_of(row).model)
         return model.to(self.job.device).eval()
 
     @cached_property
@@ -269,7 +262,7 @@ class Evaluation:
     def recorded_frames(self, sequence: Sequence) -> int:
         """Reconstruction frames that carry loss."""
         grid = grid_of(sequence)
-        first, count = self.code_range("reconstruction")
+        first, count = code_range("reconstruction", self.vocabulary)
         is_code = grid.loss & grid.is_audio & (grid.ids[:, 0] >= first) & (grid.ids[:, 0] < first + count)
         return int(is_code.sum())
 

@@ -129,12 +129,9 @@ def _version(store: Store, kind: str, plan_id: str) -> Manifest:
 
 def _model_of(store: Store, row: Checkpoint) -> "UniAudioLM":
     """Model of the shape that its own row states: a backbone may have given it another than its size's."""
-    from uniaudio.lm.model import UniAudioLM
     from uniaudio.training.lm.weights import config_of, load_model
 
-    model = UniAudioLM(config_of(row).model)
-    load_model(store.open_blob(row.weights), model)
-    return model
+    return load_model(store.open_blob(row.weights), config_of(row).model)
 
 
 def _first_model(config: dict[str, Any], vocabulary: "Vocabulary") -> "UniAudioLM":

@@ -17,7 +17,6 @@ from uniaudio_schemas.kinds.checkpoint import Checkpoint
 from uniaudio_schemas.store import Store
 
 from uniaudio.lm.config import LMConfig
-from uniaudio.lm.model import UniAudioLM
 from uniaudio.training.lm.weights import load_model
 
 MakeStore = Callable[[str], Store]
@@ -72,8 +71,7 @@ def test_two_stages_are_published_and_a_second_run_has_nothing_to_do(store_with_
     assert [loss.task for loss in second.held_out] == ["asr"]
     assert all(loss.after < loss.before for loss in (*first.held_out, *second.held_out))
     assert sum(entry.num_examples for entry in second.ledger) <= second.data_position
-    model = UniAudioLM(LMConfig.from_json(json.dumps(json.loads(second.config)["model"])))
-    load_model(store.open_blob(second.weights), model)
+    load_model(store.open_blob(second.weights), LMConfig.from_json(json.dumps(json.loads(second.config)["model"])))
     progress = [json.loads(line.removeprefix("PROGRESS ")) for line in lines if line.startswith("PROGRESS ")]
     assert progress[-1] == {"done": 24, "total": 24, "unit": "steps"}
     assert len([line for line in lines if line.startswith("SUMMARY ")]) == 1

@@ -9,12 +9,13 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import Tensor
 from uniaudio_schemas.errors import DataError
 from uniaudio_schemas.kinds.checkpoint import Checkpoint
 from uniaudio_schemas.plain import from_json
 
 from uniaudio.lm.config import LMConfig
+from uniaudio.lm.model import UniAudioLM
 from uniaudio.sequence.vocabulary import Vocabulary
 
 MODEL_FILE = "model.safetensors"
@@ -45,15 +46,20 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         raise DataError(f"{path}: not a safetensors file ({error}).") from error
 
 
-def load_model(path: Path, model: nn.Module) -> None:
-    """Load every tensor of `model` from a safetensors file; names and shapes must be equal."""
+def load_model(path: Path, config: LMConfig) -> UniAudioLM:
+    """The model of a safetensors file that holds its tensors, no more and no other. They lie in the file, mapped: what is not written to
+    takes no memory of its own, and ranks of one machine that shard the model have one copy between them.
+    """
+    with torch.device("meta"):
+        model = UniAudioLM(config)
     tensors = read_tensors(path)
     expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     actual = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     if expected != actual:
         differing = sorted(name for name in {*expected, *actual} if expected.get(name) != actual.get(name))
         raise DataError(f"{path}: must hold the model's tensors, but differs in {', '.join(differing[:5])}.")
-    model.load_state_dict(tensors)
+    model.load_state_dict(tensors, assign=True)
+    return model
 
 
 def checkpoint_id(config: str, stage: str, tensors: Mapping[str, Tensor]) -> str:

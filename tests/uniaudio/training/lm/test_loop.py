@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
 from uniaudio_schemas.errors import DataError, TrainingError, UsageError
 
 from uniaudio.lm import bare
@@ -281,7 +281,30 @@ def test_a_torn_checkpoint_names_its_file(sequences: SequenceSet, stage: StageCo
 def test_weights_of_another_shape_are_refused(tmp_path: Path) -> None:
     save_file(full_tensors(tiny_lm()), tmp_path / MODEL_FILE)
     with pytest.raises(DataError, match="differs in"):
-        load_model(tmp_path / MODEL_FILE, nn.Linear(2, 2))
+        load_model(tmp_path / MODEL_FILE, replace(tiny_lm().config, text_size=300))
+
+
+def test_weights_stay_in_their_file_until_they_are_written_to(tmp_path: Path) -> None:
+    """Ranks of one machine that shard a model of 5 billion weights must not need 20 GB each."""
+    large = replace(tiny_lm().config, text_size=200_000)
+    drawn = UniAudioLM(large)
+    num_bytes = sum(tensor.nbytes for tensor in drawn.state_dict().values())
+    assert num_bytes > 30 << 20
+    save_file(full_tensors(drawn), tmp_path / MODEL_FILE)
+    before = own_bytes()
+    model = load_model(tmp_path / MODEL_FILE, large)
+    assert own_bytes() - before < num_bytes / 10
+    assert_same_bits(model.state_dict(), drawn.state_dict())
+    assert all(parameter.requires_grad for parameter in model.parameters())
+    with torch.no_grad():
+        model.text_head.weight.zero_()
+    assert not torch.equal(load_model(tmp_path / MODEL_FILE, large).text_head.weight, model.text_head.weight)
+
+
+def own_bytes() -> int:
+    """Memory that this process has written to and shares with no file."""
+    lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
+    return sum(int(line.split()[1]) << 10 for line in lines if line.startswith("Private_Dirty:"))
 
 
 def test_a_checkpoint_holds_no_pickle(sequences: SequenceSet, stage: StageConfig, tmp_path: Path) -> None:
