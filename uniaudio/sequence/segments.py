@@ -57,7 +57,7 @@ def audio_segment(kind: str, codes: np.ndarray, vocabulary: Vocabulary, *, loss:
     """Codes `[n, 8]` of `reasoning`, `reconstruction` or `audio_prompt` -> combined ids `[n + 2, 8]`."""
     if codes.ndim != 2 or codes.shape[1] != vocabulary.num_codebooks:
         raise DataError(f"{kind} codes must be [frames, {vocabulary.num_codebooks}], but are {list(codes.shape)}.")
-    first, num_codes = _code_range(kind, vocabulary)
+    first, num_codes = code_range(kind, vocabulary)
     if codes.size and not 0 <= codes.min() <= codes.max() < num_codes:
         raise DataError(f"{kind} codes must lie in 0 … {num_codes - 1}, but go from {codes.min()} to {codes.max()}.")
     ids = np.empty((len(codes) + 2, vocabulary.num_codebooks), np.int64)
@@ -71,11 +71,12 @@ def codes_of(segment: Segment, vocabulary: Vocabulary) -> tuple[str, np.ndarray]
     """The inverse of `audio_segment`: kind, and codes `[n, 8]` int16."""
     for kind in AUDIO_KINDS:
         if segment.is_audio and len(segment.ids) >= 2 and segment.ids[0, 0] == getattr(vocabulary, f"{kind}_bos"):
-            return kind, (segment.ids[1:-1] - _code_range(kind, vocabulary)[0]).astype(np.int16)
+            return kind, (segment.ids[1:-1] - code_range(kind, vocabulary)[0]).astype(np.int16)
     raise DataError("`segment` must begin with the begin frame of an audio segment, but does not.")
 
 
-def _code_range(kind: str, vocabulary: Vocabulary) -> tuple[int, int]:
+def code_range(kind: str, vocabulary: Vocabulary) -> tuple[int, int]:
+    """First combined id and number of the codes of an audio kind."""
     if kind not in AUDIO_KINDS:
         raise UsageError(f"`kind` must be one of {', '.join(AUDIO_KINDS)}, but is {kind!r}.")
     if kind == "reasoning":

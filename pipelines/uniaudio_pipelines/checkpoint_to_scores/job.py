@@ -18,7 +18,7 @@ from uniaudio_pipelines.jobs import check_device, hash_folder, parent
 
 __all__ = ["ANSWERS", "BENCHMARKS", "RECOGNIZER", "SET_PREFIX", "VOICES", "CheckpointToScores"]
 
-CODE_VERSION = "7"
+CODE_VERSION = "8"
 """Goes up when the same checkpoint would get other scores."""
 RECOGNIZER, VOICES = "whisper-base", "speaker/resemblyzer.pt"
 """Models below `models` that recognize spoken answers and compare voices."""

@@ -2,22 +2,23 @@
 
 A loss of codes says little by itself: at debug size most of what training lowers is the learning of which ids are legal. So codes are rated
 over the legal codes alone, and each figure stands beside a unigram, which knows only how often each code of each stream (or each text id)
-occurs in training, and beside uniform, which knows which ids there are.
+occurs in training, and beside uniform, which knows which ids there are. Special ids follow from the format and do not count.
 """
 
 from collections import defaultdict
 from collections.abc import Sequence as SequenceOf
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from uniaudio_schemas.errors import DataError, StoreError
 from uniaudio_schemas.kinds.sequences import Sequence
 
-from uniaudio.lm.config import TEXT_COLUMN
 from uniaudio.lm.model import UniAudioLM
 from uniaudio.metrics.perplexity import perplexity
-from uniaudio.sequence.layout import Grid, grid_of
+from uniaudio.sequence.layout import grid_of
+from uniaudio.sequence.segments import code_range
+from uniaudio.sequence.targets import targets_of
+from uniaudio.training.lm.chance import Unigram, trained_targets
 from uniaudio_pipelines.checkpoint_to_scores.evaluation import Evaluation
 from uniaudio_pipelines.checkpoint_to_scores.outcome import Estimate, Metric, Outcome
 
@@ -31,36 +32,8 @@ _STREAMS = {
 """Kind of frame -> name and streams of each group: the reconstruction codes are three quantizers' (spec/codec.md
 3.1).
 """
-_NUM_TRAINED = 256
-"""Training examples a task behind a unigram."""
 Losses = dict[str, tuple[float, int]]
 """Group -> summed negative log likelihood (nats), tokens."""
-
-
-@dataclass(frozen=True, slots=True)
-class Targets:
-    """What of one example is rated: ids of loss positions, codes from 0."""
-
-    text_N: np.ndarray
-    text_at: np.ndarray
-    """Positions whose next is rated."""
-    codes: dict[str, np.ndarray]
-    """Kind of frame -> `[N, 8]`."""
-    codes_at: dict[str, np.ndarray]
-
-
-def targets_of(evaluation: Evaluation, grid: Grid) -> Targets:
-    """Special frames and positions without loss do not count."""
-    is_text = grid.loss[1:] & ~grid.is_audio[1:]
-    codes, codes_at = {}, {}
-    for kind in _STREAMS:
-        first, count = evaluation.code_range(kind)
-        ids_S = grid.ids[1:, 0]
-        at = np.flatnonzero(grid.loss[1:] & grid.is_audio[1:] & (ids_S >= first) & (ids_S < first + count))
-        if len(at):
-            codes_at[kind] = at
-            codes[kind] = grid.ids[1:][at, :TEXT_COLUMN] - first
-    return Targets(grid.ids[1:][is_text, TEXT_COLUMN], np.flatnonzero(is_text), codes, codes_at)
 
 
 def _by_group(text_N: np.ndarray, codes_NQ: dict[str, np.ndarray]) -> Losses:
@@ -74,33 +47,17 @@ def _by_group(text_N: np.ndarray, codes_NQ: dict[str, np.ndarray]) -> Losses:
     return losses
 
 
-class Unigram:
-    """Counts of each text id, and of each code of each stream, that carries loss in the training examples of some tasks. Each is counted
-    once more, so that none is impossible."""
+def unigram_of(evaluation: Evaluation, tasks: SequenceOf[str]) -> Unigram:
+    """Counts of training examples of some tasks."""
+    unigram = Unigram(evaluation.vocabulary)
+    for task in tasks:
+        unigram.count(trained_targets(evaluation.sequences, evaluation.vocabulary, task))
+    return unigram
 
-    def __init__(self, evaluation: Evaluation, tasks: SequenceOf[str]) -> None:
-        self._evaluation = evaluation
-        self._text_V = np.ones(evaluation.vocabulary.text_size)
-        self._codes = {kind: np.ones((TEXT_COLUMN, evaluation.code_range(kind)[1])) for kind in _STREAMS}
-        for task in tasks:
-            for row in evaluation.trained(task, _NUM_TRAINED):
-                self._count(targets_of(evaluation, grid_of(row)))
 
-    def _count(self, targets: Targets) -> None:
-        np.add.at(self._text_V, targets.text_N, 1)
-        for kind, codes_NQ in targets.codes.items():
-            np.add.at(self._codes[kind], (np.arange(TEXT_COLUMN), codes_NQ), 1)
-
-    def rate(self, sequence: Sequence) -> Losses:
-        """Losses of a sequence under the counts, as `rate` has them under the model."""
-        targets = targets_of(self._evaluation, grid_of(sequence))
-        text_N = -np.log(self._text_V[targets.text_N] / self._text_V.sum())
-        streams = np.arange(TEXT_COLUMN)
-        codes = {
-            kind: -np.log(self._codes[kind][streams, codes_NQ] / self._codes[kind].sum(axis=1))
-            for kind, codes_NQ in targets.codes.items()
-        }
-        return _by_group(text_N, codes)
+def rate_by_chance(evaluation: Evaluation, sequence: Sequence, unigram: Unigram) -> Losses:
+    """Losses of a sequence under the counts, as `rate` has them under the model."""
+    return _by_group(*unigram.losses(targets_of(grid_of(sequence), evaluation.vocabulary)))
 
 
 @torch.no_grad()
@@ -109,7 +66,7 @@ def rate(evaluation: Evaluation, sequence: Sequence, model: UniAudioLM | None = 
     checkpoint's."""
     model = model or evaluation.model
     grid = grid_of(sequence)
-    targets = targets_of(evaluation, grid)
+    targets = targets_of(grid, evaluation.vocabulary)
     ids_1S9 = torch.from_numpy(np.asarray(grid.ids, np.int64))[None].to(model.device)
     is_audio_1S = torch.from_numpy(np.asarray(grid.is_audio, bool))[None].to(model.device)
     has_audio = bool(grid.is_audio.any())
@@ -120,7 +77,7 @@ def rate(evaluation: Evaluation, sequence: Sequence, model: UniAudioLM | None = 
         text_N = _losses(logits_NV, torch.from_numpy(targets.text_N))
     codes = {}
     for kind, codes_NQ in targets.codes.items():
-        first, count = evaluation.code_range(kind)
+        first, count = code_range(kind, evaluation.vocabulary)
         ids_NQ = torch.from_numpy(codes_NQ + first).to(model.device)
         logits_NQV = model.audio_logits(hidden_SD[torch.from_numpy(targets.codes_at[kind])], ids_NQ)
         legal = logits_NQV[..., first : first + count].flatten(0, 1)
@@ -144,11 +101,11 @@ def perplexities(evaluation: Evaluation, outcome: Outcome, tasks: SequenceOf[str
     if not sequences:
         outcome.drop("perplexity", "no_samples", f"no held-out sequence of {', '.join(tasks) or outcome.benchmark}")
         return
-    unigram = Unigram(evaluation, tasks)
+    unigram = unigram_of(evaluation, tasks)
     collected: dict[str, list[tuple[float, int, str, float]]] = defaultdict(list)
     lines = []
     for sequence, recording in zip(sequences, evaluation.sequences.recordings(sequences), strict=True):
-        losses, by_chance = rate(evaluation, sequence), unigram.rate(sequence)
+        losses, by_chance = rate(evaluation, sequence), rate_by_chance(evaluation, sequence, unigram)
         metrics = {f"{name}_perplexity": list(pair) for name, pair in losses.items()}
         lines.append(
             {
@@ -181,7 +138,7 @@ def num_possible(evaluation: Evaluation, name: str) -> int:
     """Ids that a token of the group may be."""
     if name == TEXT:
         return int(evaluation.vocabulary.text_size)
-    return int(evaluation.code_range(name.partition("/")[0])[1])
+    return code_range(name.partition("/")[0], evaluation.vocabulary)[1]
 
 
 def _perplexity(mean: float) -> float:
@@ -191,14 +148,16 @@ def _perplexity(mean: float) -> float:
 
 
 def held_out_losses(evaluation: Evaluation, outcome: Outcome) -> None:
-    """Mean loss a token on held-out sequences of each task at the end of each stage, beside that at its start; from
-    the checkpoints' own rows.
-    """
+    """Mean loss a token on held-out sequences of each task at the end of each stage, beside chance; from the checkpoints' own rows, of which
+    old ones know that at the stage's start alone."""
     for stage in evaluation.stages:
         for loss in stage.held_out:
             estimate = Estimate(value=loss.after, num_samples=loss.num_sequences, low=loss.low, high=loss.high)
-            metric = Metric(name=f"{stage.stage}/{loss.task}", higher_is_better=False, baseline=f"before {stage.stage}")
-            outcome.add(metric, "all", estimate, baseline_value=loss.before)
+            value, baseline = loss.before, f"before {stage.stage}"
+            if loss.unigram is not None and loss.uniform is not None:
+                value, baseline = better_of_chance(loss.unigram, loss.uniform)
+            metric = Metric(name=f"{stage.stage}/{loss.task}", higher_is_better=False, baseline=baseline)
+            outcome.add(metric, "all", estimate, baseline_value=value)
     if not outcome.scores:
         outcome.drop("held_out_loss", "no_samples", "no stage had held-out sequences")
 
@@ -214,7 +173,7 @@ def losses_beside_chance(evaluation: Evaluation, outcome: Outcome) -> None:
             outcome.drop(stage.stage, "no_weights", str(error))
             continue
         for task in sorted({loss.task for loss in stage.held_out} & set(evaluation.held_out_tasks)):
-            unigrams[task] = unigrams.get(task) or Unigram(evaluation, [task])
+            unigrams[task] = unigrams.get(task) or unigram_of(evaluation, [task])
             _beside_chance(evaluation, outcome, (stage.stage, task), model, unigrams[task])
     if not outcome.scores:
         outcome.drop(outcome.benchmark, "no_samples", "no stage had held-out sequences")
@@ -227,7 +186,7 @@ def _beside_chance(
     sequences = evaluation.held_out(task, evaluation.job.num_sequences)
     recordings = evaluation.sequences.recordings(sequences)
     rated = [rate(evaluation, row, model) for row in sequences]
-    chance = [unigram.rate(row) for row in sequences]
+    chance = [rate_by_chance(evaluation, row, unigram) for row in sequences]
     totals, counts = zip(*map(_total, rated), strict=True)
     uniform = sum(np.log(num_possible(evaluation, name)) * count for one in rated for name, (_, count) in one.items())
     name = f"{stage}/{task}"

@@ -146,11 +146,14 @@ def _row(due: DueStage, job: SequencesToCheckpoint, result: dict[str, Any], weig
 
 
 def _held_out_lines(row: Checkpoint) -> list[str]:
-    return [
-        f"{row.stage} held-out {loss.task}: {loss.before:.3f} -> {loss.after:.3f} nats a token, "
+    losses = [
+        f"{row.stage} held-out {loss.task}: {loss.before:.3f} -> {loss.after:.3f} nats a token (unigram {loss.unigram:.3f}, "
+        f"uniform {loss.uniform:.3f}){'' if loss.beside_chance == 'better' else ', no better than chance'}, "
         f"{loss.num_sequences} sequences"
         for loss in row.held_out
     ]
+    num_better, num_tasks = row.better_than_chance
+    return [*losses, f"{row.stage} is better than chance in {num_better} of {num_tasks} tasks"]
 
 
 def _summarize(store: Store, run: _Run, manifest: Manifest) -> None:

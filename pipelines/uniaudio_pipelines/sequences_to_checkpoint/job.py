@@ -18,8 +18,8 @@ from uniaudio_pipelines.jobs import check_device, check_group, hash_folder, pare
 from uniaudio_pipelines.ray_training.keeping import Keeping, check_wandb
 from uniaudio_pipelines.sequences_to_checkpoint.gate import check_leaks
 
-CODE_VERSION = "5"
-"""Goes up when the same sequences would train to other weights."""
+CODE_VERSION = "6"
+"""Goes up when the same sequences would train to other weights, or be told other held-out losses."""
 WARM_UP = "text_warmup"
 """The stage whose place a backbone takes."""
 DISTILLED = "stage1"
@@ -256,7 +256,7 @@ class SequencesToCheckpoint:
         described = {name: _plain(value) for name, value in asdict(stage).items()}
         return Plan(
             kind=self.WRITES,
-            schema_version=1,
+            schema_version=2,
             parents=parents,
             parameters={"stage": described, **parameters},
             code_version=f"{self.EDGE}-{CODE_VERSION}",

@@ -27,7 +27,11 @@ class LedgerEntry:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HeldOutLoss:
-    """Mean loss (nats) a token on held-out sequences of one task, at the stage's start and end."""
+    """Mean loss (nats) a token on held-out sequences of one task, at the stage's start and end, beside what chance gives.
+
+    Codes are rated over the legal codes, and special ids, which follow from the format, are left out. Rows of version 1, whose
+    `uniform` and `unigram` are null, were rated over all ids, special ones included.
+    """
 
     task: str
     before: float
@@ -36,9 +40,27 @@ class HeldOutLoss:
     low: float | None = None
     """`low` to `high` is the 95 % interval of `after` over recordings; null for a single one."""
     high: float | None = None
+    uniform: float | None = None
+    """Loss of knowing which text ids and which codes there are."""
+    unigram: float | None = None
+    """Loss of knowing how often each text id, and each code of each stream, occurs in training examples of the task."""
+
+    @property
+    def chance(self) -> float | None:
+        """The lower of `uniform` and `unigram`: a unigram of few examples is worse than knowing nothing."""
+        return None if self.uniform is None or self.unigram is None else min(self.uniform, self.unigram)
+
+    @property
+    def beside_chance(self) -> str:
+        """`better` where `after` is below chance, else `equal` or `worse`; empty where chance is not known."""
+        if self.chance is None:
+            return ""
+        if self.after == self.chance:
+            return "equal"
+        return "better" if self.after < self.chance else "worse"
 
 
-@schema("checkpoint", version=1, id_field="checkpoint_id")
+@schema("checkpoint", version=2, id_field="checkpoint_id")
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Checkpoint:
     checkpoint_id: CheckpointId
@@ -64,3 +86,9 @@ class Checkpoint:
     ledger: list[LedgerEntry] = field(default_factory=list)
     held_out: list[HeldOutLoss] = field(default_factory=list)
     metrics: list[Metric] = field(default_factory=list)
+
+    @property
+    def better_than_chance(self) -> tuple[int, int]:
+        """Tasks that are better than chance at the end, and tasks whose chance is known."""
+        found = [loss.beside_chance for loss in self.held_out if loss.beside_chance]
+        return found.count("better"), len(found)

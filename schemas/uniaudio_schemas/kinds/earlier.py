@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from uniaudio_schemas.kinds.annotated import Annotated, Annotation, Word
+from uniaudio_schemas.kinds.checkpoint import Checkpoint, HeldOutLoss
 from uniaudio_schemas.kinds.cuts import Cut
 from uniaudio_schemas.kinds.migrations import migration
 from uniaudio_schemas.kinds.raw import Raw
@@ -79,10 +80,10 @@ class AnnotatedV1:
     annotations: list[Annotation] = field(default_factory=list)
 
 
-def _without(name: str, newest: type[Any], *columns: str) -> type[Any]:
-    """The row class as it was before it had `columns`; `schema_lock.json` holds it to that."""
+def _without(name: str, newest: type[Any], *columns: str, **types: Any) -> type[Any]:
+    """The row class as it was before it had `columns`, where fields had other `types`; `schema_lock.json` holds it to that."""
     kept = [
-        (one.name, one.type, field(default=one.default, default_factory=one.default_factory))
+        (one.name, types.get(one.name, one.type), field(default=one.default, default_factory=one.default_factory))
         for one in fields(newest)
         if one.name not in columns
     ]
@@ -92,6 +93,10 @@ def _without(name: str, newest: type[Any], *columns: str) -> type[Any]:
 CutV1: type[Any] = schema("cuts", version=1, id_field="clip_id")(_without("CutV1", Cut, "unsaid_s"))
 AnnotatedV2: type[Any] = schema("annotated", version=2, id_field="clip_id")(
     _without("AnnotatedV2", Annotated, "unsaid_s")
+)
+HeldOutLossV1: type[Any] = _without("HeldOutLossV1", HeldOutLoss, "uniform", "unigram")
+CheckpointV1: type[Any] = schema("checkpoint", version=1, id_field="checkpoint_id")(
+    _without("CheckpointV1", Checkpoint, held_out=list[HeldOutLossV1])  # type: ignore[valid-type]
 )
 
 
@@ -113,6 +118,15 @@ def annotated_with_unsaid_speech(table: pa.Table) -> pa.Table:
 @migration("cuts", from_version=1)
 def cuts_with_unsaid_speech(table: pa.Table) -> pa.Table:
     return _with_empty_columns(table, schema_of(Cut))
+
+
+@migration("checkpoint", from_version=1)
+def checkpoint_with_chance(table: pa.Table) -> pa.Table:
+    losses = [
+        [{"uniform": None, "unigram": None, **loss} for loss in held_out] for held_out in table["held_out"].to_pylist()
+    ]
+    column = schema_of(Checkpoint).arrow.field("held_out")
+    return table.set_column(table.schema.get_field_index("held_out"), column, pa.array(losses, column.type))
 
 
 def _with_empty_columns(table: pa.Table, target: Schema) -> pa.Table:

@@ -137,7 +137,7 @@ def write_checkpoints(store: Store, folder: Path, sequences: Manifest, vocabular
     parents = {"sequences": sequences.content_id}
     for number, stage in enumerate(("stage1", "stage2")):
         plan = Plan(
-            kind="checkpoint", schema_version=1, parents=parents, parameters={}, code_version="test", units=["a"]
+            kind="checkpoint", schema_version=2, parents=parents, parameters={}, code_version="test", units=["a"]
         )
         with store.writer(plan, owner="test") as writer:
             row = Checkpoint(
@@ -153,7 +153,17 @@ def write_checkpoints(store: Store, folder: Path, sequences: Manifest, vocabular
                 sequences=sequences.content_id,
                 data_position=7,
                 seed=0,
-                held_out=[HeldOutLoss(task="asr", before=5.0 - number, after=4.0 - number, num_sequences=2)],
+                held_out=[
+                    HeldOutLoss(
+                        task="asr",
+                        before=5.0 - number,
+                        after=4.0 - number,
+                        num_sequences=2,
+                        # The first stage is of a time before chance was told.
+                        uniform=5.6 if number else None,
+                        unigram=2.9 if number else None,
+                    )
+                ],
             )
             writer.put_shard("a", [row], blobs=[row.weights])
             manifest = writer.publish()

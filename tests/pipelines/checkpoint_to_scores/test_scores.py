@@ -361,10 +361,16 @@ def test_instructed_speech_is_heard_beside_its_recording_and_that_of_another(bui
     assert not row.higher_is_better
 
 
-def test_held_out_losses_come_from_every_stage(built: Any) -> None:
+def test_held_out_losses_come_from_every_stage_beside_chance(built: Any) -> None:
     rows = by_name(score(built, "held_out_loss"))
-    found = {name: (row.value, row.baseline_value, row.baseline) for (name, _), row in rows.items()}
-    assert found == {"stage1/asr": (4.0, 5.0, "before stage1"), "stage2/asr": (3.0, 4.0, "before stage2")}
+    found = {
+        name: (row.value, row.baseline_value, row.baseline, row.beside_baseline) for (name, _), row in rows.items()
+    }
+    chance = "the better of a unigram of training (2.9) and uniform (5.6)"
+    assert found == {
+        "stage1/asr": (4.0, 5.0, "before stage1", "better"),
+        "stage2/asr": (3.0, 2.9, chance, "worse"),
+    }
 
 
 def test_scoring_twice_gives_the_same_rows_and_blobs(built: Any, no_dnsmos: None) -> None:

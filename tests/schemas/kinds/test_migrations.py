@@ -8,7 +8,8 @@ import pyarrow as pa
 import pytest
 from uniaudio_schemas.errors import DataError, UsageError
 from uniaudio_schemas.kinds import migrations
-from uniaudio_schemas.kinds.earlier import AnnotatedV1, AnnotatedV2, CutV1, RawV1
+from uniaudio_schemas.kinds.checkpoint import Checkpoint
+from uniaudio_schemas.kinds.earlier import AnnotatedV1, AnnotatedV2, CheckpointV1, CutV1, HeldOutLossV1, RawV1
 from uniaudio_schemas.kinds.record import SCHEMAS, schema, schema_of
 from uniaudio_schemas.query import scan
 from uniaudio_schemas.store import Store
@@ -118,3 +119,34 @@ def test_a_store_of_an_earlier_version_is_read_at_the_newest(kind: str, earlier:
     added = {field.name for field in dataclasses.fields(newest)} - {field.name for field in dataclasses.fields(earlier)}
     assert added
     assert not any(np.any(getattr(row, name)) for name in added)
+
+
+def test_a_checkpoint_from_before_chance_was_told_is_read_without_it(store: Store) -> None:
+    (newest,) = example_rows("checkpoint")
+    loss = HeldOutLossV1(task="asr", before=5.6, after=2.9, num_sequences=12, low=2.5)
+    columns = {field.name: getattr(newest, field.name) for field in dataclasses.fields(CheckpointV1)}
+    plan = Plan(kind="checkpoint", schema_version=1, parents={}, parameters={}, code_version="1", units=["a"])
+    with store.writer(plan, owner="test") as writer:
+        weights = writer.put_blob(b"weights")
+        writer.put_shard("a", [CheckpointV1(**{**columns, "held_out": [loss], "weights": weights})], blobs=[weights])
+        manifest = writer.publish()
+    (row,) = store.rows(manifest, Checkpoint)
+    assert {**dataclasses.asdict(row), "held_out": []} == {
+        **dataclasses.asdict(newest),
+        "weights": weights,
+        "held_out": [],
+    }
+    (migrated,) = row.held_out
+    assert (migrated.before, migrated.after, migrated.num_sequences, migrated.low) == (5.6, 2.9, 12, 2.5)
+    assert (migrated.uniform, migrated.unigram, migrated.chance, migrated.beside_chance) == (None, None, None, "")
+    assert row.better_than_chance == (0, 0)
+
+
+@pytest.mark.parametrize(("after", "beside"), [(3.3, "better"), (3.4, "equal"), (3.5, "worse")])
+def test_a_held_out_loss_stands_beside_the_better_of_unigram_and_uniform(after: float, beside: str) -> None:
+    (newest,) = example_rows("checkpoint")
+    for uniform, unigram in ((5.6, 3.4), (3.4, 5.6)):
+        loss = dataclasses.replace(newest.held_out[0], after=after, uniform=uniform, unigram=unigram)
+        assert (loss.chance, loss.beside_chance) == (3.4, beside)
+        row = dataclasses.replace(newest, held_out=[loss, newest.held_out[0]])
+        assert row.better_than_chance == (1 + (beside == "better"), 2)

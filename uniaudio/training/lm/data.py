@@ -14,11 +14,13 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from uniaudio_schemas.kinds.sequences import Sequence
 
 from uniaudio.sequence.condition_dropout import without_condition
-from uniaudio.sequence.layout import Grid, lay_out, segments_of
+from uniaudio.sequence.layout import Grid, grid_of, lay_out, segments_of
 from uniaudio.sequence.packing import PADDING_DOCUMENT, pack_rows
 from uniaudio.sequence.segments import Segment
+from uniaudio.sequence.targets import Targets, code_ranges, targets_of, with_targets_alone
 from uniaudio.sequence.vocabulary import Vocabulary
 from uniaudio.stages.config import PreferenceConfig, StageConfig
 from uniaudio.tasks import TASKS
@@ -49,6 +51,8 @@ class Batch:
     groups_BS: Tensor | None = None
     """int64: the mixture group of the example, for losses that are told by group; None where none are."""
     num_groups: int = 0
+    code_ranges: tuple[range, ...] = ()
+    """Ranges of ids of codes: a code is rated over those of its own range, which are the legal ones, and where none are named over all ids."""
 
     def to(self, device: str | torch.device) -> "Batch":
         return self._each(lambda tensor: tensor.to(device, non_blocking=True))
@@ -79,7 +83,7 @@ class Batch:
         names = ("ids_BS9", "is_audio_BS", "is_text_BS", "loss_BS", "document_ids_BS")
         groups_BS = None if self.groups_BS is None else change(self.groups_BS)
         tensors = {name: change(getattr(self, name)) for name in names}
-        return Batch(**tensors, groups_BS=groups_BS, num_groups=self.num_groups)
+        return replace(self, **tensors, groups_BS=groups_BS)
 
     def of_groups(self, groups: list[list[int]], num_groups: int) -> "Batch":
         """The batch with the mixture group of each example of each row."""
@@ -99,6 +103,8 @@ class HeldOutRows:
 
     batch: Batch
     recordings: list[str]
+    targets: list[Targets]
+    """What of each carries loss."""
 
 
 def collate(rows: list[list[Grid]], context: int) -> Batch:
@@ -169,10 +175,20 @@ class MixtureData:
             rows = [self.sequences.row(examples, index) for index in range(count)]
             if not any(self._is_drawn(row.mixture) for row in rows):
                 continue
-            grids = [self._laid_out(list(segments_of(row))) for row in rows]
-            batch = collate(grids, max(sum(map(len, some)) for some in grids))
-            rows_of_task[task] = HeldOutRows(batch, self.sequences.recordings(rows))
+            rows_of_task[task] = self._rated(rows)
         return rows_of_task
+
+    def _rated(self, rows: list[Sequence]) -> HeldOutRows:
+        """Rows with loss on their targets alone."""
+        grids = [
+            [with_targets_alone(grid, self.vocabulary) for grid in self._laid_out(list(segments_of(row)))]
+            for row in rows
+        ]
+        batch = collate(grids, max(sum(map(len, some)) for some in grids))
+        targets = [targets_of(grid_of(row), self.vocabulary) for row in rows]
+        return HeldOutRows(
+            replace(batch, code_ranges=code_ranges(self.vocabulary)), self.sequences.recordings(rows), targets
+        )
 
     def too_long(self) -> list[tuple[str, int]]:
         """(sequence id, positions) of the training examples of this stage's mixture that no row can hold."""

@@ -5,7 +5,7 @@ predecessor belongs to the same document. Sums and counts are kept apart, so tha
 to the same loss and an empty head gives 0, not NaN.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -66,6 +66,16 @@ def audio_losses(logits_NQV: Tensor, codes_NQ: Tensor) -> Tensor:
 def audio_loss_sums(logits_NQV: Tensor, codes_NQ: Tensor) -> Tensor:
     """Summed cross-entropy (nats) of each stream: `[N, Q, V]` logits -> `[Q]` float32."""
     return audio_losses(logits_NQV, codes_NQ).sum(dim=1)
+
+
+def legal_logits(logits_NQV: Tensor, codes_NQ: Tensor, code_ranges: Sequence[range]) -> Tensor:
+    """`logits_NQV` over the ids of the range that each code lies in, all others impossible; as they are where there are no ranges, which
+    ascend."""
+    if not code_ranges:
+        return logits_NQV
+    edges = torch.tensor([edge for ids in code_ranges for edge in (ids.start, ids.stop)], device=logits_NQV.device)
+    zones_V = torch.bucketize(torch.arange(logits_NQV.shape[2], device=logits_NQV.device), edges, right=True)
+    return logits_NQV.masked_fill(zones_V[codes_NQ][..., None] != zones_V, -torch.inf)
 
 
 def target_masks(batch: "Batch") -> tuple[Tensor, Tensor, Tensor]:
@@ -195,7 +205,7 @@ def _sums(
     if not len(predicted.codes_NQ):
         return text, touched(zero, *depth_modules(model)).repeat(num_streams), text_G
     states_NQC = model.audio_states(predicted.hidden_ND, predicted.codes_NQ)
-    sums = _audio_sums(model, states_NQC, predicted.codes_NQ, audio_groups_N, num_groups)
+    sums = _audio_sums(model, states_NQC, predicted.codes_NQ, batch.code_ranges, audio_groups_N, num_groups)
     return text, sums[:num_streams].clone(), text_G + sums[num_streams:].detach()
 
 
@@ -218,13 +228,19 @@ def _text_sum(
 
 
 def _audio_sums(
-    model: "UniAudioLM", states_NQC: Tensor, codes_NQ: Tensor, groups_N: Tensor | None = None, num_groups: int = 0
+    model: "UniAudioLM",
+    states_NQC: Tensor,
+    codes_NQ: Tensor,
+    code_ranges: Sequence[range] = (),
+    groups_N: Tensor | None = None,
+    num_groups: int = 0,
 ) -> Tensor:
     """`[Q + G]`: of each stream, and of each group."""
     num_streams = codes_NQ.shape[1]
 
     def sums_of(states_NQC: Tensor, targets_NR: Tensor) -> Tensor:
-        losses_QN = audio_losses(model.audio_head(states_NQC), targets_NR[:, :num_streams])
+        codes_NQ = targets_NR[:, :num_streams]
+        losses_QN = audio_losses(legal_logits(model.audio_head(states_NQC), codes_NQ, code_ranges), codes_NQ)
         return _with_groups(losses_QN.sum(dim=1), losses_QN.sum(dim=0), targets_NR, num_groups)
 
     num_logits = model.config.num_codebooks * model.config.audio_size

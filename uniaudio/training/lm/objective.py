@@ -15,6 +15,7 @@ from uniaudio.lm.blocks import Block
 from uniaudio.lm.model import UniAudioLM
 from uniaudio.products import EveryLinear
 from uniaudio.stages.config import StageConfig
+from uniaudio.training.lm.chance import UNIFORM, UNIGRAM, Chance, Unigram, trained_targets
 from uniaudio.training.lm.data import Batch, MixtureData
 from uniaudio.training.lm.distillation import DECODER, CodecTeacher, Distillation
 from uniaudio.training.lm.freezing import freeze_all_but, set_train_mode
@@ -72,6 +73,8 @@ class StageObjective:
         self.weights = LossWeights(text=stage.text_weight, audio=stage.audio_weight, streams=stage.stream_weights)
         self.stream = Stream(data, self.processes, pins=self.device.type == "cuda")
         self._held_out_rows = data.held_out()
+        self.chances = self._chances()
+        """Task -> what chance gives on its held-out rows."""
         self.held_out_losses: dict[str, list[SequenceLoss]] = {}
         """Losses of the last evaluation on held-out rows."""
         self._values: dict[str, float] = {}
@@ -115,12 +118,14 @@ class StageObjective:
 
     def gauges(self) -> dict[str, float]:
         """Speed and padding of all ranks, as this one's rows show them; loss of each stream and, in nats a token, of each mixture
-        group of the step; memory of a card."""
+        group of the step; what held-out losses stand beside; memory of a card."""
         values = {
             **self.speed.gauges(self.processes.world_size),
             "waiting_share": self.stream.waiting_share,
             **{f"audio_loss_{stream}": loss for stream, loss in enumerate(self._stream_losses)},
             **{f"{GROUP_LOSS}{name}": loss for name, loss in self._group_losses.items()},
+            **{f"{UNIFORM}{task}": chance.uniform for task, chance in self.chances.items()},
+            **{f"{UNIGRAM}{task}": chance.unigram for task, chance in self.chances.items()},
         }
         if self.device.type == "cuda":
             values["peak_memory_gb"] = torch.cuda.max_memory_allocated(self.device) / 1e9
@@ -135,6 +140,18 @@ class StageObjective:
             self.held_out_losses = held_out_losses(self.root, self._held_out_rows, self.device)
         set_train_mode(self.model, self.trains)
         return {f"{HELD_OUT}{task}": mean_loss(losses) for task, losses in self.held_out_losses.items()}
+
+    def _chances(self) -> dict[str, Chance]:
+        """Each rank counts its share of the training examples."""
+        chances = {}
+        for task, rows in self._held_out_rows.items():
+            unigram = Unigram(self.data.vocabulary)
+            unigram.count(trained_targets(self.data.sequences, self.data.vocabulary, task, self.processes.mine))
+            unigram.add_up(self.processes, self.device)
+            chance = unigram.chance(rows.targets)
+            if chance is not None:
+                chances[task] = chance
+        return chances
 
     def position(self) -> dict[str, Any]:
         return self.stream.position

@@ -26,8 +26,10 @@ from uniaudio.training.lm.data import Batch, HeldOutRows, MixtureData
 from uniaudio.training.lm.freezing import set_train_mode
 from uniaudio.training.lm.losses import (
     LossModel,
+    audio_losses,
     depth_modules,
     in_chunks,
+    legal_logits,
     predictions,
     target_masks,
     touched,
@@ -61,10 +63,9 @@ class PairModel(LossModel):
             return _added(cross_entropy(logits, targets_M2[:, 0], reduction="none"), targets_M2[:, 1], num_sums)
 
         def of_audio(states_NQC: Tensor, targets_NR: Tensor) -> Tensor:
-            logits = model.audio_head(states_NQC).float().permute(0, 2, 1)
-            return _added(
-                cross_entropy(logits, targets_NR[:, :-1], reduction="none").sum(1), targets_NR[:, -1], num_sums
-            )
+            codes_NQ = targets_NR[:, :-1]
+            losses_QN = audio_losses(legal_logits(model.audio_head(states_NQC), codes_NQ, batch.code_ranges), codes_NQ)
+            return _added(losses_QN.sum(0), targets_NR[:, -1], num_sums)
 
         text = touched(predicted.zero, model.text_head).repeat(num_sums)
         if len(predicted.tokens_M):
@@ -175,7 +176,8 @@ class PreferenceObjective(StageObjective):
         points: dict[str, float] = {}
         self.held_out_losses = {}
         with EveryLinear(), torch.no_grad():
-            for task, rows in self._held_out_rows.items():
+            for task in self.chances:
+                rows = self._held_out_rows[task]
                 losses, margins = zip(*(self._held_out_pair(rows, row) for row in range(len(rows.batch))), strict=True)
                 self.held_out_losses[task] = [*losses]
                 points[f"{HELD_OUT}{task}"] = mean_loss(losses)

@@ -80,6 +80,7 @@ def train_stage(
         num_drawn=num_drawn_of(state.position),
         # What was no number then is no point.
         held_out={
-            task: HeldOut.of(before.get(task, math.nan), losses) for task, losses in objective.held_out_losses.items()
+            task: HeldOut.of(before.get(task, math.nan), losses, objective.chances[task])
+            for task, losses in objective.held_out_losses.items()
         },
     )

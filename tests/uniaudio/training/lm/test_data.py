@@ -18,6 +18,7 @@ from uniaudio.sequence.layout import grid_of
 from uniaudio.stages.config import StageConfig
 from uniaudio.tasks import TASKS
 from uniaudio.training.lm import data as data_module
+from uniaudio.training.lm.chance import Chance
 from uniaudio.training.lm.data import PADDING_DOCUMENT, Batch, MixtureData
 from uniaudio.training.lm.doubles import tiny_sequence, tiny_sequences, tiny_vocabulary
 from uniaudio.training.lm.losses import count_targets
@@ -159,7 +160,8 @@ def test_a_held_out_row_knows_the_recording_behind_it(tmp_path: Path) -> None:
 
 def test_the_interval_of_a_held_out_loss_is_over_recordings() -> None:
     def losses(recordings: str) -> HeldOut:
-        return HeldOut.of(5.0, [SequenceLoss(float(number), 1, name) for number, name in enumerate(recordings)])
+        rated = [SequenceLoss(float(number), 1, name) for number, name in enumerate(recordings)]
+        return HeldOut.of(5.0, rated, Chance(uniform=5.5, unigram=4.5))
 
     assert (losses("aaaa").low, losses("aaaa").num_sequences) == (None, 4)
     wide, narrow = losses("aabb"), losses("abcd")
