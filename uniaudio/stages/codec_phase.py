@@ -132,8 +132,11 @@ class CodecPhase(Schedule):
             )
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-able: the phase's identity."""
-        return asdict(self)
+        """JSON-able: the phase's identity. Phases were known by it before they had `deterministic`, which is in it where it is off."""
+        values = asdict(self)
+        if self.deterministic:
+            del values["deterministic"]
+        return values
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "CodecPhase":

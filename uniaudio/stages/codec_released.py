@@ -31,6 +31,7 @@ def _scalar() -> CodecPhase:
         betas=(0.8, 0.99),
         checkpoint_every=5_000,
         log_every=100,
+        deterministic=False,
         num_held_out=64,
     )
 
@@ -49,6 +50,7 @@ def _reasoning() -> CodecPhase:
         tasks=TASKS,
         checkpoint_every=1_000,
         log_every=50,
+        deterministic=False,
         num_held_out=64,
     )
 
@@ -68,6 +70,7 @@ def _grpo() -> CodecPhase:
         grpo=GrpoSettings(num_frozen_steps=1_000),
         checkpoint_every=200,
         log_every=20,
+        deterministic=False,
         num_held_out=64,
     )
 
@@ -84,6 +87,7 @@ def _reconstruction() -> CodecPhase:
         max_gradient_norm=2.0,
         checkpoint_every=5_000,
         log_every=100,
+        deterministic=False,
         num_held_out=64,
     )
 

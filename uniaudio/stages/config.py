@@ -79,8 +79,6 @@ class StageConfig(Schedule):
     stage 1 and its weight is not public."""
     precision: Precision = "float32"
     """The number format of the forward pass; parameters and optimizer stay float32."""
-    deterministic: bool = True
-    """Kernels that give the same bits each time; on a device they are slower, and some do not exist."""
     recompute: Recomputation = "none"
     """What the backward pass computes again instead of keeping it (`uniaudio.lm.recomputation`): memory for time."""
     compile_blocks: bool = False

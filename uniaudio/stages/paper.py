@@ -91,6 +91,7 @@ CHOICES: dict[str, str] = {
     "normalization": "By frames that carry loss. The authors divide by all frames of a batch, so that understanding examples shrink it.",
     "precision": "bfloat16 passes over float32 weights and moments. The authors' predecessor kept bfloat16 weights, which "
     "round small steps away.",
+    "deterministic": "Off: the same bits twice is what tests and small runs are compared by, at the price of slower kernels.",
     "recompute": "Blocks, as the authors' `activation_checkpointing`.",
     "context": "Positions, packed with whole examples that do not see each other. The authors put one example into a row.",
     "checkpoint_every": "10,000 steps, the default of the authors' trainer.",

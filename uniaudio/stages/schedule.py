@@ -36,6 +36,9 @@ class Schedule:
     at gradients alone."""
     num_threads: int = 2
     """CPU threads: part of the identity, since sums differ between 1 and 2 threads."""
+    deterministic: bool = True
+    """Kernels that give the same bits each time; on a device they are slower, and some do not exist. Part of the identity, since
+    other kernels round otherwise."""
     checkpoint_every: int = 1000
     """Steps from one checkpoint to the next."""
     log_every: int = 100

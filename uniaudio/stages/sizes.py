@@ -36,6 +36,7 @@ class Lengths:
     size_exponent: float
     """The paper says nothing of it; small corpora need it."""
     precision: Literal["float32", "bfloat16"]
+    deterministic: bool
     recompute: Recomputation
     checkpoint_every: int
     log_every: int
@@ -63,6 +64,7 @@ _PAPER = Lengths(
     distillation_weight=1.0,
     size_exponent=0.0,
     precision="bfloat16",
+    deterministic=False,
     recompute="blocks",
     checkpoint_every=10_000,
     log_every=100,
@@ -90,6 +92,7 @@ LENGTHS: dict[Size, Lengths] = {
         distillation_weight=0.0,
         size_exponent=0.5,
         precision="float32",
+        deterministic=True,
         recompute="none",
         checkpoint_every=20,
         log_every=10,
@@ -117,6 +120,7 @@ LENGTHS: dict[Size, Lengths] = {
         distillation_weight=0.0,
         size_exponent=0.5,
         precision="bfloat16",
+        deterministic=True,
         recompute="none",
         checkpoint_every=100,
         log_every=10,

@@ -23,6 +23,7 @@ def text_warmup(size: str = "debug") -> StageConfig:
         size_exponent=lengths.size_exponent,
         audio_weight=0.0,
         precision=lengths.precision,
+        deterministic=lengths.deterministic,
         recompute=lengths.recompute,
         checkpoint_every=lengths.checkpoint_every,
         log_every=lengths.log_every,

@@ -10,6 +10,7 @@ from uniaudio_schemas.store import Store
 from uniaudio_schemas.store.manifest import Plan
 
 from uniaudio.audio.frames import SAMPLE_RATE
+from uniaudio.audio.frames import UNIT as CROP_UNIT
 from uniaudio.codec.config.presets import CodecConfig
 from uniaudio.stages.codec_phase import CodecPhase
 from uniaudio.stages.codec_phases import DEFAULT_PHASES, codec_phases
@@ -46,11 +47,18 @@ class AnnotatedToCodec:
     """Optimizer steps of a phase, such as `{"scalar": 2000}`; phases that are not named keep the preset's."""
     learning_rate: dict[str, float] = field(default_factory=dict)
     """Highest learning rate of a phase, such as `{"reasoning": 5e-4}`; phases that are not named keep the preset's."""
+    num_clips: int = 0
+    """Crops an optimizer step of each phase, over all workers; 0 keeps the preset's."""
+    crop_s: float = 0.0
+    """Longest crop of each phase in seconds, a multiple of 0.4; 0 keeps the preset's. `reasoning` and `grpo` read whole clips."""
     seed: int = 0
     max_clip_s: float = 0.0
     """The start of longer clips is used; 0 is the longest crop of the phases, and at least 8 s."""
     max_hours: float = 4.0
-    """Audio that is held in memory; which clips, the hash of their ids decides."""
+    """Audio that is trained on; which clips, the hash of their ids decides."""
+    audio_cache_gb: float = 1.0
+    """Decoded audio that a worker keeps in memory, in 2^30 bytes: the clips used last. Others are decoded again while the steps before
+    theirs are computed."""
     num_workers: int = 1
     """Workers of Ray Train, which share the crops of each step. A step's loss is the mean of
     theirs, so more of them weigh crops of unequal length a little differently."""
@@ -62,6 +70,9 @@ class AnnotatedToCodec:
     """GPUs that one worker reserves; more than 0 on cuda."""
     precision: Literal["", "float32", "bfloat16"] = ""
     """Precision of the products in a step; weights, codes and losses are float32. Empty keeps each phase's."""
+    deterministic: bool | None = None
+    """Kernels that give the same bits each time; on a device they are slower, and some do not exist. None keeps each phase's: true
+    at `debug` and `starter`."""
     encoders: str = ""
     """Folder with `whisper` (or `whisper-base`, as models are prepared), `wavlm` and `music`, for sizes whose encoders are
     pretrained; phase `encoders` trains the latter two where they are not there."""
@@ -71,6 +82,10 @@ class AnnotatedToCodec:
     """Judge of phase `grpo`: `rules`, the folder of a chat model, or the address of an OpenAI-compatible endpoint."""
     judge_model: str = ""
     """The model's name at an endpoint."""
+    checkpoint_every: int = 0
+    """Steps between two training checkpoints; 0 keeps each phase's."""
+    hold_out_every: int = 0
+    """Steps between two held-out losses; 0 has one at each line of the log."""
     keep_last: int = 2
     """Training checkpoints that the run may go on from: the last so many."""
     keep_every: int = 0
@@ -99,6 +114,8 @@ class AnnotatedToCodec:
                 "seed": self.seed,
                 "max_clip_s": self.longest_clip_s(),
                 "max_hours": self.max_hours,
+                # It moves no weight, but the row has the curves.
+                **({"hold_out_every": self.hold_out_every} if self.hold_out_every else {}),
             },
             code_version=f"{self.EDGE}-{CODE_VERSION}",
             numerics=numerics(self.device),
@@ -130,6 +147,9 @@ class AnnotatedToCodec:
                 text_model=self.text_model if phase.name in TEXT_PHASES else "",
                 grpo=replace(phase.grpo, judge=self.judge, judge_model=self.judge_model),
                 precision=self.precision or phase.precision,
+                num_clips=self.num_clips or phase.num_clips,
+                crop_samples=round(self.crop_s * SAMPLE_RATE) or phase.crop_samples,
+                deterministic=phase.deterministic if self.deterministic is None else self.deterministic,
             )
             for phase in codec_phases(self._phase_names(), self.size)
         ]
@@ -142,6 +162,13 @@ class AnnotatedToCodec:
         phases = [replace(one, learning_rate=self.learning_rate.get(one.name, one.learning_rate)) for one in phases]
         return [
             _shortened(phase, self.num_steps[phase.name]) if phase.name in self.num_steps else phase for phase in phases
+        ]
+
+    def checkpointed_phases(self) -> list[CodecPhase]:
+        """The phases with the checkpoints that the job asks for. The plan does not hold them: weights are the same."""
+        return [
+            replace(phase, checkpoint_every=self.checkpoint_every or phase.checkpoint_every)
+            for phase in self.training_phases()
         ]
 
     def _phase_names(self) -> tuple[str, ...]:
@@ -177,11 +204,14 @@ class AnnotatedToCodec:
     def _check(self) -> None:
         check_device(self.device, self.num_gpus)
         check_group(self.device, self.num_gpus, self.num_workers)
-        for name in ("num_workers", "max_hours"):
+        for name in ("num_workers", "max_hours", "audio_cache_gb"):
             if getattr(self, name) <= 0:
                 raise UsageError(f"`{name}` must be positive, but is {getattr(self, name)}.")
-        if self.max_clip_s < 0:
-            raise UsageError(f"`max_clip_s` must be 0 or more, but is {self.max_clip_s}.")
+        for name in ("max_clip_s", "num_clips", "crop_s", "checkpoint_every", "hold_out_every"):
+            if getattr(self, name) < 0:
+                raise UsageError(f"`{name}` must be 0 or more, but is {getattr(self, name)}.")
+        if round(self.crop_s * SAMPLE_RATE) % CROP_UNIT:
+            raise UsageError(f"`crop_s` must be a multiple of {CROP_UNIT / SAMPLE_RATE}, but is {self.crop_s}.")
         for name, num_steps in self.num_steps.items():
             if not isinstance(num_steps, int) or num_steps < 1:
                 raise UsageError(f"`num_steps` of phase {name} must be a whole number from 1, but is {num_steps}.")
@@ -189,6 +219,7 @@ class AnnotatedToCodec:
             if not 0 < rate < 1:
                 raise UsageError(f"`learning_rate` of phase {name} must lie between 0 and 1, but is {rate}.")
         self._check_workers()
+        self.checkpointed_phases()
         self.keeping().check()
         check_wandb(self.wandb_project)
         if self.start and self.encoders:

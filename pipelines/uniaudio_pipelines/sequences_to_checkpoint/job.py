@@ -126,6 +126,9 @@ class SequencesToCheckpoint:
     """Steps whose loss is more than this many times the median before them are skipped too; 0 looks at gradients alone."""
     precision: Literal["", "float32", "bfloat16"] = ""
     """Precision of the passes; weights and optimizer are float32. Empty keeps the preset's."""
+    deterministic: bool | None = None
+    """Kernels that give the same bits each time; on a device they are slower, and some do not exist. None keeps each stage's: true
+    at `debug` and `starter`."""
     allow_leaks: tuple[str, ...] = ()
     """Names of registered evaluation sets that training examples may share sound and text with."""
     stage_prefix: str = ""
@@ -190,6 +193,8 @@ class SequencesToCheckpoint:
         config = stage_config(name, self.size)
         if name == DISTILLED and self.distillation_weight is not None:
             config = replace(config, distillation_weight=self.distillation_weight)
+        if self.deterministic is not None:
+            config = replace(config, deterministic=self.deterministic)
         changes: dict[str, Any] = {
             "mixture": self._mixture(name),
             "text_weight": self.text_weight,

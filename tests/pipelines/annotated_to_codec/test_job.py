@@ -140,6 +140,21 @@ def test_the_precision_of_a_job_is_that_of_all_phases_and_part_of_what_they_are(
     ]
 
 
+def test_deterministic_kernels_are_the_phases_choice_unless_a_job_makes_it(annotated_store: Store) -> None:
+    jobs = {
+        chosen: AnnotatedToCodec(phases=("scalar", "reasoning"), deterministic=chosen) for chosen in (None, True, False)
+    }
+    assert {chosen: [phase.deterministic for phase in job.training_phases()] for chosen, job in jobs.items()} == {
+        None: [True, True],
+        True: [True, True],
+        False: [False, False],
+    }
+    released = AnnotatedToCodec(size="released", phases=("scalar",))
+    assert not released.training_phases()[0].deterministic
+    plan_ids = {chosen: job.plan(annotated_store).plan_id for chosen, job in jobs.items()}
+    assert plan_ids[None] == plan_ids[True] != plan_ids[False]
+
+
 @pytest.mark.parametrize("change", [{"num_rollouts": 1}, {"num_inner_steps": 0}, {"num_inner_steps": 7}])
 def test_answers_that_a_checkpoint_would_lose_are_refused(change: dict[str, int]) -> None:
     phase = codec_phase("grpo")

@@ -21,6 +21,7 @@ from uniaudio_schemas.store.manifest import Manifest
 
 from tests.pipelines.sequences_to_checkpoint.conftest import put_sequences
 from uniaudio.stages.config import StageConfig
+from uniaudio.stages.sizes import LENGTHS
 
 MakeStore = Callable[[str], Store]
 JOB = SequencesToCheckpoint()
@@ -101,6 +102,7 @@ def test_a_stage_starts_from_the_version_this_job_made_and_not_from_a_later_one(
         {"learning_rate": 1e-3},
         {"precision": "bfloat16"},
         {"context": 512},
+        {"deterministic": False},
     ],
 )
 def test_what_changes_the_weights_changes_the_plan(store_with_sequences: MakeStore, change: dict) -> None:
@@ -240,6 +242,13 @@ def test_the_paper_distils_in_stage_one_unless_a_job_says_otherwise() -> None:
     assert replace(paper, distillation_weight=0.0).stage("stage1").distillation_weight == 0
     assert replace(JOB, distillation_weight=0.5).stage("stage1").distillation_weight == 0.5
     assert replace(JOB, distillation_weight=0.5).stage("stage3").distillation_weight == 0
+
+
+def test_deterministic_kernels_are_the_size_s_choice_unless_a_job_makes_it() -> None:
+    chosen = {size: replace(JOB, size=size).stage("stage3").deterministic for size in LENGTHS}
+    assert chosen == {"debug": True, "starter": True, "paper_1b": False, "paper_3b": False}
+    assert not replace(JOB, deterministic=False).stage("stage3").deterministic
+    assert replace(JOB, size="paper_3b", deterministic=True).stage("stage3").deterministic
 
 
 def test_the_stage_after_the_papers_is_trained_only_where_it_is_named() -> None:

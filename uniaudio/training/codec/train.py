@@ -69,7 +69,7 @@ def train_codec(
     teacher: nn.Module | None = None
     while True:
         phase = phases[state.part_index]
-        with reproducible(phase.num_threads), EveryLinear():
+        with reproducible(phase.num_threads, deterministic=phase.deterministic), EveryLinear():
             torch.manual_seed(phase.seed)  # of the teacher's first weights
             objective = PhaseObjective(codec, phase, build_losses(codec, phase, train_set, test_set, teacher))
             resumes = resume_from if state.step > 0 else None
