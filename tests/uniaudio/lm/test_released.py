@@ -90,10 +90,12 @@ def test_parity_of_prefixed_legacy_layout(
 ) -> None:
     renamed = {}
     for name, tensor in state.items():
-        is_fused = name.endswith("attn.qkv.weight")
-        renamed[f"module.module.{name.replace('attn.qkv', 'attn.attn')}"] = (
-            interleaved(tensor, 2, 16) if is_fused else tensor
-        )
+        if name.endswith("attn.qkv.weight"):
+            backbone_head_size, local_head_size = HEAD_SIZES["head_sizes"]
+            head_size = local_head_size if name.startswith("decoder.") else backbone_head_size
+            num_queries = state[name.replace("attn.qkv", "attn.proj")].shape[1]
+            tensor = interleaved(tensor, (len(tensor) - num_queries) // (2 * head_size), head_size)
+        renamed[f"module.module.{name.replace('attn.qkv', 'attn.attn')}"] = tensor
     path = saved({"model": renamed, "optimizer": {"lr": 0.1}}, tmp_path / "old.checkpoint")
     import_released(path, llm_config, tmp_path / "out", **HEAD_SIZES)
     model = UniAudioLM.load(tmp_path / "out")
