@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-slow check bench install lock wheel clean up down
+.PHONY: demo test test-slow check bench install lock wheel starter-wheel clean up down
 
 demo: install     ## from real audio to a trained, evaluated, queryable model
 	@$(BIN)/uniaudio demo
@@ -29,6 +29,9 @@ lock: install     ## infra/lock.txt: every version and hash, for Linux and macOS
 
 wheel: install    ## dist/: the source distribution and the wheel
 	@$(BIN)/python -m build --outdir dist
+
+starter-wheel: install    ## dist/: the weights of models/starter as a wheel of their own
+	@$(BIN)/python -m build --wheel --no-isolation --outdir dist infra/starter
 
 docs: install     ## site/: the documents; a link or a name that leads nowhere ends it
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build -q

@@ -10,6 +10,7 @@ from typing import Any
 from uniaudio_schemas.errors import UsageError
 from uniaudio_schemas.settings_file import setting
 
+from uniaudio.shipped import shipped_model
 from uniaudio_flows.settings import load_settings
 
 MODULE = "uniaudio_pipelines.checkpoint_to_service"
@@ -20,7 +21,9 @@ def add_command(commands: Any) -> None:
     text = "serve a model over HTTP: a page, its tasks, and an API for OpenAI's clients"
     parser = commands.add_parser("serve", help=text, description=text)
     parser.add_argument(
-        "model", nargs="?", help="folder of a model, or store with a checkpoint (default $UNIAUDIO_MODEL)"
+        "model",
+        nargs="?",
+        help="folder of a model, or store with a checkpoint (default $UNIAUDIO_MODEL, else the store, else the model that comes with the project)",
     )
     parser.add_argument("--host", help="address to listen on (default 127.0.0.1); any other wants --key-file")
     parser.add_argument("--port", type=int, help="port to listen on (default 8000)")
@@ -47,7 +50,7 @@ def serve(options: argparse.Namespace) -> int:
 
 def settings_of(options: argparse.Namespace) -> dict[str, Any]:
     """The fields of `Service` that were named; the rest are its defaults."""
-    plain: dict[str, Any] = {"model": str(options.model or setting("UNIAUDIO_MODEL") or load_settings().store)}
+    plain: dict[str, Any] = {"model": str(options.model or setting("UNIAUDIO_MODEL") or _default_model())}
     plain["device"] = load_settings().device
     named_options = {"host": options.host, "port": options.port}
     named_options["key_file"] = options.key_file and str(Path(options.key_file).resolve())
@@ -66,6 +69,14 @@ def settings_of(options: argparse.Namespace) -> dict[str, Any]:
                 )
         fields[last] = _value(value)
     return plain
+
+
+def _default_model() -> str | Path:
+    """The store, which is here or nowhere; where it is nowhere and no setting names one, the model that comes with the project. As
+    `uniaudio run` chooses."""
+    store = load_settings().store
+    is_named = bool(setting("UNIAUDIO_STORE") or setting("UNIAUDIO_DATA"))
+    return store if is_named or Path(store).exists() else shipped_model() or store
 
 
 def _value(text: str) -> Any:

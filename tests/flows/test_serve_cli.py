@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from uniaudio_flows import serve_cli
 from uniaudio_pipelines.checkpoint_to_service.settings import Limits, Service, service_of
 
 from uniaudio import cli
@@ -46,6 +47,24 @@ def test_options_and_settings_become_a_service(started: list[Service], tmp_path:
     )
     assert "secret" not in json.dumps(service.to_plain())
     assert service.read_key() == "secret"
+
+
+def test_the_model_of_the_project_is_served_where_no_store_is_and_none_is_named(
+    started: list[Service], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("UNIAUDIO_MODEL", "UNIAUDIO_STORE", "UNIAUDIO_DATA"):
+        monkeypatch.delenv(name, raising=False)
+    store, shipped = tmp_path / "data" / "store", tmp_path / "starter"
+    monkeypatch.setattr(serve_cli, "shipped_model", lambda: shipped)
+    assert cli.main(["serve"]) == 130
+    store.mkdir(parents=True)
+    assert cli.main(["serve"]) == 130
+    assert cli.main(["serve", "models/mine"]) == 130
+    store.rmdir()
+    monkeypatch.setattr(serve_cli, "shipped_model", lambda: None)
+    assert cli.main(["serve"]) == 130
+    assert [service.model for service in started] == [str(shipped), str(store), "models/mine", str(store)]
 
 
 @pytest.mark.parametrize(

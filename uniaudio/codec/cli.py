@@ -198,7 +198,9 @@ def _load_codec(options: argparse.Namespace) -> "ReasoningCodec":
         raise UsageError("`--device` must be one that torch finds here, but is cuda.")
     folder = options.model or shipped_codec()
     if not folder:
-        raise UsageError("`--model` must be the folder of a codec, since this installation comes without weights.")
+        raise UsageError(
+            "`--model` must be the folder of a codec, since this installation comes without weights (the wheel `uniaudio-starter` has them)."
+        )
     return ReasoningCodec.load(folder).to(options.device)
 
 

@@ -1,0 +1,1 @@
+"""The trained weights of UniAudio's size `starter`: `uniaudio` finds them in the folder `starter` beside this file."""
