@@ -1,16 +1,26 @@
 """`uniaudio compare A B | leaderboard | listen`, typed. Light to import."""
 
 import argparse
+import shutil
 from pathlib import Path
 from typing import Any
 
+_SOUNDS = "sounds"
+"""Folder of the examples' sounds beside a comparison."""
+
 
 def add_commands(commands: Any) -> None:
-    text = "which of two checkpoints, or versions of scores, is better, metric by metric"
+    text = "which of two checkpoints, codecs, or versions of scores is better, metric by metric"
     compare = commands.add_parser("compare", help=text, description=text)
     for name in ("first", "second"):
         compare.add_argument(name, help="a ref or the start of an id, of scores or of checkpoint")
-    compare.add_argument("--out", help="a folder for comparison.md, .tex and .json, and both sides as lmms-eval's JSON")
+    compare.add_argument(
+        "--out",
+        help="a folder for comparison.md with the sounds of its examples, .tex and .json, and both sides as lmms-eval's JSON",
+    )
+    compare.add_argument(
+        "--codecs", action="store_true", help="both are of codec_scores or of codec (`evaluate-codec`)"
+    )
     compare.add_argument("--json", action="store_true", help="print JSON")
     compare.set_defaults(run=_compare)
     text = "all versions of scores in the store, side by side"
@@ -35,13 +45,14 @@ def _compare(options: argparse.Namespace) -> int:
     from uniaudio_flows import comparison_forms as forms
     from uniaudio_flows.comparison import compare
 
-    comparison = compare(_store(), options.first, options.second)
+    store = _store()
+    comparison = compare(store, options.first, options.second, of_codecs=options.codecs)
     print(forms.plain_json(comparison) if options.json else forms.markdown(comparison), end="")
     if options.out:
         folder = Path(options.out)
         folder.mkdir(parents=True, exist_ok=True)
         texts = {
-            "comparison.md": forms.markdown(comparison),
+            "comparison.md": forms.markdown(comparison, sounds=_SOUNDS),
             "comparison.tex": forms.latex(comparison),
             "comparison.json": forms.plain_json(comparison),
             "first.lmms-eval.json": forms.lmms_eval(comparison.first),
@@ -49,6 +60,9 @@ def _compare(options: argparse.Namespace) -> int:
         }
         for name, text in texts.items():
             (folder / name).write_text(text)
+        for blob in comparison.sounds:
+            (folder / _SOUNDS).mkdir(exist_ok=True)
+            shutil.copyfile(store.open_blob(blob), folder / _SOUNDS / f"{blob}.flac")
     return 0
 
 

@@ -1,6 +1,6 @@
-"""Which of two checkpoints is better, metric by metric, on the samples that both answered.
+"""Which of two checkpoints, or of two codecs, is better, metric by metric, on the samples of both.
 
-Reads    two versions of scores and the predictions behind them; checkpoint, annotated (paths of clips), the runs log
+Reads    two versions of scores, or of codec_scores, and the predictions behind them; checkpoint, the runs log
 Gives    rows, in the order of their names:
     {"benchmark": "asr", "domain": "speech", "metric": "wer", "first": 9.15, "second": 8.9, "difference": -0.25, "low": -0.6, "high": 0.1,
      "p_value": 0.3, "corrected_p_value": 1.0, "is_better": null, "samples": 7, "recordings": 7, "wins": 4, "losses": 3, "ties": 0}
@@ -9,14 +9,16 @@ Gives    rows, in the order of their names:
 """
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
 from uniaudio_schemas.errors import UsageError
 from uniaudio_schemas.history.find import version_named
 from uniaudio_schemas.kinds.checkpoint import Checkpoint
+from uniaudio_schemas.kinds.codec_scores import CodecScore
 from uniaudio_schemas.kinds.scores import Score
 from uniaudio_schemas.store import Store
 from uniaudio_schemas.store.manifest import Manifest
@@ -25,10 +27,14 @@ from uniaudio_schemas.store.runs import read_runs
 from uniaudio.metrics.paired import Difference, holm, paired_difference
 
 LEVEL = 0.05
+SOUNDS = ("recorded", "first", "second")
+"""Parts of an example that may be heard."""
 _SHOWN = 3
 """Examples on either side of a metric."""
 Key = tuple[str, str, str]
 """Benchmark, domain, metric."""
+_OF_SIZE = re.compile(r"^ReasoningCodec \w+")
+"""What a codec is called beside others; of two codecs the size is no part of what is compared."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,9 +43,12 @@ class Side:
 
     name: str
     """Name that the user gave: a ref or an id."""
+    judged: str
+    """`checkpoint` or `codec`."""
+    judged_id: str
     manifest: Manifest
     stage: str
-    checkpoint_id: str
+    """Stage of a checkpoint; empty of a codec."""
     scores: dict[Key, Score]
     cpu_seconds: float
     """CPU time of the job that made the scores; 0 where no log has it."""
@@ -82,10 +91,17 @@ class Comparison:
     alone: list[tuple[str, Key]]
     """Side and metric that the other has not."""
 
+    @property
+    def sounds(self) -> list[str]:
+        """Blobs (sha256) of the FLAC files of all examples."""
+        examples = [one for row in self.rows for one in row.examples]
+        return sorted({blob for one in examples for part in SOUNDS for blob in one.get(part, {}).get("audio", [])})
 
-def compare(store: Store, first: str, second: str) -> Comparison:
-    """Compare two versions, each named by a ref or the start of an id, of scores or of checkpoint."""
-    sides = side_of(store, first), side_of(store, second)
+
+def compare(store: Store, first: str, second: str, *, of_codecs: bool = False) -> Comparison:
+    """Compare two versions, each named by a ref or the start of an id, of scores or of checkpoint; `of_codecs`: of codec_scores or of codec."""
+    find = codec_side_of if of_codecs else side_of
+    sides = find(store, first), find(store, second)
     both = sorted(set(sides[0].scores) & set(sides[1].scores))
     lines = _Lines(store)
     rows = [_row(lines, key, sides[0].scores[key], sides[1].scores[key]) for key in both]
@@ -103,18 +119,36 @@ def compare(store: Store, first: str, second: str) -> Comparison:
 
 def side_of(store: Store, name: str) -> Side:
     """The version of scores that a word names, or the newest one of the checkpoint that it names."""
-    manifest = _scores_named(store, name)
-    rows = list(store.rows(manifest, Score))
-    checkpoint_id = rows[0].checkpoint_id if rows else ""
+    manifest = _scores_named(store, name, "scores", "checkpoint")
+    side = _side(store, name, "checkpoint", manifest, list(store.rows(manifest, Score)))
+    return replace(side, stage=stage_of(store, manifest))
+
+
+def codec_side_of(store: Store, name: str) -> Side:
+    """The version of codec_scores that a word names, or the newest one of the codec that it names. What was measured, such as `Opus 6 kbit/s`
+    or the view of a small transformer, is part of the benchmark: `reconstruction/Opus 6 kbit/s`."""
+    manifest = _scores_named(store, name, "codec_scores", "codec")
+    return _side(store, name, "codec", manifest, [_as_score(row) for row in store.rows(manifest, CodecScore)])
+
+
+def _side(store: Store, name: str, judged: str, manifest: Manifest, rows: Sequence[Score]) -> Side:
     runs = [run for run in read_runs(store) if run.plan_id == manifest.plan_id and run.rows]
     return Side(
         name=name,
+        judged=judged,
+        judged_id=rows[0].checkpoint_id if rows else "",
         manifest=manifest,
-        stage=stage_of(store, manifest),
-        checkpoint_id=checkpoint_id,
+        stage="",
         scores={(row.benchmark, row.domain, row.metric): row for row in rows},
         cpu_seconds=max((run.cpu_seconds for run in runs), default=0.0),
     )
+
+
+def _as_score(row: CodecScore) -> Score:
+    """The row in the form of `scores`; the id is the codec's."""
+    shared = {each.name: getattr(row, each.name) for each in fields(Score) if hasattr(row, each.name)}
+    benchmark = f"{row.benchmark}/{_OF_SIZE.sub('ReasoningCodec', row.system)}"
+    return Score(**{**shared, "checkpoint_id": row.codec_id, "benchmark": benchmark})
 
 
 def stage_of(store: Store, manifest: Manifest) -> str:
@@ -125,21 +159,22 @@ def stage_of(store: Store, manifest: Manifest) -> str:
     return row.stage if row else ""
 
 
-def _scores_named(store: Store, name: str) -> Manifest:
+def _scores_named(store: Store, name: str, kind: str, judged: str) -> Manifest:
+    """The version of `kind` that a word names, or the newest one of what it judges, a checkpoint or a codec."""
     try:
-        return version_named(store, "scores", name)
+        return version_named(store, kind, name)
     except UsageError as error:
         unknown = error
     try:
-        checkpoint = version_named(store, "checkpoint", name)
+        version = version_named(store, judged, name)
     except UsageError:
         raise unknown from None
     made_at = {run.plan_id: run.started for run in read_runs(store)}
-    candidates = [one for one in store.versions("scores") if one.parents.get("checkpoint") == checkpoint.content_id]
+    candidates = [one for one in store.versions(kind) if one.parents.get(judged) == version.content_id]
     if not candidates:
         raise UsageError(
-            f"`{name}` must be a checkpoint with scores, but has none: "
-            f"`prefect deployment run evaluate-checkpoint/local --param checkpoint={name} --param ref={name}`."
+            f"`{name}` must be a {judged} with scores, but has none: "
+            f"`prefect deployment run evaluate-{judged}/local --param {judged}={name} --param ref={name}`."
         )
     return max(candidates, key=lambda one: (made_at.get(one.plan_id, 0.0), one.plan_id))
 
@@ -217,6 +252,10 @@ def _example(sample: str, gain: float, ours: dict[str, Any], theirs: dict[str, A
         example["reference"] = ours["reference"]
     for name, side in (("first", ours), ("second", theirs)):
         example[name] = {"answer": side.get("answer", ""), "value": side["metrics"][metric]}
+        if side.get("made_audio"):
+            example[name]["audio"] = side["made_audio"]
+    if ours.get("recorded_audio"):
+        example["recorded"] = {"audio": ours["recorded_audio"]}
     return example
 
 

@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from uniaudio_flows.comparison import LEVEL, Comparison, Row, Side
+from uniaudio_flows.comparison import LEVEL, SOUNDS, Comparison, Row, Side
 
 _HEADER = (
     "benchmark",
@@ -26,19 +26,16 @@ _WORSE = "†"
 _LATEX = str.maketrans({"_": r"\_", "%": r"\%", "&": r"\&", "#": r"\#", "$": r"\$", "†": r"$^\dagger$", "−": "$-$"})
 
 
-def markdown(found: Comparison) -> str:
-    """The table, what it means, and the examples on which the two are farthest apart."""
+def markdown(found: Comparison, *, sounds: str = "") -> str:
+    """The table, what it means, and the examples on which the two are farthest apart; `sounds`: the folder, seen from the page, that holds
+    their sounds as `<sha256>.flac`."""
     lines = [f"# {found.first.name} against {found.second.name}", ""]
     lines += [_about(side, title) for title, side in (("First", found.first), ("Second", found.second))]
     lines += ["", *pipe_table(_HEADER, [_cells(row) for row in found.rows]), "", *_notes(found)]
-    rows_with_examples = [
-        row
-        for row in found.rows
-        if row.examples and row.first.benchmark == row.key[0] and "reference" in row.examples[0]
-    ]
+    rows_with_examples = [row for row in found.rows if row.examples and "reference" in row.examples[0]]
     if rows_with_examples:
         lines += ["", "## Examples", ""]
-        lines += [line for row in rows_with_examples for line in _example_lines(row)]
+        lines += [line for row in rows_with_examples for line in _example_lines(row, sounds)]
     return "\n".join(lines) + "\n"
 
 
@@ -119,8 +116,8 @@ def lmms_eval(side: Side) -> str:
         "n-shot": {name: _num_shots(name) for name in results},
         "higher_is_better": higher,
         "n-samples": counts,
-        "config": {"model": "uniaudio", "model_args": f"checkpoint={side.checkpoint_id}"},
-        "model_name": side.stage,
+        "config": {"model": "uniaudio", "model_args": f"{side.judged}={side.judged_id}"},
+        "model_name": side.stage or side.name,
     }
     return json.dumps(whole, ensure_ascii=False, indent=1, sort_keys=True) + "\n"
 
@@ -166,7 +163,10 @@ def _cells(row: Row) -> list[str]:
 
 def _about(side: Side, title: str) -> str:
     cost = f", {side.cpu_seconds:.0f} CPU-s" if side.cpu_seconds else ""
-    return f"- {title}: {side.name}, stage {side.stage or '?'}, checkpoint {side.checkpoint_id[:8]}, scores {side.manifest.plan_id[:8]}{cost}"
+    stage = f", stage {side.stage or '?'}" if side.judged == "checkpoint" else ""
+    return (
+        f"- {title}: {side.name}{stage}, {side.judged} {side.judged_id[:8]}, scores {side.manifest.plan_id[:8]}{cost}"
+    )
 
 
 def _notes(found: Comparison) -> list[str]:
@@ -185,7 +185,7 @@ def _notes(found: Comparison) -> list[str]:
     return lines
 
 
-def _example_lines(row: Row) -> list[str]:
+def _example_lines(row: Row, sounds: str) -> list[str]:
     lines = [f"### {row.key[0]}: {row.key[2]}", ""]
     for one in row.examples:
         clips = ", ".join(clip[:12] for clip in one["clip_ids"])
@@ -193,6 +193,8 @@ def _example_lines(row: Row) -> list[str]:
             f"- {'won' if one['gain'] > 0 else 'lost'} by {number(abs(one['gain']))}, clip {clips}: {_quoted(one['reference'])}"
         )
         lines += [f"  - {side}: {_quoted(one[side]['answer'])}" for side in ("first", "second") if one[side]["answer"]]
+        links = [f"[{part}]({sounds}/{blob}.flac)" for part in SOUNDS for blob in one.get(part, {}).get("audio", [])]
+        lines += [f"  - to hear: {', '.join(links)}"] if sounds and links else []
     return [*lines, ""]
 
 
@@ -209,7 +211,7 @@ def _side(side: Side) -> dict[str, Any]:
     return {
         "name": side.name,
         "stage": side.stage,
-        "checkpoint_id": side.checkpoint_id,
+        f"{side.judged}_id": side.judged_id,
         "plan_id": side.manifest.plan_id,
         "content_id": side.manifest.content_id,
         "cpu_seconds": side.cpu_seconds,

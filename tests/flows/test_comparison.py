@@ -183,6 +183,78 @@ def test_a_name_without_scores_says_what_makes_them(store: Store) -> None:
         compare(store, "before", "nothing")
 
 
+def write_codec(store: Store, ref: str, size: str, errors: list[int]) -> None:
+    """Word errors of one codec's reconstructions, and of Opus beside it, of the same clips."""
+    (row,) = example_rows("codec_scores")
+    plan = Plan(
+        kind="codec_scores", schema_version=1, parents={"codec": ref}, parameters={}, code_version="test", units=["a"]
+    )
+    lines = [
+        {"sample_id": f"c{number}", "recording": f"r{number}", "metrics": {"wer": [wrong, 5]}}
+        for number, wrong in enumerate(errors)
+    ]
+    with store.writer(plan, owner="test", ref=ref) as writer:
+        blob = writer.put_blob("".join(json.dumps(line) + "\n" for line in lines).encode())
+        common = replace(row, codec_id=f"{ref}-id", metric="wer", higher_is_better=False, predictions=blob)
+        rows = [
+            replace(common, score_id=f"{ref}1", system=f"ReasoningCodec {size}", value=sum(errors) / 40),
+            replace(common, score_id=f"{ref}2", system="Opus 6 kbit/s", value=0.5, predictions=None),
+        ]
+        writer.put_shard("a", rows, blobs=[blob])
+        writer.publish()
+
+
+def test_two_codecs_are_compared_on_the_clips_of_both(
+    store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_codec(store, "supervised", "debug", WORSE)
+    write_codec(store, "rewarded", "starter", BETTER)
+    assert main(["compare", "supervised", "rewarded", "--codecs", "--out", str(tmp_path / "out")]) == 0
+    said = capsys.readouterr().out
+    assert "- First: supervised, codec supervis, scores " in said
+    assert "| reconstruction/ReasoningCodec | speech | wer | 0.825 | **0.225** | -0.6 |" in said
+    row = compare(store, "supervised", "rewarded", of_codecs=True).rows[1]
+    assert (row.wins, row.losses, row.num_samples) == (8, 0, 8)
+    assert row.difference is not None and row.difference.p_value == pytest.approx(2 / 2**8)
+    whole = json.loads((tmp_path / "out" / "second.lmms-eval.json").read_text())
+    assert whole["config"]["model_args"] == "codec=rewarded-id"
+    assert main(["compare", "before", "rewarded", "--codecs"]) == 2
+    assert "`before` must be a ref of codec_scores" in capsys.readouterr().err
+
+
+def test_wins_and_losses_of_sounds_can_be_heard(store: Store, tmp_path: Path) -> None:
+    sounds = {}
+    for ref, errors in (("mumbles", WORSE), ("speaks", BETTER)):
+        plan = Plan(
+            kind="scores",
+            schema_version=1,
+            parents={"checkpoint": ref},
+            parameters={},
+            code_version="test",
+            units=["tts"],
+        )
+        with store.writer(plan, owner="test", ref=ref) as writer:
+            sounds[ref] = writer.put_blob(f"sound of {ref}".encode())
+            recorded = writer.put_blob(b"recorded")
+            lines = [
+                {"sample_id": f"s{number}", "recording": f"r{number}", "clip_ids": [], "reference": "words", "answer": "",
+                 "made_audio": [sounds[ref]], "recorded_audio": [recorded], "metrics": {"wer": [wrong, 5]}}
+                for number, wrong in enumerate(errors)
+            ]  # fmt: skip
+            blob = writer.put_blob("".join(json.dumps(line) + "\n" for line in lines).encode())
+            (score,) = example_rows("scores")
+            row = replace(score, benchmark="tts", metric="wer", higher_is_better=False, predictions=blob, media=[])
+            writer.put_shard("tts", [row], blobs=[blob, sounds[ref], recorded])
+            writer.publish()
+    assert main(["compare", "mumbles", "speaks", "--out", str(tmp_path / "out")]) == 0
+    page = (tmp_path / "out" / "comparison.md").read_text()
+    for part, blob in (("recorded", recorded), ("first", sounds["mumbles"]), ("second", sounds["speaks"])):
+        assert f"[{part}](sounds/{blob}.flac)" in page
+    files = {path.stem: path.read_bytes() for path in (tmp_path / "out" / "sounds").iterdir()}
+    assert files[sounds["speaks"]] == b"sound of speaks" and len(files) == 3
+    assert ".flac" not in forms.markdown(compare(store, "mumbles", "speaks"))
+
+
 def test_an_empty_store_has_an_empty_board(tmp_path: Path) -> None:
     assert leaderboard.markdown(leaderboard.frame(Store(tmp_path / "empty"))).count("\n") == 5
 
