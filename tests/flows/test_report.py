@@ -12,8 +12,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from uniaudio_flows.demo.run import _report
 from uniaudio_flows.report import write_report
 from uniaudio_flows.report.choice import choose
+from uniaudio_flows.settings import load_settings
 from uniaudio_schemas.kinds.annotated import Annotated, Annotation, Word
 from uniaudio_schemas.kinds.dropped import Dropped
 from uniaudio_schemas.kinds.evalset import EvalsetItem
@@ -352,3 +354,31 @@ def test_every_kind_of_the_flow_is_shown(tmp_path: Path) -> None:
     assert len(page.tables["Codebooks"]) == 17
     assert [a["src"] for tag, a in page.elements if tag == "img"] == ["data:image/png;base64,YSBwaWN0dXJl"]
     assert page.charts()["curve-1"]["data"]["values"] == [{"name": "loss", "x": 100, "y": 0.42}]
+
+
+def test_held_out_losses_stand_beside_chance_and_what_is_no_better_is_marked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UNIAUDIO_DATA", str(tmp_path))
+    store = Store(tmp_path / "store")
+    [row] = example_rows("checkpoint")
+    [loss] = row.held_out
+    worse = replace(loss, task="tts", after=3.5)
+    unknown = replace(loss, uniform=None, unigram=None)
+    for stage, held_out in (("stage1", [unknown]), ("stage2", [loss, worse])):
+        with store.writer(a_plan("checkpoint", stage=stage), owner="test", ref=stage) as writer:
+            weights = writer.put_blob(b"weights")
+            stage_row = replace(row, stage=stage, held_out=held_out, weights=weights)
+            writer.put_shard("queen-00000", [stage_row], blobs=[weights])
+            writer.publish()
+    page = Page(write_report(store, tmp_path / "report.html").read_text(encoding="utf-8"))
+    (losses,) = (rows for caption, rows in page.tables.items() if caption.startswith("Held-out loss"))
+    assert losses[1:] == [
+        ["stage1", "asr", "12", "5.6", "2.9", "–", "–", "–"],
+        ["stage2", "asr", "12", "5.6", "2.9", "3.4", "5.6", "better"],
+        ["stage2", "tts", "12", "5.6", "3.5", "3.4", "5.6", "worse †"],
+    ]
+    told = "Held-out loss is better than chance after stage2 in 1 of 2 tasks."
+    assert told in " ".join(page.texts)
+    _report(load_settings())
+    assert capsys.readouterr().out == f"{told}\n"

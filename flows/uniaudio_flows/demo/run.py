@@ -63,8 +63,12 @@ def _report(settings: Settings) -> None:
     from uniaudio_schemas.store import Store
 
     from uniaudio_flows.report import write_report
+    from uniaudio_flows.report.model import beside_chance
 
-    write_report(Store.from_uri(settings.store), settings.data / "report.html")
+    store = Store.from_uri(settings.store)
+    write_report(store, settings.data / "report.html")
+    if judgement := beside_chance(store):
+        _say(judgement)
 
 
 @contextmanager

@@ -102,6 +102,7 @@ def _model(store: Store) -> dict[str, Any]:
         "is_debug": checkpoint is not None and checkpoint.parameters.get("size") == "debug",
         "curves": model.curves(store),
         "held_out": model.held_out(store),
+        "beside_chance": model.beside_chance(store),
         "figures": model.listening(store),
         "tokens_note": note,
         "codebooks": codebooks,
