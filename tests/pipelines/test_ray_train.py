@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from uniaudio_pipelines.ray_training.launch import _stops_at_ours, fit
+from uniaudio_pipelines.ray_training.launch import _failures, fit
 from uniaudio_schemas.errors import DataError, StoreError, TrainingError, UniaudioError, UsageError
 
 pytest.importorskip("ray.train")
@@ -76,12 +76,21 @@ def test_what_ended_the_controller_is_told_in_one_line() -> None:
 @pytest.mark.parametrize("error", [UsageError("`x` must be a."), DataError("x: broken."), TrainingError("it stops")])
 def test_what_the_next_workers_would_meet_again_ends_the_run(error: UniaudioError) -> None:
     with pytest.raises(type(error), match=str(error)):
-        _stops_at_ours().after_exception(None, {0: RuntimeError("connection closed"), 1: error})  # type: ignore[arg-type]
+        _failures(3).after_exception(None, {0: RuntimeError("connection closed"), 1: error})  # type: ignore[arg-type]
 
 
-def test_what_may_be_over_by_then_is_tried_again() -> None:
-    errors = {0: RuntimeError("connection closed"), 1: StoreError("no space left")}
-    _stops_at_ours().after_exception(None, errors)  # type: ignore[arg-type]
+@pytest.mark.parametrize(("max_failures", "most"), [(2, "`max_failures` 2"), (-1, "no limit")])
+def test_what_may_be_over_by_then_is_tried_again_and_counted_in_the_log(
+    max_failures: int, most: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    errors = {1: StoreError("no space left"), 0: RuntimeError("connection closed\nby peer")}
+    failures = _failures(max_failures)
+    for _ in range(2):
+        failures.after_exception(None, errors)  # type: ignore[arg-type]
+    causes = "rank 0: RuntimeError: connection closed; rank 1: StoreError: no space left"
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
+        f"failure {number} of the workers ({most}): {causes}" for number in (1, 2)
+    ]
 
 
 @pytest.mark.slow

@@ -15,12 +15,13 @@ from uniaudio_pipelines.ray_training.curves import Curves
 from uniaudio_pipelines.ray_training.keeping import Keeping
 from uniaudio_pipelines.ray_training.reporting import Reporter
 from uniaudio_pipelines.ray_training.run_folder import RUN, RunFolder
+from uniaudio_pipelines.running.gauges import Gauges
 from uniaudio_schemas.store import Store
 
 from tests.uniaudio.training.test_run import NAN, Number
 from uniaudio.stages.schedule import Schedule
 from uniaudio.training.checkpoint import TrainingState
-from uniaudio.training.run import train
+from uniaudio.training.run import HELD_OUT_LOSS, train
 
 pytest.importorskip("ray.train")
 PLAN_ID = "a" * 32
@@ -34,11 +35,13 @@ class Reports:
 
         self.storage = SimpleNamespace(experiment_fs_path=str(experiment), storage_filesystem=LocalFileSystem())
         self.thread, self.done, self.gate = ThreadPoolExecutor(1), list[Future[Any]](), lambda: None
+        self.metrics: list[dict[str, Any]] = []
 
     def report(
         self, metrics: dict[str, Any], *, checkpoint: Any, checkpoint_upload_fn: Callable[..., Any], **_: Any
     ) -> None:
         name = f"checkpoint_{len(self.done):06d}"
+        self.metrics.append(metrics)
 
         def upload() -> Any:
             self.gate()
@@ -62,7 +65,7 @@ def run(root: Path, number: Number, keeping: Keeping, **fields: Any) -> Training
     schedule = Schedule(name="part", learning_rate=0.1, **fields)
     store = Store(root)
     with Curves(store, PLAN_ID) as curves:
-        reporter = Reporter(RunFolder(store, PLAN_ID), [schedule], curves, keeping)
+        reporter = Reporter(RunFolder(store, PLAN_ID), [schedule], curves, keeping, Gauges("edge", PLAN_ID))
         state = TrainingState(identity="run", part="part")
         return train(number, schedule, state, reporter.listeners(), hold_out_every=1000)
 
@@ -92,6 +95,37 @@ def test_a_checkpoint_holds_what_was_there_however_late_it_is_written(reports: R
     assert [step_of(folder) for folder in folders] == [2, 4, 6]
     assert [weight_of(folder) for folder in folders] == [seen[1], seen[3], seen[5]]
     assert [Path(one.result().path) for one in reports.done] == folders
+
+
+def test_ray_is_told_the_values_of_a_step_with_its_checkpoint_and_as_metrics_where_it_is_logged(
+    reports: Reports, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: dict[str, list[float]] = {}
+
+    class Gauge:
+        def __init__(self, name: str, help_: str, tags: tuple[str, ...]) -> None:
+            assert name == "uniaudio_training" and set(tags) == {"edge", "plan", "part", "name"}
+
+        def set(self, value: float, tags: dict[str, str]) -> None:
+            assert (tags["edge"], tags["plan"], tags["part"]) == ("edge", PLAN_ID[:8], "part")
+            told.setdefault(tags["name"], []).append(value)
+
+    class Rated(Number):
+        def held_out(self, step: int) -> dict[str, float]:
+            return {HELD_OUT_LOSS: float(step)}
+
+    monkeypatch.setattr("uniaudio_pipelines.running.gauges._has_ray", lambda: True)
+    monkeypatch.setattr("ray.util.metrics.Gauge", Gauge)
+    run(tmp_path, Rated([1.0, 2.0, 3.0, 4.0]), Keeping(), num_steps=4, checkpoint_every=3, log_every=2)
+    assert told["loss"] == [1.0, 2.0, 4.0], "of steps 1, 2 and 4"
+    assert len(told["steps_per_second"]) == 3
+    assert told[HELD_OUT_LOSS] == [0.0, 4.0]
+    names = ("part", "step", "loss", HELD_OUT_LOSS)
+    assert [[metrics.get(name) for name in names] for metrics in reports.metrics] == [
+        ["part", 3, 3.0, None],
+        ["part", 4, 4.0, 4.0],
+    ]
+    assert all(metrics["steps_per_second"] > 0 for metrics in reports.metrics)
 
 
 def test_every_so_many_have_a_copy(reports: Reports, tmp_path: Path) -> None:

@@ -64,6 +64,8 @@ class AnnotatedToCodec:
     theirs, so more of them weigh crops of unequal length a little differently."""
     min_workers: int = 0
     """Where fewer than `num_workers` find room the run goes on with as many as do, down to these; 0 waits for all."""
+    max_failures: int = 3
+    """Times that a worker may die before the run gives up; each time it goes on from the last training checkpoint. -1 sets no limit."""
     device: str = "cpu"
     """`cpu` or `cuda`."""
     num_gpus: float = 0.0
@@ -230,6 +232,8 @@ class AnnotatedToCodec:
     def _check_workers(self) -> None:
         if not 0 <= self.min_workers <= self.num_workers:
             raise UsageError(f"`min_workers` must lie in 0 … `num_workers`, but is {self.min_workers}.")
+        if self.max_failures < -1:
+            raise UsageError(f"`max_failures` must be -1 or more, but is {self.max_failures}.")
         for phase in self.training_phases():
             if phase.num_clips < self.num_workers:
                 raise UsageError(

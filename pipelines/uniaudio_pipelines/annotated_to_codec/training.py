@@ -16,6 +16,7 @@ from uniaudio.stages.codec_phase import CodecPhase
 from uniaudio_pipelines.annotated_to_codec.job import AnnotatedToCodec, encoder_folders
 from uniaudio_pipelines.ray_training.launch import WorkerGroup, last_checkpoint, run_training
 from uniaudio_pipelines.ray_training.run_folder import RESULT_FILE, RunFolder
+from uniaudio_pipelines.running.gauges import Gauges
 from uniaudio_pipelines.running.metering import usage
 
 if TYPE_CHECKING:
@@ -25,7 +26,11 @@ if TYPE_CHECKING:
 def train_with_ray(store: Store, job: AnnotatedToCodec, plan: Plan) -> None:
     """Train until the final folder is there; goes on from the last checkpoint of an earlier run of the same plan."""
     group = WorkerGroup(
-        num_workers=job.num_workers, min_workers=job.min_workers, num_gpus=job.num_gpus, device=job.device
+        num_workers=job.num_workers,
+        min_workers=job.min_workers,
+        num_gpus=job.num_gpus,
+        device=job.device,
+        max_failures=job.max_failures,
     )
     run_training(RunFolder(store, plan.plan_id), train_worker, _worker_config(store, job, plan), group, job.keeping())
 
@@ -61,8 +66,9 @@ def train_worker(config: dict[str, Any]) -> None:
     phases = [CodecPhase.from_dict(phase) for phase in config["phases"]]
     codec, run = _new_codec(config), RunFolder(store, config["plan_id"])
     curves = Curves(store, config["plan_id"], wandb_project=config["wandb_project"])
+    gauges = Gauges(AnnotatedToCodec.EDGE, config["plan_id"])
     with last_checkpoint() as folder, curves:
-        reporter = Reporter(run, phases, curves, Keeping(**config["keeping"]))
+        reporter = Reporter(run, phases, curves, Keeping(**config["keeping"]), gauges)
         listeners = reporter.listeners()
         metrics = train_codec(codec, phases, audio.train, audio.held_out, resume_from=folder, listeners=listeners)
     if Processes.current().rank == 0:

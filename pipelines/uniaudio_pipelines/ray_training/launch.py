@@ -1,5 +1,6 @@
 """A run of training under Ray Train: the group of workers, what ends it, and its errors as one line each."""
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,8 +17,7 @@ if TYPE_CHECKING:
     from ray.train import Result, UserCallback
     from ray.train.torch import TorchTrainer
 
-MAX_FAILURES = 3
-"""Times a worker group may die before the run gives up. What the next group would meet again ends it at once."""
+log = logging.getLogger(__name__)
 WORKER_ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE"}
 """Read when torch is loaded. Threads that spin while they wait made a stage six times slower on cores shared with other
 processes; results are the same."""
@@ -34,6 +34,8 @@ class WorkerGroup:
     num_gpus: float = 0.0
     """GPUs of each worker."""
     device: str = "cpu"
+    max_failures: int = 3
+    """Times it may die before the run gives up; -1: as often as it does. What the next one would meet again ends the run at once."""
 
     def size(self) -> int | tuple[int, int]:
         return (self.min_workers, self.num_workers) if self.min_workers else self.num_workers
@@ -69,9 +71,9 @@ def run_training(
             name=RUN,
             storage_path=storage_path,
             storage_filesystem=filesystem,
-            failure_config=FailureConfig(max_failures=MAX_FAILURES),
+            failure_config=FailureConfig(max_failures=group.max_failures),
             checkpoint_config=CheckpointConfig(num_to_keep=keeping.last),
-            callbacks=[_stops_at_ours()],  # type: ignore[list-item]  # of v2 as well
+            callbacks=[_failures(group.max_failures)],  # type: ignore[list-item]  # of v2 as well
             worker_runtime_env={"env_vars": WORKER_ENVIRONMENT},  # type: ignore[call-arg]  # of v2 as well
         ),
     )
@@ -80,18 +82,25 @@ def run_training(
         raise StoreError(f"{run.place}: Ray Train ended without a result ({result.error}).")
 
 
-def _stops_at_ours() -> "UserCallback":
-    """Ray Train tries the group again whatever ended it. An error of the callback, in the controller, ends the run."""
+def _failures(max_failures: int) -> "UserCallback":
+    """Ray Train tries the group again whatever ended it: each failure is a warning in the log, with its number, and an error of ours
+    ends the run, as does any error of the callback, in the controller."""
     from ray.train import UserCallback
 
-    class StopsAtOurs(UserCallback):
+    class Failures(UserCallback):
+        count = 0
+
         def after_exception(self, run_context: object, worker_exceptions: dict[int, Exception]) -> None:
+            self.count += 1
+            most = "no limit" if max_failures < 0 else f"`max_failures` {max_failures}"
+            causes = "; ".join(f"rank {rank}: {_summary(error)}" for rank, error in sorted(worker_exceptions.items()))
+            log.warning("failure %d of the workers (%s): %s", self.count, most, causes)
             for _, error in sorted(worker_exceptions.items()):
                 # A store that cannot do it now may be able to later.
                 if isinstance(error, UniaudioError) and not isinstance(error, StoreError):
                     raise error
 
-    return StopsAtOurs()
+    return Failures()
 
 
 @contextmanager
@@ -125,5 +134,9 @@ def _in_one_line(error: Exception, place: str) -> UniaudioError:
         translated = cause if isinstance(cause, UniaudioError) else disk_error(cause, place)
         if translated is not None:
             return translated
-    lines = str(causes[0]).strip().splitlines() or [""]
-    return StoreError(f"{place}: training ended by {type(causes[0]).__name__}: {lines[0]}")
+    return StoreError(f"{place}: training ended by {_summary(causes[0])}")
+
+
+def _summary(error: Exception) -> str:
+    lines = str(error).strip().splitlines() or [""]
+    return f"{type(error).__name__}: {lines[0]}"

@@ -1,4 +1,4 @@
-"""What a worker tells the outside: checkpoints to Ray Train, where it stands to a file that the driver reads.
+"""What a worker tells the outside: checkpoints and values to Ray Train, where it stands to a file that the driver reads.
 
 A step waits while a checkpoint is copied in memory. Writing, upload and what is kept beside it are the work of Ray Train's own
 thread; only when all workers have written theirs is it one that a run goes on from.
@@ -25,6 +25,7 @@ from uniaudio_pipelines.ray_training.curves import Curves
 from uniaudio_pipelines.ray_training.keeping import Keeping
 from uniaudio_pipelines.ray_training.launch import last_checkpoint
 from uniaudio_pipelines.ray_training.run_folder import RunFolder
+from uniaudio_pipelines.running.gauges import Gauges
 
 if TYPE_CHECKING:
     from ray.train import Checkpoint as Reported
@@ -36,8 +37,13 @@ EVERY_S = 1.0
 class Reporter:
     """One a worker; `parts` are trained one after the other."""
 
-    def __init__(self, run: RunFolder, parts: Sequence[Schedule], curves: Curves, keeping: Keeping) -> None:
+    def __init__(
+        self, run: RunFolder, parts: Sequence[Schedule], curves: Curves, keeping: Keeping, gauges: Gauges
+    ) -> None:
         self._run, self._parts, self._curves, self._keeping = run, {part.name: part for part in parts}, curves, keeping
+        self._gauges = gauges
+        self._values: dict[str, float] = {}
+        """Of the last step, its held-out losses included."""
         self._rank = Processes.current().rank
         self._told_at = 0.0
         # A disk syncs what it is told, and an object store is far away: no step waits for either.
@@ -68,7 +74,7 @@ class Reporter:
         write = partial(self._write, save.copied(), state.part, state.step, _held_out_losses(state))
         self._written.clear()
         ray.train.report(
-            {"part": state.part, "step": state.step},
+            {**self._values, "part": state.part, "step": state.step},
             # Stands for what `write` returns: there are no files yet.
             checkpoint=ray.train.Checkpoint.from_directory(os.devnull),
             checkpoint_upload_mode=CheckpointUploadMode.ASYNC,
@@ -115,13 +121,15 @@ class Reporter:
             yield Path(folder)
 
     def show(self, progress: Progress) -> None:
-        """Show every logged step as a point of the curves, and a line at most once a second and at the end of each part."""
+        """Show every logged step as a point of the curves and as metrics of Ray, and a line at most once a second and at the end of
+        each part."""
+        self._values = {**progress.values, **progress.gauges}
         now = time.monotonic()
         if self._rank != 0:
             return
         self._curves.reach(progress.part, progress.step)
         if progress.step % self._parts[progress.part].log_every == 0 or progress.step in (1, progress.num_steps):
-            self._curves.add(progress.part, progress.step, {**progress.values, **progress.gauges})
+            self._show_values(progress.part, progress.step, self._values)
         is_due = now - self._told_at >= EVERY_S and (self._told is None or self._told.done())
         if not is_due and progress.step < progress.num_steps:
             return
@@ -146,8 +154,13 @@ class Reporter:
         self.steps_by_world_size = dict(state.steps_by_world_size)
 
     def show_held_out(self, part: str, step: int, losses: Mapping[str, float]) -> None:
+        self._values |= losses
         if self._rank == 0:
-            self._curves.add(part, step, losses)
+            self._show_values(part, step, losses)
+
+    def _show_values(self, part: str, step: int, values: Mapping[str, float]) -> None:
+        self._curves.add(part, step, values)
+        self._gauges.tell_training(part, values)
 
 
 def _held_out_losses(state: TrainingState) -> dict[int, float]:

@@ -3,8 +3,10 @@
     ray_uniaudio_shards_done{edge="instructions_to_tokens",plan="7f3a91c2",…} 41.0
     ray_uniaudio_hours_per_hour{edge="instructions_to_tokens",plan="7f3a91c2",…} 212.4
     ray_uniaudio_dropped_rows{edge="instructions_to_tokens",plan="7f3a91c2",reason="too_short",…} 3.0
+    ray_uniaudio_training{edge="sequences_to_checkpoint",plan="80c1d2aa",part="stage3",name="tokens_per_second",…} 5120.0
 
-They are of the run of the edge that is going on, told by its driver whenever a shard is done, and end with it. Without Ray nothing is told.
+They are of the run of the edge that is going on, told by its driver whenever a shard is done, by the first rank of a training at each
+step that is logged, and end with it. Without Ray nothing is told.
 """
 
 import sys
@@ -22,6 +24,7 @@ HELP = {
     "padding_share": "Of the samples that the codec encoded, those that were filled up.",
     "busy_share": "Of the workers' time, that in which their encoder worked.",
     "dropped_rows": "Rows that this run dropped, by reason.",
+    "training": "What a run of training tells of a stage or phase, by name: loss, learning_rate, steps_per_second, …",
 }
 _TAGS = ("edge", "plan")
 
@@ -41,6 +44,13 @@ class Gauges:
             self._gauge(name, _TAGS).set(value, self._tags)
         for reason, count in dropped.items():
             self._gauge("dropped_rows", (*_TAGS, "reason")).set(count, {**self._tags, "reason": reason})
+
+    def tell_training(self, part: str, values: Mapping[str, float]) -> None:
+        """What `part` of a training tells, by name."""
+        if not _has_ray():
+            return
+        for name, value in values.items():
+            self._gauge("training", (*_TAGS, "part", "name")).set(value, {**self._tags, "part": part, "name": name})
 
     def _gauge(self, name: str, tags: Iterable[str]) -> Any:
         if name not in self._made:

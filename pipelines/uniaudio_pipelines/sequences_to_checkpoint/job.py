@@ -76,6 +76,8 @@ class SequencesToCheckpoint:
     """Workers of Ray Train, which share the rows of each step. No part of the plan: more of them move roundings alone."""
     min_workers: int = 0
     """Where fewer than `num_workers` find room the run goes on with as many as do, down to these; 0 waits for all."""
+    max_failures: int = 3
+    """Times that a worker may die before the run gives up; each time it goes on from the last training checkpoint. -1 sets no limit."""
     shard_over: int = 0
     """Workers that share one copy of weights, gradients and optimizer; 0 is all of them, 1 gives each a copy of its own."""
     device: str = "cpu"
@@ -302,6 +304,8 @@ class SequencesToCheckpoint:
             raise UsageError(f"`num_workers` must be 1 or more, but is {self.num_workers}.")
         if not 0 <= self.min_workers <= self.num_workers:
             raise UsageError(f"`min_workers` must lie in 0 … `num_workers`, but is {self.min_workers}.")
+        if self.max_failures < -1:
+            raise UsageError(f"`max_failures` must be -1 or more, but is {self.max_failures}.")
         if self.shard_over < 0 or (self.shard_over and self.num_workers % self.shard_over):
             raise UsageError(f"`shard_over` must be 0 or divide `num_workers`, but is {self.shard_over}.")
         if self.shard_over > 1 and self.min_workers not in (0, self.num_workers):

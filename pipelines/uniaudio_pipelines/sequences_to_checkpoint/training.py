@@ -14,6 +14,7 @@ from uniaudio.stages.config import StageConfig
 from uniaudio_pipelines.ray_training.launch import WorkerGroup, last_checkpoint, run_training
 from uniaudio_pipelines.ray_training.run_folder import RESULT_FILE, RunFolder
 from uniaudio_pipelines.running import cluster
+from uniaudio_pipelines.running.gauges import Gauges
 from uniaudio_pipelines.running.metering import usage
 from uniaudio_pipelines.sequences_to_checkpoint.job import DueStage, SequencesToCheckpoint
 from uniaudio_pipelines.sequences_to_checkpoint.start import start_of
@@ -33,6 +34,7 @@ def train_due_stage(store: Store, job: SequencesToCheckpoint, due: DueStage) -> 
         num_cpus=float(num_cpus),
         num_gpus=job.num_gpus,
         device=job.device,
+        max_failures=job.max_failures,
     )
     run_training(RunFolder(store, due.plan.plan_id), train_worker, worker_config(store, job, due), group, job.keeping())
 
@@ -71,7 +73,8 @@ def train_worker(config: dict[str, Any]) -> None:
     run = RunFolder(store, config["plan_id"])
     start = start_of(store, config, stage)
     curves = Curves(store, config["plan_id"], wandb_project=config["wandb_project"])
-    reporter = Reporter(run, [stage], curves, Keeping(**config["keeping"]))
+    gauges = Gauges(SequencesToCheckpoint.EDGE, config["plan_id"])
+    reporter = Reporter(run, [stage], curves, Keeping(**config["keeping"]), gauges)
     with last_checkpoint() as folder, curves:
         result = train_stage(
             start.model,

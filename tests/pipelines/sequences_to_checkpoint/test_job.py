@@ -121,10 +121,10 @@ def test_a_version_says_how_many_steps_were_done_on_how_many_ranks(store_with_se
 
 @pytest.mark.parametrize(
     "change",
-    [{"keep_last": 5}, {"keep_every": 3}, {"keep_best": 1}, {"hold_out_every": 10}],
+    [{"keep_last": 5}, {"keep_every": 3}, {"keep_best": 1}, {"hold_out_every": 10}, {"max_failures": -1}],
     ids=lambda one: next(iter(one)),
 )
-def test_what_is_kept_and_held_out_changes_no_plan(store_with_sequences: MakeStore, change: dict) -> None:
+def test_what_is_kept_held_out_and_tried_again_changes_no_plan(store_with_sequences: MakeStore, change: dict) -> None:
     store = store_with_sequences("store")
     assert replace(JOB, **change).plan(store).plan_id == JOB.plan(store).plan_id
 
@@ -227,6 +227,7 @@ def test_a_stage_draws_from_the_mixture_that_the_job_names(store_with_sequences:
         ({"stage_steps": {"stage9": 1}}, "`stage_steps` must name stages"),
         ({"stage_steps": {"stage3": 0}}, "`stage_steps` of stage3 must be 1 or more"),
         ({"device": "cuda", "num_gpus": 0.5, "num_workers": 2}, "`num_gpus` must be a whole number"),
+        ({"max_failures": -2}, "`max_failures` must be -1 or more, but is -2"),
         ({"spike_ratio": 0.5}, "`spike_ratio` must be 0 or more than 1"),
         ({"num_workers": 2, "min_workers": 3}, "`min_workers` must lie in 0 … `num_workers`"),
     ],
