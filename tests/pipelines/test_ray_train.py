@@ -4,9 +4,11 @@ import errno
 import os
 import subprocess
 import sys
+from ctypes.util import find_library
 from pathlib import Path
 
 import pytest
+from uniaudio_pipelines.ray_training import launch
 from uniaudio_pipelines.ray_training.launch import _failures, fit
 from uniaudio_schemas.errors import DataError, StoreError, TrainingError, UniaudioError, UsageError
 
@@ -25,7 +27,7 @@ def worker(config):
     import time
     import torch.distributed
     with open(config["tries"], "a") as file:
-        file.write("tried\\n")
+        file.write(f"tried, jemalloc {'jemalloc' in open('/proc/self/maps').read()}\\n")
     if torch.distributed.get_rank() == 1:
         raise FingerprintError("`vocabulary` must be a, but is b.")
     torch.distributed.barrier()
@@ -93,6 +95,18 @@ def test_what_may_be_over_by_then_is_tried_again_and_counted_in_the_log(
     ]
 
 
+@pytest.mark.parametrize(
+    ("installed", "device", "taken"),
+    [("libjemalloc.so.2", "cpu", "libjemalloc.so.2"), (None, "cpu", None), ("libjemalloc.so.2", "cuda", None)],
+)
+def test_workers_on_a_cpu_take_jemalloc_where_it_is_installed(
+    installed: str | None, device: str, taken: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launch, "find_library", lambda name: installed)
+    environment = launch.worker_environment(device)
+    assert environment.get("LD_PRELOAD") == taken and environment["OMP_WAIT_POLICY"] == "PASSIVE"
+
+
 @pytest.mark.slow
 @pytest.mark.services
 @pytest.mark.timeout(200)
@@ -102,4 +116,5 @@ def test_an_error_of_ours_in_a_worker_ends_the_run_at_once_and_arrives_as_itself
     command = [sys.executable, "-c", PROGRAM, str(tmp_path / "store"), str(tmp_path / "tries")]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert "TOLD `vocabulary` must be a, but is b." in done.stdout, done.stdout + done.stderr
-    assert (tmp_path / "tries").read_text().splitlines() == ["tried"] * 2, "both workers, once"
+    tried = f"tried, jemalloc {find_library('jemalloc') is not None}"
+    assert (tmp_path / "tries").read_text().splitlines() == [tried] * 2, "both workers, once"
