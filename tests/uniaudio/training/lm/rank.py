@@ -76,6 +76,7 @@ def main(folder: Path, options: dict) -> None:
         save_file(tensors, folder / "final.safetensors")
         values = {f"{point.name}@{point.step}": point.value for point in result.state.points}
         values |= {f"after/{task}": losses.after for task, losses in result.held_out.items()}
+        values |= {f"unigram/{task}": losses.unigram for task, losses in result.held_out.items()}
         (folder / "points.json").write_text(json.dumps(values))
 
 
