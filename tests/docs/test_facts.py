@@ -5,7 +5,7 @@ import tomllib
 
 from uniaudio_flows.everything import STEPS
 from uniaudio_pipelines.checkpoint_to_service.settings import Limits
-from uniaudio_pipelines.evalsets import cards
+from uniaudio_pipelines.evalsets import cards, read_card
 from uniaudio_pipelines.raw_to_annotated.annotators import table as annotators
 from uniaudio_pipelines.source_to_raw.formats import table as formats
 
@@ -15,7 +15,7 @@ from uniaudio.lm.config import PRESETS
 from uniaudio.stages.codec_phases import PHASES
 from uniaudio.stages.table import ALL_STAGES
 
-NUMBERS = {"five": 5, "twelve": 12, "thirteen": 13, "fourteen": 14}
+NUMBERS = {"five": 5, "nine": 9, "twelve": 12, "thirteen": 13, "fourteen": 14}
 
 
 def read(name: str) -> str:
@@ -54,6 +54,11 @@ def test_pages_count_formats_annotators_and_sets_as_the_code_does() -> None:
     ((built, brought),) = re.findall(r"(\w+) are built from packages of debian and python, (\w+) more", evaluation)
     with_packages = [card for card in cards().values() if card.packages]
     assert (NUMBERS[built], NUMBERS[brought]) == (len(with_packages), len(cards()) - len(with_packages))
+
+
+def test_the_card_that_the_page_on_evaluation_shows_is_one() -> None:
+    (text,) = re.findall(r"```toml\n(.*?)```", (ROOT / "docs/evaluation.md").read_text(), re.DOTALL)
+    assert read_card("mine", text).scored_metrics == ("accuracy", "unparsed")
 
 
 def test_the_page_on_training_lists_sizes_stages_and_phases() -> None:

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from uniaudio_flows import evaluate_checkpoint
 from uniaudio_flows.evalset import describe
+from uniaudio_flows.settings import load_settings, service_environment
 from uniaudio_pipelines.source_to_raw.job import SourceToRaw
 from uniaudio_schemas.kinds.dropped import Dropped
 from uniaudio_schemas.kinds.migrations import newest
@@ -174,6 +176,23 @@ def test_a_removed_set_is_garbage_and_training_does_not_ask_for_it(store: Store,
     assert "would not refuse" in typed("check")
     assert sum("/versions/" in str(path) for path in store.collect()) == 2
     assert "`name` must be a registered set (asr), but is esc" in typed("remove", "esc", code=2)
+
+
+def test_cards_of_ones_own_are_told_to_the_job_of_scores(
+    store: Store, typed: Typed, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    text = 'source = "a lab"\nlicence = "CC0-1.0"\ntask = "asr"\nanswer = "given_text"\n'
+    for folder in (tmp_path / "data" / "evalsets", tmp_path / "elsewhere"):
+        folder.mkdir(parents=True)
+        (folder / f"of_{folder.name}.toml").write_text(text)
+    assert [card.name for card in evaluate_checkpoint.job(load_settings(), {}).cards] == ["of_evalsets"]
+    assert "of_evalsets is a lab: get it, then `uniaudio evalset add of_evalsets" in typed(
+        "build", "of_evalsets", code=2
+    )
+    monkeypatch.setenv("UNIAUDIO_EVALSETS", str(tmp_path / "elsewhere"))
+    assert [card.name for card in evaluate_checkpoint.job(load_settings(), {}).cards] == ["of_elsewhere"]
+    assert service_environment(load_settings())["UNIAUDIO_EVALSETS"] == str(tmp_path / "elsewhere")
+    assert "of_elsewhere" in typed("build", "nothing", code=2)
 
 
 def test_the_commands_load_neither_torch_nor_prefect_nor_ray() -> None:

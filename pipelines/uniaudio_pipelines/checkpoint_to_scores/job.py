@@ -13,22 +13,23 @@ from uniaudio_schemas.store.manifest import Manifest, Plan
 
 from uniaudio.tasks import TASKS
 from uniaudio_pipelines.checkpoint_to_scores.declared import ANSWERED, BENCHMARKS
-from uniaudio_pipelines.evalsets import cards
+from uniaudio_pipelines.evalsets import SetCard, cards_with
 from uniaudio_pipelines.jobs import check_device, hash_folder, parent
 
-__all__ = ["ANSWERS", "BENCHMARKS", "RECOGNIZER", "SET_PREFIX", "VOICES", "CheckpointToScores"]
+__all__ = ["ANSWERS", "BENCHMARKS", "JUDGES", "RECOGNIZER", "SENTENCES", "SET_PREFIX", "VOICES", "CheckpointToScores"]
 
-CODE_VERSION = "8"
+CODE_VERSION = "9"
 """Goes up when the same checkpoint would get other scores."""
-RECOGNIZER, VOICES = "whisper-base", "speaker/resemblyzer.pt"
-"""Models below `models` that recognize spoken answers and compare voices."""
+RECOGNIZER, VOICES, SENTENCES = "whisper-base", "speaker/resemblyzer.pt", "minilm/model.safetensors"
+JUDGES = (RECOGNIZER, VOICES, SENTENCES)
+"""Models below `models` that recognize spoken answers, compare voices, and compare captions."""
 SET_PREFIX = "evalset-"
 """Prefix of the unit of a registered evaluation set; the set's name follows."""
 ANSWERS = "answers-"
 """Prefix of a unit that writes answers to several tasks, or to one evaluation set, and scores nothing; a number follows."""
 REGISTERED = "registered"
 """Stands for every set that is registered and has a card."""
-_NOT_IN_PLAN = ("evalsets", "checkpoint", "ref", "device", "num_gpus", "tokenizer", "models", "batch_size")
+_NOT_IN_PLAN = ("evalsets", "cards", "checkpoint", "ref", "device", "num_gpus", "tokenizer", "models", "batch_size")
 _FLOWS = {
     "checkpoint": "train-stage",
     "sequences": "build-sequences",
@@ -61,8 +62,10 @@ class CheckpointToScores:
     """Which are scored."""
     evalsets: tuple[str, ...] = (REGISTERED,)
     """Registered evaluation sets that have a card (`uniaudio evalset build`, `add`), or `registered`: all of them; empty for none."""
+    cards: tuple[SetCard, ...] = ()
+    """Cards of evaluation sets of one's own, beside those of the package."""
     shots: tuple[int, ...] = (0, 1, 4)
-    """Solved examples before each question of an evaluation set."""
+    """Solved examples before each question of an evaluation set whose card does not say its own."""
     num_items: int = 64
     """Most items of an evaluation set, in id order."""
     seed: int = 0
@@ -75,7 +78,8 @@ class CheckpointToScores:
     batch_size: int = 16
     """Answers written together; they are what they would be alone."""
     models: str = ""
-    """Folder with a recognizer and a voice encoder, as the annotators use them; metrics that need what is not there are dropped by name."""
+    """Folder with a recognizer and encoders of voices and sentences, as `JUDGES` names them; metrics that need what is not there are dropped by
+    name."""
     num_clips: int = 4
     """Most clips a domain that the codec reconstructs."""
     num_sequences: int = 8
@@ -122,9 +126,14 @@ class CheckpointToScores:
             ],
         )
 
+    @property
+    def cards_by_name(self) -> dict[str, SetCard]:
+        """Cards of the package and of one's own."""
+        return cards_with(self.cards)
+
     def sets(self, store: Store) -> dict[str, dict[str, str]]:
         """Evaluation set -> its contents and its card; UsageError where one is not registered or has no card."""
-        known, there = cards(), store.refs("evalset")
+        known, there = self.cards_by_name, store.refs("evalset")
         names = sorted(set(known) & set(there)) if self.evalsets == (REGISTERED,) else list(self.evalsets)
         for name in names:
             if name not in known:
@@ -178,7 +187,7 @@ class CheckpointToScores:
 
     def _weights(self) -> dict[str, str]:
         """Hash of each model that is there, over its files, since other models give other scores."""
-        folders = {name: Path(self.models) / Path(name).parts[0] for name in (RECOGNIZER, VOICES)}
+        folders = {name: Path(self.models) / Path(name).parts[0] for name in JUDGES}
         return {
             name: hash_folder(str(path), "models") for name, path in folders.items() if self.models and path.is_dir()
         }

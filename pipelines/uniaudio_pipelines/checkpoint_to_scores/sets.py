@@ -38,7 +38,7 @@ from uniaudio_pipelines.checkpoint_to_scores.samples import ANSWERED_TOGETHER, S
 from uniaudio_pipelines.checkpoint_to_scores.tasks import answer_all, lineage_of, wanted_of
 from uniaudio_pipelines.checkpoint_to_scores.tools import Models, Tools
 from uniaudio_pipelines.contamination import Contamination
-from uniaudio_pipelines.evalsets import SetCard, cards, set_fingerprint
+from uniaudio_pipelines.evalsets import SetCard, set_fingerprint
 
 _PREDICTED = ("accuracy", "unparsed", "wer", "cer")
 """Metrics of systems that say an answer and no likelihood."""
@@ -72,7 +72,7 @@ class OpenSet:
     """One registered set, opened; its audio is read and encoded when it is first asked for."""
 
     def __init__(self, evaluation: Evaluation, name: str, manifest: Manifest) -> None:
-        self.evaluation, self.card, self.manifest = evaluation, cards()[name], manifest
+        self.evaluation, self.card, self.manifest = evaluation, evaluation.job.cards_by_name[name], manifest
         self._tokens: dict[str, Tokens] = {}
 
     @cached_property
@@ -106,6 +106,11 @@ class OpenSet:
         if not self.card.has_choices:
             return ""
         return f"{self.card.question}: {', '.join(self.choices[:-1])} or {self.choices[-1]}?"
+
+    @property
+    def shot_counts(self) -> tuple[int, ...]:
+        """Numbers of solved examples: the card's, or the job's."""
+        return self.card.shots or self.evaluation.job.shots
 
     def audio(self, item: Item) -> np.ndarray:
         """`[N]` float32 at 24 kHz, at most `max_s` of it."""
@@ -200,7 +205,7 @@ def set_scores(evaluation: Evaluation, outcome: Outcome, models: Models, name: s
         outcome.drop(name, "no_samples", f"evaluation set {name} has no item that can be asked")
         return
     tools = SetTools(evaluation, models, TASKS[opened.card.task], opened.items)
-    for count in evaluation.job.shots:
+    for count in opened.shot_counts:
         _with_shots(opened, outcome, tools, count)
     for system in opened.card.baselines:
         _classical(opened, outcome, tools, system)
@@ -209,7 +214,7 @@ def set_scores(evaluation: Evaluation, outcome: Outcome, models: Models, name: s
 def write_set_answers(evaluation: Evaluation, name: str, first: int, last: int) -> None:
     """Keep the answers to some of a set's items, at all shots."""
     opened = _opened(evaluation, name)
-    for count in evaluation.job.shots:
+    for count in opened.shot_counts:
         samples = [one for item in opened.asked[first:last] if (one := _shown(opened, item, count)) is not None]
         answers(evaluation, wanted_of(evaluation, samples, TASKS[opened.card.task]))
 
@@ -222,7 +227,7 @@ def _opened(evaluation: Evaluation, name: str) -> OpenSet:
 def _with_shots(opened: OpenSet, outcome: Outcome, tools: SetTools, count: int) -> None:
     card, part = opened.card, outcome.part(f"{opened.card.name}/{count}-shot")
     about = {"shots": count, **lineage_of(opened.evaluation, card.task)}
-    judging = Judging(part, card.metrics, tools, title=card.name, about=about)
+    judging = Judging(part, card.scored_metrics, tools, title=card.name, about=about)
     num_judged = 0
     for first in range(0, len(opened.asked), ANSWERED_TOGETHER):
         items = opened.asked[first : first + ANSWERED_TOGETHER]
@@ -231,7 +236,13 @@ def _with_shots(opened: OpenSet, outcome: Outcome, tools: SetTools, count: int) 
             part.drop(f"{item.item_id}/{count}-shot", "no_pool", "too few items of another speaker and recording")
         block = [sample for _, sample in shown if sample is not None]
         if block:
-            answer_all(opened.evaluation, part, block, TASKS[card.task], with_likelihoods=card.has_choices)
+            answer_all(
+                opened.evaluation,
+                part,
+                block,
+                TASKS[card.task],
+                with_likelihoods="choice_accuracy" in card.scored_metrics,
+            )
             judging.add(block)
             num_judged += len(block)
     if num_judged:
@@ -263,7 +274,7 @@ def _classical(opened: OpenSet, outcome: Outcome, tools: SetTools, system: str) 
     samples = [_sample(opened, item, None, []) for item in items]
     for sample, answer in zip(samples, said, strict=True):
         sample.answer = answer
-    judge(part, samples, [name for name in opened.card.metrics if name in _PREDICTED], tools, title=system)
+    judge(part, samples, [name for name in opened.card.scored_metrics if name in _PREDICTED], tools, title=system)
     outcome.take(part)
 
 

@@ -13,7 +13,8 @@ from uniaudio_pipelines.checkpoint_to_scores.evaluation import Evaluation
 from uniaudio_pipelines.checkpoint_to_scores.job import CheckpointToScores
 from uniaudio_pipelines.checkpoint_to_scores.sets import Item, OpenSet, may_show
 from uniaudio_pipelines.checkpoint_to_scores.worker import ScoreWorker
-from uniaudio_pipelines.evalsets import cards, read_card, set_fingerprint
+from uniaudio_pipelines.evalsets import cards, own_cards, read_card, set_fingerprint
+from uniaudio_pipelines.jobs import job_from_json, job_to_json
 from uniaudio_pipelines.raw_to_evalset.job import RawToEvalset
 from uniaudio_pipelines.raw_to_evalset.worker import EvalsetWorker
 from uniaudio_pipelines.running.edge import run_edge
@@ -187,6 +188,44 @@ def test_a_set_that_is_not_the_cards_is_refused(store: Store, opened: OpenSet, m
             _ = OpenSet(opened.evaluation, NAME, opened.manifest).items
 
 
+MINE = """source = "my recordings"
+licence = "CC0-1.0"
+task = "audio_understanding"
+question = "What is it"
+answer = "given_title"
+domain = "sound"
+shots = [1]
+metrics = ["accuracy"]
+"""
+
+
+def test_a_card_of_ones_own_travels_with_the_job_and_says_shots_and_metrics(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text(MINE)
+    job = replace(JOB, cards=own_cards(tmp_path), evalsets=("mine",))
+    (tmp_path / "mine.toml").unlink()
+    job = job_from_json(CheckpointToScores, job_to_json(job))
+    with pytest.raises(UsageError, match=r"mine is not: `uniaudio evalset add mine FOLDER` \(my recordings\)"):
+        job.plan(store)
+    store.point("raw", "evalset-mine", store.refs("raw")[f"evalset-{NAME}"])
+    run_edge(store, RawToEvalset(name="mine"), EvalsetWorker, num_workers=0)
+    plan = job.plan(store)
+    result = ScoreWorker(str(store.root), job, plan).process("evalset-mine")
+    assert [(row.benchmark, row.metric, row.num_samples) for row in result.rows] == [("mine/1-shot", "accuracy", 5)]
+    assert replace(job, cards=(replace(job.cards[0], shots=(0,)),)).plan(store).plan_id != plan.plan_id
+    assert replace(JOB, cards=job.cards).plan(store).plan_id == JOB.plan(store).plan_id, "its set is not asked"
+
+
+def test_a_wrong_card_of_ones_own_is_named_with_its_key(tmp_path: Path) -> None:
+    assert own_cards(tmp_path / "nowhere") == ()
+    (tmp_path / "mine.toml").write_text(MINE + 'colour = "red"\n')
+    with pytest.raises(UsageError, match=f"{tmp_path}/mine.toml: .*colour"):
+        own_cards(tmp_path)
+    (tmp_path / "mine.toml").unlink()
+    (tmp_path / f"{NAME}.toml").write_text(MINE)
+    with pytest.raises(UsageError, match=f"{NAME}.toml: `name` .* must be new, but {NAME} is a set of the package"):
+        own_cards(tmp_path)
+
+
 def test_a_set_is_part_of_what_is_planned(store: Store) -> None:
     plan = JOB.plan(store)
     assert plan.units == ["held_out_loss", f"evalset-{NAME}"]
@@ -220,6 +259,14 @@ def test_cards_are_read_and_those_of_packages_are_pinned() -> None:
             "`baselines` must be",
         ),
         ("source =", "must be a TOML file"),
+        (MINE + "pattern = '(?P<speaker>.*)'", "`pattern` must be one that cards may have"),
+        (
+            MINE.replace('"accuracy"', '"accuracy", "wer"'),
+            "`metrics` must be of accuracy, unparsed, choice_accuracy, but hold wer",
+        ),
+        (MINE.replace("[1]", "[-1]"), "`shots` must lie in 0 … 64 for task audio_understanding, but are -1"),
+        (MINE.replace("audio_understanding", "sound_classification").replace("[1]", "[]"), "`shots` must lie in 1 … 3"),
+        (MINE + "recorded = 2020-01-01", "recorded"),
         ('source = "x"\nlicence = "x"\ntask = "asr"\nanswer = "given_text"\ncolour = "red"', "colour"),
     ],
 )
@@ -248,10 +295,44 @@ def test_packages_are_laid_out_by_the_cards_pattern(tmp_path: Path) -> None:
         items=3,
         fingerprint="",
     )
-    lay_out(card, [tree], tmp_path / "out")
+    lay_out(card, [("kits", tree)], tmp_path / "out")
     lines = [json.loads(line) for line in (tmp_path / "out" / "metadata.jsonl").read_text().splitlines()]
     assert [(line["given_title"], line["split_group"]) for line in lines] == [
         ("bass drum", "kit/kick"),
         ("bass drum", "kit/kick"),
         ("tom", "kit/tom"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "expected"),
+    [
+        ("ravdess", "Actor_12/03-01-05-02-01-01-12.wav", ("angry", "12")),
+        ("ravdess", "Actor_12/02-01-05-02-01-01-12.wav", None),  # a video
+        ("crema_d", "AudioWAV/1040_ITH_SAD_X.wav", ("sad", "1040")),
+        ("crema_d", "AudioWAV/1001_IEO_HAP_HI.wav", ("happy", "1001")),
+    ],
+)
+def test_a_public_set_whose_names_say_the_answer_is_laid_out_from_its_folder(
+    name: str, file: str, expected: tuple[str, str] | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from uniaudio_flows import evalset, evalset_packages
+
+    (tmp_path / "source" / file).parent.mkdir(parents=True)
+    (tmp_path / "source" / file).write_bytes(b"sound")
+    added: list[tuple[str, Path]] = []
+    monkeypatch.setattr(evalset, "add", lambda store, name, folder, say: added.append((name, folder)))
+    arguments: Any = (None, cards()[name], name, tmp_path / "source", tmp_path / "out", print)
+    if expected is None:
+        with pytest.raises(DataError, match=f"{name}: {tmp_path}/source must hold items"):
+            evalset_packages.add(*arguments)
+        return
+    evalset_packages.add(*arguments)
+    assert added == [(name, tmp_path / "out" / name)]
+    (line,) = (tmp_path / "out" / name / "metadata.jsonl").read_text().splitlines()
+    metadata = json.loads(line)
+    assert (metadata["given_title"], metadata["speaker"], metadata["domain"]) == (*expected, "speech")
+    assert (tmp_path / "out" / name / metadata["path"]).read_bytes() == b"sound"
+    with pytest.raises(UsageError, match="`folder` must lie elsewhere"):
+        evalset_packages.add(None, cards()[name], name, tmp_path / "out" / name, tmp_path / "out", print)  # type: ignore[arg-type]
+    assert (tmp_path / "out" / name / metadata["path"]).is_file()
