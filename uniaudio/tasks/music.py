@@ -11,7 +11,7 @@ MUSIC_TASKS = (
         name="music_caption",
         authors_name="music_caption",
         order=(*audio("audio"), text("caption", "caption", loss=True)),
-        metrics=("unigram_f1", "rouge_l"),
+        metrics=("unigram_f1", "rouge_l", "caption_similarity"),
         needs=("music_caption",),
         of_clip=_DESCRIBED,
     ),

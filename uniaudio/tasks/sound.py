@@ -10,7 +10,7 @@ SOUND_TASKS = (
         name="audio_caption",
         authors_name="audio_caption",
         order=(*audio("audio"), text("caption", "caption", loss=True)),
-        metrics=("unigram_f1", "rouge_l"),
+        metrics=("unigram_f1", "rouge_l", "caption_similarity"),
         needs=("sound_caption",),
         of_clip=_DESCRIBED,
     ),

@@ -15,7 +15,8 @@ There is one benchmark a task, and `Task.metrics` says what is measured: `declar
 `samples` puts an example beside its references, `generation` answers and keeps the answers, `measures` has one function a metric.
 
 Dropped, each with its reason: no_samples (a benchmark or domain that nothing was held out for), no_given_text (a clip
-whose words only a recognizer heard), copy (an example of a copy of a training clip), no_choices (a question without any), no_score (a
-metric that is not defined for the clip, such as PESQ of silence), not_finished (an answer that the job's limit ended), not_installed (a
+whose words only a recognizer heard), copy (an example of a copy of a training clip), no_choices (a question without any), no_instruction (a style
+that names neither pitch nor rate), no_score (a metric that is not defined for the clip, such as PESQ of silence), not_finished (an answer that
+the job's limit ended), not_installed (a
 metric's package or model), no_weights (an earlier stage whose weights were collected).
 """

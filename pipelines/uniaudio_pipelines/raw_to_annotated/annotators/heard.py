@@ -11,16 +11,11 @@ from typing import Any
 
 from uniaudio_schemas.kinds.raw import Fact
 
-LOW, MEDIUM, HIGH = "low", "medium", "high"
-MALE, FEMALE = "male", "female"
+from uniaudio.text.voice_words import FEMALE, MALE, MEDIUM, PITCH_HZ, SYLLABLES_PER_S, band
+
 CLEAN, NOISY, POOR = "clean", "noisy", "poor"
 NO_PAUSES, SOME_PAUSES, LONG_PAUSES = "none", "some", "long"
 
-_PITCH_HZ = {MALE: (100.0, 142.0), FEMALE: (174.0, 246.0), None: (124.0, 201.0)}
-"""Means of 119 and 207 Hz, three semitones (one standard deviation) below and above: Traunmüller and Eriksson 1995. The
-quartiles where nobody says who speaks."""
-_SYLLABLES_PER_S = (3.0, 4.5)
-"""The lower quartile and the 80th percentile of what is counted in the sound."""
 _PITCH_RANGE = (6.0, 14.0)
 """Semitones from the 10th to the 90th percentile of the pitch: the 10th percentile of clips, and the upper quartile."""
 _LEVEL_DBFS = (-29.0, -14.0)
@@ -73,26 +68,20 @@ def hear(known: Mapping[str, Any], facts: Sequence[Fact], duration_s: float) -> 
             evidence.append(f"facts.{name}={value}")
     gender = said["gender"]
     bands: dict[str, tuple[str, tuple[float, float], bool]] = {
-        "pitch": ("pitch_hz", _PITCH_HZ[gender], True),
-        "rate": ("syllables_per_s", _SYLLABLES_PER_S, True),
+        "pitch": ("pitch_hz", PITCH_HZ[gender], True),
+        "rate": ("syllables_per_s", SYLLABLES_PER_S, True),
         "intonation": ("pitch_range_semitones", _PITCH_RANGE, False),
         "level": ("level_dbfs", _LEVEL_DBFS, False),
     }
     for name, (column, limits, says_medium) in bands.items():
-        band = _band(known.get(column), limits)
-        said[name] = band if says_medium or band != MEDIUM else None
+        word = band(known.get(column), limits)
+        said[name] = word if says_medium or word != MEDIUM else None
         if said[name]:
             evidence.append(f"{column}={known[column]}")
     for name, (word, columns) in {"pauses": _pauses(known, duration_s), "sound": _sound(known)}.items():
         said[name] = word
         evidence += [f"{column}={known[column]}" for column in columns]
     return Heard(**said, evidence=evidence)
-
-
-def _band(value: float | None, limits: tuple[float, float]) -> str | None:
-    if value is None:
-        return None
-    return LOW if value < limits[0] else HIGH if value > limits[1] else MEDIUM
 
 
 def _pauses(known: Mapping[str, Any], duration_s: float) -> tuple[str | None, tuple[str, ...]]:

@@ -7,14 +7,22 @@ so that a corpus has them all and a clip always the same.
 import hashlib
 from collections.abc import Sequence
 
-from uniaudio_pipelines.raw_to_annotated.annotators.heard import (
-    CLEAN,
+from uniaudio.text.voice_words import (
     FEMALE,
     HIGH,
-    LONG_PAUSES,
     LOW,
     MALE,
-    MEDIUM,
+    PITCH,
+    PITCH_ZH,
+    RATE,
+    RATE_ZH,
+    SUBJECT,
+    SUBJECT_ZH,
+    Table,
+)
+from uniaudio_pipelines.raw_to_annotated.annotators.heard import (
+    CLEAN,
+    LONG_PAUSES,
     NO_PAUSES,
     NOISY,
     POOR,
@@ -22,39 +30,22 @@ from uniaudio_pipelines.raw_to_annotated.annotators.heard import (
     Heard,
 )
 
-_Table = dict[str | None, tuple[str, ...]]
-
-_SUBJECT: _Table = {
-    MALE: ("a man", "a male speaker"),
-    FEMALE: ("a woman", "a female speaker"),
-    None: ("somebody", "a speaker"),
-}
 _THEIR = {MALE: "his", FEMALE: "her", None: "their"}
 _VERB = ("speaks", "is speaking", "talks")
-_PITCH: _Table = {
-    LOW: ("in a low voice", "in a low-pitched voice", "at a low pitch"),
-    MEDIUM: ("in a voice of medium pitch", "at a medium pitch", "in a mid-pitched voice"),
-    HIGH: ("in a high voice", "in a high-pitched voice", "at a high pitch"),
-}
-_RATE: _Table = {
-    LOW: ("slowly", "at a slow pace", "at a slow rate"),
-    MEDIUM: ("at a normal pace", "at a moderate rate", "at a medium speed"),
-    HIGH: ("fast", "quickly", "at a fast pace"),
-}
-_INTONATION: _Table = {
+_INTONATION: Table = {
     LOW: ("with a flat intonation", "with little change of pitch", "in a monotone"),
     HIGH: ("with a lively intonation", "with wide changes of pitch", "with an expressive melody"),
 }
-_PAUSES: _Table = {
+_PAUSES: Table = {
     NO_PAUSES: ("without a pause", "without pausing"),
     SOME_PAUSES: ("with several pauses", "pausing several times"),
     LONG_PAUSES: ("with long pauses", "with much silence in between"),
 }
-_LEVEL: _Table = {
+_LEVEL: Table = {
     LOW: ("recorded at a low level", "recorded quietly"),
     HIGH: ("recorded at a high level", "recorded loudly"),
 }
-_SOUND: _Table = {
+_SOUND: Table = {
     CLEAN: ("in a clean recording", "without audible noise"),
     NOISY: ("over background noise", "in a noisy recording"),
     POOR: ("in a recording of poor quality", "with poor sound quality"),
@@ -70,29 +61,14 @@ _ADJECTIVES = {
     "boredom": "bored",
 }
 
-_SUBJECT_ZH: _Table = {
-    MALE: ("一位男性", "一个男声", "一名男子"),
-    FEMALE: ("一位女性", "一个女声", "一名女子"),
-    None: ("有人", "一位说话人"),
-}
-_PITCH_ZH: _Table = {
-    LOW: ("音调较低", "声音低沉"),
-    MEDIUM: ("音调适中", "音高中等"),
-    HIGH: ("音调较高", "声音高亮"),
-}
-_RATE_ZH: _Table = {
-    LOW: ("语速较慢", "说得很慢"),
-    MEDIUM: ("语速适中", "语速正常"),
-    HIGH: ("语速较快", "说得很快"),
-}
-_INTONATION_ZH: _Table = {LOW: ("语调平淡", "语调起伏小"), HIGH: ("语调起伏大", "语调富有变化")}
-_PAUSES_ZH: _Table = {
+_INTONATION_ZH: Table = {LOW: ("语调平淡", "语调起伏小"), HIGH: ("语调起伏大", "语调富有变化")}
+_PAUSES_ZH: Table = {
     NO_PAUSES: ("中间没有停顿", "一气呵成"),
     SOME_PAUSES: ("有几处停顿", "停顿了几次"),
     LONG_PAUSES: ("停顿较长", "中间有较长的停顿"),
 }
-_LEVEL_ZH: _Table = {LOW: ("录音音量较低", "录音声音较小"), HIGH: ("录音音量较高", "录音声音较大")}
-_SOUND_ZH: _Table = {
+_LEVEL_ZH: Table = {LOW: ("录音音量较低", "录音声音较小"), HIGH: ("录音音量较高", "录音声音较大")}
+_SOUND_ZH: Table = {
     CLEAN: ("录音清晰", "录音中没有明显噪声"),
     NOISY: ("有背景噪声", "录音环境嘈杂"),
     POOR: ("录音质量较差", "音质较差"),
@@ -113,8 +89,8 @@ def style_sentence(heard: Heard, key: str, language: str | None) -> str:
 
 def _english(heard: Heard, key: str) -> str:
     verb = pick(_VERB, key, "verb")
-    subject = " ".join([pick(_SUBJECT[heard.gender], key, "subject"), *_person(heard)])
-    pitch, rate = _word(_PITCH, heard.pitch, key, "pitch"), _word(_RATE, heard.rate, key, "rate")
+    subject = " ".join([pick(SUBJECT[heard.gender], key, "subject"), *_person(heard)])
+    pitch, rate = _word(PITCH, heard.pitch, key, "pitch"), _word(RATE, heard.rate, key, "rate")
     emotion = [_emotion(heard.emotion)] if heard.emotion else []
     order = pick(("rate first", "pitch first", "pitch in front"), key, "order")
     if order == "pitch in front" and pitch and rate:
@@ -156,7 +132,7 @@ def _emotion(emotion: str) -> str:
     return f"sounding {_ADJECTIVES.get(emotion.lower(), emotion.lower())}"
 
 
-def _word(table: _Table, word: str | None, key: str, slot: str) -> list[str]:
+def _word(table: Table, word: str | None, key: str, slot: str) -> list[str]:
     return [pick(table[word], key, slot)] if word else []
 
 
@@ -165,8 +141,8 @@ def _chinese(heard: Heard, key: str) -> str:
         *([f"年龄{heard.age}"] if heard.age else []),
         *([heard.accent if heard.accent.endswith(("口音", "话")) else f"{heard.accent}口音"] if heard.accent else []),
     ]
-    subject = pick(_SUBJECT_ZH[heard.gender], key, "subject") + (f"（{'，'.join(about)}）" if about else "")
-    pitch, rate = _word(_PITCH_ZH, heard.pitch, key, "pitch"), _word(_RATE_ZH, heard.rate, key, "rate")
+    subject = pick(SUBJECT_ZH[heard.gender], key, "subject") + (f"（{'，'.join(about)}）" if about else "")
+    pitch, rate = _word(PITCH_ZH, heard.pitch, key, "pitch"), _word(RATE_ZH, heard.rate, key, "rate")
     manner = rate + pitch if pick(("rate", "pitch"), key, "order") == "rate" else pitch + rate
     details = [
         *manner,
