@@ -65,9 +65,9 @@ def main(arguments: list[str] | None = None) -> None:
     if distributed.is_initialized() and distributed.get_rank():
         return
 
-    print(f"{'task':<24}{'before':>8}{'after':>8}   nats a token, held out")
+    print(f"{'task':<24}{'before':>8}{'after':>8}{'unigram':>9}{'uniform':>9}   nats a token, held out")
     for task, loss in sorted(result.held_out.items()):
-        print(f"{task:<24}{loss.before:>8.3f}{loss.after:>8.3f}")
+        print(f"{task:<24}{loss.before:>8.3f}{loss.after:>8.3f}{loss.unigram:>9.3f}{loss.uniform:>9.3f}")
     if options.out:
         model.save(options.out)
         print(f"weights in {options.out}")
