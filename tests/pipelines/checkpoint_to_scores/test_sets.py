@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -215,6 +216,17 @@ def test_a_card_of_ones_own_travels_with_the_job_and_says_shots_and_metrics(stor
     assert replace(JOB, cards=job.cards).plan(store).plan_id == JOB.plan(store).plan_id, "its set is not asked"
 
 
+def test_a_card_says_shots_and_metrics_and_the_job_where_it_does_not() -> None:
+    manifest: Any = None
+    said, silent = (read_card(name, text) for name, text in (("mine", MINE), ("yours", MINE.partition("shots")[0])))
+    job = job_from_json(CheckpointToScores, job_to_json(replace(JOB, cards=(said, silent))))
+    evaluation: Any = SimpleNamespace(job=job)
+    opened = {name: OpenSet(evaluation, name, manifest) for name in ("mine", "yours", NAME)}
+    assert {name: one.shot_counts for name, one in opened.items()} == {"mine": (1,), "yours": (0, 1), NAME: (0, 1)}
+    assert opened["mine"].card.scored_metrics == ("accuracy",)
+    assert opened["yours"].card.scored_metrics == ("accuracy", "unparsed", "choice_accuracy")
+
+
 def test_a_wrong_card_of_ones_own_is_named_with_its_key(tmp_path: Path) -> None:
     assert own_cards(tmp_path / "nowhere") == ()
     (tmp_path / "mine.toml").write_text(MINE + 'colour = "red"\n')
@@ -332,6 +344,8 @@ def test_a_public_set_whose_names_say_the_answer_is_laid_out_from_its_folder(
     (line,) = (tmp_path / "out" / name / "metadata.jsonl").read_text().splitlines()
     metadata = json.loads(line)
     assert (metadata["given_title"], metadata["speaker"], metadata["domain"]) == (*expected, "speech")
+    # What one actor says is no independent sample, and no classical system is asked of an actor whom it knows.
+    assert metadata["split_group"] == metadata["speaker"]
     assert (tmp_path / "out" / name / metadata["path"]).read_bytes() == b"sound"
     with pytest.raises(UsageError, match="`folder` must lie elsewhere"):
         evalset_packages.add(None, cards()[name], name, tmp_path / "out" / name, tmp_path / "out", print)  # type: ignore[arg-type]
