@@ -8,12 +8,13 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, distributed, nn
 from torch.distributed import ProcessGroup
 
+T = TypeVar("T")
 BUCKET_BYTES = 32 << 20
 """Gradients that are summed in one message: many small messages are slow, one of everything is a second copy."""
 
@@ -65,6 +66,14 @@ class Processes:
         taken for each other. The first call is one of all ranks; None where there is but one."""
         world = distributed.group.WORLD
         return None if world is None or self.world_size == 1 else _beside(world)
+
+    def join(self, mine: list[T]) -> list[T]:
+        """What the ranks made of the items `rank`, `rank + world_size`, …, in the order of the items."""
+        if self.world_size == 1:
+            return mine
+        parts: list[list[T]] = [[] for _ in range(self.world_size)]
+        distributed.all_gather_object(parts, mine, group=self.beside())
+        return [part[at] for at in range(max(map(len, parts))) for part in parts if at < len(part)]
 
     def barrier(self) -> None:
         if self.world_size > 1:

@@ -78,6 +78,8 @@ class Listeners:
     """Called on every rank when a part has ended, also where it had before it was resumed."""
     hold_out_every: int = 0
     """Steps between two held-out losses; 0 leaves it to the part."""
+    checkpoint_every: int = 0
+    """Steps between two checkpoints; 0 leaves it to the part."""
     last_checkpoint: Callable[[], AbstractContextManager[Path | None]] = nullcontext
     """The folder of the last checkpoint that was kept, on every rank; None where there is none."""
 
@@ -145,6 +147,7 @@ def train(
     if resume_from is not None:
         run.resume(resume_from)
     hold_out_every = listeners.hold_out_every or hold_out_every
+    checkpoint_every = listeners.checkpoint_every or schedule.checkpoint_every
     started, first_step = time.monotonic(), run.state.step
     if run.state.step == 0:
         _hold_out(run)
@@ -161,7 +164,7 @@ def train(
         _tell(run, values, {"steps_per_second": speed, **objective.gauges()}, is_logged=is_logged)
         if run.state.step % hold_out_every == 0 or is_last:
             _hold_out(run)
-        if listeners.on_checkpoint is not None and (run.state.step % schedule.checkpoint_every == 0 or is_last):
+        if listeners.on_checkpoint is not None and (run.state.step % checkpoint_every == 0 or is_last):
             listeners.on_checkpoint(run.state, run.checkpoint())
     if listeners.on_end is not None:
         listeners.on_end(run.state)

@@ -206,6 +206,17 @@ class AnnotatedToCodec:
     def _check(self) -> None:
         check_device(self.device, self.num_gpus)
         check_group(self.device, self.num_gpus, self.num_workers)
+        self._check_numbers()
+        self._check_workers()
+        self.checkpointed_phases()
+        self.keeping().check()
+        check_wandb(self.wandb_project)
+        if self.start and self.encoders:
+            raise UsageError(f"`encoders` must be empty where `start` names a codec, but is {self.encoders}.")
+        if not self.start and CodecConfig.preset(self.size).encoders == "pretrained":
+            self._check_encoders()
+
+    def _check_numbers(self) -> None:
         for name in ("num_workers", "max_hours", "audio_cache_gb"):
             if getattr(self, name) <= 0:
                 raise UsageError(f"`{name}` must be positive, but is {getattr(self, name)}.")
@@ -220,14 +231,6 @@ class AnnotatedToCodec:
         for name, rate in self.learning_rate.items():
             if not 0 < rate < 1:
                 raise UsageError(f"`learning_rate` of phase {name} must lie between 0 and 1, but is {rate}.")
-        self._check_workers()
-        self.checkpointed_phases()
-        self.keeping().check()
-        check_wandb(self.wandb_project)
-        if self.start and self.encoders:
-            raise UsageError(f"`encoders` must be empty where `start` names a codec, but is {self.encoders}.")
-        if not self.start and CodecConfig.preset(self.size).encoders == "pretrained":
-            self._check_encoders()
 
     def _check_workers(self) -> None:
         if not 0 <= self.min_workers <= self.num_workers:

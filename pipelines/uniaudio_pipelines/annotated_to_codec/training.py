@@ -5,7 +5,7 @@ Writes   <store>/train/<plan id>/final/{config.json, codec.safetensors, result.j
 """
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from uniaudio_schemas.kinds.codec import Metric
@@ -48,6 +48,7 @@ def take_start(store: Store, job: AnnotatedToCodec, plan: Plan) -> None:
 
 def train_worker(config: dict[str, Any]) -> None:
     """What every worker runs: all phases, reporting checkpoints to Ray Train. Rank 0 writes the final folder."""
+    from uniaudio.training.codec.audio import AudioCache
     from uniaudio.training.codec.train import train_codec
     from uniaudio.training.processes import Processes
     from uniaudio_pipelines.annotated_to_codec.clips import load_training_audio
@@ -62,14 +63,20 @@ def train_worker(config: dict[str, Any]) -> None:
         store.version_with("raw", config["raw"]),
         max_clip_s=config["max_clip_s"],
         max_hours=config["max_hours"],
+        cache=AudioCache(int(config["audio_cache_gb"] * 2**30)),
     )
     phases = [CodecPhase.from_dict(phase) for phase in config["phases"]]
     codec, run = _new_codec(config), RunFolder(store, config["plan_id"])
     curves = Curves(store, config["plan_id"], wandb_project=config["wandb_project"])
     gauges = Gauges(AnnotatedToCodec.EDGE, config["plan_id"])
     with last_checkpoint() as folder, curves:
-        reporter = Reporter(run, phases, curves, Keeping(**config["keeping"]), gauges)
-        listeners = reporter.listeners()
+        parts = [
+            replace(phase, checkpoint_every=config["checkpoint_every"] or phase.checkpoint_every) for phase in phases
+        ]
+        reporter = Reporter(run, parts, curves, Keeping(**config["keeping"]), gauges)
+        listeners = reporter.listeners(
+            hold_out_every=config["hold_out_every"], checkpoint_every=config["checkpoint_every"]
+        )
         metrics = train_codec(codec, phases, audio.train, audio.held_out, resume_from=folder, listeners=listeners)
     if Processes.current().rank == 0:
         result = {**_result(codec, metrics, audio), "steps_by_world_size": reporter.steps_by_world_size}
@@ -104,6 +111,9 @@ def _worker_config(store: Store, job: AnnotatedToCodec, plan: Plan) -> dict[str,
         "encoders": job.encoders,
         "max_clip_s": job.longest_clip_s(),
         "max_hours": job.max_hours,
+        "audio_cache_gb": job.audio_cache_gb,
+        "checkpoint_every": job.checkpoint_every,
+        "hold_out_every": job.hold_out_every,
         "keeping": asdict(job.keeping()),
         "wandb_project": job.wandb_project,
     }

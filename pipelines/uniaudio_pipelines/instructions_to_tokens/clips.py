@@ -25,6 +25,7 @@ from uniaudio_schemas.kinds.record import schema_of
 from uniaudio_schemas.store import Store
 from uniaudio_schemas.store.manifest import Plan
 
+from uniaudio_pipelines.places import Cut, RawAudio
 from uniaudio_pipelines.running.hashed import (
     HashRange,
     between,
@@ -42,32 +43,6 @@ MAX_PART_BITS = 6
 """64 parts: so many files are open at once."""
 _ROUTED_ROWS = 1 << 16
 """Rows that are routed at once."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Cut:
-    """What a row of `annotated` says on how its audio is cut."""
-
-    clip_id: str
-    raw_clip_id: str
-    domain: str
-    first_sample: int
-    num_samples: int
-    sample_rate: int
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RawAudio:
-    """What a row of `raw` says on where its audio lies."""
-
-    clip_id: str
-    medium: str
-    path: str
-    sample_rate: int
-    tar: str
-    tar_offset: int
-    tar_size: int
-    mono_channel: int | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

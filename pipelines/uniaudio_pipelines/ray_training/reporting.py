@@ -55,9 +55,10 @@ class Reporter:
         self.steps_by_world_size: dict[str, int] = {}
         """Number of workers -> steps trained with it, of all parts; filled when the last part has ended."""
 
-    def listeners(self, *, hold_out_every: int = 0) -> Listeners:
+    def listeners(self, *, hold_out_every: int = 0, checkpoint_every: int = 0) -> Listeners:
         return Listeners(
             hold_out_every=hold_out_every,
+            checkpoint_every=checkpoint_every,
             on_checkpoint=self.report,
             on_progress=self.show,
             on_held_out=self.show_held_out,

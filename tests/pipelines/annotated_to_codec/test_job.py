@@ -140,6 +140,44 @@ def test_the_precision_of_a_job_is_that_of_all_phases_and_part_of_what_they_are(
     ]
 
 
+def test_crops_of_a_job_are_those_of_all_phases_and_part_of_the_plan(annotated_store: Store) -> None:
+    names = ("scalar", "reasoning")
+    job = AnnotatedToCodec(phases=names, num_clips=6, crop_s=30.0)
+    assert [(phase.num_clips, phase.crop_samples) for phase in job.training_phases()] == [(6, 720_000)] * 2
+    assert job.longest_clip_s() == 30.0, "clips are cut shorter than crops"
+    jobs = (AnnotatedToCodec(phases=names), replace(job, crop_s=0.0), replace(job, num_clips=0), job)
+    assert len({one.plan(annotated_store).plan_id for one in jobs}) == 4
+    assert jobs[0].training_phases() == [codec_phase(name) for name in names]
+
+
+def test_checkpoints_and_the_cache_are_no_part_of_the_plan_and_held_out_points_are(annotated_store: Store) -> None:
+    plain = AnnotatedToCodec(phases=("scalar",))
+    plan_id = plain.plan(annotated_store).plan_id
+    often = replace(plain, checkpoint_every=3)
+    assert [phase.checkpoint_every for phase in often.checkpointed_phases()] == [3]
+    assert plain.checkpointed_phases() == plain.training_phases()
+    assert often.plan(annotated_store).plan_id == plan_id
+    assert replace(plain, audio_cache_gb=0.25).plan(annotated_store).plan_id == plan_id
+    assert replace(plain, hold_out_every=7).plan(annotated_store).plan_id != plan_id
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"crop_s": 1.0}, "`crop_s` must be a multiple of 0.4, but is 1.0"),
+        ({"crop_s": -0.4}, "`crop_s` must be 0 or more"),
+        ({"num_clips": -1}, "`num_clips` must be 0 or more"),
+        ({"checkpoint_every": -1}, "`checkpoint_every` must be 0 or more"),
+        ({"hold_out_every": -1}, "`hold_out_every` must be 0 or more"),
+        ({"audio_cache_gb": 0.0}, "`audio_cache_gb` must be positive"),
+        ({"num_clips": 1, "num_workers": 2}, "at most the crops of a step, 1 in phase"),
+    ],
+)
+def test_numbers_that_cannot_be_are_named(fields: dict[str, Any], message: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=message):
+        AnnotatedToCodec(**fields).plan(Store(tmp_path))
+
+
 def test_deterministic_kernels_are_the_phases_choice_unless_a_job_makes_it(annotated_store: Store) -> None:
     jobs = {
         chosen: AnnotatedToCodec(phases=("scalar", "reasoning"), deterministic=chosen) for chosen in (None, True, False)

@@ -3,12 +3,13 @@
 Row in   TrainingClip(samples=[96000] float32 at 24 kHz, text="let's go")
 Which crops a step holds is a function of the clips, the seed, the phase and the step alone. A clip longer than a window
 of encoding is trained on as its windows, so that memory does not grow with the length of a clip, nor, since what is kept
-is bounded by bytes, with the corpus.
+is bounded by bytes, with the corpus: samples may be an array, or decoded when they are needed (`uniaudio.training.codec.audio`).
 """
 
 # Shapes: B batch, N samples, T frames, L latent channels, D width
 
 import os
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from uniaudio_schemas.fingerprint import hash_json
 
 from uniaudio.audio.frames import RECONSTRUCTION_HOP, UNIT, padded_length
 from uniaudio.codec.encoders.frozen import Features
+from uniaudio.training.codec.audio import StoredSamples
 from uniaudio.training.codec.examples import ClipFacts
 
 if TYPE_CHECKING:
@@ -37,7 +39,7 @@ computed again when needed. Ten hours at `starter` are 8 GB of encoder states, w
 class TrainingClip:
     """One clip as training reads it."""
 
-    samples: np.ndarray
+    samples: np.ndarray | StoredSamples
     """`[N]` float32 at 24 kHz."""
     text: str = ""
     """Transcript or caption; empty where there is none."""
@@ -75,6 +77,10 @@ class FrozenCache:
             self.num_bytes -= _num_bytes(self._kept.popitem(last=False)[1])
         return tensors
 
+    def has(self, clip: TrainingClip, what: str) -> bool:
+        """Whether `what` of the clip is kept."""
+        return (clip, what) in self._kept
+
     def clear(self) -> None:
         self._kept.clear()
         self.num_bytes = 0
@@ -92,6 +98,8 @@ class ClipSet:
         self._codec = codec
         self._cache = cache or FrozenCache()
         self.num_units = np.array([padded_length(len(clip.samples)) // UNIT for clip in self.clips])
+        self.waited_s = 0.0
+        """Seconds in which samples were not there yet."""
         self._by_length = np.argsort(self.num_units, kind="stable")
         self._sorted_units = self.num_units[self._by_length]
 
@@ -100,7 +108,9 @@ class ClipSet:
 
     def waveform(self, index: int) -> Tensor:
         """`[N]`, padded to its own bucket."""
+        start = time.monotonic()
         samples = torch.from_numpy(np.ascontiguousarray(self.clips[index].samples, dtype=np.float32))
+        self.waited_s += time.monotonic() - start
         return torch.nn.functional.pad(samples, (0, int(self.num_units[index]) * UNIT - len(samples)))
 
     def crops(self, crops: Sequence[Crop]) -> Tensor:
@@ -114,6 +124,10 @@ class ClipSet:
     def features(self, index: int) -> Features:
         """Encoder states of a whole clip, `[1, T, D]` each, on the codec's device."""
         return Features(*self._cache.get(self.clips[index], "features", lambda: self._computed(index)))
+
+    def has_features(self, index: int) -> bool:
+        """Whether `features` would read no audio."""
+        return self._cache.has(self.clips[index], "features")
 
     def subset(self, clips: Sequence[TrainingClip]) -> "ClipSet":
         """Some of these clips, with the same features."""
@@ -133,10 +147,11 @@ class ClipSet:
             Crop(int(clip), int(generator.integers(self.num_units[clip] - length + 1)), length) for clip in drawn_clips
         ]
 
-    def draw_neighbors(self, generator: np.random.Generator, num_clips: int) -> list[int]:
+    def draw_neighbors(self, generator: np.random.Generator, num_clips: int) -> list[Crop]:
         """Whole clips of about one length."""
         first = int(generator.integers(max(1, len(self) - num_clips + 1)))
-        return [int(self._by_length[index % len(self)]) for index in range(first, first + num_clips)]
+        clips = [int(self._by_length[index % len(self)]) for index in range(first, first + num_clips)]
+        return [Crop(clip, 0, int(self.num_units[clip])) for clip in clips]
 
 
 def cut_long(clips: Sequence[TrainingClip], window_samples: int) -> list[TrainingClip]:

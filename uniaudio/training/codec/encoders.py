@@ -23,7 +23,7 @@ from uniaudio.codec.codec import ReasoningCodec
 from uniaudio.codec.encoders.frozen import SPEECH_RATE, WAVLM_TAIL
 from uniaudio.stages.codec_phase import CodecPhase
 from uniaudio.training.codec.clips import ClipSet, Crop, step_generator
-from uniaudio.training.codec.objective import HeldOut, Losses, Share, first_crops, mean
+from uniaudio.training.codec.objective import HeldOut, Losses, Share, drawn_crops, first_crops, mean
 
 SPEECH_MEL_STACK, MUSIC_MEL_STACK = 2, 4
 """Mel frames (100 Hz) behind one frame of the encoder: 50 and 25 Hz."""
@@ -98,9 +98,14 @@ class EncodersObjective:
         self.teacher: nn.Module = self.guesser
         self._measure()
 
+    def crops(self, step: int) -> list[Crop]:
+        return drawn_crops(self.train, self.phase, step)[1]
+
+    def reads(self, crop: Crop) -> bool:
+        return True
+
     def losses(self, step: int, share: Share) -> Losses:
-        generator = step_generator(self.phase.seed, self.phase.name, step)
-        crops = self.train.draw_crops(generator, self.phase.num_clips, self.phase.crop_samples // UNIT)
+        generator, crops = drawn_crops(self.train, self.phase, step)
         hidden = self._draw(generator, crops)
         mine = slice(share.rank, None, share.world_size)
         return self._losses(self.train, crops[mine], Hidden(*(draw[mine] for draw in hidden)))

@@ -24,10 +24,10 @@ from uniaudio.codec.reasoning import ReasoningBranch
 from uniaudio.codec.text_decoder import QUESTIONS
 from uniaudio.codec.text_policy import Likelihood, TextPolicy
 from uniaudio.stages.codec_phase import CodecPhase
-from uniaudio.training.codec.clips import ClipSet, padded_features, step_generator
+from uniaudio.training.codec.clips import ClipSet, Crop, padded_features, step_generator
 from uniaudio.training.codec.grpo_reward import Reward, advantages, policy_loss, reward
 from uniaudio.training.codec.judge import build_judge
-from uniaudio.training.codec.objective import HeldOut, Losses, Share
+from uniaudio.training.codec.objective import HeldOut, Losses, Share, drawn_clips
 from uniaudio.training.codec.reasoning import FRAMES_PER_REASONING, build_policy, draw_example, with_text
 
 QUESTION = QUESTIONS["analysis"]
@@ -96,8 +96,14 @@ class GrpoObjective:
         self.judge = build_judge(self.settings.judge, self.settings.judge_model, codec.device)
         self._rollout: _Rollout | None = None
 
+    def crops(self, step: int) -> list[Crop]:
+        return drawn_clips(self.train, self.phase, self._first_step(step))[1]
+
+    def reads(self, crop: Crop) -> bool:
+        return not self.train.has_features(crop.clip)
+
     def losses(self, step: int, share: Share) -> Losses:
-        first_step = step - step % self.settings.num_inner_steps
+        first_step = self._first_step(step)
         if self._rollout is None or self._rollout.step != first_step:
             self._rollout = self._roll_out(first_step, share)
         rollout, num_rollouts = self._rollout, self.settings.num_rollouts
@@ -143,11 +149,15 @@ class GrpoObjective:
         answers = self._answers(codes_BRQ, valid_BT[:, ::FRAMES_PER_REASONING], uniforms)
         return float(self._rewards(self.held_out_clips, clips, answers).total.mean())
 
+    def _first_step(self, step: int) -> int:
+        """The step that wrote the answers of step `step`."""
+        return step - step % self.settings.num_inner_steps
+
     @torch.no_grad()
     def _roll_out(self, step: int, share: Share) -> _Rollout:
-        generator = step_generator(self.phase.seed, self.phase.name, step)
+        generator, crops = drawn_clips(self.train, self.phase, step)
         mine = slice(share.rank, None, share.world_size)
-        all_clips = self.train.draw_neighbors(generator, self.phase.num_clips)
+        all_clips = [crop.clip for crop in crops]
         clips, uniforms = all_clips[mine], self._uniforms(generator, len(all_clips))
         uniforms = uniforms.view(len(all_clips), self.settings.num_rollouts, -1)[mine].flatten(0, 1)
         features, valid_BT = padded_features([self.train.features(index) for index in clips])

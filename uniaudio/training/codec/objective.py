@@ -8,6 +8,7 @@ Row out  {"loss": 1.31, "flow": 0.92, "phone": 0.8, "commitment": 0.62}
 from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -15,7 +16,7 @@ from uniaudio.audio.frames import REASONING_HOP, RECONSTRUCTION_HOP, UNIT
 from uniaudio.codec.codec import ReasoningCodec
 from uniaudio.codec.config.presets import LATENT_HOP
 from uniaudio.stages.codec_phase import CodecPhase
-from uniaudio.training.codec.clips import ClipSet, Crop
+from uniaudio.training.codec.clips import ClipSet, Crop, step_generator
 
 LATENTS_PER_UNIT = UNIT // LATENT_HOP
 REASONING_PER_UNIT = UNIT // REASONING_HOP
@@ -53,8 +54,18 @@ class PhaseLosses(Protocol):
 
     teacher: nn.Module
     """What learns beside the codec and is not part of it; may be empty."""
+    train: ClipSet
+    """Clips that steps are drawn from."""
 
     def __init__(self, codec: ReasoningCodec, phase: CodecPhase, train: ClipSet, held_out: ClipSet) -> None: ...
+
+    def crops(self, step: int) -> list[Crop]:
+        """What step `step` is computed from, on all ranks."""
+        ...
+
+    def reads(self, crop: Crop) -> bool:
+        """Whether a step with this crop of `train` would read audio: not where all that it needs is kept."""
+        ...
 
     def losses(self, step: int, share: Share) -> Losses:
         """`loss` to be minimized, and the parts to be logged."""
@@ -63,6 +74,18 @@ class PhaseLosses(Protocol):
     def held_out(self, step: int) -> HeldOut:
         """Losses of the held-out clips, with the codebooks if they are on at `step`."""
         ...
+
+
+def drawn_crops(clips: ClipSet, phase: CodecPhase, step: int) -> tuple[np.random.Generator, list[Crop]]:
+    """The crops of a step, and what its other numbers are drawn from."""
+    generator = step_generator(phase.seed, phase.name, step)
+    return generator, clips.draw_crops(generator, phase.num_clips, phase.crop_samples // UNIT)
+
+
+def drawn_clips(clips: ClipSet, phase: CodecPhase, step: int) -> tuple[np.random.Generator, list[Crop]]:
+    """The whole clips of a step, and what its other numbers are drawn from."""
+    generator = step_generator(phase.seed, phase.name, step)
+    return generator, clips.draw_neighbors(generator, phase.num_clips)
 
 
 def first_crops(clips: ClipSet, phase: CodecPhase) -> list[Crop]:

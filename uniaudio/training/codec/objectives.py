@@ -11,6 +11,7 @@ from uniaudio.codec.spectral import SpectralAutoencoder
 from uniaudio.codec.text_policy import TextPolicy
 from uniaudio.codec.windows import check_clip
 from uniaudio.stages.codec_phase import CodecPhase
+from uniaudio.training.codec.audio import StoredSamples
 from uniaudio.training.codec.clips import ClipSet, TrainingClip
 from uniaudio.training.codec.encoders import EncodersObjective
 from uniaudio.training.codec.grpo import GrpoObjective
@@ -63,13 +64,15 @@ def check_run(
         if not some_clips:
             raise DataError(f"codec training: `{name}` must hold at least one clip, but is empty.")
         for index, clip in enumerate(some_clips):
-            _check_clip(clip, f"{index} of `{name}`" + (f" ({clip.clip_id})" if clip.clip_id else ""))
+            # Stored ones are float32 of one channel that decoded once.
+            if not isinstance(clip.samples, StoredSamples):
+                _check_samples(clip.samples, f"{index} of `{name}`" + (f" ({clip.clip_id})" if clip.clip_id else ""))
 
 
-def _check_clip(clip: TrainingClip, name: str) -> None:
-    check_clip(clip.samples, name)
-    if np.ndim(clip.samples) != 1:
-        raise UsageError(f"Clip {name} must be audio [N], but has shape {list(np.shape(clip.samples))}.")
+def _check_samples(samples: np.ndarray, name: str) -> None:
+    check_clip(samples, name)
+    if np.ndim(samples) != 1:
+        raise UsageError(f"Clip {name} must be audio [N], but has shape {list(np.shape(samples))}.")
 
 
 def _check_order(phases: list[str]) -> None:

@@ -19,9 +19,17 @@ from uniaudio.codec.ctc import CtcHead
 from uniaudio.codec.text_decoder import MAX_FRAMES, MAX_TEXT_BYTES, TextDecoder
 from uniaudio.codec.text_policy import TextPolicy
 from uniaudio.stages.codec_phase import CodecPhase
-from uniaudio.training.codec.clips import ClipSet, TrainingClip, padded_features, step_generator
+from uniaudio.training.codec.clips import ClipSet, Crop, TrainingClip, padded_features
 from uniaudio.training.codec.examples import Example, examples
-from uniaudio.training.codec.objective import LATENTS_PER_UNIT, REASONING_PER_UNIT, HeldOut, Losses, Share, mean
+from uniaudio.training.codec.objective import (
+    LATENTS_PER_UNIT,
+    REASONING_PER_UNIT,
+    HeldOut,
+    Losses,
+    Share,
+    drawn_clips,
+    mean,
+)
 
 log = logging.getLogger(__name__)
 
@@ -41,9 +49,15 @@ class ReasoningObjective:
         if codec.reasoning.ctc is not None:
             _tell_unspelled(codec.reasoning.ctc, self.train)
 
+    def crops(self, step: int) -> list[Crop]:
+        return drawn_clips(self.train, self.phase, step)[1]
+
+    def reads(self, crop: Crop) -> bool:
+        return not self.train.has_features(crop.clip)
+
     def losses(self, step: int, share: Share) -> Losses:
-        generator = step_generator(self.phase.seed, self.phase.name, step)
-        clips = self.train.draw_neighbors(generator, self.phase.num_clips)
+        generator, crops = drawn_clips(self.train, self.phase, step)
+        clips = [crop.clip for crop in crops]
         asked = [draw_example(self.train.clips[index], self.phase, generator) for index in clips]
         mine = slice(share.rank, None, share.world_size)
         return self._losses(self.train, clips[mine], asked[mine], step)

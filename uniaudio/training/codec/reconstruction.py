@@ -17,7 +17,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from uniaudio.audio.frames import UNIT
 from uniaudio.codec.codec import ReasoningCodec
 from uniaudio.codec.config.presets import LATENT_HOP
 from uniaudio.codec.flow_matching import CONTEXT, GENERATE, LATENTS_PER_FRAME, PADDING
@@ -33,6 +32,7 @@ from uniaudio.training.codec.objective import (
     HeldOut,
     Losses,
     Share,
+    drawn_crops,
     first_crops,
     mean,
     neighbors,
@@ -63,9 +63,14 @@ class ReconstructionObjective:
             # A checkpoint to go on from brings its own statistics, which take the place of these.
             fit_scaling(codec, train)
 
+    def crops(self, step: int) -> list[Crop]:
+        return drawn_crops(self.train, self.phase, step)[1]
+
+    def reads(self, crop: Crop) -> bool:
+        return not (self.train.has_features(crop.clip) and self._frozen.has(self.train.clips[crop.clip], "parts"))
+
     def losses(self, step: int, share: Share) -> Losses:
-        generator = step_generator(self.phase.seed, self.phase.name, step)
-        crops = self.train.draw_crops(generator, self.phase.num_clips, self.phase.crop_samples // UNIT)
+        generator, crops = drawn_crops(self.train, self.phase, step)
         draws = _Draws(self.codec, self.phase, generator, crops, dropout=True)
         return self._losses(self.train, crops, draws.share(share), step, slice(share.rank, None, share.world_size))
 

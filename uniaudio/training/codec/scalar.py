@@ -12,15 +12,14 @@ Row out  {"loss": 7.3, "spectral": 5.1, "adversarial": 1.0, "features": 0.6, "di
 import torch
 from torch import Tensor, nn
 
-from uniaudio.audio.frames import UNIT
 from uniaudio.codec.codec import ReasoningCodec
 from uniaudio.codec.config.presets import LATENT_HOP
 from uniaudio.codec.scalar import ScalarAutoencoder
 from uniaudio.stages.codec_phase import CodecPhase
-from uniaudio.training.codec.clips import ClipSet, step_generator
+from uniaudio.training.codec.clips import ClipSet, Crop
 from uniaudio.training.codec.discriminators import Discriminators, adversarial_loss, discriminator_loss, feature_loss
 from uniaudio.training.codec.losses import relative_error, waveform_loss
-from uniaudio.training.codec.objective import HeldOut, Losses, Share, first_crops, mean
+from uniaudio.training.codec.objective import HeldOut, Losses, Share, drawn_crops, first_crops, mean
 from uniaudio.training.codec.scalar_start import start_as_transform
 
 START_SPECTRAL_WEIGHT = 0.1
@@ -38,9 +37,14 @@ class ScalarObjective:
             self.discriminators = Discriminators(phase.adversarial.channels).to(codec.device)
         self.teacher: nn.Module = self.discriminators or nn.Module()
 
+    def crops(self, step: int) -> list[Crop]:
+        return drawn_crops(self.train, self.phase, step)[1]
+
+    def reads(self, crop: Crop) -> bool:
+        return True
+
     def losses(self, step: int, share: Share) -> Losses:
-        generator = step_generator(self.phase.seed, self.phase.name, step)
-        crops = self.train.draw_crops(generator, self.phase.num_clips, self.phase.crop_samples // UNIT)
+        crops = self.crops(step)
         if step == 0 and self.phase.num_unquantized_steps:
             assert isinstance(self.codec.scalar, ScalarAutoencoder)
             # All crops on every worker, lest each starts from another scale.

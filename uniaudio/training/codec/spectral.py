@@ -14,15 +14,14 @@ import torch
 from torch import Tensor, nn
 from uniaudio_schemas.errors import UsageError
 
-from uniaudio.audio.frames import UNIT
 from uniaudio.codec.autoencoder import round_latents
 from uniaudio.codec.codec import ReasoningCodec
 from uniaudio.codec.config.presets import LATENT_HOP
 from uniaudio.codec.patches import LOG_DEVIATION, log_mel_of
 from uniaudio.codec.spectral import SpectralAutoencoder
 from uniaudio.stages.codec_phase import CodecPhase
-from uniaudio.training.codec.clips import ClipSet, Crop, step_generator
-from uniaudio.training.codec.objective import HeldOut, Losses, Share, first_crops, mean
+from uniaudio.training.codec.clips import ClipSet, Crop
+from uniaudio.training.codec.objective import HeldOut, Losses, Share, drawn_crops, first_crops, mean
 
 NUM_CLIPS, MAX_PATCHES = 512, 250
 """Clips behind the components, and patches (40 ms) of each."""
@@ -53,14 +52,19 @@ class SpectralObjective:
         # A checkpoint to go on from brings its own weights, which take the place of these.
         start_as_components(self._model, _sample(self._model, train))
 
+    def crops(self, step: int) -> list[Crop]:
+        return drawn_crops(self.train, self.phase, step)[1]
+
+    def reads(self, crop: Crop) -> bool:
+        return True
+
     @property
     def _model(self) -> SpectralAutoencoder:
         assert isinstance(self.codec.scalar, SpectralAutoencoder)
         return self.codec.scalar
 
     def losses(self, step: int, share: Share) -> Losses:
-        generator = step_generator(self.phase.seed, self.phase.name, step)
-        crops = self.train.draw_crops(generator, self.phase.num_clips, self.phase.crop_samples // UNIT)
+        crops = self.crops(step)
         patches_BTP = self._patches(self.train, crops[share.rank :: share.world_size])
         noise_BTL = None
         if step < self.phase.num_unquantized_steps:

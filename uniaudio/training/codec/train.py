@@ -10,20 +10,21 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from uniaudio_schemas.errors import UsageError
-from uniaudio_schemas.fingerprint import hash_bytes, hash_json
+from uniaudio_schemas.fingerprint import hash_json
 from uniaudio_schemas.kinds.codec import Metric
 
 from uniaudio.codec.codec import ReasoningCodec
 from uniaudio.products import EveryLinear
 from uniaudio.stages.codec_phase import CodecPhase
 from uniaudio.training.checkpoint import TrainingState, load_state
+from uniaudio.training.codec.audio import digest_of
 from uniaudio.training.codec.clips import ClipSet, FrozenCache, TrainingClip, step_generator
 from uniaudio.training.codec.objective import PhaseLosses
 from uniaudio.training.codec.objectives import build_losses, check_run
+from uniaudio.training.codec.stream import Feed
 from uniaudio.training.optim import ParameterGroup
 from uniaudio.training.processes import Processes, reproducible
 from uniaudio.training.run import HELD_OUT_LOSS, Listeners, train
@@ -41,8 +42,7 @@ def identity_of(phases: Sequence[CodecPhase], clips: Sequence[TrainingClip], hel
 
 
 def _clip_hash(clip: TrainingClip) -> str:
-    samples = np.ascontiguousarray(clip.samples)
-    return hash_json([hash_bytes(samples.tobytes()), str(samples.dtype), clip.text, asdict(clip.facts)])
+    return hash_json([digest_of(clip.samples), str(clip.samples.dtype), clip.text, asdict(clip.facts)])
 
 
 def train_codec(
@@ -116,6 +116,7 @@ class PhaseObjective:
         for parameter in codec.parameters():
             parameter.requires_grad_(parameter.requires_grad or id(parameter) in self._taught)
         self._values: dict[str, Tensor] = {}
+        self._feed = Feed(losses, phase, self.processes, codec.device)
 
     def described(self) -> dict[str, Any]:
         return {"codec": self.codec.config.to_dict()}
@@ -138,6 +139,7 @@ class PhaseObjective:
         return groups
 
     def losses(self, step: int) -> Iterator[Tensor]:
+        self._feed.reach(step)
         # For the draws inside the codebooks: k-means and the revival of dead codes.
         torch.manual_seed(int(step_generator(self.phase.seed, self.phase.name, -2 - step).integers(2**31)))
         is_half = self.phase.precision == "bfloat16"
@@ -150,7 +152,7 @@ class PhaseObjective:
         return {name: float(value.detach()) for name, value in self._values.items()}
 
     def gauges(self) -> dict[str, float]:
-        return {}
+        return self._feed.gauges()
 
     def finish_step(self) -> None:
         """Batch statistics of what trains become the same on all ranks: each saw its own share of the batch."""
