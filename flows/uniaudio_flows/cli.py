@@ -5,6 +5,8 @@ import sys
 from functools import partial
 from typing import Any
 
+from uniaudio_schemas.pulse import Lines, pulse
+
 from uniaudio_flows import compare_cli, evalset_cli, serve_cli
 
 MADE_BY_FLOWS = (
@@ -99,7 +101,7 @@ def _up(_: argparse.Namespace) -> int:
     from uniaudio_flows.services import start_services
     from uniaudio_flows.settings import load_settings
 
-    start_services(load_settings(), partial(print, flush=True))
+    start_services(load_settings(), Lines(sys.stdout))
     return 0
 
 
@@ -124,7 +126,7 @@ def _starter(options: argparse.Namespace) -> int:
 
     return run_starter(
         load_settings(),
-        partial(print, flush=True),
+        Lines(sys.stdout),
         source_only=options.source_only,
         trains_codec=options.train_codec,
         stop=options.stop,
@@ -143,16 +145,20 @@ def _ingest(options: argparse.Namespace) -> int:
 def _export(options: argparse.Namespace) -> int:
     from pathlib import Path
 
-    from uniaudio_schemas.pulse import pulse
     from uniaudio_schemas.store import Store
 
     from uniaudio_flows.export import export_raw
     from uniaudio_flows.settings import load_settings
 
-    say = partial(print, file=sys.stderr, flush=True)
+    say = Lines(sys.stderr)
     say(f"exporting raw {options.ref} to {options.folder}")
-    with pulse(say, "exporting"):
-        export_raw(Store.from_uri(load_settings().store), Path(options.folder), options.ref, print, options.to)
+    with pulse(say, "exporting") as pulsing:
+
+        def tell(line: str) -> None:
+            pulsing.beat()
+            print(line)
+
+        export_raw(Store.from_uri(load_settings().store), Path(options.folder), options.ref, tell, options.to)
     return 0
 
 
@@ -210,7 +216,8 @@ def _report(options: argparse.Namespace) -> int:
     from uniaudio_flows.report import write_report
     from uniaudio_flows.settings import load_settings
 
-    path = write_report(Store.from_uri(load_settings().store), Path(options.out))
+    with pulse(Lines(sys.stderr), "writing the report"):
+        path = write_report(Store.from_uri(load_settings().store), Path(options.out))
     print(path.resolve())
     return 0
 

@@ -1,27 +1,25 @@
-"""Signs of life for whoever sits at a terminal: what a command does, at once, and every few seconds that it goes on. A file or a pipe has none.
+"""Signs of life on standard error: at a terminal what a command does, at once, and everywhere every few seconds that it goes on.
 
 uniaudio: reading the model data/store
 uniaudio: reading the model data/store (8 s)
 """
 
+import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from uniaudio_schemas.pulse import Pulse, pulse
+from uniaudio_schemas.pulse import Lines, Pulse, pulse
 
 
 @contextmanager
 def working(what: str) -> Iterator[Pulse]:
-    """Says `what` on standard error before the work within begins, and again with the seconds of silence while it lasts."""
-    if not sys.stderr.isatty():
+    """Says `what` with the seconds of silence while the work within lasts; a terminal shows it before the work begins, too. `-q` says nothing."""
+    if not logging.getLogger("uniaudio").isEnabledFor(logging.WARNING):
         yield Pulse()
         return
-    _say(what)
-    with pulse(_say, what) as pulsing:
+    say = Lines(sys.stderr, "uniaudio: ")
+    if sys.stderr.isatty():
+        say(what)
+    with pulse(say, what) as pulsing:
         yield pulsing
-
-
-def _say(line: str) -> None:
-    sys.stderr.write(f"uniaudio: {line}\n")
-    sys.stderr.flush()

@@ -1,12 +1,14 @@
 """`make demo`: corpus, services, the flow `everything`, the report. Each step is skipped where it is done already."""
 
 import fcntl
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from uniaudio_schemas.errors import StoreError, UsageError
+from uniaudio_schemas.pulse import Lines, pulse
 from uniaudio_schemas.settings_file import setting
 
 from uniaudio_flows.access import make_data_folder
@@ -22,31 +24,32 @@ def run_demo(settings: Settings, *, stop: bool, source: str = "") -> int:
     where the flow did not complete."""
     make_data_folder(settings.data)
     with only_one(settings.data / "demo.lock", "make demo"):
-        begin = time.monotonic()
+        begin, say = time.monotonic(), Lines(sys.stdout)
         settings = settings.of_run({"source": source})
-        _prepare(settings, has_own_source=bool(source or setting("UNIAUDIO_SOURCE")))
-        start_services(settings, _say)
+        _prepare(settings, say, has_own_source=bool(source or setting("UNIAUDIO_SOURCE")))
+        start_services(settings, say)
         try:
-            completed = run_deployment("everything/local", settings, _say)
+            completed = run_deployment("everything/local", settings, say)
             if completed:
-                _report(settings)
+                _report(settings, say)
         except KeyboardInterrupt:
             if not stop:
-                _say("the run goes on in the background: `uniaudio demo` follows it, `uniaudio down` stops it")
+                say("the run goes on in the background: `uniaudio demo` follows it, `uniaudio down` stops it")
             raise
         finally:
             if stop:
-                stop_services(settings, _say)
-        _say(f"{'done' if completed else 'not done'} after {time.monotonic() - begin:.0f} s")
+                stop_services(settings, say)
+        say(f"{'done' if completed else 'not done'} after {time.monotonic() - begin:.0f} s")
         if not stop:
-            _say(
+            say(
                 f"  Prefect        {settings.prefect_url}\n  Ray dashboard  {settings.dashboard_url}\n  report         {settings.data / 'report.html'}"
             )
-            _say("  stop the services with `uniaudio down`")
+            say("  talk to it     `uniaudio serve`, then http://127.0.0.1:8000")
+            say("  stop the services with `uniaudio down`")
         return 0 if completed else 1
 
 
-def _prepare(settings: Settings, *, has_own_source: bool) -> None:
+def _prepare(settings: Settings, say: Lines, *, has_own_source: bool) -> None:
     cache = cache_folder()
     cache.mkdir(parents=True, exist_ok=True)
     if has_own_source:
@@ -54,21 +57,23 @@ def _prepare(settings: Settings, *, has_own_source: bool) -> None:
             raise UsageError(
                 f"`--source` (or `UNIAUDIO_SOURCE`) must be a folder of audio, but {settings.source} is not a folder."
             )
-        _say(f"corpus: {settings.source}")
+        say(f"corpus: {settings.source}")
     else:
-        lay_out_demo(settings.source, cache, _say)
+        with pulse(say, "corpus: fetching packages"):
+            lay_out_demo(settings.source, cache, say)
 
 
-def _report(settings: Settings) -> None:
+def _report(settings: Settings, say: Lines) -> None:
     from uniaudio_schemas.store import Store
 
     from uniaudio_flows.report import write_report
     from uniaudio_flows.report.model import beside_chance
 
     store = Store.from_uri(settings.store)
-    write_report(store, settings.data / "report.html")
+    with pulse(say, "writing the report"):
+        write_report(store, settings.data / "report.html")
     if judgement := beside_chance(store):
-        _say(judgement)
+        say(judgement)
 
 
 @contextmanager
@@ -82,7 +87,3 @@ def only_one(lock: Path, command: str) -> Iterator[None]:
                 f"another `{command}` is at work in {lock.parent}: wait for it, or give this one a folder (UNIAUDIO_DATA) and ports of its own."
             ) from error
         yield
-
-
-def _say(line: str) -> None:
-    print(line, flush=True)

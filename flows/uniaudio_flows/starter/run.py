@@ -4,6 +4,8 @@ was cut off: packages are in the cache, corpora complete or laid out again, shar
 from collections.abc import Callable
 from dataclasses import replace
 
+from uniaudio_schemas.pulse import pulse
+
 from uniaudio.shipped import shipped_codec
 from uniaudio_flows.demo.packages import cache_folder
 from uniaudio_flows.demo.run import only_one
@@ -26,7 +28,8 @@ def run_starter(settings: Settings, say: Say, *, source_only: bool, trains_codec
     with only_one(settings.data / "starter.lock", "uniaudio starter"):
         cache = cache_folder()
         cache.mkdir(parents=True, exist_ok=True)
-        lay_out_starter(settings.source, cache, say)
+        with pulse(say, "source: fetching packages"):
+            lay_out_starter(settings.source, cache, say)
         say(f"source: {settings.source}")
         if source_only:
             return 0

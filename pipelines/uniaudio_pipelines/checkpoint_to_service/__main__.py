@@ -3,10 +3,12 @@
 import argparse
 import signal
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from uniaudio_schemas.errors import UniaudioError
+from uniaudio_schemas.pulse import Lines, pulse
 
 from uniaudio_pipelines.checkpoint_to_service.service import metrics_addresses, serving
 from uniaudio_pipelines.checkpoint_to_service.settings import Service, service_of
@@ -29,7 +31,9 @@ def main() -> int:
 
 def _serve(service: Service) -> None:
     print(f"{service.model}: is put into service …", flush=True)
-    with serving(service) as url:
+    with ExitStack() as stack:
+        with pulse(Lines(sys.stdout), "is put into service"):
+            url = stack.enter_context(serving(service))
         print(f"{Path(service.model).resolve().name}: {url} (page), {url}v1 (for OpenAI's clients)", flush=True)
         for address in metrics_addresses():
             print(f"metrics: {address}", flush=True)
