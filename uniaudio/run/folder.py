@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 from uniaudio_schemas.errors import DataError, FingerprintError, UsageError
 from uniaudio_schemas.fingerprint import hash_json, short
-from uniaudio_schemas.kinds.checkpoint import Checkpoint
+from uniaudio_schemas.kinds.checkpoint import TASK_STATISTIC, Checkpoint
 from uniaudio_schemas.kinds.codec import CodecRow
 from uniaudio_schemas.plain import from_json
 from uniaudio_schemas.store import Store
@@ -54,7 +54,7 @@ class Parts:
     vocabulary: Vocabulary
     tokenizer: TextTokenizer
     tasks: frozenset[str]
-    """Tasks, and mixture groups of tasks, that it was trained on."""
+    """Tasks that it was trained on; mixture groups of tasks where no more is known, as of checkpoints of earlier versions."""
     codec_fingerprint: str
     """The fingerprint of the codec whose codes it was trained on; empty where that is not known."""
     load_codec: Callable[[], ReasoningCodec]
@@ -193,26 +193,30 @@ def _from_store(store: Store, manifest: Manifest, codec: str | Path | None, toke
         model=model.eval(),
         vocabulary=vocabulary,
         tokenizer=_tokenizer(vocabulary, tokenizer),
-        tasks=frozenset(_trained_groups(store, row)),
+        tasks=frozenset(_trained_tasks(store, row)),
         codec_fingerprint=row.codec_fingerprint,
         load_codec=load_codec,
         card=lambda parts: release.card(parts, release.origin_of(store, manifest)),
     )
 
 
-def _trained_groups(store: Store, row: Checkpoint) -> set[str]:
-    """Mixture groups that the checkpoint and those it was trained from have drawn examples of."""
+def _trained_tasks(store: Store, row: Checkpoint) -> set[str]:
+    """Tasks that the checkpoint and those it was trained from had examples of; of a version that does not name them, mixture groups."""
     by_id = {
-        other.checkpoint_id: other
+        other.checkpoint_id: (other, version)
         for version in store.versions("checkpoint")
         for other in store.rows(version, Checkpoint)
     }
-    groups: set[str] = set()
-    current: Checkpoint | None = row
-    while current is not None:
-        groups |= {entry.mixture for entry in current.ledger if entry.num_examples}
-        current = by_id.pop(current.parent, None) if current.parent else None
-    return groups
+    tasks: set[str] = set()
+    name: str | None = row.checkpoint_id
+    while name in by_id:
+        current, version = by_id.pop(name)
+        named = {statistic for shard in version.shards for statistic in shard.statistics}
+        tasks |= {one.removeprefix(TASK_STATISTIC) for one in named if one.startswith(TASK_STATISTIC)} or {
+            entry.mixture for entry in current.ledger if entry.num_examples
+        }
+        name = current.parent
+    return tasks
 
 
 def codec_of_store(store: Store, fingerprint: str) -> ReasoningCodec:

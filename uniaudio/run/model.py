@@ -119,7 +119,7 @@ class UniAudio:
 
     @property
     def tasks(self) -> list[str]:
-        """Names of the tasks that it was trained on and can run; few-shot ones where it was trained on auditory sentences."""
+        """Names of the tasks that it was trained on and can run. Where its mixture groups alone are known: all tasks of those."""
         runnable = (task for task in TASKS.values() if is_runnable(task) or task is CONVERSATION)
         return [task.name for task in runnable if self._knows(task)]
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from uniaudio_schemas.fingerprint import canonical_json
-from uniaudio_schemas.kinds.checkpoint import Checkpoint, HeldOutLoss, LedgerEntry
+from uniaudio_schemas.kinds.checkpoint import TASK_STATISTIC, Checkpoint, HeldOutLoss, LedgerEntry
 from uniaudio_schemas.kinds.codec import Metric
 from uniaudio_schemas.store import Dropped, Store
 from uniaudio_schemas.store.manifest import Manifest
@@ -105,7 +105,9 @@ def _train_and_publish(store: Store, run: _Run, due: DueStage) -> Manifest:
                 "vocabulary_fingerprint": row.vocabulary_fingerprint,
                 "codec_fingerprint": row.codec_fingerprint,
             }
-            statistics = {"num_steps": float(row.step), **steps_on_ranks(result)}
+            # A folder that an earlier version of this edge left names no tasks.
+            tasks = {f"{TASK_STATISTIC}{task}": 1.0 for task in result.get("tasks", [])}
+            statistics = {"num_steps": float(row.step), **steps_on_ranks(result), **tasks}
             writer.put_shard(name, [row], dropped, metadata, statistics, blobs=[weights])
             shutil.rmtree(scratch, ignore_errors=True)
             for line in _held_out_lines(row):

@@ -117,6 +117,7 @@ def _result_json(result: "StageResult") -> dict[str, Any]:
         "steps_by_world_size": result.state.steps_by_world_size,
         "metrics": [{"step": point.step, "name": point.name, "value": point.value} for point in points],
         "ledger": {group: dict(entry) for group, entry in result.ledger.items()},
+        "tasks": result.tasks,
         "num_drawn": result.num_drawn,
         "held_out": {task: asdict(losses) for task, losses in result.held_out.items()},
         "usage": asdict(usage()),

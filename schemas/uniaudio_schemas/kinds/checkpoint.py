@@ -15,6 +15,10 @@ from uniaudio_schemas.kinds.codec import Metric
 from uniaudio_schemas.kinds.ids import Blob, CheckpointId, CodecId, Digest, SequencesVersion
 from uniaudio_schemas.kinds.record import schema
 
+TASK_STATISTIC = "trained_task/"
+"""Prefix of the statistic of a task that the stage was trained on at least one example of; the task's name follows. The ledger tells
+mixture groups, which several tasks may share."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LedgerEntry:

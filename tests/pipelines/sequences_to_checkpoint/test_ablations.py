@@ -102,6 +102,10 @@ def test_a_model_without_experts_is_another_plan_and_has_none(
     assert ablated.plan(store).plan_id != JOB.plan(store).plan_id
     assert "experts" not in JOB.plan(store).parameters
     row = run(store, ablated, monkeypatch)["stage3"]
+    manifest = store.head("checkpoint")
+    assert manifest is not None
+    named = {name.removeprefix("trained_task/") for name in manifest.shards[0].statistics if "trained_task/" in name}
+    assert load_parts(store.root).tasks == {entry.mixture for entry in row.ledger if entry.num_examples} == named
     shape = json.loads(row.config)["model"]
     assert (shape["num_understanding_layers"], shape["num_generation_layers"]) == (0, 0)
     assert not any("expert" in name for name in load_parts(store.root).model.state_dict() if "layers" in name)

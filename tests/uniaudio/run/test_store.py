@@ -1,6 +1,7 @@
 """A checkpoint is used where the pipeline published it: its codec is found, its tasks are those of its whole training."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 from safetensors.torch import save_file
 from uniaudio_schemas.errors import FingerprintError, UsageError
-from uniaudio_schemas.kinds.checkpoint import Checkpoint, LedgerEntry
+from uniaudio_schemas.kinds.checkpoint import TASK_STATISTIC, Checkpoint, LedgerEntry
 from uniaudio_schemas.kinds.codec import CodecRow
 from uniaudio_schemas.store import Store
 from uniaudio_schemas.testing import a_plan, example_rows
@@ -26,11 +27,14 @@ def ledger(**counts: int) -> list[LedgerEntry]:
     return [LedgerEntry(mixture=name, num_examples=count, num_loss_tokens=count) for name, count in counts.items()]
 
 
-def publish(store: Store, kind: str, row: Checkpoint | CodecRow, weights: bytes, ref: str) -> None:
+def publish(
+    store: Store, kind: str, row: Checkpoint | CodecRow, weights: bytes, ref: str, *, tasks: Sequence[str] = ()
+) -> None:
     plan = a_plan(kind, units=("all",), made=ref)
     with store.writer(plan, owner="me", ref=ref) as writer:
         blob = writer.put_blob(weights)
-        writer.put_shard("all", [replace(row, weights=blob)], blobs=[blob])
+        statistics = {f"{TASK_STATISTIC}{task}": 1.0 for task in tasks}
+        writer.put_shard("all", [replace(row, weights=blob)], statistics=statistics, blobs=[blob])
         writer.publish()
 
 
@@ -60,6 +64,10 @@ def store(parts: Parts, tmp_path_factory: pytest.TempPathFactory) -> Path:
     weights = (folder / "model.safetensors").read_bytes()
     publish(store, "checkpoint", first, weights, "stage1")
     publish(store, "checkpoint", second, weights, "latest")
+    third = replace(row, checkpoint_id="c" * 32, parent="a" * 32, ledger=ledger(auditory_sentences=2), **shared)
+    publish(store, "checkpoint", third, weights, "groups")
+    third = replace(third, checkpoint_id="d" * 32)
+    publish(store, "checkpoint", third, weights, "tasks", tasks=("emotion_recognition", "sentence_mixture"))
     return folder / "store"
 
 
@@ -76,6 +84,22 @@ def test_a_model_knows_what_it_and_its_parents_drew_examples_of(store: Path) -> 
     assert UniAudio.from_pretrained(store / "checkpoint" / "refs" / "stage1").tasks == ["asr"]
     [version] = [path for path in (store / "checkpoint" / "versions").iterdir() if len(load_parts(path).tasks) == 1]
     assert load_parts(version.with_suffix("")).tasks == {"asr"}
+
+
+def test_tasks_that_share_a_mixture_group_are_known_one_by_one_where_the_version_names_them(
+    store: Store, model: UniAudio, tmp_path: Path
+) -> None:
+    of_groups, of_tasks = (
+        UniAudio.from_pretrained(store / "checkpoint" / "refs" / name) for name in ("groups", "tasks")
+    )
+    assert of_tasks.tasks == ["asr", "emotion_recognition"]
+    assert {"voice_conversion", *of_tasks.tasks} <= set(of_groups.tasks)
+    with pytest.raises(UsageError, match="must be one that the model was trained on"):
+        of_tasks.run("voice_conversion", text="x")
+    of_tasks.save(tmp_path)
+    about = json.loads((tmp_path / "uniaudio.json").read_text())
+    assert about["tasks"] == ["asr", "emotion_recognition", "sentence_mixture"]
+    assert UniAudio.from_pretrained(tmp_path).tasks == of_tasks.tasks
 
 
 def test_a_ref_that_is_not_there_and_a_codec_that_is_gone_are_named(

@@ -27,7 +27,7 @@ from uniaudio.tasks import TASKS
 from uniaudio.training.lm.order import Draw, StepPlan, random_unit
 from uniaudio.training.lm.pairs import pair_of
 from uniaudio.training.lm.steps import stage_order
-from uniaudio.training.sequences.dataset import SequenceSet
+from uniaudio.training.sequences.dataset import TRAIN_SPLIT, SequenceSet
 from uniaudio.training.sequences.examples import Examples
 from uniaudio.training.sequences.shard import Document
 
@@ -141,6 +141,21 @@ class MixtureData:
         batch = collate([[grid for _, grids in row for grid in grids] for row in laid_out], self.stage.context)
         groups = [[self.group_names.index(name) for name, grids in row for _ in grids] for row in laid_out]
         return batch.of_groups(groups, len(self.group_names))
+
+    def trained_tasks(self, position: Mapping[str, Any]) -> list[str]:
+        """Names, sorted, of the tasks with an example in the steps before a position (`MixtureOrder.state`)."""
+        return sorted(set().union(*(self._trained_tasks(position, group) for group in position["groups"])))
+
+    def _trained_tasks(self, position: Mapping[str, Any], group: str) -> set[str]:
+        """Draws are looked at until each task of the group is found, which few of them do."""
+        index, places = self.sequences.index, self.groups[group].places
+        tasks = {task for stratum in index.of((TRAIN_SPLIT,)) if stratum.mixture == group for task in stratum.tasks}
+        found: set[str] = set()
+        for number in self.order.drawn_before(position, group):
+            found.add(index.tasks[index.task[places[number]]])
+            if found == tasks:
+                break
+        return found
 
     def _documents(self, draws: list[Draw]) -> list[Document]:
         places = (self.groups[draw.group].places[draw.index] for draw in draws)

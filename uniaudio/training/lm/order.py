@@ -10,7 +10,7 @@ State   {"step": 12, "groups": {"asr": {"drawn": 61, "credit": -35.2, …}}, "pe
 
 import json
 from bisect import bisect_left, insort
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any, Protocol
@@ -184,6 +184,13 @@ class MixtureOrder:
         groups = {name: {key: getattr(group, key) for key in names} for name, group in self._groups.items()}
         pending = [[draw.group, draw.number] for draw in self._pending]
         return {"step": self.step, "key": self.key.hex(), "groups": groups, "pending": pending}
+
+    def drawn_before(self, position: Mapping[str, Any], group: str) -> Iterator[int]:
+        """Each row of a group, in id order, that the steps before a position trained on, in the order of its first draw."""
+        pending = {number for name, number in position["pending"] if name == group}
+        for number in range(min(position["groups"][group]["drawn"], len(self.lengths[group]))):
+            if number not in pending:
+                yield self._draw_at(group, number).index
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go to a position in O(1)."""

@@ -30,6 +30,8 @@ class StageResult:
     state: TrainingState
     ledger: Mapping[str, Mapping[str, int]]
     """Mixture group -> examples, positions and loss positions trained on."""
+    tasks: list[str]
+    """Names of the tasks with an example among those."""
     num_drawn: int
     """Data position: examples drawn from the mixture."""
     held_out: Mapping[str, HeldOut]
@@ -77,6 +79,7 @@ def train_stage(
     return StageResult(
         state=state,
         ledger=ledger_of(state.position),
+        tasks=data.trained_tasks(state.position),
         num_drawn=num_drawn_of(state.position),
         # What was no number then is no point.
         held_out={

@@ -54,6 +54,25 @@ def test_a_rank_of_a_step_with_too_few_rows_reads_none(sequences: SequenceSet, s
     assert count_targets(batch, "loss_frames") == (0, 0)
 
 
+def test_tasks_are_those_of_the_examples_in_the_steps_before_and_of_no_other_of_their_group(stage: StageConfig) -> None:
+    rows = [replace(row, mixture="asr" if row.task == "asr" else "auditory_sentences") for row in tiny_sequences()]
+    sequences = SequenceSet.of([to_table(rows, Sequence)], "tiny")
+    task_of = {row.sequence_id: row.task for row in rows}
+    data = some_data(sequences, replace(stage, num_rows=1))
+    seen: set[str] = set()
+    num_seen: list[int] = []
+    # Reading ahead changes nothing.
+    ahead = some_data(sequences, data.stage)
+    ahead.next_step()
+    for _ in range(60):
+        seen |= {task_of[name] for name in data.sequence_ids(data.next_step())}
+        position = json.loads(json.dumps(data.order.state()))
+        ahead.next_step()
+        assert ahead.trained_tasks(position) == data.trained_tasks(position) == sorted(seen)
+        num_seen.append(len(seen))
+    assert num_seen[0] < num_seen[-1] == len(set(task_of.values()))
+
+
 @pytest.mark.parametrize("num_shards", [1, 2, 7])
 def test_the_order_does_not_depend_on_the_shard_layout(
     sequences: SequenceSet, stage: StageConfig, num_shards: int
