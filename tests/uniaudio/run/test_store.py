@@ -87,7 +87,7 @@ def test_a_model_knows_what_it_and_its_parents_drew_examples_of(store: Path) -> 
 
 
 def test_tasks_that_share_a_mixture_group_are_known_one_by_one_where_the_version_names_them(
-    store: Store, model: UniAudio, tmp_path: Path
+    store: Path, tmp_path: Path
 ) -> None:
     of_groups, of_tasks = (
         UniAudio.from_pretrained(store / "checkpoint" / "refs" / name) for name in ("groups", "tasks")
