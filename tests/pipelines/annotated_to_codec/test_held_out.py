@@ -12,11 +12,14 @@ from uniaudio_pipelines.running.edge import run_edge
 from uniaudio_pipelines.source_to_raw.job import SourceToRaw
 from uniaudio_pipelines.source_to_raw.worker import RawWorker
 from uniaudio_schemas.kinds.annotated import Annotated
+from uniaudio_schemas.kinds.raw import Raw
 from uniaudio_schemas.store import Store
-from uniaudio_schemas.store.manifest import Plan
+from uniaudio_schemas.store.manifest import Manifest, Plan
 from uniaudio_schemas.testing import example_rows
 
+from uniaudio.audio.render import render_clip
 from uniaudio.codec.evaluation.held_out import held_out_clips
+from uniaudio.training.codec.audio import SAMPLE_BYTES, AudioCache
 
 soundfile = pytest.importorskip("soundfile")
 NUM_SOUNDS, RATE = 80, 16_000
@@ -74,9 +77,11 @@ def test_training_holds_out_no_clip_that_it_trains_on_under_another_name(twice: 
     assert len(audio.train) == sum(row.split == "train" for row in clips.values())
 
 
-def test_a_limit_keeps_the_same_first_clips_however_many_there_are(twice: Store) -> None:
-    annotated, raw = twice.head("annotated"), twice.head("raw")
-    assert annotated is not None and raw is not None
+@pytest.fixture(scope="module")
+def halved(twice: Store) -> Manifest:
+    """A version of the annotations in which every second clip is held out and none is a copy."""
+    annotated = twice.head("annotated")
+    assert annotated is not None
     plan = Plan(
         kind="annotated", schema_version=3, parents=annotated.parents, parameters={"splits": 1}, code_version="t", units=["all"]
     )  # fmt: skip
@@ -84,13 +89,34 @@ def test_a_limit_keeps_the_same_first_clips_however_many_there_are(twice: Store)
         splits = ("train", "val")
         halves = [replace(row, split=splits[at % 2], duplicate_cluster=None) for at, row in enumerate(rows(twice))]
         writer.put_shard("all", halves)
-        manifest = writer.publish()
-    whole = load_training_audio(twice, manifest, raw, max_clip_s=2.0, max_hours=1.0)
-    some = load_training_audio(twice, manifest, raw, max_clip_s=2.0, max_hours=60 / 3600)
+        return writer.publish()
+
+
+def test_a_limit_keeps_the_same_first_clips_however_many_there_are(twice: Store, halved: Manifest) -> None:
+    raw = twice.head("raw")
+    assert raw is not None
+    whole = load_training_audio(twice, halved, raw, max_clip_s=2.0, max_hours=1.0)
+    some = load_training_audio(twice, halved, raw, max_clip_s=2.0, max_hours=60 / 3600)
     assert 60 <= sum(len(clip.samples) for clip in [*some.train, *some.held_out]) / 24_000 < 62
     for chosen, all_of_them in ((some.train, whole.train), (some.held_out, whole.held_out)):
         assert 10 < len(chosen) < len(all_of_them)
         assert [clip.clip_id for clip in chosen] == [clip.clip_id for clip in all_of_them[: len(chosen)]]
+
+
+def test_clips_are_the_audio_of_their_rows_within_the_bytes_of_the_cache(twice: Store) -> None:
+    annotated, raw = twice.head("annotated"), twice.head("raw")
+    assert annotated is not None and raw is not None
+    few = AudioCache(1_000_000)
+    audio = load_training_audio(twice, annotated, raw, max_clip_s=1.0, max_hours=1.0, cache=few)
+    raws = {row.clip_id: row for row in twice.rows(raw, Raw)}
+    by_id = {row.clip_id: row for row in rows(twice)}
+    for clip in [*audio.train, *audio.held_out]:
+        row = by_id[clip.clip_id]
+        expected = render_clip(twice, row, raws[row.raw_clip_id])
+        assert np.array_equal(np.asarray(clip.samples), expected[:24_000])
+        assert clip.text == (text_of(row) if len(expected) <= 24_000 else "")
+        assert 0 < few.num_bytes <= few.max_bytes
+    assert sum(len(clip.samples) for clip in audio.train) * SAMPLE_BYTES > few.max_bytes, "this corpus shows nothing"
 
 
 def test_evaluation_hears_no_clip_that_was_trained_on_under_another_name(twice: Store) -> None:
