@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from uniaudio_schemas.errors import DataError, UsageError
 
+from uniaudio.audio.torchaudio_cpu import import_torchaudio
 from uniaudio.metrics.sentences import load_sentence_encoder
 
 transformers = pytest.importorskip("transformers")
@@ -14,6 +15,7 @@ tokenizers = pytest.importorskip("tokenizers")
 
 def a_bert(folder: Path) -> Path:
     """With a tokenizer of words that pads to eight tokens, as that of MiniLM pads to 128."""
+    import_torchaudio()  # whole builds of it need a GPU's libraries, and transformers imports it
     words = {word: number for number, word in enumerate(["[UNK]", "[PAD]", "a", "dog", "barks", "loudly"])}
     tokenizer = tokenizers.Tokenizer(tokenizers.models.WordLevel(words, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
