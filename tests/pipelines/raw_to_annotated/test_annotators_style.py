@@ -49,7 +49,9 @@ def test_a_sentence_says_what_was_measured_and_given_and_the_evidence_is_all_of_
     for words in ("with an Irish accent", "in her thirties", "sounding angry"):
         assert words in sentence
     assert any(word in sentence for word in ("woman", "female"))
-    assert any(word in sentence for word in voice_words.PITCH["high"] + tuple(map(str.capitalize, voice_words.PITCH["high"])))
+    assert any(
+        word in sentence for word in voice_words.PITCH["high"] + tuple(map(str.capitalize, voice_words.PITCH["high"]))
+    )
     assert "rain" not in sentence
     assert evidence == [
         "facts.gender=F",
