@@ -16,8 +16,8 @@ test-slow: install
 bench: install
 	@$(BIN)/python -m pytest -m bench tests/bench -s
 
-check: install    ## ruff, mypy, import rules
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
+check: install    ## ruff, mypy, import rules, dead code
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports && $(BIN)/vulture
 
 install:
 	@$(PYTHON) infra/install.py dev

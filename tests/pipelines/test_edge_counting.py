@@ -180,9 +180,10 @@ def by_value(**changes: Any) -> tuple[Any, Any]:
     return Count(**changes), CountWorker
 
 
+@pytest.mark.usefixtures("ray_cluster")
 @pytest.mark.slow
 @pytest.mark.services
-def test_a_killed_worker_is_replaced_and_its_unit_is_there_once(ray_cluster: None, tmp_path: Path, capsys: Any) -> None:
+def test_a_killed_worker_is_replaced_and_its_unit_is_there_once(tmp_path: Path, capsys: Any) -> None:
     (tmp_path / "marks").mkdir()
     job, worker = by_value(num_units=4, dies_in=("n-00001",), marks=str(tmp_path / "marks"))
     manifest = run_edge(Store(tmp_path / "store"), job, worker, num_workers=2)
@@ -191,11 +192,10 @@ def test_a_killed_worker_is_replaced_and_its_unit_is_there_once(ray_cluster: Non
     assert "lost the worker of n-00001" in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("ray_cluster")
 @pytest.mark.slow
 @pytest.mark.services
-def test_a_row_that_kills_its_workers_is_dropped_by_name_and_the_rest_is_there(
-    ray_cluster: None, tmp_path: Path, capsys: Any
-) -> None:
+def test_a_row_that_kills_its_workers_is_dropped_by_name_and_the_rest_is_there(tmp_path: Path, capsys: Any) -> None:
     job, worker = by_value(num_units=3, kills=("n-00001-1", "n-00002-0"))
     store = Store(tmp_path)
     manifest = run_edge(store, job, worker, num_workers=2)
@@ -205,18 +205,20 @@ def test_a_row_that_kills_its_workers_is_dropped_by_name_and_the_rest_is_there(
     assert "n-00001-1 was in hand of 3 lost workers" in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("ray_cluster")
 @pytest.mark.slow
 @pytest.mark.services
-def test_a_unit_that_kills_every_worker_is_named(ray_cluster: None, tmp_path: Path) -> None:
+def test_a_unit_that_kills_every_worker_is_named(tmp_path: Path) -> None:
     (tmp_path / "marks").mkdir()
     job, worker = by_value(dies_in=("n-00001",), always=True, marks=str(tmp_path / "marks"))
     with pytest.raises(StoreError, match="Unit n-00001 ended its worker 3 times"):
         run_edge(Store(tmp_path / "store"), job, worker, num_workers=1)
 
 
+@pytest.mark.usefixtures("ray_cluster")
 @pytest.mark.slow
 @pytest.mark.services
-def test_an_error_of_a_worker_reaches_the_driver_as_itself(ray_cluster: None, tmp_path: Path) -> None:
+def test_an_error_of_a_worker_reaches_the_driver_as_itself(tmp_path: Path) -> None:
     job, worker = by_value(error="`models` must be there.")
     with pytest.raises(UsageError, match="`models` must be there"):
         run_edge(Store(tmp_path / "store"), job, worker, num_workers=1)

@@ -85,7 +85,8 @@ def publish_codec(store: Store) -> None:
         writer.publish()
 
 
-def test_files_become_scores(tmp_path: Path, ray_cluster: None) -> None:
+@pytest.mark.usefixtures("ray_cluster")
+def test_files_become_scores(tmp_path: Path) -> None:
     lay_out_source(tmp_path / "source")
     store = Store(tmp_path / "store")
     in_process = {"num_workers": 0}

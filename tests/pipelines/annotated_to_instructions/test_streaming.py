@@ -163,9 +163,10 @@ def test_a_corpus_with_a_forgotten_clip_is_counted_again(tmp_path: Path) -> None
     assert {name: after[name] for name in after} == pytest.approx({name: shard.statistics[name] for name in after})
 
 
+@pytest.mark.usefixtures("ray_cluster")
 @pytest.mark.slow
 @pytest.mark.services
-def test_two_workers_make_what_one_makes(large: tuple[Store, Any], tmp_path: Path, ray_cluster: None) -> None:
+def test_two_workers_make_what_one_makes(large: tuple[Store, Any], tmp_path: Path) -> None:
     store = Store(tmp_path)
     write(store, a_large_corpus(), 7)
     assert run_edge(store, SMALL, InstructionWorker, num_workers=2).content_id == large[1].content_id

@@ -199,7 +199,8 @@ def no_dnsmos(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("uniaudio_pipelines.checkpoint_to_scores.measures.dnsmos", lambda *args: None)
 
 
-def test_a_metric_whose_model_is_missing_is_dropped_by_name(built: Any, no_dnsmos: None) -> None:
+@pytest.mark.usefixtures("no_dnsmos")
+def test_a_metric_whose_model_is_missing_is_dropped_by_name(built: Any) -> None:
     result = score(built, "tts", replace(JOB, models="/nowhere"))
     assert ("wer", "not_installed") in reasons(result)
     (detail,) = {row.detail for row in result.dropped if row.row_id == "wer"}
@@ -320,8 +321,9 @@ def say(
     return score(built, "tts", job)
 
 
+@pytest.mark.usefixtures("no_dnsmos")
 def test_a_length_is_compared_with_the_usual_one_whatever_the_limit(
-    built: Any, no_dnsmos: None, monkeypatch: pytest.MonkeyPatch
+    built: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for max_frames in (20, 50):
         result = say(built, monkeypatch, (20, 20), replace(JOB, max_frames=max_frames))
@@ -373,7 +375,8 @@ def test_held_out_losses_come_from_every_stage_beside_chance(built: Any) -> None
     }
 
 
-def test_scoring_twice_gives_the_same_rows_and_blobs(built: Any, no_dnsmos: None) -> None:
+@pytest.mark.usefixtures("no_dnsmos")
+def test_scoring_twice_gives_the_same_rows_and_blobs(built: Any) -> None:
     for benchmark in ("asr", "tts"):
         first, second = score(built, benchmark), score(built, benchmark)
         assert to_table(first.rows, Score).equals(to_table(second.rows, Score))

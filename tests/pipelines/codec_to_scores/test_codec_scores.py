@@ -145,8 +145,9 @@ def tiny_questions(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
 
 
+@pytest.mark.usefixtures("tiny_questions")
 @pytest.mark.parametrize("view", VIEWS)
-def test_a_question_is_asked_of_every_view(store: Store, tiny_questions: None, view: str) -> None:
+def test_a_question_is_asked_of_every_view(store: Store, view: str) -> None:
     result = worker_of(store).process(f"understanding-domain-{view}")
     (row,) = result.rows
     assert (row.system, row.metric, row.num_samples) == (view.replace("_", " "), "accuracy", 2)

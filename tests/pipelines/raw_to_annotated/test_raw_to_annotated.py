@@ -283,9 +283,8 @@ def reusing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(earlier, "same_cutting", lambda version, plan: True)
 
 
-def test_an_added_annotator_is_the_only_one_that_is_asked(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], reusing: None
-) -> None:
+@pytest.mark.usefixtures("reusing")
+def test_an_added_annotator_is_the_only_one_that_is_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     store = source(tmp_path, {f"a/{n}.wav": (1.0, {"domain": "speech"}) for n in range(3)})
     before, work = cuts_of(store, (Counter,), capsys)
     assert (work["computed"], work["reused"]) == (3, 0)
@@ -295,9 +294,10 @@ def test_an_added_annotator_is_the_only_one_that_is_asked(
     assert all(row.caption == f"after {RATE} 16000" for row in after)
 
 
+@pytest.mark.usefixtures("reusing")
 @pytest.mark.slow
 def test_a_new_version_of_an_annotator_also_renews_those_that_read_it(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], reusing: None
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     store = source(tmp_path, {f"a/{n}.wav": (1.0, {"domain": "speech"}) for n in range(3)})
     cuts_of(store, (Counter, Later), capsys)

@@ -76,8 +76,9 @@ def test_a_task_that_only_writes_reasoning_tokens_is_dropped_with_its_reason(tmp
     assert dropped["detail"] == "reasoning_copy: nothing to learn without reasoning tokens"
 
 
+@pytest.mark.usefixtures("short_stages")
 def test_a_model_without_reasoning_tokens_trains_and_answers_with_reconstruction_tokens_alone(
-    store: Store, short_stages: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     run_edge(store, replace(ABLATED, ref="latest"), SequenceWorker, num_workers=0, owner="test")
     row = run(store, JOB, monkeypatch)["stage3"]
@@ -94,9 +95,8 @@ def test_a_model_without_reasoning_tokens_trains_and_answers_with_reconstruction
         model.run("reasoning_copy", said.clips[0], options=Options(max_seconds=0.5))
 
 
-def test_a_model_without_experts_is_another_plan_and_has_none(
-    store: Store, short_stages: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("short_stages")
+def test_a_model_without_experts_is_another_plan_and_has_none(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     run_edge(store, TokensToSequences(), SequenceWorker, num_workers=0, owner="test")
     ablated = replace(JOB, experts=False)
     assert ablated.plan(store).plan_id != JOB.plan(store).plan_id
@@ -113,8 +113,9 @@ def test_a_model_without_experts_is_another_plan_and_has_none(
         replace(ablated, model=str(store.root)).plan(store)
 
 
+@pytest.mark.usefixtures("short_stages")
 def test_audio_ids_start_from_the_code_vectors_of_the_store_s_codec_where_the_job_says_so(
-    store: Store, short_stages: None, monkeypatch: pytest.MonkeyPatch
+    store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_edge(store, TokensToSequences(), SequenceWorker, num_workers=0, owner="test")
     job = replace(JOB, code_vectors=True)

@@ -40,7 +40,8 @@ def no_shard_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writer_module, "read_shard", lambda path: pytest.fail(f"{path} was read"))
 
 
-def test_shards_that_are_named_again_are_not_read(store: Store, publish: Any, no_shard_is_read: None) -> None:
+@pytest.mark.usefixtures("no_shard_is_read")
+def test_shards_that_are_named_again_are_not_read(store: Store, publish: Any) -> None:
     second = grown(store, publish())
     third = grown(store, second, "more")
     assert (second.content_id, third.content_id) == (whole(store, 7), whole(store, 8))
@@ -87,9 +88,8 @@ def test_hashes_of_rows_under_another_schema_are_none(store: Store, publish: Any
     assert kept_hashes.read_hashes(store.files, other, shards) == {}
 
 
-def test_while_a_shard_is_named_its_hashes_outlive_the_version_that_made_them(
-    store: Store, publish: Any, no_shard_is_read: None
-) -> None:
+@pytest.mark.usefixtures("no_shard_is_read")
+def test_while_a_shard_is_named_its_hashes_outlive_the_version_that_made_them(store: Store, publish: Any) -> None:
     second = grown(store, publish())
     assert any("/versions/" in path for path in store.collect(dry_run=False))
     assert grown(store, second, "more").num_rows == 8

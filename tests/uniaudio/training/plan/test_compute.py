@@ -18,11 +18,11 @@ def _heads_of(query: torch.Size, other: torch.Size) -> torch.Size:
     return torch.Size([*query[:2], *other[2:]])
 
 
-def _forward(query, key, value, *_given, out_shape=None, **_options) -> int:
+def _forward(query, key, value, *_given, **_options) -> int:
     return sdpa_flop_count(query, _heads_of(query, key), _heads_of(query, value))
 
 
-def _backward(gradient, query, key, value, *_given, out_shape=None, **_options) -> int:
+def _backward(gradient, query, key, value, *_given, **_options) -> int:
     return sdpa_backward_flop_count(gradient, query, _heads_of(query, key), _heads_of(query, value))
 
 
