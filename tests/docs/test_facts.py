@@ -15,7 +15,7 @@ from uniaudio.lm.config import PRESETS
 from uniaudio.stages.codec_phases import PHASES
 from uniaudio.stages.table import ALL_STAGES
 
-NUMBERS = {"five": 5, "nine": 9, "twelve": 12, "thirteen": 13, "fourteen": 14}
+NUMBERS = {"five": 5, "nine": 9, "twelve": 12, "thirteen": 13, "fourteen": 14, "fifteen": 15}
 
 
 def read(name: str) -> str:
