@@ -79,18 +79,18 @@ async def _run(name: str, settings: Settings, log: Callable[[str], None], parame
             await asyncio.sleep(POLL_S)
 
 
-def told_by(settings: Settings, known: Container[str]) -> dict[str, Any]:
-    """The parameters of a flow (those that it has are `known`) by which a run has `settings`."""
+def told_by(settings: Settings, parameters: Container[str]) -> dict[str, Any]:
+    """The parameters of a flow (those that it has are `parameters`) by which a run has `settings`."""
     values = {
         "store": settings.store,
         "source": str(settings.source),
         "models": str(settings.models),
         "device": settings.device,
         "size": settings.size,
-        "start": settings.codec if "phases" in known else settings.backbone,
+        "start": settings.codec if "phases" in parameters else settings.backbone,
         "train_codec": {"start": settings.codec} if settings.codec else None,
     }
-    return {name: value for name, value in values.items() if value and name in known}
+    return {name: value for name, value in values.items() if value and name in parameters}
 
 
 def _still_patient(lost_since: float | None, error: Exception) -> float:

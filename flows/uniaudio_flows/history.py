@@ -75,9 +75,9 @@ def _version_line(version: dict[str, Any]) -> str:
     return line + ", ".join([*parts, f"{version['rows']} rows"]) + (f", from {parents}" if parents else "")
 
 
-def _example_lines(found: list[dict[str, Any]]) -> list[str]:
+def _example_lines(examples: list[dict[str, Any]]) -> list[str]:
     lines = []
-    for example in found:
+    for example in examples:
         name = example.get("sequence_id") or example.get("instruction_id")
         lines.append(f"{name}: {example['task']}, {example['split']}, corpus {example['corpus']}")
         lines += [f"  {line}" for clip in example["clips"] for line in _clip_lines(clip)]
@@ -99,9 +99,9 @@ def _clip_lines(clip: dict[str, Any]) -> list[str]:
     return [" <- ".join(parts)]
 
 
-def _source_lines(found: list[dict[str, Any]]) -> list[str]:
+def _source_lines(sources: list[dict[str, Any]]) -> list[str]:
     lines = [f"{'files':>7}{'audio':>11}  {'corpus':<24}licence"]
-    for one in found:
+    for one in sources:
         lines.append(f"{one['files']:>7}{spoken(one['seconds']):>11}  {one['corpus']:<24}{one['licence']}")
     return lines
 
@@ -177,37 +177,37 @@ def forget_source(store: Store, source: str, say: Callable[[str], None], *, real
     return answer
 
 
-def _survey_answer(found: Survey) -> dict[str, Any]:
+def _survey_answer(source_survey: Survey) -> dict[str, Any]:
     return {
-        "files": [{"clip_id": clip, "path": path} for clip, path in sorted(found.files.items())],
+        "files": [{"clip_id": clip, "path": path} for clip, path in sorted(source_survey.files.items())],
         "versions": [
             {
                 "kind": holder.manifest.kind,
                 "plan_id": holder.manifest.plan_id,
                 "content_id": holder.manifest.content_id,
-                "refs": found.refs.get((holder.manifest.kind, holder.manifest.plan_id), []),
+                "refs": source_survey.refs.get((holder.manifest.kind, holder.manifest.plan_id), []),
                 "rows": holder.manifest.num_rows,
                 "rows_of_source": sum(holder.num_rows.values()),
                 "shards": len(holder.manifest.shards),
                 "shards_of_source": len(holder.num_rows),
             }
-            for holder in found.holders
+            for holder in source_survey.holders
         ],
-        "models": as_records(found.models),
+        "models": as_records(source_survey.models),
     }
 
 
-def _survey_lines(found: Survey) -> list[str]:
-    paths = sorted(found.files.values())
+def _survey_lines(source_survey: Survey) -> list[str]:
+    paths = sorted(source_survey.files.values())
     lines = [f"{len(paths)} files: {_some(paths)}"]
-    for holder in found.holders:
+    for holder in source_survey.holders:
         manifest = holder.manifest
-        refs = f" ({', '.join(names)})" if (names := found.refs.get((manifest.kind, manifest.plan_id))) else ""
+        refs = f" ({', '.join(names)})" if (names := source_survey.refs.get((manifest.kind, manifest.plan_id))) else ""
         rows = f"{sum(holder.num_rows.values())} of {manifest.num_rows} rows"
         lines.append(
             f"{manifest.kind} {manifest.plan_id[:8]}{refs}: {rows}, {len(holder.num_rows)} of {len(manifest.shards)} shards"
         )
-    for model in found.models:
+    for model in source_survey.models:
         refs = f" ({', '.join(model.refs)})" if model.refs else ""
         saw = f"up to {model.num_examples} training examples" if model.stage else "its training clips"
         lines.append(

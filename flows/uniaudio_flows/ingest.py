@@ -50,27 +50,27 @@ def show_survey(path: str, say: Callable[[str], None], *, as_json: bool = False)
     return 0
 
 
-def _show_corpus(found: "CorpusSurvey", say: Callable[[str], None]) -> None:
-    say(found.name)
-    for line in found.formats or ("none is recognized: files without labels",):
+def _show_corpus(corpus: "CorpusSurvey", say: Callable[[str], None]) -> None:
+    say(corpus.name)
+    for line in corpus.formats or ("none is recognized: files without labels",):
         say(f"  format    {line}")
-    if found.num_clips:
-        estimated = f" (estimated from {found.num_probed} files)" if found.num_probed < found.num_files else ""
+    if corpus.num_clips:
+        estimated = f" (estimated from {corpus.num_probed} files)" if corpus.num_probed < corpus.num_files else ""
         say(
-            f"  clips     {found.num_clips:,} in {found.num_files:,} files, {spoken(found.seconds)}{estimated}; with text "
-            f"{_share(found.num_with_text, found.num_clips)}, with speaker {_share(found.num_with_speaker, found.num_clips)}"
+            f"  clips     {corpus.num_clips:,} in {corpus.num_files:,} files, {spoken(corpus.seconds)}{estimated}; with text "
+            f"{_share(corpus.num_with_text, corpus.num_clips)}, with speaker {_share(corpus.num_with_speaker, corpus.num_clips)}"
         )
-    if found.num_documents:
-        say(f"  texts     {found.num_documents:,} documents")
-    if found.splits:
-        say("  splits    " + ", ".join(f"{split} {count:,}" for split, count in found.splits.items()))
-    for reason, (count, examples) in found.problems.items():
+    if corpus.num_documents:
+        say(f"  texts     {corpus.num_documents:,} documents")
+    if corpus.splits:
+        say("  splits    " + ", ".join(f"{split} {count:,}" for split, count in corpus.splits.items()))
+    for reason, (count, examples) in corpus.problems.items():
         say(f"  problem   {reason} {count:,}, such as")
         for example in examples:
             say(f"              {example}")
-    if found.card and found.num_clips:
-        say(f"  card      corpora/{found.name}.toml that says the same:")
-        for line in found.card.split("\n"):
+    if corpus.card and corpus.num_clips:
+        say(f"  card      corpora/{corpus.name}.toml that says the same:")
+        for line in corpus.card.split("\n"):
             say(f"              {line}")
 
 

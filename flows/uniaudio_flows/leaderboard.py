@@ -53,11 +53,11 @@ def frame(store: Store) -> pl.DataFrame:
     return scores.with_columns((pl.col("value") == best).alias("is_best")).sort([*_KEY, "checkpoint", "plan_id"])
 
 
-def board(found: pl.DataFrame) -> tuple[list[str], list[list[str]]]:
+def board(scores: pl.DataFrame) -> tuple[list[str], list[list[str]]]:
     """Header and lines: versions as columns, named by checkpoint and plan; a dagger behind what is worse than its trivial baseline."""
-    versions = found.select("checkpoint", "plan_id", "cpu_seconds").unique().sort("checkpoint", "plan_id").rows()
+    versions = scores.select("checkpoint", "plan_id", "cpu_seconds").unique().sort("checkpoint", "plan_id").rows()
     lines = []
-    for key, group in found.group_by(_KEY, maintain_order=True):
+    for key, group in scores.group_by(_KEY, maintain_order=True):
         cells = {row["plan_id"]: _cell(row, is_alone=group.height == 1) for row in group.to_dicts()}
         baselines = group["baseline_value"].drop_nulls()
         baseline = number(baselines[0]) if len(baselines) else ""
@@ -67,11 +67,11 @@ def board(found: pl.DataFrame) -> tuple[list[str], list[list[str]]]:
     return [*_KEY, *titles, "trivial baseline"], lines
 
 
-def markdown(found: pl.DataFrame) -> str:
+def markdown(scores: pl.DataFrame) -> str:
     """The board, and what its marks mean."""
-    several = found.group_by(_KEY).len().filter(pl.col("len") > 1).height if found.height else 0
-    note = f"{found['plan_id'].n_unique()} versions, {several} metrics of more than one. Bold: best. †: worse than the trivial baseline."
-    return "\n".join([*pipe_table(*board(found)), "", note]) + "\n"
+    several = scores.group_by(_KEY).len().filter(pl.col("len") > 1).height if scores.height else 0
+    note = f"{scores['plan_id'].n_unique()} versions, {several} metrics of more than one. Bold: best. †: worse than the trivial baseline."
+    return "\n".join([*pipe_table(*board(scores)), "", note]) + "\n"
 
 
 def _cell(row: dict[str, Any], *, is_alone: bool) -> str:
@@ -110,10 +110,10 @@ def codec_frame(store: Store) -> pl.DataFrame:
     return pl.DataFrame(score_rows, schema=_CODEC_SCHEMA).sort(["benchmark", "codec", "system", "domain", "metric"])
 
 
-def codec_markdown(found: pl.DataFrame) -> str:
+def codec_markdown(scores: pl.DataFrame) -> str:
     """A table a benchmark; a dagger behind what is worse than its trivial baseline."""
     lines = []
-    for (benchmark,), group in found.group_by(["benchmark"], maintain_order=True):
+    for (benchmark,), group in scores.group_by(["benchmark"], maintain_order=True):
         columns = group.select("domain", "metric").unique().sort("domain", "metric").rows()
         cells = []
         for (codec, system), of_system in group.group_by(["codec", "system"], maintain_order=True):

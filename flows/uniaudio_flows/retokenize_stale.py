@@ -42,12 +42,12 @@ def _run(**parameters: Any) -> str | None:
     return make_all("retokenize-stale", settings, [planned])
 
 
-def told_of(found: Estimate) -> str:
+def told_of(tokenization: Estimate) -> str:
     """One line."""
-    line = f"{found.clips_to_encode} of {found.clips} clips have no codes: {spoken(3600 * found.audio_hours)} of audio"
-    if found.hours is None or found.cpu_hours is None or found.gpu_hours is None:
+    line = f"{tokenization.clips_to_encode} of {tokenization.clips} clips have no codes: {spoken(3600 * tokenization.audio_hours)} of audio"
+    if tokenization.hours is None or tokenization.cpu_hours is None or tokenization.gpu_hours is None:
         return f"{line}; no run has encoded anything yet, so nobody knows what that costs"
-    return f"{line}, about {found.hours:.2f} h, {found.cpu_hours:.2f} CPU-hours and {found.gpu_hours:.2f} GPU-hours"
+    return f"{line}, about {tokenization.hours:.2f} h, {tokenization.cpu_hours:.2f} CPU-hours and {tokenization.gpu_hours:.2f} GPU-hours"
 
 
 retokenize_stale = told(

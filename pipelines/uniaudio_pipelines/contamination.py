@@ -134,10 +134,10 @@ def shared_recordings(store: Store, raw: Manifest, evalsets: dict[str, Manifest]
     return leaks_table([*_same_bytes(store, raw, items), *_same_sound(store, raw, items)])
 
 
-def leaks_table(found: Iterable[Leak]) -> pa.Table:
+def leaks_table(leaks: Iterable[Leak]) -> pa.Table:
     """Sorted; of each clip, set and item the first that was found, so the surest kind."""
     first: dict[tuple[str, str, str], Leak] = {}
-    for leak in found:
+    for leak in leaks:
         first.setdefault(leak[:3], leak)
     columns = list(zip(*(first[key] for key in sorted(first)), strict=True)) or [()] * len(LEAKS)
     return pa.table([pa.array(column, field.type) for column, field in zip(columns, LEAKS, strict=True)], schema=LEAKS)

@@ -60,11 +60,11 @@ class Estimate:
         )
 
     @classmethod
-    def where_finite(cls, found: "Estimate | None") -> "tuple[Estimate | None, str]":
+    def where_finite(cls, estimate: "Estimate | None") -> "tuple[Estimate | None, str]":
         """The estimate, or None and why it is no score."""
-        if found is not None and math.isfinite(found.value):
-            return found, ""
-        return None, "there is no sample it is defined for" if found is None else f"the value is {found.value}"
+        if estimate is not None and math.isfinite(estimate.value):
+            return estimate, ""
+        return None, "there is no sample it is defined for" if estimate is None else f"the value is {estimate.value}"
 
 
 @dataclass(kw_only=True, slots=True)

@@ -157,40 +157,40 @@ def _marks_behind_junk(data: bytes, start: int) -> list[tuple[int, str]]:
     return marks
 
 
-def _fill(file: Any, known: str, start: int, stop: int, name: str, layout: Layout, *, whole: bool) -> None:
-    if known == "wav":
+def _fill(file: Any, form: str, start: int, stop: int, name: str, layout: Layout, *, whole: bool) -> None:
+    if form == "wav":
         mpeg_range = wav.lay_out_wav(file, start, stop, name, layout)
         if mpeg_range:
             elementary.lay_out_frames(file, elementary.MPEG, mpeg_range, name, layout)
-    elif known in _PLAIN:
-        _PLAIN[known](file, start, stop, name, layout)
-    elif known == "flac":
+    elif form in _PLAIN:
+        _PLAIN[form](file, start, stop, name, layout)
+    elif form == "flac":
         flac.lay_out_flac(file, start, stop, layout, whole=whole)
-    elif known in ("mpeg", "adts"):
-        syntax = elementary.MPEG if known == "mpeg" else elementary.ADTS
+    elif form in ("mpeg", "adts"):
+        syntax = elementary.MPEG if form == "mpeg" else elementary.ADTS
         elementary.lay_out_frames(file, syntax, (start, stop), name, layout)
     else:
-        _lay_out_container(file, known, start, stop, name, layout)
+        _lay_out_container(file, form, start, stop, name, layout)
 
 
-def _lay_out_container(file: Any, known: str, start: int, stop: int, name: str, layout: Layout) -> None:
+def _lay_out_container(file: Any, form: str, start: int, stop: int, name: str, layout: Layout) -> None:
     end, is_finished = stop, True
-    if known == "mp4":
+    if form == "mp4":
         end = boxes.check_mp4(file, start, stop, name)
         if junk := Window(file, stop).count_junk(end, stop):
             layout.note("junk_behind_audio", f"{junk} bytes")
-    elif known == "matroska":
+    elif form == "matroska":
         boxes.check_matroska(file, start, stop, name)
-    elif known in ("asf", "avi"):
-        check = boxes.check_asf if known == "asf" else boxes.check_avi
+    elif form in ("asf", "avi"):
+        check = boxes.check_asf if form == "asf" else boxes.check_avi
         is_finished = check(file, start, stop, name)
     if not is_finished:
         layout.note("unknown_length", "its header was never finished")
     part = Part(
         pieces=((start, end),),
-        demuxer=FORMATS[known].demuxer,
-        container_promises=known in _PROMISING and is_finished,
-        is_exact=known in _LOSSLESS,
+        demuxer=FORMATS[form].demuxer,
+        container_promises=form in _PROMISING and is_finished,
+        is_exact=form in _LOSSLESS,
     )
     layout.parts.append(part)
 

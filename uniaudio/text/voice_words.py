@@ -61,10 +61,10 @@ def band(value: float | None, limits: tuple[float, float]) -> str | None:
 def word_in(text: str, tables: Sequence[Table]) -> str | None:
     """The word of which the text has a wording; None where it has that of none, or of several."""
     folded = text.casefold()
-    found = {
+    words = {
         word for table in tables for word, wordings in table.items() if any(_says(folded, one) for one in wordings)
     }
-    return found.pop() if len(found) == 1 else None
+    return words.pop() if len(words) == 1 else None
 
 
 def _says(text: str, wording: str) -> bool:

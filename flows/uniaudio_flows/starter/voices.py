@@ -37,7 +37,7 @@ _ENGLISH = ("af", "am", "bf", "bm")
 _FACTS = {"a": "American", "b": "British", "f": "female", "m": "male"}
 _STYLES, _STYLE_DIM = 510, 256
 _QUIET = 0.01
-"""Of full scale: what is quieter at both ends is cut off, but for `_PAUSE` samples."""
+"""The loudness, as a share of full scale, below which samples at both ends are silence; all but `_PAUSE` of them are cut off."""
 _PAUSE = RATE // 10
 
 Speak = Callable[[str, str], np.ndarray]
@@ -116,10 +116,10 @@ class Synthesizer:
         return np.asarray(self._network.run(None, inputs)[0], dtype=np.float32).ravel()
 
     def _phonemes(self, word: str, accent: str) -> str:
-        found = self._dictionaries[accent].get(word) or self._dictionaries["a"].get(word)
-        if found is None:
+        pronunciation = self._dictionaries[accent].get(word) or self._dictionaries["a"].get(word)
+        if pronunciation is None:
             raise DataError(f"the pronouncing dictionary has no {word!r}.")
-        return found if isinstance(found, str) else found["DEFAULT"]
+        return pronunciation if isinstance(pronunciation, str) else pronunciation["DEFAULT"]
 
 
 def _dictionary(tree: Path, accent: str) -> dict[str, str | dict[str, str]]:

@@ -114,7 +114,7 @@ def main() -> int:
 
 
 def _bound_memory(num_bytes: int) -> None:
-    """Of the writable memory that is this process's own (`RLIMIT_DATA`), `num_bytes` beside what it holds. Systems that do not tell what it
+    """Allows this process `num_bytes` of writable memory of its own (`RLIMIT_DATA`) beside what it holds. Systems that do not tell what it
     holds are left alone."""
     try:
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[5])

@@ -40,12 +40,12 @@ def estimate(store: Store, job: InstructionsToTokens) -> Estimate:
         # What it has no codes of, it has dropped.
         return _with_cost(store, job, num_clips=version.num_rows, num_missing=0, seconds=0.0)
     codec = next(store.rows(store.version_with("codec", plan.parents["codec"]), CodecRow))
-    known = KnownCodes(store, job.metadata(plan, codec.codec_id))
+    earlier_codes = KnownCodes(store, job.metadata(plan, codec.codec_id))
     clips = Clips(store, plan, unit_bits(plan), job.folder(store, plan))
     num_clips, num_missing, seconds = 0, 0, 0.0
     for unit in ranges_of(unit_bits(plan)):
         names = clips.of(unit)
-        missing = without(names, known.of(unit, names))
+        missing = without(names, earlier_codes.of(unit, names))
         num_clips, num_missing = num_clips + len(names), num_missing + len(missing)
         if len(missing):
             seconds += _seconds(clips.sources(unit, missing), missing.to_pylist())

@@ -52,16 +52,16 @@ class TokenWorker:
         part = HashRange.of_unit(unit)
         assert part is not None, f"{unit} is no unit of a plan"
         clips = self._clips.of(part)
-        known = self._known.of(part, clips)
-        missing = without(clips, known)
+        earlier_rows = self._known.of(part, clips)
+        missing = without(clips, earlier_rows)
         finished = FinishedCodes(self._folder / "finished" / unit)
         finished_rows = finished.read(missing)
-        table, dropped = self._long_enough(pa.concat_tables([known, finished_rows]))
+        table, dropped = self._long_enough(pa.concat_tables([earlier_rows, finished_rows]))
         stream = self._encoded(part, without(missing, finished_rows), finished)
         if stream is not None:
             table = pa.concat_tables([table, to_table(stream.made, Tokens).replace_schema_metadata(None)])
             dropped += stream.dropped
-        log.info("tokens %s: %d of %d clips were encoded before", unit, len(known), len(clips))
+        log.info("tokens %s: %d of %d clips were encoded before", unit, len(earlier_rows), len(clips))
         samples = pc.sum(table["num_samples"]).as_py() or 0
         return ShardResult(
             rows=table,
@@ -73,7 +73,7 @@ class TokenWorker:
             statistics={"audio_s": samples / SAMPLE_RATE},
             scratch=finished.folder,
             work={
-                "taken_over_clips": len(known),
+                "taken_over_clips": len(earlier_rows),
                 "continued_clips": len(finished_rows),
                 **({} if stream is None else stream.work),
             },

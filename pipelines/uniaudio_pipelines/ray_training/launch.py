@@ -23,7 +23,7 @@ WORKER_ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE"}
 """Read when torch is loaded. Threads that spin while they wait made a stage six times slower on cores shared with other
 processes; results are the same."""
 ALLOCATOR_ENVIRONMENT = {"MALLOC_CONF": "dirty_decay_ms:3000,muzzy_decay_ms:3000"}
-"""Of jemalloc: seconds until freed memory goes back."""
+"""jemalloc gives freed memory back to the system after three seconds."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

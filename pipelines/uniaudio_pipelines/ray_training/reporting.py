@@ -43,7 +43,7 @@ class Reporter:
         self._run, self._parts, self._curves, self._keeping = run, {part.name: part for part in parts}, curves, keeping
         self._gauges = gauges
         self._values: dict[str, float] = {}
-        """Of the last step, its held-out losses included."""
+        """The values of the last step, its held-out losses included."""
         self._rank = Processes.current().rank
         self._told_at = 0.0
         # A disk syncs what it is told, and an object store is far away: no step waits for either.

@@ -97,12 +97,12 @@ def _latest_first(store: "Store", kind: str) -> list[Manifest]:
     return manifests + [manifest for manifest in store.versions(kind) if manifest.plan_id not in plan_ids]
 
 
-def _only(found: list[Manifest], name: str) -> Manifest:
+def _only(manifests: list[Manifest], name: str) -> Manifest:
     """Several plans with one content are one version to a reader: the first, which a ref points to if to any."""
-    if len({(manifest.kind, manifest.content_id) for manifest in found}) > 1:
-        names = ", ".join(f"{manifest.kind} {manifest.plan_id[:12]}" for manifest in found)
+    if len({(manifest.kind, manifest.content_id) for manifest in manifests}) > 1:
+        names = ", ".join(f"{manifest.kind} {manifest.plan_id[:12]}" for manifest in manifests)
         raise UsageError(f"`{name}` must name one version, but fits {names}.")
-    return found[0]
+    return manifests[0]
 
 
 def _ids_starting(store: "Store", manifest: Manifest, start: str) -> set[str]:

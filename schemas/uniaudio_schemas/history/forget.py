@@ -97,23 +97,23 @@ def unfinished(store: "Store") -> list[Forgotten]:
     return [record for record in records(store) if not record.is_done]
 
 
-def forget(store: "Store", found: Survey, say: Callable[[str], None] = lambda line: None) -> Forgotten:
+def forget(store: "Store", source_survey: Survey, say: Callable[[str], None] = lambda line: None) -> Forgotten:
     """Do it, as the store is now. StoreError where a run is alive: it could be reading what goes. Ends what is `unfinished` first."""
     with store.files.lock(FORGET_LOCK, exclusive=True):
         _refuse_live_runs(store)
         _finish(store, say)
-        record = _record(store, _survey(store, found.files))
+        record = _record(store, _survey(store, source_survey.files))
         write_record(store, record)
         return _carry_out(store, record, say)
 
 
-def _record(store: "Store", found: Survey) -> Forgotten:
+def _record(store: "Store", source_survey: Survey) -> Forgotten:
     """A source that was forgotten before, and is there again, keeps what its record says."""
     record = Forgotten(
-        raw=sorted(found.trace.raw),
-        clips=sorted(found.trace.clips),
-        examples=sorted(found.trace.examples),
-        models=as_records(found.models),
+        raw=sorted(source_survey.trace.raw),
+        clips=sorted(source_survey.trace.clips),
+        examples=sorted(source_survey.trace.examples),
+        models=as_records(source_survey.models),
     )
     for before in records(store):
         if before.record_id == record.record_id:

@@ -150,18 +150,20 @@ def trace(store: "Store", raw: Iterable[str]) -> Trace:
     return source_trace
 
 
-def _add_what_comes_from(trace: Trace, kind: str, table: pa.Table, found: dict[str, set[str]]) -> None:
-    """Add to `found` the ids of rows that come from the source, and the ids of the recipes that such rows hold."""
+def _add_what_comes_from(trace: Trace, kind: str, table: pa.Table, ids_by_kind: dict[str, set[str]]) -> None:
+    """Add to `ids_by_kind` the ids of rows that come from the source, and the ids of the recipes that such rows hold."""
     schema = newest(kind)
     all_relations = schema.relations
     is_lost = np.zeros(len(table), bool)
     for relation in all_relations:
         if relation.path != (schema.id_field,) and not relation.names.is_new and relation.names.what in OF_FILES:
             is_lost |= naming(table, relation.path, trace.named[relation.names.what])
-    found[newest(kind).own_id.what].update(table[schema.id_field].filter(bool_array(is_lost)).to_pylist())
+    ids_by_kind[newest(kind).own_id.what].update(table[schema.id_field].filter(bool_array(is_lost)).to_pylist())
     for new_relation in all_relations:
         if new_relation.names.is_new:
-            found[new_relation.names.what] |= new_ids(table, new_relation, _beside(new_relation, all_relations, trace))
+            ids_by_kind[new_relation.names.what] |= new_ids(
+                table, new_relation, _beside(new_relation, all_relations, trace)
+            )
 
 
 def _beside(made: Relation, all_relations: Iterable[Relation], trace: Trace) -> list[tuple[tuple[str, ...], pa.Array]]:
@@ -247,8 +249,8 @@ def models(store: "Store", trace: Trace, held: list[Holder]) -> list[Model]:
     return dependent_models
 
 
-def as_records(found: list[Model]) -> list[dict[str, Any]]:
-    return [asdict(model) for model in found]
+def as_records(models: list[Model]) -> list[dict[str, Any]]:
+    return [asdict(model) for model in models]
 
 
 def ancestors(store: "Store", manifest: Manifest) -> list[Manifest]:

@@ -157,12 +157,14 @@ def rows(table: pa.Table, cls: type[R]) -> Iterator[R]:
             yield cls(**dict(zip(schema.arrow.names, values, strict=True)))
 
 
-def check_ids(ids: Iterable[str], found: Schema) -> None:
+def check_ids(ids: Iterable[str], row_schema: Schema) -> None:
     """Sorted ids: raises where two neighbours are equal."""
     previous = None
     for current in ids:
-        if current == previous and found.unique:
-            raise DataError(f"{found.kind}: `{found.id_field}` must be unique, but {current!r} is there twice.")
+        if current == previous and row_schema.unique:
+            raise DataError(
+                f"{row_schema.kind}: `{row_schema.id_field}` must be unique, but {current!r} is there twice."
+            )
         previous = current
 
 
@@ -201,24 +203,24 @@ def _array_name(hint: Any) -> str:
     return ""
 
 
-def _batch(rows: list[Any], found: Schema) -> pa.RecordBatch:
+def _batch(rows: list[Any], row_schema: Schema) -> pa.RecordBatch:
     columns = []
-    for field in found.arrow:
+    for field in row_schema.arrow:
         values = [getattr(row, field.name) for row in rows]
         try:
-            columns.append(_column(values, field, found.hints[field.name]))
+            columns.append(_column(values, field, row_schema.hints[field.name]))
         except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
-            row_id = _first_bad(rows, field, found)
-            raise DataError(f"{found.kind} row {row_id!r}: column `{field.name}`: {error}") from error
-    return pa.RecordBatch.from_arrays(columns, schema=found.arrow)
+            row_id = _first_bad(rows, field, row_schema)
+            raise DataError(f"{row_schema.kind} row {row_id!r}: column `{field.name}`: {error}") from error
+    return pa.RecordBatch.from_arrays(columns, schema=row_schema.arrow)
 
 
-def _first_bad(rows: list[Any], field: pa.Field, found: Schema) -> str:
+def _first_bad(rows: list[Any], field: pa.Field, row_schema: Schema) -> str:
     for row in rows:
         try:
-            _column([getattr(row, field.name)], field, found.hints[field.name])
+            _column([getattr(row, field.name)], field, row_schema.hints[field.name])
         except (pa.ArrowException, ValueError, TypeError, OverflowError):
-            return str(getattr(row, found.id_field))
+            return str(getattr(row, row_schema.id_field))
     return "?"
 
 

@@ -106,24 +106,24 @@ def check(files: Files, kind: str, plan_id: str, token: int) -> None:
     _checked(read_lease(files, kind, plan_id), kind, plan_id, token)
 
 
-def _checked(found: Lease | None, kind: str, plan_id: str, token: int) -> Lease:
-    if found is None:
+def _checked(lease: Lease | None, kind: str, plan_id: str, token: int) -> Lease:
+    if lease is None:
         raise LeaseLostError(f"{kind} {plan_id[:8]}: nobody holds its lease, so nothing may be written.")
-    if found.token != token:
+    if lease.token != token:
         raise LeaseLostError(
-            f"{kind} {plan_id[:8]}: {found.owner!r} took over (token {found.token}, ours is {token}); this run stops."
+            f"{kind} {plan_id[:8]}: {lease.owner!r} took over (token {lease.token}, ours is {token}); this run stops."
         )
-    if found.expires_at == 0:
+    if lease.expires_at == 0:
         raise LeaseLostError(
             f"{kind} {plan_id[:8]}: the lease with token {token} has ended, so nothing may be written."
         )
-    return found
+    return lease
 
 
 def release(files: Files, kind: str, plan_id: str, token: int) -> None:
     """End the lease if it is still ours; the token stays counted."""
     with contextlib.suppress(LeaseLostError):
-        _change(files, kind, plan_id, token, lambda found: replace(found, expires_at=0.0))
+        _change(files, kind, plan_id, token, lambda lease: replace(lease, expires_at=0.0))
 
 
 def _change(files: Files, kind: str, plan_id: str, token: int, change: Callable[[Lease], Lease]) -> None:
@@ -165,8 +165,8 @@ class HeartBeat:
         files, kind, plan_id = self._place
         _change(files, kind, plan_id, self._lease.token, self._renewed)
 
-    def _renewed(self, found: Lease) -> Lease:
-        return replace(found, expires_at=time.time() + self._lease_s)
+    def _renewed(self, lease: Lease) -> Lease:
+        return replace(lease, expires_at=time.time() + self._lease_s)
 
 
 @contextlib.contextmanager
