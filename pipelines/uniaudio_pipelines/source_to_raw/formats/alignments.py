@@ -1,4 +1,5 @@
-"""Times of words in plain text: HTK and MFA labels (.lab), NIST's .ctm and .stm, TIMIT's .wrd and .phn; and of speakers: NIST's .rttm.
+"""Times of words in plain text: HTK and MFA labels (.lab), NIST's .ctm and .stm, TIMIT's .wrd and .phn, Buckeye's .words; and of speakers:
+NIST's .rttm.
 
 Reads    rec1 1 11.34 0.2 YES          a .ctm: recording, channel, start, duration, word
          rec1 A ann 1.2 3.4 GOOD DAY   a .stm: recording, channel, speaker, start, end, words
@@ -17,6 +18,7 @@ from uniaudio_pipelines.source_to_raw.formats.format import GivenTime, Label, Pr
 from uniaudio_pipelines.source_to_raw.formats.lines import finite
 
 _TIMED = re.compile(r"^\s*(\d+(?:\.\d+)?)\s+(\d+(?:\.\d+)?)\s+(\S.*?)\s*$")
+_BUCKEYE = re.compile(r"\s*(\d+(?:\.\d+)?)\s+\d+\s+([^;]*?)\s*(?:;.*)?")
 _HTK = 1e7
 """Units a second of HTK's times."""
 _SILENCE = frozenset({"", "sil", "sp", "spn", "pau", "h#", "<eps>", "<sil>", "<p:>", "#", "xxx"})
@@ -24,6 +26,10 @@ _PHONE_LETTERS = 2.3
 """Letters of a label, on average: names of phones have one or two, words three to six."""
 _CHANNELS = {"A": 0, "B": 1, "1": 0, "2": 1}
 _SKIPPED = "ignore_time_segment_in_scoring"
+_STM_LABEL = re.compile(r"<(?:NA|[^<>\s]*,[^<>\s]*)>", re.IGNORECASE)
+"""What stands before the words of a .stm: `<o,f0,male>`, or TED-LIUM's `<NA>`."""
+_VARIANT = re.compile(r"(?<=\w)\(\d\)(?!\S)")
+"""TED-LIUM's number of a pronunciation: `the(2)`."""
 
 
 def lab(one: Beside) -> Iterator[Label | Problem]:
@@ -66,6 +72,25 @@ def samples(one: Beside) -> Iterator[Label | Problem]:
         yield timed(one, rows, with_text=False)
 
 
+def buckeye(one: Beside) -> Iterator[Label | Problem]:
+    """Buckeye's .words: behind a line `#` the end of each word in seconds, a colour, and the word before semicolons; else starts, ends and
+    words in seconds. Marks such as <SIL> and {B_TRANS} are no words."""
+    _, hash_mark, behind = one.text.partition("\n#")
+    rows: list[tuple[str, float, float]] = []
+    last_s = 0.0
+    for line in (behind if hash_mark else one.text).split("\n"):
+        if match := _BUCKEYE.fullmatch(line) if hash_mark else _TIMED.match(line):
+            end_s = float(match[1] if hash_mark else match[2])
+            word = match[2] if hash_mark else match[3]
+            if not word.startswith(("<", "{")):
+                rows.append((word, last_s if hash_mark else float(match[1]), end_s))
+            last_s = end_s
+        elif line.strip():
+            yield Problem(path=one.file, reason="bad_line", detail=f"must be a time and a word, but is {line[:80]}")
+    if rows:
+        yield timed(one, rows)
+
+
 def _has_words(one: Beside) -> bool:
     stem = one.file.rpartition(".")[0]
     return f"{stem}.WRD" in one.folder or f"{stem}.wrd" in one.folder
@@ -73,17 +98,19 @@ def _has_words(one: Beside) -> bool:
 
 def timed(one: Beside, rows: list[tuple[str, float, float]], *, with_text: bool = True) -> Label:
     """A label of the whole sound: `rows` are label, start and end in seconds. Phones are no text."""
+    text, words = words_of(rows)
+    return Label(path=one.path, given_text=text if with_text else None, given_words=words, said_by=one.file)
+
+
+def words_of(rows: list[tuple[str, float, float]]) -> tuple[str | None, tuple[GivenTime, ...]]:
+    """The text, where the labels are words, and the labels with their times, without silences."""
     heard = [
         (word, start_s, end_s) for word, start_s, end_s in rows if word.lower() not in _SILENCE and end_s >= start_s
     ]
     letters = sum(len(word) for word, _, _ in heard) / max(1, len(heard))
-    are_words = with_text and (letters > _PHONE_LETTERS or len(heard) < 4 or not heard[0][0].isascii())
-    return Label(
-        path=one.path,
-        given_text=" ".join(word for word, _, _ in heard) or None if are_words else None,
-        given_words=tuple(GivenTime(word=word, start_s=start, duration_s=end - start) for word, start, end in heard),
-        said_by=one.file,
-    )
+    are_words = letters > _PHONE_LETTERS or len(heard) < 4 or not heard[0][0].isascii()
+    text = " ".join(word for word, _, _ in heard) or None if are_words else None
+    return text, tuple(GivenTime(word=word, start_s=start, duration_s=end - start) for word, start, end in heard)
 
 
 def recordings(one: Beside) -> Iterator[Label | Problem]:
@@ -155,9 +182,9 @@ def _stm(one: Beside, path: str, lines: list[list[str]], several: bool) -> Itera
     for fields in lines:
         start_s, end_s = (finite(field) for field in fields[3:5]) if len(fields) >= 5 else (None, None)
         words = fields[5:]
-        if words and words[0].startswith("<") and words[0].endswith(">") and "," in words[0]:
+        if words and _STM_LABEL.fullmatch(words[0]):
             words = words[1:]
-        text = " ".join(words)
+        text = _VARIANT.sub("", " ".join(words))
         if start_s is None or end_s is None or start_s < 0 or end_s <= start_s:
             detail = f"must be recording, channel, speaker, start, end and words, but is {' '.join(fields)[:80]}"
             yield Problem(path=one.file, reason="bad_line", detail=detail)

@@ -1,6 +1,7 @@
 """Find the audio that a label means by its name alone: `LJ001-0001` is `wavs/LJ001-0001.wav`, where no other file is called so."""
 
 import posixpath
+import re
 from functools import cached_property
 
 from uniaudio_pipelines.source_to_raw.formats.format import Folder, composed
@@ -33,6 +34,8 @@ def _suffixes() -> frozenset[str]:
 
 
 _known: frozenset[str] = frozenset()
+_VIDEO = re.compile(r"Y?([\w-]{11})(?:_\d[\d._]*)?")
+"""A video's name, and the times of the part: `Y` stands in front lest names begin with a dash (AudioCaps), `_000030` is a second (VGGSound)."""
 _MOST_SIBLINGS = 20
 """Folders side by side that may be `wav` and `txt`; more of them are speakers or days."""
 
@@ -70,9 +73,19 @@ class AudioNames:
             return self._by_name.get(name)
         return self._by_name.get(stem_of(name))
 
+    def video(self, name: str) -> str | None:
+        """The one file that was cut from the video `name` of YouTube, as collections of sounds call theirs."""
+        return self._by_video.get(name)
+
+    def all_of(self, name: str) -> tuple[str, ...]:
+        """Every file of this name, with or without suffix, in whichever folder it lies."""
+        return tuple(self._all_by_stem.get(composed(stem_of(name) if is_audio(name) else name.rpartition("/")[2]), ()))
+
     def beside(self, folder: str, stem: str) -> str | None:
-        """The audio file called `stem` in `folder`; the first by its suffix where there are several."""
-        return self._by_place.get(composed(posixpath.join(folder, stem)))
+        """The audio file called `stem` in `folder`, or the only one that is but for the case of its letters; the first by its suffix where
+        there are several."""
+        place = composed(posixpath.join(folder, stem))
+        return self._by_place.get(place) or self._by_folded_place.get(place.casefold())
 
     def mirrored(self, folder: str, stem: str) -> tuple[str, ...]:
         """The audio files that lie where `folder/stem` would, but for the name of one folder: `wav/anna/001.wav` of `txt/anna/001`, and
@@ -98,6 +111,29 @@ class AudioNames:
                 if known is None or suffix_of(path) < suffix_of(known):
                     path_by_place[place] = path
         return path_by_place
+
+    @cached_property
+    def _by_folded_place(self) -> dict[str, str | None]:
+        path_by_place: dict[str, str | None] = {}
+        for place, path in self._by_place.items():
+            key = place.casefold()
+            path_by_place[key] = None if key in path_by_place else path
+        return path_by_place
+
+    @cached_property
+    def _by_video(self) -> dict[str, str | None]:
+        path_by_video: dict[str, str | None] = {}
+        for place, path in self._by_place.items():
+            if match := _VIDEO.fullmatch(place.rpartition("/")[2]):
+                path_by_video[match[1]] = None if match[1] in path_by_video else path
+        return path_by_video
+
+    @cached_property
+    def _all_by_stem(self) -> dict[str, list[str]]:
+        paths_by_stem: dict[str, list[str]] = {}
+        for place, path in self._by_place.items():
+            paths_by_stem.setdefault(place.rpartition("/")[2], []).append(path)
+        return paths_by_stem
 
     @cached_property
     def _folders_by_parent(self) -> dict[str, set[str]]:

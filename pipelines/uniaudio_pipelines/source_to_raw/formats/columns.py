@@ -29,17 +29,18 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "given_text": (
         "giventext", "text", "sentence", "transcript", "transcription", "normalizedtext", "normalizedtranscript",
         "normalizedtranscription", "normalizedsentence", "rawtranscription", "rawtext", "spokentext", "utterance", "words", "txt",
-        "script", "orthographic", "orthography", "transcripttext", "translatedtext", "lyrics", "texttn",
+        "script", "orthographic", "orthography", "transcripttext", "lyrics", "texttn", "transkript", "transkription", "satz", "texte",
+        "texto", "testo",
     ),
     "given_title": ("giventitle", "title", "songtitle", "tracktitle", "trackname", "songname", "canonicaltitle"),
     "given_captions": ("givencaptions", "caption", "captions", "description", "audiocaption", "textcaption"),
     "given_tags": (
         "giventags", "tags", "tag", "keywords", "label", "labels", "category", "categories", "class", "classname", "genre", "genres",
-        "aspectlist", "events", "event", "audiosetlabels",
+        "aspectlist", "events", "event", "eventlabel", "audiosetlabels", "positivelabels",
     ),
     "speaker": (
         "speaker", "speakerid", "speakername", "spk", "spkid", "spkname", "clientid", "readerid", "reader", "userid", "actor", "actorid",
-        "singer", "singerid", "voice", "voiceid", "talker",
+        "singer", "singerid", "voice", "voiceid", "talker", "sprecher", "sprecherin", "locuteur", "hablante", "locutor",
     ),
     "language": ("language", "lang", "locale", "languageid", "languagecode", "langid"),
     "licence": ("licence", "license"),
@@ -50,20 +51,27 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "part_of": ("partof",),
     "part": ("part", "stem"),
     "channel": ("channel", "channelid", "chan"),
-    "start_s": ("starts", "start", "offset", "starttime", "begin", "begintime", "segmentstart", "startsec", "startseconds", "onset"),
+    "start_s": ("starts", "start", "offset", "starttime", "begin", "begintime", "segmentstart", "startsec", "startseconds", "onset", "beginn", "anfang"),
     "start_ms": ("startms", "offsetms", "beginms", "onsetms", "starttimems"),
-    "end_s": ("ends", "end", "endtime", "stop", "segmentend", "endsec", "endseconds"),
+    "end_s": ("ends", "end", "endtime", "stop", "segmentend", "endsec", "endseconds", "ende"),
     "end_ms": ("endms", "endtimems", "stopms"),
     "duration_s": ("durations", "duration", "dur", "durationsec", "durationseconds"),
     "duration_ms": ("durationms",),
 }  # fmt: skip
 _CUT_ALREADY = ("slicefilename", "ytid", "youtubeid", "audiocapid")
 """Columns of files that were cut from what the times beside them are of: UrbanSound8K, AudioSet, AudioCaps."""
+_OF_EVENTS = {"onset": "start_s", "offset": "end_s"}
 _NOBODY = frozenset({"n/a", "na", "<na>", "nan", "none", "null", "unknown", "unk", "<unk>", "-", "?"})
 """What tables write where they do not know who speaks: no speaker, whose clips would be one person's."""
+_NO_TEXT = frozenset({"nan", "NaN", "NULL", "N/A", "n/a", "<NA>", "#N/A"})
+"""What libraries of tables write where there is no text; `null` in small letters is a German word."""
+_NO_NAME = re.compile(r"-?\d+(?:\.0+)?|/[mtg]/\w+")
+"""`3`, and AudioSet's `/m/068hy`."""
 _TIMES = ("start_s", "start_ms", "end_s", "end_ms", "duration_s", "duration_ms", "channel")
 _MAX_FACT = 10_000
 _LIST = re.compile(r"[,;|]")
+_DECIMAL_COMMA = re.compile(r"\d{1,7},\d{1,9}")
+"""Half of Europe writes numbers so, and its spreadsheets do."""
 
 
 def plain(name: str) -> str:
@@ -98,8 +106,8 @@ def meanings(columns: list[str], folder: Folder, path_column: str) -> dict[str, 
                     field_by_column[column] = field
                 break
     if any(plain(column) == "onset" for column in columns):
-        # Event annotations call the end so; NeMo's manifests call the beginning so.
-        field_by_column |= {column: "end_s" for column in columns if plain(column) == "offset"}
+        # Event annotations call beginning and end so; NeMo's manifests call the beginning `offset`.
+        field_by_column |= {column: _OF_EVENTS[plain(column)] for column in columns if plain(column) in _OF_EVENTS}
     return field_by_column
 
 
@@ -110,14 +118,12 @@ def label(
     values: dict[str, Any] = {}
     facts, captions, tags = [], [], []
     for column, value in row.items():
-        if value is None or value == "" or value == [] or value == {}:
-            continue
-        field = meaning.get(column)
+        field = _field(meaning.get(column), value)
         if field == "given_captions":
             captions += as_list(value, splits=False)
         elif field == "given_tags":
             tags += as_list(value, splits=True)
-        elif field is None or _is_none_of_ours(field, text_of(value).strip().lower()):
+        elif field is None:
             facts.append(Fact(name=column, value=text_of(value)[:_MAX_FACT]))
         elif field != "path":
             values[field] = value
@@ -138,8 +144,24 @@ def label(
     )  # fmt: skip
 
 
-def _is_none_of_ours(field: str, value: str) -> bool:
-    return (field == "domain" and value not in DOMAINS) or (field == "speaker" and value in _NOBODY)
+def _is_nested(value: Any) -> bool:
+    """Whether a value is data rather than a text or a list of texts."""
+    return isinstance(value, dict) or (isinstance(value, list) and any(isinstance(one, dict | list) for one in value))
+
+
+def _field(field: str | None, value: Any) -> str | None:
+    """What a value of a column is; None: a fact; `path`: nothing to say here."""
+    if value is None or value == "" or value == [] or value == {}:
+        return "path"
+    if field in ("given_text", "given_title") and (_is_nested(value) or text_of(value).strip() in _NO_TEXT):
+        return "path"
+    if field == "given_tags":
+        # Numbers of classes, and what machines call them, are no names.
+        tags = as_list(value, splits=True)
+        return None if tags and all(map(_NO_NAME.fullmatch, tags)) else field
+    said = text_of(value).strip().lower()
+    is_none_of_ours = (field == "domain" and said not in DOMAINS) or (field == "speaker" and said in _NOBODY)
+    return None if is_none_of_ours else field
 
 
 def _times(values: dict[str, Any]) -> tuple[float, float | None, int | None]:
@@ -159,6 +181,8 @@ def _seconds(values: dict[str, Any], name: str) -> float | None:
             given = values[f"{name}_{unit}"]
             number = finite(given)
             number = clock(str(given)) if number is None else number * factor
+            if number is None and _DECIMAL_COMMA.fullmatch(str(given).strip()):
+                number = float(str(given).replace(",", ".")) * factor
             if number is None or number < 0:
                 raise ValueError(f"{name} must be a time from 0, but is {str(given)[:40]}")
             return number
@@ -195,7 +219,7 @@ def as_list(value: Any, *, splits: bool) -> list[str]:
             value = ast.literal_eval(value)
         except (ValueError, SyntaxError, RecursionError, MemoryError):
             value = value.strip("[]")
-    texts = [text_of(one) for one in value] if isinstance(value, list) else [text_of(value)]
+    texts = [text_of(one) for one in value if not _is_nested(one)] if isinstance(value, list) else [text_of(value)]
     parts = _LIST.split(texts[0]) if splits and not isinstance(value, list) else texts
     return [part.strip(" \t\"'") if splits else part.strip() for part in parts if part.strip()]
 

@@ -114,6 +114,7 @@ class Folder:
         self._known: frozenset[str] | None = None
         self._is_developed: bool | None = None
         self._composed: dict[str, str] | None = None
+        self._folded: dict[str, str | None] | None = None
         self._derived: dict[Callable[[Folder], Any], Any] = {}
 
     def derived(self, make: Callable[["Folder"], View]) -> View:
@@ -129,15 +130,24 @@ class Folder:
         return path in self._known
 
     def find(self, path: str) -> str | None:
-        """The file that `path` means, below the folder: names are equal where their NFC is (macOS writes NFD). None where there is
-        none."""
+        """The file that `path` means, below the folder: names are equal where their NFC is (macOS writes NFD), or else but for their case.
+        None where there is none."""
         if path in self:
             return path
-        if path.isascii() and self._composed is None:
-            return None
-        if self._composed is None:
+        if self._composed is None and not path.isascii():
             self._composed = {composed(known): known for known in reversed(self.paths) if not known.isascii()}
-        return self._composed.get(composed(path))
+        if self._composed is not None and (known := self._composed.get(composed(path))):
+            return known
+        return self._find_folded(path)
+
+    def _find_folded(self, path: str) -> str | None:
+        """The only file whose path is this one in other letters, small or capital, as Windows and macOS take names."""
+        if self._folded is None:
+            self._folded = {}
+            for known in self.paths:
+                key = composed(known).casefold()
+                self._folded[key] = None if key in self._folded else known
+        return self._folded.get(composed(path).casefold())
 
     def below(self, file: str, name: str) -> str:
         """The path, below this folder, that `name` in the label file `file` means: relative to that file's folder, or absolute.

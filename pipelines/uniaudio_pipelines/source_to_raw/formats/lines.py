@@ -17,9 +17,13 @@ from uniaudio_pipelines.source_to_raw.formats.format import Folder, Problem
 
 MAX_LINE = 64 << 20
 """Bytes of a line; labels are text that a person wrote or read."""
-_MAX_RATIO, _FREE = 200, 1 << 30
-"""gzip gives at most 1,032 bytes for one, manifests give 5 to 30: beyond `_FREE` bytes, more than `_MAX_RATIO` for one is a bomb."""
+MAX_RATIO, FREE = 200, 1 << 30
+"""gzip gives at most 1,032 bytes for one, manifests give 5 to 30: beyond `FREE` bytes, more than `MAX_RATIO` for one is a bomb."""
+MAX_EMPTY = 1 << 18
+"""Empty lines in a row; a small file packed with gzip may hold millions."""
 _GZIP = b"\x1f\x8b"
+_BEGIN = 1 << 16
+"""Bytes that are looked at to find how lines end."""
 UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 """Byte order marks of UTF-16."""
 
@@ -108,14 +112,22 @@ def _raw_lines(file: IO[bytes], max_line: int, encoding: str | None) -> Iterator
     num_bytes, num_read = file.seek(0, 2), 0
     file.seek(0)
     stream: IO[bytes] = gzip.GzipFile(fileobj=file) if is_gzip else file  # type: ignore[assignment]
-    encoding = "utf-16" if stream.read(2) in UTF_16 else encoding
+    begin = stream.read(_BEGIN)
     stream.seek(0)
-    text = io.TextIOWrapper(stream, encoding, newline="\n") if encoding else None
+    encoding = "utf-16" if begin[:2] in UTF_16 else encoding
+    # Excel for Mac still ends lines so.
+    is_mac = b"\r" in begin and b"\n" not in begin
+    encoding = encoding or ("utf-8" if is_mac else None)
+    text = io.TextIOWrapper(stream, encoding, newline="\r" if is_mac else "\n") if encoding else None
+    num_empty = 0
     while data := stream.readline(max_line + 1) if text is None else text.readline(max_line + 1).encode():
         num_read += len(data)
+        num_empty = 0 if len(data) > 2 or data.strip() else num_empty + 1
+        if num_empty > MAX_EMPTY:
+            raise _StopError("empty_lines", f"more than {MAX_EMPTY} empty lines follow")
         if len(data) > max_line:
             raise _StopError("line_too_long", f"the next line has more than {max_line} bytes")
-        if is_gzip and num_read > _FREE and num_read > _MAX_RATIO * num_bytes:
+        if is_gzip and num_read > FREE and num_read > MAX_RATIO * num_bytes:
             raise _StopError("gzip_bomb", f"{num_bytes} bytes of gzip gave {num_read} bytes already")
         yield data
 

@@ -57,7 +57,7 @@ class Samples:
                 self._known.clear()
             self._known[kind] = self._columns(*kind)
         layout = self._known[kind]
-        words = _words(row)
+        words = timed_words(row)
         values = {name: row[name] for name in layout.used if not (name in _WORDS and isinstance(row[name], list))}
         meant = {name: value for name, value in values.items() if name in layout.meaning}
         meaning = layout.meaning
@@ -117,7 +117,7 @@ def facts_of(name: str, value: Any) -> Iterator[Fact]:
             yield Fact(name=key, value=text)
 
 
-def _words(row: Mapping[str, Any]) -> tuple[GivenTime, ...]:
+def timed_words(row: Mapping[str, Any]) -> tuple[GivenTime, ...]:
     """Words with times from the audio's beginning; none where one of them has none."""
     listed: list[Any] = next((row[name] for name in _WORDS if isinstance(row.get(name), list)), [])
     words = [_word(one, finite(row.get("sample_rate")) or 0.0) for one in listed]
@@ -137,4 +137,4 @@ def _word(value: Any, sample_rate: float) -> GivenTime | None:
         duration_s = end_s - start_s
     if word is None or start_s is None or duration_s is None or start_s < 0 or duration_s < 0:
         return None
-    return GivenTime(word=word, start_s=start_s, duration_s=duration_s)
+    return GivenTime(word=word.strip(), start_s=start_s, duration_s=duration_s)

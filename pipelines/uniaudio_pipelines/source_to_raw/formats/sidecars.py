@@ -1,7 +1,7 @@
 """Files beside a sound that are called like it: transcripts, subtitles, alignments.
 
-Reads    talk.wav beside talk.txt, .lab, .json, .srt, .vtt, .lrc, .TextGrid, .ctm, .stm, .rttm, .wrd (or in another folder: wav/talk.wav, txt/talk.txt);
-         a text is words, or lines with times
+Reads    talk.wav beside talk.txt, .lab, .json, .srt, .vtt, .ass, .lrc, .TextGrid, .eaf, .cha, .ctm, .stm, .rttm, .wrd, …
+         (or in another folder: wav/talk.wav, txt/talk.txt); a text is words, or lines with times
 Row out  Label(path="talk.wav", given_text="Good evening.")
          Label(path="talk.wav", start_s=1.2, end_s=3.4, given_text="Good evening.")     of a subtitle
 """
@@ -15,17 +15,22 @@ from typing import ClassVar
 
 from uniaudio_schemas.kinds.raw import Fact
 
-from uniaudio_pipelines.source_to_raw.formats.alignments import lab, recordings, samples, turns
+from uniaudio_pipelines.source_to_raw.formats import timed_tables
+from uniaudio_pipelines.source_to_raw.formats.alignments import buckeye, lab, recordings, samples, turns
 from uniaudio_pipelines.source_to_raw.formats.audio_names import audio_names, is_audio, stem_of
 from uniaudio_pipelines.source_to_raw.formats.beside import Beside, Read
-from uniaudio_pipelines.source_to_raw.formats.columns import as_list, label, language_code, meanings, text_of
+from uniaudio_pipelines.source_to_raw.formats.chat import chat
+from uniaudio_pipelines.source_to_raw.formats.columns import language_code
 from uniaudio_pipelines.source_to_raw.formats.format import Claim, Folder, Label, Problem
-from uniaudio_pipelines.source_to_raw.formats.lines import json_object
-from uniaudio_pipelines.source_to_raw.formats.nested import stretches
+from uniaudio_pipelines.source_to_raw.formats.json_beside import download, json_beside
+from uniaudio_pipelines.source_to_raw.formats.languages import CODES
+from uniaudio_pipelines.source_to_raw.formats.styled_subtitles import json3, styled
 from uniaudio_pipelines.source_to_raw.formats.subtitles import lyrics, subtitles
 from uniaudio_pipelines.source_to_raw.formats.textgrid import textgrid
 from uniaudio_pipelines.source_to_raw.formats.timed_lines import timed_lines
+from uniaudio_pipelines.source_to_raw.formats.timed_tables import timed_table
 from uniaudio_pipelines.source_to_raw.formats.whole_texts import read_text
+from uniaudio_pipelines.source_to_raw.formats.xml_transcripts import elan, exmaralda, timed_text, transcriber
 
 
 def _text(one: Beside) -> Iterator[Label | Problem]:
@@ -61,57 +66,22 @@ def _first_line(one: Beside) -> Iterator[Label | Problem]:
         yield Label(path=one.path, given_text=text or None, domain="speech", said_by=one.file)
 
 
-def _download(one: Beside) -> Iterator[Label | Problem]:
-    """What yt-dlp writes of a download; its description advertises more often than it describes."""
-    values = json_object(one.text)
-    if values is None:
-        yield Problem(path=one.file, reason="not_json", detail="must be one JSON object")
-        return
-    facts = tuple(
-        Fact(name=name, value=text_of(value)) for name in ("uploader", "webpage_url", "upload_date") if (value := values.get(name))
-    )  # fmt: skip
-    title, language, tags = (values.get(name) for name in ("title", "language", "tags"))
-    yield Label(
-        path=one.path, given_title=title if isinstance(title, str) else None, facts=facts, said_by=one.file,
-        language=language_code(language) if isinstance(language, str) else None, licence=text_of(values.get("license") or "") or None,
-        given_tags=tuple(as_list(tags, splits=True)) if isinstance(tags, list) and tags else (),
-    )  # fmt: skip
-
-
-def _json(one: Beside) -> Iterator[Label | Problem]:
-    values = json_object(one.text)
-    if values is None:
-        yield Problem(path=one.file, reason="not_json", detail="must be one JSON object")
-        return
-    rows = [values]
-    if "given_text" not in meanings(list(values), one.folder, "").values():
-        # What Whisper writes has the text of the whole as well.
-        rows = list(stretches(values))
-    try:
-        for row in rows:
-            yield label(one.path, row, meanings(list(row), one.folder, ""), one.folder, one.file, None)
-    except ValueError as error:
-        yield Problem(path=one.file, reason="bad_metadata", detail=str(error))
-
-
 _READERS: dict[str, Read] = {
-    ".info.json": _download, ".trn": _first_line,
-    ".normalized.txt": _text, ".original.txt": _written, ".txt": _text, ".transcript": _text, ".text": _text, ".lab": lab, ".json": _json,
-    ".srt": subtitles, ".vtt": subtitles, ".lrc": lyrics, ".textgrid": textgrid, ".ctm": recordings, ".stm": recordings, ".rttm": turns,
-    ".wrd": samples, ".phn": samples,
+    ".info.json": download, ".trn": _first_line,
+    ".normalized.txt": _text, ".original.txt": _written, ".transcript.txt": _text, "_transcript.txt": _text, ".txt": _text,
+    ".transcript": _text, ".text": _text, ".lab": lab, ".json": json_beside,
+    ".srt": subtitles, ".vtt": subtitles, ".sbv": subtitles, ".ass": styled, ".ssa": styled, ".json3": json3, ".lrc": lyrics,
+    ".ttml": timed_text, ".dfxp": timed_text, ".textgrid": textgrid, ".eaf": elan, ".exb": exmaralda, ".trs": transcriber, ".cha": chat,
+    ".ctm": recordings, ".stm": recordings, ".rttm": turns, ".wrd": samples, ".phn": samples, ".words": buckeye,
+    ".csv": timed_table, ".tsv": timed_table,
 }  # fmt: skip
 """Reader by the end of the file name; longer ends come first."""
 _TURNS = ".rttm"
-_SUBTITLES = (".srt", ".vtt")
+_SUBTITLES = (".srt", ".vtt", ".sbv", ".ass", ".ssa", ".json3", ".ttml", ".dfxp")
+_OF_THE_RECORDING = re.compile(r"(?:speaker|spk|spkr|sprecher|voice|channel|ch)?[ _-]?(?:\d{1,2}|[a-z])", re.IGNORECASE)
+"""Speakers that are counted anew in each recording, as those who tell voices apart do (`SPEAKER_00`, `spk_1`, `A`)."""
 _UTTERANCE = re.compile(r"\s*\([\w.-]*[\d_-][\w.-]*\)$")
-_CODES = (
-    "aa|ab|ae|af|ak|am|an|ar|as|av|ay|az|ba|be|bg|bh|bi|bm|bn|bo|br|bs|ca|ce|ch|co|cr|cs|cu|cv|cy|da|de|dv|dz|ee|el|en|eo|es|et|eu|fa|ff|fi|fj|fo|"
-    "fr|fy|ga|gd|gl|gn|gu|gv|ha|he|hi|ho|hr|ht|hu|hy|hz|ia|id|ie|ig|ii|ik|io|is|it|iu|iw|ja|jv|ka|kg|ki|kj|kk|kl|km|kn|ko|kr|ks|ku|kv|kw|ky|la|"
-    "lb|lg|li|ln|lo|lt|lu|lv|mg|mh|mi|mk|ml|mn|mr|ms|mt|my|na|nb|nd|ne|ng|nl|nn|no|nr|nv|ny|oc|oj|om|or|os|pa|pi|pl|ps|pt|qu|rm|rn|ro|ru|rw|sa|"
-    "sc|sd|se|sg|si|sk|sl|sm|sn|so|sq|sr|ss|st|su|sv|sw|ta|te|tg|th|ti|tk|tl|tn|to|tr|ts|tt|tw|ty|ug|uk|ur|uz|ve|vi|vo|wa|wo|xh|yi|yo|za|zh|zu"
-)
-"""ISO 639-1, and the old code of Hebrew: `talk.cut.srt` names no language."""
-_LANGUAGE = re.compile(rf"(.+)\.((?:{_CODES})(?:-[A-Za-z0-9]{{2,8}})*)", re.IGNORECASE)
+_LANGUAGE = re.compile(rf"(.+)\.((?:{'|'.join(sorted(CODES))})(?:-[A-Za-z0-9]{{2,8}})*)", re.IGNORECASE)
 """Name of a sound, and a language."""
 _FEWEST_SAMPLES = 1_000
 """Fewest samples of a sentence; a text may begin with `0 10`."""
@@ -131,7 +101,11 @@ class Sidecars:
         sidecars: list[tuple[str, str, str]] = []
         for file in folder.paths:
             end = next((end for end in _READERS if file.lower().endswith(end)), None)
-            if end is None or is_audio(file):
+            if (
+                end is None
+                or is_audio(file)
+                or (end in timed_tables.ENDS and not timed_tables.delimiter_of(folder, file))
+            ):
                 continue
             parent, name = posixpath.split(file)
             stem = name[: -len(end)]
@@ -172,7 +146,15 @@ class Sidecars:
                 yield text
                 continue
             for one in _READERS[end](Beside(folder=folder, names=names, path=path, file=file, text=text)):
-                yield replace(one, language=languages[file]) if isinstance(one, Label) and file in languages else one
+                if isinstance(one, Label):
+                    one = replace(one, speaker=_speaker(one), language=languages.get(file, one.language))
+                yield one
+
+
+def _speaker(label: Label) -> str | None:
+    """Who speaks in a stretch; a number or a letter is one of the recording's own."""
+    name, is_stretch = label.speaker, label.end_s is not None or label.start_s > 0
+    return f"{stem_of(label.path)} {name}" if name and is_stretch and _OF_THE_RECORDING.fullmatch(name) else name
 
 
 def _languages(sidecars: Sequence[tuple[str, str, str]]) -> dict[str, dict[str, str]]:

@@ -1,21 +1,28 @@
-"""Subtitles: SubRip (.srt) and WebVTT (.vtt); and lyrics with times (.lrc). Each cue is a stretch of the sound.
+"""Subtitles: SubRip (.srt), WebVTT (.vtt) and YouTube's .sbv; and lyrics with times (.lrc). Each cue is a stretch of the sound.
 
 Reads    00:00:01,200 --> 00:00:03,400
          <v Ann>Good evening.
 Row out  Label(path="talk.wav", start_s=1.2, end_s=3.4, given_text="Good evening.", speaker="Ann")
+
+Automatic captions roll: each cue repeats the line before it, and has the words that are spoken in the line below.
+Source: https://www.w3.org/TR/webvtt1/
 """
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from uniaudio_pipelines.source_to_raw.formats.beside import Beside
 from uniaudio_pipelines.source_to_raw.formats.columns import clock
 from uniaudio_pipelines.source_to_raw.formats.format import Label, Problem
 
-_TIMES = re.compile(r"^\s*([\d:.,]+)\s*-->\s*([\d:.,]+)")
+_TIMES = re.compile(r"^\s*([\d:.,]+?)\s*(?:-->|,(?=\d+:))\s*([\d:.,]+)")
+_VTT = "WEBVTT"
 _VOICE = re.compile(r"<v(?:\.\w+)*\s+([^>]+)>")
-
-
+_INLINE = re.compile(r"</?c(?:\.[\w.-]+)*>|<\d+:[\d:.]+>|</v>")
+"""Marks of colours, times of words, and ends of voices."""
+_BREAK = "[br]"
+"""A line break of .sbv."""
 _LYRIC = re.compile(r"((?:\[\d+:\d+(?:[.:]\d+)?\])+)(.*)")
 _LYRIC_TIME = re.compile(r"\[([^\]]*)\]")
 _WORD_TIME = re.compile(r"<\d+:\d+(?:[.:]\d+)?>")
@@ -38,31 +45,52 @@ def lyrics(one: Beside) -> Iterator[Label | Problem]:
             yield Label(path=one.path, start_s=start_s, end_s=end_s, given_text=said, said_by=one.file)
 
 
+@dataclass(frozen=True, slots=True)
+class _Cue:
+    times: str
+    lines: list[str]
+    """Those with a text, without inline marks but those of voices."""
+
+
 def subtitles(one: Beside) -> Iterator[Label | Problem]:
-    num_cues = 0
-    for block in re.split(r"\n[ \t]*\n", one.text):
-        lines = block.split("\n")
-        at = next((index for index, line in enumerate(lines) if _TIMES.match(line)), None)
-        if at is None:
-            continue
-        num_cues += 1
-        match = _TIMES.match(lines[at])
+    cues = list(_cues(one.text))
+    for cue in _unrolled(cues):
+        match = _TIMES.match(cue.times)
         start_s, end_s = (clock(time) for time in match.groups()) if match else (None, None)
-        text = " ".join(" ".join(lines[at + 1 :]).split())
+        text = " ".join(cue.lines)
         if start_s is None or end_s is None or end_s <= start_s:
-            yield Problem(
-                path=one.file, reason="bad_times", detail=f"a cue must end behind its beginning: {lines[at][:60]}"
-            )
+            detail = f"a cue must end behind its beginning: {cue.times[:60]}"
+            yield Problem(path=one.file, reason="bad_times", detail=detail)
         elif text:
-            voice = _VOICE.search(text)
+            voices = list(dict.fromkeys(voice.strip() for voice in _VOICE.findall(text)))
             yield Label(
-                path=one.path,
-                start_s=start_s,
-                end_s=end_s,
-                given_text=_VOICE.sub("", text).replace("</v>", "").strip() or None,
-                speaker=voice[1].strip() if voice else None,
-                domain="speech",
-                said_by=one.file,
-            )
-    if not num_cues:
+                path=one.path, start_s=start_s, end_s=end_s, given_text=_VOICE.sub("", text).strip() or None,
+                # Words of two people are neither's.
+                speaker=voices[0] if len(voices) == 1 else None, domain="speech", said_by=one.file,
+            )  # fmt: skip
+    if not cues:
         yield Problem(path=one.file, reason="no_labels", detail="must hold cues with times, but has none")
+
+
+def _cues(text: str) -> Iterator[_Cue]:
+    """A cue lasts until the next line of times, or, in WebVTT, until a line without any character."""
+    lines = text.split("\n")
+    starts = [index for index, line in enumerate(lines) if _TIMES.match(line)]
+    for start, end in zip(starts, [*starts[1:], len(lines)], strict=True):
+        inside = lines[start + 1 : end]
+        if end < len(lines) and inside and (inside[-1].strip().isdecimal() or inside[-2:-1] == [""]):
+            # The number, or the name, of the next cue.
+            inside.pop()
+        if text.startswith(_VTT) and "" in inside:
+            inside = inside[: inside.index("")]
+        plain = (" ".join(_INLINE.sub("", line.replace(_BREAK, " ")).split()) for line in inside)
+        yield _Cue(lines[start], [line for line in plain if line])
+
+
+def _unrolled(cues: list[_Cue]) -> Iterator[_Cue]:
+    """The cues without the line that each of them repeats, where they do so."""
+    pairs = list(zip([_Cue("", []), *cues], cues, strict=False))
+    num_repeated = sum(before.lines[-1:] == cue.lines[:1] and len(cue.lines) > 1 for before, cue in pairs)
+    for before, cue in pairs:
+        repeats = num_repeated > 1 and before.lines[-1:] == cue.lines[:1]
+        yield _Cue(cue.times, cue.lines[1:]) if repeats else cue

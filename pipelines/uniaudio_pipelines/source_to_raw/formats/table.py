@@ -6,7 +6,7 @@ import zlib
 from uniaudio_schemas.errors import DataError
 
 from uniaudio_pipelines.source_to_raw.formats.common_voice import CommonVoice
-from uniaudio_pipelines.source_to_raw.formats.documents import JsonLinesDocuments
+from uniaudio_pipelines.source_to_raw.formats.documents import Documents
 from uniaudio_pipelines.source_to_raw.formats.festvox import Festvox
 from uniaudio_pipelines.source_to_raw.formats.format import Container, Format
 from uniaudio_pipelines.source_to_raw.formats.hugging_face import HuggingFace
@@ -15,6 +15,7 @@ from uniaudio_pipelines.source_to_raw.formats.lhotse import Lhotse
 from uniaudio_pipelines.source_to_raw.formats.librispeech import LibriSpeech
 from uniaudio_pipelines.source_to_raw.formats.ljspeech import LJSpeech
 from uniaudio_pipelines.source_to_raw.formats.manifests import Manifests
+from uniaudio_pipelines.source_to_raw.formats.master_labels import MasterLabels
 from uniaudio_pipelines.source_to_raw.formats.ours import Ours
 from uniaudio_pipelines.source_to_raw.formats.sidecars import Sidecars
 from uniaudio_pipelines.source_to_raw.formats.stems import Stems
@@ -22,13 +23,14 @@ from uniaudio_pipelines.source_to_raw.formats.vctk import Vctk
 from uniaudio_pipelines.source_to_raw.formats.webdataset_tars import WebDatasetTars
 
 _KALDI, _LHOTSE, _HUGGING_FACE, _WEBDATASET = Kaldi(), Lhotse(), HuggingFace(), WebDatasetTars()
-_DOCUMENTS = JsonLinesDocuments()
+_DOCUMENTS = Documents()
 FORMATS: tuple[Format, ...] = (
     Ours(),
     LibriSpeech(),
     LJSpeech(),
     Vctk(),
     Festvox(),
+    MasterLabels(),
     CommonVoice(),
     _KALDI,
     _LHOTSE,

@@ -1,18 +1,22 @@
-"""Lines with times in a plain text beside a sound: labels of Audacity, and what Whisper prints. Each line is a stretch of the sound.
+"""Lines with times in a plain text beside a sound: labels of Audacity, what Whisper prints, and calls of Fisher. Each line is a stretch.
 
-Reads    0.250000<TAB>1.250000<TAB>hello there          or    [00:00.250 --> 00:01.250]  Hello there.
+Reads    0.250000<TAB>1.250000<TAB>hello there    or    [00:00.250 --> 00:01.250]  Hello there.    or    0.25 1.25 A: hello there
 Row out  Label(path="talk.wav", start_s=0.25, end_s=1.25, given_text="hello there")
 """
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 from uniaudio_pipelines.source_to_raw.formats.beside import Beside
 from uniaudio_pipelines.source_to_raw.formats.columns import clock
 from uniaudio_pipelines.source_to_raw.formats.format import Label, Problem
 from uniaudio_pipelines.source_to_raw.formats.lines import finite
 
-_AUDACITY = re.compile(r"(\d+[.,]\d+)\t(\d+[.,]\d+)(?:\t(.*))?")
+_AUDACITY = re.compile(r"(\d+(?:[.,]\d+)?)\t(\d+(?:[.,]\d+)?)(?:\t(.*))?")
+_SIDES = re.compile(r"(\d+\.\d+)\s+(\d+\.\d+)\s+([A-Z])\d?:(.*)")
+"""Fisher's: seconds, and the side of a telephone call."""
+_COMMENT = re.compile(r"#.*")
 _FREQUENCIES = re.compile(r"\\\t.*")
 """Line of frequencies below a label that Audacity's user drew in a spectrogram."""
 _WHISPER = re.compile(r"\[([\d:.,]+)\s*-->\s*([\d:.,]+)\](.*)")
@@ -25,7 +29,19 @@ def timed_lines(one: Beside) -> Iterator[Label | Problem] | None:
         matches = [form.fullmatch(line.strip(" ")) for line in lines]
         if lines and all(matches):
             return _labels(one, [match.groups() for match in matches if match])
-    return None
+    matches = [_SIDES.fullmatch(line.strip()) for line in lines if not _COMMENT.fullmatch(line)]
+    return _sides(one, [match.groups() for match in matches if match]) if matches and all(matches) else None
+
+
+def _sides(one: Beside, rows: list[tuple[str, ...]]) -> Iterator[Label | Problem]:
+    """Labels of the sides of a call: each is a channel where the sound has two."""
+    sound = one.sound
+    for start, end, side, said in rows:
+        for label in _labels(one, [(start, end, said)]):
+            if isinstance(label, Label):
+                channel = ord(side) - ord("A") if sound and sound.channels == 2 and side in "AB" else None
+                label = replace(label, speaker=side, channel=channel, domain="speech")
+            yield label
 
 
 def _labels(one: Beside, rows: list[tuple[str | None, ...]]) -> Iterator[Label | Problem]:

@@ -3,6 +3,7 @@
 from uniaudio_pipelines.source_to_raw.formats.format import Folder, Problem
 from uniaudio_pipelines.source_to_raw.formats.lines import UTF_16
 
+_HINT = "; `encoding` of the corpus card says what it is"
 MAX_TEXT = 16 << 20
 """Bytes; a transcript of ten hours has less than one million."""
 
@@ -21,7 +22,11 @@ def read_text(folder: Folder, path: str) -> str | Problem:
         text = data.decode(encoding)
     except UnicodeDecodeError as error:
         reason = "wrong_encoding" if folder.card.encoding else "not_utf8"
-        return Problem(path=path, reason=reason, detail=f"byte {error.start}: {error.reason}")
+        return Problem(
+            path=path,
+            reason=reason,
+            detail=f"byte {error.start}: {error.reason}{_HINT if reason == 'not_utf8' else ''}",
+        )
     if "\0" in text:
         return Problem(path=path, reason="not_text", detail="holds NUL characters")
     return text.replace("\r\n", "\n").replace("\r", "\n").strip()
