@@ -24,6 +24,12 @@ from uniaudio_pipelines.source_to_raw.recognize import LOOSE_CORPUS, Corpus
 from uniaudio_pipelines.source_to_raw.scan import FILES
 
 TEXT_SUFFIXES = frozenset({".txt", ".md", ".rst", ".html", ".htm", ".xhtml", ".xml"})
+_WORKBOOK, _ARCHIVE = ": a workbook; save its sheet as CSV", ": an archive; unpack it"
+_INSTEAD = {
+    **dict.fromkeys((".xlsx", ".xls", ".xlsm", ".ods", ".numbers"), _WORKBOOK), **dict.fromkeys((".zip", ".rar", ".7z"), _ARCHIVE),
+    ".docx": ": a document of Word; save it as text",
+}  # fmt: skip
+"""What to do with files that are not read."""
 _ABOUT = ("readme", "license", "licence", "copying", "changes", "changelog", "authors", "citation", "notice")
 """Beginnings of names of files that speak of a source, not in it."""
 LISTING = pa.schema(
@@ -163,7 +169,9 @@ def _with_medium(known: Any, labels: Any, audio_suffixes: frozenset[str], cards:
     )
     return known.with_columns(
         problem=problem.otherwise("problem"),
-        detail=pl.when(problem.otherwise(pl.lit("")) != "").then("suffix").otherwise("detail"),
+        detail=pl.when(problem.otherwise(pl.lit("")) != "")
+        .then(pl.col("suffix") + pl.col("suffix").replace_strict(_INSTEAD, default=""))
+        .otherwise("detail"),
     )
 
 

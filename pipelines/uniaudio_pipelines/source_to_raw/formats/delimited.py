@@ -23,13 +23,30 @@ _BLANKS = re.compile(r"[ \t]+")
 """Other spaces of Unicode are part of a text."""
 _EXCEL = re.compile(r"sep=.")
 """A first line that tells Excel the delimiter."""
+_COMMENT = "#"
 _MAX_LINES = 200
 """Most lines of one quoted field."""
 csv.field_size_limit(1 << 26)
 
 
 def rows(folder: Folder, path: str, delimiter: str) -> Iterator[tuple[int, list[str]] | Problem]:
-    """`(line number, fields)`; a tab or a bar separates as it stands, without quotes, `BLANK` and `COLON` once."""
+    """`(line number, fields)`; a tab or a bar separates as it stands, without quotes, `BLANK` and `COLON` once. Comments above the first row
+    are none, but for a last one that names the columns, as AudioSet has it."""
+    comment: tuple[int, list[str]] | None = None
+    is_above = True
+    for row in _all_rows(folder, path, delimiter):
+        if is_above and not isinstance(row, Problem):
+            if row[1][0].lstrip().startswith(_COMMENT):
+                comment = row
+                continue
+            is_above = False
+            if comment and delimiter not in (BLANK, COLON) and len(comment[1]) == len(row[1]) > 1:
+                first, *others = comment[1]
+                yield comment[0], [first.strip().removeprefix(_COMMENT).strip(), *others]
+        yield row
+
+
+def _all_rows(folder: Folder, path: str, delimiter: str) -> Iterator[tuple[int, list[str]] | Problem]:
     quotes = delimiter in ",;"
     lines = read_lines(folder, path)
     waiting: deque[Line | Problem] = deque()
@@ -80,7 +97,7 @@ def _joined(
 
 def _is_strict(text: str, delimiter: str) -> bool:
     try:
-        next(csv.reader([text], delimiter=delimiter, strict=True))
+        next(csv.reader([text], delimiter=delimiter, skipinitialspace=True, strict=True))
     except csv.Error:
         return False
     return True
@@ -92,7 +109,7 @@ def _fields(text: str, delimiter: str) -> list[str]:
     if text.count('"') % 2:
         return text.split(delimiter)
     try:
-        return next(csv.reader([text], delimiter=delimiter))
+        return next(csv.reader([text], delimiter=delimiter, skipinitialspace=True))
     except (csv.Error, StopIteration):
         return text.split(delimiter)
 

@@ -1,23 +1,24 @@
-"""Tables with any column names: CSV, TSV, lists with bars, JSON lines and JSON, one row an audio file or a stretch of one.
+"""Tables with any column names: CSV, TSV, lists with bars, JSON lines, JSON and YAML, one row an audio file or a stretch of one.
 
 Reads    manifest.jsonl   {"audio_filepath": "a.wav", "duration": 2.1, "text": "hello", "speaker": 17}
          train.txt        wavs/a.wav|17|hello
          transcript.txt   BAC009S0002W0122 而 对 楼市 成交
          esc50.csv        filename,fold,target,category
+         train.yaml       - {wav: a.wav, offset: 1.5, duration: 2.0}
 Row out  Label(path="a.wav", given_text="hello", speaker="17", facts=(Fact(name="duration_s", value="2.1"),))
 
 NeMo's manifests, Hugging Face's audiofolder, ESC-50, Clotho, MusicCaps and filelists of speech synthesis are such tables. The column of
 audio files is the one whose values are files that are there; the text is known by its column's name, else by what stands in it.
 """
 
-import json
 import posixpath
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Any, ClassVar
+from typing import ClassVar
 
+from uniaudio_pipelines.source_to_raw.formats import yaml_lists
 from uniaudio_pipelines.source_to_raw.formats.audio_names import (
     AudioNames,
     audio_names,
@@ -28,12 +29,21 @@ from uniaudio_pipelines.source_to_raw.formats.audio_names import (
 from uniaudio_pipelines.source_to_raw.formats.columns import is_named, label, meanings, text_of
 from uniaudio_pipelines.source_to_raw.formats.delimited import BLANK, COLON, DELIMITERS, rows, sniff
 from uniaudio_pipelines.source_to_raw.formats.format import Claim, Folder, Label, Problem
+from uniaudio_pipelines.source_to_raw.formats.json_tables import Row, json_rows
 from uniaudio_pipelines.source_to_raw.formats.lines import first_line, read_lines, read_objects
-from uniaudio_pipelines.source_to_raw.formats.nested import stretches
+from uniaudio_pipelines.source_to_raw.formats.named_by_columns import (
+    VGGSOUND,
+    filled,
+    is_row_of_vggsound,
+    is_vggsound,
+    template_of,
+)
+from uniaudio_pipelines.source_to_raw.formats.nested import flat, stretches
 from uniaudio_pipelines.source_to_raw.formats.places import split_of
 from uniaudio_pipelines.source_to_raw.formats.which_columns import (
     SAMPLE,
     Finder,
+    Rows,
     path_column,
     speaker_column,
     text_column,
@@ -46,15 +56,10 @@ _LIST_NAMES = frozenset({"text", "transcript", "transcripts", "trans"})
 """Tables only where their first lines are cut by a bar or a tab, or begin with names of audio files."""
 _MAX_LISTS = 100
 """Files of such names that are looked into, the outermost first."""
-_MAX_JSON = 256 << 20
-"""Bytes of one JSON value, which is read as a whole."""
-_KEY = "key"
-"""Column of the names in a JSON object of objects."""
 _TIMES_IN_FRONT = re.compile(r"\[\d+\.\d+\s*-\s*\d+\.\d+\]:?\s*")
 """What IEMOCAP writes between the name of an utterance and its words: where it stood in the dialogue that it was cut from."""
 _PINYIN = re.compile(r"[a-z]+[1-6]")
 """What AISHELL-3 writes behind each character."""
-Row = tuple[int, dict[str, Any]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,10 +68,12 @@ class _Manifest:
 
     file: str
     kind: str
-    """`lines`, `json`, or a delimiter."""
+    """`lines`, `json`, `yaml`, or a delimiter."""
     columns: tuple[str, ...] = ()
     """Column names of a delimited file without a header; empty: its first row has them."""
     path_column: str = ""
+    template: str = ""
+    """Name of the audio file made of several columns; then no column alone names it."""
     meaning: tuple[tuple[str, str], ...] = ()
 
 
@@ -87,9 +94,12 @@ class Manifests:
             return None
         files = [table.file for table in tables] or [why.path for why in unread]
         said = ", ".join(f"{column} is {field}" for column, field in tables[0].meaning) if tables else "not UTF-8"
+        texts = [
+            path for table in tables if table.kind == "yaml" for path in yaml_lists.texts_beside(folder, table.file)
+        ]
         return Claim(
             format=self.name,
-            label_files=(*(table.file for table in tables), *(why.path for why in unread)),
+            label_files=(*(table.file for table in tables), *texts, *(why.path for why in unread)),
             summary=f"manifests: {', '.join(files[:3])}{', …' if len(files) > 3 else ''} ({said})",
             details={"manifests": tables, "unread": unread},
         )
@@ -110,7 +120,7 @@ class Manifests:
                 if table.columns and text in values:
                     values = {**values, text: _without_marks(text_of(values[text]))}
                 said_by = table.file
-                name = text_of(values.get(table.path_column) or "").strip()
+                name = filled(table.template, values) or text_of(values.get(table.path_column) or "").strip()
                 if not name:
                     detail = f"line {number}: `{table.path_column}` must name an audio file, but is empty"
                     yield Problem(path=table.file, reason="bad_line", detail=detail)
@@ -144,7 +154,7 @@ def _candidates(folder: Folder, names: AudioNames) -> Iterator[str]:
         suffix = suffix_of(path.removesuffix(".gz"))
         if suffix in _DELIMITED or suffix in _JSON_LINES:
             yield path
-        elif suffix == ".json" or suffix in _LISTS or posixpath.basename(path) in _LIST_NAMES:
+        elif suffix in (".json", *yaml_lists.ENDS) or suffix in _LISTS or posixpath.basename(path) in _LIST_NAMES:
             # What is called like a sound beside it speaks of that one alone.
             if names.beside(posixpath.dirname(path), stem_of(path)):
                 continue
@@ -157,6 +167,8 @@ def _look(folder: Folder, file: str, names: AudioNames) -> _Manifest | None:
     suffix = suffix_of(file.removesuffix(".gz"))
     if suffix in _JSON_LINES:
         table = _Manifest(file=file, kind="lines")
+    elif suffix in yaml_lists.ENDS:
+        table = _Manifest(file=file, kind="yaml")
     elif suffix == ".json":
         table = _Manifest(file=file, kind="lines" if _has_object_lines(folder, file) else "json")
     else:
@@ -197,7 +209,9 @@ def _with_numbered_columns(folder: Folder, table: _Manifest, names: AudioNames) 
     """The manifest with columns that are called by their numbers, where its first row names a file and so is no header."""
     finder = Finder(folder, table.file, names)
     for row in rows(folder, table.file, table.kind):
-        if isinstance(row, Problem) or not any(finder.find(cell.strip()) for cell in row[1]):
+        if isinstance(row, Problem):
+            break
+        if not any(finder.find(cell.strip()) for cell in row[1]) and not is_row_of_vggsound(folder, row[1]):
             break
         return replace(table, columns=tuple(f"column_{number}" for number in range(1, len(row[1]) + 1)))
     return table
@@ -207,8 +221,10 @@ def _understand(folder: Folder, table: _Manifest, names: AudioNames) -> _Manifes
     """The manifest with its columns' meanings; None where no column names audio files."""
     sample = [row[1] for row in islice(_rows(folder, table), SAMPLE) if not isinstance(row, Problem)]
     columns = list(dict.fromkeys(column for row in sample for column in row))
-    by_card = folder.card.columns.get("path")
     finder = Finder(folder, table.file, names)
+    if made := _named_by_columns(folder, table, finder, sample):
+        return made
+    by_card = folder.card.columns.get("path")
     path = by_card if by_card in columns else path_column(finder, sample, columns, has_names=not table.columns)
     if path is None:
         return None
@@ -220,15 +236,29 @@ def _understand(folder: Folder, table: _Manifest, names: AudioNames) -> _Manifes
     return replace(table, path_column=path, meaning=tuple(meaning.items()))
 
 
+def _named_by_columns(folder: Folder, table: _Manifest, finder: Finder, sample: Rows) -> _Manifest | None:
+    """The manifest whose audio files are called by several columns; None where one names them."""
+    if table.columns and is_vggsound(folder, sample):
+        return replace(table, path_column="column_1", meaning=VGGSOUND)
+    columns = list(dict.fromkeys(column for row in sample for column in row))
+    template = template_of(finder, sample, columns, folder.card.columns.get("path"))
+    if not template:
+        return None
+    named = meanings(columns, folder, "").items()
+    # Such files were cut from what the times are of.
+    meaning = tuple((column, field) for column, field in named if not field.startswith(("start", "end", "path")))
+    return replace(table, template=template, meaning=meaning)
+
+
 def _rows(folder: Folder, table: _Manifest) -> Iterator[Row | Problem]:
     if table.kind == "lines":
         for row in read_objects(folder, table.file):
             if isinstance(row, Problem):
                 yield row
             else:
-                yield from ((row[0], _flat(one)) for one in stretches(row[1]))
-    elif table.kind == "json":
-        yield from _json_rows(folder, table.file)
+                yield from ((row[0], flat(one)) for one in stretches(row[1]))
+    elif table.kind in ("json", "yaml"):
+        yield from (json_rows if table.kind == "json" else yaml_lists.yaml_rows)(folder, table.file)
     else:
         columns = list(table.columns)
         for line in rows(folder, table.file, table.kind):
@@ -245,10 +275,20 @@ def _rows(folder: Folder, table: _Manifest) -> Iterator[Row | Problem]:
                 detail = f"line {line[0]}: must have {len(columns)} fields, but has {len(line[1])}"
                 yield Problem(path=table.file, reason="bad_line", detail=detail)
             else:
+                if table.kind == "\t":
+                    line = (line[0], [_unquoted(field) for field in line[1]])
                 # A text that stands last may hold delimiters that nobody quoted, and tags may be a column each.
                 last, between = len(columns) - 1, "," if table.kind == "\t" else table.kind
                 fields = [*line[1][:last], between.join(line[1][last:])] if len(line[1]) > last else line[1]
                 yield line[0], dict(zip(columns, fields, strict=False))
+
+
+def _unquoted(field: str) -> str:
+    """A field without its quotes, where a library has quoted it: then all quotes inside are doubled."""
+    if len(field) < 2 or field[0] != '"' or field[-1] != '"':
+        return field
+    inside = field[1:-1].replace('""', "")
+    return field if '"' in inside else field[1:-1].replace('""', '"')
 
 
 def _without_marks(text: str) -> str:
@@ -265,46 +305,3 @@ def _may_go_on(table: _Manifest, last: str) -> bool:
     if table.kind == "\t":
         return is_named(last, "given_tags")
     return dict(table.meaning).get(last, "given_text") == "given_text"
-
-
-def _flat(values: dict[str, Any]) -> dict[str, Any]:
-    """Objects inside become columns: `{"audio": {"path": "a.wav"}}` has `audio.path`."""
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, dict):
-            flat |= {f"{key}.{inner}": one for inner, one in value.items()}
-        else:
-            flat[key] = value
-    return flat
-
-
-def _json_rows(folder: Folder, file: str) -> Iterator[Row | Problem]:
-    """A list of objects, an object of objects, or either of them inside an object; rows are counted from 1."""
-    try:
-        with folder.open(file) as opened:
-            data = opened.read(_MAX_JSON + 1)
-        if len(data) > _MAX_JSON:
-            detail = f"one JSON value of more than {_MAX_JSON} bytes; JSON lines may be as long as they like"
-            yield Problem(path=file, reason="too_large", detail=detail)
-            return
-        value = json.loads(data.decode("utf-8-sig"))
-    except (OSError, ValueError, RecursionError) as error:
-        yield Problem(path=file, reason="not_json", detail=str(error)[:200])
-        return
-    if isinstance(value, dict) and (lists := [one for one in value.values() if isinstance(one, list) and one]):
-        value = max(lists, key=len)
-    if isinstance(value, dict):
-        inner = [{_KEY: key, **one} for key, one in value.items() if isinstance(one, dict)]
-        if not inner and value and all(is_audio(key) and isinstance(one, str) for key, one in value.items()):
-            inner = [{_KEY: key, "text": one} for key, one in value.items()]
-        # A manifest of one line is an object of plain values.
-        value = inner or [value]
-    if not isinstance(value, list):
-        return
-    for number, one in enumerate(value, 1):
-        if isinstance(one, dict):
-            yield from ((number, _flat(row)) for row in stretches(one))
-        else:
-            yield Problem(
-                path=file, reason="bad_line", detail=f"item {number}: must be an object, but is {str(one)[:60]}"
-            )

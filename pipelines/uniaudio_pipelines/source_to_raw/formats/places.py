@@ -7,12 +7,18 @@ split_of(folder, "data/train-00000-of-00003.parquet")                           
 import posixpath
 import re
 from pathlib import PurePosixPath
+from urllib.parse import unquote
 
 from uniaudio_pipelines.source_to_raw.formats.format import Folder
 
 _SHORT = frozenset({"tr", "cv", "tt"})
 """Names of splits only where they stand alone: `cv-corpus-17` is Common Voice, and not validation."""
 _WORDS = re.compile(r"[^\W\d_]+|\d+")
+_URL = re.compile(r"[a-z][a-z0-9+.-]+://[^/]*(/[^?#]*)", re.IGNORECASE)
+"""A place elsewhere, whose path may be that of a download."""
+_UPLOAD = re.compile(r"/data/upload/(?:\d+/)?([0-9a-f]{8}-)?(.+)")
+_LOCAL = re.compile(r"/data/local-files/\?d=(.+)")
+"""What Label Studio calls files that were sent to it, and files that lie on its disk."""
 
 
 class Places:
@@ -25,13 +31,16 @@ class Places:
 
     def find(self, name: str) -> str | None:
         """The file below the corpus folder that `name` means; None where there is none. Relative to the label file's folder or to one
-        above it, as toolkits write the folder that they ran in; also where the corpus has been moved as a whole since."""
-        folder = self._file
-        while folder:
-            if located := self._folder.locate(folder, name):
+        above it, as toolkits write the folder that they ran in; also where the corpus has been moved as a whole since, or downloaded."""
+        for spelling in spellings(name):
+            folder = self._file
+            while folder:
+                if located := self._folder.locate(folder, spelling):
+                    return located
+                folder = posixpath.dirname(folder)
+            if located := self._moved(PurePosixPath(posixpath.normpath(spelling.replace("\\", "/")))):
                 return located
-            folder = posixpath.dirname(folder)
-        return self._moved(PurePosixPath(posixpath.normpath(name)))
+        return None
 
     def _moved(self, path: PurePosixPath) -> str | None:
         """Paths of another place: one beginning is cut off, the same from all of them, so that two files never become one."""
@@ -47,6 +56,17 @@ class Places:
                 self._moved_from = beginning.as_posix()
                 return located
         return None
+
+
+def spellings(name: str) -> tuple[str, ...]:
+    """What a name may mean: the path of a URL, of which nothing is ever fetched, or a file that Label Studio was given."""
+    if match := _URL.match(name):
+        name = unquote(match[1])
+    if match := _LOCAL.fullmatch(name):
+        return (unquote(match[1]),)
+    if match := _UPLOAD.fullmatch(name):
+        return tuple(dict.fromkeys((f"{match[1] or ''}{match[2]}", match[2])))
+    return (name,)
 
 
 def split_of(folder: Folder, path: str) -> str | None:

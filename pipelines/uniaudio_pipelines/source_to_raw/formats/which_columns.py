@@ -11,7 +11,7 @@ from typing import Any
 from uniaudio_pipelines.source_to_raw.formats.audio_names import AudioNames, is_audio, suffix_of
 from uniaudio_pipelines.source_to_raw.formats.columns import PATHS, SURE_PATHS, plain, text_of
 from uniaudio_pipelines.source_to_raw.formats.format import Folder
-from uniaudio_pipelines.source_to_raw.formats.places import Places
+from uniaudio_pipelines.source_to_raw.formats.places import Places, spellings, split_of
 
 SAMPLE = 200
 """Rows that are looked at."""
@@ -36,6 +36,7 @@ class Finder:
     def __init__(self, folder: Folder, file: str, names: AudioNames) -> None:
         self._folder, self._file, self._names = folder, file, names
         self._places = Places(folder, file)
+        self._split = split_of(folder, file)
 
     def find(self, name: str) -> str | None:
         if len(name) > 4096 or "\n" in name:
@@ -43,12 +44,25 @@ class Finder:
         sound_path = self._places.find(name)
         if sound_path is not None:
             return sound_path if is_audio(sound_path) or not suffix_of(sound_path) else None
+        named = spellings(name)
+        if named != (name,):
+            # Of what lay elsewhere only the name is left.
+            return next((path for one in named if (path := self._names.find(one))), None)
         if name.startswith("/") or ".." in name.split("/"):
             return None
         # `part1/a` without its suffix, or a name alone.
-        path = self._names.find(name) or self._names.find(f"{_OF_YOUTUBE}{name}")
+        names = self._names
+        path = names.find(name) or names.find(f"{_OF_YOUTUBE}{name}") or names.video(name) or self._of_split(name)
         folder = posixpath.dirname(name)
         return path if path and (not folder or posixpath.dirname(path).endswith(folder)) else None
+
+    def _of_split(self, name: str) -> str | None:
+        """Of several files of a name the only one that lies in the folder of the table's split: `train.csv` means `train/0.wav`."""
+        if self._split is None:
+            return None
+        paths = self._names.all_of(name)
+        in_split = [path for path in paths if split_of(self._folder, posixpath.dirname(path)) == self._split]
+        return in_split[0] if len(in_split) == 1 else None
 
     def guess(self, name: str) -> str:
         """Path where a file would lie that is not there."""
