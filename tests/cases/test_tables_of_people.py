@@ -250,7 +250,7 @@ def test_tables_that_are_meant_to_break_a_survey_are_problems(source: Any, monke
     source.bytes("junk/a.jsonl.gz", b"\x1f\x8b" + junk)
     source.bytes("junk/a.csv", junk)
     source.bytes("junk/b.txt.zst", junk)
-    monkeypatch.setattr(text_rows, "FREE", 1 << 20)
+    monkeypatch.setattr(text_rows, "_FREE", 1 << 20)
     # A bomb of blanks, and one of empty lines.
     source.bytes("blank/a.jsonl.gz", gzip.compress(json.dumps({"text": "a"}).encode() + b"\n" + b" " * (1 << 24)))
     source.bytes("zero/a.jsonl.gz", gzip.compress(json.dumps({"text": "a"}).encode() + b"\n" * (1 << 24)))

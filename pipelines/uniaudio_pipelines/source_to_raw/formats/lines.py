@@ -17,8 +17,8 @@ from uniaudio_pipelines.source_to_raw.formats.format import Folder, Problem
 
 MAX_LINE = 64 << 20
 """Bytes of a line; labels are text that a person wrote or read."""
-MAX_RATIO, FREE = 200, 1 << 30
-"""gzip gives at most 1,032 bytes for one, manifests give 5 to 30: beyond `FREE` bytes, more than `MAX_RATIO` for one is a bomb."""
+_MAX_RATIO, _FREE = 200, 1 << 30
+"""gzip gives at most 1,032 bytes for one, manifests give 5 to 30: beyond `_FREE` bytes, more than `_MAX_RATIO` for one is a bomb."""
 MAX_EMPTY = 1 << 18
 """Empty lines in a row; a small file packed with gzip may hold millions."""
 _GZIP = b"\x1f\x8b"
@@ -127,7 +127,7 @@ def _raw_lines(file: IO[bytes], max_line: int, encoding: str | None) -> Iterator
             raise _StopError("empty_lines", f"more than {MAX_EMPTY} empty lines follow")
         if len(data) > max_line:
             raise _StopError("line_too_long", f"the next line has more than {max_line} bytes")
-        if is_gzip and num_read > FREE and num_read > MAX_RATIO * num_bytes:
+        if is_gzip and num_read > _FREE and num_read > _MAX_RATIO * num_bytes:
             raise _StopError("gzip_bomb", f"{num_bytes} bytes of gzip gave {num_read} bytes already")
         yield data
 

@@ -18,9 +18,11 @@ from typing import IO, Any
 from uniaudio_schemas.errors import DataError
 
 from uniaudio_pipelines.source_to_raw.formats.audio_names import suffix_of
-from uniaudio_pipelines.source_to_raw.formats.lines import FREE, MAX_EMPTY, MAX_LINE, MAX_RATIO, json_object
+from uniaudio_pipelines.source_to_raw.formats.lines import MAX_EMPTY, MAX_LINE, json_object
 
 PACKED = (".gz", ".zst")
+_MAX_RATIO, _FREE = 200, 1 << 30
+"""Beyond `_FREE` bytes, a file that gives more than `_MAX_RATIO` bytes for one is a bomb: texts shrink to a third or a fifth."""
 _MAX_JSON = 256 << 20
 """Bytes of one value of JSON, or of one text, which is read as a whole."""
 Row = tuple[int, dict[str, Any] | None]
@@ -62,7 +64,7 @@ class _Bounded(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         data = self._stream.read(len(buffer))
         self._num_read += len(data)
-        if self._num_read > FREE and self._num_read > MAX_RATIO * self._num_packed:
+        if self._num_read > _FREE and self._num_read > _MAX_RATIO * self._num_packed:
             raise OSError(f"{self._num_packed} bytes gave {self._num_read} bytes already")
         buffer[: len(data)] = data
         return len(data)
