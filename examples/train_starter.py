@@ -36,21 +36,24 @@ from uniaudio.training.sequences.dataset import SequenceSet
 ROOT = Path(__file__).parents[1]
 FILES = (ROOT / "examples" / "voices.arrow", ROOT / "examples" / "sounds.arrow")
 CODEC = ROOT / "models" / "starter" / "codec"
-MIXTURE = {"asr": 1.0, "tts": 1.0, "audio_caption": 0.3, "text_to_sound": 0.1, "audio_understanding": 0.1}
-"""Shares of the tokens of a step, each times the square root of what its group has."""
+_SOUNDS = {"audio_caption": 0.3, "text_to_sound": 0.1, "audio_understanding": 0.1}
+PARTS = (
+    (2000, 2e-3, {"asr": 1.0, "tts": 1.0, **_SOUNDS}),
+    (600, 8e-4, {"asr": 1.0, "tts": 0.2, **_SOUNDS}),
+)
+"""Steps of 4 rows of 1,024 positions, peak of the learning rate, and shares of the tokens of a step, each times the square root of what
+its group has. What it hears still gained from steps after the first part, what it says did not."""
 CHECKPOINT_EVERY = 200
 """Steps."""
 
 
-def stage_of(num_steps: int) -> StageConfig:
-    """Stage 3 of the starter, on what the file holds."""
-    mixture = (MixturePhase(first_step=0, weights=tuple(MIXTURE.items())),)
-    stage = stage_config("stage3", "starter")
+def stage_of(num_steps: int, learning_rate: float, mixture: dict[str, float]) -> StageConfig:
+    """Stage 3 of the starter, on what the files hold."""
     return replace(
-        stage,
+        stage_config("stage3", "starter"),
         num_steps=num_steps,
-        mixture=mixture,
-        learning_rate=2e-3,
+        mixture=(MixturePhase(first_step=0, weights=tuple(mixture.items())),),
+        learning_rate=learning_rate,
         num_threads=1,
         micro_rows=1,
         checkpoint_every=CHECKPOINT_EVERY,
@@ -91,7 +94,7 @@ def listeners_of(training: Path, is_first: bool) -> Listeners:
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Train the starter's language model.")
-    parser.add_argument("--steps", type=int, default=2000, help="of 4 rows of 1,024 positions (default 2000)")
+    parser.add_argument("--steps", type=int, default=0, help="of each part (default: as the shipped model)")
     parser.add_argument("--out", required=True, help="folder for the weights, and for what training goes on from")
     options = parser.parse_args(arguments)
 
@@ -105,15 +108,17 @@ def main(arguments: list[str] | None = None) -> None:
     codec = ReasoningCodec.load(CODEC)
     model = UniAudioLM(LMConfig.preset("starter", vocabulary))
     start_from_code_vectors(model, vocabulary, codec)
-    stage = stage_of(options.steps)
-    train_stage(
-        model,
-        stage,
-        MixtureData(sequences, vocabulary, stage, seed=0),
-        shard_over=1,  # each rank has a copy of this small model
-        resume_from=last_checkpoint(out / "training"),
-        listeners=listeners_of(out / "training", is_first),
-    )
+    for number, (num_steps, learning_rate, mixture) in enumerate(PARTS):
+        training = out / "training" / str(number)
+        stage = stage_of(options.steps or num_steps, learning_rate, mixture)
+        train_stage(
+            model,
+            stage,
+            MixtureData(sequences, vocabulary, stage, seed=number),
+            shard_over=1,  # each rank has a copy of this small model
+            resume_from=last_checkpoint(training),
+            listeners=listeners_of(training, is_first),
+        )
     if is_first:
         model.save(out)
         (out / "vocabulary.json").write_text(vocabulary.to_json(), encoding="utf-8")

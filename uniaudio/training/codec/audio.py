@@ -83,7 +83,7 @@ class StoredSamples:
         self._piece = slice(0, num_samples)
 
     def __len__(self) -> int:
-        return self._piece.stop - self._piece.start  # type: ignore[no-any-return]
+        return self._piece.stop - self._piece.start
 
     def __getitem__(self, piece: slice) -> "StoredSamples":
         first, last, _ = piece.indices(len(self))

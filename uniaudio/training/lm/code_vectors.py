@@ -91,5 +91,5 @@ def _projection(width: int, code_dim: int, generator: torch.Generator) -> Tensor
     """`[N, C]` with orthonormal columns, or rows where it is narrower, that keeps the mean square of what it projects."""
     drawn = torch.randn(max(width, code_dim), min(width, code_dim), generator=generator)
     columns, _ = torch.linalg.qr(drawn)
-    wide = columns if width >= code_dim else columns.T
-    return wide * math.sqrt(width / min(width, code_dim))
+    wide: Tensor = (columns if width >= code_dim else columns.T) * math.sqrt(width / min(width, code_dim))
+    return wide

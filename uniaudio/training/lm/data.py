@@ -82,7 +82,7 @@ class Batch:
     def _each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
         names = ("ids_BS9", "is_audio_BS", "is_text_BS", "loss_BS", "document_ids_BS")
         groups_BS = None if self.groups_BS is None else change(self.groups_BS)
-        tensors = {name: change(getattr(self, name)) for name in names}
+        tensors: dict[str, Any] = {name: change(getattr(self, name)) for name in names}
         return replace(self, **tensors, groups_BS=groups_BS)
 
     def of_groups(self, groups: list[list[int]], num_groups: int) -> "Batch":
