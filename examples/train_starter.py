@@ -3,7 +3,7 @@
 torchrun --nproc-per-node 2 examples/train_starter.py --out trained          an hour on two cores; cut off, the same command goes on
 python examples/train_starter.py --out trained --steps 20                    a first look
 
-Reads    examples/voices.arrow: 28 voices of Kokoro-82M say numbers and commands; examples/sounds.arrow: sounds and what they are
+Reads    examples/voices.arrow, examples/sounds.arrow: what is in them says examples/SOURCES.md
          models/starter/codec: the codec whose codes these are
 Writes   OUT/config.json, model.safetensors, vocabulary.json, uniaudio.json; OUT/training, from which it goes on
 """
@@ -36,24 +36,19 @@ from uniaudio.training.sequences.dataset import SequenceSet
 ROOT = Path(__file__).parents[1]
 FILES = (ROOT / "examples" / "voices.arrow", ROOT / "examples" / "sounds.arrow")
 CODEC = ROOT / "models" / "starter" / "codec"
-_SOUNDS = {"audio_caption": 0.3, "text_to_sound": 0.1, "audio_understanding": 0.1}
-PARTS = (
-    (2000, 2e-3, {"asr": 1.0, "tts": 1.0, **_SOUNDS}),
-    (600, 8e-4, {"asr": 1.0, "tts": 0.2, **_SOUNDS}),
-)
-"""Steps of 4 rows of 1,024 positions, peak of the learning rate, and shares of the tokens of a step, each times the square root of what
-its group has. What it hears still gained from steps after the first part, what it says did not."""
+MIXTURE = {"asr": 1.0, "tts": 1.0, "audio_caption": 0.3, "text_to_sound": 0.1, "audio_understanding": 0.1}
+"""Shares of the tokens of a step, each times the square root of what its group has."""
 CHECKPOINT_EVERY = 200
 """Steps."""
 
 
-def stage_of(num_steps: int, learning_rate: float, mixture: dict[str, float]) -> StageConfig:
+def stage_of(num_steps: int) -> StageConfig:
     """Stage 3 of the starter, on what the files hold."""
     return replace(
         stage_config("stage3", "starter"),
         num_steps=num_steps,
-        mixture=(MixturePhase(first_step=0, weights=tuple(mixture.items())),),
-        learning_rate=learning_rate,
+        mixture=(MixturePhase(first_step=0, weights=tuple(MIXTURE.items())),),
+        learning_rate=2e-3,
         num_threads=1,
         micro_rows=1,
         checkpoint_every=CHECKPOINT_EVERY,
@@ -94,7 +89,7 @@ def listeners_of(training: Path, is_first: bool) -> Listeners:
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Train the starter's language model.")
-    parser.add_argument("--steps", type=int, default=0, help="of each part (default: as the shipped model)")
+    parser.add_argument("--steps", type=int, default=2000, help="of 4 rows of 1,024 positions (default 2000)")
     parser.add_argument("--out", required=True, help="folder for the weights, and for what training goes on from")
     options = parser.parse_args(arguments)
 
@@ -108,17 +103,15 @@ def main(arguments: list[str] | None = None) -> None:
     codec = ReasoningCodec.load(CODEC)
     model = UniAudioLM(LMConfig.preset("starter", vocabulary))
     start_from_code_vectors(model, vocabulary, codec)
-    for number, (num_steps, learning_rate, mixture) in enumerate(PARTS):
-        training = out / "training" / str(number)
-        stage = stage_of(options.steps or num_steps, learning_rate, mixture)
-        train_stage(
-            model,
-            stage,
-            MixtureData(sequences, vocabulary, stage, seed=number),
-            shard_over=1,  # each rank has a copy of this small model
-            resume_from=last_checkpoint(training),
-            listeners=listeners_of(training, is_first),
-        )
+    stage = stage_of(options.steps)
+    train_stage(
+        model,
+        stage,
+        MixtureData(sequences, vocabulary, stage, seed=0),
+        shard_over=1,  # each rank has a copy of this small model
+        resume_from=last_checkpoint(out / "training"),
+        listeners=listeners_of(out / "training", is_first),
+    )
     if is_first:
         model.save(out)
         (out / "vocabulary.json").write_text(vocabulary.to_json(), encoding="utf-8")

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from uniaudio_schemas.errors import DataError, UsageError
 
@@ -36,6 +36,7 @@ from uniaudio.codec.scalar import ScalarAutoencoder
 from uniaudio.codec.spectral import SpectralAutoencoder
 from uniaudio.codec.text_decoder import MAX_FRAMES, MAX_TEXT_BYTES, TextDecoder
 from uniaudio.codec.weights import check_fit
+from uniaudio.tensor_file import write_tensors
 
 MODEL_CODEC = "codec"
 """Folder of the codec inside a model's folder."""
@@ -268,7 +269,7 @@ class ReasoningCodec(nn.Module):
             name: (tensor.to(dtype) if tensor.is_floating_point() else tensor).contiguous()
             for name, tensor in self.state_dict().items()
         }
-        save_file(tensors, folder / WEIGHTS_FILE)
+        write_tensors(tensors, folder / WEIGHTS_FILE)
         (folder / CONFIG_FILE).write_text(self.config.to_json())
 
     def is_exact_in(self, dtype: torch.dtype) -> bool:

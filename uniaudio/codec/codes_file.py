@@ -6,19 +6,19 @@ Row   {"reasoning": [15, 8] int16, "reconstruction": [36, 8] int16} + {"num_samp
 from pathlib import Path
 
 import numpy as np
+import torch
 from uniaudio_schemas.errors import DataError, FingerprintError
 
 from uniaudio.codec.codec import Codes
+from uniaudio.tensor_file import write_tensors
 
 STREAMS = ("reasoning", "reconstruction")
 
 
 def save_codes(codes: Codes, path: str | Path, *, fingerprint: str) -> None:
     """Write a safetensors file; `fingerprint` is the codec's."""
-    from safetensors.numpy import save_file
-
-    tensors = {name: np.ascontiguousarray(getattr(codes, name)) for name in STREAMS}
-    save_file(tensors, path, metadata={"num_samples": str(codes.num_samples), "codec": fingerprint})
+    tensors = {name: torch.from_numpy(np.ascontiguousarray(getattr(codes, name))) for name in STREAMS}
+    write_tensors(tensors, Path(path), metadata={"num_samples": str(codes.num_samples), "codec": fingerprint})
 
 
 def load_codes(path: str | Path, *, fingerprint: str) -> Codes:

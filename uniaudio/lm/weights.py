@@ -14,6 +14,7 @@ from uniaudio_schemas.errors import DataError
 from uniaudio_schemas.plain import json_object
 
 from uniaudio.lm.config import LMConfig
+from uniaudio.tensor_file import write_tensors
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
@@ -36,8 +37,6 @@ def save(
     max_file_bytes: int = MAX_FILE_BYTES,
 ) -> None:
     """Writes `config` and `state` to `folder`, tensors in name order, as `dtype` or their own; older weights there go."""
-    from safetensors.torch import save_file
-
     folder.mkdir(parents=True, exist_ok=True)
     # An index left behind would bring older weights back. And `state` may be mapped from these files: what is unlinked stays
     # readable, what is written over does not.
@@ -49,12 +48,12 @@ def save(
     (folder / CONFIG_FILE).write_text(json.dumps(fields, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     groups = _group(state, max_file_bytes)
     if len(groups) == 1:
-        save_file(_ready(state, groups[0], dtype), folder / WEIGHTS_FILE)
+        write_tensors(_ready(state, groups[0], dtype), folder / WEIGHTS_FILE)
         return
     weight_map: dict[str, str] = {}
     for number, names in enumerate(groups, start=1):
         file_name = f"model-{number:05d}-of-{len(groups):05d}.safetensors"
-        save_file(_ready(state, names, dtype), folder / file_name)
+        write_tensors(_ready(state, names, dtype), folder / file_name)
         weight_map.update(dict.fromkeys(names, file_name))
     (folder / INDEX_FILE).write_text(json.dumps({"weight_map": weight_map}, indent=2, sort_keys=True) + "\n")
 

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 from uniaudio_schemas.errors import DataError, UsageError
 
@@ -28,6 +27,7 @@ from uniaudio.codec.released.config import released_config
 from uniaudio.codec.released.load import OPTIONAL_PREFIX, read_released, released_state
 from uniaudio.codec.released.parts import State, equal
 from uniaudio.codec.semantic_decoder import SemanticDecoder
+from uniaudio.tensor_file import write_tensors
 
 REPORT_FILE = "import.json"
 MUSIC = "pretrained_model.model.model."
@@ -55,7 +55,7 @@ def import_released(
     state, missing = _state(config, released, states["scalar"])
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    save_file(state, out / WEIGHTS_FILE)
+    write_tensors(state, out / WEIGHTS_FILE)
     report = {
         "files": rows,
         "size": config.size,
