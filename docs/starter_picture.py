@@ -1,8 +1,8 @@
 """Makes `docs/starter.svg` and `docs/sounds/`: three clips that the shipped codec never heard, as recorded and as it gives them back. Makes
-`docs/starter_model.svg` too: what the shipped model heard in three clips, and how it said three phrases.
+`docs/starter_model.svg` too: what the shipped model heard in six clips.
 
 python -m docs.starter_picture SPEECH SOUND MUSIC [--recognizer WHISPER]
-python -m docs.starter_picture SPEECH SPEECH SOUND --phrases "seven two" "good night" "open the door" --recognizer WHISPER
+python -m docs.starter_picture --model SPEECH SPEECH SPEECH SPEECH SOUND SOUND
 """
 
 import argparse
@@ -29,14 +29,16 @@ COLUMNS = ("as recorded", "at 1,000 bit/s")
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("files", nargs=3)
+    parser.add_argument("files", nargs="+")
     parser.add_argument("--recognizer", default="")
-    parser.add_argument("--phrases", nargs=3, default=())
+    parser.add_argument(
+        "--model", action="store_true", help="what the model heard in six clips, the last two of them sounds"
+    )
     options = parser.parse_args()
     (FOLDER / "sounds").mkdir(exist_ok=True)
     clips = [_start(to_mono_24k(read_audio(Path(file)))) for file in options.files]
-    if options.phrases:
-        _draw(_heard_and_said(clips, options.phrases, options.recognizer), "starter_model.svg")
+    if options.model:
+        _draw(_answered(clips), "starter_model.svg")
     else:
         _draw(_decoded(clips, options.recognizer), "starter.svg")
 
@@ -55,19 +57,16 @@ def _decoded(clips: Sequence[np.ndarray], recognizer: str) -> list[str]:
     return panels
 
 
-def _heard_and_said(clips: Sequence[np.ndarray], phrases: Sequence[str], recognizer: str) -> list[str]:
+def _answered(clips: Sequence[np.ndarray]) -> list[str]:
     folder = shipped_model()
     assert folder is not None, "models/starter has no model"
     model = UniAudio.from_pretrained(folder)
     panels = []
-    for row, (samples, phrase) in enumerate(zip(clips, phrases, strict=True)):
+    for number, samples in enumerate(clips):
+        row, column = divmod(number, 2)
         task = "asr" if row < 2 else "audio_caption"
-        _write(f"heard-{row + 1}", samples)
-        panels.append(_panel(0, row, f"{task}: “{model.run(task, samples).text}”", samples))
-        spoken = model.run("tts", text=phrase, seed=row, max_seconds=MAX_S).audio
-        _write(f"said-{row + 1}", spoken)
-        words = f", heard by Whisper as {_heard(recognizer, spoken)}" if recognizer else ""
-        panels.append(_panel(1, row, f"tts: “{phrase}”{words}", spoken))
+        _write(f"heard-{number + 1}", samples)
+        panels.append(_panel(column, row, f"{task}: “{model.run(task, samples).text}”", samples))
     return panels
 
 
