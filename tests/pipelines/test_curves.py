@@ -8,6 +8,7 @@ from uniaudio_pipelines.ray_training.curves import Curves
 from uniaudio_pipelines.ray_training.keeping import Keeping
 from uniaudio_pipelines.ray_training.reporting import Reporter, _held_out_losses
 from uniaudio_pipelines.ray_training.run_folder import RunFolder
+from uniaudio_pipelines.running.gauges import Gauges
 from uniaudio_schemas.store import Store
 
 from uniaudio.stages.schedule import Schedule
@@ -27,7 +28,7 @@ def points(store: Store, name: str) -> list[tuple[int, float]]:
 
 
 def tell(curves: Curves, store: Store, steps: dict[int, float], held_out: tuple[int, ...] = ()) -> None:
-    reporter = Reporter(RunFolder(store, PLAN_ID), [PART], curves, Keeping())
+    reporter = Reporter(RunFolder(store, PLAN_ID), [PART], curves, Keeping(), Gauges("edge", PLAN_ID))
     show_all(reporter, steps, held_out)
 
 
@@ -43,7 +44,7 @@ def show_all(reporter: Reporter, steps: dict[int, float], held_out: tuple[int, .
 def test_a_run_that_goes_back_leaves_no_zigzag(tmp_path: Path) -> None:
     store = Store(tmp_path)
     with Curves(store, PLAN_ID) as curves:
-        reporter = Reporter(RunFolder(store, PLAN_ID), [PART], curves, Keeping())
+        reporter = Reporter(RunFolder(store, PLAN_ID), [PART], curves, Keeping(), Gauges("edge", PLAN_ID))
         show_all(reporter, {0: 9.0, 1: 5.0, 2: 4.0, 3: 8.0, 4: 9.0}, held_out=(0, 2, 4))
         show_all(reporter, {3: 3.0, 4: 2.0, 5: 7.0}, held_out=(4,))
         show_all(reporter, {5: 1.0})
@@ -87,7 +88,7 @@ def test_weights_and_biases_has_one_run_for_each_time_that_it_goes_on(
     monkeypatch.setenv("WANDB_SILENT", "true")
     store = Store(tmp_path)
     with Curves(store, PLAN_ID, wandb_project="mine") as curves:
-        reporter = Reporter(RunFolder(store, PLAN_ID), [PART], curves, Keeping())
+        reporter = Reporter(RunFolder(store, PLAN_ID), [PART], curves, Keeping(), Gauges("edge", PLAN_ID))
         show_all(reporter, {1: 5.0, 2: 4.0, 3: 8.0}, held_out=(2,))
         show_all(reporter, {3: 3.0})
     assert [wandb_history(path) for path in sorted((tmp_path / "curves" / "wandb").glob("offline-run-*/*.wandb"))] == [

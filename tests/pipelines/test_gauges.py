@@ -62,3 +62,7 @@ def _common(written: Any, given: Any) -> Any:
     if isinstance(given, list) and isinstance(written, list) and len(given) == len(written):
         return [_common(*pair) for pair in zip(written, given, strict=True)]
     return written
+
+
+def test_ray_takes_every_help() -> None:
+    assert all(text.isascii() for text in HELP.values())

@@ -15,7 +15,7 @@ from typing import Any
 
 PREFIX = "uniaudio_"
 """Ray adds `ray_` before it."""
-HELP = {
+HELP = {  # Ray takes ASCII alone
     "shards_total": "Shards of the version.",
     "shards_done": "Shards of it that are staged.",
     "rows": "Rows in them that this run made.",
@@ -24,7 +24,7 @@ HELP = {
     "padding_share": "Of the samples that the codec encoded, those that were filled up.",
     "busy_share": "Of the workers' time, that in which their encoder worked.",
     "dropped_rows": "Rows that this run dropped, by reason.",
-    "training": "What a run of training tells of a stage or phase, by name: loss, learning_rate, steps_per_second, …",
+    "training": "What a run of training tells of a stage or phase, by name, such as loss or steps_per_second.",
 }
 _TAGS = ("edge", "plan")
 
