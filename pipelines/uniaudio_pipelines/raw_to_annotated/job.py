@@ -17,7 +17,7 @@ from uniaudio_pipelines.copies import CopySearch
 from uniaudio_pipelines.jobs import check_device, parent
 from uniaudio_pipelines.raw_to_annotated.annotators import table
 
-CUTS_CODE_VERSION = "2"
+CUTS_CODE_VERSION = "3"
 """Goes up when the same raw clips and annotators would give other cuts; nothing of older cuts is taken over then."""
 CODE_VERSION = "7"
 """Goes up when the same cuts would give other rows of `annotated`."""

@@ -118,9 +118,9 @@ def segment(
 
 
 def whole(raw: Raw, hearing: Hearing) -> Stretch:
-    """All of a recording of speech as one stretch."""
-    _, decision = _domain(raw, hearing)
-    return Stretch(domain=SPEECH, cut=Cut(first_sample=0, num_samples=raw.num_samples), decision=decision)
+    """All of a recording as one stretch: of speech where speech and something else take turns."""
+    domain, decision = _domain(raw, hearing)
+    return Stretch(domain=domain or SPEECH, cut=Cut(first_sample=0, num_samples=raw.num_samples), decision=decision)
 
 
 def _domain(raw: Raw, hearing: Hearing) -> tuple[str | None, Annotation]:

@@ -57,6 +57,13 @@ def test_speech_has_no_caption_of_its_title() -> None:
     assert source(clip("speech", given_title="Chapter 1", given_tags=["audiobook"])) == {"tags": (["audiobook"], 1.0)}
 
 
+def test_what_is_sung_are_lyrics_of_a_whole_song_and_of_nothing_else() -> None:
+    assert source(clip("music", given_text=" Ring the bell \n"))["lyrics"] == ("Ring the bell", 1.0)
+    assert "lyrics" not in source(clip("music", given_text="  "))
+    assert "lyrics" not in source(clip("music", whole=False, given_text="Ring the bell"))
+    assert "lyrics" not in source(clip("speech", given_text="Ring the bell"))
+
+
 def test_music_is_told_with_all_that_was_measured() -> None:
     known = {
         "tempo_bpm": 139.7,

@@ -23,6 +23,8 @@ from uniaudio_schemas.kinds.raw import Raw
 from uniaudio_schemas.store import Store
 from uniaudio_schemas.store.manifest import Manifest, Plan
 
+from uniaudio.tasks.annotations import needs_of
+
 soundfile = pytest.importorskip("soundfile")
 RATE = 4_000
 
@@ -162,6 +164,14 @@ def test_a_text_that_is_not_what_is_heard_keeps_the_recording_whole_or_drops_it(
     assert (row.path, row.num_samples, row.given_text) == ("a/short.wav", 5 * RATE, said["given_text"])
     assert manifest.dropped == {"unaligned_text": 1}
     assert "fits" in store.dropped(manifest)["detail"].to_pylist()[0]
+
+
+def test_a_song_whose_lyrics_have_no_times_stays_whole_and_music(tmp_path: Path) -> None:
+    said = {"domain": "music", "given_text": "ring the bell, ring the bell"}
+    store = source(tmp_path, {"a/song.wav": (5.0, said)})
+    (row,) = annotate(store, (SourceCaption,), max_sound_clip_s=2.0, max_whole_speech_s=6.0)[1]
+    assert (row.domain, row.num_samples, row.lyrics) == ("music", 5 * RATE, said["given_text"])
+    assert "lyrics" in needs_of(row)
 
 
 def test_a_limit_takes_clips_from_every_corpus_and_drops_the_rest(tmp_path: Path) -> None:

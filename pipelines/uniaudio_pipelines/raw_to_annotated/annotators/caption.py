@@ -1,4 +1,5 @@
-"""A caption in the words of the source: what people said is heard, else its title and its tags, and nothing that nobody said."""
+"""A caption in the words of the source: what people said is heard, else its title and its tags, and nothing that nobody said. What
+the source says is said in music are its lyrics."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,18 +15,20 @@ class SourceCaption:
     name: ClassVar[str] = "source_caption"
     domains: ClassVar[frozenset[str]] = frozenset({SOUND, MUSIC, SPEECH})
     reads: ClassVar[frozenset[str]] = frozenset()
-    writes: ClassVar[frozenset[str]] = frozenset({"tags", "caption", "captions"})
+    writes: ClassVar[frozenset[str]] = frozenset({"tags", "caption", "captions", "lyrics"})
 
     def __init__(self, models: Path, device: str) -> None:
         del models  # the source says it
 
     @classmethod
     def version(cls) -> str:
-        return "2"
+        return "3"
 
     def annotate(self, clip: Clip) -> list[Value]:
         tags = given_tags(clip)
         values = [Value(column="tags", value=tags, confidence=1.0)] if tags else []
+        if lyrics := given_lyrics(clip):
+            values.append(Value(column="lyrics", value=lyrics, confidence=1.0))
         if captions := given_captions(clip):
             sure = 1.0 if clip.is_whole else _OF_A_PART
             return [
@@ -43,6 +46,11 @@ class SourceCaption:
 def given_captions(clip: Clip) -> list[str]:
     """What people said of the whole clip; of a part of it only where it is music."""
     return _lines(clip.raw.given_captions) if clip.is_whole or clip.domain == MUSIC else []
+
+
+def given_lyrics(clip: Clip) -> str:
+    """What is sung in a whole clip of music; of a part of it nobody knows which words are in it."""
+    return (clip.raw.given_text or "").strip() if clip.is_whole and clip.domain == MUSIC else ""
 
 
 def given_tags(clip: Clip) -> list[str]:
