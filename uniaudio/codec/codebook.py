@@ -31,6 +31,8 @@ class Codebook(nn.Module):
         self.decay = decay
         self.dead_code_threshold = dead_code_threshold
         self.frozen = False
+        self._waiting: list[tuple[Tensor, Tensor]] | None = None
+        self._moved: list[Tensor] | None = None
         start_KD = nn.init.kaiming_uniform_(torch.empty(1, codebook_size, code_dim))[0]
         self.register_buffer("vectors", start_KD)
         self.register_buffer("cluster_size", torch.ones(codebook_size))
@@ -75,6 +77,9 @@ class Codebook(nn.Module):
             return
         _check_inputs(inputs_ND)
         inputs_ND = inputs_ND.float()
+        if self._waiting is not None:
+            self._waiting.append((inputs_ND, codes_N))
+            return
         totals_KD1 = inputs_ND.new_zeros(self.codebook_size, inputs_ND.shape[1] + 1)
         totals_KD1.index_add_(0, codes_N, nn.functional.pad(inputs_ND, (0, 1), value=1.0))
         if _world_size() > 1:
@@ -85,6 +90,31 @@ class Codebook(nn.Module):
         smoothed_K = (self.cluster_size + SMOOTHING) / (total + self.codebook_size * SMOOTHING) * total
         self.vectors.copy_(self.cluster_sum / smoothed_K[:, None])
         self._revive(inputs_ND)
+
+    def hold(self) -> None:
+        """From here on `update` only remembers what it is given: the passes of one step all search the same vectors."""
+        self._waiting = []
+
+    def foretell(self, inputs_ND: Tensor, codes_N: Tensor) -> None:
+        """Given the inputs of all passes of a held step at once, compute now, with its draws, what `settle` will bring."""
+        before = [buffer.clone() for buffer in self.buffers()]
+        waiting, self._waiting = self._waiting, None
+        self.update(inputs_ND, codes_N)
+        self._waiting, self._moved = waiting, [buffer.clone() for buffer in self.buffers()]
+        self._take(before)
+
+    def settle(self) -> None:
+        """End a held step: one update over the inputs of all its passes."""
+        waiting, moved = self._waiting, self._moved
+        self._waiting, self._moved = None, None
+        if moved is not None:
+            self._take(moved)
+        elif waiting:
+            self.update(torch.cat([inputs for inputs, _ in waiting]), torch.cat([codes for _, codes in waiting]))
+
+    def _take(self, buffers: list[Tensor]) -> None:
+        for buffer, value in zip(self.buffers(), buffers, strict=True):
+            buffer.copy_(value)
 
     def _revive(self, inputs_ND: Tensor) -> None:
         """Replace every code used less than the threshold by a random input of this batch."""

@@ -64,6 +64,11 @@ class CtcHead(nn.Module):
         )
         return nats_B.sum() / sum(len(spelled[row]) for row in rows)
 
+    def num_targets(self, texts: Sequence[str], num_frames: Sequence[int]) -> int:
+        """Bytes that `loss` takes the mean over, where each text has so many reasoning frames."""
+        pairs = zip(texts, num_frames, strict=True)
+        return sum(len(_if_fits(text.encode(), frames * self.num_slots)) for text, frames in pairs)
+
     def fits(self, text: str, num_frames: int) -> bool:
         """Whether the slots of `num_frames` reasoning frames are enough for the text."""
         return bool(_if_fits(text.encode(), num_frames * self.num_slots))

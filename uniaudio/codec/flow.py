@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
 from uniaudio.codec.config.parts import FlowConfig
+from uniaudio.codec.recomputation import Recomputation, recomputed
 
 NORM_EPSILON = 1e-6
 # Flow time 0..1 is encoded like the thousand diffusion steps the architecture comes from.
@@ -55,6 +56,7 @@ class FlowBlock(nn.Module):
         super().__init__()
         dim = config.dim
         self.head_dim = dim // config.num_heads
+        self.recomputation: Recomputation = "none"
         self.modulation = nn.Parameter(torch.randn(6, dim) * dim**-0.5)
         self.norm = nn.LayerNorm(dim, eps=NORM_EPSILON, elementwise_affine=False)
         self.query = nn.Linear(dim, dim)
@@ -69,6 +71,10 @@ class FlowBlock(nn.Module):
 
     def forward(self, h_BTD: Tensor, shared_B6D: Tensor, valid_BT: Tensor | None = None) -> Tensor:
         """`[B, T, D]`, `[B, 6, D]` -> `[B, T, D]`."""
+        out_BTD: Tensor = recomputed(self._add, self.recomputation, h_BTD, shared_B6D, valid_BT)
+        return out_BTD
+
+    def _add(self, h_BTD: Tensor, shared_B6D: Tensor, valid_BT: Tensor | None) -> Tensor:
         modulation = (self.modulation + shared_B6D).chunk(6, dim=1)
         attention_shift, attention_scale, attention_gate, ff_shift, ff_scale, ff_gate = modulation
         h_BTD = h_BTD + attention_gate * self._attend(

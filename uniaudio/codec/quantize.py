@@ -83,6 +83,17 @@ class ResidualVQ(nn.Module):
         """Whether all codes have been placed by k-means, or came with weights."""
         return all(bool(codebook.initialized) for codebook in self.levels)
 
+    @torch.no_grad()
+    def place(self, x_ND: Tensor) -> None:
+        """Start the codebooks from the frames `[N, D]` of all passes of a held step (`Codebook.hold`), with the draws that one pass
+        over all of them would make."""
+        residual_NC = self.code_space(x_ND)
+        for codebook in self.levels:
+            codebook.start(residual_NC)
+            codes_N = codebook.search(residual_NC)
+            codebook.foretell(residual_NC, codes_N)
+            residual_NC = residual_NC - rotate_to(residual_NC, codebook.lookup(codes_N))
+
     def code_space(self, x_BTD: Tensor) -> Tensor:
         """`[B, T, D]` -> `[B, T, C]`, what the levels add up to."""
         x_BTC: Tensor = self.project_in(x_BTD)

@@ -12,6 +12,8 @@ from torch.nn.functional import scaled_dot_product_attention
 from torch.nn.utils.parametrizations import weight_norm
 from uniaudio_schemas.errors import UsageError
 
+from uniaudio.codec.recomputation import Recomputation, recomputed
+
 ROTARY_BASE = 10_000.0
 # At least 32 dimensions of a head are rotated, else half of it (released architecture).
 SMALLEST_ROTARY_DIM = 32
@@ -60,6 +62,7 @@ class QueryBlock(nn.Module):
         if dim % head_dim:
             raise UsageError(f"`dim` must be a multiple of `head_dim` ({head_dim}), but is {dim}.")
         self.head_dim = head_dim
+        self.recomputation: Recomputation = "none"
         self.qkv = weight_norm(nn.Linear(dim, 3 * dim, bias=False))
         self.attention_out = weight_norm(nn.Linear(dim, dim, bias=False))
         self.query_norm = nn.LayerNorm(head_dim)
@@ -73,6 +76,10 @@ class QueryBlock(nn.Module):
 
     def forward(self, x_BSD: Tensor, valid_BS: Tensor | None = None) -> Tensor:
         """`[B, S, D]` -> `[B, S, D]`."""
+        out_BSD: Tensor = recomputed(self._add, self.recomputation, x_BSD, valid_BS)
+        return out_BSD
+
+    def _add(self, x_BSD: Tensor, valid_BS: Tensor | None) -> Tensor:
         x_BSD = x_BSD + self.attention_scale * self._attend(x_BSD, valid_BS)
         value, gate = self.ff_in(x_BSD).chunk(2, dim=-1)
         out_BSD: Tensor = x_BSD + self.ff_scale * self.ff_out(value * torch.sigmoid(gate))

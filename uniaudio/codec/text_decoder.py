@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, linear, relu, scaled_dot_product_attention
 
+from uniaudio.codec.recomputation import recomputed
 from uniaudio.codec.text_policy import (
     IGNORED,
     Likelihood,
@@ -84,6 +85,12 @@ class TextDecoder(TextPolicy):
         inputs_BS, targets_BS = self._pack(answers, questions, reasoning_BRD.device)
         return answer_likelihood(self._logits(reasoning_BRD, valid_BR, inputs_BS), targets_BS)
 
+    def num_targets(self, texts: Sequence[str], questions: Sequence[str]) -> int:
+        pairs = zip(texts, questions, strict=True)
+        return sum(
+            min(len(self.token_ids(text)), self.max_bytes + 1 - len(question.encode())) for text, question in pairs
+        )
+
     def token_ids(self, text: str) -> list[int]:
         """Bytes and the end, cut to `max_bytes`."""
         return [*text.encode()[: self.max_bytes], END]
@@ -131,7 +138,7 @@ class TextDecoder(TextPolicy):
         hidden_PP[:num_frames, :num_frames] = False
         padding_BP = torch.cat([~valid_BR, inputs_BS == PAD], dim=1)
         for layer in self.layers:
-            x_BPW = layer(x_BPW, src_mask=hidden_PP, src_key_padding_mask=padding_BP)
+            x_BPW = recomputed(layer, self.recomputation, x_BPW, hidden_PP, padding_BP)
         logits_BPV: Tensor = self.out(self.norm(x_BPW[:, num_frames:]))
         return logits_BPV
 

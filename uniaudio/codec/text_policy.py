@@ -8,6 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from uniaudio.codec.recomputation import Recomputation
+
 IGNORED = -100
 
 
@@ -23,10 +25,17 @@ class Likelihood(NamedTuple):
 class TextPolicy(nn.Module):
     """Text from reasoning vectors `[B, R, D]`, of which `valid_BR` are real."""
 
+    recomputation: Recomputation = "none"
+    """What the backward pass of `forward` and `likelihood` computes again."""
+
     def forward(
         self, reasoning_BRD: Tensor, valid_BR: Tensor, texts: Sequence[str], questions: Sequence[str] | None = None
     ) -> Tensor:
         """Mean cross-entropy (nats a token) of the texts as answers, ends included."""
+        raise NotImplementedError
+
+    def num_targets(self, texts: Sequence[str], questions: Sequence[str]) -> int:
+        """Tokens that `forward` takes the mean over."""
         raise NotImplementedError
 
     def likelihood(

@@ -9,6 +9,8 @@ from uniaudio_schemas.plain import from_plain
 from uniaudio.audio.frames import UNIT
 from uniaudio.stages.schedule import Precision, Schedule
 
+_NEVER = object()
+_AT_REST = {"deterministic": True, "micro_clips": 0, "recompute": "none"}
 TASKS = ("asr", "caption", "qa", "analysis")
 """What a text decoder may be asked about a clip (`uniaudio.training.codec.examples`)."""
 Objective = Literal["encoders", "scalar", "reasoning", "grpo", "reconstruction", "decoder"]
@@ -64,6 +66,12 @@ class CodecPhase(Schedule):
     """Crops an optimizer step, over all workers."""
     crop_samples: int
     """Longest crop, at 24 kHz; a multiple of 9,600."""
+    micro_clips: int = 0
+    """Crops in one pass on one worker, 0 all of its: memory, never arithmetic but for rounding. Codebooks move once a step, by the
+    frames of all passes. `encoders` normalizes over all crops of a pass and takes 0 alone."""
+    recompute: Literal["none", "blocks"] = "none"
+    """What the backward pass computes again instead of keeping it: with `blocks` the activations inside each transformer block of
+    reasoning branch, flow and text decoder."""
     codec_rate: float = 1.0
     """Learning rate of the codec's own parts over `learning_rate`, which is the text decoder's."""
     num_unquantized_steps: int = 0
@@ -113,6 +121,7 @@ class CodecPhase(Schedule):
             raise UsageError(f"`crop_samples` must be a multiple of {UNIT}, but is {self.crop_samples}.")
         if not isinstance(self.num_clips, int) or self.num_clips < 1:
             raise UsageError(f"`num_clips` must be a whole number of 1 or more, but is {self.num_clips!r}.")
+        self._check_passes()
         if self.max_rollbacks or self.spike_ratio:
             # The data of a step is a function of its number, and each rank knows the loss of its own crops.
             raise UsageError(
@@ -131,12 +140,21 @@ class CodecPhase(Schedule):
                 f"but are {self.grpo.num_rollouts}, {self.num_steps}, {self.checkpoint_every} and {inner}."
             )
 
+    def _check_passes(self) -> None:
+        if not isinstance(self.micro_clips, int) or self.micro_clips < 0:
+            raise UsageError(f"`micro_clips` must be a whole number of 0 or more, but is {self.micro_clips!r}.")
+        if self.micro_clips and self.name == "encoders":
+            raise UsageError(
+                f"`micro_clips` of phase `encoders` must be 0, whose music encoder normalizes over all crops of a pass, "
+                f"but is {self.micro_clips}."
+            )
+        if self.recompute not in ("none", "blocks"):
+            raise UsageError(f"`recompute` must be none or blocks, but is {self.recompute!r}.")
+
     def to_dict(self) -> dict[str, Any]:
-        """JSON-able: the phase's identity. Phases were known by it before they had `deterministic`, which is in it where it is off."""
-        values = asdict(self)
-        if self.deterministic:
-            del values["deterministic"]
-        return values
+        """JSON-able: the phase's identity. Phases were known by it before they had the fields of `_AT_REST`, which are in it where
+        they are not at rest."""
+        return {name: value for name, value in asdict(self).items() if _AT_REST.get(name, _NEVER) != value}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "CodecPhase":

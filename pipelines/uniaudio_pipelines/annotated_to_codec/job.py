@@ -49,6 +49,12 @@ class AnnotatedToCodec:
     """Highest learning rate of a phase, such as `{"reasoning": 5e-4}`; phases that are not named keep the preset's."""
     num_clips: int = 0
     """Crops an optimizer step of each phase, over all workers; 0 keeps the preset's."""
+    micro_clips: int = 0
+    """Crops in one pass on one worker, which is what memory grows with; 0 keeps the preset's. Not of `encoders`, which takes all at
+    once."""
+    recompute: Literal["", "none", "blocks"] = ""
+    """What the backward pass computes again instead of keeping it, in the transformer blocks of reasoning branch, flow and text
+    decoder: memory for time. Empty keeps each phase's."""
     crop_s: float = 0.0
     """Longest crop of each phase in seconds, a multiple of 0.4; 0 keeps the preset's. `reasoning` and `grpo` read whole clips."""
     seed: int = 0
@@ -150,6 +156,8 @@ class AnnotatedToCodec:
                 grpo=replace(phase.grpo, judge=self.judge, judge_model=self.judge_model),
                 precision=self.precision or phase.precision,
                 num_clips=self.num_clips or phase.num_clips,
+                micro_clips=phase.micro_clips if phase.name == "encoders" else self.micro_clips or phase.micro_clips,
+                recompute=self.recompute or phase.recompute,
                 crop_samples=round(self.crop_s * SAMPLE_RATE) or phase.crop_samples,
                 deterministic=phase.deterministic if self.deterministic is None else self.deterministic,
             )
@@ -220,7 +228,7 @@ class AnnotatedToCodec:
         for name in ("num_workers", "max_hours", "audio_cache_gb"):
             if getattr(self, name) <= 0:
                 raise UsageError(f"`{name}` must be positive, but is {getattr(self, name)}.")
-        for name in ("max_clip_s", "num_clips", "crop_s", "checkpoint_every", "hold_out_every"):
+        for name in ("max_clip_s", "num_clips", "micro_clips", "crop_s", "checkpoint_every", "hold_out_every"):
             if getattr(self, name) < 0:
                 raise UsageError(f"`{name}` must be 0 or more, but is {getattr(self, name)}.")
         if round(self.crop_s * SAMPLE_RATE) % CROP_UNIT:

@@ -140,6 +140,20 @@ def test_the_precision_of_a_job_is_that_of_all_phases_and_part_of_what_they_are(
     ]
 
 
+def test_passes_and_recomputation_of_a_job_are_those_of_all_phases_that_can_take_them(annotated_store: Store) -> None:
+    names = ("encoders", "scalar", "reasoning")
+    job = AnnotatedToCodec(phases=names, micro_clips=3, recompute="blocks")
+    assert [phase.micro_clips for phase in job.training_phases()] == [0, 3, 3]
+    assert [phase.recompute for phase in job.training_phases()] == ["blocks"] * 3
+    jobs = (AnnotatedToCodec(phases=names), replace(job, micro_clips=0), replace(job, recompute=""), job)
+    assert len({one.plan(annotated_store).plan_id for one in jobs}) == 4
+    assert jobs[0].training_phases() == [codec_phase(name) for name in names]
+    with pytest.raises(UsageError, match="`micro_clips` must be 0 or more, but is -1"):
+        replace(job, micro_clips=-1).plan(annotated_store)
+    with pytest.raises(UsageError, match="`recompute` must be none or blocks, but is 'selective'"):
+        replace(job, recompute="selective").plan(annotated_store)
+
+
 def test_crops_of_a_job_are_those_of_all_phases_and_part_of_the_plan(annotated_store: Store) -> None:
     names = ("scalar", "reasoning")
     job = AnnotatedToCodec(phases=names, num_clips=6, crop_s=30.0)

@@ -95,14 +95,24 @@ def adversarial_loss(decoded: list[Judged]) -> Tensor:
     return torch.stack([torch.relu(1 - judged.scores).mean() for judged in decoded]).mean()
 
 
-def feature_loss(real: list[Judged], decoded: list[Judged]) -> Tensor:
-    """Mean absolute difference of the features over the mean size of the recorded ones, over layers and resolutions."""
-    losses = [
-        (ours - theirs.detach()).abs().mean() / theirs.detach().abs().mean().clamp(min=1e-5)
+def feature_loss(real: list[Judged], decoded: list[Judged], sizes: list[Tensor] | None = None) -> Tensor:
+    """Mean absolute difference of the features over the mean size of the recorded ones, over layers and resolutions. `sizes`: those
+    of a larger batch that this is a part of."""
+    pairs = [
+        (theirs.detach(), ours)
         for one, other in zip(real, decoded, strict=True)
         for theirs, ours in zip(one.features, other.features, strict=True)
     ]
+    losses = [
+        (ours - theirs).abs().mean() / size.clamp(min=1e-5)
+        for (theirs, ours), size in zip(pairs, sizes or feature_sizes(real), strict=True)
+    ]
     return torch.stack(losses).mean()
+
+
+def feature_sizes(real: list[Judged]) -> list[Tensor]:
+    """Mean size of the features of each layer of each resolution."""
+    return [features.detach().abs().mean() for one in real for features in one.features]
 
 
 def _convolution(

@@ -9,6 +9,7 @@ Row out  {"loss": 9.8, "wavlm": 5.0, "music": 4.8, "wavlm_accuracy": 0.04, "musi
 
 # Shapes: B batch, N samples, M mel bands, T frames, F values a frame, C width in which classes are searched, K classes
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -104,11 +105,12 @@ class EncodersObjective:
     def reads(self, crop: Crop) -> bool:
         return True
 
-    def losses(self, step: int, share: Share) -> Losses:
+    def passes(self, step: int, share: Share) -> Iterator[Losses]:
+        """One pass: the music encoder normalizes over all clips that it is given, so that several would have another loss."""
         generator, crops = drawn_crops(self.train, self.phase, step)
         hidden = self._draw(generator, crops)
         mine = slice(share.rank, None, share.world_size)
-        return self._losses(self.train, crops[mine], Hidden(*(draw[mine] for draw in hidden)))
+        yield self._losses(self.train, crops[mine], Hidden(*(draw[mine] for draw in hidden)))
 
     @torch.no_grad()
     def held_out(self, step: int) -> HeldOut:

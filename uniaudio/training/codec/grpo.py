@@ -11,6 +11,7 @@ move here.
 # Shapes: B clips, G rollouts a clip, A answer tokens, T frames (25 Hz), R reasoning frames (5 Hz), D width, Q levels
 
 import copy
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,9 +26,10 @@ from uniaudio.codec.text_decoder import QUESTIONS
 from uniaudio.codec.text_policy import Likelihood, TextPolicy
 from uniaudio.stages.codec_phase import CodecPhase
 from uniaudio.training.codec.clips import ClipSet, Crop, padded_features, step_generator
+from uniaudio.training.codec.examples import Example
 from uniaudio.training.codec.grpo_reward import Reward, advantages, policy_loss, reward
 from uniaudio.training.codec.judge import build_judge
-from uniaudio.training.codec.objective import HeldOut, Losses, Share, drawn_clips
+from uniaudio.training.codec.objective import HeldOut, Losses, Share, drawn_clips, places, shared, shares
 from uniaudio.training.codec.reasoning import FRAMES_PER_REASONING, build_policy, draw_example, with_text
 
 QUESTION = QUESTIONS["analysis"]
@@ -68,7 +70,7 @@ class _Likelihood(nn.Module):
 
 @dataclass(kw_only=True)
 class _Rollout:
-    """Answers to one batch of clips, and all that must not change until they are used up."""
+    """Answers to the clips of one pass, and all that must not change until they are used up."""
 
     step: int
     clips: list[int]
@@ -80,6 +82,11 @@ class _Rollout:
     rewards: Reward
     reference_NA: Tensor
     old_NA: Tensor | None = None
+
+    def advantages(self) -> tuple[Tensor, Tensor]:
+        """As `grpo_reward.advantages`, of each answer: `[B * G]`, and which groups `[B]` count."""
+        advantage_BG, told_B = advantages(self.rewards.total.view(len(self.clips), -1).to(self.reference_NA.device))
+        return advantage_BG.flatten(), told_B
 
 
 class GrpoObjective:
@@ -94,7 +101,8 @@ class GrpoObjective:
         self.grpo_teacher = GrpoTeacher(self.policy, codec.reasoning)
         self.teacher: nn.Module = self.grpo_teacher
         self.judge = build_judge(self.settings.judge, self.settings.judge_model, codec.device)
-        self._rollout: _Rollout | None = None
+        self._rollouts: list[_Rollout] = []
+        """One a pass."""
 
     def crops(self, step: int) -> list[Crop]:
         return drawn_clips(self.train, self.phase, self._first_step(step))[1]
@@ -102,11 +110,34 @@ class GrpoObjective:
     def reads(self, crop: Crop) -> bool:
         return not self.train.has_features(crop.clip)
 
-    def losses(self, step: int, share: Share) -> Losses:
+    def passes(self, step: int, share: Share) -> Iterator[Losses]:
         first_step = self._first_step(step)
-        if self._rollout is None or self._rollout.step != first_step:
-            self._rollout = self._roll_out(first_step, share)
-        rollout, num_rollouts = self._rollout, self.settings.num_rollouts
+        if not self._rollouts or self._rollouts[0].step != first_step:
+            self._rollouts = self._roll_out(first_step, share)
+        generator = step_generator(self.phase.seed, "grpo supervised", step)
+        asked = [
+            [draw_example(self.train.clips[index], self.phase, generator) for index in rollout.clips]
+            for rollout in self._rollouts
+        ]
+        share_of = shares([self._counts(*one) for one in zip(self._rollouts, asked, strict=True)])
+        statistics = {**_statistics(self._rollouts), **self._perplexities()}
+        for rollout, examples, weights in zip(self._rollouts, asked, share_of, strict=True):
+            terms = shared(self._terms(rollout, examples, step), weights)
+            loss = terms["policy"] + self.phase.commitment_weight * terms["commitment"]
+            loss = loss + self.settings.sft_weight * terms["text"]
+            yield {"loss": loss, **terms, **{name: weights["clips"] * value for name, value in statistics.items()}}
+
+    def _counts(self, rollout: _Rollout, asked: list[Example]) -> dict[str, float]:
+        """What the mean of each term of these clips is taken over."""
+        told = rollout.advantages()[1].tolist()
+        num_rollouts = self.settings.num_rollouts
+        num_tokens = sum(told[row // num_rollouts] * len(answer) for row, answer in enumerate(rollout.answers))
+        num_targets = self.policy.num_targets([one.answer for one in asked], [one.question for one in asked])
+        counts = {"policy": num_tokens, "text": num_targets, "commitment": int(rollout.valid_BR.sum())}
+        return {name: float(count) for name, count in {**counts, "kl": num_tokens, "clips": len(told)}.items()}
+
+    def _terms(self, rollout: _Rollout, asked: list[Example], step: int) -> Losses:
+        num_rollouts = self.settings.num_rollouts
         reasoning_BRD, commitment_Q = self._reasoning(rollout, step)
         rollout_inputs = (
             reasoning_BRD.repeat_interleave(num_rollouts, 0),
@@ -115,23 +146,12 @@ class GrpoObjective:
         log_NA, real_NA = self.policy.likelihood(*rollout_inputs, [QUESTION] * len(rollout.answers), rollout.answers)
         if rollout.old_NA is None:
             rollout.old_NA = log_NA.detach()
-        advantage_BG, told_B = advantages(rollout.rewards.total.view(-1, num_rollouts).to(log_NA.device))
+        advantage_N, told_B = rollout.advantages()
         counted_NA = real_NA & told_B.repeat_interleave(num_rollouts)[:, None]
-        policy = policy_loss(
-            log_NA, rollout.old_NA, rollout.reference_NA, advantage_BG.flatten(), counted_NA, self.settings
-        )
-        supervised = self._supervised(rollout, reasoning_BRD, step)
-        commitment = commitment_Q.sum()
-        loss = policy.loss + self.phase.commitment_weight * commitment + self.settings.sft_weight * supervised
-        return {
-            "loss": loss,
-            "policy": policy.loss,
-            "kl": policy.kl,
-            "text": supervised,
-            "commitment": commitment,
-            **_statistics(rollout, num_rollouts, told_B),
-            **_perplexities(rollout, self.codec.config.reasoning_codebook_size),
-        }
+        policy = policy_loss(log_NA, rollout.old_NA, rollout.reference_NA, advantage_N, counted_NA, self.settings)
+        answers, questions = [one.answer for one in asked], [one.question for one in asked]
+        supervised = self.policy(reasoning_BRD, rollout.valid_BR, answers, questions)
+        return {"policy": policy.loss, "kl": policy.kl, "text": supervised, "commitment": commitment_Q.sum()}
 
     def held_out(self, step: int) -> HeldOut:
         """1 less the mean reward of answers to the held-out clips, from the same uniforms each time; the gain is of reward."""
@@ -154,16 +174,19 @@ class GrpoObjective:
         return step - step % self.settings.num_inner_steps
 
     @torch.no_grad()
-    def _roll_out(self, step: int, share: Share) -> _Rollout:
+    def _roll_out(self, step: int, share: Share) -> list[_Rollout]:
         generator, crops = drawn_clips(self.train, self.phase, step)
-        mine = slice(share.rank, None, share.world_size)
-        all_clips = [crop.clip for crop in crops]
-        clips, uniforms = all_clips[mine], self._uniforms(generator, len(all_clips))
-        uniforms = uniforms.view(len(all_clips), self.settings.num_rollouts, -1)[mine].flatten(0, 1)
+        uniforms = self._uniforms(generator, len(crops)).view(len(crops), self.settings.num_rollouts, -1)
+        return [
+            self._rollout(step, [crops[place].clip for place in one], uniforms[one].flatten(0, 1))
+            for one in places(len(crops), share, self.phase.micro_clips)
+        ]
+
+    def _rollout(self, step: int, clips: list[int], uniforms_NA: Tensor) -> _Rollout:
         features, valid_BT = padded_features([self.train.features(index) for index in clips])
         valid_BR = valid_BT[:, ::FRAMES_PER_REASONING]
         codes_BRQ = self._codes(features, valid_BT)
-        answers = self._answers(codes_BRQ, valid_BR, uniforms)
+        answers = self._answers(codes_BRQ, valid_BR, uniforms_NA)
         reference = self.grpo_teacher.reference_likelihood(
             self._reference_reasoning(clips).repeat_interleave(self.settings.num_rollouts, 0),
             valid_BR.repeat_interleave(self.settings.num_rollouts, 0),
@@ -215,13 +238,9 @@ class GrpoObjective:
         features, valid_BT = padded_features([self.train.features(index) for index in clips])
         return branch.quantizer.decode(branch.quantizer.encode_indices(branch.hidden(features, valid_BT)))
 
-    def _supervised(self, rollout: _Rollout, reasoning_BRD: Tensor, step: int) -> Tensor:
-        """Cross-entropy of what the annotations answer, about the same clips."""
-        generator = step_generator(self.phase.seed, "grpo supervised", step)
-        examples = [draw_example(self.train.clips[index], self.phase, generator) for index in rollout.clips]
-        answers, questions = [one.answer for one in examples], [one.question for one in examples]
-        loss: Tensor = self.policy(reasoning_BRD, rollout.valid_BR, answers, questions)
-        return loss
+    def _perplexities(self) -> Losses:
+        codes_NQ = torch.cat([one.codes_BRQ[one.valid_BR] for one in self._rollouts])
+        return _perplexities(codes_NQ, self.codec.config.reasoning_codebook_size)
 
     def _uniforms(self, generator: np.random.Generator, num_clips: int) -> Tensor:
         """`[B * G, A]`."""
@@ -229,23 +248,23 @@ class GrpoObjective:
         return torch.from_numpy(generator.random(shape, dtype=np.float32))
 
 
-def _statistics(rollout: _Rollout, num_rollouts: int, told_B: Tensor) -> Losses:
+def _statistics(rollouts: Sequence[_Rollout]) -> Losses:
     """What the answers were worth, how long they were, how much the groups had to tell."""
-    rewards = rollout.rewards
+    rewards = Reward(*(torch.cat(parts) for parts in zip(*(one.rewards for one in rollouts), strict=True)))
+    num_clips, told_B = sum(len(one.clips) for one in rollouts), torch.cat([one.advantages()[1] for one in rollouts])
     return {
         "reward": rewards.total.mean(),
         "judge": rewards.judge.mean(),
         "transcript": rewards.transcript.nanmean().nan_to_num(),
         "form": rewards.form.mean(),
-        "reward_std": rewards.total.view(-1, num_rollouts).std(dim=1).mean(),
+        "reward_std": rewards.total.view(num_clips, -1).std(dim=1).mean(),
         "groups_used": told_B.float().mean(),
-        "length": torch.tensor([float(len(answer)) for answer in rollout.answers]).mean(),
+        "length": torch.tensor([float(len(answer)) for one in rollouts for answer in one.answers]).mean(),
     }
 
 
-def _perplexities(rollout: _Rollout, codebook_size: int) -> Losses:
-    """exp(entropy) of the codes of the batch, a level."""
-    codes_NQ = rollout.codes_BRQ[rollout.valid_BR]
+def _perplexities(codes_NQ: Tensor, codebook_size: int) -> Losses:
+    """exp(entropy) of codes, a level."""
     perplexities: Losses = {}
     for level in range(codes_NQ.shape[1]):
         share_K = torch.bincount(codes_NQ[:, level].cpu(), minlength=codebook_size) / len(codes_NQ)

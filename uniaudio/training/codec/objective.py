@@ -5,7 +5,7 @@ Row in   step 17 of phase `reconstruction`
 Row out  {"loss": 1.31, "flow": 0.92, "phone": 0.8, "commitment": 0.62}
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -67,13 +67,33 @@ class PhaseLosses(Protocol):
         """Whether a step with this crop of `train` would read audio: not where all that it needs is kept."""
         ...
 
-    def losses(self, step: int, share: Share) -> Losses:
-        """`loss` to be minimized, and the parts to be logged."""
+    def passes(self, step: int, share: Share) -> Iterator[Losses]:
+        """`loss` to be minimized and the parts to be logged, of each pass over `micro_clips` of this worker's clips. They add up
+        to those of one pass over all of them; the backward pass of each runs before the next is computed."""
         ...
 
     def held_out(self, step: int) -> HeldOut:
         """Losses of the held-out clips, with the codebooks if they are on at `step`."""
         ...
+
+
+def places(num_clips: int, share: Share, micro_clips: int) -> list[list[int]]:
+    """The places in a step's batch of `num_clips` that each pass of this worker computes; `micro_clips` 0: all in one."""
+    mine = list(range(num_clips))[share.rank :: share.world_size]
+    size = micro_clips or len(mine)
+    return [mine[first : first + size] for first in range(0, len(mine), size)]
+
+
+def shares(counts: Sequence[Mapping[str, float]]) -> list[dict[str, float]]:
+    """What each pass holds of the frames, tokens or clips that the mean of a term is taken over, as its share of all passes: the
+    mean of a pass times its share adds up to the mean of the batch. 0 where there are none at all."""
+    totals = {name: sum(one[name] for one in counts) for name in counts[0]}
+    return [{name: value / totals[name] if totals[name] else 0.0 for name, value in one.items()} for one in counts]
+
+
+def shared(terms: Losses, share_of: Mapping[str, float]) -> Losses:
+    """Each term times its share of the batch."""
+    return {name: term * share_of[name] for name, term in terms.items()}
 
 
 def drawn_crops(clips: ClipSet, phase: CodecPhase, step: int) -> tuple[np.random.Generator, list[Crop]]:

@@ -8,6 +8,7 @@ Row out  {"loss": 3.8, "text": 2.1, "ctc": 1.5, "commitment": 0.2}
 # Shapes: B batch, T frames (25 Hz), R reasoning frames (5 Hz), D width
 
 import logging
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -29,6 +30,9 @@ from uniaudio.training.codec.objective import (
     Share,
     drawn_clips,
     mean,
+    places,
+    shared,
+    shares,
 )
 
 log = logging.getLogger(__name__)
@@ -55,12 +59,18 @@ class ReasoningObjective:
     def reads(self, crop: Crop) -> bool:
         return not self.train.has_features(crop.clip)
 
-    def losses(self, step: int, share: Share) -> Losses:
+    def passes(self, step: int, share: Share) -> Iterator[Losses]:
         generator, crops = drawn_clips(self.train, self.phase, step)
-        clips = [crop.clip for crop in crops]
-        asked = [draw_example(self.train.clips[index], self.phase, generator) for index in clips]
-        mine = slice(share.rank, None, share.world_size)
-        return self._losses(self.train, clips[mine], asked[mine], step)
+        asked = [draw_example(self.train.clips[crop.clip], self.phase, generator) for crop in crops]
+        mine = places(len(crops), share, self.phase.micro_clips)
+        clips = [[crops[place].clip for place in one] for one in mine]
+        examples = [[asked[place] for place in one] for one in mine]
+        if len(mine) > 1 and step >= self._num_unquantized and not self.codec.reasoning.quantizer.is_placed:
+            self._place(clips)
+        share_of = shares([self._counts(*one) for one in zip(clips, examples, strict=True)])
+        for some_clips, some_examples, weights in zip(clips, examples, share_of, strict=True):
+            terms = self._terms(self.train, some_clips, some_examples, step)
+            yield self._with_loss(shared(terms, weights))
 
     @torch.no_grad()
     def held_out(self, step: int) -> HeldOut:
@@ -74,10 +84,33 @@ class ReasoningObjective:
     def _held_out_text(self, index: int, heard: int, step: int) -> Tensor:
         """Nats a token of the text of clip `index` where clip `heard` is heard."""
         asked = draw_example(self.held_out_clips.clips[index], self.phase, np.random.default_rng(index))
-        losses = self._losses(self.held_out_clips, [heard], [asked], step, told=[index])
+        losses = self._terms(self.held_out_clips, [heard], [asked], step, told=[index])
         return torch.stack([losses[name] for name in ("text", "ctc") if name in losses]).sum()
 
-    def _losses(
+    @torch.no_grad()
+    def _place(self, clips: Sequence[list[int]]) -> None:
+        """Place the codebooks by the frames of all passes, as one pass would by its own."""
+        hidden = []
+        for indices in clips:
+            features, valid_BT = padded_features([self.train.features(index) for index in indices])
+            hidden.append(self.codec.reasoning.hidden(features, valid_BT)[valid_BT[:, ::FRAMES_PER_REASONING]])
+        self.codec.reasoning.quantizer.place(torch.cat(hidden))
+
+    def _counts(self, indices: list[int], asked: list[Example]) -> dict[str, float]:
+        """What the mean of each term of these clips is taken over."""
+        num_frames = [int(units) * REASONING_PER_UNIT for units in self.train.num_units[indices]]
+        answers, questions = [one.answer for one in asked], [one.question for one in asked]
+        counts = {"commitment": sum(num_frames), "text": self.policy.num_targets(answers, questions)}
+        if self.codec.reasoning.ctc is not None:
+            transcripts = [self.train.clips[index].facts.transcript for index in indices]
+            counts["ctc"] = self.codec.reasoning.ctc.num_targets(transcripts, num_frames)
+        return {name: float(count) for name, count in counts.items()}
+
+    def _with_loss(self, terms: Losses) -> Losses:
+        weights = {"text": 1.0, "ctc": self.phase.ctc_weight, "commitment": self.phase.commitment_weight}
+        return {"loss": torch.stack([weights[name] * loss for name, loss in terms.items()]).sum(), **terms}
+
+    def _terms(
         self,
         clips: ClipSet,
         indices: list[int],
@@ -99,8 +132,7 @@ class ReasoningObjective:
         if self.codec.reasoning.ctc is not None:
             transcripts = [clips.clips[index].facts.transcript for index in told or indices]
             losses["ctc"] = self.codec.reasoning.ctc.loss(reasoning_BRD, valid_BR, transcripts)
-        weights = {"text": 1.0, "ctc": self.phase.ctc_weight, "commitment": self.phase.commitment_weight}
-        return {"loss": torch.stack([weights[name] * loss for name, loss in losses.items()]).sum(), **losses}
+        return losses
 
 
 def _tell_unspelled(ctc: CtcHead, clips: ClipSet) -> None:

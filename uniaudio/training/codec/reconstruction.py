@@ -11,6 +11,7 @@ Row out  {"loss": 1.31, "flow": 0.92, "phone": 0.8, "commitment": 0.62}
 
 # Shapes: B batch, N samples, T frames (12.5 Hz), S latents (25 Hz), L latent channels, R reasoning frames, D width
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,11 +20,12 @@ from torch import Tensor, nn
 
 from uniaudio.codec.codec import ReasoningCodec
 from uniaudio.codec.config.presets import LATENT_HOP
-from uniaudio.codec.flow_matching import CONTEXT, GENERATE, LATENTS_PER_FRAME, PADDING
-from uniaudio.codec.reconstruction import GROUPS
+from uniaudio.codec.encoders.frozen import Features
+from uniaudio.codec.flow_matching import CONTEXT, GENERATE, LATENTS_PER_FRAME, PADDING, frame_weights
 from uniaudio.codec.spectral import SpectralAutoencoder
 from uniaudio.stages.codec_phase import CodecPhase
 from uniaudio.training.codec.clips import ClipSet, Crop, FrozenCache, batch_features, step_generator
+from uniaudio.training.codec.draws import Draws
 from uniaudio.training.codec.losses import masked_mean_square
 from uniaudio.training.codec.objective import (
     FRAMES_PER_UNIT,
@@ -36,11 +38,12 @@ from uniaudio.training.codec.objective import (
     first_crops,
     mean,
     neighbors,
+    places,
+    shared,
+    shares,
 )
-from uniaudio.training.codec.spectral import envelope_error, patch_distance
+from uniaudio.training.codec.spectral import envelope_error, num_heard_segments, patch_distance, patch_weights
 
-# Length of a context prefix in training, in latents (released trainer).
-CONTEXT_LATENTS = (32, 64)
 NUM_GAINS = 16
 """Held-out clips behind `HeldOut.gain`."""
 NUM_SCALING_CLIPS = 256
@@ -69,10 +72,15 @@ class ReconstructionObjective:
     def reads(self, crop: Crop) -> bool:
         return not (self.train.has_features(crop.clip) and self._frozen.has(self.train.clips[crop.clip], "parts"))
 
-    def losses(self, step: int, share: Share) -> Losses:
+    def passes(self, step: int, share: Share) -> Iterator[Losses]:
         generator, crops = drawn_crops(self.train, self.phase, step)
-        draws = _Draws(self.codec, self.phase, generator, crops, dropout=True)
-        return self._losses(self.train, crops, draws.share(share), step, slice(share.rank, None, share.world_size))
+        draws = Draws(self.codec, self.phase, generator, crops, dropout=True)
+        mine = places(len(crops), share, self.phase.micro_clips)
+        batches = [self._batch(self.train, [crops[place] for place in one], draws.of(one)) for one in mine]
+        if len(batches) > 1 and step >= self._num_unquantized:
+            self._place(batches)
+        for batch, weights in zip(batches, shares([self._counts(batch) for batch in batches]), strict=True):
+            yield self._with_loss(shared(self._terms(batch, step), weights))
 
     @torch.no_grad()
     def held_out(self, step: int) -> HeldOut:
@@ -85,42 +93,49 @@ class ReconstructionObjective:
         return HeldOut(loss, mean(gains))
 
     def _held_out_flow(self, crop: Crop, heard: Crop, step: int) -> Tensor:
-        draws = _Draws(self.codec, self.phase, step_generator(0, "held out", crop.clip), [crop], dropout=False)
-        losses = self._losses(self.held_out_clips, [crop], draws, step, slice(None), [heard])
+        draws = Draws(self.codec, self.phase, step_generator(0, "held out", crop.clip), [crop], dropout=False)
+        losses = self._terms(self._batch(self.held_out_clips, [crop], draws, [heard]), step)
         return torch.stack([losses[name] for name in ("flow", "mean") if name in losses]).sum()
 
-    def _losses(
-        self,
-        clips: ClipSet,
-        crops: list[Crop],
-        draws: "_Draws",
-        step: int,
-        mine: slice,
-        heard: list[Crop] | None = None,
-    ) -> Losses:
+    def _batch(self, clips: ClipSet, crops: list[Crop], draws: Draws, heard: list[Crop] | None = None) -> "_Batch":
         """`heard`: the crops whose codes are told, unless they are the crops' own."""
-        crops = crops[mine]
-        return self._batch_losses(
-            _Batch(
-                clips=clips,
-                heard=heard or crops,
-                reasoning_BRD=torch.cat([self._frozen_parts(clips, crop)[0] for crop in heard or crops]),
-                latents_BSL=torch.cat([self._frozen_parts(clips, crop)[1] for crop in crops]),
-                patches_BSP=torch.cat([self._frozen_parts(clips, crop)[2] for crop in crops]),
-                mask_BS=self._mask(clips, crops, draws.num_context),
-                draws=draws,
-            ),
-            step,
+        return _Batch(
+            clips=clips,
+            heard=heard or crops,
+            reasoning_BRD=torch.cat([self._frozen_parts(clips, crop)[0] for crop in heard or crops]),
+            latents_BSL=torch.cat([self._frozen_parts(clips, crop)[1] for crop in crops]),
+            patches_BSP=torch.cat([self._frozen_parts(clips, crop)[2] for crop in crops]),
+            mask_BS=self._mask(clips, crops, draws.num_context),
+            draws=draws,
         )
 
-    def _batch_losses(self, batch: "_Batch", step: int) -> Losses:
-        features = batch_features(
-            [batch.clips.features(crop.clip) for crop in batch.heard],
-            first_unit=[crop.first_unit for crop in batch.heard],
-            num_units=batch.heard[0].num_units,
-        )
-        # Targets of real frames alone: padding is nothing to be learned.
-        valid_BT = batch.mask_BS[:, ::LATENTS_PER_FRAME] != PADDING
+    def _counts(self, batch: "_Batch") -> dict[str, float]:
+        """What the mean of each term of the batch is taken over."""
+        model, valid_BS = self.codec.scalar, batch.mask_BS != PADDING
+        num_frames = float(valid_BS[:, ::LATENTS_PER_FRAME].sum())
+        counts = {"phone": num_frames, "commitment": num_frames, "mean": float(valid_BS.sum())}
+        counts["flow"] = float(frame_weights(batch.mask_BS, torch.float32).sum())
+        if isinstance(model, SpectralAutoencoder):
+            counts["mean"] = float(patch_weights(batch.patches_BSP, valid_BS).sum())
+            if self.phase.intelligibility_weight:
+                centers_M = model.encoder.patches.centers()
+                counts["envelopes"] = float(num_heard_segments(batch.patches_BSP, centers_M))
+        return counts
+
+    @torch.no_grad()
+    def _place(self, batches: "list[_Batch]") -> None:
+        """Place the codebooks by the frames of all passes, as one pass would by its own."""
+        branch = self.codec.reconstruction
+        if all(quantizer.is_placed for quantizer in branch.quantizers.values()):
+            return
+        modulated = [
+            (branch.modulate(batch.features(), batch.reasoning_BRD, batch.draws.film), batch.valid) for batch in batches
+        ]
+        for group, quantizer in branch.quantizers.items():
+            quantizer.place(torch.cat([frames[group][valid_BT] for frames, valid_BT in modulated]))  # type: ignore[operator]
+
+    def _terms(self, batch: "_Batch", step: int) -> Losses:
+        features, valid_BT = batch.features(), batch.valid
         branch = self.codec.reconstruction
         commitment = torch.zeros((), device=self.codec.device)
         if step < self._num_unquantized:
@@ -131,12 +146,18 @@ class ReconstructionObjective:
         decoding = self._decoding_losses(batch, condition_BTD)
         valid_phones = valid_BT.repeat_interleave(features.phones.shape[1] // valid_BT.shape[1], dim=1)
         phone = masked_mean_square(branch.phone_decoder(phone_BTD), features.phones, valid_phones)
-        loss = self._sum(decoding) + self.phase.phone_weight * phone + self.phase.commitment_weight * commitment
-        return {"loss": loss, **decoding, "phone": phone, "commitment": commitment}
+        return {**decoding, "phone": phone, "commitment": commitment}
 
-    def _sum(self, decoding: Losses) -> Tensor:
-        weights = {"envelopes": self.phase.intelligibility_weight}
-        return torch.stack([weights.get(name, 1.0) * loss for name, loss in decoding.items()]).sum()
+    def _with_loss(self, terms: Losses) -> Losses:
+        decoding = [
+            self.phase.intelligibility_weight * loss if name == "envelopes" else loss
+            for name, loss in terms.items()
+            if name not in ("phone", "commitment")
+        ]
+        loss = torch.stack(decoding).sum()
+        if "phone" in terms:
+            loss = loss + self.phase.phone_weight * terms["phone"] + self.phase.commitment_weight * terms["commitment"]
+        return {"loss": loss, **terms}
 
     def _decoding_losses(self, batch: "_Batch", condition_BTD: Tensor) -> Losses:
         """`flow`, `mean` where the flow has one, or the mean alone where the phase trains no more."""
@@ -213,13 +234,15 @@ class DecoderObjective(ReconstructionObjective):
     A share of the crops is told its reasoning codes too (added before `condition_out`, as the released decoder can be).
     """
 
-    def _batch_losses(self, batch: "_Batch", step: int) -> Losses:
+    def _terms(self, batch: "_Batch", step: int) -> Losses:
         branch = self.codec.reconstruction
         codes_BTQ = torch.cat([self._frozen_codes(batch.clips, crop) for crop in batch.heard])
         reasoning_BTD = branch.reasoning_condition(batch.reasoning_BRD, codes_BTQ.shape[1])
         reasoning_BTD = reasoning_BTD * batch.draws.told_reasoning[:, None, None]
-        decoding = self._decoding_losses(batch, branch.condition(codes_BTQ, reasoning_BTD))
-        return {"loss": self._sum(decoding), **decoding}
+        return self._decoding_losses(batch, branch.condition(codes_BTQ, reasoning_BTD))
+
+    def _place(self, batches: "list[_Batch]") -> None:
+        """Nothing: codes are those of encoding."""
 
     def _frozen_codes(self, clips: ClipSet, crop: Crop) -> Tensor:
         """Reconstruction codes `[1, T, Q]` of a crop, cut from the whole clip's."""
@@ -256,45 +279,17 @@ class _Batch:
     patches_BSP: Tensor
     """What a spectral autoencoder hears of them; of width 0 for another one."""
     mask_BS: Tensor
-    draws: "_Draws"
+    draws: Draws
 
+    @property
+    def valid(self) -> Tensor:
+        """`[B, T]` bool: frames of real audio. Padding is nothing to be learned."""
+        return self.mask_BS[:, ::LATENTS_PER_FRAME] != PADDING
 
-class _Draws:
-    """Every random number of a step, drawn for the whole batch, so that a worker's share does not depend on the
-    others."""
-
-    def __init__(
-        self,
-        codec: ReasoningCodec,
-        phase: CodecPhase,
-        generator: np.random.Generator,
-        crops: list[Crop],
-        *,
-        dropout: bool,
-    ) -> None:
-        num_crops, num_latents = len(crops), crops[0].num_units * LATENTS_PER_UNIT
-        self.time = torch.from_numpy(generator.random(num_crops, dtype=np.float32)).to(codec.device)
-        shape = (num_crops, num_latents, codec.config.scalar.latent_dim)
-        self.noise = torch.from_numpy(generator.standard_normal(shape, dtype=np.float32)).to(codec.device)
-        with_context = bool(generator.random() < phase.context_probability) and dropout
-        lengths = generator.integers(CONTEXT_LATENTS[0], CONTEXT_LATENTS[1] + 1, size=num_crops)
-        # A crop always keeps half of its frames to be generated.
-        self.num_context = [min(int(length), num_latents // 2) if with_context else 0 for length in lengths]
-        keeps = generator.random(num_crops) >= phase.condition_dropout
-        self.keeps_condition = torch.from_numpy(keeps | (not dropout)).to(codec.device)
-        drops = generator.random((len(GROUPS), num_crops)) < phase.film_dropout
-        self.film = (
-            {group: torch.from_numpy(drops[row]).to(codec.device) for row, group in enumerate(GROUPS)}
-            if dropout
-            else None
+    def features(self) -> Features:
+        """Encoder states of the crops that are heard."""
+        return batch_features(
+            [self.clips.features(crop.clip) for crop in self.heard],
+            first_unit=[crop.first_unit for crop in self.heard],
+            num_units=self.heard[0].num_units,
         )
-        told = (generator.random(num_crops) < phase.reasoning_condition) & dropout
-        self.told_reasoning = torch.from_numpy(told).to(codec.device)
-
-    def share(self, share: Share) -> "_Draws":
-        """The draws of one worker's crops."""
-        mine = slice(share.rank, None, share.world_size)
-        self.time, self.noise, self.keeps_condition = self.time[mine], self.noise[mine], self.keeps_condition[mine]
-        self.num_context, self.told_reasoning = self.num_context[mine], self.told_reasoning[mine]
-        self.film = {group: drops[mine] for group, drops in self.film.items()} if self.film else None
-        return self

@@ -9,6 +9,8 @@ Row out  {"loss": 0.21}, in nepers of a mel magnitude
 
 # Shapes: B batch, N patches, T latent frames, P numbers of a patch, L latent channels
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -21,7 +23,7 @@ from uniaudio.codec.patches import LOG_DEVIATION, log_mel_of
 from uniaudio.codec.spectral import SpectralAutoencoder
 from uniaudio.stages.codec_phase import CodecPhase
 from uniaudio.training.codec.clips import ClipSet, Crop
-from uniaudio.training.codec.objective import HeldOut, Losses, Share, drawn_crops, first_crops, mean
+from uniaudio.training.codec.objective import HeldOut, Losses, Share, drawn_crops, first_crops, mean, places, shares
 
 NUM_CLIPS, MAX_PATCHES = 512, 250
 """Clips behind the components, and patches (40 ms) of each."""
@@ -63,14 +65,18 @@ class SpectralObjective:
         assert isinstance(self.codec.scalar, SpectralAutoencoder)
         return self.codec.scalar
 
-    def losses(self, step: int, share: Share) -> Losses:
+    def passes(self, step: int, share: Share) -> Iterator[Losses]:
         crops = self.crops(step)
-        patches_BTP = self._patches(self.train, crops[share.rank :: share.world_size])
-        noise_BTL = None
+        mine = places(len(crops), share, self.phase.micro_clips)
+        patches = [self._patches(self.train, [crops[place] for place in one]) for one in mine]
+        noises: list[Tensor | None] = [None] * len(patches)
         if step < self.phase.num_unquantized_steps:
-            shape = (*patches_BTP.shape[:2], self.codec.config.scalar.latent_dim)
-            noise_BTL = 2 * torch.rand(shape, device=patches_BTP.device) - 1
-        return {"loss": patch_distance(self._model.passed(patches_BTP, noise_BTL), patches_BTP)}
+            shape = (sum(map(len, mine)), patches[0].shape[1], self.codec.config.scalar.latent_dim)
+            noise_BTL = 2 * torch.rand(shape, device=patches[0].device) - 1
+            noises = list(noise_BTL.split([len(one) for one in mine]))
+        share_of = shares([{"loss": float(patch_weights(one_BTP).sum())} for one_BTP in patches])
+        for patches_BTP, noise, weight in zip(patches, noises, share_of, strict=True):
+            yield {"loss": weight["loss"] * patch_distance(self._model.passed(patches_BTP, noise), patches_BTP)}
 
     @torch.no_grad()
     def held_out(self, step: int) -> HeldOut:
@@ -84,17 +90,18 @@ class SpectralObjective:
 
 
 def patch_distance(predicted_BTP: Tensor, target_BTP: Tensor, valid_BT: Tensor | None = None) -> Tensor:
-    """Mean absolute difference of log-mel magnitudes, in nepers, over patches where `valid_BT` is True.
-
-    What is loud in a crop counts most and what is `LEVEL_RANGE` below it least, since it is masked, or is the noise of the
-    recording.
-    """
-    level_BTP = LOG_DEVIATION * (target_BTP - target_BTP.amax(dim=(1, 2), keepdim=True))
-    weight_BTP = 1 + LEAST_WEIGHT + level_BTP.clamp(min=-LEVEL_RANGE) / LEVEL_RANGE
-    if valid_BT is not None:
-        weight_BTP = weight_BTP * valid_BT[..., None]
+    """Mean absolute difference of log-mel magnitudes, in nepers, over patches where `valid_BT` is True."""
+    weight_BTP = patch_weights(target_BTP, valid_BT)
     difference_BTP = (predicted_BTP - target_BTP).float().abs()
     return LOG_DEVIATION * (weight_BTP * difference_BTP).sum() / weight_BTP.sum()
+
+
+def patch_weights(target_BTP: Tensor, valid_BT: Tensor | None = None) -> Tensor:
+    """`[B, T, P]`: what is loud in a crop counts most and what is `LEVEL_RANGE` below it least, since it is masked, or is the noise
+    of the recording."""
+    level_BTP = LOG_DEVIATION * (target_BTP - target_BTP.amax(dim=(1, 2), keepdim=True))
+    weight_BTP = 1 + LEAST_WEIGHT + level_BTP.clamp(min=-LEVEL_RANGE) / LEVEL_RANGE
+    return weight_BTP if valid_BT is None else weight_BTP * valid_BT[..., None]
 
 
 def envelope_error(predicted_BTP: Tensor, target_BTP: Tensor, centers_M: Tensor) -> Tensor:
@@ -110,12 +117,25 @@ def envelope_error(predicted_BTP: Tensor, target_BTP: Tensor, centers_M: Tensor)
         return predicted_BTP.sum() * 0
     # [B, segments, J, frames]
     predicted, target = (one.unfold(1, SEGMENT_FRAMES, SEGMENT_HOP) for one in (predicted_BtJ, target_BtJ))
-    energy_BG = target.square().sum(dim=(2, 3))
-    is_heard_BG1 = (energy_BG > SILENT_ENERGY * energy_BG.amax(dim=1, keepdim=True))[..., None]
+    is_heard_BG1 = _is_heard(target)[..., None]
     predicted, target = (one - one.mean(dim=-1, keepdim=True) for one in (predicted, target))
     norms_BGJ = (predicted.square().sum(dim=-1) * target.square().sum(dim=-1)).clamp(min=1e-12).sqrt()
     error_BGJ = 1 - (predicted * target).sum(dim=-1) / norms_BGJ
     return (error_BGJ * is_heard_BG1).sum() / (is_heard_BG1.sum() * NUM_OCTAVE_BANDS).clamp(min=1)
+
+
+def num_heard_segments(target_BTP: Tensor, centers_M: Tensor) -> int:
+    """Segments of all crops that `envelope_error` compares."""
+    target_BtJ = _octave_magnitudes(target_BTP, centers_M)
+    if target_BtJ.shape[1] < SEGMENT_FRAMES:
+        return 0
+    return int(_is_heard(target_BtJ.unfold(1, SEGMENT_FRAMES, SEGMENT_HOP)).sum())
+
+
+def _is_heard(segments: Tensor) -> Tensor:
+    """Which of the segments `[B, segments, J, frames]` are not silent beside the loudest of their crop: `[B, segments]`."""
+    energy_BG = segments.square().sum(dim=(2, 3))
+    return energy_BG > SILENT_ENERGY * energy_BG.amax(dim=1, keepdim=True)
 
 
 def _octave_magnitudes(patches_BTP: Tensor, centers_M: Tensor) -> Tensor:

@@ -10,7 +10,8 @@ with it.
 
 # Shapes: B batch, R reasoning frames, S positions, D codec width, W model width, V vocabulary
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,6 +22,7 @@ from torch.nn.utils.rnn import pad_sequence
 from uniaudio_schemas.errors import DataError, UsageError
 
 from uniaudio.codec.encoders.frozen import import_transformers
+from uniaudio.codec.recomputation import recomputed
 from uniaudio.codec.text_policy import (
     IGNORED,
     Likelihood,
@@ -74,6 +76,8 @@ class TextLLM(TextPolicy):
         self.adapters = nn.ModuleList(Adapter(layer.in_features, layer.out_features, rank, dropout) for layer in layers)
         for index, layer in enumerate(layers):
             layer.register_forward_hook(self._hook(index))
+        for block in _blocks(self._model, layers):
+            block.forward = self._recomputing(block.forward)
 
     @property
     def _model(self) -> Any:
@@ -86,9 +90,12 @@ class TextLLM(TextPolicy):
     def forward(
         self, reasoning_BRD: Tensor, valid_BR: Tensor, texts: Sequence[str], questions: Sequence[str] | None = None
     ) -> Tensor:
-        answers = [[*self._ids(f" {text}")[:MAX_ANSWER_TOKENS], self._tokenizer.eos_token_id] for text in texts]
+        answers = [self._answer(text) for text in texts]
         logits_BSV, targets_BS = self._answered(reasoning_BRD, valid_BR, questions or [""] * len(texts), answers)
         return cross_entropy(logits_BSV.flatten(0, 1), targets_BS.flatten(), ignore_index=IGNORED)
+
+    def num_targets(self, texts: Sequence[str], questions: Sequence[str]) -> int:
+        return sum(len(self._answer(text)) for text in texts)
 
     def likelihood(
         self, reasoning_BRD: Tensor, valid_BR: Tensor, questions: Sequence[str], answers: Sequence[Sequence[int]]
@@ -149,7 +156,10 @@ class TextLLM(TextPolicy):
         targets_BS = pad_sequence(targets, batch_first=True, padding_value=IGNORED)
         lengths = torch.tensor([len(row) for row in rows], device=device)
         real_BS = (torch.arange(inputs_BSW.shape[1], device=device) < lengths[:, None]).long()
-        hidden_BSW = self._model.base_model(inputs_embeds=inputs_BSW, attention_mask=real_BS).last_hidden_state
+        # A cache would be filled twice where blocks are computed again.
+        hidden_BSW = self._model.base_model(
+            inputs_embeds=inputs_BSW, attention_mask=real_BS, use_cache=False
+        ).last_hidden_state
         # Logits of the answers alone: a vocabulary is much wider than the model.
         first = min(len(prompt) for prompt in prompts) - 1
         return self._model.get_output_embeddings()(hidden_BSW[:, first:]), targets_BS[:, first:]
@@ -171,6 +181,9 @@ class TextLLM(TextPolicy):
             for soft_RW, valid_R, question in zip(soft_BRW, valid_BR, questions, strict=True)
         ]
 
+    def _answer(self, text: str) -> list[int]:
+        return [*self._ids(f" {text}")[:MAX_ANSWER_TOKENS], self._tokenizer.eos_token_id]
+
     def _ids(self, text: str) -> list[int]:
         return list(self._tokenizer(text, add_special_tokens=False)["input_ids"])
 
@@ -178,12 +191,28 @@ class TextLLM(TextPolicy):
         embedded: Tensor = self._model.get_input_embeddings()(torch.tensor(ids, dtype=torch.int64, device=device))
         return embedded
 
+    def _recomputing(self, forward: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(forward)
+        def run(*arguments: Any, **named: Any) -> Any:
+            # Adapters drop out: the second pass must draw what the first one drew.
+            return recomputed(partial(forward, **named), self.recomputation, *arguments, draws=True)
+
+        return run
+
     def _hook(self, index: int) -> Any:
         def add(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
             adapted: Tensor = output + self.adapters[index](inputs[0])
             return adapted
 
         return add
+
+
+def _blocks(model: Any, adapted: Sequence[nn.Module]) -> list[nn.Module]:
+    """The layers of the model's longest list each of whose members holds an adapted layer."""
+    inside = set(adapted)
+    lists = [one for one in model.modules() if isinstance(one, nn.ModuleList) and len(one)]
+    stacks = [list(one) for one in lists if all(inside & set(block.modules()) for block in one)]
+    return max(stacks, key=len, default=[])
 
 
 def load_model(folder: str | Path, device: torch.device) -> LoadedModel:

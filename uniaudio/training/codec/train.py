@@ -16,13 +16,17 @@ from uniaudio_schemas.errors import UsageError
 from uniaudio_schemas.fingerprint import hash_json
 from uniaudio_schemas.kinds.codec import Metric
 
+from uniaudio.codec.codebook import Codebook
 from uniaudio.codec.codec import ReasoningCodec
+from uniaudio.codec.flow import FlowBlock
+from uniaudio.codec.query_transformer import QueryBlock
+from uniaudio.codec.text_policy import TextPolicy
 from uniaudio.products import EveryLinear
 from uniaudio.stages.codec_phase import CodecPhase
 from uniaudio.training.checkpoint import TrainingState, load_state
 from uniaudio.training.codec.audio import digest_of
 from uniaudio.training.codec.clips import ClipSet, FrozenCache, TrainingClip, step_generator
-from uniaudio.training.codec.objective import PhaseLosses
+from uniaudio.training.codec.objective import Losses, PhaseLosses, places
 from uniaudio.training.codec.objectives import build_losses, check_run
 from uniaudio.training.codec.stream import Feed
 from uniaudio.training.optim import ParameterGroup
@@ -115,6 +119,9 @@ class PhaseObjective:
         self._taught = {id(parameter) for parameter in self.teacher.parameters()} & set(map(id, codec.parameters()))
         for parameter in codec.parameters():
             parameter.requires_grad_(parameter.requires_grad or id(parameter) in self._taught)
+        for module in self.modules.modules():
+            if isinstance(module, QueryBlock | FlowBlock | TextPolicy):
+                module.recomputation = phase.recompute
         self._values: dict[str, Tensor] = {}
         self._feed = Feed(losses, phase, self.processes, codec.device)
 
@@ -142,14 +149,30 @@ class PhaseObjective:
         self._feed.reach(step)
         # For the draws inside the codebooks: k-means and the revival of dead codes.
         torch.manual_seed(int(step_generator(self.phase.seed, self.phase.name, -2 - step).integers(2**31)))
-        is_half = self.phase.precision == "bfloat16"
-        with torch.autocast(self.codec.device.type, torch.bfloat16, enabled=is_half):
-            self._values = self._losses.losses(step, self.processes)
-        # Each rank's loss is the mean of its share.
-        yield self._values["loss"] / self.processes.world_size
+        mine, self._values = places(self.phase.num_clips, self.processes, self.phase.micro_clips), {}
+        # All passes search the same codes, which then move by the frames of all.
+        held = [one for one in self.codec.modules() if isinstance(one, Codebook) and one.training and len(mine) > 1]
+        for codebook in held:
+            codebook.hold()
+        for losses in self._passes(step):
+            self._values = {name: self._values.get(name, 0.0) + value.detach() for name, value in losses.items()}
+            # Each rank's loss is the mean of its share.
+            yield losses["loss"] / self.processes.world_size
+        for codebook in held:
+            codebook.settle()
+
+    def _passes(self, step: int) -> Iterator[Losses]:
+        """Those of the phase, each computed in its precision; what is between them, the backward pass, is not."""
+        passes, is_half = self._losses.passes(step, self.processes), self.phase.precision == "bfloat16"
+        while True:
+            with torch.autocast(self.codec.device.type, torch.bfloat16, enabled=is_half):
+                losses = next(passes, None)
+            if losses is None:
+                return
+            yield losses
 
     def values(self) -> dict[str, float]:
-        return {name: float(value.detach()) for name, value in self._values.items()}
+        return {name: float(value) for name, value in self._values.items()}
 
     def gauges(self) -> dict[str, float]:
         return self._feed.gauges()

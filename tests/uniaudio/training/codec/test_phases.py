@@ -188,7 +188,7 @@ def test_codes_that_are_there_are_used_from_the_first_step(
 
     def first_losses(codec: ReasoningCodec) -> set[str]:
         clips = ClipSet(codec, train_clips, FrozenCache())
-        losses = build_losses(codec, phase, clips, clips, None).losses(0, Processes.current())
+        losses = next(build_losses(codec, phase, clips, clips, None).passes(0, Processes.current()))
         return {losses_name for losses_name, loss in losses.items() if losses_name != "commitment" or loss > 0}
 
     fresh = new_codec()
